@@ -1,0 +1,76 @@
+"""Errors, named by what the run does next.
+
+* EngineError
+  * Transient   try again, later (the retry loop in ``pacing/retry.py`` is the only one that does)
+  * Refused     this record is done for; the run goes on
+  * Fatal       the run stops
+    * Usage     exit 2: settings or flags are wrong
+    * Blocked   exit 4: refused before starting; nothing was changed
+    * Paused    exit 5: stopped early on purpose; resumable
+    * Locked    exit 11: another run holds the lock
+
+Foreign errors are translated once, at the line where they enter (``salesforce/faults.py``, ``s3/faults.py``,
+``tracking/faults.py``). Messages are for a person: what happened, and what to do next. They never hold a secret,
+a token, or the query string of a URL (presigned signatures live there).
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from engine.model.failures import FailureClass
+
+
+class EngineError(Exception):
+    """Root of all errors this project raises on purpose."""
+
+
+class Transient(EngineError):
+    """Worth another try. ``retry_after_s`` is the server's own wish, in seconds, or None."""
+
+    def __init__(self, failure: FailureClass, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.failure = failure
+        self.retry_after_s = retry_after_s
+
+
+class Refused(EngineError):
+    """This record ends here, with a class; the run goes on."""
+
+    def __init__(self, failure: FailureClass, message: str) -> None:
+        super().__init__(message)
+        self.failure = failure
+
+
+class Fatal(EngineError):
+    """The run stops. ``hint`` says what to type or change next."""
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class Usage(Fatal):
+    """Settings or flags are wrong (exit 2)."""
+
+    exit_code = 2
+
+
+class Blocked(Fatal):
+    """Login, permission, wrong org, missing bucket, foreign schema: refused before starting (exit 4)."""
+
+    exit_code = 4
+
+
+class Paused(Fatal):
+    """Quota, maintenance, error budget, a time limit: stopped on purpose, resumable (exit 5)."""
+
+    exit_code = 5
+
+
+class Locked(Fatal):
+    """Another run holds the lock (exit 11)."""
+
+    exit_code = 11
