@@ -1,0 +1,1 @@
+"""Tests of the signed S3 client on the wire."""
