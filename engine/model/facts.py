@@ -1,0 +1,83 @@
+"""What a store says of an object, and what a copy left behind. Values only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Method(StrEnum):
+    """How bytes travel."""
+
+    SERVER_COPY = "server_copy"
+    STREAM = "stream"
+    HTTP = "http"
+    TWIN = "twin"
+    """A copy inside the destination, of another record's proved copy of the same source."""
+    ADOPTED = "adopted"
+    """Nothing travelled: an equal object was there already."""
+
+
+class Proof(StrEnum):
+    """What ``backed_up`` rests on, strongest first."""
+
+    CHECKSUM = "checksum"
+    ETAG = "etag"
+    SIZE = "size"
+
+
+@dataclass(frozen=True, slots=True)
+class ContentHeaders:
+    """What travels with the bytes. Empty string: not set."""
+
+    content_type: str = ""
+    content_disposition: str = ""
+    content_encoding: str = ""
+    content_language: str = ""
+    cache_control: str = ""
+    expires: str = ""
+    metadata: tuple[tuple[str, str], ...] = ()
+    """User metadata: names without the ``x-amz-meta-`` prefix, lower case."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectFacts:
+    """One object as a store describes it (HEAD, GET headers, a listing row)."""
+
+    size: int | None
+    """Bytes; None when the server did not say."""
+    etag: str = ""
+    """Without quotes. Empty: none, or a weak one."""
+    version_id: str | None = None
+    checksums: tuple[tuple[str, str], ...] = ()
+    """Full-object checksums as (algorithm, lower-case hex): ``("sha256", "ab…")``, ``("crc64nvme", "…")``."""
+    last_modified: str = ""
+    storage_class: str = "STANDARD"
+    archived: bool = False
+    """True when the bytes cannot be read without a restore."""
+    etag_is_md5: bool = True
+    """False for multipart ETags (``…-N``), SSE-KMS and SSE-C: the ETag then says nothing of the bytes."""
+    headers: ContentHeaders = ContentHeaders()
+
+    def checksum(self, algorithm: str) -> str | None:
+        """The full-object checksum of that algorithm, hex, or None."""
+        return dict(self.checksums).get(algorithm)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What the destination holds after a write, and what we computed on the way."""
+
+    facts: ObjectFacts
+    read_bytes: int = 0
+    """Bytes that went through this process."""
+    computed: tuple[tuple[str, str], ...] = ()
+    """Over the source bytes as we read them: ``("sha256", hex)``, ``("md5", hex)``, ``("etag", multipart form)``."""
+
+
+class Occupied(Exception):
+    """The destination key holds an object already; ``facts`` describes it. Nothing was written."""
+
+    def __init__(self, facts: ObjectFacts) -> None:
+        super().__init__("the destination key is taken")
+        self.facts = facts

@@ -1,0 +1,99 @@
+"""Outcome: how one record ended, and why; the unit that the tracking DB stores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from engine.model.facts import Method, Proof
+from engine.model.failures import FailureClass
+from engine.model.record import Record
+
+
+class Status(StrEnum):
+    """The one state that every record seen is in (I6)."""
+
+    PENDING = "pending"
+    BACKED_UP = "backed_up"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    SWITCHED = "switched"
+    ROLLED_BACK = "rolled_back"
+    GONE = "gone"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one record ended. ``failure`` is set exactly when the status is failed, skipped or gone."""
+
+    record: Record
+    status: Status
+    failure: FailureClass | None = None
+    message: str = ""
+    """For a person: what happened. No secrets, no URL queries."""
+    key: str = ""
+    url: str = ""
+    file_name: str = ""
+    source_id: int = 0
+    size: int | None = None
+    method: Method | None = None
+    source_etag: str = ""
+    destination_etag: str = ""
+    checksum: str = ""
+    """``algorithm:hex`` of the strongest checksum known."""
+    sha256: str = ""
+    proof: Proof | None = None
+    attempts: int = 0
+    """Tries made in this run."""
+    read_bytes: int = 0
+    at: str = ""
+    """When it ended, UTC ISO."""
+    is_new: bool = False
+    """The record had no row before."""
+    page: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Touch:
+    """A record whose copy stands but whose row needs its Salesforce columns refreshed: renamed, other account, new stamp."""
+
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One failed try that will be followed by another; durable, so that attempt counts survive a kill."""
+
+    record_id: str
+    failure: FailureClass
+    message: str
+    url: str
+    number: int
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """Another record's proved copy of the same source."""
+
+    record_id: str
+    key: str
+    size: int
+    source_etag: str
+    destination_etag: str
+    checksum: str
+    sha256: str
+    proof: Proof
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one commit of the tracking DB takes."""
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    touches: list[Touch] = field(default_factory=list)
+    attempts: list[Attempt] = field(default_factory=list)
+    checkpoint: str | None = None
+    """Scan checkpoint: every record up to this Id is recorded once this batch is."""
+    unchanged: int = 0
+    """Records that needed nothing, to be counted as skipped in the run row."""

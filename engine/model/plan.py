@@ -1,0 +1,52 @@
+"""Plan: what will be done for one record; Known: what the tracking DB says of it already."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from engine.model.facts import ObjectFacts
+from engine.model.location import Location
+from engine.model.outcome import Status
+from engine.model.record import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The row of a record in the tracking DB, as far as planning needs it."""
+
+    row: int
+    """rowid; small integers, dense."""
+    status: Status
+    failure: str
+    url: str
+    our_url: str
+    our_key: str
+    modified: str
+    account_id: str
+    account_name: str
+    name: str
+    source_etag: str
+    destination_etag: str
+    attempts: int
+    proof: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What will be done for one record. Copying obeys it and pins the source to ``pinned``."""
+
+    record: Record
+    source: Location
+    source_id: int
+    """63-bit hash of ``source.identity``: finds twins."""
+    file_name: str
+    key: str
+    url: str
+    """The future link."""
+    changed_key: str
+    """Template of the key to use when ``key`` holds other content of ours; contains ``{etag8}``."""
+    pinned: ObjectFacts | None = None
+    """What a listing said of the source; None: ask with HEAD."""
+    known: Known | None = None
+    page: int = 0
+    """Sequence number of the page it came with: the checkpoint moves when all of a page is recorded."""

@@ -1,0 +1,91 @@
+"""The verbs the pipeline needs from below. Protocols: adapters fit by shape and need not import this file.
+
+Every verb raises only errors of ``model/errors.py``: Transient, Refused, Fatal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from engine.model.facts import ObjectFacts, Stored
+from engine.model.location import Location
+from engine.model.outcome import Batch, Twin
+from engine.model.plan import Known
+from engine.model.record import Page, Record, Scope
+
+
+class Pages(Protocol):
+    """Salesforce, read only."""
+
+    def pages(self, scope: Scope) -> AsyncIterator[Page]:
+        """All records of the scope in the server's Id order; resumable by ``scope.after_id``."""
+        ...
+
+    async def existing(self, ids: Sequence[str]) -> set[str]:
+        """Which of these Ids are live records."""
+        ...
+
+
+class ByteStream(Protocol):
+    """An object being read."""
+
+    @property
+    def facts(self) -> ObjectFacts: ...
+
+    def chunks(self) -> AsyncIterator[bytes | memoryview]:
+        """The bytes in order, each valid until the next is asked for; Transient when the body ends short."""
+        ...
+
+
+class Source(Protocol):
+    """Where files are read: the S3 API, or plain http. GET, HEAD and List only (I8)."""
+
+    async def facts(self, location: Location) -> ObjectFacts:
+        """HEAD. Raises Refused (missing, denied, archived, expired…) or Transient."""
+        ...
+
+    def open(self, location: Location, facts: ObjectFacts | None) -> AbstractAsyncContextManager[ByteStream]:
+        """GET, pinned to ``facts.etag``/``version_id`` when given (Transient ``source_changed`` if it moved)."""
+        ...
+
+
+class Destination(Protocol):
+    """Our bucket. No verb overwrites (I7): a taken key raises ``Occupied``, unless its ETag equals ``replace_etag``."""
+
+    async def facts(self, key: str) -> ObjectFacts | None:
+        """HEAD with checksums; None when there is no such object."""
+        ...
+
+    async def copy(self, source: Location, facts: ObjectFacts, key: str, *, replace_etag: str | None = None) -> Stored:
+        """Server-side copy of a source object, pinned by ETag: CopyObject, or multipart UploadPartCopy above 5 GB."""
+        ...
+
+    async def copy_within(self, from_key: str, facts: ObjectFacts, key: str) -> Stored:
+        """Server-side copy inside the destination bucket: twins."""
+        ...
+
+    async def store(self, stream: ByteStream, key: str, *, replace_etag: str | None = None) -> Stored:
+        """Write the stream: PUT, or multipart above the part size. Checks length and sum; aborts its own multipart."""
+        ...
+
+
+class Ledger(Protocol):
+    """The tracking DB as the pipeline sees it. One writer."""
+
+    async def known(self, ids: Sequence[str]) -> dict[str, Known]:
+        """Rows of these records; one query a page."""
+        ...
+
+    async def twins(self, source_ids: Sequence[int]) -> dict[int, Twin]:
+        """A proved copy per source, where one exists."""
+        ...
+
+    async def write(self, batch: Batch) -> None:
+        """One transaction: rows, error rows, counters, run counts, checkpoint. Durable when it returns."""
+        ...
+
+    def pending(self, failures: Sequence[str]) -> AsyncIterator[list[Record]]:
+        """Records that are pending, or failed with one of these classes, in chunks of up to 2,000."""
+        ...
