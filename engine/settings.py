@@ -306,7 +306,7 @@ class Settings(Section):
     def _not_onto_itself(self) -> Settings:
         same_service = (self.source.endpoint_url or "") == (self.destination.endpoint_url or "")
         if same_service and self.destination.bucket in self.source.buckets:
-            msg = f"destination.bucket {self.destination.bucket!r} is also a source bucket, and the source is never written"
+            msg = f"destination.bucket {self.destination.bucket!r} is also a source bucket; keep them apart"
             raise ValueError(msg)
         return self
 

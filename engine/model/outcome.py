@@ -55,7 +55,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Touch:
-    """A record whose copy stands but whose row needs its Salesforce columns refreshed: renamed, other account, new stamp."""
+    """A record whose copy stands but whose row needs its Salesforce columns refreshed: renamed, moved, restamped."""
 
     record: Record
 
