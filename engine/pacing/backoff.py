@@ -1,0 +1,18 @@
+"""Delays between tries: a pure curve."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+
+def delays(
+    random: Callable[[], float], *, base_s: float = 0.5, cap_s: float = 30.0, factor: float = 2.0
+) -> Iterator[float]:
+    """Endless delays in seconds: full jitter over ``base, base*2, base*4 … cap`` (each drawn from [half, full] of its step).
+
+    Half the step is kept as a floor, so that a crowd that failed together never comes back at once.
+    """
+    step = base_s
+    while True:
+        yield step * (0.5 + 0.5 * random())
+        step = min(cap_s, step * factor)

@@ -1,0 +1,40 @@
+"""The one loop that sleeps and tries again."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from engine.model.errors import Transient
+from engine.pacing.backoff import delays
+from engine.pacing.clock import Clock
+
+T = TypeVar("T")
+
+
+async def retry(
+    work: Callable[[], Awaitable[T]],
+    *,
+    clock: Clock,
+    attempts: int,
+    base_s: float = 0.5,
+    cap_s: float = 30.0,
+    on_failure: Callable[[int, Transient], Awaitable[None]] | None = None,
+) -> tuple[T, int]:
+    """Run ``work`` until it succeeds, at most ``attempts`` times; return its value and the number of tries made.
+
+    Only ``Transient`` is tried again; its ``retry_after_s`` wins over the curve when longer. The last Transient passes
+    through. ``on_failure(number, error)`` is awaited after each failed try that another one will follow.
+    """
+    waits = delays(clock.random, base_s=base_s, cap_s=cap_s)
+    for number in range(1, attempts + 1):
+        try:
+            return await work(), number
+        except Transient as error:
+            if number == attempts:
+                raise
+            if on_failure is not None:
+                await on_failure(number, error)
+            pause = max(next(waits), error.retry_after_s or 0.0)
+        await clock.sleep(pause)
+    raise AssertionError("attempts must be at least 1")
