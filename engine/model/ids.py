@@ -1,0 +1,39 @@
+"""Salesforce record ids: fifteen case-sensitive base-62 characters, or the same plus a three-letter case checksum.
+
+Each checksum letter stands for five characters of the id: bit k is set when character k is an upper-case letter, and
+the five-bit number picks from ``A..Z0..5``. All API answers carry the long form; we keep nothing else.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+_CHECKSUM = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
+
+
+def to18(text: str) -> str:
+    """The 18-character form of a 15- or 18-character id.
+
+    Raises ValueError when the text has another length or alphabet, or when its checksum does not fit its case.
+    """
+    if len(text) not in (15, 18) or not (text.isascii() and text.isalnum()):
+        raise ValueError(f"not a Salesforce id: {text!r}")
+    core = text[:15]
+    suffix = _letter(core[:5]) + _letter(core[5:10]) + _letter(core[10:])
+    if len(text) == 18 and text[15:] != suffix:
+        raise ValueError(f"the checksum of Salesforce id {text!r} does not fit: its letters have changed case")
+    return core + suffix
+
+
+def is_id(text: str) -> bool:
+    """Whether ``to18`` would accept the text."""
+    try:
+        to18(text)
+    except ValueError:
+        return False
+    return True
+
+
+@lru_cache(maxsize=65536)
+def _letter(five: str) -> str:
+    return _CHECKSUM[sum(1 << place for place, char in enumerate(five) if "A" <= char <= "Z")]
