@@ -1,0 +1,24 @@
+"""Servers every floor's tests may ask for; each is started once a session and only where a test wants it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from engine.rehearsal.objects import MotoProcess, ObjectServer
+from tests.servers.swift import swift_server
+
+
+@pytest.fixture(scope="session")
+def moto() -> Iterator[ObjectServer]:
+    """A stand-in object store. Shared: use buckets of your own."""
+    with MotoProcess() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def swift(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectServer]:
+    """OpenStack Swift's S3 API: real and strict. Shared: use buckets of your own."""
+    with swift_server(tmp_path_factory.mktemp("swift")) as server:
+        yield server
