@@ -26,15 +26,20 @@ START_SECONDS = 60.0
 REGION = "us-east-1"
 ACCESS_KEY = "test:tester"
 _ROOT = Path(__file__).parents[2]
-DAEMONS = ("account", "container", "object", "proxy")
+DAEMONS = {
+    "account": "swift.account.server",
+    "container": "swift.container.server",
+    "object": "swift.obj.server",
+    "proxy": "swift.proxy.server",
+}
 
-# Becomes the daemon it is told to run, after asking the kernel to end it (SIGKILL) with its parent.
-_LEASH = """\
-import ctypes, os, sys
-parent = int(sys.argv[1])
+# Runs one daemon, after asking the kernel to end it (SIGKILL) with its parent.
+_DAEMON = """\
+import ctypes, importlib, os, sys
+parent, module = int(sys.argv.pop(1)), sys.argv.pop(1)
 ctypes.CDLL(None).prctl(1, 9, 0, 0, 0)  # PR_SET_PDEATHSIG
 if os.getppid() == parent:
-    os.execv(sys.argv[2], sys.argv[2:])
+    sys.exit(importlib.import_module(module).main())
 """
 
 _COMMON = """\
@@ -211,14 +216,15 @@ def _announcements(path: Path) -> Iterator[socket.socket]:
 
 @contextlib.contextmanager
 def _daemon(name: str, home: Path) -> Iterator[subprocess.Popen[bytes]]:
-    program = [_program(f"swift-{name}-server"), str(home / f"{name}.conf"), "verbose"]
+    command = [sys.executable, "-c", _DAEMON, str(os.getpid()), DAEMONS[name], str(home / f"{name}.conf"), "verbose"]
+    path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
     with (home / f"{name}.log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-c", _LEASH, str(os.getpid()), *program],
+            command,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            env={**os.environ, "NOTIFY_SOCKET": str(home / "ready"), "PYTHONPATH": str(_ROOT)},
+            env={**os.environ, "NOTIFY_SOCKET": str(home / "ready"), "PYTHONPATH": path},
             start_new_session=True,
         )
     try:
@@ -240,8 +246,3 @@ def _await_ready(announced: socket.socket, daemons: Mapping[str, subprocess.Pope
             if process.poll() is not None or time.monotonic() > deadline:
                 words = (home / f"{name}.log").read_text(errors="replace")[-2000:]
                 raise RuntimeError(f"swift-{name}-server did not start (exit status {process.returncode}): {words}")
-
-
-def _program(name: str) -> str:
-    """A console script of the environment the tests run in."""
-    return str(Path(sys.executable).with_name(name))
