@@ -58,7 +58,10 @@ class Fault:
         if not 0 <= self.rate <= 1:
             raise ValueError(f"rate {self.rate} is not a share between 0 and 1")
         for pattern in (self.method, self.path, self.header):
-            re.compile(pattern)
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"{pattern!r} is not a regular expression: {error}") from None
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Fault:

@@ -38,7 +38,7 @@ class RequestLog:
             "path": decoded,
             "query": _SIGNATURE.sub(r"\1=***", query),
             "headers": {name: value for name, value in headers.items() if _NAMES.fullmatch(name)},
-            "signed": "authorization" in headers or "X-Amz-Signature=" in query,
+            "signed": "authorization" in headers or "Signature=" in query,
             "status": status,
             "fault": fault,
         }

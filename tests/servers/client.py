@@ -21,6 +21,7 @@ def client_of(server: ObjectServer, secret_key: str | None = None) -> Any:
         aws_secret_access_key=secret_key or server.secret_key,
         region_name=server.region,
         config=Config(
+            signature_version="s3v4",
             s3={"addressing_style": "path"},
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
