@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from engine.model.facts import ObjectFacts
 from engine.model.location import Location
-from engine.model.outcome import Status
+from engine.model.outcome import Status, Twin
 from engine.model.record import Record
 
 
@@ -45,6 +45,8 @@ class Plan:
     """The future link."""
     changed_key: str
     """Template of the key to use when ``key`` holds other content of ours; contains ``{etag8}``."""
+    twin: Twin | None = None
+    """A proved copy of the same source under another record, if the tracking DB knows one."""
     pinned: ObjectFacts | None = None
     """What a listing said of the source; None: ask with HEAD."""
     known: Known | None = None

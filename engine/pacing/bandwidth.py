@@ -8,7 +8,7 @@ from engine.pacing.clock import Clock
 class Bandwidth:
     """At most ``bytes_per_s`` on average, with bursts of up to a quarter of a second.
 
-    A spender takes its bytes at once and sleeps off the debt: no queue, no lock, fair by arrival. ``None`` means no cap.
+    A spender takes its bytes at once and sleeps off the debt: no queue, no lock, fair by arrival. ``None``: no cap.
     """
 
     BURST_S = 0.25

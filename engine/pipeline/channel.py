@@ -23,7 +23,7 @@ _END: Final = _End()
 
 
 class Channel(Generic[T]):
-    """``size`` items at most. The owner calls ``close()`` once all senders are done; readers then drain it to its end."""
+    """``size`` items at most. The owner calls ``close()`` once all senders are done; readers drain it to its end."""
 
     def __init__(self, size: int) -> None:
         self._queue: asyncio.Queue[T | _End] = asyncio.Queue(size)

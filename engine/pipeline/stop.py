@@ -1,4 +1,4 @@
-"""Stop: the one way to ask a run to end early. First request wins; work in flight then finishes or is cut at the drain limit."""
+"""Stop: the one way to ask a run to end early. Work in flight then finishes, or is cut at the drain limit."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 
 
 class Stop:
-    """A request to stop, with its reason for the person and the exit code it will lead to."""
+    """A request to stop, with its reason for the person and the exit code it will lead to. The first one wins."""
 
     def __init__(self) -> None:
         self._event = asyncio.Event()

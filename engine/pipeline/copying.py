@@ -1,0 +1,205 @@
+"""One try at one plan: read, write, prove. Raises Transient or Refused; the loop around it is in ``transfer.py``.
+
+A taken destination key is never overwritten. What lies there is compared first:
+
+| what lies under the key                          | what happens                                            |
+|--------------------------------------------------|---------------------------------------------------------|
+| the source's bytes, proved                       | adopted: a lost answer, a killed run, a lost DB         |
+| same size, nothing to compare by                 | both are read and hashed; equal: adopted                |
+| our own copy of what the source held earlier     | the new content goes to ``{stem}~{etag8}{ext}``         |
+| a write of ours that failed its proof            | replaced, on condition that it is still the same object |
+| anything else                                    | ``key_conflict``                                        |
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+
+from engine.model.errors import Refused, Transient
+from engine.model.facts import Method, ObjectFacts, Occupied, Proof, Stored
+from engine.model.failures import FailureClass
+from engine.model.keys import fill_changed
+from engine.model.location import Location
+from engine.model.outcome import Twin
+from engine.model.plan import Plan
+from engine.pipeline.ports import Destination, Source
+from engine.pipeline.routes import Route
+from engine.pipeline.verify import Differs, prove
+
+Write = Callable[[str, str | None], Awaitable[Stored]]
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """A proved copy."""
+
+    method: Method
+    key: str
+    source: ObjectFacts
+    copy: ObjectFacts
+    proof: Proof
+    computed: tuple[tuple[str, str], ...] = ()
+    read_bytes: int = 0
+
+
+@dataclass(slots=True)
+class Memory:
+    """What earlier tries at the same plan have learnt."""
+
+    pinned: ObjectFacts | None
+    key: str
+    bad_etag: str | None = None
+    """ETag of a write of ours that failed its proof: the only thing a later try may replace."""
+
+
+class _Retarget(Exception):
+    """The key or the permission to replace has changed in memory: go round once more."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    plan: Plan
+    location: Location
+    route: Route
+    memory: Memory
+
+
+class Copying:
+    """Everything one try needs; stateless between plans."""
+
+    def __init__(
+        self,
+        destination: Destination,
+        destination_reader: Source,
+        locate: Callable[[str], Location],
+        *,
+        max_bytes: int | None,
+    ) -> None:
+        self._destination = destination
+        self._reader = destination_reader
+        self._locate = locate
+        self._max_bytes = max_bytes
+
+    async def copy(self, plan: Plan, location: Location, route: Route, memory: Memory) -> Copied:
+        """Copy from the source itself."""
+        job = _Job(plan, location, route, memory)
+        for _ in range(3):
+            try:
+                return await (self._server_copy(job) if route.method is Method.SERVER_COPY else self._stream(job))
+            except _Retarget:
+                continue
+        msg = f"the destination key {memory.key} keeps changing under our hands"
+        raise Refused(FailureClass.KEY_CONFLICT, msg)
+
+    async def copy_twin(self, plan: Plan, twin: Twin) -> Copied | None:
+        """Copy another record's proved copy; None when it is no longer there as recorded, or our key is taken."""
+        facts = await self._destination.facts(twin.key)
+        if facts is None or facts.etag != twin.destination_etag:
+            return None
+        try:
+            stored = await self._destination.copy_within(twin.key, facts, plan.key)
+        except Occupied as taken:
+            stored = Stored(taken.facts)
+        try:
+            proof = prove(facts, stored.facts)
+        except Differs:
+            return None
+        weakest = max(proof or Proof.SIZE, twin.proof, key=list(Proof).index)
+        source = replace(facts, etag=twin.source_etag)
+        return Copied(
+            Method.TWIN, plan.key, source, stored.facts, weakest, (("sha256", twin.sha256),) if twin.sha256 else ()
+        )
+
+    async def _server_copy(self, job: _Job) -> Copied:
+        facts = job.memory.pinned or await job.route.source.facts(job.location)
+        self._admit(facts)
+        return await self._write(
+            job, facts, lambda key, bad: self._destination.copy(job.location, facts, key, replace_etag=bad)
+        )
+
+    async def _stream(self, job: _Job) -> Copied:
+        async with job.route.source.open(job.location, job.memory.pinned) as stream:
+            # an ETag from a plain web server says nothing of the bytes; only S3 makes it an MD5
+            facts = stream.facts if job.location.in_s3 else replace(stream.facts, etag_is_md5=False)
+            self._admit(facts)
+            return await self._write(
+                job, facts, lambda key, bad: self._destination.store(stream, key, replace_etag=bad)
+            )
+
+    def _admit(self, facts: ObjectFacts) -> None:
+        if facts.archived:
+            msg = f"the object is archived ({facts.storage_class}); ask the vendor to restore it"
+            raise Refused(FailureClass.ARCHIVED, msg)
+        if self._max_bytes is not None and facts.size is not None and facts.size > self._max_bytes:
+            msg = f"{facts.size} bytes, more than migration.max_file_size_mb allows"
+            raise Refused(FailureClass.TOO_LARGE, msg)
+
+    async def _write(self, job: _Job, facts: ObjectFacts, write: Write) -> Copied:
+        memory, known = job.memory, job.plan.known
+        if (
+            known is not None
+            and known.proof
+            and known.our_key == memory.key == job.plan.key
+            and facts.etag
+            and known.source_etag not in {"", facts.etag}
+        ):
+            memory.key = fill_changed(job.plan.changed_key, facts.etag)
+        try:
+            stored = await write(memory.key, memory.bad_etag)
+        except Occupied as taken:
+            return await self._settle(job, facts, taken.facts)
+        size = facts.size if facts.size is not None else stored.read_bytes
+        facts = replace(facts, size=size)
+        try:
+            proof = prove(facts, stored.facts, stored.computed) or Proof.SIZE
+        except Differs as error:
+            memory.bad_etag = stored.facts.etag or None
+            msg = f"the copy differs from the source in {error}"
+            raise Transient(FailureClass.CHECKSUM_MISMATCH, msg) from error
+        return Copied(job.route.method, memory.key, facts, stored.facts, proof, stored.computed, stored.read_bytes)
+
+    async def _settle(self, job: _Job, facts: ObjectFacts, found: ObjectFacts) -> Copied:
+        """The key is taken: adopt, find another key, replace our own bad write, or give up. See the module's table."""
+        plan, memory, known = job.plan, job.memory, job.plan.known
+        if (proof := await self._equal(job, facts, memory.key, found)) is not None:
+            return Copied(Method.ADOPTED, memory.key, facts, found, proof)
+        ours = known is not None and known.our_key == memory.key and known.destination_etag == found.etag
+        if ours and known is not None and not known.proof and memory.bad_etag is None:
+            memory.bad_etag = found.etag
+            raise _Retarget
+        if memory.key == plan.key:
+            version = facts.etag or f"{job.location.identity}|{facts.size}|{facts.last_modified}"
+            other = fill_changed(plan.changed_key, version)
+            if ours:
+                memory.key = other
+                raise _Retarget
+            second = await self._destination.facts(other)
+            if second is not None and (proof := await self._equal(job, facts, other, second)) is not None:
+                return Copied(Method.ADOPTED, other, facts, second, proof)
+        msg = f"the destination key {memory.key} holds other content; it was left as it is"
+        raise Refused(FailureClass.KEY_CONFLICT, msg)
+
+    async def _equal(self, job: _Job, facts: ObjectFacts, key: str, found: ObjectFacts) -> Proof | None:
+        try:
+            proof = prove(facts, found)
+        except Differs:
+            return None
+        if proof is not None:
+            return proof
+        if found.size == 0 == facts.size:
+            return Proof.SIZE
+        if facts.size is None:
+            return None
+        ours = await _digest(self._reader, self._locate(key))
+        theirs = await _digest(job.route.source, job.location)
+        return Proof.CHECKSUM if ours == theirs else None
+
+
+async def _digest(source: Source, location: Location) -> str:
+    digest = hashlib.sha256()
+    async with source.open(location, None) as stream:
+        async for chunk in stream.chunks():
+            digest.update(chunk)
+    return digest.hexdigest()

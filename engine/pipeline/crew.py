@@ -1,0 +1,70 @@
+"""The crew: so many workers, each with one plan in hand. Plans arrive in leases, outcomes go to the recorder."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from engine.model.outcome import Outcome
+from engine.model.plan import Plan
+from engine.pipeline.channel import Channel, Ended
+from engine.pipeline.recorder import Recorder
+from engine.pipeline.stop import Stop
+from engine.pipeline.tally import Tally
+
+
+class Crew:
+    """``concurrency`` workers that end when the channel does, or, once a stop is asked for, after the plan in hand."""
+
+    def __init__(
+        self,
+        leases: Channel[list[Plan]],
+        transfer: Callable[[Plan], Awaitable[Outcome]],
+        recorder: Recorder,
+        tally: Tally,
+        stop: Stop,
+        *,
+        concurrency: int,
+        on_outcome: Callable[[Outcome], None] = lambda _outcome: None,
+    ) -> None:
+        self._leases = leases
+        self._transfer = transfer
+        self._recorder = recorder
+        self._tally = tally
+        self._stop = stop
+        self._concurrency = concurrency
+        self._on_outcome = on_outcome
+        self._lease: list[Plan] = []
+        self._refill = asyncio.Lock()
+
+    async def run(self) -> None:
+        """Work until there is nothing more to do. A Fatal of one worker ends them all."""
+        async with asyncio.TaskGroup() as group:
+            for number in range(self._concurrency):
+                group.create_task(self._worker(), name=f"worker-{number}")
+
+    async def _worker(self) -> None:
+        while (plan := await self._next()) is not None:
+            self._tally.in_flight += 1
+            try:
+                outcome = await self._transfer(plan)
+            finally:
+                self._tally.in_flight -= 1
+            self._tally.count(outcome)
+            self._on_outcome(outcome)
+            self._recorder.add(outcome)
+            await self._recorder.room()
+
+    async def _next(self) -> Plan | None:
+        while not self._stop.requested:
+            if self._lease:
+                return self._lease.pop()
+            async with self._refill:
+                if not self._lease:
+                    try:
+                        lease = await self._leases.get()
+                    except Ended:
+                        return None
+                    lease.reverse()  # taken from the end, in the order of the scan
+                    self._lease = lease
+        return None

@@ -1,0 +1,103 @@
+"""The way of a record. The file to read first.
+
+    feed (pages → intake) → leases → crew (planning done; transfer → copying) → recorder → ledger
+
+Two task groups: the recorder's encloses the crew's, so that a failing ledger stops the copying, and whatever the crew
+ended with is still recorded. Stopping has two steps: a stop request ends the intake and lets the work in hand finish;
+after ``drain_s`` seconds the rest is cut.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from engine.model.plan import Plan
+from engine.pacing.clock import Clock
+from engine.pipeline.channel import Channel
+from engine.pipeline.crew import Crew
+from engine.pipeline.recorder import Recorder
+from engine.pipeline.stop import Stop
+
+PULSE_S = 0.5
+
+
+async def flow(
+    feed: Callable[[], Awaitable[None]],
+    leases: Channel[list[Plan]],
+    crew: Crew,
+    recorder: Recorder,
+    *,
+    stop: Stop,
+    clock: Clock,
+    drain_s: float,
+    pulse: Callable[[], None] = lambda: None,
+) -> None:
+    """Run until the feed has ended and all its work is recorded, or a stop was asked for and the drain is over.
+
+    Raises the first Fatal of any part, inside ExceptionGroups.
+    """
+    async with asyncio.TaskGroup() as run:
+        writing = run.create_task(recorder.run(), name="recorder")
+        beating = run.create_task(_beat(recorder, clock, pulse), name="pulse")
+        try:
+            await _work(feed, leases, crew, stop=stop, clock=clock, drain_s=drain_s)
+        finally:
+            recorder.close()  # never waits
+            await asyncio.wait([writing])  # drain, however the crew ended
+            beating.cancel()
+
+
+async def _work(
+    feed: Callable[[], Awaitable[None]],
+    leases: Channel[list[Plan]],
+    crew: Crew,
+    *,
+    stop: Stop,
+    clock: Clock,
+    drain_s: float,
+) -> None:
+    async def feeding() -> None:
+        try:
+            await feed()
+        finally:
+            leases.close()
+
+    async def working() -> None:
+        async with asyncio.TaskGroup() as group:
+            intake = group.create_task(feeding(), name="intake")
+            copying = group.create_task(crew.run(), name="crew")
+            halt = asyncio.create_task(stop.wait(), name="stop")
+            try:
+                await asyncio.wait([copying, halt], return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                halt.cancel()
+            intake.cancel()  # no new work; a no-op when it has ended
+
+    work = asyncio.create_task(working(), name="work")
+    limit = asyncio.create_task(_cut(stop, clock, drain_s, work), name="drain-limit")
+    try:
+        await asyncio.wait([work])
+    except asyncio.CancelledError:
+        work.cancel()
+        await asyncio.wait([work])
+        raise
+    finally:
+        limit.cancel()
+    if work.cancelled():
+        return  # cut at the drain limit
+    if (error := work.exception()) is not None:
+        raise error
+
+
+async def _cut(stop: Stop, clock: Clock, drain_s: float, work: asyncio.Task[None]) -> None:
+    await stop.wait()
+    await clock.sleep(drain_s)
+    work.cancel()
+
+
+async def _beat(recorder: Recorder, clock: Clock, pulse: Callable[[], None]) -> None:
+    while True:
+        await clock.sleep(PULSE_S)
+        recorder.nudge()
+        pulse()

@@ -1,0 +1,158 @@
+"""Pages → plans. One look into the tracking DB per page, never per record."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+from engine.model.failures import FailureClass
+from engine.model.outcome import Outcome, Status, Touch
+from engine.model.plan import Plan
+from engine.model.record import Page, Record
+from engine.pacing.clock import Clock, iso
+from engine.pipeline.channel import Channel, Ended
+from engine.pipeline.planning import Planner
+from engine.pipeline.ports import Ledger
+from engine.pipeline.recorder import Recorder
+from engine.pipeline.routes import Routes
+from engine.pipeline.stop import Stop
+from engine.pipeline.tally import Tally
+
+LEASE = 200
+
+
+class Intake:
+    """Feeds the crew. ``limit``: take up so many records that need work, then end as if the scan were over."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        planner: Planner,
+        routes: Routes,
+        leases: Channel[list[Plan]],
+        recorder: Recorder,
+        tally: Tally,
+        clock: Clock,
+        stop: Stop,
+        *,
+        limit: int | None = None,
+        lease: int = LEASE,
+        seen: bytearray | None = None,
+    ) -> None:
+        self._ledger = ledger
+        self._planner = planner
+        self._routes = routes
+        self._leases = leases
+        self._recorder = recorder
+        self._tally = tally
+        self._clock = clock
+        self._stop = stop
+        self._left = limit
+        self._lease = lease
+        self._seen = seen
+        self._number = 0
+
+    @property
+    def exhausted(self) -> bool:
+        """The limit is reached, or a stop was asked for: nothing more will be taken up."""
+        return self._left == 0 or self._stop.requested
+
+    async def scan(self, pages: AsyncIterator[Page]) -> bool:
+        """Take up the pages of a scan, with checkpoints. True when it went through to its end."""
+        async for page in pages:
+            if self.exhausted:
+                return False
+            self._number += 1
+            whole = await self._take(page.records, page.last_id, self._number)
+            if not whole:
+                return False
+        return not self.exhausted
+
+    async def again(self, chunks: AsyncIterator[list[Record]]) -> None:
+        """Take up records that the tracking DB wants tried once more."""
+        async for records in chunks:
+            if self.exhausted or not await self._take(records, None, 0):
+                return
+
+    async def gone(self, pages: AsyncIterator[Page]) -> None:
+        """Pages of deleted records: those that we know become ``gone``."""
+        async for page in pages:
+            if self.exhausted:
+                return
+            known = await self._ledger.known([record.id for record in page.records])
+            at = iso(self._clock.now())
+            for record in page.records:
+                row = known.get(record.id)
+                if row is not None and row.status is not Status.GONE:
+                    self.vanished(record, at)
+            await self._recorder.room()
+
+    def vanished(self, record: Record, at: str) -> None:
+        """One record is no longer in Salesforce."""
+        outcome = Outcome(record, Status.GONE, FailureClass.DELETED, "the record was deleted in Salesforce", at=at)
+        self._tally.count(outcome)
+        self._recorder.add(outcome)
+
+    async def _take(self, records: list[Record], last_id: str | None, number: int) -> bool:
+        known = await self._ledger.known([record.id for record in records])
+        plans: list[Plan] = []
+        done: list[Outcome] = []
+        touches: list[Touch] = []
+        unchanged = 0
+        whole = True
+        for record in records:
+            if self._left == 0:
+                whole = False
+                break
+            row = known.get(record.id)
+            if row is not None and self._seen is not None:
+                _mark(self._seen, row.row)
+            result = self._planner.plan(record, row, number)
+            if isinstance(result, Plan):
+                plans.append(result)
+            elif isinstance(result, Outcome):
+                done.append(result)
+            else:
+                unchanged += 1
+                if result is not None:
+                    touches.append(result)
+                continue
+            if self._left is not None:
+                self._left -= 1
+        if last_id is not None and whole:
+            self._recorder.book.open(number, last_id, len(plans) + len(done))
+        self._tally.seen += len(plans) + len(done) + unchanged
+        self._tally.unchanged += unchanged
+        self._recorder.unchanged(unchanged)
+        for touch in touches:
+            self._recorder.touch(touch)
+        at = iso(self._clock.now())
+        for outcome in done:
+            stamped = replace(outcome, at=at)
+            self._tally.count(stamped)
+            self._recorder.add(stamped)
+        await self._recorder.room()
+        await self._hand_over(plans)
+        return whole
+
+    async def _hand_over(self, plans: list[Plan]) -> None:
+        if not plans:
+            return
+        await self._routes.learn(plan.source for plan in plans)
+        twins = await self._ledger.twins([plan.source_id for plan in plans])
+        if twins:
+            plans = [replace(p, twin=twins[p.source_id]) if p.source_id in twins else p for p in plans]
+        for start in range(0, len(plans), self._lease):
+            if self._stop.requested:
+                return
+            try:
+                await self._leases.put(plans[start : start + self._lease])
+            except Ended:
+                return
+
+
+def _mark(bitmap: bytearray, row: int) -> None:
+    byte = row >> 3
+    if byte >= len(bitmap):
+        bitmap.extend(bytes(byte + 1 - len(bitmap) + 4096))
+    bitmap[byte] |= 1 << (row & 7)

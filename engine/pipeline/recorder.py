@@ -1,0 +1,118 @@
+"""Outcomes → batches → ledger: one transaction each, on size, on age (``nudge``) and at the end.
+
+The scan's checkpoint rides in the same transaction as the last outcome of its page: a page counts as done when all
+its records are recorded, and the checkpoint is the end of the unbroken row of done pages.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+from engine.model.outcome import Attempt, Batch, Outcome, Touch
+from engine.pipeline.ports import Ledger
+
+
+class PageBook:
+    """Which pages of the scan are recorded to the last record. Pages are numbered from 1 in scan order."""
+
+    def __init__(self) -> None:
+        self._open: deque[tuple[int, str]] = deque()
+        self._left: dict[int, int] = {}
+
+    def open(self, page: int, last_id: str, records: int) -> None:
+        """A page was taken up; ``records`` of it will be recorded."""
+        self._open.append((page, last_id))
+        self._left[page] = records
+
+    def done(self, page: int) -> None:
+        """One record of the page is recorded. Pages that were never opened (number 0) are nobody's business."""
+        if page in self._left:
+            self._left[page] -= 1
+
+    def checkpoint(self) -> str | None:
+        """The Id up to which everything is recorded, when it has moved since the last call."""
+        reached = None
+        while self._open and self._left[self._open[0][0]] == 0:
+            page, reached = self._open.popleft()
+            del self._left[page]
+        return reached
+
+
+class Recorder:
+    """The only task that writes outcomes. At most four batches wait here; ``room()`` holds the crew back beyond."""
+
+    def __init__(self, ledger: Ledger, batch_size: int, on_written: Callable[[Batch], None] | None = None) -> None:
+        self._ledger = ledger
+        self._batch_size = batch_size
+        self._on_written = on_written
+        self._batch = Batch()
+        self._wake = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+        self._closed = False
+        self.book = PageBook()
+        self.written = 0
+
+    def add(self, outcome: Outcome) -> None:
+        """Take one outcome; durable after the next commit."""
+        self._batch.outcomes.append(outcome)
+        self._grown(len(self._batch.outcomes))
+
+    def touch(self, touch: Touch) -> None:
+        self._batch.touches.append(touch)
+        self._grown(len(self._batch.touches))
+
+    def attempt(self, attempt: Attempt) -> None:
+        self._batch.attempts.append(attempt)
+        self._grown(len(self._batch.attempts))
+
+    def unchanged(self, count: int) -> None:
+        """So many records needed nothing; they go to the run's counts with the next commit."""
+        self._batch.unchanged += count
+
+    def _grown(self, size: int) -> None:
+        if size >= self._batch_size:
+            self._wake.set()
+            if size >= 4 * self._batch_size:
+                self._room.clear()
+
+    async def room(self) -> None:
+        """Wait while too much is unwritten."""
+        await self._room.wait()
+
+    def nudge(self) -> None:
+        """Write what there is, however little: called on a timer so that nothing stays unwritten for long."""
+        self._wake.set()
+
+    def close(self) -> None:
+        """No more outcomes will come; ``run`` writes the rest and ends. Never waits."""
+        self._closed = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Write batches until closed and empty. A failing ledger ends the run."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            await self._flush()
+            if self._closed and not self._unwritten():
+                return
+
+    def _unwritten(self) -> bool:
+        batch = self._batch
+        return bool(batch.outcomes or batch.touches or batch.attempts or batch.unchanged)
+
+    async def _flush(self) -> None:
+        batch, self._batch = self._batch, Batch()
+        self._room.set()
+        for outcome in batch.outcomes:
+            self.book.done(outcome.page)
+        batch.checkpoint = self.book.checkpoint()
+        if not (batch.outcomes or batch.touches or batch.attempts or batch.unchanged or batch.checkpoint):
+            return
+        await self._ledger.write(batch)
+        self.written += len(batch.outcomes)
+        if self._on_written is not None:
+            self._on_written(batch)

@@ -1,0 +1,174 @@
+"""One plan → one Outcome. Here, and nowhere else, a record's errors become its row."""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from collections.abc import Awaitable, Callable
+
+from engine.model.errors import EngineError, Refused, Transient
+from engine.model.facts import Method
+from engine.model.failures import FailureClass
+from engine.model.location import Location
+from engine.model.outcome import Attempt, Outcome, Status, Twin
+from engine.model.plan import Plan
+from engine.pacing.clock import Clock, iso
+from engine.pacing.retry import retry
+from engine.pipeline.copying import Copied, Copying, Memory
+from engine.pipeline.recorder import Recorder
+from engine.pipeline.routes import Routes
+from engine.pipeline.tally import Tally
+from engine.pipeline.twins import Twins, shared_failure
+
+SKIPS = frozenset({FailureClass.TOO_LARGE, FailureClass.TYPE_FILTERED, FailureClass.NO_URL, FailureClass.ALREADY_OURS})
+
+Resolve = Callable[[Plan], Awaitable[Location]]
+OnBug = Callable[[Plan, str], None]
+
+
+class Transfer:
+    """Copies with retries, shares one reading among twins, and never raises for a single record's sake."""
+
+    def __init__(
+        self,
+        copying: Copying,
+        routes: Routes,
+        recorder: Recorder,
+        tally: Tally,
+        clock: Clock,
+        *,
+        link: Callable[[str], str],
+        max_attempts: int,
+        resolve: Resolve | None = None,
+        on_bug: OnBug = lambda _plan, _trace: None,
+    ) -> None:
+        self._copying = copying
+        self._routes = routes
+        self._recorder = recorder
+        self._tally = tally
+        self._clock = clock
+        self._link = link
+        self._max_attempts = max_attempts
+        self._resolve = resolve
+        self._on_bug = on_bug
+        self._twins = Twins()
+
+    async def run(self, plan: Plan) -> Outcome:
+        """Bring one plan to its end. Raises Fatal (the run stops), and cancellation, nothing else."""
+        while (leader := self._twins.leader(plan.source_id)) is not None:
+            # shielded: a record that is cut short must not take the one it waits for with it
+            failure = shared_failure(await asyncio.shield(leader))
+            if failure is not None:
+                return self._failed(plan, failure, tries=0)
+            if self._twins.recent(plan.source_id) is not None:
+                break
+        if self._twins.recent(plan.source_id) is not None:
+            return await self._guarded(plan)
+        self._twins.lead(plan.source_id)
+        outcome = None
+        try:
+            outcome = await self._guarded(plan)
+        finally:
+            self._twins.settle(plan.source_id, outcome)
+        return outcome
+
+    async def _guarded(self, plan: Plan) -> Outcome:
+        try:
+            return await self._with_retries(plan)
+        except EngineError:
+            raise
+        except Exception as error:  # noqa: BLE001 - one odd record must not stop a million others
+            self._on_bug(plan, "".join(traceback.format_exception(error)))
+            return self._failed(plan, Refused(FailureClass.INTERNAL, f"{type(error).__name__}: see the log"), tries=1)
+
+    async def _with_retries(self, plan: Plan) -> Outcome:
+        memory = Memory(pinned=plan.pinned, key=plan.key)
+        tries = 0
+
+        async def once() -> Copied:
+            nonlocal tries
+            tries += 1
+            return await self._once(plan, memory)
+
+        async def between(number: int, error: Transient) -> None:
+            if error.failure is FailureClass.SOURCE_CHANGED:
+                memory.pinned = None
+            self._tally.retries += 1
+            self._recorder.attempt(
+                Attempt(plan.record.id, error.failure, str(error), plan.source.shown, number, iso(self._clock.now()))
+            )
+
+        try:
+            copied, _ = await retry(once, clock=self._clock, attempts=self._max_attempts, on_failure=between)
+        except (Refused, Transient) as error:
+            return self._failed(plan, error, tries=tries, bad_etag=memory.bad_etag, key=memory.key)
+        try:
+            url = plan.url if copied.key == plan.key else self._link(copied.key)
+        except Refused as error:
+            return self._failed(plan, error, tries=tries)
+        return self._backed_up(plan, copied, url, tries)
+
+    async def _once(self, plan: Plan, memory: Memory) -> Copied:
+        twin = self._twins.recent(plan.source_id)
+        fresh = twin is not None
+        twin = twin or plan.twin
+        if twin is not None and twin.record_id != plan.record.id and (fresh or await self._stands(plan, twin)):
+            copied = await self._copying.copy_twin(plan, twin)
+            if copied is not None:
+                return copied
+        location = plan.source
+        if self._resolve is not None and self._routes.of(location).method is Method.HTTP:
+            location = await self._resolve(plan)
+        return await self._copying.copy(plan, location, self._routes.of(plan.source), memory)
+
+    async def _stands(self, plan: Plan, twin: Twin) -> bool:
+        """Whether the source still is what an earlier run's twin was copied from."""
+        if not twin.source_etag:
+            return False
+        facts = plan.pinned or await self._routes.of(plan.source).source.facts(plan.source)
+        return facts.etag == twin.source_etag and facts.size == twin.size
+
+    def _backed_up(self, plan: Plan, copied: Copied, url: str, tries: int) -> Outcome:
+        sha256 = (
+            dict(copied.computed).get("sha256") or copied.source.checksum("sha256") or copied.copy.checksum("sha256")
+        )
+        strongest = f"sha256:{sha256}" if sha256 else next((f"{a}:{v}" for a, v in copied.copy.checksums), "")
+        return Outcome(
+            record=plan.record,
+            status=Status.BACKED_UP,
+            key=copied.key,
+            url=url,
+            file_name=plan.file_name,
+            source_id=plan.source_id,
+            size=copied.source.size if copied.source.size is not None else copied.copy.size,
+            method=copied.method,
+            source_etag=copied.source.etag,
+            destination_etag=copied.copy.etag,
+            checksum=strongest,
+            sha256=sha256 or "",
+            proof=copied.proof,
+            attempts=tries,
+            read_bytes=copied.read_bytes,
+            at=iso(self._clock.now()),
+            is_new=plan.known is None,
+            page=plan.page,
+        )
+
+    def _failed(
+        self, plan: Plan, error: Refused | Transient, *, tries: int, bad_etag: str | None = None, key: str = ""
+    ) -> Outcome:
+        return Outcome(
+            record=plan.record,
+            status=Status.SKIPPED if error.failure in SKIPS else Status.FAILED,
+            failure=error.failure,
+            message=str(error),
+            key=key or plan.key,
+            url=plan.url,
+            file_name=plan.file_name,
+            source_id=plan.source_id,
+            destination_etag=bad_etag or "",
+            attempts=tries,
+            at=iso(self._clock.now()),
+            is_new=plan.known is None,
+            page=plan.page,
+        )
