@@ -1,0 +1,71 @@
+"""Errors of the wire; the floor above translates them once into what the run does next.
+
+* WireError
+  * ConnectFailed   no connection came to be; nothing was sent
+  * TlsFailed       the peer could not prove who it is, or speaks no TLS we accept; nothing was sent
+  * TimedOut        a limit passed: waiting for a slot, connecting, silence, or the whole request
+  * PeerClosed      the peer went away before the answer was whole
+    * Stale         ... on a reused connection and before the first byte of an answer: worth one resend
+  * BadResponse     not HTTP, or HTTP that two readers could understand in two ways
+  * BodyTooLarge    a small answer that is not small
+  * Closed          the wire itself was closed
+
+Messages name hosts and counts only, never a header, a path or a query.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Phase = Literal["slot", "connect", "silence", "total"]
+
+
+class WireError(Exception):
+    """Root of everything the wire raises on purpose."""
+
+
+class ConnectFailed(WireError):
+    """DNS, TCP or the proxy's tunnel failed. Nothing of the request was sent."""
+
+
+class TlsFailed(WireError):
+    """The TLS handshake failed: wrong name, unknown authority, expired, no common version. Nothing was sent."""
+
+
+class TimedOut(WireError):
+    """A time limit passed. ``phase`` says which; ``sent`` is whether the peer may hold the whole request."""
+
+    def __init__(self, message: str, *, phase: Phase, sent: bool = False, received: int = 0) -> None:
+        super().__init__(message)
+        self.phase = phase
+        self.sent = sent
+        self.received = received
+
+
+class PeerClosed(WireError):
+    """The peer closed or reset before the answer was whole.
+
+    ``sent``: the whole request had been handed to the network, so the peer may have acted on it.
+    ``received``: bytes of the answer that had come (head included).
+    """
+
+    def __init__(self, message: str, *, sent: bool, received: int) -> None:
+        super().__init__(message)
+        self.sent = sent
+        self.received = received
+
+
+class Stale(PeerClosed):
+    """A kept-alive connection turned out dead: no answer byte came. The usual end of an idle connection."""
+
+
+class BadResponse(WireError):
+    """The peer's bytes are no acceptable HTTP/1.1 answer."""
+
+
+class BodyTooLarge(WireError):
+    """The answer's body exceeds the bound given for reading it whole."""
+
+
+class Closed(WireError):
+    """The wire was closed before or during the request."""

@@ -1,0 +1,322 @@
+"""One request's answer as a state machine: fed with bytes, it resolves a future. It touches no socket.
+
+``Whole`` resolves when the body is complete, ``Streamed`` at the end of the head and then hands pieces to its reader.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Final, Protocol
+
+from engine.s3.wire.errors import BadResponse, BodyTooLarge, PeerClosed, Stale, WireError
+from engine.s3.wire.framing import Dechunker, Head, parse_head
+from engine.s3.wire.reply import Framing, Headers, Reply
+
+HEAD: Final = 0
+LENGTH: Final = 1
+CHUNKED: Final = 2
+CLOSE: Final = 3
+DONE: Final = 4
+
+MAX_INTERIM = 16
+HIGH_WATER = 1 << 19  # more than this falls out of the CPU's caches and costs half again as much per byte
+LOW_WATER = 1 << 17
+_END = b"\r\n\r\n"
+_START = b"HTTP/1."
+_COPY_BELOW = 8192  # below this many bytes a copy is cheaper than a view
+
+
+class Flow(Protocol):
+    """What a streamed answer needs of its transport."""
+
+    def pause_reading(self) -> None: ...
+    def resume_reading(self) -> None: ...
+
+
+class Exchange:
+    """The answer to one request. ``answer`` resolves to a Reply or a StreamedReply, or fails with a WireError.
+
+    ``stage`` is DONE when nothing more is expected; then ``reusable`` says whether the connection may serve again.
+    ``excess`` is set when bytes came behind the end. ``received`` counts answer bytes, head included.
+    """
+
+    __slots__ = (
+        "_dechunker",
+        "_interims",
+        "_left",
+        "_max_head",
+        "_no_body",
+        "_partial",
+        "answer",
+        "excess",
+        "framing",
+        "head",
+        "on_interim",
+        "received",
+        "reusable",
+        "stage",
+    )
+
+    def __init__(self, answer: asyncio.Future[Any], *, method: str, max_head: int) -> None:
+        self.answer = answer
+        self._no_body = method in {"HEAD", "CONNECT"}
+        self._max_head = max_head
+        self._partial: bytearray | None = None
+        self._interims = 0
+        self._left = 0
+        self.stage = HEAD
+        self.framing: Framing = "none"
+        self.received = 0
+        self.reusable = False
+        self.excess = False
+        self.on_interim: Callable[[int], None] | None = None
+
+    def feed(self, data: bytes) -> None:
+        """Take what the socket gave. Raises WireError when the answer is unacceptable."""
+        self.received += len(data)
+        stage = self.stage
+        if stage == HEAD:
+            self._feed_head(data)
+        elif stage == LENGTH:
+            self._feed_length(data)
+        elif stage == CHUNKED:
+            self._feed_chunks(data)
+        elif stage == CLOSE:
+            self._body(data)
+        else:
+            self.excess = True
+            self.reusable = False
+
+    def closed(self, cause: str, *, sent: bool, reused: bool) -> WireError | None:
+        """The peer closed (``cause`` empty) or broke off. Ends a close-delimited body; otherwise returns the error."""
+        if self.stage == DONE:
+            self.reusable = False
+            return None
+        if self.stage == CLOSE and not cause:
+            self._finish(clean=False)
+            return None
+        why = cause or "closed"
+        if self.received == 0:
+            kind = Stale if reused else PeerClosed
+            return kind(f"connection {why} before any answer", sent=sent, received=0)
+        return PeerClosed(f"connection {why} inside the answer", sent=sent, received=self.received)
+
+    def fail(self, error: WireError) -> None:
+        """End with an error, unless ended already."""
+        if self.stage == DONE and self.answer.done():
+            return
+        self.stage = DONE
+        self.reusable = False
+        if not self.answer.done():
+            self.answer.set_exception(error)
+
+    def abandon(self) -> None:
+        """Nobody waits for the answer any more."""
+        self.stage = DONE
+        self.reusable = False
+        if not self.answer.cancel() and not self.answer.cancelled():
+            self.answer.exception()
+
+    def _feed_head(self, data: bytes) -> None:
+        start = 0
+        if self._partial is not None:
+            start = max(0, len(self._partial) - 3)
+            self._partial += data
+            end = self._partial.find(_END, start)
+            if end >= 0:
+                data = bytes(self._partial)
+                self._partial = None
+        else:
+            end = data.find(_END)
+        while end >= 0:
+            end += 4
+            if end > self._max_head:
+                break
+            head = parse_head(data[:end])
+            if head.status >= 200:
+                self._open(head, data, end)
+                return
+            self._interim(head.status)
+            data = data[end:]
+            if not data:
+                return
+            end = data.find(_END)
+        if self._partial is None:
+            self._partial = bytearray(data)
+        if len(self._partial) > self._max_head:
+            raise BadResponse(f"answer head exceeds {self._max_head} bytes")
+        if not self._partial.startswith(_START[: len(self._partial)]):
+            raise BadResponse("the answer is not HTTP/1.x")
+
+    def _interim(self, status: int) -> None:
+        self._interims += 1
+        if self._interims > MAX_INTERIM:
+            raise BadResponse(f"more than {MAX_INTERIM} interim answers")
+        if self.on_interim is not None:
+            self.on_interim(status)
+
+    def _open(self, head: Head, data: bytes, end: int) -> None:
+        """The head ends at ``end`` of ``data``: choose the framing and take what lies behind it."""
+        self.head = head
+        self.reusable = head.keep_alive
+        size = len(data) - end
+        length = head.length
+        if self._no_body or head.status in {204, 304}:
+            length = 0
+        elif head.chunked:
+            self.framing = "chunked"
+            self.stage = CHUNKED
+            self._begin()
+            self._dechunker = Dechunker(self._body)
+            if size:
+                self._feed_chunks(data[end:])
+            return
+        elif length is None:
+            self.framing = "close"
+            self.stage = CLOSE
+            self._begin()
+            if size:
+                self._body(data[end:])
+            return
+        else:
+            self.framing = "length"
+        self._left = length
+        self.stage = LENGTH
+        self._begin()
+        if not length:
+            self._finish(clean=not size)
+        elif size:
+            self._feed_length(data[end:] if size < _COPY_BELOW else memoryview(data)[end:])
+
+    def _feed_length(self, data: bytes | memoryview) -> None:
+        left = self._left - len(data)
+        if left > 0:
+            self._left = left
+            self._body(data)
+        else:
+            self._body(data if left == 0 else data[:left])
+            self._finish(clean=left == 0)
+
+    def _feed_chunks(self, data: bytes) -> None:
+        self._dechunker.feed(data)
+        if self._dechunker.done:
+            self._finish(clean=not self._dechunker.excess)
+
+    def _reply(self, body: bytes) -> Reply:
+        head = self.head
+        return Reply(head.status, head.reason.decode("latin-1").strip(), Headers(head.fields), body, self.framing)
+
+    def _finish(self, *, clean: bool) -> None:
+        self.stage = DONE
+        if not clean:
+            self.reusable = False
+            self.excess = self.framing != "close"
+        self._complete()
+
+    def _begin(self) -> None:
+        """The head is known."""
+        raise AssertionError
+
+    def _body(self, data: bytes | memoryview) -> None:
+        """A piece of the body came."""
+        raise AssertionError
+
+    def _complete(self) -> None:
+        """The body is whole."""
+        raise AssertionError
+
+
+class Whole(Exchange):
+    """Collects the body, at most ``max_body`` bytes of it."""
+
+    __slots__ = ("_max_body", "_pieces", "_size")
+
+    def __init__(self, answer: asyncio.Future[Reply], *, method: str, max_head: int, max_body: int) -> None:
+        super().__init__(answer, method=method, max_head=max_head)
+        self._max_body = max_body
+        self._pieces: list[bytes | memoryview] = []
+        self._size = 0
+
+    def _begin(self) -> None:
+        if self._left > self._max_body:
+            raise BodyTooLarge(f"answer body of {self._left} bytes, at most {self._max_body} expected")
+
+    def _body(self, data: bytes | memoryview) -> None:
+        self._size += len(data)
+        if self._size > self._max_body:
+            raise BodyTooLarge(f"answer body exceeds {self._max_body} bytes")
+        self._pieces.append(data)
+
+    def _complete(self) -> None:
+        if not self.answer.done():
+            self.answer.set_result(self._reply(b"".join(self._pieces)))
+
+
+class Streamed(Exchange):
+    """Hands the body to one reader; stops the socket while more than HIGH_WATER bytes wait to be taken."""
+
+    __slots__ = ("_error", "_flow", "_pieces", "_waiting", "_wake", "paused")
+
+    def __init__(self, answer: asyncio.Future[Any], *, method: str, max_head: int, flow: Flow) -> None:
+        super().__init__(answer, method=method, max_head=max_head)
+        self._flow = flow
+        self._pieces: deque[bytes | memoryview] = deque()
+        self._waiting = 0
+        self._wake: asyncio.Future[None] | None = None
+        self._error: WireError | None = None
+        self.paused = False
+
+    @property
+    def drained(self) -> bool:
+        """The whole body came and was taken."""
+        return self.stage == DONE and self._error is None and not self._pieces
+
+    def fail(self, error: WireError) -> None:
+        if self.stage != DONE and self._error is None and self.answer.done():
+            self._error = error
+            self._rouse()
+        super().fail(error)
+
+    async def pieces(self) -> AsyncIterator[bytes | memoryview]:
+        """The body as it comes. Raises the WireError that ended it."""
+        while True:
+            while self._pieces:
+                piece = self._pieces.popleft()
+                self._waiting -= len(piece)
+                if self.paused and self._waiting <= LOW_WATER and self.stage != DONE:
+                    self.paused = False
+                    self._flow.resume_reading()
+                yield piece
+            if self._error is not None:
+                raise self._error
+            if self.stage == DONE:
+                return
+            self._wake = self.answer.get_loop().create_future()
+            try:
+                await self._wake
+            finally:
+                self._wake = None
+
+    def _begin(self) -> None:
+        if not self.answer.done():
+            self.answer.set_result(self._reply(b""))
+
+    def _body(self, data: bytes | memoryview) -> None:
+        self._pieces.append(data)
+        self._waiting += len(data)
+        if self._waiting > HIGH_WATER and not self.paused:
+            self.paused = True
+            self._flow.pause_reading()
+        self._rouse()
+
+    def _complete(self) -> None:
+        if self.paused:
+            self.paused = False
+            self._flow.resume_reading()
+        self._rouse()
+
+    def _rouse(self) -> None:
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)

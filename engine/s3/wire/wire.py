@@ -1,0 +1,232 @@
+"""The wire: HTTP/1.1 requests over kept-alive connections, with a deadline on every wait."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import ssl
+from collections.abc import AsyncIterable, AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Self, TypeVar
+
+from engine.pacing.clock import Clock
+from engine.s3.wire.connection import Connection
+from engine.s3.wire.dialer import Dialer
+from engine.s3.wire.errors import Stale
+from engine.s3.wire.exchange import Streamed, Whole
+from engine.s3.wire.names import Names
+from engine.s3.wire.origin import Origin, Resolver
+from engine.s3.wire.pool import Pool
+from engine.s3.wire.reply import Reply, StreamedReply
+
+TICK_S = 0.25
+E = TypeVar("E", Whole, Streamed)
+Body = bytes | memoryview | AsyncIterable[bytes | memoryview] | None
+
+
+@dataclass(frozen=True, slots=True)
+class WireStats:
+    """Connections open and idle now; requests begun, and how many of them on a connection used before."""
+
+    open: int
+    idle: int
+    requests: int
+    reused: int
+
+
+class Wire:
+    """An HTTP/1.1 client for one event loop. Never follows a redirect, keeps no cookie, decodes no content.
+
+    ``limit`` bounds the connections over all origins. ``connect_s`` covers DNS to TLS; ``read_s`` is the longest
+    silence (no byte either way) within a request; ``idle_s`` the longest rest of a connection that may be used again;
+    ``total_s`` the whole request, waiting for a connection included, where it gives no ``deadline_s`` of its own.
+    Limits are enforced every TICK_S seconds. Certificates and host names are always verified.
+    """
+
+    def __init__(
+        self,
+        *,
+        limit: int,
+        clock: Clock,
+        connect_s: float = 10.0,
+        read_s: float = 60.0,
+        idle_s: float = 15.0,
+        total_s: float | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        resolve: Resolver | None = None,
+        proxy: Origin | None = None,
+        max_header_bytes: int = 65_536,
+    ) -> None:
+        self._clock = clock
+        self._read_s = read_s
+        self._total_s = total_s
+        self._max_head = max_header_bytes
+        self._dialer = Dialer(
+            clock,
+            connect_s=connect_s,
+            resolve=resolve or Names(clock),
+            proxy=proxy,
+            context=ssl_context,
+            max_head=max_header_bytes,
+        )
+        self._pool = Pool(self._dialer.dial, clock, limit=limit, idle_s=idle_s)
+        self._timer: asyncio.TimerHandle | None = None
+        self._requests = 0
+        self._reused = 0
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    @property
+    def stats(self) -> WireStats:
+        return WireStats(len(self._pool.connections), self._pool.idle, self._requests, self._reused)
+
+    async def request(
+        self,
+        origin: Origin,
+        head: bytes,
+        body: Body = None,
+        *,
+        method: str,
+        deadline_s: float | None = None,
+        max_body: int = 1 << 20,
+        expect_continue: bool = False,
+    ) -> Reply:
+        """Send one request and read its answer whole, at most ``max_body`` bytes of body.
+
+        ``head`` is the complete rendered head, framing headers included; ``method`` repeats its method. A body that is
+        an iterator stays the caller's to close. With ``expect_continue`` (and the Expect header in ``head``) the body
+        waits for 100 Continue, or a second. An answer that comes before the body is sent ends the sending.
+
+        A request without body, or with bytes, is sent once more on a new connection when a reused one turns out stale;
+        the reply says so. Raises WireError, and whatever the body's iterator or the resolver raises.
+        """
+
+        def whole(connection: Connection) -> Whole:
+            return Whole(connection.loop.create_future(), method=method, max_head=self._max_head, max_body=max_body)
+
+        connection, _, reply = await self._perform(origin, head, body, whole, deadline_s, hold=expect_continue)
+        self._settle(connection)
+        return reply
+
+    @asynccontextmanager
+    async def stream(
+        self, origin: Origin, head: bytes, *, method: str, deadline_s: float | None = None
+    ) -> AsyncIterator[StreamedReply]:
+        """Send a request without body; the answer's body is read inside the block. What is not read to its end costs
+        the connection. The deadline covers the reading. Raises as ``request`` does."""
+
+        def streamed(connection: Connection) -> Streamed:
+            flow = connection.transport
+            assert flow is not None
+            return Streamed(connection.loop.create_future(), method=method, max_head=self._max_head, flow=flow)
+
+        connection, exchange, reply = await self._perform(origin, head, None, streamed, deadline_s)
+        try:
+            yield StreamedReply(reply, exchange.pieces())
+        finally:
+            if exchange.drained:
+                self._settle(connection)
+            else:
+                connection.drop()
+
+    async def close(self) -> None:
+        """Drop every connection; requests in flight fail with Closed."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._dialer.deadlines.sweep(math.inf)
+        await self._pool.close()
+
+    def sweep(self) -> None:
+        """Enforce every limit that passed by now, by the clock."""
+        now = self._clock.monotonic()
+        self._dialer.deadlines.sweep(now)
+        self._pool.sweep(now, self._read_s)
+
+    async def _perform(
+        self,
+        origin: Origin,
+        head: bytes,
+        body: Body,
+        make: Callable[[Connection], E],
+        deadline_s: float | None,
+        *,
+        hold: bool = False,
+    ) -> tuple[Connection, E, Reply]:
+        """One request up to the resolution of its exchange."""
+        now = self._clock.monotonic()
+        limit_s = self._total_s if deadline_s is None else deadline_s
+        due = math.inf if limit_s is None else now + limit_s
+        connection = self._pool.reuse(origin, now)
+        resent = False
+        while True:
+            if connection is None:
+                self._tick_on()
+                connection = await self._pool.obtain(origin, due, fresh=resent)
+                now = self._clock.monotonic()
+            self._requests += 1
+            self._reused += connection.uses > 0
+            exchange = make(connection)
+            connection.begin(exchange, now=now, due=due)
+            try:
+                if body is None or isinstance(body, bytes | memoryview):
+                    connection.send(head, body, hold=hold)
+                    reply: Reply = await exchange.answer
+                else:
+                    reply = await _send_along(connection, exchange, head, body, hold=hold)
+            except Stale:
+                if resent or not (body is None or isinstance(body, bytes | memoryview)):
+                    raise
+                resent = True
+                connection = None
+            except BaseException:
+                exchange.abandon()
+                connection.drop()
+                raise
+            else:
+                reply.resent = resent
+                return connection, exchange, reply
+
+    def _settle(self, connection: Connection) -> None:
+        if connection.finish():
+            self._pool.release(connection)
+        else:
+            connection.drop()
+
+    def _tick_on(self) -> None:
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(TICK_S, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self.sweep()
+        if self._pool.busy:
+            self._tick_on()
+
+
+async def _send_along(
+    connection: Connection,
+    exchange: Whole | Streamed,
+    head: bytes,
+    body: AsyncIterable[bytes | memoryview],
+    *,
+    hold: bool,
+) -> Reply:
+    """Send an iterated body until the answer comes; the first of both to fail is the one to hear of."""
+    sending = asyncio.ensure_future(connection.send_pieces(head, body, hold=hold))
+    try:
+        await asyncio.wait({sending, exchange.answer}, return_when=asyncio.FIRST_COMPLETED)
+        if not exchange.answer.done():
+            await sending
+        reply: Reply = await exchange.answer
+    finally:
+        sending.cancel()
+        await asyncio.wait({sending})
+        if not sending.cancelled():
+            sending.exception()  # the answer came first: what the rest of the body did no longer matters
+    return reply
