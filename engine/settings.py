@@ -2,207 +2,233 @@
 
 Every key is contract. Unknown keys are errors that name the nearest known one (``engine/settings_load.py``). Secrets
 are ``SecretStr``: their repr is masked, and ``snapshot()`` leaves them out altogether.
+
+The descriptions are the comments of ``settings.yaml`` (``engine/settings_text.py`` writes it); a field with
+``examples`` shows the first of them there in place of its default.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
-Identifier = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,79}$")]
-FieldPath = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,79}(\.[A-Za-z][A-Za-z0-9_]{0,79}){0,5}$")]
-Bucket = Annotated[str, Field(min_length=3, max_length=255, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]+$")]
+from engine.model.text import bare_urls
+from engine.settings_rules import AT_HOME, VEILED, matching, template_fault, url_fault
+from engine.settings_rules import checked_url as checked_url
+from engine.settings_rules import is_loopback as is_loopback
 
-LOOPBACK = re.compile(r"^(localhost|127(\.\d{1,3}){3}|\[?::1\]?)$")
+_NAME = r"[A-Za-z][A-Za-z0-9_]{0,79}"
 
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address literal is this machine."""
-    return bool(LOOPBACK.match(host.lower()))
-
-
-def checked_url(value: str, *, insecure: bool, key: str) -> str:
-    """An http(s) base URL without credentials; plain http only to loopback unless marked ``insecure: true``."""
-    parts = urlsplit(value)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        msg = f"{key} must be an http(s) URL with a host, such as https://example.my.salesforce.com"
-        raise ValueError(msg)
-    if parts.username or parts.password:
-        msg = f"{key} must not hold a user name or password"
-        raise ValueError(msg)
-    if parts.scheme == "http" and not insecure and not is_loopback(parts.hostname):
-        msg = f"{key} is plain http to {parts.hostname}: use https, or set `insecure: true` beside it if that is meant"
-        raise ValueError(msg)
-    return value.rstrip("/")
+Identifier = Annotated[str, matching(_NAME, "one API name, such as Document__c")]
+FieldPath = Annotated[str, matching(rf"{_NAME}(\.{_NAME}){{0,5}}", "API names joined by dots, such as Account__r.Name")]
+Bucket = Annotated[
+    str,
+    matching(r"[A-Za-z0-9][A-Za-z0-9._-]{2,254}", "a bucket's name alone, of 3 to 255 letters, digits, dots, dashes"),
+]
+Origin = Annotated[
+    str,
+    matching(
+        r"(https?://)?([A-Za-z0-9.\-]+|\[[0-9a-fA-F:]+\])(:\d{1,5})?", "a host, host:port or https://host:port, no more"
+    ),
+]
+File = Annotated[Path, AT_HOME]
+Filled = Annotated[str, Field(min_length=1)]
 
 
 class Section(BaseModel):
     """A strict, frozen group of settings."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, str_strip_whitespace=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, hide_input_in_errors=True, str_strip_whitespace=True, allow_inf_nan=False
+    )
+
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        """Settings that do not go together: the key to blame within this section, and what is wrong with it."""
+        return iter(())
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if found := list(self.conflicts()):
+            text = "; ".join(f"{key} {fault}" for key, fault in found)
+            raise PydanticCustomError("conflicts", "{text}", {"text": text, "found": found})
+        return self
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        for name, value in super().__repr_args__():
+            veiled = name is not None and VEILED in type(self).model_fields[name].metadata
+            yield name, bare_urls(value) if veiled and isinstance(value, str) else value
 
 
 class Credentials(Section):
     """AWS keys, or the name of a profile; with neither, the AWS default chain answers."""
 
-    profile: str | None = None
-    access_key_id: SecretStr | None = None
+    profile: str | None = Field(None, description="AWS profile; null and no keys: the AWS default chain")
+    access_key_id: SecretStr | None = Field(None, description="with secret_access_key, instead of a profile")
     secret_access_key: SecretStr | None = None
-    session_token: SecretStr | None = None
+    session_token: SecretStr | None = Field(None, description="only for temporary keys")
 
-    @model_validator(mode="after")
-    def _keys_come_in_pairs(self) -> Credentials:
+    def conflicts(self) -> Iterator[tuple[str, str]]:
         if (self.access_key_id is None) != (self.secret_access_key is None):
-            msg = "access_key_id and secret_access_key go together; set both or neither"
-            raise ValueError(msg)
-        if self.profile and self.access_key_id:
-            msg = "profile and access_key_id exclude each other; keep one"
-            raise ValueError(msg)
-        return self
+            given, absent = "access_key_id", "secret_access_key"
+            if self.access_key_id is None:
+                given, absent = absent, given
+            yield given, f"goes together with {absent}; set both or neither"
+        if self.session_token and not self.access_key_id:
+            yield "session_token", "needs access_key_id and secret_access_key beside it"
+        if self.profile and (self.access_key_id or self.secret_access_key):
+            yield "profile", "and access_key_id exclude each other; keep one"
 
 
 class SalesforceSettings(Section):
     """The org, how to log in, and which object and fields hold the links."""
 
-    login_url: str = "https://login.salesforce.com"
-    auth: Literal["client_credentials", "jwt", "refresh_token", "password", "access_token", "sf_cli"] = (
-        "client_credentials"
+    login_url: str = Field(
+        "https://login.salesforce.com",
+        description="your org's My Domain",
+        examples=["https://mydomain.my.salesforce.com"],
     )
-    client_id: str | None = None
-    client_secret: SecretStr | None = None
-    jwt_key_file: Path | None = None
-    refresh_token: SecretStr | None = None
-    username: str | None = None
-    password: SecretStr | None = None
-    security_token: SecretStr | None = None
-    access_token: SecretStr | None = None
-    instance_url: str | None = None
-    target_org: str | None = None
-    audience: str | None = None
-    api_version: Annotated[str, Field(pattern=r"^\d{2,3}\.0$")] = "62.0"
-    org_id: str | None = None
-    object: Identifier = "DocListEntry__c"
-    url_field: Identifier = "Document__c"
+    auth: Literal["client_credentials", "jwt", "refresh_token", "password", "access_token", "sf_cli"] = Field(
+        "client_credentials",
+        description="client_credentials | jwt | refresh_token | password | access_token | sf_cli",
+    )
+    client_id: str | None = Field(None, description="consumer key of the connected app (every auth but sf_cli)")
+    client_secret: SecretStr | None = Field(None, description="for client_credentials, refresh_token, password")
+    jwt_key_file: File | None = Field(None, description="for jwt: the private key, PEM")
+    refresh_token: SecretStr | None = Field(None, description="for refresh_token")
+    username: str | None = Field(None, description="for jwt and password")
+    password: SecretStr | None = Field(None, description="for password")
+    security_token: SecretStr | None = Field(None, description="for password, unless this address is trusted")
+    access_token: SecretStr | None = Field(None, description="for access_token, with instance_url")
+    instance_url: str | None = Field(None, description="for access_token: where the API is")
+    target_org: str | None = Field(None, description="for sf_cli: alias or user name; null: the CLI's default org")
+    audience: str | None = Field(None, description="for jwt: the aud claim, where it is not the login host")
+    api_version: Annotated[str, matching(r"\d{2,3}\.0", 'a version such as "62.0"')] = "62.0"
+    org_id: Annotated[str, matching(r"[A-Za-z0-9]{15}([A-Za-z0-9]{3})?", "an Id of 15 or 18 characters")] | None = (
+        Field(None, description="pin: refuse any other org, such as 00D5g000001AbCdEAF")
+    )
+    object: Identifier = Field("DocListEntry__c", description="the object whose records hold the links")
+    url_field: Identifier = Field("Document__c", description="the link; the one field a switch ever writes")
     account_field: Identifier = "Account__c"
     account_name_field: FieldPath = "Account__r.Name"
     name_field: Identifier = "Name"
-    where: str | None = None
-    api_budget: Annotated[float, Field(gt=0, le=1)] = 0.7
-    insecure: bool = False
+    where: str | None = Field(None, description="extra SOQL condition, such as IsActive__c = true")
+    api_budget: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.7, description="never use more than this share of the org's daily calls"
+    )
+    insecure: bool = Field(False, description="allow plain http to a host that is not this machine")
 
-    @model_validator(mode="after")
-    def _urls(self) -> SalesforceSettings:
-        checked_url(self.login_url, insecure=self.insecure, key="salesforce.login_url")
-        if self.instance_url:
-            checked_url(self.instance_url, insecure=self.insecure, key="salesforce.instance_url")
-        return self
+    @field_validator("api_version", mode="before")
+    @classmethod
+    def _version(cls, value: Any) -> Any:
+        """``62.0`` without quotes is a number to YAML; it can only mean one version."""
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return f"{value:.1f}" if value * 10 == int(value * 10) else str(value)
+        return f"{value}.0" if isinstance(value, str) and value.isdecimal() else value
+
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        for key, url in (("login_url", self.login_url), ("instance_url", self.instance_url)):
+            if url and (fault := url_fault(url, insecure=self.insecure)):
+                yield key, fault
 
 
 class ResolverSettings(Section):
     """A vendor API that answers a presigned URL per record."""
 
-    url: str
-    json_pointer: Annotated[str, Field(pattern=r"^(/.*)?$")] = "/url"
-    token: SecretStr | None = None
-    insecure: bool = False
+    url: Annotated[str, VEILED] = Field(
+        description="{Field} stands for a field of the record", examples=["https://vendor/api/files/{Identifier__c}"]
+    )
+    json_pointer: Annotated[str, matching(r"(/.*)?", "a JSON pointer such as /data/url")] = Field(
+        "/url", description="where in the answer the URL is (RFC 6901)"
+    )
+    token: SecretStr | None = Field(None, description="sent as a bearer token")
+    insecure: bool = Field(False, description="allow plain http to a host that is not this machine")
 
-    @model_validator(mode="after")
-    def _url(self) -> ResolverSettings:
-        checked_url(re.sub(r"\{[^}]*\}", "x", self.url), insecure=self.insecure, key="source.resolver.url")
-        return self
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        if fault := url_fault(re.sub(r"\{[^}]*\}", "x", self.url), insecure=self.insecure):
+            yield "url", fault
 
 
 class SourceSettings(Credentials):
     """The vendor's side: read only, and only the origins named here."""
 
-    access: Literal["auto", "s3", "http"] = "auto"
-    endpoint_url: str | None = None
-    region: str = "us-east-1"
-    buckets: list[Bucket] = Field(default_factory=list)
-    allowed_hosts: list[str] = Field(default_factory=list)
-    anonymous: bool = False
-    request_payer: bool = False
-    expected_bucket_owner: str | None = None
-    inventory: Literal["auto", "always", "never"] = "auto"
-    resolver: ResolverSettings | None = None
-    insecure: bool = False
+    access: Literal["auto", "s3", "http"] = Field("auto", description="auto | s3 | http")
+    endpoint_url: str | None = Field(None, description="for S3-compatible stores; null: AWS")
+    region: Filled = Field("us-east-1", description="the source buckets' region", examples=["us-west-2"])
+    buckets: list[Bucket] = Field(
+        default_factory=list,
+        description="the vendor's buckets that links may point at",
+        examples=[["trackland-doc-storage"]],
+    )
+    allowed_hosts: list[Origin] = Field(
+        default_factory=list, description="more hosts that plain http(s) GETs may reach"
+    )
+    anonymous: bool = Field(False, description="do not sign requests; for public buckets")
+    request_payer: bool = Field(False, description="accept the charges of a requester-pays bucket")
+    expected_bucket_owner: str | None = Field(None, description="refuse a bucket of another AWS account (12 digits)")
+    inventory: Literal["auto", "always", "never"] = Field(
+        "auto", description="list the source bucket once instead of a HEAD per file: auto | always | never"
+    )
+    resolver: ResolverSettings | None = Field(
+        None, description="a vendor API that answers a presigned URL per record; null: none"
+    )
+    insecure: bool = Field(False, description="allow plain http to a host that is not this machine")
 
-    @model_validator(mode="after")
-    def _reachable(self) -> SourceSettings:
-        if self.endpoint_url:
-            checked_url(self.endpoint_url, insecure=self.insecure, key="source.endpoint_url")
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        yield from super().conflicts()
+        if self.endpoint_url and (fault := url_fault(self.endpoint_url, insecure=self.insecure)):
+            yield "endpoint_url", fault
         for host in self.allowed_hosts:
-            if not re.fullmatch(
-                r"(https?://)?[A-Za-z0-9.\-]+(:\d{1,5})?|(https?://)?\[[0-9a-fA-F:]+\](:\d{1,5})?", host
-            ):
-                msg = f"allowed_hosts holds {host!r}; write a host, host:port or https://host:port"
-                raise ValueError(msg)
-            if host.startswith("http://"):
-                checked_url(host, insecure=self.insecure, key="source.allowed_hosts")
-        return self
+            if host.startswith("http://") and (fault := url_fault(host, insecure=self.insecure)):
+                yield "allowed_hosts", f"holds {host}, which {fault}"
 
 
 class DestinationSettings(Credentials):
     """Our side: where copies go, under which keys, and what the new links look like."""
 
-    bucket: Bucket
-    endpoint_url: str | None = None
-    region: str = "us-east-1"
-    key_template: str = "uploads/{account_id}/{record_id}/{file_name}"
-    url_template: str = "https://{bucket}.s3.{region}.amazonaws.com/{key}"
-    storage_class: str | None = None
-    sse: Literal["AES256", "aws:kms"] | None = None
-    kms_key_id: str | None = None
-    expected_bucket_owner: str | None = None
-    insecure: bool = False
+    bucket: Bucket = Field(description="your bucket", examples=["my-documents"])
+    endpoint_url: str | None = Field(None, description="for S3-compatible stores; null: AWS")
+    region: Filled = Field("us-east-1", description="your bucket's region")
+    key_template: str = Field(
+        "uploads/{account_id}/{record_id}/{file_name}",
+        description="names: account_id account_name record_id record_name file_name stem ext source_key bucket",
+    )
+    url_template: str = Field(
+        "https://{bucket}.s3.{region}.amazonaws.com/{key}",
+        description="what a switched link looks like; names: bucket region key",
+    )
+    storage_class: str | None = Field(None, description="such as STANDARD_IA; null: the bucket's default")
+    sse: Literal["AES256", "aws:kms"] | None = Field(None, description="AES256 | aws:kms; null: the bucket's default")
+    kms_key_id: str | None = Field(None, description="for aws:kms; null: the AWS managed key")
+    expected_bucket_owner: str | None = Field(None, description="refuse a bucket of another AWS account (12 digits)")
+    insecure: bool = Field(False, description="allow plain http to a host that is not this machine")
 
     @field_validator("key_template")
     @classmethod
     def _key_is_unique(cls, value: str) -> str:
-        names = set(re.findall(r"\{([^{}]*)\}", value))
-        known = {
-            "account_id",
-            "account_name",
-            "record_id",
-            "record_name",
-            "file_name",
-            "stem",
-            "ext",
-            "source_key",
-            "bucket",
-        }
-        if unknown := names - known:
-            msg = f"key_template names {{{sorted(unknown)[0]}}}; known: {', '.join(sorted(known))}"
-            raise ValueError(msg)
-        if "record_id" not in names:
-            msg = "key_template must contain {record_id}: without it two records with one file name would share a key"
-            raise ValueError(msg)
+        known = {"account_id", "account_name", "record_id", "record_name", "file_name", "stem", "ext", "source_key"}
+        why = ": without it two records with one file name would share a key"
+        if fault := template_fault(value, known=known | {"bucket"}, needed="record_id", why=why):
+            raise ValueError(fault)
         return value
 
     @field_validator("url_template")
     @classmethod
     def _url_holds_key(cls, value: str) -> str:
-        names = set(re.findall(r"\{([^{}]*)\}", value))
-        if "key" not in names:
-            msg = "url_template must contain {key}"
-            raise ValueError(msg)
-        if unknown := names - {"bucket", "region", "key"}:
-            msg = f"url_template names {{{sorted(unknown)[0]}}}; known: bucket, region, key"
-            raise ValueError(msg)
+        if fault := template_fault(value, known={"bucket", "region", "key"}, needed="key", why=""):
+            raise ValueError(fault)
         return value
 
-    @model_validator(mode="after")
-    def _consistent(self) -> DestinationSettings:
-        if self.endpoint_url:
-            checked_url(self.endpoint_url, insecure=self.insecure, key="destination.endpoint_url")
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        yield from super().conflicts()
+        if self.endpoint_url and (fault := url_fault(self.endpoint_url, insecure=self.insecure)):
+            yield "endpoint_url", fault
         if self.kms_key_id and self.sse != "aws:kms":
-            msg = "kms_key_id needs sse: aws:kms"
-            raise ValueError(msg)
-        return self
+            yield "kms_key_id", "needs sse: aws:kms"
 
 
 class MigrationSettings(Section):
@@ -212,52 +238,67 @@ class MigrationSettings(Section):
     ``4 x part_size_mb`` per large file within the shared byte budget of the pipeline.
     """
 
-    concurrency: Annotated[int, Field(ge=1, le=4096)] = 200
-    queue_size: Annotated[int, Field(ge=1, le=1_000_000)] = 2000
-    batch_size: Annotated[int, Field(ge=1, le=10_000)] = 500
-    part_size_mb: Annotated[int, Field(ge=5, le=5120)] = 16
-    max_file_size_mb: Annotated[float, Field(gt=0)] | None = None
-    allowed_extensions: list[str] = Field(default_factory=list)
-    test_single_account: bool = False
-    test_account_id: str | None = None
-    max_test_files: Annotated[int, Field(ge=1)] | None = None
-    dry_run: bool = False
-    bandwidth_mb_s: Annotated[float, Field(gt=0)] | None = None
-    max_attempts: Annotated[int, Field(ge=1, le=100)] = 5
-    checksum: Literal["sha256", "crc64nvme"] = "sha256"
-    error_budget: Annotated[float, Field(ge=0, le=1)] = 0.2
-    drain_seconds: Annotated[float, Field(ge=0, le=3600)] = 30
+    concurrency: Annotated[int, Field(ge=1, le=4096)] = Field(
+        200, description="files in flight at most; it adapts below"
+    )
+    queue_size: Annotated[int, Field(ge=1, le=1_000_000)] = Field(2000, description="plans waiting at most")
+    batch_size: Annotated[int, Field(ge=1, le=10_000)] = Field(500, description="outcomes per commit")
+    part_size_mb: Annotated[int, Field(ge=5, le=5120)] = Field(
+        16, description="larger files travel in parts of this size"
+    )
+    max_file_size_mb: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="larger files are skipped; null: no limit"
+    )
+    allowed_extensions: list[str] = Field(default_factory=list, description="such as [.pdf, .docx]; empty: all")
+    test_single_account: bool = Field(False, description="restrict every command to test_account_id")
+    test_account_id: str | None = Field(None, description='in quotes: "0015g00000AbCdEAAV"')
+    max_test_files: Annotated[int, Field(ge=1)] | None = Field(None, description="stop each run after so many files")
+    dry_run: bool = Field(False, description="no command writes anything, whatever its flags say")
+    bandwidth_mb_s: Annotated[float, Field(gt=0)] | None = Field(None, description="megabytes a second; null: no limit")
+    max_attempts: Annotated[int, Field(ge=1, le=100)] = Field(5, description="tries per file and run")
+    checksum: Literal["sha256", "crc64nvme"] = Field("sha256", description="sha256 | crc64nvme (needs the crt extra)")
+    error_budget: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.2,
+        description="stop, resumable (exit 5), when this share of the last 1,000 files failed with network, throttled, "
+        "source_denied, destination_denied or checksum_mismatch",
+    )
+    drain_seconds: Annotated[float, Field(ge=0, le=3600)] = Field(
+        30, description="how long files in flight may take to finish after a stop"
+    )
 
     @field_validator("allowed_extensions")
     @classmethod
     def _dotted(cls, value: list[str]) -> list[str]:
         return [("" if v.startswith(".") else ".") + v.lower() for v in value if v.strip()]
 
-    @model_validator(mode="after")
-    def _account_named(self) -> MigrationSettings:
+    def conflicts(self) -> Iterator[tuple[str, str]]:
         if self.test_single_account and not self.test_account_id:
-            msg = "test_single_account is on, but test_account_id names no account"
-            raise ValueError(msg)
-        return self
+            yield "test_single_account", "is on, but test_account_id names no account"
 
 
 class SwitchSettings(Section):
     """Waves and limits of the link switch."""
 
-    waves: list[int | str] = Field(default_factory=lambda: list[int | str]([1, 100, "1%", "10%", "100%"]))
-    max_drift: Annotated[float, Field(ge=0, le=1)] = 0.02
-    accept_proof: tuple[Literal["checksum", "etag", "size"], ...] = ("checksum", "etag")
-    journal_key_file: Path | None = None
+    waves: list[int | str] = Field(
+        default_factory=lambda: list[int | str]([1, 100, "1%", "10%", "100%"]),
+        description="cumulative targets of the plan, as counts or shares; empty waves are skipped",
+    )
+    max_drift: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.02, description="stop when this share of a wave was edited meanwhile, counted from 50 records on"
+    )
+    accept_proof: tuple[Literal["checksum", "etag", "size"], ...] = Field(
+        ("checksum", "etag"), description="of checksum, etag, size; files proved by size alone wait for verify --deep"
+    )
+    journal_key_file: File | None = Field(None, description="null: generated beside the database, mode 0600")
 
     @field_validator("waves")
     @classmethod
     def _targets(cls, value: list[int | str]) -> list[int | str]:
         for wave in value:
-            if isinstance(wave, int) and wave < 1:
-                msg = f"waves holds {wave}; a wave is a count of records from 1 up, or a share such as '10%'"
-                raise ValueError(msg)
-            if isinstance(wave, str) and not re.fullmatch(r"(100|\d{1,2})(\.\d+)?%", wave):
-                msg = f"waves holds {wave!r}; a wave is a count of records, or a share such as '10%'"
+            count = isinstance(wave, int) and wave >= 1
+            share = isinstance(wave, str) and re.fullmatch(r"100%|\d{1,2}(\.\d+)?%", wave) and wave.strip("0.%")
+            if not (count or share):
+                msg = f"holds {wave!r}; a wave is a count of records from 1 up, or a share such as '10%'"
                 raise ValueError(msg)
         return value
 
@@ -265,27 +306,35 @@ class SwitchSettings(Section):
 class TrackingSettings(Section):
     """Where the tracking DB lives."""
 
-    database: Path = Path("migration_tracking.db")
+    database: File = Field(Path("migration_tracking.db"), description="on a local disk, never on a network share")
 
 
 class LoggingSettings(Section):
     """Where the JSON log goes and how much of it."""
 
-    directory: Path = Path("logs")
-    level: Literal["debug", "info", "warning", "error"] = "info"
+    directory: File = Field(Path("logs"), description="JSON lines and crash files; rotated, at most 1 GB")
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="debug | info | warning | error")
 
 
 class MetricsSettings(Section):
     """Where metrics are served; nothing listens unless asked."""
 
-    listen: Annotated[str, Field(pattern=r"^[^\s:]+:\d{1,5}$")] | None = None
+    listen: (
+        Annotated[str, matching(r"([^\s:]+|\[[0-9a-fA-F:]+\]):\d{1,5}", "host:port, such as 127.0.0.1:9108")] | None
+    ) = Field(None, description='"127.0.0.1:9108" serves /metrics; null: nothing listens')
 
 
 class NetworkSettings(Section):
     """The way out: a proxy and a private CA."""
 
-    proxy: str | None = None
-    ca_file: Path | None = None
+    proxy: Annotated[str | None, VEILED] = Field(
+        None, description="http://host:port; with user:password@ it is a secret: ENGINE_NETWORK__PROXY"
+    )
+    ca_file: File | None = Field(None, description="PEM, for a private CA; null: the system's")
+
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        if self.proxy and url_fault(re.sub(r"//.*@", "//", self.proxy), insecure=True):
+            yield "proxy", "must be a URL such as http://proxy.example:3128"
 
 
 class Settings(Section):
@@ -300,15 +349,14 @@ class Settings(Section):
     logging: LoggingSettings = Field(default_factory=LoggingSettings)
     metrics: MetricsSettings = Field(default_factory=MetricsSettings)
     network: NetworkSettings = Field(default_factory=NetworkSettings)
-    prices: dict[str, Any] = Field(default_factory=dict)
+    prices: dict[str, Any] = Field(
+        default_factory=dict, description="for analyze, in place of the built-in, dated list prices"
+    )
 
-    @model_validator(mode="after")
-    def _not_onto_itself(self) -> Settings:
+    def conflicts(self) -> Iterator[tuple[str, str]]:
         same_service = (self.source.endpoint_url or "") == (self.destination.endpoint_url or "")
         if same_service and self.destination.bucket in self.source.buckets:
-            msg = f"destination.bucket {self.destination.bucket!r} is also a source bucket; keep them apart"
-            raise ValueError(msg)
-        return self
+            yield "destination.bucket", "is also a source bucket; keep them apart"
 
     def snapshot(self) -> dict[str, Any]:
         """The settings as plain JSON values with every secret left out: what ``config_snapshot`` stores."""
@@ -317,12 +365,14 @@ class Settings(Section):
 
 def _without_secrets(section: BaseModel) -> dict[str, Any]:
     plain: dict[str, Any] = {}
-    for name in type(section).model_fields:
+    for name, field in type(section).model_fields.items():
         value = getattr(section, name)
         if isinstance(value, SecretStr):
             continue
         if isinstance(value, BaseModel):
             plain[name] = _without_secrets(value)
+        elif isinstance(value, str) and VEILED in field.metadata:
+            plain[name] = bare_urls(value)
         else:
             plain[name] = str(value) if isinstance(value, Path) else value
     return plain
