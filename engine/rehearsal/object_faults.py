@@ -173,9 +173,9 @@ class FaultBook:
             return False
         if rule.nth and self._met[number] not in rule.nth:
             return False
-        return _share(f"{rule.seed} {asked} {self._asked[asked]}") < rule.rate
+        return share_of(f"{rule.seed} {asked} {self._asked[asked]}") < rule.rate
 
 
-def _share(text: str) -> float:
+def share_of(text: str) -> float:
     """A number in [0, 1) that follows from ``text``."""
     return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=7).digest(), "big") / 2**56
