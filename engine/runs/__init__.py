@@ -1,0 +1,1 @@
+"""Use cases, one per file. ``assembly.py`` alone opens adapters."""

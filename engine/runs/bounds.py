@@ -1,0 +1,54 @@
+"""How far a run may reach: flags and the settings' test switches, where the narrower always wins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from engine.model.errors import Usage
+from engine.model.ids import to18
+from engine.settings import MigrationSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What a run is restricted to."""
+
+    account_id: str | None = None
+    limit: int | None = None
+    dry_run: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Nothing restricts the scan: its end may move the watermark and tell which records are gone."""
+        return self.account_id is None and self.limit is None and not self.dry_run
+
+
+def bounds_of(migration: MigrationSettings, *, account: str | None, limit: int | None, dry_run: bool | None) -> Bounds:
+    """The bounds of a run. ``None``: flag not given. Raises Usage where a flag would widen the test settings."""
+    account_id = _account(account, "--account") if account is not None else None
+    if migration.test_single_account:
+        test_account = _account(migration.test_account_id or "", "migration.test_account_id")
+        if account_id is not None and account_id != test_account:
+            msg = f"--account {account} reaches beyond migration.test_account_id ({migration.test_account_id})"
+            raise Usage(msg, hint="Leave the flag out, or turn migration.test_single_account off.")
+        account_id = test_account
+    most = migration.max_test_files
+    if most is not None:
+        if limit is not None and limit > most:
+            msg = f"--limit {limit} reaches beyond migration.max_test_files ({most})"
+            raise Usage(msg, hint="Use a smaller --limit, or clear migration.max_test_files.")
+        limit = limit if limit is not None else most
+    if migration.dry_run and dry_run is False:
+        raise Usage(
+            "--no-dry-run would override migration.dry_run: true",
+            hint="Set migration.dry_run to false to let runs write.",
+        )
+    return Bounds(account_id, limit, bool(dry_run) or migration.dry_run)
+
+
+def _account(text: str, name: str) -> str:
+    try:
+        return to18(text)
+    except ValueError as error:
+        msg = f"{name} {text!r} is not a Salesforce Id: {error}"
+        raise Usage(msg, hint="An Id has 15 or 18 letters and digits, such as 0013D00000AbcDeQAF.") from error

@@ -1,0 +1,108 @@
+"""What a person, or a script, sees at the end of a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.model.errors import Fatal
+from engine.pipeline.tally import Tally
+
+
+@dataclass(slots=True)
+class RunReport:
+    """How a run ended. ``exit_code`` as in the README's table."""
+
+    run_type: str
+    run_id: int | None
+    status: str
+    exit_code: int
+    reason: str
+    seconds: float
+    tally: Tally
+    database: str
+    dry_run: bool = False
+    next_steps: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        t = self.tally
+        return {
+            "run_type": self.run_type,
+            "run_id": self.run_id,
+            "status": self.status,
+            "exit_code": self.exit_code,
+            "reason": self.reason,
+            "dry_run": self.dry_run,
+            "seconds": round(self.seconds, 3),
+            "records": {
+                "in_scope": t.total,
+                "processed": t.done,
+                "unchanged": t.unchanged,
+                "backed_up": t.backed_up,
+                "new": t.new,
+                "skipped": t.skipped,
+                "failed": t.failed,
+                "gone": t.gone,
+            },
+            "bytes": t.bytes_stored,
+            "bytes_through_this_machine": t.bytes_read,
+            "retries": t.retries,
+            "failures": dict(t.failures.most_common()),
+            "methods": dict(t.methods.most_common()),
+            "database": self.database,
+            "notes": self.notes,
+            "next": self.next_steps,
+        }
+
+    def lines(self) -> list[str]:
+        """The same for a person."""
+        t = self.tally
+        pace = t.backed_up / self.seconds if self.seconds > 0 else 0.0
+        verb = "would be copied" if self.dry_run else "backed up"
+        counts = [f"{t.backed_up:,} {verb}" + (f" ({t.new:,} new)" if t.new else "")]
+        counts += [f"{n:,} {w}" for n, w in ((t.unchanged, "unchanged"), (t.gone, "gone")) if n]
+        counts += [f"{t.skipped:,} skipped", f"{t.failed:,} failed"]
+        title = f"{self.run_type} run {self.run_id}" if self.run_id is not None else f"{self.run_type} (dry run)"
+        lines = [f"{title}: {self.status.replace('_', ' ')}" + (f" ({self.reason})" if self.reason else "")]
+        lines.append(f"  {t.done:,} records: " + ", ".join(counts))
+        if t.failures:
+            lines.append("  why: " + ", ".join(f"{name} {n:,}" for name, n in t.failures.most_common()))
+        if not self.dry_run:
+            lines.append(
+                f"  {size(t.bytes_stored)} in {duration(self.seconds)} ({pace:,.0f} files/s, "
+                f"{size(t.bytes_stored / self.seconds if self.seconds else 0)}/s)"
+                + (f"; by {', '.join(f'{m} {n:,}' for m, n in t.methods.most_common())}" if t.methods else "")
+            )
+        lines += [f"  {note}" for note in self.notes]
+        lines += [f"  next: {step}" for step in self.next_steps]
+        return lines
+
+
+def size(count: float) -> str:
+    """Bytes for a person, in powers of 1,000."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(count) < 1000:
+            return f"{count:,.0f} {unit}" if unit == "B" else f"{count:,.1f} {unit}"
+        count /= 1000
+    return f"{count:,.2f} TB"
+
+
+def duration(seconds: float) -> str:
+    """``1h 02m``, ``3m 05s``, ``12.3s``."""
+    if seconds < 60:
+        return f"{seconds:.1f}s"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h {minutes:02d}m" if hours else f"{minutes}m {rest:02d}s"
+
+
+def first_fatal(error: BaseException) -> Fatal | None:
+    """The Fatal inside (nested) exception groups, if that is what ended a run."""
+    if isinstance(error, Fatal):
+        return error
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            if (found := first_fatal(inner)) is not None:
+                return found
+    return None

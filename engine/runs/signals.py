@@ -1,0 +1,37 @@
+"""SIGINT and SIGTERM: the first asks for a clean stop, the second ends at once. Either way nothing recorded is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from engine.pipeline.stop import Stop
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def stopping(stop: Stop, say: Callable[[str], None], drain_s: float) -> Iterator[None]:
+    """While inside, signals become stop requests with exit codes 130 and 143."""
+    loop = asyncio.get_running_loop()
+
+    def first(number: signal.Signals) -> None:
+        if stop.requested and stop.exit_code in {128 + s for s in SIGNALS}:
+            say(
+                f"Second {number.name}: ending at once. What is recorded stays; a multipart upload may be left open, "
+                "and the next run sweeps it."
+            )
+            os._exit(128 + number)
+        stop.request(f"{number.name} received", 128 + number)
+        say(f"{number.name}: no new work; finishing what is in flight (up to {drain_s:g} s). Once more ends at once.")
+
+    for number in SIGNALS:
+        loop.add_signal_handler(number, first, number)
+    try:
+        yield
+    finally:
+        for number in SIGNALS:
+            loop.remove_signal_handler(number)

@@ -1,0 +1,1 @@
+"""Ordinary classes that implement our own ports."""

@@ -1,0 +1,146 @@
+"""Fake stores: a source and a destination in memory, with faults that a test can order."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import Counter, defaultdict, deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+
+from engine.model.errors import EngineError, Refused, Transient
+from engine.model.facts import ContentHeaders, ObjectFacts, Occupied, Stored
+from engine.model.failures import FailureClass
+from engine.model.location import Location, Origin
+
+ORIGIN = Origin("https", "vendor.s3.us-west-2.amazonaws.com", 443)
+
+
+@dataclass
+class FakeObject:
+    body: bytes
+    headers: ContentHeaders = ContentHeaders()
+    archived: bool = False
+    etag: str = ""
+
+    @property
+    def facts(self) -> ObjectFacts:
+        return ObjectFacts(
+            size=len(self.body),
+            etag=self.etag or hashlib.md5(self.body).hexdigest(),
+            etag_is_md5="-" not in self.etag,
+            headers=self.headers,
+            archived=self.archived,
+            storage_class="GLACIER" if self.archived else "STANDARD",
+        )
+
+
+@dataclass
+class FakeStream:
+    facts: ObjectFacts
+    body: bytes
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        for start in range(0, len(self.body), 7):
+            await asyncio.sleep(0)
+            yield self.body[start : start + 7]
+
+
+class Faults:
+    """Errors to raise at the next calls of a verb for a key: ``faults.order("get", "k", Transient(...))``."""
+
+    def __init__(self) -> None:
+        self._queued: dict[tuple[str, str], deque[EngineError]] = defaultdict(deque)
+
+    def order(self, verb: str, key: str, *errors: EngineError) -> None:
+        self._queued[verb, key].extend(errors)
+
+    def strike(self, verb: str, key: str) -> None:
+        if self._queued[verb, key]:
+            raise self._queued[verb, key].popleft()
+
+
+@dataclass
+class FakeSource:
+    objects: dict[str, FakeObject] = field(default_factory=dict)
+    faults: Faults = field(default_factory=Faults)
+    calls: Counter[tuple[str, str]] = field(default_factory=Counter)
+    gate: asyncio.Event | None = None
+
+    def _find(self, location: Location) -> FakeObject:
+        found = self.objects.get(location.key)
+        if found is None:
+            raise Refused(FailureClass.SOURCE_MISSING, "no such object")
+        return found
+
+    async def facts(self, location: Location) -> ObjectFacts:
+        await asyncio.sleep(0)
+        self.calls["head", location.key] += 1
+        self.faults.strike("head", location.key)
+        return self._find(location).facts
+
+    @asynccontextmanager
+    async def open(self, location: Location, facts: ObjectFacts | None) -> AsyncIterator[FakeStream]:
+        await asyncio.sleep(0)
+        self.calls["get", location.key] += 1
+        self.faults.strike("get", location.key)
+        found = self._find(location)
+        if facts is not None and facts.etag != found.facts.etag:
+            raise Transient(FailureClass.SOURCE_CHANGED, "the object changed")
+        if self.gate is not None:
+            await self.gate.wait()
+        yield FakeStream(found.facts, found.body)
+
+
+@dataclass
+class FakeDestination:
+    """Our bucket; ``source`` serves server-side copies."""
+
+    source: FakeSource
+    objects: dict[str, FakeObject] = field(default_factory=dict)
+    faults: Faults = field(default_factory=Faults)
+    writes: Counter[str] = field(default_factory=Counter)
+    corrupt: set[str] = field(default_factory=set)
+    """Keys whose next write stores other bytes."""
+    lost: set[str] = field(default_factory=set)
+    """Keys whose next write is applied, but answered with a network error."""
+
+    async def facts(self, key: str) -> ObjectFacts | None:
+        await asyncio.sleep(0)
+        found = self.objects.get(key)
+        return None if found is None else found.facts
+
+    async def copy(
+        self, source: Location, facts: ObjectFacts, key: str, *, replace_etag: str | None = None
+    ) -> Stored:
+        await asyncio.sleep(0)
+        self.source.calls["copy", source.key] += 1
+        found = self.source._find(source)
+        if found.facts.etag != facts.etag:
+            raise Transient(FailureClass.SOURCE_CHANGED, "the object changed")
+        return self._put(key, found, replace_etag)
+
+    async def copy_within(self, from_key: str, facts: ObjectFacts, key: str) -> Stored:
+        await asyncio.sleep(0)
+        return self._put(key, self.objects[from_key], None)
+
+    async def store(self, stream: FakeStream, key: str, *, replace_etag: str | None = None) -> Stored:
+        body = b"".join([bytes(chunk) async for chunk in stream.chunks()])
+        stored = self._put(key, FakeObject(body, stream.facts.headers), replace_etag)
+        return replace(stored, read_bytes=len(body), computed=(("md5", hashlib.md5(body).hexdigest()),))
+
+    def _put(self, key: str, made: FakeObject, replace_etag: str | None) -> Stored:
+        self.faults.strike("put", key)
+        existing = self.objects.get(key)
+        if existing is not None and existing.facts.etag != replace_etag:
+            raise Occupied(existing.facts)
+        if key in self.corrupt:
+            self.corrupt.discard(key)
+            made = FakeObject(b"X" * len(made.body), made.headers)
+        self.objects[key] = made
+        self.writes[key] += 1
+        if key in self.lost:
+            self.lost.discard(key)
+            raise Transient(FailureClass.NETWORK, "the answer was lost")
+        return Stored(made.facts)
