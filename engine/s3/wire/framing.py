@@ -15,6 +15,7 @@ from engine.s3.wire.errors import BadResponse
 
 MAX_HEADERS = 256
 _CHUNK_OVERHEAD = 65_536  # bytes of framing allowed beyond 16 per byte of body
+_REFUSALS = (httptools.HttpParserError, httptools.HttpParserUpgrade)  # the second is no subclass of the first
 _VERSIONS = (b"HTTP/1.1 ", b"HTTP/1.0 ")
 
 
@@ -57,7 +58,7 @@ def parse_head(block: bytes) -> Head:
     parser = httptools.HttpResponseParser(head)
     try:
         parser.feed_data(block)
-    except httptools.HttpParserError as error:
+    except _REFUSALS as error:
         raise BadResponse(f"malformed answer head: {error.__context__ or error}") from None
     if not head.complete:
         raise BadResponse("malformed answer head")
@@ -105,7 +106,7 @@ class Dechunker:
         """Take what the socket gave. Raises BadResponse, or whatever ``deliver`` raises."""
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError as error:
+        except _REFUSALS as error:
             if self.done:
                 self.excess = True
                 return
