@@ -19,7 +19,15 @@ class Progress:
     """Shows a Tally. ``beat()`` is called twice a second; ``console`` writes to stderr."""
 
     def __init__(
-        self, console: Console, clock: Clock, tally: Tally, *, live: bool, title: str, concurrency: int
+        self,
+        console: Console,
+        clock: Clock,
+        tally: Tally,
+        *,
+        live: bool,
+        plain: bool = True,
+        title: str,
+        concurrency: int,
     ) -> None:
         self._console = console
         self._clock = clock
@@ -29,6 +37,7 @@ class Progress:
         self._concurrency = concurrency
         self._live: Live | None = None
         self._wanted = live
+        self._plain = plain
         self._last_plain = clock.monotonic()
 
     def __enter__(self) -> Progress:
@@ -47,7 +56,7 @@ class Progress:
         self._rates.sample(self._tally)
         if self._live is not None:
             self._live.update(self._panel())
-        elif self._clock.monotonic() - self._last_plain >= PLAIN_EVERY_S:
+        elif self._plain and self._clock.monotonic() - self._last_plain >= PLAIN_EVERY_S:
             self._last_plain = self._clock.monotonic()
             self._console.print(self.line(), highlight=False, markup=False, soft_wrap=True)
 

@@ -1,0 +1,45 @@
+"""Flags that need more than a type: durations, failure classes, one-of choices."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+
+from engine.model.errors import Usage
+from engine.model.failures import FailureClass
+
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def duration_s(text: str | None) -> float | None:
+    """``90s``, ``30m``, ``6h``, ``1h30m``, or plain seconds, as seconds. Raises Usage."""
+    if text is None:
+        return None
+    if not re.fullmatch(r"(\d+(\.\d+)?[smhd]?)+", text):
+        raise Usage(f"--max-duration {text!r} is not a duration", hint="Write 90s, 30m, 6h or 1h30m.")
+    total = sum(float(n) * _UNITS[unit or "s"] for n, _, unit in re.findall(r"(\d+(\.\d+)?)([smhd]?)", text))
+    if total <= 0:
+        raise Usage(f"--max-duration {text!r} leaves no time at all", hint="Write 90s, 30m, 6h or 1h30m.")
+    return total
+
+
+def failure_classes(names: Sequence[str]) -> frozenset[FailureClass]:
+    """The classes of ``--retry-class``, also comma separated. Raises Usage naming the nearest known one."""
+    classes = set()
+    for name in (part.strip() for text in names for part in text.split(",")):
+        try:
+            classes.add(FailureClass(name))
+        except ValueError as error:
+            near = difflib.get_close_matches(name, [c.value for c in FailureClass], n=1)
+            hint = f"Did you mean {near[0]}?" if near else "Known: " + ", ".join(c.value for c in FailureClass)
+            raise Usage(f"--retry-class {name!r} is no failure class", hint=hint) from error
+    return frozenset(classes)
+
+
+def one_of(first_name: str, first: bool, second_name: str, second: bool) -> bool:
+    """True for the first, False for the second of two flags of which exactly one must be given. Raises Usage."""
+    if first == second:
+        what = "both were given" if first else "none was given"
+        raise Usage(f"Give exactly one of {first_name} and {second_name}; {what}")
+    return first

@@ -1,0 +1,32 @@
+"""Where a run talks to its person: messages and progress, on stderr."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from engine.pacing.clock import Clock
+from engine.pipeline.tally import Tally
+from engine.runs.progress import Progress
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+@dataclass(slots=True)
+class Screen:
+    """``live``: a moving display; ``quiet``: no progress lines at all. Messages always come through."""
+
+    console: Console
+    live: bool = False
+    quiet: bool = False
+
+    def say(self, text: str) -> None:
+        """One line for the person. Markup and control characters of data are inert."""
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def progress(self, tally: Tally, clock: Clock, *, title: str, concurrency: int) -> Progress:
+        """A display of the tally; use as a context manager and call ``beat()`` now and then."""
+        return Progress(
+            self.console, clock, tally, live=self.live, plain=not self.quiet, title=title, concurrency=concurrency
+        )
