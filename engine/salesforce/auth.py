@@ -1,0 +1,260 @@
+"""Logging in: each way of ``salesforce.auth`` mints a token and says where the org lives.
+
+All OAuth ways post a form to ``{login_url}/services/oauth2/token``. Answers carry no lifetime: sessions end after
+idle time on the server, so the session reacts to 401 and never predicts. Bad credentials are never tried twice, since
+that locks the user out; only outages are.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from pydantic import SecretStr
+
+from engine.model.errors import Blocked, Paused, Transient, Usage
+from engine.model.failures import FailureClass
+from engine.pacing.clock import Clock
+from engine.pacing.retry import retry
+from engine.salesforce.assertion import GRANT_TYPE, assertion
+from engine.salesforce.faults import problems_in, retry_after_s, told
+from engine.salesforce.http import Http
+from engine.salesforce.sf_cli import SfCli
+from engine.settings import SalesforceSettings, checked_url
+
+_ATTEMPTS = 6
+_SHARED_LOGIN_HOSTS = frozenset({"login.salesforce.com", "test.salesforce.com"})
+
+#: OAuth's ``error`` → what to do about it; ``_BY_DESCRIPTION`` is asked first.
+_HINTS: Mapping[str, str] = {
+    "invalid_client_id": "Check salesforce.client_id, the consumer key of the app.",
+    "invalid_client": "Check salesforce.client_id and client_secret; a rotated secret needs to be set anew.",
+    "invalid_client_credentials": "Check salesforce.client_secret.",
+    "unsupported_grant_type": "The app does not allow this flow: enable it there, or choose another salesforce.auth.",
+    "inactive_user": "Activate the integration user, or log in as another.",
+    "inactive_org": "The org is locked, suspended or expired.",
+    "invalid_app_access": "Give the user access to the app (permission set or profile).",
+    "invalid_grant": "Check user, secrets and login URL, and the user's allowed IP addresses and login hours.",
+    "invalid_request": "Check salesforce.auth and its keys.",
+}
+
+_BY_DESCRIPTION: tuple[tuple[str, str], ...] = (
+    ("no client credentials user", "Choose a 'Run As' user in the app's client credentials flow."),
+    ("request not supported on this domain", "Set salesforce.login_url to the org's own My Domain URL."),
+    (
+        "audience",
+        "Set salesforce.audience: https://login.salesforce.com, or https://test.salesforce.com for sandboxes.",
+    ),
+    ("hasn't approved", "Approve the app for the user first: permitted users 'admin approved', and a permission set."),
+    ("not admin approved", "Add the user's profile or a permission set to the app."),
+    ("expired access/refresh token", "Authorise the app again and set the new salesforce.refresh_token."),
+    (
+        "authentication failure",
+        "Check user, password and security token; newer orgs block the password flow altogether.",
+    ),
+    ("invalid assertion", "Check that the app holds the certificate of salesforce.jwt_key_file, and the clock here."),
+)
+
+_RETRIED = frozenset({"server_error", "rate_limit_exceeded", "temporarily_unavailable"})
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A token and where it is good. ``org_id`` as the login told it, empty when it did not."""
+
+    token: str = field(repr=False)
+    instance_url: str
+    org_id: str = ""
+
+
+Login = Callable[[], Awaitable[Session]]
+"""Mints a fresh session. Raises Blocked, Usage, or Paused when the login server stays out of reach."""
+
+
+def login_for(settings: SalesforceSettings, http: Http, clock: Clock) -> Login:
+    """The login that ``salesforce.auth`` asks for. Raises Usage when a key that it needs is not set."""
+    if settings.auth == "access_token":
+        return GivenToken(settings)
+    if settings.auth == "sf_cli":
+        cli = SfCli(settings.target_org)
+
+        async def through_cli() -> Session:
+            token, instance_url = await cli.token()
+            return Session(token, trusted_instance(instance_url, settings))
+
+        return through_cli
+    return OAuth(settings, http, clock)
+
+
+class GivenToken:
+    """A token from the settings. It cannot be renewed."""
+
+    def __init__(self, settings: SalesforceSettings) -> None:
+        self._token = _secret(settings.access_token, "access_token")
+        self._url = settings.instance_url or settings.login_url
+        if urlsplit(self._url).hostname in _SHARED_LOGIN_HOSTS:
+            raise Usage("salesforce.instance_url is not set: a token is only good at its own org's URL")
+        self._spent = False
+
+    async def __call__(self) -> Session:
+        if self._spent:
+            raise Blocked(
+                "the Salesforce access token has expired and cannot be renewed",
+                hint="Set a new ENGINE_SALESFORCE__ACCESS_TOKEN, or choose a salesforce.auth that renews by itself.",
+            )
+        self._spent = True
+        return Session(self._token, _base(self._url))
+
+
+class OAuth:
+    """Client credentials, JWT bearer, refresh token, or user name and password."""
+
+    def __init__(self, settings: SalesforceSettings, http: Http, clock: Clock) -> None:
+        self._settings = settings
+        self._http = http
+        self._clock = clock
+        self._refresh_token = settings.refresh_token
+        host = urlsplit(settings.login_url).hostname
+        if settings.auth == "client_credentials" and host in _SHARED_LOGIN_HOSTS:
+            raise Usage(
+                f"client credentials are not accepted at {host}",
+                hint="Set salesforce.login_url to the org's own URL, such as https://mydomain.my.salesforce.com.",
+            )
+        self._form()
+
+    async def __call__(self) -> Session:
+        try:
+            session, _ = await retry(self._mint, clock=self._clock, attempts=_ATTEMPTS, base_s=1.0)
+        except Transient as error:
+            raise Paused(str(error), hint="Start the same command again once the login server answers.") from None
+        return session
+
+    async def _mint(self) -> Session:
+        """One POST to the token endpoint. Parameters go in the body: query strings end up in logs."""
+        url = f"{self._settings.login_url.rstrip('/')}/services/oauth2/token"
+        answer = await self._http.send(
+            "POST",
+            url,
+            headers={"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"},
+            body=urlencode(await self._signed_form()).encode("ascii"),
+            doing="log in",
+        )
+        if answer.status == 200:
+            return self._session(_object(answer.body))
+        raise refusal(answer.status, answer.headers, answer.body)
+
+    def _form(self) -> dict[str, str]:
+        """The form without its signature. Raises Usage for keys that are not set."""
+        settings = self._settings
+        client_id = _needed(settings.client_id, "client_id")
+        match settings.auth:
+            case "client_credentials":
+                secret = _secret(settings.client_secret, "client_secret")
+                return {"grant_type": "client_credentials", "client_id": client_id, "client_secret": secret}
+            case "jwt":
+                _needed(settings.username, "username")
+                if settings.jwt_key_file is None:
+                    raise _not_set("jwt_key_file")
+                return {"grant_type": GRANT_TYPE}
+            case "refresh_token":
+                token = _secret(self._refresh_token, "refresh_token")
+                form = {"grant_type": "refresh_token", "client_id": client_id, "refresh_token": token}
+                secret = settings.client_secret.get_secret_value() if settings.client_secret else ""
+                return form | ({"client_secret": secret} if secret else {})
+            case _:
+                suffix = settings.security_token.get_secret_value() if settings.security_token else ""
+                return {
+                    "grant_type": "password",
+                    "client_id": client_id,
+                    "client_secret": _secret(settings.client_secret, "client_secret"),
+                    "username": _needed(settings.username, "username"),
+                    "password": _secret(settings.password, "password") + suffix,
+                }
+
+    async def _signed_form(self) -> dict[str, str]:
+        form = self._form()
+        if self._settings.auth == "jwt":
+            form["assertion"] = await assertion(self._settings, self._clock.now())
+        return form
+
+    def _session(self, answer: Mapping[str, Any]) -> Session:
+        token, instance_url = answer.get("access_token"), answer.get("instance_url")
+        if not isinstance(token, str) or not token or not isinstance(instance_url, str):
+            raise Blocked("the login answer holds no access_token and instance_url", hint=_NOT_A_LOGIN_SERVER)
+        if isinstance(rotated := answer.get("refresh_token"), str) and rotated:
+            self._refresh_token = SecretStr(rotated)
+        return Session(token, trusted_instance(instance_url, self._settings), _org_id(answer.get("id")))
+
+
+_NOT_A_LOGIN_SERVER = (
+    "Check salesforce.login_url: it should be https://….my.salesforce.com or https://login.salesforce.com."
+)
+
+
+def refusal(status: int, headers: Mapping[str, str], body: bytes) -> Transient | Blocked:
+    """The error that a token endpoint's answer means."""
+    problems = problems_in(body)
+    if not problems:
+        if status == 429 or status >= 500:
+            return Transient(
+                FailureClass.NETWORK, f"the login server answered {status}", retry_after_s=retry_after_s(headers)
+            )
+        return Blocked(
+            f"the login server answered {status} with a page that is no login answer", hint=_NOT_A_LOGIN_SERVER
+        )
+    code, description = problems[0].code.lower(), problems[0].message
+    said = f"Salesforce refused the login ({told(': '.join(part for part in (code, description) if part))})"
+    if code in _RETRIED or status == 429 or status >= 500:
+        return Transient(FailureClass.NETWORK, said, retry_after_s=retry_after_s(headers))
+    for words, hint in _BY_DESCRIPTION:
+        if words in description.lower():
+            return Blocked(said, hint=hint)
+    return Blocked(said, hint=_HINTS.get(code, "Check the salesforce section of the settings."))
+
+
+def trusted_instance(url: str, settings: SalesforceSettings) -> str:
+    """The origin of an org URL that a login gave, held to the rules of the login URL: https, or loopback."""
+    try:
+        return _base(checked_url(url, insecure=settings.insecure, key="the instance URL of the login answer"))
+    except ValueError as error:
+        raise Blocked(str(error)) from None
+
+
+def _base(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _object(body: bytes) -> Mapping[str, Any]:
+    try:
+        answer = json.loads(body)
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict):
+        raise Blocked("the login server answered with a page that is no login answer", hint=_NOT_A_LOGIN_SERVER)
+    return answer
+
+
+def _org_id(identity: object) -> str:
+    """The org from an identity URL, ``…/id/<org id>/<user id>``; empty when it is not one."""
+    parts = urlsplit(identity).path.split("/") if isinstance(identity, str) else []
+    return parts[-2] if len(parts) >= 4 and parts[-3] == "id" else ""
+
+
+def _needed(value: str | None, key: str) -> str:
+    if not value:
+        raise _not_set(key)
+    return value
+
+
+def _secret(value: SecretStr | None, key: str) -> str:
+    return _needed(value.get_secret_value().strip() if value else None, key)
+
+
+def _not_set(key: str) -> Usage:
+    return Usage(
+        f"salesforce.{key} is not set", hint=f"Set it in settings.yaml, or as ENGINE_SALESFORCE__{key.upper()}."
+    )

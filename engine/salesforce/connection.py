@@ -1,0 +1,77 @@
+"""Salesforce, opened: one login and one connection pool behind pages, shapes, accounts and limits."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+
+from engine.model.record import ObjectShape
+from engine.pacing.clock import Clock
+from engine.salesforce import shape
+from engine.salesforce.accounts import AccountFiles, accounts
+from engine.salesforce.auth import login_for
+from engine.salesforce.http import open_http
+from engine.salesforce.limits import Limits
+from engine.salesforce.pages import SalesforcePages
+from engine.salesforce.session import SalesforceSession
+from engine.salesforce.shape import Organization
+from engine.settings import NetworkSettings, SalesforceSettings
+
+
+class Salesforce:
+    """The org as the rest of the engine knows it. Logs in with the first request."""
+
+    def __init__(
+        self, session: SalesforceSession, settings: SalesforceSettings, extra_fields: Sequence[str] = ()
+    ) -> None:
+        self.session = session
+        self.pages = SalesforcePages(session, settings, extra_fields)
+        self._settings = settings
+        self._extra_fields = extra_fields
+
+    @property
+    def limits(self) -> Limits | None:
+        """Daily API calls as the last answer told them."""
+        return self.session.limits
+
+    async def organization(self) -> Organization:
+        """The org; Blocked when it is not the pinned one, or does not serve the API version."""
+        return await shape.organization(self.session, self._settings)
+
+    async def shape(self) -> ObjectShape:
+        """The object that holds the links; Blocked when it or a field is missing or unfit."""
+        return await shape.object_shape(self.session, self._settings, self._extra_fields)
+
+    def accounts(self) -> AsyncIterator[AccountFiles]:
+        """Every account that holds records, and how many."""
+        return accounts(self.pages, self._settings)
+
+    async def server_now(self) -> datetime:
+        """The org's clock as of its last answer: the watermark of a scan, when asked before its first page."""
+        return await self.session.server_now()
+
+
+@asynccontextmanager
+async def open_salesforce(
+    settings: SalesforceSettings,
+    network: NetworkSettings,
+    clock: Clock,
+    extra_fields: Sequence[str] = (),
+    *,
+    attempts: int = 5,
+) -> AsyncIterator[Salesforce]:
+    """Open the connection pool; nothing is sent yet. ``attempts`` is how often a read is tried.
+
+    Raises Usage when a key that ``salesforce.auth`` needs is not set.
+    """
+    async with open_http(network) as http:
+        session = SalesforceSession(
+            http,
+            login_for(settings, http, clock),
+            clock,
+            api_version=settings.api_version,
+            api_budget=settings.api_budget,
+            attempts=attempts,
+        )
+        yield Salesforce(session, settings, extra_fields)

@@ -1,0 +1,105 @@
+"""One aiohttp session to the org, with the proxy, certificates, timeouts and bounds that every request shares."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import aiohttp
+from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
+
+from engine.model.errors import Transient, Usage
+from engine.model.failures import FailureClass
+from engine.salesforce.faults import NETWORK_ERRORS, from_network
+from engine.settings import NetworkSettings
+
+#: Connections to the org. Salesforce counts requests that last 20 s or more, and allows 25 of them (5 in small orgs).
+CONNECTIONS = 16
+LONGEST_ANSWER = 64 * 1024 * 1024
+"""Bytes, after decompression. A page of 2,000 narrow records is about one megabyte."""
+DEADLINE_S = 600.0
+"""Salesforce itself ends any REST call after ten minutes."""
+_CONNECT_S = 10.0
+_READ_S = 150.0
+"""A query may think for two minutes before its first byte."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Status, headers and the whole body of one answer."""
+
+    status: int
+    headers: CIMultiDictProxy[str]
+    body: bytes
+
+
+class Http:
+    """Sends one request and reads the whole answer. Follows no redirect, keeps no cookie, retries nothing."""
+
+    def __init__(self, client: aiohttp.ClientSession, *, proxy: str | None = None) -> None:
+        self._client = client
+        self._proxy = proxy
+
+    async def send(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes | None = None,
+        doing: str,
+    ) -> Answer:
+        """One exchange; ``url`` is in wire form. Raises Transient or Blocked for what goes wrong below HTTP."""
+        target = URL(url, encoded=True)
+        try:
+            async with (
+                asyncio.timeout(DEADLINE_S),
+                self._client.request(
+                    method,
+                    target,
+                    headers=CIMultiDict(headers),
+                    data=body,
+                    allow_redirects=False,
+                    proxy=self._proxy,
+                ) as response,
+            ):
+                return Answer(response.status, response.headers, await _bounded(response))
+        except NETWORK_ERRORS as error:
+            raise from_network(error, doing=doing, host=target.host or "the server") from None
+
+
+async def _bounded(response: aiohttp.ClientResponse) -> bytes:
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > LONGEST_ANSWER:
+            raise Transient(FailureClass.NETWORK, f"an answer of more than {LONGEST_ANSWER >> 20} MB was cut off")
+    return bytes(body)
+
+
+@asynccontextmanager
+async def open_http(network: NetworkSettings) -> AsyncIterator[Http]:
+    """The session, closed at the end. Environment variables do not steer it; ``network`` does."""
+    async with aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=CONNECTIONS, ssl=tls(network)),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S, sock_read=_READ_S),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trust_env=False,
+        headers={"Accept-Encoding": "gzip", "User-Agent": "engine"},
+    ) as client:
+        yield Http(client, proxy=network.proxy)
+
+
+def tls(network: NetworkSettings) -> ssl.SSLContext:
+    """The system's certificates, and those of ``network.ca_file`` beside them. Raises Usage when that is unreadable."""
+    context = ssl.create_default_context()
+    if network.ca_file is not None:
+        try:
+            context.load_verify_locations(cafile=network.ca_file)
+        except (OSError, ssl.SSLError) as error:
+            raise Usage(f"network.ca_file {network.ca_file} cannot be read as certificates: {error}") from None
+    return context

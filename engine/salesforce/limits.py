@@ -1,0 +1,33 @@
+"""The org's daily API calls, as every answer tells them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from engine.model.errors import Paused
+
+_USAGE = re.compile(r"(?<!per-app-)api-usage=(\d+)/(\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Calls of the last 24 hours, by everyone in the org, and the allowance. ``used`` may exceed ``allowed``."""
+
+    used: int
+    allowed: int
+
+    def check(self, budget: float) -> None:
+        """Raise Paused when the share ``budget`` (0 to 1) of the allowance is used up."""
+        if self.allowed > 0 and self.used >= budget * self.allowed:
+            raise Paused(
+                f"the org has used {self.used:,} of its {self.allowed:,} daily Salesforce API calls, "
+                f"and salesforce.api_budget stops us at {budget:.0%}",
+                hint="Start the same command again later (calls count for 24 hours), or raise salesforce.api_budget.",
+            )
+
+
+def limits_in(header: str | None) -> Limits | None:
+    """The value of ``Sforce-Limit-Info``; None when absent or in another form. Per-app numbers are passed over."""
+    match = _USAGE.search(header or "")
+    return Limits(int(match[1]), int(match[2])) if match else None

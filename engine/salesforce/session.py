@@ -1,0 +1,192 @@
+"""SalesforceSession: authorised requests to the org, with one login shared by all of them.
+
+Every request remembers the generation of the token it was sent with. A 401 for an older generation is simply sent
+again; a 401 for the current one renews it, once for however many requests were hit. A token that was never accepted
+is not worth renewing: that would loop, and lock the user out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from engine.model.errors import Blocked, Fatal
+from engine.pacing.clock import Clock
+from engine.pacing.retry import retry
+from engine.salesforce.auth import Login, Session
+from engine.salesforce.faults import SessionExpired, from_answer, parsed
+from engine.salesforce.http import Answer, Http
+from engine.salesforce.limits import Limits, limits_in
+
+_RENEWALS = 2
+"""Renewals that one request may cause before its 401 is taken to be about something else."""
+LONGEST_URI = 16_384 - 4_096
+"""Bytes. Salesforce takes 16,384 for the URI and all headers together; tokens can be over a kilobyte."""
+
+
+class SalesforceSession:
+    """The org's REST API. Reads are retried here; writes are not, since one may have happened all the same."""
+
+    def __init__(
+        self,
+        http: Http,
+        login: Login,
+        clock: Clock,
+        *,
+        api_version: str,
+        api_budget: float = 1.0,
+        attempts: int = 5,
+    ) -> None:
+        self._http = http
+        self._login = login
+        self._clock = clock
+        self._root = f"/services/data/v{api_version}"
+        self._budget = api_budget
+        self._attempts = attempts
+        self._session: Session | None = None
+        self._generation = 0
+        self._accepted = 0
+        """The youngest generation that the org has honoured."""
+        self._renewing = asyncio.Lock()
+        self._dead: Fatal | None = None
+        self._server_date: datetime | None = None
+        self.limits: Limits | None = None
+        """As the last answer told them; None before the first."""
+
+    async def get_json(self, path: str, *, query: Mapping[str, str] | None = None, doing: str) -> Any:
+        """GET and parse. ``path`` is host-relative: ``/services/…`` as the org gave it, or below the versioned root.
+
+        Transient failures are tried again; the last of them passes through.
+        """
+        target = self._target(path, query)
+        value, _ = await retry(
+            lambda: self._call("GET", target, None, doing), clock=self._clock, attempts=self._attempts
+        )
+        return value
+
+    async def post_json(self, path: str, body: Any, *, doing: str, attempts: int = 1) -> Any:
+        """POST and parse. ``attempts`` above 1 only where the POST reads."""
+        target, payload = self._target(path), _encoded(body)
+        value, _ = await retry(lambda: self._call("POST", target, payload, doing), clock=self._clock, attempts=attempts)
+        return value
+
+    async def patch_json(self, path: str, body: Any, *, doing: str) -> Any:
+        """PATCH and parse; None for an empty answer. Sent once: a Transient leaves open whether it was applied."""
+        return await self._call("PATCH", self._target(path), _encoded(body), doing)
+
+    async def login(self) -> Session:
+        """The current token, minted if there is none yet."""
+        _, session = await self._current()
+        return session
+
+    async def server_now(self) -> datetime:
+        """The org's clock as of its last answer, UTC: never later than now, so fit for watermarks."""
+        if self._server_date is None:
+            await self.get_json("/services/data/", doing="read the time")
+        if self._server_date is None:
+            raise Blocked("the org's answers carry no Date, so there is no safe watermark for an incremental run")
+        return self._server_date
+
+    def _target(self, path: str, query: Mapping[str, str] | None = None) -> str:
+        """Path and query in wire form. Raises Fatal for anything that could lead to another host."""
+        if urlsplit(path).netloc or urlsplit(path).scheme:
+            path = self._own_path(path)
+        if path.startswith("//") or "\\" in path or any(ord(char) <= 32 or ord(char) > 126 for char in path):
+            raise Fatal("Salesforce gave a path that is not one of its own", hint="Check the instance URL.")
+        if not path.startswith("/services/"):
+            path = f"{self._root}/{path.lstrip('/')}"
+        if query:
+            path += "?" + "&".join(f"{key}={quote(value, safe='')}" for key, value in query.items())
+        if query and len(path) > LONGEST_URI:
+            raise Fatal(f"a Salesforce request of {len(path):,} bytes is too long", hint="Shorten salesforce.where.")
+        return path
+
+    def _own_path(self, url: str) -> str:
+        base = self._session.instance_url if self._session else ""
+        if not base or not url.startswith(base + "/"):
+            raise Blocked(
+                "Salesforce sent us on to another host, which we do not follow", hint="Check the instance URL."
+            )
+        return url[len(base) :]
+
+    async def _call(self, method: str, target: str, body: bytes | None, doing: str) -> Any:
+        """One request; sent again after a renewed login, at most twice."""
+        renewals = 0
+        while True:
+            generation, session = await self._current()
+            if self.limits is not None:
+                self.limits.check(self._budget)
+            try:
+                return await self._send(method, session, target, body, doing, generation)
+            except SessionExpired as error:
+                if generation == self._generation:
+                    if renewals == _RENEWALS or self._accepted < generation:
+                        raise self._hopeless(error) from None
+                    renewals += 1
+                    await self._renew(generation)
+
+    async def _send(
+        self, method: str, session: Session, target: str, body: bytes | None, doing: str, generation: int
+    ) -> Any:
+        headers = {
+            "Authorization": f"Bearer {session.token}",
+            "Accept": "application/json",
+            "Sforce-Call-Options": "client=engine",
+            "Sforce-Query-Options": "batchSize=2000",
+        }
+        if body is not None:
+            headers["Content-Type"] = "application/json; charset=utf-8"
+        answer = await self._http.send(method, session.instance_url + target, headers=headers, body=body, doing=doing)
+        self._note(answer)
+        if not 200 <= answer.status < 300:
+            raise from_answer(answer.status, answer.headers, answer.body, doing=doing)
+        value = None
+        if answer.body or method == "GET":
+            value = parsed(answer.body, answer.headers, doing=doing, host=urlsplit(session.instance_url).netloc)
+        self._accepted = max(self._accepted, generation)
+        return value
+
+    def _note(self, answer: Answer) -> None:
+        """What every answer tells, errors too: usage and the time."""
+        self.limits = limits_in(answer.headers.get("Sforce-Limit-Info")) or self.limits
+        try:
+            self._server_date = parsedate_to_datetime(answer.headers["Date"]).astimezone(UTC)
+        except (KeyError, ValueError):
+            return
+
+    async def _current(self) -> tuple[int, Session]:
+        if self._session is None:
+            await self._renew(0)
+        assert self._session is not None
+        return self._generation, self._session
+
+    async def _renew(self, generation: int) -> None:
+        """Log in anew, unless somebody has since ``generation``. A login that failed for good is not tried again."""
+        async with self._renewing:
+            if self._dead is not None:
+                raise self._dead
+            if self._generation != generation:
+                return
+            try:
+                self._session = await self._login()
+            except Fatal as error:
+                self._dead = error
+                raise
+            self._generation += 1
+
+    def _hopeless(self, error: SessionExpired) -> Blocked:
+        self._dead = Blocked(
+            f"Salesforce refuses the token it was just given: {error}",
+            hint="Check that the instance URL is the org's own …my.salesforce.com, and that the user may use the API.",
+        )
+        return self._dead
+
+
+def _encoded(body: Any) -> bytes:
+    """ASCII JSON: survives lone surrogates."""
+    return json.dumps(body, separators=(",", ":")).encode("ascii")
