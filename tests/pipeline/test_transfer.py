@@ -1,0 +1,260 @@
+"""One plan, one outcome: every way a copy can go."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from engine.model.errors import Blocked, Refused, Transient
+from engine.model.facts import Method, ObjectFacts, Proof
+from engine.model.failures import FailureClass
+from engine.model.outcome import Status
+from tests.fakes.stores import FakeObject
+from tests.pipeline.world import World, known, plan
+
+METHODS = [Method.STREAM, Method.SERVER_COPY]
+
+
+def network() -> Transient:
+    return Transient(FailureClass.NETWORK, "connection reset")
+
+
+@pytest.mark.parametrize("method", METHODS)
+async def test_a_plan_becomes_a_proved_copy(method: Method) -> None:
+    world = World(method)
+    world.fill(1)
+    [outcome] = await world.run(plan(1))
+
+    assert (outcome.status, outcome.proof, outcome.method) == (Status.BACKED_UP, Proof.ETAG, method)
+    assert world.destination.objects["up/1.pdf"].body == world.source.objects["src/1.pdf"].body
+
+
+@pytest.mark.parametrize("method", METHODS)
+async def test_a_missing_source_is_refused_once_and_not_retried(method: Method) -> None:
+    world = World(method)
+    [outcome] = await world.run(plan(1))
+
+    assert (outcome.status, outcome.failure, outcome.attempts) == (Status.FAILED, FailureClass.SOURCE_MISSING, 1)
+
+
+async def test_transient_failures_are_retried_and_each_try_is_recorded() -> None:
+    world = World()
+    world.fill(1)
+    world.source.faults.order("get", "src/1.pdf", network(), network())
+    [outcome] = await world.run(plan(1))
+
+    assert (outcome.status, outcome.attempts) == (Status.BACKED_UP, 3)
+    assert [a.number for a in world.recorder._batch.attempts] == [1, 2]
+
+
+async def test_retry_after_wins_over_the_curve() -> None:
+    world = World()
+    world.fill(1)
+    world.source.faults.order("get", "src/1.pdf", Transient(FailureClass.THROTTLED, "slow", retry_after_s=77.0))
+    await world.run(plan(1))
+
+    assert 77.0 in world.clock.slept
+
+
+async def test_attempts_are_bounded_and_the_last_class_is_kept() -> None:
+    world = World(max_attempts=3)
+    world.fill(1)
+    world.source.faults.order("get", "src/1.pdf", *[network() for _ in range(9)])
+    [outcome] = await world.run(plan(1))
+
+    assert (outcome.status, outcome.failure, outcome.attempts) == (Status.FAILED, FailureClass.NETWORK, 3)
+
+
+@pytest.mark.parametrize("method", METHODS)
+async def test_a_write_whose_answer_was_lost_is_adopted_not_repeated(method: Method) -> None:
+    world = World(method)
+    world.fill(1)
+    world.destination.lost.add("up/1.pdf")
+    [outcome] = await world.run(plan(1))
+
+    assert (outcome.status, outcome.method, outcome.proof) == (Status.BACKED_UP, Method.ADOPTED, Proof.ETAG)
+    assert world.destination.writes["up/1.pdf"] == 1
+
+
+@pytest.mark.parametrize("method", METHODS)
+async def test_foreign_content_under_the_key_is_left_alone(method: Method) -> None:
+    world = World(method)
+    world.fill(1)
+    world.destination.objects["up/1.pdf"] = FakeObject(b"somebody else's")
+    [outcome] = await world.run(plan(1))
+
+    assert (outcome.status, outcome.failure) == (Status.FAILED, FailureClass.KEY_CONFLICT)
+    assert world.destination.objects["up/1.pdf"].body == b"somebody else's"
+
+
+@pytest.mark.parametrize("method", METHODS)
+async def test_changed_content_gets_a_new_key_and_the_old_object_stays(method: Method) -> None:
+    world = World(method)
+    world.fill(1)
+    [first] = await world.run(plan(1))
+    old = world.destination.objects["up/1.pdf"].body
+    world.source.objects["src/1.pdf"] = FakeObject(b"new content")
+    world.transfer._twins._recent.clear()
+    [second] = await world.run(plan(1, known=known(first)))
+
+    assert second.status is Status.BACKED_UP
+    assert second.key == f"up/1~{world.source.objects['src/1.pdf'].facts.etag[:8]}.pdf"
+    assert second.url == f"https://ours/{second.key}"
+    assert world.destination.objects["up/1.pdf"].body == old
+    assert world.destination.objects[second.key].body == b"new content"
+
+
+async def test_a_lost_db_adopts_the_changed_copy_too() -> None:
+    world = World()
+    world.fill(1)
+    [first] = await world.run(plan(1))
+    world.source.objects["src/1.pdf"] = FakeObject(b"new content")
+    world.transfer._twins._recent.clear()
+    [second] = await world.run(plan(1, known=known(first)))
+    world.transfer._twins._recent.clear()
+    [again] = await world.run(plan(1))
+
+    assert (again.method, again.key) == (Method.ADOPTED, second.key)
+
+
+@pytest.mark.parametrize("method", METHODS)
+async def test_a_corrupt_write_is_found_and_replaced(method: Method) -> None:
+    world = World(method)
+    world.fill(1)
+    world.destination.corrupt.add("up/1.pdf")
+    [outcome] = await world.run(plan(1))
+
+    assert (outcome.status, outcome.attempts) == (Status.BACKED_UP, 2)
+    assert world.destination.objects["up/1.pdf"].body == world.source.objects["src/1.pdf"].body
+
+
+async def test_a_corrupt_write_of_an_earlier_run_is_replaced() -> None:
+    world = World(max_attempts=1)
+    world.fill(1)
+    world.destination.corrupt.add("up/1.pdf")
+    [failed] = await world.run(plan(1))
+    [outcome] = await world.run(plan(1, known=known(failed)))
+
+    assert failed.failure is FailureClass.CHECKSUM_MISMATCH
+    assert outcome.status is Status.BACKED_UP
+    assert world.destination.objects["up/1.pdf"].body == world.source.objects["src/1.pdf"].body
+
+
+@pytest.mark.parametrize("method", METHODS)
+async def test_an_equal_object_that_nothing_proves_is_read_and_hashed_before_it_is_adopted(method: Method) -> None:
+    world = World(method)
+    world.source.objects["src/1.pdf"] = FakeObject(b"big file", etag="feed-7")
+    world.source.objects["src/2.pdf"] = FakeObject(b"big fire", etag="fade-7")
+    world.destination.objects["up/1.pdf"] = FakeObject(b"big file", etag="cafe-3")
+    world.destination.objects["up/2.pdf"] = FakeObject(b"big file", etag="cafe-3")
+    same, other = await world.run(plan(1), plan(2))
+
+    assert (same.status, same.proof, same.method) == (Status.BACKED_UP, Proof.CHECKSUM, Method.ADOPTED)
+    assert (other.status, other.failure) == (Status.FAILED, FailureClass.KEY_CONFLICT)
+
+
+async def test_a_source_that_changes_under_the_copy_is_read_again_from_its_new_state() -> None:
+    world = World(Method.SERVER_COPY)
+    world.fill(1)
+    stale = ObjectFacts(size=3, etag="0ld")
+    from dataclasses import replace
+
+    [outcome] = await world.run(replace(plan(1), pinned=stale))
+
+    assert (outcome.status, outcome.attempts) == (Status.BACKED_UP, 2)
+
+
+@pytest.mark.parametrize("method", METHODS)
+async def test_archived_and_oversized_objects_end_with_their_class(method: Method) -> None:
+    world = World(method, max_bytes=10)
+    world.source.objects["src/1.pdf"] = FakeObject(b"cold", archived=True)
+    world.source.objects["src/2.pdf"] = FakeObject(b"x" * 11)
+    archived, large = await world.run(plan(1), plan(2))
+
+    assert (archived.status, archived.failure) == (Status.FAILED, FailureClass.ARCHIVED)
+    assert (large.status, large.failure) == (Status.SKIPPED, FailureClass.TOO_LARGE)
+    assert world.destination.objects == {}
+
+
+@pytest.mark.parametrize("method", METHODS)
+async def test_records_that_share_a_url_read_the_source_once(method: Method) -> None:
+    world = World(method)
+    world.fill(1)
+    outcomes = await world.run(*(plan(n, source_key="src/1.pdf") for n in range(1, 40)))
+
+    assert all(o.status is Status.BACKED_UP for o in outcomes)
+    assert len({o.key for o in outcomes}) == 39
+    assert sum(n for (verb, _), n in world.source.calls.items() if verb in {"get", "copy"}) == 1
+    assert {world.destination.objects[o.key].body for o in outcomes} == {world.source.objects["src/1.pdf"].body}
+
+
+async def test_records_that_share_a_missing_url_ask_once_and_each_has_its_row() -> None:
+    world = World()
+    outcomes = await world.run(*(plan(n, source_key="src/none.pdf") for n in range(1, 6)))
+
+    assert {o.failure for o in outcomes} == {FailureClass.SOURCE_MISSING}
+    assert world.source.calls["get", "src/none.pdf"] == 1
+
+
+async def test_when_the_first_reader_fails_for_its_own_reasons_the_next_one_reads() -> None:
+    world = World(max_attempts=1)
+    world.fill(1)
+    world.destination.objects["up/1.pdf"] = FakeObject(b"foreign")
+    first, second = await world.run(plan(1), plan(2, source_key="src/1.pdf"))
+
+    assert first.failure is FailureClass.KEY_CONFLICT
+    assert second.status is Status.BACKED_UP
+
+
+async def test_cancelling_a_waiting_twin_leaves_its_leader_alone() -> None:
+    world = World()
+    world.fill(1)
+    world.source.gate = asyncio.Event()
+    plans = [plan(1), plan(2, source_key="src/1.pdf")]
+    await world.routes.learn(p.source for p in plans)
+    leader, follower = (asyncio.create_task(world.transfer.run(p)) for p in plans)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    follower.cancel()
+    await asyncio.sleep(0)
+    world.source.gate.set()
+    outcome = await asyncio.wait_for(leader, 1)
+
+    assert outcome.status is Status.BACKED_UP
+    assert follower.cancelled()
+
+
+async def test_a_fatal_error_passes_through() -> None:
+    world = World()
+    world.fill(1)
+    world.destination.faults.order("put", "up/1.pdf", Blocked("the bucket is gone"))
+
+    with pytest.raises(Blocked, match="bucket is gone"):
+        await world.run(plan(1))
+
+
+async def test_a_bug_on_one_record_becomes_internal_and_is_reported() -> None:
+    world = World()
+    world.fill(1)
+    world.source.faults.order("get", "src/1.pdf", KeyError("oops"))  # type: ignore[arg-type]
+    [outcome] = await world.run(plan(1))
+
+    assert (outcome.status, outcome.failure) == (Status.FAILED, FailureClass.INTERNAL)
+    assert "KeyError" in world.bugs[0]
+
+
+async def test_a_changed_link_that_no_longer_fits_the_field_is_refused() -> None:
+    world = World()
+    world.fill(1)
+    [first] = await world.run(plan(1))
+    world.source.objects["src/1.pdf"] = FakeObject(b"new content")
+    world.transfer._twins._recent.clear()
+
+    def too_long(key: str) -> str:
+        raise Refused(FailureClass.URL_TOO_LONG, "the new link does not fit")
+
+    world.transfer._link = too_long
+    [second] = await world.run(plan(1, known=known(first)))
+
+    assert (second.status, second.failure) == (Status.FAILED, FailureClass.URL_TOO_LONG)

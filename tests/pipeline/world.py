@@ -1,0 +1,133 @@
+"""A small world for pipeline tests: fake stores, a shelf for outcomes, and plans made by hand."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from engine.model.facts import Method
+from engine.model.failures import FailureClass
+from engine.model.location import Location
+from engine.model.outcome import Batch, Outcome, Status, Twin
+from engine.model.plan import Known, Plan
+from engine.model.record import Record
+from engine.pipeline.copying import Copying
+from engine.pipeline.recorder import Recorder
+from engine.pipeline.routes import Route, Routes
+from engine.pipeline.tally import Tally
+from engine.pipeline.transfer import Transfer
+from tests.fakes.clock import ManualClock
+from tests.fakes.stores import ORIGIN, FakeDestination, FakeObject, FakeSource
+
+
+def record(number: int, url: str = "") -> Record:
+    return Record(
+        f"a0X{number:012d}AAA", f"File {number}", url or f"u{number}", "acc", "Acme", "2026-01-01T00:00:00.000Z"
+    )
+
+
+def location(key: str) -> Location:
+    return Location(ORIGIN, f"https://vendor/{key}", bucket="vendor", key=key)
+
+
+def plan(number: int, *, source_key: str = "", known: Known | None = None, twin: Twin | None = None) -> Plan:
+    key = source_key or f"src/{number}.pdf"
+    return Plan(
+        record=record(number),
+        source=location(key),
+        source_id=sum(key.encode()) * 1000 + len(key),
+        file_name=f"{number}.pdf",
+        key=f"up/{number}.pdf",
+        url=f"https://ours/up/{number}.pdf",
+        changed_key=f"up/{number}~{{etag8}}.pdf",
+        known=known,
+        twin=twin,
+    )
+
+
+def known(outcome: Outcome, row: int = 1) -> Known:
+    """The row that an outcome leaves."""
+    return Known(
+        row=row,
+        status=outcome.status,
+        failure=outcome.failure.value if outcome.failure else "",
+        url=outcome.record.url,
+        our_url=outcome.url if outcome.proof else "",
+        our_key=outcome.key,
+        modified=outcome.record.modified,
+        account_id=outcome.record.account_id,
+        account_name=outcome.record.account_name,
+        name=outcome.record.name,
+        source_etag=outcome.source_etag,
+        destination_etag=outcome.destination_etag,
+        attempts=outcome.attempts,
+        proof=outcome.proof.value if outcome.proof else "",
+    )
+
+
+@dataclass
+class ShelfLedger:
+    """Keeps batches; knows nothing beforehand."""
+
+    batches: list[Batch] = field(default_factory=list)
+    gate: asyncio.Event | None = None
+    error: Exception | None = None
+
+    async def known(self, ids: Sequence[str]) -> dict[str, Known]:
+        return {}
+
+    async def twins(self, source_ids: Sequence[int]) -> dict[int, Twin]:
+        return {}
+
+    async def write(self, batch: Batch) -> None:
+        if self.gate is not None:
+            await self.gate.wait()
+        if self.error is not None:
+            raise self.error
+        self.batches.append(batch)
+
+    @property
+    def outcomes(self) -> dict[str, Outcome]:
+        return {o.record.id: o for batch in self.batches for o in batch.outcomes}
+
+
+class World:
+    def __init__(self, method: Method = Method.STREAM, *, max_attempts: int = 5, max_bytes: int | None = None) -> None:
+        self.clock = ManualClock()
+        self.source = FakeSource()
+        self.destination = FakeDestination(self.source)
+        self.ledger = ShelfLedger()
+        self.recorder = Recorder(self.ledger, 10)
+        self.tally = Tally(0.0)
+        self.bugs: list[str] = []
+        self.method = method
+
+        async def probe(bucket: str, samples: Sequence[Location]) -> Route:
+            return Route(self.method, self.source, "test")
+
+        self.routes = Routes(probe)
+        ours = FakeSource(objects=self.destination.objects)
+        self.copying = Copying(self.destination, ours, location, max_bytes=max_bytes)
+        self.transfer = Transfer(
+            self.copying,
+            self.routes,
+            self.recorder,
+            self.tally,
+            self.clock,
+            link=lambda key: f"https://ours/{key}",
+            max_attempts=max_attempts,
+            on_bug=lambda _plan, trace: self.bugs.append(trace),
+        )
+
+    def fill(self, *numbers: int) -> None:
+        for number in numbers:
+            self.source.objects[f"src/{number}.pdf"] = FakeObject(f"body {number}".encode() * 3)
+
+    async def run(self, *plans: Plan) -> list[Outcome]:
+        await self.routes.learn(p.source for p in plans)
+        async with self.clock.running():
+            return await asyncio.wait_for(asyncio.gather(*(self.transfer.run(p) for p in plans)), 5)
+
+
+__all__ = ["FailureClass", "Status", "World", "known", "location", "plan", "record"]
