@@ -1,0 +1,67 @@
+"""What is wrong with the settings: gathered to the end, so that one look at the message is enough to mend them all."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from engine.model.errors import Usage
+from engine.model.text import bare_urls, printable
+from engine.reading.keys import Key, Way
+
+SHOWN = 80
+"""Characters of a value that a message repeats at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """One value somebody wrote, and where: ``settings.yaml:12``, an environment variable, or a flag."""
+
+    way: Way
+    value: Any
+    origin: str
+
+
+class Findings:
+    """The problems met so far, and the settings they are about."""
+
+    def __init__(self) -> None:
+        self._found: list[tuple[str, str]] = []
+        self.blamed: set[Way] = set()
+        self.file_is_lost = False  # nothing could be read from it: what is missing may well stand there
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def add(self, origin: str, text: str, way: Way | None = None) -> None:
+        """Note a problem, where it was written, and the setting that is thereby accounted for."""
+        if (origin, text) not in self._found:
+            self._found.append((origin, text))
+        if way is not None:
+            self.blamed.add(way)
+
+    def raise_any(self) -> None:
+        """Raises Usage with every problem on a line of its own, if there is one."""
+        lines = [f"{origin}: {text}" for origin, text in sorted(self._found, key=_by_line)]
+        if len(lines) == 1:
+            raise Usage(lines[0])
+        if lines:
+            raise Usage(f"{len(lines)} problems with the settings:\n" + "\n".join(f"  {line}" for line in lines))
+
+
+def _by_line(problem: tuple[str, str]) -> tuple[bool, int]:
+    line = re.search(r":(\d+)(:\d+)?$", problem[0])
+    return line is None, int(line[1]) if line else 0
+
+
+def shown(value: Any) -> str:
+    """A value as a message may repeat it: on one line, cut short, URLs without credentials and query."""
+    text = printable(bare_urls(str(value)))
+    text = f"'{text}'" if isinstance(value, str) else text
+    return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
+
+
+def is_private(key: Key, value: Any) -> bool:
+    """Whether a value must be kept like a password: secrets, and a URL that holds a user name or a password."""
+    return key.is_secret or (key.way == ("network", "proxy") and isinstance(value, str) and "@" in value)
