@@ -1,0 +1,39 @@
+"""``engine init``: a commented settings file to start from."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from engine.model.errors import Usage
+
+
+def write_settings(path: Path, force: bool = False) -> None:
+    """Write the commented ``settings.yaml`` with every default, mode 0600.
+
+    An existing file is replaced only with ``force``, and then in one step, so that no reader sees half of it.
+    Raises Usage when the file exists or cannot be written.
+    """
+    from engine.settings_text import (
+        settings_text,
+    )  # pydantic and PyYAML are needed only once there is something to write
+
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        if not force and (path.exists() or path.is_symlink()):
+            raise FileExistsError
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(settings_text())
+            file.flush()
+            os.fsync(file.fileno())
+        if force:
+            draft.replace(path)
+        else:
+            os.link(draft, path)
+    except FileExistsError as error:
+        raise Usage(f"{path} exists and was left as it is", hint="`engine init --force` replaces it") from error
+    except OSError as error:
+        raise Usage(f"{path} cannot be written: {error.strerror}", hint="name another place with --config") from error
+    finally:
+        draft.unlink(missing_ok=True)
