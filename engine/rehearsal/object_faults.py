@@ -91,8 +91,9 @@ class Answer:
     reset: bool = False
 
 
-def _error(status: int, code: str, headers: tuple[tuple[str, str], ...] = ()) -> Answer:
-    body = f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{code}</Code><Message>on purpose</Message></Error>'
+def error_answer(status: int, code: str, headers: tuple[tuple[str, str], ...] = ()) -> Answer:
+    """The document S3 sends with a failure."""
+    body = f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{code}</Code><Message>{status}</Message></Error>'
     return Answer(status, (("Content-Type", "application/xml"), *headers), body.encode())
 
 
@@ -101,14 +102,14 @@ def spoil(fault: Fault, answer: Answer) -> Answer:
     place = len(answer.body) // 2 if fault.at is None else fault.at
     match fault.kind:
         case "internal_error":
-            return _error(500, "InternalError")
+            return error_answer(500, "InternalError")
         case "slow_down":
             wait = () if fault.retry_after is None else (("Retry-After", str(fault.retry_after)),)
-            return _error(503, "SlowDown", wait)
+            return error_answer(503, "SlowDown", wait)
         case "access_denied":
-            return _error(403, "AccessDenied")
+            return error_answer(403, "AccessDenied")
         case "error_body":
-            return _error(200, "InternalError")
+            return error_answer(200, "InternalError")
         case "empty_body":
             return Answer(200)
         case "reset":

@@ -25,12 +25,13 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, unquote
 
 from moto.moto_server.werkzeug_app import MotoRequestHandler, create_backend_app
 from werkzeug.serving import ThreadedWSGIServer
 
 from engine.rehearsal import object_store
+from engine.rehearsal.object_checks import refusal
 from engine.rehearsal.object_faults import Answer, Fault, FaultBook, spoil
 from engine.rehearsal.object_log import RequestLog
 
@@ -114,20 +115,26 @@ class _Handler(MotoRequestHandler):
             self._send(self.server.side_door(self.command, environ["PATH_INFO"], query, self._read_body(environ)))
             return
         fault = self.server.faults.decide(self.command, target, headers)
-        answer = self._answer(environ, fault)
+        answer = self._answer(environ, headers, fault)
         self.server.log_of_requests.add(self.command, target, headers, answer.status, fault.kind if fault else None)
         self._send(answer)
 
-    def _answer(self, environ: dict[str, Any], fault: Fault | None) -> Answer:
+    def _answer(self, environ: dict[str, Any], headers: Mapping[str, str], fault: Fault | None) -> Answer:
         if fault is None:
-            self._read_body(environ)
-            return _call(self.server.app, environ)
+            return self._apply(environ, headers)
         self.server.stopping.wait(fault.seconds)
         if fault.kind == "reset" and not fault.needs_answer:
             return spoil(fault, Answer(0))
+        if fault.needs_answer or fault.kind == "delay":
+            return spoil(fault, self._apply(environ, headers))
         self._read_body(environ)
-        applied = fault.needs_answer or fault.kind == "delay"
-        return spoil(fault, _call(self.server.app, environ) if applied else Answer(0))
+        return spoil(fault, Answer(0))
+
+    def _apply(self, environ: dict[str, Any], headers: Mapping[str, str]) -> Answer:
+        body = self._read_body(environ)
+        path = unquote(environ["RAW_URI"].partition("?")[0])
+        no = refusal(self.command, path, headers, body, object_store.etag_of)
+        return _call(self.server.app, environ) if no is None else no
 
     def _read_body(self, environ: dict[str, Any]) -> bytes:
         """Take the request's body off the wire and leave it in ``environ`` for the app."""

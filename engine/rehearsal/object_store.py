@@ -123,6 +123,13 @@ def dump(bucket: str) -> Iterator[dict[str, Any]]:
         }
 
 
+def etag_of(bucket: str, key: str) -> str | None:
+    """The quoted ETag of the current object, or None where there is none."""
+    held = _backend().buckets.get(bucket)
+    found = held.keys.get(key) if held is not None else None
+    return found.etag if isinstance(found, _StoredKey) else None
+
+
 def open_uploads(bucket: str) -> list[dict[str, Any]]:
     """Multipart uploads that were begun and neither completed nor aborted."""
     uploads = _backend().buckets[bucket].multiparts

@@ -1,7 +1,7 @@
 """A stand-in object store in a process of its own, on loopback: ``async with moto_server() as server``.
 
-It speaks the S3 API as moto does and so verifies neither signatures nor checksums. To fill it, read it back, see
-what it was asked and make it misbehave, use ``engine.rehearsal.side_door``.
+It speaks the S3 API as moto does, with the refusals moto lacks (``engine.rehearsal.object_checks``), save that any key
+and secret will do. ``engine.rehearsal.side_door`` fills it, reads it back, tells what it was asked, makes it misbehave.
 """
 
 from __future__ import annotations

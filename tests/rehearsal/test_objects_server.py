@@ -23,7 +23,7 @@ from engine.rehearsal.content import content_of
 from engine.rehearsal.object_faults import Fault, FaultKind
 from engine.rehearsal.objects import MotoProcess, ObjectServer, moto_server
 from engine.rehearsal.side_door import Seeded, SideDoor
-from tests.servers.client import client_of
+from tests.servers.client import client_of, md5_base64, sha256_base64
 
 PUBLIC_READ = (
     '{"Statement":[{"Effect":"Allow","Principal":"*","Action":"s3:*",'
@@ -147,6 +147,61 @@ async def test_requests_are_logged_with_their_headers_and_without_signatures(
     assert get.signed
     assert "Signature=***" in get.query
     assert await door.counts() == {bucket: {"PUT": 1, "GET": 1}}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "status"),
+    [
+        ({"ContentMD5": md5_base64(b"other")}, 400),
+        ({"ChecksumSHA256": sha256_base64(b"other")}, 400),
+        ({"ChecksumCRC32": "AAAAAA=="}, 400),
+        ({"ExpectedBucketOwner": "999999999999"}, 403),
+    ],
+    ids=["md5", "sha256", "crc32", "owner"],
+)
+async def test_a_false_digest_or_owner_is_refused(
+    moto: ObjectServer, door: SideDoor, bucket: str, wrong: dict[str, str], status: int
+) -> None:
+    with pytest.raises(ClientError) as refused:
+        client_of(moto).put_object(Bucket=bucket, Key="a", Body=b"abc", **wrong)
+
+    assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == status
+    assert await door.dump(bucket) == {}
+
+
+async def test_right_digests_and_owner_are_accepted(moto: ObjectServer, door: SideDoor, bucket: str) -> None:
+    client_of(moto).put_object(
+        Bucket=bucket,
+        Key="a",
+        Body=b"abc",
+        ContentMD5=md5_base64(b"abc"),
+        ChecksumSHA256=sha256_base64(b"abc"),
+        ExpectedBucketOwner="123456789012",
+    )
+
+    assert list(await door.dump(bucket)) == ["a"]
+
+
+async def test_a_copy_needs_the_source_it_names_and_may_forbid_overwriting(
+    moto: ObjectServer, door: SideDoor, bucket: str
+) -> None:
+    await door.load(bucket, [Seeded("sö urce", body=b"new"), Seeded("there", body=b"there")])
+    client = client_of(moto)
+    source = {"Bucket": bucket, "Key": "sö urce"}
+    etag = hashlib.md5(b"new").hexdigest()
+
+    client.copy_object(Bucket=bucket, Key="copy", CopySource=source, CopySourceIfMatch=f'"{etag}"', IfNoneMatch="*")
+    with pytest.raises(ClientError, match="PreconditionFailed"):
+        client.copy_object(Bucket=bucket, Key="copy2", CopySource=source, CopySourceIfMatch=f'"{"0" * 32}"')
+    with pytest.raises(ClientError, match="PreconditionFailed"):
+        client.copy_object(Bucket=bucket, Key="there", CopySource=source, IfNoneMatch="*")
+
+    held = await door.dump(bucket)
+    assert {key: item.etag for key, item in held.items()} == {
+        "copy": etag,
+        "sö urce": etag,
+        "there": hashlib.md5(b"there").hexdigest(),
+    }
 
 
 async def test_what_a_side_door_cannot_read_is_refused(door: SideDoor) -> None:
