@@ -1,4 +1,4 @@
-"""What S3 refuses and moto lets pass: false digests, copies of a changed source or onto something, owners."""
+"""What S3 refuses but moto allows: false digests, false owners, copies of a changed source, copies that overwrite."""
 
 from __future__ import annotations
 
