@@ -1,0 +1,143 @@
+"""What a store answered: headers with the few facts that S3 hides in XML bodies merged in, or a StoreError."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+Fields = Mapping[str, str]
+"""Headers by lower-case name."""
+
+
+class StoreError(Exception):
+    """A request that did not succeed, in the store's own words; ``faults.py`` says what it means.
+
+    ``code`` is S3's error code (``NoSuchKey``), or the bare status (``"404"``) where no body told more, or one of ours
+    where no answer came: ``Unreachable``, ``TimedOut``, ``TlsFailed``, ``BadAnswer``, ``NoETag``. ``status`` is 0 then.
+    ``region`` is where the bucket lives, if the store said so.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        status: int,
+        message: str = "",
+        *,
+        retry_after_s: float | None = None,
+        condition: str = "",
+        region: str = "",
+    ) -> None:
+        super().__init__(f"{code} ({status})" if status else code, message)
+        self.code = code
+        self.status = status
+        self.message = message
+        self.retry_after_s = retry_after_s
+        self.condition = condition
+        self.region = region
+
+    @property
+    def missing(self) -> bool:
+        """Whether it says that the object is not there. A missing bucket is told apart where the store does."""
+        return self.status == 404 and self.code not in {"NoSuchBucket", "NoSuchUpload"}
+
+    @property
+    def refused_condition(self) -> bool:
+        """Whether a precondition did not hold."""
+        return self.status == 412
+
+    @property
+    def unsupported(self) -> bool:
+        """Whether the store does not know what was asked of it."""
+        return self.status == 501 or self.code == "NotImplemented"
+
+    @property
+    def unsure(self) -> bool:
+        """Whether the request may have been carried out all the same."""
+        return self.status == 0 or self.status >= 500 or self.code in {"NoETag", "BadAnswer", "RequestTimeout"}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A success. ``fields`` holds the headers, and what the body of a copy or completion said, under header names."""
+
+    status: int
+    fields: Fields
+
+    @property
+    def etag(self) -> str:
+        """Without quotes; empty when there was none."""
+        return unquoted(self.fields.get("etag", ""))
+
+
+class StreamedAnswer(Protocol):
+    """A body being read. ``chunks`` ends only at the true end and raises StoreError when the body ends short."""
+
+    @property
+    def fields(self) -> Fields: ...
+
+    def chunks(self) -> AsyncIterator[bytes | memoryview]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One uploaded part; ``checksum`` is ``(algorithm, base64)`` where one was sent with it."""
+
+    number: int
+    etag: str
+    checksum: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One row of a bucket listing. ``last_modified`` is UTC ISO; ``etag`` has no quotes."""
+
+    key: str
+    size: int
+    etag: str
+    storage_class: str
+    last_modified: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListingPage:
+    """Up to 1,000 rows; ``token`` asks for the next page, empty at the end."""
+
+    rows: list[Listed]
+    token: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenUpload:
+    """A multipart upload that was begun and neither completed nor aborted. ``initiated`` is seconds since the epoch."""
+
+    key: str
+    upload_id: str
+    initiated: float
+
+
+@dataclass(frozen=True, slots=True)
+class UploadsPage:
+    """Up to 1,000 open uploads; the markers ask for the next page, empty at the end."""
+
+    rows: list[OpenUpload] = field(default_factory=list)
+    key_marker: str = ""
+    id_marker: str = ""
+
+
+def unquoted(etag: str) -> str:
+    """An ETag without its quotes; empty for a weak one, which promises nothing of the bytes."""
+    return "" if etag.startswith("W/") else etag.strip('"')
+
+
+def proven(answer: Answer) -> Answer:
+    """The same answer, if it carries an ETag: a write that reports success without one is not a success."""
+    if not answer.etag:
+        raise StoreError("NoETag", answer.status, "the store reported success without an ETag")
+    return answer
+
+
+def retry_after(fields: Fields) -> float | None:
+    """The server's wish in seconds, where it is a plain number; capped at five minutes."""
+    value = fields.get("retry-after", "").strip()
+    return min(float(value), 300.0) if value.isdecimal() else None

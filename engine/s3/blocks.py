@@ -1,0 +1,73 @@
+"""A byte stream cut into blocks, under a bandwidth cap and a memory claim."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from engine.pacing.bytes_gate import BytesInFlight
+
+Spend = Callable[[int], Awaitable[None]]
+"""Waits until so many bytes may pass: the bandwidth cap."""
+
+
+class Blocks:
+    """A stream cut into blocks of the size asked for."""
+
+    def __init__(self, chunks: AsyncIterator[bytes | memoryview], spend: Spend | None) -> None:
+        self._chunks = chunks
+        self._spend = spend
+        self._rest = b""
+        self._ended = False
+
+    async def take(self, nbytes: int) -> bytes:
+        """The next ``nbytes`` bytes; fewer only at the end."""
+        if nbytes and not self._rest and not await self._more():
+            return b""
+        if len(self._rest) == nbytes:
+            block, self._rest = self._rest, b""
+            return block
+        filled = bytearray()
+        while len(filled) < nbytes and (self._rest or await self._more()):
+            wanted = nbytes - len(filled)
+            filled += self._rest[:wanted]
+            self._rest = self._rest[wanted:]
+        return bytes(filled)
+
+    async def at_end(self) -> bool:
+        """Whether nothing follows. Reads on to know: when it is true, the stream's own checks at its end have run."""
+        return not self._rest and not await self._more()
+
+    async def close(self) -> None:
+        """Let go of the stream, read or not."""
+        aclose = getattr(self._chunks, "aclose", None)
+        if aclose is not None:
+            await aclose()
+
+    async def _more(self) -> bool:
+        while not self._ended:
+            chunk = await anext(self._chunks, None)
+            if chunk is None:
+                self._ended = True
+            elif len(chunk):
+                self._rest = bytes(chunk)  # the chunk is valid only until the next one is asked for
+                if self._spend is not None:
+                    await self._spend(len(self._rest))
+                return True
+        return False
+
+
+class Claim:
+    """Bytes of the budget, held until released; releasing twice is harmless."""
+
+    def __init__(self, budget: BytesInFlight, taken: int) -> None:
+        self._budget = budget
+        self._taken = taken
+
+    @classmethod
+    async def of(cls, budget: BytesInFlight, nbytes: int) -> Claim:
+        return cls(budget, await budget.claim(nbytes))
+
+    def release(self) -> None:
+        taken, self._taken = self._taken, 0
+        if taken:
+            self._budget.release(taken)

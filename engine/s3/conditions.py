@@ -1,0 +1,55 @@
+"""No overwrite, decided (I7). Pure: what is known of a store's ``If-None-Match: *``, and what to do next.
+
+A store may honour the condition, ignore it (and overwrite), or answer every such request with 412 or 501. Which one is
+learned on the first write of each verb, at a key that HEAD has just said is free, so that nothing of others is risked:
+
+| HEAD | conditional write | HEAD again | same write repeated | verdict |
+|---|---|---|---|---|
+| there | - | - | - | still unknown; occupied |
+| free | 412 or 501 | there | - | still unknown; occupied (somebody was faster, or our lost answer) |
+| free | 412 or 501 | free | - | UNSUPPORTED: from now on HEAD, then a plain write |
+| free | 2xx | - | 412 | HONOURED: from now on no HEAD |
+| free | 2xx | - | 2xx | IGNORED: from now on HEAD, then a plain write; the repeat wrote our own bytes again |
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+
+CONDITION = {"if-none-match": "*"}
+
+
+class Verdict(Enum):
+    """What is known of a store's condition, for one verb."""
+
+    UNKNOWN = auto()
+    HONOURED = auto()
+    UNSUPPORTED = auto()
+    IGNORED = auto()
+
+
+class Heard(Enum):
+    """What a conditional write came to."""
+
+    DONE = auto()
+    REFUSED = auto()
+    """412, or 501: the store knows no such condition."""
+
+
+def looks_first(verdict: Verdict) -> bool:
+    """Whether a write must be preceded by a HEAD."""
+    return verdict is not Verdict.HONOURED
+
+
+def sends_condition(verdict: Verdict) -> bool:
+    """Whether a write carries the condition."""
+    return verdict in {Verdict.HONOURED, Verdict.UNKNOWN}
+
+
+def learn(first: Heard, *, there_now: bool = False, repeated: Heard | None = None) -> Verdict:
+    """The verdict after the first conditional write at a key that was free; see the table above."""
+    if first is Heard.REFUSED:
+        return Verdict.UNKNOWN if there_now else Verdict.UNSUPPORTED
+    if repeated is None:
+        return Verdict.UNKNOWN
+    return Verdict.HONOURED if repeated is Heard.REFUSED else Verdict.IGNORED

@@ -1,0 +1,161 @@
+"""Server-side copies: one CopyObject, or UploadPartCopy ranges of what is too large for one. No byte passes here."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from engine.model.errors import Transient
+from engine.model.facts import ObjectFacts, Stored
+from engine.model.failures import FailureClass
+from engine.s3.answers import Answer, Fields, Part, StoreError
+from engine.s3.facts import facts_of, request_headers, written
+from engine.s3.guard import Guard
+from engine.s3.multipart import Multipart, Upload, first_of
+from engine.s3.parts import part_size, ranges
+from engine.s3.source import WITH_SUMS
+from engine.s3.verbs import Verbs
+
+PARTS_AT_ONCE = 8
+PartTry = Callable[[Callable[[], Awaitable[Answer]], str], Awaitable[Answer]]
+"""Runs one part's request, again if it fails; raises EngineError. The text names it for a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """What is copied: ``etag`` pins it, ``version_id`` names a version, ``headers`` are those of reading it."""
+
+    bucket: str
+    key: str
+    facts: ObjectFacts
+    version_id: str | None
+    headers: Fields
+
+    @property
+    def asks(self) -> dict[str, str]:
+        """The headers that name and pin the source of a copy."""
+        name = f"{self.bucket}/{quote(self.key, safe='/-_.~')}"
+        asks = {"x-amz-copy-source": f"{name}?versionId={self.version_id}" if self.version_id else name}
+        if self.facts.etag:
+            asks["x-amz-copy-source-if-match"] = f'"{self.facts.etag}"'
+        if "x-amz-request-payer" in self.headers:
+            asks["x-amz-request-payer"] = self.headers["x-amz-request-payer"]
+        if "x-amz-expected-bucket-owner" in self.headers:
+            asks["x-amz-source-expected-bucket-owner"] = self.headers["x-amz-expected-bucket-owner"]
+        return asks
+
+
+class Copier:
+    """Copies inside one service into one bucket. ``placed``: storage class, encryption; ``always``: the owner check."""
+
+    def __init__(
+        self,
+        verbs: Verbs,
+        bucket: str,
+        guard: Guard,
+        multipart: Multipart,
+        *,
+        always: Fields,
+        placed: Fields,
+        part_try: PartTry,
+        limit: int,
+        part_bytes: int,
+    ) -> None:
+        self._verbs = verbs
+        self._bucket = bucket
+        self._guard = guard
+        self._multipart = multipart
+        self._always = always
+        self._placed = placed
+        self._part_try = part_try
+        self._limit = limit
+        self._part_bytes = part_bytes
+
+    async def copy(self, original: Original, key: str, replace_etag: str | None) -> Stored:
+        """Raises Occupied, StoreError, EngineError."""
+        facts = original.facts
+        if facts.size is None:
+            facts = await self.look(original)
+            original = Original(original.bucket, original.key, facts, original.version_id, original.headers)
+        size = facts.size or 0
+        if size > self._limit:
+            return await self._by_parts(original, size, key, replace_etag)
+        headers = {
+            **original.asks,
+            **self._placed,
+            **self._always,
+            "x-amz-metadata-directive": "COPY",
+        }
+
+        async def send(more: Fields) -> Answer:
+            return await self._verbs.copy(self._bucket, key, {**headers, **more}, size=size)
+
+        async def moved() -> None:
+            await self._must_not_have_moved(original)
+
+        answer = None
+        if replace_etag is not None:
+            answer = await self._guard.replace(key, send, replace_etag)
+        if answer is None:
+            answer = await self._guard.write(key, send, otherwise=moved)
+        return Stored(written(answer, size))
+
+    async def look(self, original: Original) -> ObjectFacts:
+        """The source as the destination's credentials see it. Raises StoreError."""
+        headers = {**WITH_SUMS, **original.headers}
+        answer = await self._verbs.head(original.bucket, original.key, headers, version_id=original.version_id)
+        return facts_of(answer.fields)
+
+    async def _by_parts(self, original: Original, size: int, key: str, replace_etag: str | None) -> Stored:
+        """Multipart copies carry nothing over by themselves: content headers and metadata are set anew."""
+        found = await self.look(original)
+        if (original.facts.etag and found.etag != original.facts.etag) or found.size != size:
+            raise Transient(FailureClass.SOURCE_CHANGED, f"s3://{original.bucket}/{original.key} changed meanwhile")
+        await self._guard.must_be_free(key, unless=replace_etag)
+        pinned = Original(original.bucket, original.key, found, original.version_id, original.headers)
+        headers = {**request_headers(found.headers), **self._placed, **_same_sums(found)}
+        spans = ranges(size, part_size(size, self._part_bytes))
+        async with self._multipart.begin(key, headers) as upload:
+            gate = asyncio.Semaphore(PARTS_AT_ONCE)
+            try:
+                async with asyncio.TaskGroup() as parts:
+                    for number, span in enumerate(spans, 1):
+                        await gate.acquire()
+                        task = parts.create_task(self._part(upload, pinned, number, span))
+                        task.add_done_callback(lambda _: gate.release())
+            except BaseExceptionGroup as group:
+                raise first_of(group) from None
+            answer = await self._multipart.finish(upload, size, {}, replace_etag=replace_etag)
+        return Stored(written(answer, size))
+
+    async def _part(self, upload: Upload, original: Original, number: int, span: tuple[int, int]) -> None:
+        first, last = span
+        headers = {**original.asks, **self._always, "x-amz-copy-source-range": f"bytes={first}-{last}"}
+
+        async def send() -> Answer:
+            return await self._verbs.upload_part_copy(
+                self._bucket, upload.key, upload.id, number, headers, size=last - first + 1
+            )
+
+        answer = await self._part_try(send, f"COPY part {number} to s3://{self._bucket}/{upload.key}")
+        upload.parts.append(Part(number, answer.etag))
+
+    async def _must_not_have_moved(self, original: Original) -> None:
+        try:
+            found = await self.look(original)
+        except StoreError as error:
+            if error.missing:
+                raise Transient(FailureClass.SOURCE_CHANGED, "the source vanished while it was copied") from None
+            raise
+        if original.facts.etag and found.etag != original.facts.etag:
+            raise Transient(FailureClass.SOURCE_CHANGED, f"s3://{original.bucket}/{original.key} changed meanwhile")
+
+
+def _same_sums(found: ObjectFacts) -> Fields:
+    """Ask the copy to carry the source's own full-object CRC, so that both sides can be compared."""
+    for algorithm in ("crc64nvme", "crc32c", "crc32"):
+        if found.checksum(algorithm):
+            return {"x-amz-checksum-algorithm": algorithm.upper(), "x-amz-checksum-type": "FULL_OBJECT"}
+    return {}

@@ -1,0 +1,117 @@
+"""Credentials: aiobotocore finds and refreshes them; the hot path asks for the current ones without waiting."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.model.errors import Blocked
+from engine.pacing.clock import Clock
+from engine.settings import Credentials
+
+FRESH_S = 30.0
+"""How long keys are used before the provider is asked again; it refreshes expiring ones 10 to 15 minutes early."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """What signs a request."""
+
+    access: str
+    secret: str = field(repr=False)
+    token: str | None = field(default=None, repr=False)
+
+
+def session_for(settings: Credentials) -> Any:
+    """An aiobotocore session that looks where the settings say: keys, a profile, or the AWS default chain."""
+    from aiobotocore.session import AioSession
+
+    session = AioSession(profile=settings.profile) if settings.profile else AioSession()
+    if settings.access_key_id and settings.secret_access_key:
+        token = settings.session_token
+        session.set_credentials(
+            settings.access_key_id.get_secret_value(),
+            settings.secret_access_key.get_secret_value(),
+            token.get_secret_value() if token else None,
+        )
+    return session
+
+
+class Keyring:
+    """The current keys of one session. ``side`` (``source`` or ``destination``) names the settings in messages."""
+
+    def __init__(self, session: Any, clock: Clock, side: str) -> None:
+        self.session = session
+        self._clock = clock
+        self._side = side
+        self._keys: Keys | None = None
+        self._asked = 0.0
+        self._provider: Any = None
+        self._asking: asyncio.Task[Keys] | None = None
+
+    async def found(self) -> bool:
+        """Whether there are any credentials at all. Raises Blocked where they are there but unusable."""
+        return await self._resolve() is not None
+
+    async def keys(self) -> Keys:
+        """The current keys; waits only when there are none yet. Raises Blocked where none can be had."""
+        if self._keys is not None:
+            if self._clock.monotonic() - self._asked > FRESH_S and self._asking is None:
+                self._ask()
+            return self._keys
+        return await asyncio.shield(self._asking or self._ask())
+
+    def expire(self) -> None:
+        """The store says that the keys have expired: the next caller resolves them afresh, cached files included."""
+        self._keys = None
+        self._provider = None
+
+    async def close(self) -> None:
+        """End a refresh that is under way."""
+        if self._asking is not None:
+            self._asking.cancel()
+            await asyncio.wait({self._asking})
+
+    def _ask(self) -> asyncio.Task[Keys]:
+        self._asking = asyncio.create_task(self._refresh(), name=f"{self._side} credentials")
+        self._asking.add_done_callback(self._asked_for)
+        return self._asking
+
+    def _asked_for(self, task: asyncio.Task[Keys]) -> None:
+        self._asking = None
+        self._asked = self._clock.monotonic()
+        if not task.cancelled() and task.exception() is None:
+            self._keys = task.result()  # a refresh that failed is tried again later; the old keys may still do
+
+    async def _refresh(self) -> Keys:
+        from botocore.exceptions import BotoCoreError
+
+        provider = await self._resolve()
+        if provider is None:
+            raise Blocked(
+                f"no AWS credentials for the {self._side}",
+                hint=f"set {self._side}.profile, or ENGINE_{self._side.upper()}__ACCESS_KEY_ID and its secret, "
+                "or run where the AWS default chain finds some",
+            )
+        try:
+            frozen = await provider.get_frozen_credentials()
+        except (BotoCoreError, OSError) as error:
+            raise self._unusable(error) from None
+        return Keys(frozen.access_key, frozen.secret_key, frozen.token)
+
+    async def _resolve(self) -> Any:
+        from botocore.exceptions import BotoCoreError
+
+        if self._provider is None:
+            try:
+                self._provider = await self.session.get_credentials()
+            except (BotoCoreError, OSError) as error:
+                raise self._unusable(error) from None
+        return self._provider
+
+    def _unusable(self, error: BaseException) -> Blocked:
+        return Blocked(
+            f"the AWS credentials of the {self._side} cannot be had ({type(error).__name__})",
+            hint=f"check {self._side}.profile and the AWS configuration it names; log in again where it needs that",
+        )

@@ -1,0 +1,205 @@
+"""Our bucket: looks, copies and stores, and overwrites nothing (I7). Errors are translated here, once."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar
+
+from engine.model.errors import Blocked, EngineError
+from engine.model.facts import ObjectFacts, Stored
+from engine.model.location import Location
+from engine.pacing.bytes_gate import BytesInFlight
+from engine.pacing.clock import Clock
+from engine.pacing.retry import retry
+from engine.s3.answers import Answer, Fields, Listed, StoreError
+from engine.s3.blocks import Spend
+from engine.s3.copying import Copier, Original
+from engine.s3.facts import facts_of
+from engine.s3.faults import BAD_LOGIN, Patience, Side
+from engine.s3.guard import Guard
+from engine.s3.listing import pages
+from engine.s3.multipart import Multipart
+from engine.s3.source import WITH_SUMS, shown
+from engine.s3.storing import ByteStream, Storer
+from engine.s3.verbs import Verbs
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """How objects are written. Sizes in bytes."""
+
+    bucket: str
+    always: Fields
+    """Headers of every request to the bucket: its expected owner."""
+    placed: Fields
+    """Headers of every new object: storage class, encryption."""
+    source_headers: Fields
+    """Headers of reading a source object: request payer, its bucket's expected owner."""
+    part_bytes: int
+    checksum: str
+    attempts: int
+    """Tries per part of a multipart upload."""
+    copy_limit: int
+    """The largest object that goes by one CopyObject."""
+    copy_part_bytes: int
+    region: str | None
+    """The region that the bucket must live in; None where an endpoint of its own makes regions meaningless."""
+
+
+class S3Destination:
+    """Fits ``ports.Destination``."""
+
+    def __init__(
+        self,
+        verbs: Verbs,
+        patience: Patience,
+        clock: Clock,
+        placement: Placement,
+        *,
+        budget: BytesInFlight,
+        spend: Spend | None = None,
+    ) -> None:
+        self._verbs = verbs
+        self._patience = patience
+        self._clock = clock
+        self._placement = placement
+        self._bucket = placement.bucket
+        always, placed = placement.always, placement.placed
+        self.copies = Guard(self._look)
+        self.puts = Guard(self._look)
+        self._multipart = Multipart(verbs, clock, self._bucket, always, self._look)
+        self._copier = Copier(
+            verbs,
+            self._bucket,
+            self.copies,
+            self._multipart,
+            always=always,
+            placed=placed,
+            part_try=self._part,
+            limit=placement.copy_limit,
+            part_bytes=placement.copy_part_bytes,
+        )
+        self._storer = Storer(
+            verbs,
+            self._bucket,
+            self.puts,
+            self._multipart,
+            always=always,
+            placed=placed,
+            part_try=self._part,
+            budget=budget,
+            part_bytes=placement.part_bytes,
+            checksum=placement.checksum,
+            spend=spend,
+        )
+
+    async def facts(self, key: str) -> ObjectFacts | None:
+        """HEAD with checksums, a multipart SHA-256 included (``sha256-composite``); None when the key is free."""
+        return await self._done(self._look(key), f"HEAD {self._shown(key)}")
+
+    async def copy(self, source: Location, facts: ObjectFacts, key: str, *, replace_etag: str | None = None) -> Stored:
+        """Server-side copy of a source object with the destination's credentials, pinned by ETag."""
+        original = Original(source.bucket, source.key, facts, source.version_id, self._placement.source_headers)
+        what = f"COPY {shown(source)} to {self._shown(key)}"
+        try:
+            stored = await self._copier.copy(original, key, replace_etag)
+        except StoreError as error:
+            side = await self._culprit(error, original)
+            raise self._patience.judge(error, what, side=side) from None
+        self._patience.well()
+        return stored
+
+    async def copy_within(self, from_key: str, facts: ObjectFacts, key: str) -> Stored:
+        """Server-side copy of one of our own objects to another of our keys."""
+        original = Original(self._bucket, from_key, facts, None, self._placement.always)
+        what = f"COPY {self._shown(from_key)} to {self._shown(key)}"
+        return await self._done(self._copier.copy(original, key, None), what)
+
+    async def store(self, stream: ByteStream, key: str, *, replace_etag: str | None = None) -> Stored:
+        """Write the stream; see ``storing.py``."""
+        return await self._done(self._storer.store(stream, key, replace_etag), f"PUT {self._shown(key)}")
+
+    async def inventory(self, prefix: str = "") -> AsyncIterator[list[Listed]]:
+        """All our objects below a prefix, in key order, 1,000 a page."""
+        try:
+            async for rows in pages(self._verbs, self._bucket, prefix, self._placement.always):
+                yield rows
+        except StoreError as error:
+            raise self._patience.judge(error, f"LIST {self._shown(prefix)}") from None
+
+    async def check(self) -> None:
+        """HEAD the bucket. Raises Blocked that names the fix, or Transient."""
+        name, wanted = f"s3://{self._bucket}", self._placement.region
+        region = ""
+        try:
+            answer = await self._verbs.head_bucket(self._bucket, self._placement.always)
+        except StoreError as error:
+            region = error.region
+            if not (region and wanted and region != wanted):
+                raise self._unfit(error, name) from None
+        else:
+            region = answer.fields.get("x-amz-bucket-region", "")
+        if region and wanted and region != wanted:
+            raise Blocked(f"{name} lives in {region}, not in {wanted}", hint=f"set destination.region: {region}")
+        self._patience.well()
+
+    async def sweep(self, prefix: str, ours: Callable[[str], bool], before: datetime) -> int:
+        """Abort multipart uploads that earlier runs left open (I13); returns how many. See ``Multipart.sweep``."""
+        work = self._multipart.sweep(prefix, ours, before.timestamp())
+        return await self._done(work, f"LIST UPLOADS {self._shown(prefix)}")
+
+    async def _look(self, key: str) -> ObjectFacts | None:
+        try:
+            answer = await self._verbs.head(self._bucket, key, {**WITH_SUMS, **self._placement.always})
+        except StoreError as error:
+            if error.missing:
+                return None
+            raise
+        return facts_of(answer.fields, composites=True)
+
+    async def _done(self, work: Awaitable[T], what: str) -> T:
+        try:
+            value = await work
+        except StoreError as error:
+            raise self._patience.judge(error, what) from None
+        self._patience.well()
+        return value
+
+    def _unfit(self, error: StoreError, name: str) -> EngineError:
+        if error.status == 404:
+            hint = "create it, or check destination.bucket and destination.endpoint_url"
+            return Blocked(f"the destination bucket {name} does not exist", hint=hint)
+        if error.status == 403 and error.code not in BAD_LOGIN:
+            hint = (
+                "grant s3:ListBucket, s3:GetObject and s3:PutObject on it; where expected_bucket_owner is set, check it"
+            )
+            return Blocked(f"access to the destination bucket {name} is denied", hint=hint)
+        return self._patience.judge(error, f"HEAD {name}")
+
+    async def _culprit(self, error: StoreError, original: Original) -> Side:
+        """Whose fault a failed copy is: a denied CopyObject does not say which of the two buckets refused."""
+        if error.missing or error.code == "InvalidObjectState":
+            return Side.SOURCE
+        if error.status != 403 or error.code in BAD_LOGIN:
+            return Side.DESTINATION
+        try:
+            await self._copier.look(original)
+        except StoreError as reason:
+            return Side.SOURCE if reason.status in {403, 404} else Side.DESTINATION
+        return Side.DESTINATION
+
+    async def _part(self, send: Callable[[], Awaitable[Answer]], what: str) -> Answer:
+        """One part's request, tried again by itself: a large file is not begun afresh for one slow answer."""
+
+        async def once() -> Answer:
+            return await self._done(send(), what)
+
+        answer, _ = await retry(once, clock=self._clock, attempts=self._placement.attempts)
+        return answer
+
+    def _shown(self, key: str) -> str:
+        return f"s3://{self._bucket}/{key}"

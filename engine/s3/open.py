@@ -1,0 +1,180 @@
+"""Open both sides of S3 from the settings: ``async with open_s3(settings, clock) as s3``. The file to read first.
+
+| what | file |
+|---|---|
+| the verbs, as a port | ``verbs.py``; by the SDK ``sdk.py``, by our wire ``fast.py``, ``sigv4.py``, ``address.py`` |
+| the vendor's side, read only | ``source.py``, ``listing.py`` |
+| our side | ``destination.py``: ``copying.py`` by the server, ``storing.py`` through us, on ``multipart.py`` |
+| no overwrite | ``conditions.py`` decides, ``guard.py`` asks |
+| headers and errors | ``facts.py``, ``xml.py``, ``faults.py`` |
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+from engine.model.facts import Method
+from engine.model.location import Location
+from engine.pacing.bytes_gate import BytesInFlight
+from engine.pacing.clock import Clock
+from engine.s3.address import suffix_of
+from engine.s3.answers import Answer, Listed, StoreError
+from engine.s3.blocks import Spend
+from engine.s3.credentials import Keyring, session_for
+from engine.s3.destination import Placement, S3Destination
+from engine.s3.faults import Patience, Side
+from engine.s3.hashing import crc64nvme
+from engine.s3.parts import COPY_LIMIT, MIB
+from engine.s3.probe import Readable, Route, choose, readable
+from engine.s3.source import WITH_SUMS, S3Source
+from engine.s3.template import shape_of
+from engine.s3.transport import Transport, open_verbs
+from engine.s3.verbs import Verbs
+from engine.settings import DestinationSettings, Settings, SourceSettings
+
+COPY_PART = 256 * MIB
+
+
+@dataclass(frozen=True, slots=True)
+class S3:
+    """Both sides, open."""
+
+    source: S3Source
+    destination: S3Destination
+    settings: Settings
+    opened_at: datetime
+    source_verbs: Verbs
+    destination_verbs: Verbs
+    source_keys: Keyring
+    patience: Patience
+
+    async def check_destination(self) -> None:
+        """Raises Blocked where the bucket is missing, denied or elsewhere; says what to change."""
+        await self.destination.check()
+
+    async def sweep(self) -> int:
+        """Abort what earlier runs left open (I13): uploads that began before this run and whose key has the shape of
+        ``destination.key_template``. Other programs' uploads under that prefix have no record Ids in their keys."""
+        prefix, ours = shape_of(self.settings.destination.key_template, self.settings.destination.bucket)
+        return await self.destination.sweep(prefix, ours, self.opened_at)
+
+    async def find_route(self, samples: Sequence[Location]) -> Route:
+        """How objects of the samples' bucket shall travel. Raises Blocked, Transient."""
+        access = self.settings.source.access
+        samples = [each for each in samples if each.in_s3 and not each.presigned]
+        if access == "http" or not samples:
+            return Route(Method.HTTP, "source.access is http" if access == "http" else "no sample lies in a bucket")
+        try:
+            copy = await readable(samples, self._looker(self.destination_verbs)) if self._one_service else None
+            if copy is Readable.YES:
+                return choose(copy, None, access)
+            may_read = self.settings.source.anonymous or await self.source_keys.found()
+            read = await readable(samples, self._looker(self.source_verbs)) if may_read else None
+        except StoreError as error:
+            raise self.patience.judge(error, f"HEAD samples of s3://{samples[0].bucket}") from None
+        return choose(copy, read, access)
+
+    def inventory(self, bucket: str, prefix: str = "") -> AsyncIterator[list[Listed]]:
+        """The source bucket, listed; see ``S3Source.inventory``. Ours: ``destination.inventory``."""
+        return self.source.inventory(bucket, prefix)
+
+    @property
+    def _one_service(self) -> bool:
+        """Whether a copy may cross from the source to the destination: the same endpoint, or AWS in one partition."""
+        source, destination = self.settings.source, self.settings.destination
+        if source.endpoint_url or destination.endpoint_url:
+            return source.endpoint_url == destination.endpoint_url
+        return suffix_of(source.region) == suffix_of(destination.region)
+
+    def _looker(self, verbs: Verbs) -> Callable[[Location], Awaitable[Answer]]:
+        headers = {**WITH_SUMS, **source_headers(self.settings.source)}
+
+        async def look(at: Location) -> Answer:
+            return await verbs.head(at.bucket, at.key, headers, version_id=at.version_id)
+
+        return look
+
+
+@asynccontextmanager
+async def open_s3(
+    settings: Settings,
+    clock: Clock,
+    *,
+    transport: Transport = "fast",
+    budget: BytesInFlight | None = None,
+    spend: Spend | None = None,
+    copy_limit: int = COPY_LIMIT,
+    copy_part_bytes: int = COPY_PART,
+    part_bytes: int | None = None,
+) -> AsyncIterator[S3]:
+    """Both sides for the length of the block. Raises Blocked where the destination has no credentials.
+
+    ``budget`` bounds the bytes in memory over all files (default: eight large files' worth), ``spend`` is the bandwidth
+    cap. Sizes are in bytes; ``part_bytes`` overrides ``migration.part_size_mb``.
+    """
+    migration, source, destination = settings.migration, settings.source, settings.destination
+    part_bytes = part_bytes or migration.part_size_mb * MIB
+    if migration.checksum == "crc64nvme":
+        crc64nvme(b"")
+    async with AsyncExitStack() as stack:
+        source_session, destination_session = session_for(source), session_for(destination)
+        source_keys = Keyring(source_session, clock, Side.SOURCE)
+        destination_keys = Keyring(destination_session, clock, Side.DESTINATION)
+        stack.push_async_callback(source_keys.close)
+        stack.push_async_callback(destination_keys.close)
+        await destination_keys.keys()
+        sides = await open_verbs(stack, settings, clock, transport, source_keys, destination_keys)
+        placement = Placement(
+            bucket=destination.bucket,
+            always=owner(destination.expected_bucket_owner),
+            placed=placed(destination),
+            source_headers=source_headers(source),
+            part_bytes=part_bytes,
+            checksum=migration.checksum,
+            attempts=migration.max_attempts,
+            copy_limit=copy_limit,
+            copy_part_bytes=copy_part_bytes,
+            region=None if destination.endpoint_url else destination.region,
+        )
+        patience = Patience(clock, Side.SOURCE)
+        yield S3(
+            source=S3Source(sides.source, patience, source_headers(source)),
+            destination=S3Destination(
+                sides.destination,
+                Patience(clock, Side.DESTINATION),
+                clock,
+                placement,
+                budget=budget or BytesInFlight(8 * 5 * part_bytes),
+                spend=spend,
+            ),
+            settings=settings,
+            opened_at=clock.now(),
+            source_verbs=sides.source,
+            destination_verbs=sides.destination,
+            source_keys=source_keys,
+            patience=patience,
+        )
+
+
+def source_headers(source: SourceSettings) -> dict[str, str]:
+    """What every read of the source carries."""
+    payer = {"x-amz-request-payer": "requester"} if source.request_payer else {}
+    return {**owner(source.expected_bucket_owner), **payer}
+
+
+def owner(account: str | None) -> dict[str, str]:
+    """The header that makes S3 refuse a bucket that belongs to somebody else."""
+    return {"x-amz-expected-bucket-owner": account} if account else {}
+
+
+def placed(destination: DestinationSettings) -> dict[str, str]:
+    """What every new object carries: its storage class and encryption. ACLs are never set and never copied."""
+    asks = {
+        "x-amz-storage-class": destination.storage_class,
+        "x-amz-server-side-encryption": destination.sse,
+        "x-amz-server-side-encryption-aws-kms-key-id": destination.kms_key_id,
+    }
+    return {name: value for name, value in asks.items() if value}

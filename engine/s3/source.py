@@ -1,0 +1,109 @@
+"""The vendor's side: HEAD, GET and List, nothing else (I8)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from engine.model.errors import Refused, Transient
+from engine.model.facts import ObjectFacts
+from engine.model.failures import FailureClass
+from engine.model.location import Location
+from engine.s3.answers import Fields, Listed, StoreError, StreamedAnswer
+from engine.s3.facts import facts_of
+from engine.s3.faults import Patience
+from engine.s3.listing import pages
+from engine.s3.verbs import Verbs
+
+WITH_SUMS = {"x-amz-checksum-mode": "ENABLED"}
+
+
+class S3Source:
+    """Fits ``ports.Source``. ``always`` are the headers of every request: request payer, expected bucket owner."""
+
+    def __init__(self, verbs: Verbs, patience: Patience, always: Fields) -> None:
+        self._verbs = verbs
+        self._patience = patience
+        self._always = always
+
+    async def facts(self, location: Location) -> ObjectFacts:
+        """HEAD with checksums. An archived object is Refused here, before anybody plans to read it."""
+        try:
+            answer = await self._verbs.head(
+                location.bucket, location.key, {**WITH_SUMS, **self._always}, version_id=location.version_id
+            )
+        except StoreError as error:
+            raise self._patience.judge(error, f"HEAD {shown(location)}") from None
+        self._patience.well()
+        facts = facts_of(answer.fields)
+        if facts.archived:
+            kind = facts.storage_class
+            raise Refused(FailureClass.ARCHIVED, f"{shown(location)} lies in {kind}: it must be restored first")
+        return facts
+
+    @asynccontextmanager
+    async def open(self, location: Location, facts: ObjectFacts | None) -> AsyncIterator[Reading]:
+        """GET. The ETag pins it; a version only where the URL names one, or where there is no ETag to pin with, for
+        reading by version needs a right of its own (s3:GetObjectVersion)."""
+        what = f"GET {shown(location)}"
+        headers = {**WITH_SUMS, **self._always}
+        version = location.version_id
+        if facts is not None and facts.etag:
+            headers["if-match"] = f'"{facts.etag}"'
+        elif facts is not None:
+            version = version or facts.version_id
+        try:
+            async with self._verbs.get(location.bucket, location.key, headers, version_id=version) as answer:
+                reading = Reading(answer, facts_of(answer.fields), self._patience, what)
+                _same(reading.facts, facts, what)
+                self._patience.well()
+                yield reading
+        except StoreError as error:
+            raise self._patience.judge(error, what) from None
+
+    async def inventory(self, bucket: str, prefix: str = "") -> AsyncIterator[list[Listed]]:
+        """All objects of a bucket below a prefix, in key order, 1,000 a page."""
+        try:
+            async for rows in pages(self._verbs, bucket, prefix, self._always):
+                self._patience.well()
+                yield rows
+        except StoreError as error:
+            raise self._patience.judge(error, f"LIST s3://{bucket}/{prefix}") from None
+
+
+class Reading:
+    """Fits ``ports.ByteStream``."""
+
+    def __init__(self, answer: StreamedAnswer, facts: ObjectFacts, patience: Patience, what: str) -> None:
+        self._answer = answer
+        self._patience = patience
+        self._what = what
+        self.facts = facts
+
+    async def chunks(self) -> AsyncIterator[bytes | memoryview]:
+        """To the true end; Transient when the body ends short or long."""
+        seen = 0
+        try:
+            async for chunk in self._answer.chunks():
+                seen += len(chunk)
+                yield chunk
+        except StoreError as error:
+            raise self._patience.judge(error, self._what) from None
+        if self.facts.size is not None and seen != self.facts.size:
+            message = f"{self._what}: {seen} of {self.facts.size} bytes came"
+            raise Transient(FailureClass.NETWORK, message)
+
+
+def shown(location: Location) -> str:
+    """An S3 location for a person."""
+    return f"s3://{location.bucket}/{location.key}"
+
+
+def _same(got: ObjectFacts, pinned: ObjectFacts | None, what: str) -> None:
+    """Some stores take If-Match and ignore it; what they send says so itself."""
+    if pinned is None:
+        return
+    moved = pinned.etag and got.etag and pinned.etag != got.etag
+    grown = pinned.size is not None and got.size is not None and pinned.size != got.size
+    if moved or grown:
+        raise Transient(FailureClass.SOURCE_CHANGED, f"{what}: the object changed since it was looked at")

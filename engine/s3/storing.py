@@ -1,0 +1,251 @@
+"""A stream into the destination: one PUT while it is small, parts in flight when it is not; sums over every byte.
+
+Memory: at most four parts in flight and one being filled per file, all within the shared byte budget. A part holds its
+claim until it is stored and needs no other to get there, so files cannot lock each other out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from itertools import repeat
+from typing import Protocol
+
+from engine.model.errors import Transient
+from engine.model.facts import ObjectFacts, Stored
+from engine.model.failures import FailureClass
+from engine.pacing.bytes_gate import BytesInFlight
+from engine.s3.answers import Answer, Fields, Part, StoreError
+from engine.s3.blocks import Blocks, Claim, Spend
+from engine.s3.copying import PartTry
+from engine.s3.facts import etag_is_md5, request_headers, sum_header, written
+from engine.s3.guard import Guard
+from engine.s3.hashing import Sums, composite_sha256, crc64nvme, hashed, multipart_etag
+from engine.s3.multipart import Multipart, Upload, first_of
+from engine.s3.parts import growing, part_size
+from engine.s3.verbs import Verbs
+
+PARTS_AT_ONCE = 4
+
+
+class ByteStream(Protocol):
+    """An object being read; see ``pipeline/ports.py``."""
+
+    @property
+    def facts(self) -> ObjectFacts: ...
+
+    def chunks(self) -> AsyncIterator[bytes | memoryview]: ...
+
+
+@dataclass(slots=True)
+class Passing:
+    """One stream on its way, and what has been summed of it so far."""
+
+    facts: ObjectFacts
+    key: str
+    replace_etag: str | None
+    blocks: Blocks
+    sums: Sums
+    claim: Claim
+    md5s: list[bytes] = field(default_factory=list)
+    """Of each part, where the store shows no checksums."""
+    sha256s: list[bytes] = field(default_factory=list)
+    """Of each part."""
+
+
+class Storer:
+    """Writes streams into one bucket. ``checksum`` is ``sha256`` or ``crc64nvme``."""
+
+    def __init__(
+        self,
+        verbs: Verbs,
+        bucket: str,
+        guard: Guard,
+        multipart: Multipart,
+        *,
+        always: Fields,
+        placed: Fields,
+        part_try: PartTry,
+        budget: BytesInFlight,
+        part_bytes: int,
+        checksum: str,
+        spend: Spend | None,
+    ) -> None:
+        self._verbs = verbs
+        self._bucket = bucket
+        self._guard = guard
+        self._multipart = multipart
+        self._always = always
+        self._placed = placed
+        self._part_try = part_try
+        self._budget = budget
+        self._part_bytes = part_bytes
+        self._crc = checksum == "crc64nvme"
+        self._checksum = checksum
+        self._spend = spend
+        self._shows_sums = False  # MD5s are computed until the store has answered a write with its checksum
+        self._declares = True  # whether uploads name their checksum algorithm; off once the store knows no such thing
+
+    async def store(self, stream: ByteStream, key: str, replace_etag: str | None) -> Stored:
+        """Raises Occupied, StoreError, EngineError."""
+        size = stream.facts.size
+        sizes = growing(self._part_bytes) if size is None else repeat(part_size(size, self._part_bytes))
+        first = next(sizes)
+        if size is not None:
+            first = min(first, size)
+        blocks = Blocks(stream.chunks(), self._spend)
+        sums = Sums(md5=not self._shows_sums, crc=self._crc)
+        passing = Passing(stream.facts, key, replace_etag, blocks, sums, await Claim.of(self._budget, first))
+        try:
+            block = await blocks.take(first)
+            if await blocks.at_end():
+                return await self._put(passing, block)
+            if first == size:
+                raise _wrong_length(passing, f"more than {first}")
+            await self._guard.must_be_free(key, unless=replace_etag)
+            return await self._by_parts(passing, block, sizes)
+        finally:
+            passing.claim.release()
+            await blocks.close()
+
+    async def _put(self, passing: Passing, body: bytes) -> Stored:
+        await passing.sums.add(body)
+        _check(passing)
+        sums, key = passing.sums, passing.key
+        name, value = sum_header(self._checksum, sums.crc or sums.sha256)
+        headers = {**request_headers(passing.facts.headers), **self._placed, **self._always, name: value}
+        sha256 = sums.sha256.hex()
+
+        async def send(more: Fields) -> Answer:
+            return await self._verbs.put(self._bucket, key, body, {**headers, **more}, sha256=sha256)
+
+        answer = None
+        if passing.replace_etag is not None:
+            answer = await self._guard.replace(key, send, passing.replace_etag)
+        if answer is None:
+            answer = await self._guard.write(key, send)
+        self._shows_sums = self._shows_sums or name in answer.fields
+        return Stored(written(answer, len(body), passing.facts.headers), len(body), sums.computed())
+
+    async def _by_parts(self, passing: Passing, block: bytes, sizes: Iterator[int]) -> Stored:
+        gate = asyncio.Semaphore(PARTS_AT_ONCE)
+        headers = {**request_headers(passing.facts.headers), **self._placed}
+        async with self._begin(passing.key, headers) as upload:
+            try:
+                async with asyncio.TaskGroup() as parts:
+                    for number, size in enumerate(sizes, 1):
+                        sha256 = await self._sum(passing, block)
+                        await gate.acquire()
+                        parts.create_task(self._part(upload, number, block, sha256, passing, passing.claim, gate))
+                        block = b""
+                        if await passing.blocks.at_end():
+                            break
+                        passing.claim = await Claim.of(self._budget, size)
+                        block = await passing.blocks.take(size)
+                    else:
+                        raise _wrong_length(passing, "more than 10,000 parts hold")
+            except BaseExceptionGroup as group:
+                raise first_of(group) from None
+            _check(passing)
+            answer = await self._multipart.finish(
+                upload, passing.sums.size, self._closing(passing), replace_etag=passing.replace_etag
+            )
+        return self._stored(passing, upload, answer)
+
+    @asynccontextmanager
+    async def _begin(self, key: str, headers: Fields) -> AsyncIterator[Upload]:
+        """Begin an upload that names its checksum; without, where the store knows no such thing."""
+        kind = "FULL_OBJECT" if self._crc else "COMPOSITE"
+        named = {"x-amz-checksum-algorithm": self._checksum.upper(), "x-amz-checksum-type": kind}
+        async with AsyncExitStack() as stack:
+            try:
+                upload = await stack.enter_async_context(
+                    self._multipart.begin(key, {**headers, **named} if self._declares else headers)
+                )
+            except StoreError as error:
+                if not self._declares or not (error.unsupported or error.status == 400):
+                    raise
+                upload = await stack.enter_async_context(self._multipart.begin(key, headers))
+                self._declares = False
+            yield upload
+
+    async def _sum(self, passing: Passing, block: bytes) -> bytes:
+        """Take a part into the sums of the whole, and compute its own; returns its SHA-256."""
+
+        def own() -> bytes:
+            if passing.sums.md5 is not None:
+                passing.md5s.append(hashlib.md5(block, usedforsecurity=False).digest())
+            return hashlib.sha256(block).digest()
+
+        await passing.sums.add(block)
+        passing.sha256s.append(await hashed(len(block), own))
+        return passing.sha256s[-1]
+
+    async def _part(
+        self,
+        upload: Upload,
+        number: int,
+        block: bytes,
+        sha256: bytes,
+        passing: Passing,
+        claim: Claim,
+        gate: asyncio.Semaphore,
+    ) -> None:
+        digest = crc64nvme(block).to_bytes(8, "big") if self._crc else sha256
+        name, value = sum_header(self._checksum, digest)
+
+        async def send() -> Answer:
+            return await self._verbs.upload_part(
+                self._bucket, upload.key, upload.id, number, block, {**self._always, name: value}, sha256=sha256.hex()
+            )
+
+        try:
+            answer = await self._part_try(send, f"PUT part {number} of s3://{self._bucket}/{upload.key}")
+        finally:
+            claim.release()
+            gate.release()
+        if passing.md5s and etag_is_md5(answer.etag, answer.fields) and answer.etag != passing.md5s[number - 1].hex():
+            message = f"part {number} of s3://{self._bucket}/{upload.key} arrived with another MD5"
+            raise Transient(FailureClass.CHECKSUM_MISMATCH, message)
+        upload.parts.append(Part(number, answer.etag, (self._checksum, value) if self._declares else None))
+
+    def _closing(self, passing: Passing) -> dict[str, str]:
+        """What lets the store itself prove the whole, where it can: its size, and its CRC."""
+        if not self._declares:
+            return {}
+        closing = {"x-amz-mp-object-size": str(passing.sums.size)}
+        if passing.sums.crc is not None:
+            name, value = sum_header("crc64nvme", passing.sums.crc)
+            closing |= {name: value, "x-amz-checksum-type": "FULL_OBJECT"}
+        return closing
+
+    def _stored(self, passing: Passing, upload: Upload, answer: Answer) -> Stored:
+        facts = written(answer, passing.sums.size, passing.facts.headers)
+        computed = passing.sums.computed()
+        if passing.md5s:
+            computed += (("etag", multipart_etag(passing.md5s)),)
+        if facts.checksum("sha256-composite"):
+            computed += (("sha256-composite", composite_sha256(passing.sha256s)),)
+        return Stored(facts, passing.sums.size, computed)
+
+
+def _check(passing: Passing) -> None:
+    """All bytes have been read: are they as many, and the ones, that the source promised? Nothing is stored yet."""
+    facts, sums = passing.facts, passing.sums
+    if facts.size is not None and sums.size != facts.size:
+        raise _wrong_length(passing, str(sums.size))
+    promised = dict(facts.checksums)
+    if facts.etag_is_md5 and facts.etag:
+        promised["md5"] = facts.etag
+    for algorithm, digest in sums.computed():
+        if promised.get(algorithm, digest) != digest:
+            message = f"the source's {algorithm} does not fit the bytes read for {passing.key}"
+            raise Transient(FailureClass.CHECKSUM_MISMATCH, message)
+
+
+def _wrong_length(passing: Passing, came: str) -> Transient:
+    promised = "an unknown number" if passing.facts.size is None else str(passing.facts.size)
+    return Transient(FailureClass.NETWORK, f"{came} of {promised} bytes came for {passing.key}")

@@ -1,0 +1,63 @@
+"""The S3 verbs that this project uses, as a port: ``sdk.py`` and ``fast.py`` fit it, one contract suite runs on both.
+
+Every verb raises StoreError and nothing else of its own. ``headers`` are request headers by lower-case name, ASCII
+only, the same on both transports. Reads that fail midway raise from ``chunks``. Nothing is retried here and no redirect
+followed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from engine.s3.answers import Answer, Fields, ListingPage, Part, StreamedAnswer, UploadsPage
+
+
+class Verbs(Protocol):
+    """One service with one set of credentials."""
+
+    async def head(self, bucket: str, key: str, headers: Fields, *, version_id: str | None = None) -> Answer: ...
+
+    def get(
+        self, bucket: str, key: str, headers: Fields, *, version_id: str | None = None
+    ) -> AbstractAsyncContextManager[StreamedAnswer]: ...
+
+    async def put(self, bucket: str, key: str, body: bytes, headers: Fields, *, sha256: str) -> Answer:
+        """``sha256`` is the body's digest in hex: it signs the payload. The answer has an ETag."""
+        ...
+
+    async def copy(self, bucket: str, key: str, headers: Fields, *, size: int) -> Answer:
+        """CopyObject of ``x-amz-copy-source``; ``size`` in bytes sets how long it may take. The answer has an ETag."""
+        ...
+
+    async def create_upload(self, bucket: str, key: str, headers: Fields) -> str:
+        """Begins a multipart upload; returns its id."""
+        ...
+
+    async def upload_part(
+        self, bucket: str, key: str, upload_id: str, number: int, body: bytes, headers: Fields, *, sha256: str
+    ) -> Answer: ...
+
+    async def upload_part_copy(
+        self, bucket: str, key: str, upload_id: str, number: int, headers: Fields, *, size: int
+    ) -> Answer: ...
+
+    async def complete_upload(
+        self, bucket: str, key: str, upload_id: str, parts: Sequence[Part], headers: Fields
+    ) -> Answer: ...
+
+    async def abort_upload(self, bucket: str, key: str, upload_id: str, headers: Fields) -> None: ...
+
+    async def list_objects(self, bucket: str, prefix: str, token: str, headers: Fields) -> ListingPage: ...
+
+    async def list_uploads(
+        self, bucket: str, prefix: str, key_marker: str, id_marker: str, headers: Fields
+    ) -> UploadsPage: ...
+
+    async def head_bucket(self, bucket: str, headers: Fields) -> Answer: ...
+
+
+def time_for(nbytes: int) -> float:
+    """How long a request that moves so many bytes may take, in seconds: a minute, and 1 MB/s beyond it."""
+    return 60.0 + nbytes / 1_000_000

@@ -1,0 +1,103 @@
+"""The small XML answers of S3, read strictly: bounded, no DTD, no entities beyond the five of XML itself."""
+
+from __future__ import annotations
+
+from xml.parsers import expat
+
+from engine.s3.answers import StoreError
+
+MAX_BYTES = 1 << 20
+
+
+def flat(body: bytes) -> tuple[str, dict[str, str]]:
+    """The root element's name and the text of its children, by name without namespace.
+
+    White space before the prologue is allowed: S3 sends it to keep long copies alive. Raises StoreError ``BadAnswer``.
+    """
+    body = body.lstrip()
+    if not body:
+        raise StoreError("BadAnswer", 0, "the answer's body is empty")
+    if len(body) > MAX_BYTES:
+        raise StoreError("BadAnswer", 0, "the answer's body is too large")
+    path: list[str] = []
+    found: dict[str, str] = {}
+    root: list[str] = []
+
+    def start(name: str, _attributes: dict[str, str]) -> None:
+        name = name.rpartition(":")[2]
+        path.append(name)
+        if len(path) == 1:
+            root.append(name)
+        elif len(path) == 2:
+            found[name] = ""
+
+    def end(_name: str) -> None:
+        path.pop()
+
+    def characters(data: str) -> None:
+        if len(path) == 2:
+            found[path[1]] += data
+
+    def refuse(*_: object) -> None:
+        raise StoreError("BadAnswer", 0, "the answer declares a document type")
+
+    parser = expat.ParserCreate()
+    parser.StartElementHandler = start
+    parser.EndElementHandler = end
+    parser.CharacterDataHandler = characters
+    parser.StartDoctypeDeclHandler = refuse
+    parser.EntityDeclHandler = refuse
+    try:
+        parser.Parse(body, True)
+    except expat.ExpatError:
+        raise StoreError("BadAnswer", 0, "the answer is not well-formed XML") from None
+    return root[0], found
+
+
+def error_of(status: int, fields: dict[str, str], body: bytes) -> StoreError:
+    """The StoreError that an answer of status 300 or more, or a 200 with an error in it, stands for."""
+    from engine.s3.answers import retry_after
+
+    told: dict[str, str] = {}
+    if body.strip():
+        try:
+            root, told = flat(body)
+        except StoreError:
+            root = ""
+        if root != "Error":
+            told = {}
+    return StoreError(
+        told.get("Code") or str(status),
+        status,
+        told.get("Message", ""),
+        retry_after_s=retry_after(fields),
+        condition=told.get("Condition", ""),
+        region=fields.get("x-amz-bucket-region", "") or told.get("Region", ""),
+    )
+
+
+def success_of(status: int, fields: dict[str, str], body: bytes, *, root: str) -> dict[str, str]:
+    """Headers and body of a 200 that must hold ``root``, merged: ``ETag`` and ``Checksum…`` under their header names.
+
+    Raises StoreError for an empty body, another document, or an ``Error`` that came with status 200.
+    """
+    name, told = flat(body)
+    if name == "Error":
+        error = error_of(500, fields, body)
+        raise StoreError(error.code, 500, error.message)
+    if name != root:
+        raise StoreError("BadAnswer", status, f"the answer is no {root}")
+    return {**fields, **as_fields(told)}
+
+
+def as_fields(told: dict[str, str]) -> dict[str, str]:
+    """``ETag`` and ``Checksum…`` elements under the names that headers have for them."""
+    merged: dict[str, str] = {}
+    if "ETag" in told:
+        merged["etag"] = told["ETag"]
+    if "LastModified" in told:
+        merged["last-modified"] = told["LastModified"]
+    for name, value in told.items():
+        if name.startswith("Checksum") and value:
+            merged["x-amz-checksum-" + name[len("Checksum") :].lower()] = value
+    return merged
