@@ -1,0 +1,43 @@
+"""Counts per status, failure class and proof, kept by whoever changes rows, in the same transaction.
+
+They make ``engine status`` answer at once on a million rows, so they must never drift: every change of a row's status,
+class, proof or size happens inside ``counted``.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+Key = tuple[str, str, str]
+"""Status, failure class, proof; empty where there is none."""
+
+_TALLY = """
+SELECT status, coalesce(failure_class, ''), coalesce(proof, ''), count(*), coalesce(sum(file_size_bytes), 0)
+FROM file_migrations WHERE doclist_entry_id IN (SELECT value FROM json_each(?)) GROUP BY 1, 2, 3
+"""
+
+
+@contextmanager
+def counted(db: sqlite3.Connection, ids: Iterable[str]) -> Iterator[None]:
+    """Inside the block rows of these records may change, appear or vanish; the counters follow, exactly."""
+    chosen = json.dumps(list(ids))
+    change: dict[Key, tuple[int, int]] = {}
+    _add(change, db.execute(_TALLY, (chosen,)), -1)
+    yield
+    _add(change, db.execute(_TALLY, (chosen,)), +1)
+    moved = {key: by for key, by in change.items() if by != (0, 0)}
+    db.executemany("INSERT OR IGNORE INTO counters VALUES (?, ?, ?, 0, 0)", moved)
+    db.executemany(
+        "UPDATE counters SET files = files + ?, bytes = bytes + ? WHERE status = ? AND failure_class = ? AND proof = ?",
+        [(*by, *key) for key, by in moved.items()],
+    )
+
+
+def _add(change: dict[Key, tuple[int, int]], rows: Iterable[tuple[str, str, str, int, int]], sign: int) -> None:
+    for status, failure, proof, files, size in rows:
+        key = (status, failure, proof)
+        old_files, old_size = change.get(key, (0, 0))
+        change[key] = (old_files + sign * files, old_size + sign * size)

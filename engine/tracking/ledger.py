@@ -1,0 +1,149 @@
+"""The tracking DB as the pipeline and the runs see it (``pipeline/ports.py``: Ledger)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import fields, replace
+from functools import partial
+from typing import TypeVar
+
+from engine.model.outcome import Attempt, Batch, Outcome, Touch, Twin
+from engine.model.plan import Known
+from engine.model.record import Record
+from engine.tracking import lookups, outcomes, runs, scans
+from engine.tracking.database import Database
+from engine.tracking.scans import Kind, Scan
+
+T = TypeVar("T", Outcome, Touch, Attempt, Record)
+
+
+class Ledger:
+    """What is known, and how it comes to be known. Every verb raises Fatal when SQLite cannot go on.
+
+    ``begin_run`` and ``begin_scan`` (or ``resume_scan``) name the run and scan that later writes belong to.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+        self.run_id: int | None = None
+        self.scan_id: int | None = None
+
+    # what the pipeline asks and tells
+
+    async def known(self, ids: Sequence[str]) -> dict[str, Known]:
+        """Rows of these records; one query a page."""
+        return await lookups.known(self._db, ids)
+
+    async def twins(self, source_ids: Sequence[int]) -> dict[int, Twin]:
+        """A proved copy per source, where one exists."""
+        return await lookups.twins(self._db, source_ids)
+
+    async def write(self, batch: Batch) -> None:
+        """One transaction: rows, error rows, counters, run counts, checkpoint. Durable when it returns.
+
+        Touches count as skipped in the run row, like ``batch.unchanged``; do not count them there as well.
+        """
+        try:
+            await self._record(batch)
+        except UnicodeEncodeError:
+            # a lone surrogate in a name or URL; SQLite holds Unicode only, and one row must not stop a run
+            await self._record(_storable(batch))
+
+    def pending(self, failures: Sequence[str]) -> AsyncIterator[list[Record]]:
+        """Records that are pending, or failed with one of these classes, in chunks of up to 2,000."""
+        return lookups.pending(self._db, failures)
+
+    async def mark_gone(self, ids: Sequence[str]) -> int:
+        """Mark records as deleted in Salesforce; returns how many rows changed."""
+        return await self._db.write(partial(outcomes.mark_gone, ids=ids, run_id=self.run_id, now=self._db.now()))
+
+    async def max_row(self) -> int:
+        """The highest row in use; rows are dense from 1."""
+        return await lookups.max_row(self._db)
+
+    def rows_not_in(self, seen: bytearray, before_row: int) -> AsyncIterator[list[tuple[int, str]]]:
+        """(row, record id) of live rows up to ``before_row`` whose bit (``seen[row >> 3] >> (row & 7)``) is not set."""
+        return lookups.rows_not_in(self._db, seen, before_row)
+
+    # runs
+
+    async def begin_run(self, run_type: str, config_snapshot: Mapping[str, object], *, version: str = "") -> int:
+        """Open a run; runs that died are marked ``crashed``. Hold the run lock."""
+        now = self._db.now()
+        begin = partial(runs.begin, run_type=run_type, config=config_snapshot, version=version, now=now)
+        self.run_id = await self._db.write(begin)
+        return self.run_id
+
+    async def end_run(self, run_id: int, status: runs.Ending, error_message: str | None = None) -> None:
+        """Close a run."""
+        now = self._db.now()
+        await self._db.write(
+            partial(runs.end, run_id=run_id, status=status, error_message=error_message, now=now),
+        )
+
+    async def sample(self, facts: Mapping[str, object]) -> None:
+        """Note figures of the current run, for trends; an ``api`` entry is shown by ``engine status``."""
+        assert self.run_id is not None, "begin_run comes first"
+        await self._db.write(partial(runs.sample, run_id=self.run_id, facts=facts, now=self._db.now()))
+
+    # scans
+
+    async def begin_scan(self, kind: Kind, scope_hash: str, *, restricted: bool, watermark: str) -> int:
+        """Open a scan; later checkpoints are its. ``watermark`` is the server's time now."""
+        assert self.run_id is not None, "begin_run comes first"
+        self.scan_id = await self._db.write(
+            partial(
+                scans.begin,
+                run_id=self.run_id,
+                kind=kind,
+                scope_hash=scope_hash,
+                restricted=restricted,
+                watermark=watermark,
+                now=self._db.now(),
+            )
+        )
+        return self.scan_id
+
+    def resume_scan(self, scan: Scan) -> None:
+        """Take an unfinished scan up again, from its ``last_id``."""
+        self.scan_id = scan.id
+
+    async def complete_scan(self) -> None:
+        """The current scan has seen, and recorded, all of its scope."""
+        await self._end_scan("completed")
+
+    async def abandon_scan(self) -> None:
+        """The current scan will not be resumed."""
+        await self._end_scan("abandoned")
+
+    async def last_completed_scan(self, scope_hash: str) -> Scan | None:
+        """The latest completed, unrestricted scan of this scope."""
+        return await scans.last_completed(self._db, scope_hash)
+
+    async def unfinished_full_scan(self, scope_hash: str) -> Scan | None:
+        """The full scan of this scope that may be resumed."""
+        return await scans.unfinished_full(self._db, scope_hash)
+
+    async def _end_scan(self, state: scans.Ending) -> None:
+        assert self.scan_id is not None, "begin_scan or resume_scan comes first"
+        await self._db.write(partial(scans.end, scan_id=self.scan_id, state=state, now=self._db.now()))
+        self.scan_id = None
+
+    async def _record(self, batch: Batch) -> None:
+        await self._db.write(
+            partial(outcomes.record, batch=batch, run_id=self.run_id, scan_id=self.scan_id, now=self._db.now())
+        )
+
+
+def _storable(batch: Batch) -> Batch:
+    return replace(
+        batch,
+        outcomes=[_clean(replace(outcome, record=_clean(outcome.record))) for outcome in batch.outcomes],
+        touches=[Touch(_clean(touch.record)) for touch in batch.touches],
+        attempts=[_clean(attempt) for attempt in batch.attempts],
+    )
+
+
+def _clean(value: T) -> T:
+    texts = {f.name: getattr(value, f.name) for f in fields(value) if type(getattr(value, f.name)) is str}
+    return replace(value, **{name: text.encode(errors="replace").decode() for name, text in texts.items()})

@@ -1,0 +1,45 @@
+"""Rows of ``migration_runs``. Plain functions to be run inside a transaction; they raise sqlite3.Error."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sqlite3
+from collections.abc import Mapping
+from typing import Literal
+
+Ending = Literal["completed", "completed_with_failures", "stopped", "failed"]
+
+
+def begin(db: sqlite3.Connection, run_type: str, config: Mapping[str, object], *, version: str, now: str) -> int:
+    """Open a run and return its id.
+
+    The caller holds the run lock, so whoever is still noted as running is dead: those rows become ``crashed``.
+    """
+    db.execute(
+        "UPDATE migration_runs SET status = 'crashed', end_time = coalesce(last_update, start_time),"
+        " error_message = 'the process ended without a word; everything committed until then stands'"
+        " WHERE status = 'running'"
+    )
+    cursor = db.execute(
+        "INSERT INTO migration_runs (run_type, start_time, last_update, status, config_snapshot, pid, host, version)"
+        " VALUES (?, ?, ?, 'running', ?, ?, ?, ?)",
+        (run_type, now, now, json.dumps(config, default=str), os.getpid(), platform.node(), version),
+    )
+    assert cursor.lastrowid is not None
+    return cursor.lastrowid
+
+
+def end(db: sqlite3.Connection, run_id: int, status: Ending, error_message: str | None, *, now: str) -> None:
+    """Close a run."""
+    db.execute(
+        "UPDATE migration_runs SET status = ?, error_message = ?, end_time = ?, last_update = ? WHERE id = ?",
+        (status, error_message, now, now, run_id),
+    )
+
+
+def sample(db: sqlite3.Connection, run_id: int, facts: Mapping[str, object], *, now: str) -> None:
+    """Note figures of a running run: rates, concurrency, API calls used."""
+    db.execute("INSERT INTO samples (run_id, at, json) VALUES (?, ?, ?)", (run_id, now, json.dumps(facts)))
+    db.execute("UPDATE migration_runs SET last_update = ? WHERE id = ?", (now, run_id))
