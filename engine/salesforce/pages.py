@@ -25,6 +25,8 @@ LARGEST_PAGE = 2000
 SMALLEST_PAGE = 200
 _STALLS = 3
 """Restarts without a single row in between before a scan gives up."""
+_EMPTY_ANSWERS = 20
+"""Answers without a row, one after the other, before a chain of pages is taken for a circle."""
 _IDS_A_REQUEST = 300
 """27 bytes each on the wire: well below the 16 KB that a request may have."""
 
@@ -109,12 +111,15 @@ class SalesforcePages:
         path, query = "queryAll" if deleted else "query", {"q": statement}
         answer = await self._session.get_json(path, query=query, doing="query")
         visited: set[str] = set()
+        empty = 0
         while True:
             total, rows, link = _read(answer)
             yield total, rows
             if link is None:
                 return
-            if link in visited:
+            empty = 0 if rows else empty + 1
+            # An empty answer may well point to where it came from: it has not moved on.
+            if (rows and link in visited) or empty > _EMPTY_ANSWERS:
                 raise Fatal("Salesforce's pages lead in a circle; nothing is lost, the scan stopped")
             visited.add(link)
             answer = await self._session.get_json(link, doing="read the next page")
