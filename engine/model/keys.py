@@ -1,0 +1,187 @@
+"""Destination keys: computed from ids and cleaned names, never taken over from a URL.
+
+A file name stays as it is, byte for byte (no change of case or Unicode form), except that
+
+* control characters, ``/``, ``\\``, lone surrogates and what XML cannot hold become ``_``;
+* blanks around it and dots behind it go;
+* it is cut to 200 bytes before its extension.
+
+Two records never share a key: a template must hold ``{record_id}``, and ids in their 18-character form differ even
+where case is ignored.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import lru_cache
+from hashlib import sha256
+from urllib.parse import quote, unquote
+
+from engine.model.errors import Refused
+from engine.model.failures import FailureClass
+from engine.model.location import Location
+from engine.model.record import Record
+
+MAX_KEY_BYTES = 1024
+"""Amazon S3 User Guide, "Naming Amazon S3 objects"."""
+MAX_NAME_BYTES = 200
+NO_ACCOUNT = "no-account"
+
+_ETAG_SLOT = "~{etag8}"
+_ETAG_ROOM = len("~01234567")
+_ILLEGAL = r"\x00-\x1f\x7f-\x9f\\\u2028\u2029\ud800-\udfff\ufffe\uffff"
+_UNFIT = re.compile(f"[{_ILLEGAL}/]")
+_UNFIT_IN_PATH = re.compile(f"[{_ILLEGAL}]")
+_RESERVED = re.compile(r"[^A-Za-z0-9/_.~-]")
+_PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
+_HEX_ETAG = re.compile(r"[0-9a-fA-F]{8,}(?:-[0-9]+)?")
+_MAX_EXTENSION = 10
+
+
+def file_name_of(location: Location, record_name: str) -> str:
+    """What the copy is called: the last segment of the source's path, else the record's name, else ``file``."""
+    return _file_name(_source_path(location).rpartition("/")[2]) or _file_name(record_name) or "file"
+
+
+def split_name(file_name: str) -> tuple[str, str]:
+    """Stem and extension, the latter with its dot or empty.
+
+    An extension has up to ten ASCII letters and digits, at least one letter among them, and a name before its dot:
+    ``report.27 (draft)``, ``scan.2024`` and ``.pdf`` have none.
+    """
+    stem, _, tail = file_name.rpartition(".")
+    if not stem or stem[-1] == "." or not 0 < len(tail) <= _MAX_EXTENSION:
+        return file_name, ""
+    fit = tail.isascii() and tail.isalnum() and not tail.isdigit()
+    return (stem, f".{tail}") if fit else (file_name, "")
+
+
+def extension_of(file_name: str) -> str:
+    """The extension in lower case with its dot, or ``""``."""
+    return split_name(file_name.rstrip(" ."))[1].lower()
+
+
+def destination_key(template: str, record: Record, file_name: str, location: Location) -> str:
+    """The key of a record's copy.
+
+    No value brings a ``/`` along, save ``{source_key}``; ``.``, ``..`` and empty segments and control characters
+    are nowhere in the result. It leaves room for the mark of ``changed_key`` within 1,024 bytes; a longer one has
+    its file name cut before the extension and marked with a hash of the whole. Raises Refused ``bad_key`` where
+    that is not enough.
+    """
+    key = _render(template, record, file_name, location)
+    excess = _bytes(key) + _ETAG_ROOM - MAX_KEY_BYTES
+    if excess > 0:
+        uses = sum(name in ("file_name", "stem") for _, name in _parts(template))
+        key = _render(template, record, _marked(file_name, -(-excess // uses)), location) if uses else key
+        if _bytes(key) + _ETAG_ROOM > MAX_KEY_BYTES:
+            raise Refused(FailureClass.BAD_KEY, "the destination key would be longer than S3 allows (1,024 bytes)")
+    if not key:
+        raise Refused(FailureClass.BAD_KEY, "the destination key would be empty")
+    return key
+
+
+def changed_template(key: str) -> str:
+    """The key for changed content of the same record, with ``{etag8}`` where ``fill_changed`` puts the content's mark.
+
+    Raises Refused ``bad_key`` where the mark does not fit.
+    """
+    folder, slash, name = key.rpartition("/")
+    stem, extension = split_name(name)
+    excess = _bytes(key) + _ETAG_ROOM - MAX_KEY_BYTES
+    if excess > 0:
+        if excess >= _bytes(stem):
+            raise Refused(FailureClass.BAD_KEY, "the destination key leaves no room for the mark of changed content")
+        stem = _cut(stem, _bytes(stem) - excess)
+    return f"{folder}{slash}{stem}{_ETAG_SLOT}{extension}"
+
+
+def fill_changed(template: str, etag: str) -> str:
+    """A template of ``changed_template`` filled for the content with this ETag (without quotes)."""
+    head, _, tail = template.rpartition(_ETAG_SLOT)
+    mark = etag if _HEX_ETAG.fullmatch(etag) else sha256(etag.encode("utf-8", "replace")).hexdigest()
+    return f"{head}~{mark[:8].lower()}{tail}"
+
+
+def changed_key(key: str, etag: str) -> str:
+    """``{stem}~{etag8}{ext}``: the key for other content of the same record. Raises Refused ``bad_key``."""
+    return fill_changed(changed_template(key), etag)
+
+
+def destination_url(template: str, bucket: str, region: str, key: str) -> str:
+    """The link to a copy: the key percent-encoded once, byte for byte as S3 has it."""
+    base = template.replace("{bucket}", bucket).replace("{region}", region)
+    return base.replace("{key}", _quoted(key))
+
+
+def fits(url: str, length: int) -> bool:
+    """Whether a text field of that length takes the URL. Salesforce counts UTF-16 units."""
+    return len(url) <= length if url.isascii() else len(url.encode("utf-16-le", "surrogatepass")) // 2 <= length
+
+
+def _file_name(raw: str) -> str:
+    name = _flat(raw).rstrip(" .")
+    if _bytes(name) <= MAX_NAME_BYTES:
+        return name
+    stem, extension = split_name(name)
+    return _cut(stem, MAX_NAME_BYTES - len(extension)).rstrip(" .") + extension
+
+
+def _marked(file_name: str, excess: int) -> str:
+    """The file name shorter by at least ``excess`` bytes, or as short as can be."""
+    name = _flat(file_name)
+    stem, extension = split_name(name)
+    mark = f"~{sha256(name.encode()).hexdigest()[:8]}"
+    return f"{_cut(stem, max(0, _bytes(stem) - excess - len(mark)))}{mark}{extension}"
+
+
+def _render(template: str, record: Record, file_name: str, location: Location) -> str:
+    key = "".join([text + _VALUES[name](record, file_name, location) for text, name in _parts(template)])
+    if "//" in key or "/." in key or key[:1] in ("/", ".", "") or key[-1:] == "/":
+        return "/".join(segment for segment in key.split("/") if segment not in ("", ".", ".."))
+    return key
+
+
+@lru_cache(maxsize=64)
+def _parts(template: str) -> tuple[tuple[str, str], ...]:
+    """Literal text and the placeholder behind it, in turn; the last placeholder may be the empty one."""
+    texts = _PLACEHOLDER.split(template)
+    return tuple(zip(texts[::2], [*texts[1::2], ""], strict=True))
+
+
+def _flat(value: str) -> str:
+    return (value if _UNFIT.search(value) is None else _UNFIT.sub("_", value)).strip()
+
+
+_VALUES: dict[str, Callable[[Record, str, Location], str]] = {
+    "": lambda record, file_name, location: "",
+    "account_id": lambda record, file_name, location: _flat(record.account_id) or NO_ACCOUNT,
+    "account_name": lambda record, file_name, location: _flat(record.account_name) or NO_ACCOUNT,
+    "record_id": lambda record, file_name, location: _flat(record.id),
+    "record_name": lambda record, file_name, location: _flat(record.name),
+    "file_name": lambda record, file_name, location: _flat(file_name) or "file",
+    "stem": lambda record, file_name, location: split_name(_flat(file_name))[0] or "file",
+    "ext": lambda record, file_name, location: split_name(_flat(file_name))[1],
+    "source_key": lambda record, file_name, location: _UNFIT_IN_PATH.sub("_", _source_path(location)),
+    "bucket": lambda record, file_name, location: location.bucket or location.origin.host.replace(":", "-"),
+}
+
+
+def _source_path(location: Location) -> str:
+    return location.key or unquote(location.shown[len(str(location.origin)) :])
+
+
+def _quoted(key: str) -> str:
+    if key.isascii():  # several times faster than quote, with the same result
+        return _RESERVED.sub(lambda match: f"%{ord(match[0]):02X}", key)
+    return quote(key, safe="/-_.~")
+
+
+def _cut(text: str, size: int) -> str:
+    """The longest start of the text within that many bytes of UTF-8, never half a character."""
+    return text.encode()[:size].decode(errors="ignore")
+
+
+def _bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())
