@@ -20,10 +20,11 @@ from typing import Any, TypeVar
 
 import aiosqlite
 
-from engine.model.errors import Blocked, Fatal
+from engine.model.errors import Fatal
 from engine.pacing.clock import Clock, iso
-from engine.tracking import files, schema
-from engine.tracking.faults import RESTORE, explain, in_doubt, translated
+from engine.tracking import files
+from engine.tracking.connect import open_reader, open_writer
+from engine.tracking.faults import explain, in_doubt, translated
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
@@ -31,28 +32,9 @@ Work = Callable[[sqlite3.Connection], T]
 
 #: Writes handed over and not yet committed; further callers wait.
 WRITES_IN_HAND = 16
-#: Files up to this size are checked as a whole when opened (about 5 ms per MiB).
-CHECK_UP_TO_BYTES = 64 << 20
 
 # at DEBUG it prints bound parameters: URLs with their signatures
 logging.getLogger("aiosqlite").setLevel(logging.INFO)
-
-_SETUP = (
-    "PRAGMA busy_timeout = 5000",
-    "PRAGMA trusted_schema = OFF",
-    "PRAGMA cell_size_check = ON",
-    "PRAGMA mmap_size = 0",
-)
-_WRITER_SETUP = (
-    "PRAGMA journal_mode = WAL",
-    "PRAGMA synchronous = FULL",
-    "PRAGMA foreign_keys = ON",
-    "PRAGMA wal_autocheckpoint = 4000",
-    "PRAGMA journal_size_limit = 67108864",
-    "PRAGMA cache_size = -65536",
-    # statement journals: in a file they make an upsert eight times as slow
-    "PRAGMA temp_store = MEMORY",
-)
 
 
 class Database:
@@ -118,7 +100,7 @@ async def open_database(path: Path, clock: Clock) -> AsyncIterator[Database]:
     """
     files.prepare(path)
     with translated(path, starting=True):
-        writer = _Connection(partial(_open_writer, path))
+        writer = _Connection(partial(open_writer, path))
         await writer
         try:
             reader = _Connection(partial(open_reader, path))
@@ -148,37 +130,6 @@ def transaction(db: sqlite3.Connection, work: Work[T]) -> T:
     return result
 
 
-def open_reader(path: Path) -> sqlite3.Connection:
-    """A read-only connection; works beside a running writer and after one was killed. Raises sqlite3.Error."""
-    db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
-    try:
-        for pragma in _SETUP:
-            db.execute(pragma)
-        db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
-    except BaseException:
-        db.close()
-        raise
-    return db
-
-
-def refuse_foreign(db: sqlite3.Connection, path: Path) -> None:
-    """Raise Blocked unless the file is empty or ours, and not of a newer engine."""
-    (application,) = db.execute("PRAGMA application_id").fetchone()
-    (version,) = db.execute("PRAGMA user_version").fetchone()
-    tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    if application != schema.APPLICATION_ID and (application or version or tables):
-        legacy = "file_migrations" in tables
-        raise Blocked(
-            f"{path} is {'a database of the original scripts' if legacy else 'a database of another program'}",
-            hint=f"take it over with: engine import-legacy {path}" if legacy else "set tracking.database elsewhere",
-        )
-    if version > schema.VERSION:
-        raise Blocked(
-            f"{path} was written by a newer engine (schema {version}; this one knows {schema.VERSION})",
-            hint="upgrade this engine, or use the newer one",
-        )
-
-
 class _Connection(aiosqlite.Connection):
     """aiosqlite's connection and thread, with a verb to run a whole function there."""
 
@@ -190,36 +141,6 @@ class _Connection(aiosqlite.Connection):
     async def run(self, work: Work[T]) -> T:
         execute: Callable[..., Awaitable[T]] = self._execute
         return await execute(lambda: work(self._conn))
-
-
-def _open_writer(path: Path) -> sqlite3.Connection:
-    db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None)
-    try:
-        for pragma in _SETUP:
-            db.execute(pragma)
-        refuse_foreign(db, path)
-        files.make_private(path)
-        _refuse_damaged(db, path)
-        for pragma in _WRITER_SETUP:
-            db.execute(pragma)
-        schema.migrate(db)
-    except BaseException:
-        db.close()
-        raise
-    return db
-
-
-def _refuse_damaged(db: sqlite3.Connection, path: Path) -> None:
-    (pages,) = db.execute("PRAGMA page_count").fetchone()
-    (page_size,) = db.execute("PRAGMA page_size").fetchone()
-    if pages * page_size > CHECK_UP_TO_BYTES:
-        return
-    (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
-    if verdict != "ok":
-        raise Blocked(
-            f"tracking database {path} is damaged: {verdict.splitlines()[-1]}",
-            hint=RESTORE,
-        )
 
 
 def _tidy(db: sqlite3.Connection) -> None:

@@ -26,6 +26,8 @@ CHUNK = 2000
 #: Ids looked at in one step of ``rows_not_in``.
 STRIDE = 20_000
 
+_STATUS = {status.value: status for status in Status}
+
 # after the record's id, in the order of Known's fields
 _KNOWN = """
 SELECT json_group_array(json_array(doclist_entry_id, id, status, coalesce(failure_class, ''), original_url,
@@ -59,7 +61,7 @@ FROM file_migrations WHERE id > ? AND id <= ? AND status <> 'gone'
 async def known(db: Database, ids: Sequence[str]) -> dict[str, Known]:
     """Rows of these records (up to some thousand), by record id. Raises Fatal."""
     rows = await _ask(db, _KNOWN, json.dumps(list(ids)))
-    return {row[0]: Known(row[1], Status(row[2]), *row[3:]) for row in rows}
+    return {row[0]: Known(row[1], _STATUS[row[2]], *row[3:]) for row in rows}
 
 
 async def twins(db: Database, source_ids: Sequence[int]) -> dict[int, Twin]:
