@@ -41,8 +41,9 @@ def session_for(settings: Credentials) -> Any:
 class Keyring:
     """The current keys of one session. ``side`` (``source`` or ``destination``) names the settings in messages."""
 
-    def __init__(self, session: Any, clock: Clock, side: str) -> None:
-        self.session = session
+    def __init__(self, settings: Credentials, clock: Clock, side: str) -> None:
+        self._settings = settings
+        self.session = session_for(settings)
         self._clock = clock
         self._side = side
         self._keys: Keys | None = None
@@ -63,9 +64,10 @@ class Keyring:
         return await asyncio.shield(self._asking or self._ask())
 
     def expire(self) -> None:
-        """The store says that the keys have expired: the next caller resolves them afresh, cached files included."""
+        """The store says that the keys have expired: the next caller resolves them afresh, files and all."""
         self._keys = None
         self._provider = None
+        self.session = session_for(self._settings)
 
     async def close(self) -> None:
         """End a refresh that is under way."""

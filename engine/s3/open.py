@@ -23,7 +23,7 @@ from engine.pacing.clock import Clock
 from engine.s3.address import suffix_of
 from engine.s3.answers import Answer, Listed, StoreError
 from engine.s3.blocks import Spend
-from engine.s3.credentials import Keyring, session_for
+from engine.s3.credentials import Keyring
 from engine.s3.destination import Placement, S3Destination
 from engine.s3.faults import Patience, Side
 from engine.s3.hashing import crc64nvme
@@ -120,9 +120,8 @@ async def open_s3(
     if migration.checksum == "crc64nvme":
         crc64nvme(b"")
     async with AsyncExitStack() as stack:
-        source_session, destination_session = session_for(source), session_for(destination)
-        source_keys = Keyring(source_session, clock, Side.SOURCE)
-        destination_keys = Keyring(destination_session, clock, Side.DESTINATION)
+        source_keys = Keyring(source, clock, Side.SOURCE)
+        destination_keys = Keyring(destination, clock, Side.DESTINATION)
         stack.push_async_callback(source_keys.close)
         stack.push_async_callback(destination_keys.close)
         await destination_keys.keys()

@@ -27,7 +27,7 @@ from engine.s3.answers import (
     retry_after,
     unquoted,
 )
-from engine.s3.verbs import time_for
+from engine.s3.verbs import READ_RATE, time_for
 from engine.s3.xml import as_fields
 
 QUICK_S = 60.0
@@ -52,12 +52,12 @@ class SdkVerbs:
 
     @asynccontextmanager
     async def get(
-        self, bucket: str, key: str, headers: Fields, *, version_id: str | None = None
+        self, bucket: str, key: str, headers: Fields, *, version_id: str | None = None, size: int | None = None
     ) -> AsyncIterator[StreamedAnswer]:
         told = await self._call("get_object", headers, Bucket=bucket, Key=key, **_version(version_id))
         body = told["Body"]
         try:
-            yield _Body(_fields(told), body)
+            yield _Body(_fields(told), body, None if size is None else QUICK_S * 10 + size / READ_RATE)
         finally:
             body.close()
 
@@ -161,24 +161,28 @@ class _Body:
     """A body through the SDK. aiohttp's payload errors are no botocore errors, and a body without length or chunks ends
     silently wherever the connection does; both are told here."""
 
-    def __init__(self, fields: Fields, body: Any) -> None:
+    def __init__(self, fields: Fields, body: Any, limit_s: float | None) -> None:
         self.fields = fields
         self._body = body
+        self._limit_s = limit_s
 
     async def chunks(self) -> AsyncIterator[bytes | memoryview]:
         from aiobotocore.response import aiohttp
         from botocore.exceptions import BotoCoreError
 
         framed = "content-length" in self.fields or "transfer-encoding" in self.fields
+        loop = asyncio.get_running_loop()
+        due = None if self._limit_s is None else loop.time() + self._limit_s
         try:
             while True:
-                async with asyncio.timeout(QUICK_S):
+                silence = loop.time() + QUICK_S
+                async with asyncio.timeout_at(silence if due is None else min(due, silence)):
                     chunk = await self._body.read(CHUNK)
                 if not chunk:
                     break
                 yield chunk
         except TimeoutError:
-            raise StoreError("TimedOut", 0, f"the body fell silent for {QUICK_S:.0f} s") from None
+            raise StoreError("TimedOut", 0, "the body came too slowly") from None
         except (BotoCoreError, aiohttp.ClientError, ConnectionError) as error:
             raise StoreError("Unreachable", 0, f"the body broke off ({type(error).__name__})") from None
         if not framed:

@@ -47,13 +47,13 @@ class S3Source:
         reading by version needs a right of its own (s3:GetObjectVersion)."""
         what = f"GET {shown(location)}"
         headers = {**WITH_SUMS, **self._always}
-        version = location.version_id
+        version, size = location.version_id, None if facts is None else facts.size
         if facts is not None and facts.etag:
             headers["if-match"] = f'"{facts.etag}"'
         elif facts is not None:
             version = version or facts.version_id
         try:
-            async with self._verbs.get(location.bucket, location.key, headers, version_id=version) as answer:
+            async with self._verbs.get(location.bucket, location.key, headers, version_id=version, size=size) as answer:
                 reading = Reading(answer, facts_of(answer.fields), self._patience, what)
                 _same(reading.facts, facts, what)
                 self._patience.well()

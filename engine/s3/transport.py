@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import ssl
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Literal
+from urllib.parse import urlsplit
 
+from engine.model.errors import Blocked
 from engine.pacing.clock import Clock
+from engine.s3.address import address_of
 from engine.s3.credentials import Keyring
+from engine.s3.fast import FastVerbs
 from engine.s3.sdk import SdkVerbs, open_sdk
 from engine.s3.verbs import Verbs
-from engine.settings import DestinationSettings, Settings, SourceSettings
+from engine.s3.wire import Origin, Wire
+from engine.settings import DestinationSettings, NetworkSettings, Settings, SourceSettings
 
 Transport = Literal["fast", "sdk"]
+SPARE = 16
+"""Connections beyond one per worker: for looks, listings and parts."""
+SILENCE_S = 180.0
+"""The longest silence within one request; a copy of 5 GB may think for a while."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +39,13 @@ async def open_verbs(
     source_keys: Keyring,
     destination_keys: Keyring,
 ) -> Sides:
-    """Open both sides for the length of ``stack``."""
+    """Open both sides for the length of ``stack``.
+
+    Each side has a wire of its own: a source's unread bodies must never keep the destination's writes waiting.
+    """
+    source, destination, network = settings.source, settings.destination, settings.network
 
     async def sdk(side: SourceSettings | DestinationSettings, keys: Keyring, *, anonymous: bool) -> SdkVerbs:
-        network = settings.network
         return await open_sdk(
             stack,
             keys.session,
@@ -44,6 +57,61 @@ async def open_verbs(
             ca_file=str(network.ca_file) if network.ca_file else None,
         )
 
-    source = await sdk(settings.source, source_keys, anonymous=settings.source.anonymous)
-    destination = await sdk(settings.destination, destination_keys, anonymous=False)
-    return Sides(source, destination)
+    source_sdk = await sdk(source, source_keys, anonymous=source.anonymous)
+    destination_sdk = await sdk(destination, destination_keys, anonymous=False)
+    if transport == "sdk":
+        return Sides(source_sdk, destination_sdk)
+
+    async def fast(
+        side: SourceSettings | DestinationSettings, keys: Keyring | None, control: Verbs, home: str = ""
+    ) -> FastVerbs:
+        wire = Wire(
+            limit=settings.migration.concurrency + SPARE,
+            clock=clock,
+            read_s=SILENCE_S,
+            ssl_context=trust(network),
+            proxy=proxy_of(network),
+        )
+        return FastVerbs(
+            await stack.enter_async_context(wire),
+            clock,
+            keys,
+            control,
+            lambda bucket, region: address_of(bucket, region, side.endpoint_url),
+            region=side.region,
+            roams=side.endpoint_url is None,
+            home=home,
+        )
+
+    return Sides(
+        await fast(source, None if source.anonymous else source_keys, source_sdk),
+        await fast(destination, destination_keys, destination_sdk, destination.bucket),
+    )
+
+
+def trust(network: NetworkSettings) -> ssl.SSLContext | None:
+    """The certificates to trust beside the system's; None: the system's alone. Raises Blocked for a bad file."""
+    if network.ca_file is None:
+        return None
+    context = ssl.create_default_context()
+    try:
+        context.load_verify_locations(network.ca_file)
+    except (OSError, ssl.SSLError) as error:
+        raise Blocked(
+            f"network.ca_file {network.ca_file} cannot be used ({type(error).__name__})",
+            hint="it must be a readable PEM file",
+        ) from None
+    return context
+
+
+def proxy_of(network: NetworkSettings) -> Origin | None:
+    """The proxy's origin. Raises Blocked where the wire cannot use it."""
+    if not network.proxy:
+        return None
+    parts = urlsplit(network.proxy if "//" in network.proxy else f"http://{network.proxy}")
+    if parts.scheme != "http" or not parts.hostname or parts.username:
+        raise Blocked(
+            "network.proxy must look like http://host:port, without a user name",
+            hint="or run with --transport sdk, which knows other proxies",
+        )
+    return Origin("http", parts.hostname, parts.port or 80)

@@ -20,8 +20,10 @@ class Verbs(Protocol):
     async def head(self, bucket: str, key: str, headers: Fields, *, version_id: str | None = None) -> Answer: ...
 
     def get(
-        self, bucket: str, key: str, headers: Fields, *, version_id: str | None = None
-    ) -> AbstractAsyncContextManager[StreamedAnswer]: ...
+        self, bucket: str, key: str, headers: Fields, *, version_id: str | None = None, size: int | None = None
+    ) -> AbstractAsyncContextManager[StreamedAnswer]:
+        """``size``, where known, bounds how long the reading may take as a whole."""
+        ...
 
     async def put(self, bucket: str, key: str, body: bytes, headers: Fields, *, sha256: str) -> Answer:
         """``sha256`` is the body's digest in hex: it signs the payload. The answer has an ETag."""
@@ -58,6 +60,12 @@ class Verbs(Protocol):
     async def head_bucket(self, bucket: str, headers: Fields) -> Answer: ...
 
 
+WRITE_RATE = 20_000
+"""Bytes a second below which a write is given up: 200 parts at once still pass through 4 MB/s."""
+READ_RATE = 1_000
+"""Bytes a second below which a read is given up; far less, for a read waits for our own bandwidth cap and memory."""
+
+
 def time_for(nbytes: int) -> float:
-    """How long a request that moves so many bytes may take, in seconds: a minute, and 1 MB/s beyond it."""
-    return 60.0 + nbytes / 1_000_000
+    """How long a request that writes or copies so many bytes may take, in seconds: a minute, and what they need."""
+    return 60.0 + nbytes / WRITE_RATE

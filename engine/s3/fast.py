@@ -1,0 +1,258 @@
+"""The hot verbs over our own wire: signed, sent and read without an SDK between. The rare ones go to ``sdk.py``."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+
+from engine.pacing.clock import Clock
+from engine.s3.address import Address
+from engine.s3.answers import Answer, Fields, ListingPage, Part, StoreError, StreamedAnswer, UploadsPage, proven
+from engine.s3.credentials import Keyring
+from engine.s3.facts import text
+from engine.s3.faults import STALE_LOGIN
+from engine.s3.listing import parse
+from engine.s3.sigv4 import EMPTY, Signer, query_of
+from engine.s3.verbs import READ_RATE, Verbs, time_for
+from engine.s3.wire import Headers, Reply, StreamedReply, TimedOut, TlsFailed, Wire, WireError
+from engine.s3.xml import error_of, success_of
+
+QUICK_S = 60.0
+LISTING_BYTES = 16 << 20
+CONTINUE_FROM = 1 << 20
+"""Bodies of so many bytes wait for the store's consent (Expect: 100-continue), so that a refusal costs no upload."""
+
+
+class FastVerbs:
+    """Fits ``Verbs``.
+
+    ``where`` tells a bucket's address in a region. ``roams`` is whether buckets may live in other regions than
+    ``region`` (AWS): then each bucket but ``home`` is asked once where it lives. ``keys`` None: requests go unsigned.
+    """
+
+    def __init__(
+        self,
+        wire: Wire,
+        clock: Clock,
+        keys: Keyring | None,
+        control: Verbs,
+        where: Callable[[str, str], Address],
+        *,
+        region: str,
+        roams: bool,
+        home: str = "",
+    ) -> None:
+        self._wire = wire
+        self._clock = clock
+        self._keys = keys
+        self._control = control
+        self._where = where
+        self._region = region
+        self._roams = roams
+        self._signer = Signer()
+        self._addresses: dict[str, Address] = {home: where(home, region)} if home else {}
+        self._locating = asyncio.Lock()
+
+    async def head(self, bucket: str, key: str, headers: Fields, *, version_id: str | None = None) -> Answer:
+        reply = await self._ask("HEAD", bucket, key, _version(version_id), headers)
+        return Answer(reply.status, fields_of(reply.headers))
+
+    @asynccontextmanager
+    async def get(
+        self, bucket: str, key: str, headers: Fields, *, version_id: str | None = None, size: int | None = None
+    ) -> AsyncIterator[StreamedAnswer]:
+        address = self._addresses.get(bucket) or await self._locate(bucket)
+        head = await self._head("GET", address, key, _version(version_id), headers)
+        limit = None if size is None else QUICK_S * 10 + size / READ_RATE
+        try:
+            async with self._wire.stream(address.origin, head, method="GET", deadline_s=limit) as reply:
+                if reply.status not in {200, 206}:
+                    raise self._refused(reply.status, fields_of(reply.headers), await _beginning(reply))
+                yield _Body(fields_of(reply.headers), reply)
+        except WireError as error:
+            raise unreached(error) from None
+
+    async def put(self, bucket: str, key: str, body: bytes, headers: Fields, *, sha256: str) -> Answer:
+        reply = await self._ask("PUT", bucket, key, "", headers, body=body, payload=sha256)
+        return proven(Answer(reply.status, fields_of(reply.headers)))
+
+    async def copy(self, bucket: str, key: str, headers: Fields, *, size: int) -> Answer:
+        reply = await self._ask("PUT", bucket, key, "", headers, body=b"", limit_s=time_for(size))
+        return _copied(reply, "CopyObjectResult")
+
+    async def upload_part(
+        self, bucket: str, key: str, upload_id: str, number: int, body: bytes, headers: Fields, *, sha256: str
+    ) -> Answer:
+        query = query_of((("partNumber", str(number)), ("uploadId", upload_id)))
+        reply = await self._ask("PUT", bucket, key, query, headers, body=body, payload=sha256)
+        return proven(Answer(reply.status, fields_of(reply.headers)))
+
+    async def upload_part_copy(
+        self, bucket: str, key: str, upload_id: str, number: int, headers: Fields, *, size: int
+    ) -> Answer:
+        query = query_of((("partNumber", str(number)), ("uploadId", upload_id)))
+        reply = await self._ask("PUT", bucket, key, query, headers, body=b"", limit_s=time_for(size))
+        return _copied(reply, "CopyPartResult")
+
+    async def list_objects(self, bucket: str, prefix: str, token: str, headers: Fields) -> ListingPage:
+        pairs = [("list-type", "2"), ("encoding-type", "url"), ("prefix", prefix), ("max-keys", "1000")]
+        pairs += [("continuation-token", token)] if token else []
+        reply = await self._ask("GET", bucket, "", query_of(pairs), headers, max_body=LISTING_BYTES)
+        return parse(reply.body)
+
+    async def create_upload(self, bucket: str, key: str, headers: Fields) -> str:
+        return await self._control.create_upload(bucket, key, headers)
+
+    async def complete_upload(
+        self, bucket: str, key: str, upload_id: str, parts: Sequence[Part], headers: Fields
+    ) -> Answer:
+        return await self._control.complete_upload(bucket, key, upload_id, parts, headers)
+
+    async def abort_upload(self, bucket: str, key: str, upload_id: str, headers: Fields) -> None:
+        await self._control.abort_upload(bucket, key, upload_id, headers)
+
+    async def list_uploads(
+        self, bucket: str, prefix: str, key_marker: str, id_marker: str, headers: Fields
+    ) -> UploadsPage:
+        return await self._control.list_uploads(bucket, prefix, key_marker, id_marker, headers)
+
+    async def head_bucket(self, bucket: str, headers: Fields) -> Answer:
+        return await self._control.head_bucket(bucket, headers)
+
+    async def _ask(
+        self,
+        method: str,
+        bucket: str,
+        key: str,
+        query: str,
+        headers: Fields,
+        *,
+        body: bytes | None = None,
+        payload: str = EMPTY,
+        limit_s: float = 0.0,
+        max_body: int = 1 << 20,
+    ) -> Reply:
+        address = self._addresses.get(bucket) or await self._locate(bucket)
+        length = None if body is None else len(body)
+        patient = length is not None and length >= CONTINUE_FROM
+        head = await self._head(method, address, key, query, headers, payload=payload, length=length, awaits=patient)
+        try:
+            reply = await self._wire.request(
+                address.origin,
+                head,
+                body or None,
+                method=method,
+                deadline_s=limit_s or time_for(length or 0),
+                max_body=max_body,
+                expect_continue=patient,
+            )
+        except WireError as error:
+            raise unreached(error) from None
+        if not 200 <= reply.status < 300:
+            raise self._refused(reply.status, fields_of(reply.headers), reply.body)
+        return reply
+
+    async def _head(
+        self,
+        method: str,
+        address: Address,
+        key: str,
+        query: str,
+        headers: Fields,
+        *,
+        payload: str = EMPTY,
+        length: int | None = None,
+        awaits: bool = False,
+    ) -> bytes:
+        keys = None if self._keys is None else await self._keys.keys()
+        return self._signer.head(
+            method,
+            address,
+            key,
+            query,
+            headers,
+            keys=keys,
+            at=self._clock.now(),
+            payload=payload,
+            length=length,
+            awaits=awaits,
+        )
+
+    def _refused(self, status: int, fields: dict[str, str], body: bytes) -> StoreError:
+        error = error_of(status, fields, body)
+        if error.code in STALE_LOGIN and self._keys is not None:
+            self._keys.expire()
+        return error
+
+    async def _locate(self, bucket: str) -> Address:
+        """The bucket's address; on AWS its region is asked for once, unsigned: every answer names it, even a denial."""
+        async with self._locating:
+            if bucket in self._addresses:
+                return self._addresses[bucket]
+            address = self._where(bucket, self._region)
+            if self._roams:
+                head = self._signer.head("HEAD", address, "", "", {}, keys=None, at=self._clock.now())
+                try:
+                    reply = await self._wire.request(address.origin, head, method="HEAD", deadline_s=QUICK_S)
+                except WireError as error:
+                    raise unreached(error) from None
+                region = reply.headers.get("x-amz-bucket-region", "")
+                if reply.status == 404:
+                    raise StoreError("NoSuchBucket", 404, f"there is no bucket {bucket}")
+                if not region and reply.status not in {200, 403}:
+                    raise error_of(reply.status, fields_of(reply.headers), reply.body)
+                address = self._where(bucket, region or self._region)
+            self._addresses[bucket] = address
+            return address
+
+
+class _Body:
+    """A body over the wire; what nothing proves complete ends with an error."""
+
+    def __init__(self, fields: Fields, reply: StreamedReply) -> None:
+        self.fields = fields
+        self._reply = reply
+
+    async def chunks(self) -> AsyncIterator[bytes | memoryview]:
+        try:
+            async for chunk in self._reply.chunks():
+                yield chunk
+        except WireError as error:
+            raise unreached(error) from None
+        if self._reply.framing == "close":
+            raise StoreError("BadAnswer", 0, "the body has neither length nor chunks: nothing proves that it is whole")
+
+
+def fields_of(headers: Headers) -> dict[str, str]:
+    """Answer headers as text."""
+    fields = dict(headers.items())
+    for name, value in fields.items():
+        if not value.isascii():
+            fields[name] = text(value.encode("latin-1"))
+    return fields
+
+
+def unreached(error: WireError) -> StoreError:
+    """An error of the wire in terms of the store."""
+    if isinstance(error, TlsFailed):
+        return StoreError("TlsFailed", 0, str(error))
+    return StoreError("TimedOut" if isinstance(error, TimedOut) else "Unreachable", 0, str(error))
+
+
+def _copied(reply: Reply, root: str) -> Answer:
+    return proven(Answer(reply.status, success_of(reply.status, fields_of(reply.headers), reply.body, root=root)))
+
+
+def _version(version_id: str | None) -> str:
+    return query_of((("versionId", version_id),)) if version_id else ""
+
+
+async def _beginning(reply: StreamedReply, limit: int = 64 * 1024) -> bytes:
+    """The body of a refusal, as much of it as an error document needs."""
+    body = bytearray()
+    async for chunk in reply.chunks():
+        body += chunk
+        if len(body) >= limit:
+            break
+    return bytes(body[:limit])
