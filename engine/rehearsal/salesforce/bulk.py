@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from engine.rehearsal.salesforce.clock import OrgClock
-from engine.rehearsal.salesforce.wire import ApiError, not_found
+from engine.rehearsal.salesforce.clock import OrgClock, stamp
+from engine.rehearsal.salesforce.wire import ApiError, ApiRequest, ApiResponse, as_json, not_found
 from engine.rehearsal.salesforce.world import make_id
 
 LIFETIME = timedelta(days=7)
@@ -34,14 +35,15 @@ class Job:
     processed: int = 0
     failed: int = 0
     error: str | None = None
-    rows: list[str] = field(default_factory=list)
+    found: list[Any] = field(default_factory=list)
     upload: bytes | None = None
+    waiting: list[list[str]] = field(default_factory=list)
     header: list[str] = field(default_factory=list)
     results: dict[str, list[list[str]]] = field(default_factory=dict)
 
     def describe(self) -> dict[str, Any]:
         """The job as JSON, without its numbers."""
-        moment = self.created.strftime("%Y-%m-%dT%H:%M:%S.000+0000")
+        moment = stamp(self.created)
         return {
             "id": self.id,
             "operation": self.operation,
@@ -84,6 +86,17 @@ class Jobs:
     def of_kind(self, kind: str) -> list[Job]:
         """All jobs of a kind that were not deleted."""
         return [job for job in self._jobs.values() if job.kind == kind and job.state != "Deleted"]
+
+
+def check_version(job: Job, request: ApiRequest) -> None:
+    """A job speaks only the API version it was made with; raises ApiError 409."""
+    if job.version != request.version:
+        raise ApiError(409, "API_VERSION_MISMATCH", f"the job was created with API version {job.version}")
+
+
+def job_list(jobs: Iterable[dict[str, Any]]) -> ApiResponse:
+    """The answer to asking for all jobs."""
+    return as_json({"done": True, "records": list(jobs), "nextRecordsUrl": None})
 
 
 def choice(body: dict[str, Any], key: str, known: dict[str, str], default: str) -> str:

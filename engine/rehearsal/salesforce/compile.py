@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from engine.model.ids import to18
@@ -24,6 +25,7 @@ from engine.rehearsal.salesforce.soql import (
 from engine.rehearsal.salesforce.wire import ApiError
 
 MAX_RELATIONSHIP_LEVELS = 5
+_FIRST_YEAR, _LAST_YEAR = 1700, 4000
 _ADVICE = "Please reference your WSDL or the describe call for the appropriate names."
 
 
@@ -298,7 +300,9 @@ class _Compiler:
                 moment = from_stamp(literal.value)
             except ValueError as error:
                 raise malformed(self.query.text, literal.at, f"invalid date: {literal.value}") from error
-            return stamp(moment) if literal.kind == "datetime" else literal.value
+            if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
+                raise malformed(self.query.text, literal.at, f"date out of range: {literal.value}")
+            return _precise(moment) if literal.kind == "datetime" else literal.value
         return literal.value
 
     def _ordering(self, item: Ordering) -> str:
@@ -319,6 +323,10 @@ class _Compiler:
 
     def _located(self, operand: Operand, code: str, message: str) -> ApiError:
         return located(self.query.text, operand.at, code, message)
+
+
+def _precise(moment: datetime) -> str:
+    return stamp(moment).replace(".000", f".{moment.microsecond // 1000:03d}")
 
 
 def _literal_kind(field_type: str) -> str:

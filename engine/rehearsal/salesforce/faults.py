@@ -48,6 +48,8 @@ KINDS: dict[str, str] = {
     "approximate_total": "totalSize is only roughly right; params factor (0.9)",
     "fls_removed": "the user loses a field before this call; params object, field, mode: hidden or read_only",
     "field_shortened": "a field becomes shorter before this call; params object, field, length",
+    "bulk_stuck": "a bulk job does not move on when asked",
+    "bulk_failed": "a bulk job fails; params message, rows: how many were written before (0)",
     "edit": "a person edits rows before this call; params ids, set",
     "delete": "a person deletes rows before this call; params ids",
     "insert": "a person adds rows before this call; params object, records",

@@ -9,6 +9,7 @@ import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from email.utils import format_datetime
 
 from aiohttp import web
 
@@ -185,6 +186,7 @@ class SalesforceStandIn:
         if kind == "truncated_json":
             body = body[: len(body) // 2]
         headers["Content-Type"] = response.content_type
+        headers["Date"] = format_datetime(self._clock.now(), usegmt=True)
         if self._settings.gzip and len(body) >= _GZIP_FROM and "gzip" in http.headers.get("Accept-Encoding", ""):
             body = gzip.compress(body, compresslevel=1, mtime=0)
             headers["Content-Encoding"] = "gzip"

@@ -58,7 +58,7 @@ def retrieve(org: Org, request: ApiRequest) -> ApiResponse:
     sobject = org.schema.find(request.params["object"])
     if sobject is None:
         raise not_found()
-    names = list(dict.fromkeys(["Id", *(name for name in fields if name.lower() != "id")]))
+    names = list({name.lower(): name for name in fields}.values())
     compiled = compile_query(parse(f"SELECT {', '.join(names)} FROM {sobject.name}"), org.schema)  # noqa: S608
     wanted = [to18(text) if is_id(text) else "" for text in ids]
     rows = rows_by_id(org, compiled, sorted({row_id for row_id in wanted if row_id}))

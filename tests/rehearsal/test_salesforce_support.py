@@ -1,0 +1,270 @@
+"""What the Salesforce stand-in tests share, a caller and a clock that stands still; and tests of the side door."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import requests
+
+from engine.rehearsal.salesforce import SalesforceStandIn, Schema, Server, StandInSettings, World
+
+VERSION = "/services/data/v62.0"
+LOGIN = {"grant_type": "client_credentials", "client_id": "rehearsal", "client_secret": "rehearsal-secret"}
+
+
+class StillClock:
+    """Time stands still, sleeping takes none and is written down, chance is always the same."""
+
+    def __init__(self) -> None:
+        self.slept: list[float] = []
+
+    def now(self) -> datetime:
+        return datetime(2026, 11, 22, 10, 0, 0, tzinfo=UTC)
+
+    def monotonic(self) -> float:
+        return sum(self.slept)
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+
+    def random(self) -> float:
+        return 0.25
+
+
+@dataclass
+class Answer:
+    """A whole answer."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def code(self) -> str:
+        """The errorCode of the first item of an error array."""
+        return str(self.json[0]["errorCode"])
+
+    @property
+    def message(self) -> str:
+        return str(self.json[0]["message"])
+
+
+class Caller:
+    """Talks to a stand-in as a logged-in client; paths are relative to the API version."""
+
+    def __init__(self, server: Server, http: aiohttp.ClientSession, clock: StillClock) -> None:
+        self.server = server
+        self.http = http
+        self.clock = clock
+        self.token = ""
+
+    @property
+    def world(self) -> World:
+        return self.server.world
+
+    async def login(self) -> None:
+        answer = await self.raw("POST", f"{self.server.login_url}/services/oauth2/token", data=LOGIN)
+        assert answer.status == 200, answer.body
+        self.token = answer.json["access_token"]
+
+    async def raw(self, method: str, url: str, **more: Any) -> Answer:
+        async with self.http.request(method, url, **more) as response:
+            body = await response.read()
+            return Answer(response.status, dict(response.headers), body)
+
+    async def call(self, method: str, path: str, **more: Any) -> Answer:
+        headers = {"Authorization": f"Bearer {self.token}", **more.pop("headers", {})}
+        url = self.server.url + (path if path.startswith("/services") else VERSION + path)
+        return await self.raw(method, url, headers=headers, **more)
+
+    async def query(self, soql: str, path: str = "/query", **more: Any) -> Answer:
+        return await self.call("GET", path, params={"q": soql}, **more)
+
+    async def names(self, where: str, *, sobject: str = "DocListEntry__c", path: str = "/query") -> list[str]:
+        """The Names of the rows a condition finds."""
+        answer = await self.query(f"SELECT Name FROM {sobject} {where}", path)
+        assert answer.status == 200, answer.body
+        return [record["Name"] for record in answer.json["records"]]
+
+    async def patch(self, records: Iterable[dict[str, Any]], *, all_or_none: bool = False) -> Answer:
+        body = {"allOrNone": all_or_none, "records": list(records)}
+        return await self.call("PATCH", "/composite/sobjects", json=body)
+
+    async def sim(self, method: str, action: str, **more: Any) -> Any:
+        answer = await self.raw(method, f"{self.server.url}/__sim__/{action}", **more)
+        assert answer.status == 200, answer.body
+        return answer.json
+
+    async def faults(self, *rules: dict[str, Any]) -> None:
+        await self.sim("POST", "faults", json=list(rules))
+
+    def load(self, count: int, **fields: Any) -> list[str]:
+        """So many list entries, named 0000, 0001 and on."""
+        return self.world.load("DocListEntry__c", [{"Name": f"{n:04}", **fields} for n in range(count)])
+
+
+def entry(row_id: str, **values: Any) -> dict[str, Any]:
+    """One record of a collections call."""
+    return {"attributes": {"type": "DocListEntry__c"}, "id": row_id, **values}
+
+
+@asynccontextmanager
+async def calling(
+    settings: StandInSettings | None = None, *, schema: Schema | None = None, login: bool = True
+) -> AsyncIterator[Caller]:
+    """A stand-in and a caller that has logged in."""
+    clock = StillClock()
+    stand_in = SalesforceStandIn(settings or StandInSettings(), schema=schema, clock=clock)
+    async with stand_in.serve() as server, aiohttp.ClientSession() as http:
+        caller = Caller(server, http, clock)
+        if login:
+            await caller.login()
+        yield caller
+
+
+async def test_the_front_page_says_that_this_is_a_simulator() -> None:
+    async with calling(login=False) as org:
+        answer = await org.raw("GET", org.server.url + "/")
+
+        assert answer.status == 200
+        assert b"simulator" in answer.body
+
+
+async def test_rows_loaded_by_the_side_door_come_back_as_ground_truth() -> None:
+    async with calling() as org:
+        lines = b"\n".join(json.dumps({"Name": f"n{n}", "Document__c": "https://x.test/a"}).encode() for n in range(3))
+        loaded = await org.sim("POST", "records?object=DocListEntry__c&echo_ids=1", data=lines)
+        dump = await org.raw("GET", f"{org.server.url}/__sim__/dump?object=DocListEntry__c")
+        one = await org.sim("GET", "records", params={"ids": loaded["ids"][1]})
+
+        assert loaded["loaded"] == 3
+        assert [json.loads(line)["Name"] for line in dump.body.splitlines()] == ["n0", "n1", "n2"]
+        assert one["Name"] == "n1"
+        assert one["IsDeleted"] is False
+
+
+async def test_rows_may_be_loaded_with_ids_of_their_own_and_new_ids_never_collide() -> None:
+    async with calling() as org:
+        first = org.load(2)
+        again = org.load(2)
+
+        assert sorted({*first, *again}) == first + again
+        org.world.load("DocListEntry__c", [{"Id": "a0X0000000000zz", "Name": "mine"}])
+        assert org.world.record("a0X0000000000zz") is not None
+
+
+async def test_a_loaded_field_nobody_knows_is_refused() -> None:
+    async with calling() as org:
+        answer = await org.raw("POST", f"{org.server.url}/__sim__/records", data=b'{"Nope": 1}')
+
+        assert answer.status == 400
+        assert "Nope" in answer.json["error"]
+
+
+async def test_an_edit_by_a_person_moves_the_stamps_and_names_another_user() -> None:
+    async with calling() as org:
+        (row_id,) = org.load(1)
+        before = org.world.record(row_id)
+        await org.sim("POST", "clock", json={"advance": 5})
+        await org.sim("POST", "edit", json={"ids": [row_id], "set": {"Document__c": "https://y.test"}})
+        after = org.world.record(row_id)
+
+        assert before is not None
+        assert after is not None
+        assert after["Document__c"] == "https://y.test"
+        assert after["SystemModstamp"] == "2026-11-22T10:00:05.000+0000" > before["SystemModstamp"]
+        assert after["LastModifiedById"] != org.server.org.user_id
+
+
+async def test_rows_are_deleted_and_undeleted_by_the_side_door() -> None:
+    async with calling() as org:
+        (row_id,) = org.load(1)
+
+        await org.sim("POST", "delete", json={"ids": [row_id]})
+        assert await org.names("") == []
+        await org.sim("POST", "undelete", json={"ids": [row_id]})
+        assert await org.names("") == ["0000"]
+
+
+async def test_the_log_tells_what_was_asked_and_what_was_written() -> None:
+    async with calling() as org:
+        ids = org.load(2)
+        await org.names("")
+        await org.patch([entry(row_id, Identifier__c="new") for row_id in ids])
+        written = await org.sim("GET", "log", params={"method": "PATCH"})
+        queries = await org.sim("GET", "log", params={"name": "query", "clear": "1"})
+
+        assert written["entries"][0]["ids_written"] == ids
+        assert written["entries"][0]["status"] == 200
+        assert written["entries"][0]["bytes_in"] > 100
+        assert queries["entries"][0]["query"] == "q=SELECT Name FROM DocListEntry__c "
+        assert len(org.server.org.log) == 0
+
+
+async def test_the_side_door_is_neither_logged_nor_counted() -> None:
+    async with calling(login=False) as org:
+        await org.sim("GET", "settings")
+
+        assert len(org.server.org.log) == 0
+        assert org.server.org.usage.used() == 0
+
+
+async def test_secrets_are_not_among_the_settings_told() -> None:
+    async with calling() as org:
+        told = json.dumps(await org.sim("GET", "settings"))
+
+        assert "rehearsal-secret" not in told
+        assert "rehearsal-secret" not in repr(org.server.org.settings)
+
+
+async def test_latency_is_slept_through_the_clock() -> None:
+    async with calling(StandInSettings(latency_ms={"query": 300, "*": (10, 20)})) as org:
+        org.clock.slept.clear()
+        await org.names("")
+        await org.call("GET", "/limits")
+
+        assert org.clock.slept == [0.3, 0.0125]
+
+
+def test_the_command_serves_until_told_to_stop_and_keeps_its_rows(tmp_path: Path) -> None:
+    db, ready = tmp_path / "org.db", tmp_path / "ready.json"
+    with _started(db, ready) as url:
+        assert requests.post(f"{url}/__sim__/records", data=b'{"Name": "kept"}', timeout=10).json() == {"loaded": 1}
+    ready.unlink()
+    with _started(db, ready) as url:
+        rows = requests.get(f"{url}/__sim__/dump", timeout=10).text.splitlines()
+
+    assert [json.loads(row)["Name"] for row in rows] == ["kept"]
+
+
+@contextmanager
+def _started(db: Path, ready: Path) -> Iterator[str]:
+    command = [sys.executable, "-m", "engine.rehearsal.salesforce", "--db", str(db), "--ready-file", str(ready)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        while not ready.exists():  # another process writes it: there is nothing to await
+            assert process.poll() is None
+            time.sleep(0.02)
+        facts = json.loads(ready.read_text())
+        assert facts["pid"] == process.pid
+        try:
+            yield facts["url"]
+        finally:
+            process.send_signal(signal.SIGTERM)
+            said, _ = process.communicate(timeout=30)
+        assert said == b""
+        assert process.returncode == 0
