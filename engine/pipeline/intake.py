@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
 from engine.model.failures import FailureClass
@@ -38,6 +38,7 @@ class Intake:
         limit: int | None = None,
         lease: int = LEASE,
         seen: bytearray | None = None,
+        on_page: Callable[[int, int, int], None] = lambda _records, _plans, _done: None,
     ) -> None:
         self._ledger = ledger
         self._planner = planner
@@ -50,7 +51,9 @@ class Intake:
         self._left = limit
         self._lease = lease
         self._seen = seen
+        self._on_page = on_page
         self._number = 0
+        self._given = 0
 
     @property
     def exhausted(self) -> bool:
@@ -67,6 +70,10 @@ class Intake:
             if not whole:
                 return False
         return not self.exhausted
+
+    async def settled(self) -> None:
+        """Wait until everything taken up so far is committed: the next phase must not meet a record still in flight."""
+        await self._recorder.reached(self._given)
 
     async def again(self, chunks: AsyncIterator[list[Record]]) -> None:
         """Take up records that the tracking DB wants tried once more."""
@@ -90,6 +97,7 @@ class Intake:
     def vanished(self, record: Record, at: str) -> None:
         """One record is no longer in Salesforce."""
         outcome = Outcome(record, Status.GONE, FailureClass.DELETED, "the record was deleted in Salesforce", at=at)
+        self._given += 1
         self._tally.count(outcome)
         self._recorder.add(outcome)
 
@@ -123,14 +131,16 @@ class Intake:
             self._recorder.book.open(number, last_id, len(plans) + len(done))
         self._tally.seen += len(plans) + len(done) + unchanged
         self._tally.unchanged += unchanged
-        self._recorder.unchanged(unchanged)
+        self._recorder.unchanged(unchanged - len(touches))  # the ledger counts touches itself
         for touch in touches:
             self._recorder.touch(touch)
+        self._given += len(plans) + len(done)
         at = iso(self._clock.now())
         for outcome in done:
             stamped = replace(outcome, at=at)
             self._tally.count(stamped)
             self._recorder.add(stamped)
+        self._on_page(len(records), len(plans), len(done))
         await self._recorder.room()
         await self._hand_over(plans)
         return whole

@@ -71,7 +71,15 @@ class Destination(Protocol):
         ...
 
 
-class Ledger(Protocol):
+class Shelf(Protocol):
+    """Where outcomes are put down for good."""
+
+    async def write(self, batch: Batch) -> None:
+        """One transaction: rows, error rows, counters, run counts, checkpoint. Durable when it returns."""
+        ...
+
+
+class Ledger(Shelf, Protocol):
     """The tracking DB as the pipeline sees it. One writer."""
 
     async def known(self, ids: Sequence[str]) -> dict[str, Known]:
@@ -80,10 +88,6 @@ class Ledger(Protocol):
 
     async def twins(self, source_ids: Sequence[int]) -> dict[int, Twin]:
         """A proved copy per source, where one exists."""
-        ...
-
-    async def write(self, batch: Batch) -> None:
-        """One transaction: rows, error rows, counters, run counts, checkpoint. Durable when it returns."""
         ...
 
     def pending(self, failures: Sequence[str]) -> AsyncIterator[list[Record]]:

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 
 from engine.model.outcome import Attempt, Batch, Outcome, Touch
-from engine.pipeline.ports import Ledger
+from engine.pipeline.ports import Shelf
 
 
 class PageBook:
@@ -43,7 +43,7 @@ class PageBook:
 class Recorder:
     """The only task that writes outcomes. At most four batches wait here; ``room()`` holds the crew back beyond."""
 
-    def __init__(self, ledger: Ledger, batch_size: int, on_written: Callable[[Batch], None] | None = None) -> None:
+    def __init__(self, ledger: Shelf, batch_size: int, on_written: Callable[[Batch], None] | None = None) -> None:
         self._ledger = ledger
         self._batch_size = batch_size
         self._on_written = on_written
@@ -52,12 +52,15 @@ class Recorder:
         self._room = asyncio.Event()
         self._room.set()
         self._closed = False
+        self._progress = asyncio.Event()
+        self._taken = 0
         self.book = PageBook()
         self.written = 0
 
     def add(self, outcome: Outcome) -> None:
         """Take one outcome; durable after the next commit."""
         self._batch.outcomes.append(outcome)
+        self._taken += 1
         self._grown(len(self._batch.outcomes))
 
     def touch(self, touch: Touch) -> None:
@@ -81,6 +84,14 @@ class Recorder:
     async def room(self) -> None:
         """Wait while too much is unwritten."""
         await self._room.wait()
+
+    async def reached(self, outcomes: int) -> None:
+        """Wait until so many outcomes have been committed since the start."""
+        while self.written < outcomes:
+            self._progress.clear()
+            if self._taken >= outcomes:
+                self._wake.set()
+            await self._progress.wait()
 
     def nudge(self) -> None:
         """Write what there is, however little: called on a timer so that nothing stays unwritten for long."""
@@ -114,5 +125,6 @@ class Recorder:
             return
         await self._ledger.write(batch)
         self.written += len(batch.outcomes)
+        self._progress.set()
         if self._on_written is not None:
             self._on_written(batch)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from engine.log import configure, secret_values
 from engine.pacing.clock import Clock
 from engine.pipeline.tally import Tally
 from engine.runs.progress import Progress
+from engine.settings import Settings
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,6 +28,21 @@ class Screen:
     def say(self, text: str) -> None:
         """One line for the person. Markup and control characters of data are inert."""
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    @contextmanager
+    def logging(self, settings: Settings) -> Iterator[None]:
+        """The run's log files, with this terminal for warnings."""
+        log = configure(
+            settings.logging.directory,
+            settings.logging.level,
+            tty=self.console.is_terminal,
+            run_id=None,
+            redact=secret_values(settings),
+        )
+        try:
+            yield
+        finally:
+            log.close()
 
     def progress(self, tally: Tally, clock: Clock, *, title: str, concurrency: int) -> Progress:
         """A display of the tally; use as a context manager and call ``beat()`` now and then."""

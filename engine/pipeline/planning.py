@@ -1,0 +1,253 @@
+"""Planning: what to do for one record, decided without I/O from the record, its row and a listing.
+
+Whatever is asked first wins:
+
+    =====================  ==============================================  =======================================
+    the tracking DB says   the record says                                 answer
+    =====================  ==============================================  =======================================
+    anything               an account out of scope                         None
+    a copy, any status     the link is our own link                        None, or Touch (*)
+    backed_up, switched,   the same URL; no listing, or the same ETag      None, or Touch
+    rolled_back
+    skipped                skipped again, for the same reason              None, or Touch
+    (+)                    no URL                                          skipped / no_url
+    (+)                    a URL into our bucket that is not known         skipped / already_ours
+    (+)                    a URL that does not parse, or a foreign host    failed / bad_url, host_not_allowed
+    (+)                    an extension that is filtered                   skipped / type_filtered
+    (+)                    a listed size beyond the limit                  skipped / too_large
+    (+)                    no key can be built                             failed / bad_key
+    (+)                    the new link is longer than the field           failed / url_too_long
+    (+)                    anything else                                   Plan
+    =====================  ==============================================  =======================================
+
+    (+) no row; pending, failed, skipped or gone; or a copy whose URL was edited, whose listed ETag differs, or whose
+        record is forced.
+    (*) A record that was gone and is back with our own link, or is forced, is planned from its original URL: the copy
+        is proved again, and the way back is kept.
+
+None means that the row stands; Touch, that only its Salesforce columns have moved. A failure is told each time it is
+met, so that every run counts it; a skip is told once. Copies keep the key that they got: an account or a name
+that changes later moves no object.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from engine.model.errors import Refused
+from engine.model.facts import ObjectFacts
+from engine.model.failures import FailureClass
+from engine.model.keys import (
+    changed_template,
+    destination_key,
+    destination_url,
+    extension_of,
+    file_name_of,
+    fill_changed,
+    fits,
+)
+from engine.model.location import Location
+from engine.model.outcome import Outcome, Status, Touch
+from engine.model.plan import Known, Plan
+from engine.model.record import Record
+from engine.model.urls import SourceRules, identity_hash, parse_url, source_rules
+
+_SETTLED = frozenset({Status.BACKED_UP, Status.SWITCHED, Status.ROLLED_BACK})
+_SKIPS = frozenset({FailureClass.NO_URL, FailureClass.ALREADY_OURS, FailureClass.TYPE_FILTERED, FailureClass.TOO_LARGE})
+_ANY_ETAG = "0" * 32
+
+Decision = Plan | Outcome | Touch | None
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where copies go and what their links look like."""
+
+    bucket: str
+    region: str
+    endpoint_url: str | None
+    key_template: str
+    url_template: str
+    url_length: int
+    """Longest value that the URL field takes, in UTF-16 units."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which records are wanted; the defaults want all."""
+
+    extensions: frozenset[str] = frozenset()
+    """Lower case with their dots; empty: all."""
+    max_bytes: int | None = None
+    account_id: str | None = None
+    """18 characters."""
+
+
+class Planner:
+    """Decides for one record at a time. Holds no state besides its settings, and no verb raises."""
+
+    def __init__(self, rules: SourceRules, target: Target, filters: Filters | None = None) -> None:
+        """Raises Usage when the target's endpoint is no URL."""
+        self._rules = rules
+        self._target = target
+        self._filters = filters or Filters()
+        self._ours = source_rules([target.bucket], target.endpoint_url, target.region, [])
+        self._our_prefix = _constant_prefix(target)
+
+    def plan(
+        self,
+        record: Record,
+        known: Known | None,
+        page: int,
+        *,
+        pinned: ObjectFacts | None = None,
+        force: bool = False,
+    ) -> Decision:
+        """The answer of the table above. ``pinned`` is the source's row of a listing; ``force`` plans a copy anew."""
+        if self._filters.account_id is not None and record.account_id != self._filters.account_id:
+            return None
+        changed = False
+        if known is not None and record.url:
+            if record.url == known.our_url:
+                if known.status is not Status.GONE and not force:
+                    return _touched(record, known)
+                record = replace(record, url=known.url)
+            elif known.status in _SETTLED:
+                changed = record.url != known.url or _other_content(known, pinned)
+                if not changed and not force:
+                    return _touched(record, known)
+        return self._fresh(record, known, page, pinned, changed=changed)
+
+    def locate(self, record: Record) -> Location | None:
+        """The source that the record names, for a look into a listing; None when it names none that may be read."""
+        try:
+            return parse_url(record.url, self._rules)
+        except Refused:
+            return None
+
+    def url_of(self, key: str) -> str:
+        """The link to a copy under that key."""
+        return destination_url(self._target.url_template, self._target.bucket, self._target.region, key)
+
+    def fits(self, url: str) -> bool:
+        """Whether the URL field takes the link."""
+        return fits(url, self._target.url_length)
+
+    def _fresh(
+        self, record: Record, known: Known | None, page: int, pinned: ObjectFacts | None, *, changed: bool
+    ) -> Decision:
+        file_name = key = url = ""
+        try:
+            source = self._source(record)
+            file_name = file_name_of(source, record.name)
+            self._admit(file_name, pinned)
+            key = destination_key(self._target.key_template, record, file_name, source)
+            url = self.url_of(key)
+            template = changed_template(key)
+            occupied = changed and known is not None and _holds(known.our_key, key, template)
+            self._must_fit(self.url_of(fill_changed(template, _ANY_ETAG)) if occupied else url)
+        except Refused as refused:
+            return _ended(record, known, page, refused, file_name, key, url)
+        return Plan(
+            record,
+            source,
+            identity_hash(source.identity),
+            file_name,
+            key,
+            url,
+            template,
+            pinned=pinned,
+            known=known,
+            page=page,
+        )
+
+    def _source(self, record: Record) -> Location:
+        try:
+            source = parse_url(record.url, self._rules)
+        except Refused as refused:
+            if refused.failure is FailureClass.HOST_NOT_ALLOWED and self._is_ours(record.url):
+                raise _already_ours() from None
+            raise
+        if not source.bucket and self._is_ours(record.url):
+            raise _already_ours()
+        return source
+
+    def _is_ours(self, url: str) -> bool:
+        if self._our_prefix and url.startswith(self._our_prefix):
+            return True
+        try:
+            parse_url(url, self._ours)
+        except Refused:
+            return False
+        return True
+
+    def _admit(self, file_name: str, pinned: ObjectFacts | None) -> None:
+        wanted = self._filters.extensions
+        if wanted and (extension := extension_of(file_name)) not in wanted:
+            raise Refused(FailureClass.TYPE_FILTERED, f"{extension or 'no extension'} is not in allowed_extensions")
+        limit = self._filters.max_bytes
+        if limit is not None and pinned is not None and pinned.size is not None and pinned.size > limit:
+            raise Refused(FailureClass.TOO_LARGE, f"{pinned.size:,} bytes; the limit is {limit:,}")
+
+    def _must_fit(self, url: str) -> None:
+        if not self.fits(url):
+            raise Refused(
+                FailureClass.URL_TOO_LONG,
+                f"the new link has {len(url):,} characters, the field takes {self._target.url_length:,};"
+                " a shorter destination.key_template may help",
+            )
+
+
+def _constant_prefix(target: Target) -> str:
+    """What every link of ours begins with, if that includes a whole host; else nothing."""
+    head = target.url_template.partition("{key}")[0]
+    prefix = head.replace("{bucket}", target.bucket).replace("{region}", target.region)
+    return prefix if "/" in prefix.partition("://")[2] else ""
+
+
+def _touched(record: Record, known: Known) -> Touch | None:
+    same = (
+        record.modified == known.modified
+        and record.name == known.name
+        and record.account_id == known.account_id
+        and record.account_name == known.account_name
+    )
+    return None if same else Touch(record)
+
+
+def _other_content(known: Known, pinned: ObjectFacts | None) -> bool:
+    return pinned is not None and bool(pinned.etag and known.source_etag) and pinned.etag != known.source_etag
+
+
+def _ended(
+    record: Record, known: Known | None, page: int, refused: Refused, file_name: str, key: str, url: str
+) -> Decision:
+    """The outcome of a record that is not copied; a row of a copy goes on naming that copy."""
+    status = Status.SKIPPED if refused.failure in _SKIPS else Status.FAILED
+    if known is not None:
+        again = known.status is Status.SKIPPED and status is Status.SKIPPED and known.failure == refused.failure
+        if again and known.url == record.url:
+            return _touched(record, known)
+        if not key:
+            key, url = known.our_key, known.our_url
+    return Outcome(
+        record,
+        status,
+        refused.failure,
+        str(refused),
+        key=key,
+        url=url,
+        file_name=file_name,
+        is_new=known is None,
+        page=page,
+    )
+
+
+def _holds(our_key: str, key: str, template: str) -> bool:
+    """Whether a key that we have written is the plain key, or one for changed content."""
+    head, _, tail = template.rpartition("{etag8}")
+    return our_key == key or (our_key.startswith(head) and our_key.endswith(tail))
+
+
+def _already_ours() -> Refused:
+    return Refused(FailureClass.ALREADY_OURS, "the link points into the destination bucket already")

@@ -1,0 +1,139 @@
+"""The stage of a rehearsal: both stand-ins in processes of their own, filled, with a settings.yaml that fits them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import yaml
+
+from engine.rehearsal.generator import VENDOR_BUCKET, World, generate
+from engine.rehearsal.objects import MotoProcess, ObjectServer
+from engine.rehearsal.side_door import SideDoor
+
+OUR_BUCKET = "our-documents"
+_LOAD = 5_000
+_START_S = 30.0
+
+
+@dataclass(slots=True)
+class Stage:
+    """Where everything is. ``world`` holds what was loaded at the start."""
+
+    directory: Path
+    settings_file: Path
+    salesforce_url: str
+    store: ObjectServer
+    world: World
+
+    @property
+    def objects(self) -> SideDoor:
+        return SideDoor(self.store)
+
+    async def org(self, action: str, document: Any) -> Any:
+        """Call the org's control path: ``edit``, ``delete``, ``faults``, ``settings`` …"""
+        return await _control(self.salesforce_url, action, json.dumps(document).encode())
+
+    async def add(self, world: World) -> None:
+        """Load more records and files, and note what is expected of them."""
+        await _load(self.salesforce_url, self.objects, world)
+        with (self.directory / "expected.ndjson").open("a", encoding="utf-8") as out:
+            out.writelines(json.dumps(asdict(item)) + "\n" for item in world.expected)
+
+
+@asynccontextmanager
+async def stage(
+    directory: Path, records: int, seed: int, *, overrides: dict[str, dict[str, Any]] | None = None
+) -> AsyncIterator[Stage]:
+    """Set the stage in ``directory`` (made if needed) and clear it away on leaving; the files stay."""
+    directory.mkdir(parents=True, exist_ok=True)
+    world = generate(records, seed=seed)
+    with MotoProcess() as store:
+        salesforce, url = await _start_salesforce(directory)
+        try:
+            place = Stage(directory, directory / "settings.yaml", url, store, World())
+            await place.objects.create_buckets(VENDOR_BUCKET, OUR_BUCKET)
+            (directory / "expected.ndjson").write_text("", encoding="utf-8")
+            await place.add(world)
+            place.world = world
+            _write_settings(place, overrides or {})
+            yield place
+        finally:
+            salesforce.terminate()
+            await salesforce.wait()
+
+
+async def _start_salesforce(directory: Path) -> tuple[asyncio.subprocess.Process, str]:
+    ready = directory / "salesforce.ready.json"
+    ready.unlink(missing_ok=True)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "engine.rehearsal.salesforce", "--ready-file", str(ready),
+        stdin=asyncio.subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    async with asyncio.timeout(_START_S):
+        while not ready.exists():
+            if process.returncode is not None:
+                raise RuntimeError(f"the Salesforce stand-in did not start (exit status {process.returncode})")
+            await asyncio.sleep(0.05)
+    return process, json.loads(ready.read_text(encoding="utf-8"))["url"]
+
+
+async def _control(url: str, action: str, body: bytes) -> Any:
+    async with aiohttp.ClientSession() as http, http.post(f"{url}/__sim__/{action}", data=body) as answer:
+        document = await answer.json()
+        if answer.status != 200:
+            raise RuntimeError(f"the Salesforce stand-in refused {action}: {document}")
+        return document
+
+
+async def _load(url: str, objects: SideDoor, world: World) -> None:
+    for rows in (world.accounts, world.records):
+        for chunk in _chunks(rows):
+            await _control(url, "records", b"\n".join(json.dumps(row).encode() for row in chunk))
+    await objects.load(VENDOR_BUCKET, world.objects)
+
+
+def _chunks(rows: list[dict[str, str]]) -> Iterable[list[dict[str, str]]]:
+    return (rows[start : start + _LOAD] for start in range(0, len(rows), _LOAD))
+
+
+def _write_settings(place: Stage, overrides: dict[str, dict[str, Any]]) -> None:
+    document: dict[str, dict[str, Any]] = {
+        "salesforce": {
+            "login_url": place.salesforce_url,
+            "auth": "client_credentials",
+            "client_id": "rehearsal",
+            "client_secret": "rehearsal-secret",
+        },
+        "source": {
+            "endpoint_url": place.store.url,
+            "region": "us-west-2",
+            "buckets": [VENDOR_BUCKET],
+            "access_key_id": place.store.access_key,
+            "secret_access_key": place.store.secret_key,
+        },
+        "destination": {
+            "bucket": OUR_BUCKET,
+            "endpoint_url": place.store.url,
+            "region": place.store.region,
+            "access_key_id": place.store.access_key,
+            "secret_access_key": place.store.secret_key,
+        },
+        "tracking": {"database": str(place.directory / "migration_tracking.db")},
+        "logging": {"directory": str(place.directory / "logs")},
+    }
+    for section, values in overrides.items():
+        document.setdefault(section, {}).update(values)
+    text = "# Made by the rehearsal: local stand-ins of Salesforce and S3. The secrets in here open nothing else.\n"
+    place.settings_file.unlink(missing_ok=True)
+    handle = os.open(place.settings_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8") as out:
+        out.write(text + yaml.safe_dump(document, sort_keys=False, allow_unicode=True))

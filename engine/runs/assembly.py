@@ -1,0 +1,123 @@
+"""Opens adapters from the settings; nothing else does."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from engine.model.errors import Refused
+from engine.model.facts import Method
+from engine.model.failures import FailureClass
+from engine.model.hosts import SourceRules, origin_of, source_rules
+from engine.model.keys import destination_url
+from engine.model.location import Location
+from engine.model.record import ObjectShape
+from engine.pacing.bandwidth import Bandwidth
+from engine.pacing.clock import Clock
+from engine.pipeline.planning import Filters, Planner, Target
+from engine.pipeline.routes import Route
+from engine.s3.open import S3, open_s3, source_headers
+from engine.s3.source import S3Source
+from engine.s3.transport import Transport
+from engine.salesforce.connection import Salesforce, open_salesforce
+from engine.settings import Settings
+from engine.tracking.database import open_database
+from engine.tracking.ledger import Ledger
+from engine.web.open import Web, open_web
+
+MB = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Everything a run works with, open."""
+
+    settings: Settings
+    clock: Clock
+    ledger: Ledger
+    salesforce: Salesforce
+    s3: S3
+    web: Web
+    rules: SourceRules
+    through_destination: S3Source
+    """Reads with the destination's credentials: sources of server-side copies, and our own objects."""
+
+    def locate(self, key: str) -> Location:
+        """One of our own objects."""
+        ours = self.settings.destination
+        url = destination_url(ours.url_template, ours.bucket, ours.region, key)
+        scheme, _, rest = url.partition("://")
+        return Location(origin_of(scheme, rest.partition("/")[0]), url, bucket=ours.bucket, key=key)
+
+    def planner(self, shape: ObjectShape, account_id: str | None) -> Planner:
+        """The planner of this run."""
+        ours, wanted = self.settings.destination, self.settings.migration
+        target = Target(
+            ours.bucket, ours.region, ours.endpoint_url, ours.key_template, ours.url_template, shape.url_length
+        )
+        filters = Filters(frozenset(wanted.allowed_extensions), max_bytes(self.settings), account_id)
+        return Planner(self.rules, target, filters)
+
+    async def probe(self, bucket: str, samples: Sequence[Location]) -> Route:
+        """How the bytes of one source bucket travel; ``""`` stands for plain http."""
+        if not bucket:
+            return Route(Method.HTTP, self.web.source, "not in a bucket: plain http")
+        found = await self.s3.find_route(samples)
+        reader = {
+            Method.SERVER_COPY: self.through_destination,
+            Method.STREAM: self.s3.source,
+        }.get(found.method, self.web.source)
+        return Route(found.method, reader, found.why)
+
+
+def max_bytes(settings: Settings) -> int | None:
+    """``migration.max_file_size_mb`` in bytes."""
+    limit = settings.migration.max_file_size_mb
+    return None if limit is None else int(limit * MB)
+
+
+def resolver_fields(settings: Settings) -> list[str]:
+    """Salesforce fields that the resolver's URL asks for."""
+    resolver = settings.source.resolver
+    return sorted(set(re.findall(r"\{([^{}]*)\}", resolver.url))) if resolver else []
+
+
+def fitting_link(planner: Planner, key: str) -> str:
+    """The link to ``key``; Refused ``url_too_long`` where the field does not take it."""
+    url = planner.url_of(key)
+    if not planner.fits(url):
+        raise Refused(FailureClass.URL_TOO_LONG, "the new link is longer than the field; shorten key_template")
+    return url
+
+
+@asynccontextmanager
+async def assemble(settings: Settings, clock: Clock, *, transport: Transport) -> AsyncIterator[Parts]:
+    """Open the tracking DB, Salesforce and both sides of S3. The caller holds the run lock."""
+    source = settings.source
+    rules = source_rules(source.buckets, source.endpoint_url, source.region, source.allowed_hosts)
+    bandwidth = Bandwidth(settings.migration.bandwidth_mb_s * MB if settings.migration.bandwidth_mb_s else None, clock)
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(open_database(settings.tracking.database, clock))
+        salesforce = await stack.enter_async_context(
+            open_salesforce(
+                settings.salesforce,
+                settings.network,
+                clock,
+                resolver_fields(settings),
+                attempts=settings.migration.max_attempts,
+            )
+        )
+        s3 = await stack.enter_async_context(open_s3(settings, clock, transport=transport, spend=bandwidth.spend))
+        web = await stack.enter_async_context(open_web(settings, rules, clock))
+        yield Parts(
+            settings=settings,
+            clock=clock,
+            ledger=Ledger(database),
+            salesforce=salesforce,
+            s3=s3,
+            web=web,
+            rules=rules,
+            through_destination=S3Source(s3.destination_verbs, s3.patience, source_headers(source)),
+        )

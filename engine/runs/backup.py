@@ -1,0 +1,265 @@
+"""Phase 1: copy every file, prove each copy, remember it. Salesforce is only read, the source is only read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import structlog
+
+from engine import __version__
+from engine.model.errors import EngineError, Fatal, Paused
+from engine.model.failures import FailureClass
+from engine.model.outcome import Batch, Outcome, Status
+from engine.model.plan import Plan
+from engine.pacing.clock import Clock, SystemClock, iso
+from engine.pipeline.budget import ErrorBudget
+from engine.pipeline.channel import Channel
+from engine.pipeline.copying import Copying
+from engine.pipeline.crew import Crew
+from engine.pipeline.flow import flow
+from engine.pipeline.intake import LEASE, Intake
+from engine.pipeline.planning import Planner
+from engine.pipeline.recorder import Recorder
+from engine.pipeline.routes import Route, Routes
+from engine.pipeline.stop import Stop
+from engine.pipeline.tally import Tally
+from engine.pipeline.transfer import Transfer
+from engine.runs.assembly import Parts, assemble, fitting_link, max_bytes
+from engine.runs.bounds import Bounds, bounds_of
+from engine.runs.feeds import Feeds, scope_hash
+from engine.runs.report import RunReport, duration, first_fatal
+from engine.runs.screen import Screen
+from engine.runs.signals import stopping
+from engine.s3.transport import Transport
+from engine.settings import Settings
+from engine.tracking.lock import RunLock
+from engine.tracking.runs import Ending
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class BackupOptions:
+    """What the command line asks for; None: not given."""
+
+    full: bool
+    account: str | None = None
+    limit: int | None = None
+    dry_run: bool | None = None
+    max_duration_s: float | None = None
+    retry_classes: frozenset[FailureClass] = frozenset()
+    transport: Transport = "fast"
+
+
+async def backup(settings: Settings, options: BackupOptions, screen: Screen, clock: Clock | None = None) -> RunReport:
+    """Run a backup to its end and report. Raises Fatal when it cannot start."""
+    clock = clock or SystemClock()
+    migration = settings.migration
+    bounds = bounds_of(migration, account=options.account, limit=options.limit, dry_run=options.dry_run)
+    stop = Stop()
+    command = f"engine run backup {'--full' if options.full else '--incremental'}"
+    with (
+        RunLock(settings.tracking.database, clock, command),
+        screen.logging(settings),
+        stopping(stop, screen.say, migration.drain_seconds),
+    ):
+        async with assemble(settings, clock, transport=options.transport) as parts:
+            return await _Backup(parts, options, bounds, screen, stop).run()
+
+
+class Unwritten:
+    """Takes what a dry run would have recorded, and forgets it."""
+
+    async def write(self, batch: Batch) -> None:
+        del batch
+
+
+class _Backup:
+    def __init__(self, parts: Parts, options: BackupOptions, bounds: Bounds, screen: Screen, stop: Stop) -> None:
+        self._parts = parts
+        self._options = options
+        self._bounds = bounds
+        self._screen = screen
+        self._stop = stop
+        self._clock = parts.clock
+        self._settings = parts.settings
+        self._tally = Tally(parts.clock.monotonic())
+        self._budget = ErrorBudget(parts.settings.migration.error_budget)
+        self._notes: list[str] = []
+
+    async def run(self) -> RunReport:
+        parts = self._parts
+        organization = await parts.salesforce.organization()
+        shape = await parts.salesforce.shape()
+        await parts.s3.check_destination()
+        await parts.ledger.check_org(organization.id)
+        run_id = None
+        if not self._bounds.dry_run:
+            snapshot = self._settings.snapshot() | {"org_id": organization.id}
+            run_id = await parts.ledger.begin_run("backup", snapshot, version=__version__)
+            structlog.contextvars.bind_contextvars(run_id=run_id)
+        log.info(
+            "run_started", version=__version__, full=self._options.full, org=organization.id, dry_run=run_id is None
+        )
+        started = self._clock.monotonic()
+        try:
+            if run_id is not None and (swept := await parts.s3.sweep()):
+                self._note(f"{swept} multipart upload{'s' if swept > 1 else ''} of a killed run aborted")
+            feeds = Feeds(
+                parts, self._options, self._bounds, scope_hash(self._settings, organization.id), self._tally, self._note
+            )
+            await self._flow(feeds, parts.planner(shape, self._bounds.account_id), dry_run=run_id is None)
+        except BaseException as error:
+            await self._failed(run_id, error)
+            raise
+        return await self._ended(run_id, started)
+
+    async def _flow(self, feeds: Feeds, planner: Planner, *, dry_run: bool) -> None:
+        parts, migration = self._parts, self._settings.migration
+        recorder = Recorder(Unwritten() if dry_run else parts.ledger, migration.batch_size, self._on_batch)
+        lease = min(LEASE, migration.queue_size, max(1, migration.queue_size // migration.concurrency) * 4)
+        leases: Channel[list[Plan]] = Channel(max(1, migration.queue_size // lease))
+        routes = Routes(parts.probe, self._on_route)
+        intake = Intake(
+            parts.ledger,
+            planner,
+            routes,
+            leases,
+            recorder,
+            self._tally,
+            self._clock,
+            self._stop,
+            limit=self._bounds.limit,
+            lease=lease,
+            seen=feeds.seen,
+            on_page=lambda records, plans, done: log.info("page", records=records, plans=plans, settled=done),
+        )
+        transfer = Transfer(
+            Copying(parts.s3.destination, parts.through_destination, parts.locate, max_bytes=max_bytes(self._settings)),
+            routes,
+            recorder,
+            self._tally,
+            self._clock,
+            link=lambda key: fitting_link(planner, key),
+            max_attempts=migration.max_attempts,
+            resolve=parts.web.resolve,
+            on_bug=lambda plan, trace: log.error("internal_error", record=plan.record.id, trace=trace),
+        )
+        crew = Crew(
+            leases,
+            self._pretend if dry_run else transfer.run,
+            recorder,
+            self._tally,
+            self._stop,
+            concurrency=migration.concurrency,
+            on_outcome=self._on_outcome,
+        )
+        title = "dry run" if dry_run else "backup"
+        with self._screen.progress(
+            self._tally, self._clock, title=title, concurrency=migration.concurrency
+        ) as progress:
+
+            def pulse() -> None:
+                progress.beat()
+                self._watch_time()
+
+            try:
+                await flow(
+                    lambda: feeds.run(intake),
+                    leases,
+                    crew,
+                    recorder,
+                    stop=self._stop,
+                    clock=self._clock,
+                    drain_s=migration.drain_seconds,
+                    pulse=pulse,
+                )
+            except BaseExceptionGroup as group:
+                fatal = first_fatal(group)
+                if not isinstance(fatal, Paused):
+                    raise (fatal or group) from group
+                self._stop.request(str(fatal), Paused.exit_code)
+
+    def _watch_time(self) -> None:
+        limit = self._options.max_duration_s
+        if limit is not None and self._clock.monotonic() - self._tally.started_s >= limit:
+            self._stop.request(f"--max-duration of {duration(limit)} reached", Paused.exit_code)
+
+    def _on_outcome(self, outcome: Outcome) -> None:
+        if outcome.status is Status.FAILED:
+            log.info(
+                "file_failed",
+                record=outcome.record.id,
+                failure=outcome.failure,
+                why=outcome.message,
+                attempts=outcome.attempts,
+            )
+        self._budget.count(outcome.failure)
+        if self._budget.spent:
+            self._stop.request(f"error budget spent: {self._budget}", Paused.exit_code)
+
+    def _on_batch(self, batch: Batch) -> None:
+        log.info("batch", outcomes=len(batch.outcomes), retries=len(batch.attempts), checkpoint=batch.checkpoint)
+
+    def _on_route(self, bucket: str, route: Route) -> None:
+        where = f"s3://{bucket}" if bucket else "plain http"
+        log.info("route", source=where, method=route.method.value, why=route.why)
+        self._screen.say(f"{where}: {route.method.value} ({route.why})")
+
+    async def _pretend(self, plan: Plan) -> Outcome:
+        return Outcome(
+            plan.record, Status.BACKED_UP, key=plan.key, url=plan.url, is_new=plan.known is None, page=plan.page
+        )
+
+    def _note(self, text: str) -> None:
+        self._notes.append(text)
+        log.info("note", text=text)
+
+    async def _failed(self, run_id: int | None, error: BaseException) -> None:
+        """Close the run row where that can still be done; where not, the next start marks it as crashed."""
+        message = str(error) if isinstance(error, EngineError) else f"{type(error).__name__}: see logs"
+        log.error("run_failed", why=message)
+        if run_id is not None:
+            try:
+                await self._parts.ledger.end_run(run_id, "failed", message)
+            except Fatal as second:
+                log.error("run_not_closed", why=str(second))
+
+    async def _ended(self, run_id: int | None, started: float) -> RunReport:
+        tally, stop = self._tally, self._stop
+        status: Ending
+        if stop.requested:
+            status, code = "stopped", stop.exit_code
+        else:
+            status, code = ("completed_with_failures", 3) if tally.failed else ("completed", 0)
+        if run_id is not None:
+            if (limits := self._parts.salesforce.limits) is not None:
+                await self._parts.ledger.sample({"api": {"used": limits.used, "max": limits.allowed}})
+            await self._parts.ledger.end_run(run_id, status, stop.reason or None)
+        report = RunReport(
+            run_type="backup",
+            run_id=run_id,
+            status=status,
+            exit_code=code,
+            reason=stop.reason,
+            seconds=self._clock.monotonic() - started,
+            tally=tally,
+            database=str(self._settings.tracking.database),
+            dry_run=run_id is None,
+            next_steps=self._next_steps(code),
+            notes=[*self._notes, *self._safe(run_id)],
+        )
+        log.info("run_ended", at=iso(self._clock.now()), **report.as_json())
+        return report
+
+    def _safe(self, run_id: int | None) -> list[str]:
+        if run_id is None:
+            return ["dry run: nothing was copied, nothing was recorded"]
+        return [f"every copy is proved and recorded in {self._settings.tracking.database}; Salesforce was only read"]
+
+    def _next_steps(self, code: int) -> list[str]:
+        if self._bounds.dry_run:
+            return ["the same command without --dry-run copies"]
+        if code in {5, 130, 143}:
+            return ["engine run backup --incremental   resumes"]
+        return ["engine status --errors   says why files failed"] if code == 3 else []
