@@ -1,0 +1,180 @@
+"""What must not be written down is cut out here: by value, by key, by the shape of tokens, and out of URLs.
+
+The values come from the settings (``secret_values``). Tokens that a run is given later are known by their shape, or
+told to the redactor with ``add``. Of objects only plain values, dataclass fields and exceptions are shown: a repr of
+anything else may hold request headers.
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import html
+import json
+import re
+import traceback
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, quote_plus, unquote, urlsplit
+
+from engine.model.text import bare_urls
+
+if TYPE_CHECKING:
+    from engine.settings import Settings
+
+HIDDEN = "[redacted]"
+MIN_SECRET = 4
+"""Shorter values are not searched for: they would cut holes into ordinary words."""
+MAX_TEXT, MAX_ITEMS, MAX_DEPTH, MAX_FRAMES = 8_192, 100, 6, 40
+
+_SECRET_KEY = re.compile(
+    r"secret|passw|token$|authorization|cookie|signature|credential|private_?key|api_?key|access_key|^sid$|session_?id"
+    r"|^assertion$",
+    re.IGNORECASE,
+)
+_SHAPES: list[tuple[re.Pattern[str], str]] = [
+    (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL), HIDDEN),
+    (re.compile(r"(authorization['\"]?\s*[:=]\s*['\"]?)(?:\w[\w-]* +)?[^\s'\"]+", re.IGNORECASE), rf"\1{HIDDEN}"),
+    (re.compile(r"\b(bearer +)[^\s'\"]{12,}", re.IGNORECASE), rf"\1{HIDDEN}"),
+    (re.compile(r"\beyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]*)?"), HIDDEN),  # JSON web tokens
+    (re.compile(r"\b00D[A-Za-z0-9]{12,15}(?:!|%21)[A-Za-z0-9._]{12,}"), HIDDEN),  # Salesforce session ids
+    (re.compile(r"\b5Aep[A-Za-z0-9._]{20,}"), HIDDEN),  # Salesforce refresh tokens
+    (re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"), HIDDEN),  # AWS key ids
+    (re.compile(r"\b(?:FwoG|IQoJ|FQoG)[A-Za-z0-9+/=_%-]{40,}"), HIDDEN),  # AWS session tokens
+    (
+        re.compile(
+            r"\b((?:client_secret|password|refresh_token|access_token|session_token|secret_access_key|assertion"
+            r"|X-Amz-(?:Signature|Credential|Security-Token)|Signature)['\"]?(?:\s*[:=]\s*|%3D)['\"]?)[^\s'\"&,;}<]+",
+            re.IGNORECASE,
+        ),
+        rf"\1{HIDDEN}",
+    ),
+]
+
+
+def secret_values(settings: Settings) -> set[str]:
+    """Every secret of the settings in clear, and what goes over the wire in its place (Basic credentials)."""
+    values = set(_secrets(settings))
+    for user, password in (_userinfo(settings.network.proxy), _client(settings)):
+        if password:
+            values |= {password, base64.b64encode(f"{user}:{password}".encode()).decode()}
+    return values
+
+
+def _secrets(section: Any) -> Iterator[str]:
+    from pydantic import BaseModel, SecretStr  # late: the log must not make `engine --help` wait for pydantic
+
+    for name in type(section).model_fields:
+        value = getattr(section, name)
+        if isinstance(value, SecretStr):
+            yield value.get_secret_value()
+        elif isinstance(value, BaseModel):
+            yield from _secrets(value)
+
+
+def _userinfo(proxy: str | None) -> tuple[str, str]:
+    parts = urlsplit(proxy or "")
+    return unquote(parts.username or ""), unquote(parts.password or "")
+
+
+def _client(settings: Settings) -> tuple[str, str]:
+    secret = settings.salesforce.client_secret
+    return settings.salesforce.client_id or "", secret.get_secret_value() if secret else ""
+
+
+class Redactor:
+    """Turns anything into plain JSON values without secrets."""
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        self._values: set[str] = set()
+        self._pattern: re.Pattern[str] | None = None
+        self.add(*secrets)
+
+    def add(self, *secrets: str) -> None:
+        """Hide these values too, from now on, as they are and in the usual encodings."""
+        for secret in secrets:
+            if len(secret) >= MIN_SECRET:
+                self._values |= _spellings(secret)
+        if self._values:
+            longest_first = sorted(self._values, key=len, reverse=True)
+            self._pattern = re.compile("|".join(re.escape(value) for value in longest_first))
+
+    def text(self, text: str) -> str:
+        """``text`` without secrets, tokens and the queries of URLs."""
+        if self._pattern:
+            text = self._pattern.sub(HIDDEN, text)
+        text = bare_urls(text)
+        for shape, instead in _SHAPES:
+            text = shape.sub(instead, text)
+        return text
+
+    def plain(self, value: Any, depth: int = 0) -> Any:
+        """``value`` as JSON can hold it, cut to a bounded size, without secrets."""
+        match value:
+            case None | bool() | float():
+                return value
+            case str():
+                text = self.text(value.encode("utf-8", "backslashreplace").decode())
+                return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}… ({len(text)} characters)"
+            case Enum():
+                return self.plain(value.value, depth)
+            case int():
+                return value if -(2**63) <= value < 2**63 else str(value)
+            case bytes() | bytearray() | memoryview():
+                return f"<{len(value)} bytes>"
+            case BaseException():
+                return self.text(f"{type(value).__name__}: {value}")
+            case Path() | dt.date() | dt.timedelta():
+                return self.text(str(value))
+        if depth >= MAX_DEPTH:
+            return "…"
+        if isinstance(value, Mapping):
+            return {self.text(str(name)): self._item(str(name), item, depth) for name, item in value.items()}
+        if isinstance(value, list | tuple | set | frozenset):
+            return [self.plain(item, depth + 1) for item, _ in zip(value, range(MAX_ITEMS), strict=False)]
+        if is_dataclass(value) and not isinstance(value, type):
+            return {f.name: self._item(f.name, getattr(value, f.name), depth) for f in fields(value) if f.repr}
+        return f"<{type(value).__qualname__}>"
+
+    def _item(self, name: str, value: Any, depth: int) -> Any:
+        if isinstance(value, str | bytes) and _SECRET_KEY.search(name):
+            return HIDDEN
+        return self.plain(value, depth + 1)
+
+    def exception(self, error: BaseException, depth: int = 0) -> dict[str, Any]:
+        """Type, message, frames without their locals, and the same of what caused it."""
+        frames = traceback.extract_tb(error.__traceback__)[-MAX_FRAMES:]
+        shown: dict[str, Any] = {
+            "type": f"{type(error).__module__}.{type(error).__qualname__}",
+            "message": self.plain(str(error)),
+            "frames": [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames],
+        }
+        cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+        if depth < MAX_DEPTH and cause is not None:
+            shown["cause"] = self.exception(cause, depth + 1)
+        if depth < MAX_DEPTH and isinstance(error, BaseExceptionGroup):
+            shown["errors"] = [self.exception(inner, depth + 1) for inner in error.exceptions[:10]]
+        return shown
+
+    def traceback(self, error: BaseException) -> str:
+        """The traceback as Python prints it, without locals, redacted."""
+        return self.text("".join(traceback.TracebackException.from_exception(error, capture_locals=False).format()))
+
+
+def _spellings(secret: str) -> set[str]:
+    """A secret as it is, in URLs, in forms, in JSON, in HTML, in a repr, and in base64."""
+    raw = secret.encode("utf-8", "surrogateescape")
+    return {
+        secret,
+        quote(raw, safe=""),
+        quote_plus(raw),
+        json.dumps(secret)[1:-1],
+        json.dumps(secret, ensure_ascii=False)[1:-1],
+        html.escape(secret),
+        repr(secret)[1:-1],
+        base64.b64encode(raw).decode(),
+        base64.urlsafe_b64encode(raw).decode(),
+    }
