@@ -69,6 +69,15 @@ class Call:
         self._writer.write(data)
         await self._writer.drain()
 
+    async def quiet(self) -> bool:
+        """Whether nothing more comes while the loop turns a while."""
+        reading = asyncio.ensure_future(self._reader.read(1))
+        for _ in range(50):
+            await asyncio.sleep(0)
+        quiet = reading.cancel()
+        await asyncio.wait({reading})
+        return quiet
+
     async def hang(self) -> None:
         """Keep the connection open and read nothing more, until the peer stops."""
         await self._peer.stopped.wait()
