@@ -1,0 +1,101 @@
+"""Response headers → ObjectFacts. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from urllib.parse import unquote, urlsplit
+
+from engine.model.facts import ContentHeaders, ObjectFacts
+from engine.model.location import Location
+from engine.pacing.clock import iso
+
+_META = "x-amz-meta-"
+_ARCHIVES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
+_MD5 = re.compile(r"[0-9a-f]{32}")
+_RANGE = re.compile(r"bytes\s+(?:\d+-\d+|\*)/(\d+)", re.IGNORECASE)
+_FILE_NAME = re.compile(r"filename\*?\s*=\s*(?:UTF-8'[^']*')?\"?([^\";]+)", re.IGNORECASE)
+
+
+def facts_of(headers: Mapping[str, str], location: Location, *, size: int | None) -> ObjectFacts:
+    """What an answer says of the file. An ETag speaks of the bytes only where S3 gave it; a weak one is none."""
+    etag = strong_etag(headers.get("ETag", ""))
+    storage_class = headers.get("x-amz-storage-class", "") or "STANDARD"
+    restored = 'ongoing-request="false"' in headers.get("x-amz-restore", "")
+    ours_to_read = "aws:kms" not in headers.get("x-amz-server-side-encryption", "")
+    sse_c = "x-amz-server-side-encryption-customer-algorithm" in headers
+    return ObjectFacts(
+        size=size,
+        etag=etag,
+        version_id=headers.get("x-amz-version-id") or None,
+        last_modified=_moment(headers.get("Last-Modified", "")),
+        storage_class=storage_class,
+        archived=storage_class in _ARCHIVES and not restored,
+        etag_is_md5=location.in_s3 and ours_to_read and not sse_c and _MD5.fullmatch(etag) is not None,
+        headers=content_of(headers),
+    )
+
+
+def content_of(headers: Mapping[str, str]) -> ContentHeaders:
+    """The headers that travel with the bytes."""
+    return ContentHeaders(
+        content_type=readable(headers.get("Content-Type", "")),
+        content_disposition=readable(headers.get("Content-Disposition", "")),
+        content_encoding=readable(headers.get("Content-Encoding", "")),
+        content_language=readable(headers.get("Content-Language", "")),
+        cache_control=readable(headers.get("Cache-Control", "")),
+        expires=readable(headers.get("Expires", "")),
+        metadata=tuple(
+            sorted(
+                (name[len(_META) :].lower(), readable(value))
+                for name, value in headers.items()
+                if name.lower().startswith(_META)
+            )
+        ),
+    )
+
+
+def strong_etag(value: str) -> str:
+    """An entity tag without its quotes; empty for a weak one."""
+    value = value.strip()
+    return "" if value.startswith(("W/", "w/")) else value.strip('"')
+
+
+def length_in(headers: Mapping[str, str]) -> int | None:
+    """``Content-Length`` in bytes; None when absent or no number."""
+    value = headers.get("Content-Length", "").strip()
+    return int(value) if value.isascii() and value.isdigit() else None
+
+
+def whole_length_in(headers: Mapping[str, str]) -> int | None:
+    """The full size that ``Content-Range`` tells; None for an unknown one (``*``)."""
+    match = _RANGE.fullmatch(headers.get("Content-Range", "").strip())
+    return int(match[1]) if match else None
+
+
+def file_name(location: Location, headers: Mapping[str, str]) -> str:
+    """What the file calls itself: the last step of its key or path, or where that has no ending, of its disposition."""
+    path = location.key or unquote(urlsplit(location.url).path)
+    name = path.rpartition("/")[2]
+    if "." not in name and (match := _FILE_NAME.search(headers.get("Content-Disposition", ""))):
+        return unquote(match[1]).strip()
+    return name
+
+
+def readable(value: str) -> str:
+    """A header value without the half characters that stand for bytes beyond UTF-8: those are read as Latin-1."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return value.encode("utf-8", "surrogateescape").decode("latin-1")
+    return value
+
+
+def _moment(value: str) -> str:
+    try:
+        moment = parsedate_to_datetime(value)
+    except ValueError:
+        return ""
+    return iso(moment if moment.tzinfo else moment.replace(tzinfo=UTC))

@@ -1,0 +1,73 @@
+"""Where a connection may go, decided at the last moment: when a name becomes an address (I15).
+
+URLs are held against the allow list before each request. That leaves the name service: a listed name that suddenly
+answers with an address of our own network would have us fetch from inside and store the answer as somebody's file.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Iterable, Mapping
+from urllib.parse import urlsplit
+
+from aiohttp import ThreadedResolver
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from engine.model.location import Origin
+from engine.settings import is_loopback
+
+
+class HostRefused(OSError):
+    """Policy, not failure: trying again would not help."""
+
+
+class GuardedResolver(AbstractResolver):
+    """Resolves listed names only, and refuses private answers except for the hosts that may have them."""
+
+    def __init__(self, hosts: Mapping[str, bool], inner: AbstractResolver | None = None) -> None:
+        """``hosts``: lower-case name → whether its addresses may be private, link-local or this machine."""
+        self._hosts = hosts
+        self._inner = inner or ThreadedResolver()
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        name = host.lower().removesuffix(".")
+        if name not in self._hosts:
+            raise HostRefused(f"{name} is not on the list of allowed hosts")
+        answers = await self._inner.resolve(host, port, family)
+        if not self._hosts[name] and not all(is_public(answer["host"]) for answer in answers):
+            raise HostRefused(f"{name} resolves to an address that is not public")
+        return answers
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+
+def hosts_of(origins: Iterable[Origin], private_hosts: Iterable[str], proxy: str | None) -> dict[str, bool]:
+    """What GuardedResolver takes. Behind a proxy it is the proxy that resolves names; then only its own is needed."""
+    if proxy:
+        return {(urlsplit(proxy).hostname or "").lower(): True}
+    private = {host.lower().removesuffix(".") for host in private_hosts}
+    return {origin.host: origin.host in private or is_loopback(origin.host) for origin in origins}
+
+
+def is_public(address: str) -> bool:
+    """Whether an address is one of the open internet: not private, shared, link-local, loopback or multicast."""
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    if isinstance(found, ipaddress.IPv6Address):
+        embedded = found.ipv4_mapped or found.sixtofour or _behind_nat64(found)
+        if embedded is not None:
+            found = embedded
+    return found.is_global and not found.is_multicast
+
+
+def _behind_nat64(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """The IPv4 address in the well-known NAT64 prefix (RFC 6052)."""
+    if address in ipaddress.IPv6Network("64:ff9b::/96"):
+        return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
+    return None

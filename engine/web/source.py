@@ -1,0 +1,147 @@
+"""WebSource: the Source port over plain http. Bytes pass untouched, whatever Content-Encoding says of them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+
+import aiohttp
+
+from engine.model.errors import EngineError, Refused, Transient
+from engine.model.facts import ObjectFacts
+from engine.model.failures import FailureClass
+from engine.model.location import Location
+from engine.pacing.clock import Clock
+from engine.web.client import WebClient
+from engine.web.error_page import SNIFFED, looks_like_error_page
+from engine.web.faults import NETWORK_ERRORS, from_network, from_status
+from engine.web.headers import facts_of, file_name, length_in, whole_length_in
+
+_ERROR_BODY = 4096
+_GRACE_S = 120.0
+_SLOWEST = 32 * 1024
+"""Bytes a second, on average and after the grace: slower bodies are given up."""
+_HEAD_UNWELCOME = frozenset({400, 403, 405, 501})
+
+
+class WebSource:
+    """Files behind URLs."""
+
+    def __init__(self, client: WebClient, clock: Clock) -> None:
+        self._client = client
+        self._clock = clock
+
+    async def facts(self, location: Location) -> ObjectFacts:
+        """HEAD; where that is unwelcome, GET of the first byte. A presigned GET is signed for GET alone."""
+        if not location.presigned:
+            async with self._client.request("HEAD", location.url) as response:
+                if response.status == 200:
+                    return facts_of(response.headers, location, size=length_in(response.headers))
+                if response.status not in _HEAD_UNWELCOME:
+                    raise from_status(response.status, response.headers, b"", location, self._clock.now())
+        async with self._client.request("GET", location.url, {"Range": "bytes=0-0"}) as response:
+            size = whole_length_in(response.headers)
+            if response.status == 206:
+                return facts_of(response.headers, location, size=size)
+            if response.status == 416 and size == 0:
+                return facts_of(response.headers, location, size=0)
+            if response.status == 200:
+                return facts_of(response.headers, location, size=length_in(response.headers))
+            raise await _failure(response, location, self._clock.now())
+
+    @asynccontextmanager
+    async def open(self, location: Location, facts: ObjectFacts | None) -> AsyncIterator[WebStream]:
+        """GET. Raises Transient ``source_changed`` unless the answer fits ``facts``, which is checked here and not left
+        to conditional headers: many servers ignore them.
+        """
+        async with self._client.request("GET", location.url) as response:
+            if response.status != 200:
+                raise await _failure(response, location, self._clock.now())
+            found = facts_of(response.headers, location, size=length_in(response.headers))
+            if facts is not None and (change := _change(facts, found)):
+                raise Transient(FailureClass.SOURCE_CHANGED, f"the file has changed since it was looked at: {change}")
+            stream = WebStream(response, found, self._clock, expected=_size(found, facts), host=location.origin.host)
+            first = await stream.first(SNIFFED)
+            if looks_like_error_page(found.headers.content_type, first, file_name(location, response.headers)):
+                raise Refused(
+                    FailureClass.HTML_INSTEAD_OF_FILE, f"{location.origin} answered with a page instead of the file"
+                )
+            yield stream
+
+
+class WebStream:
+    """One body being read."""
+
+    def __init__(
+        self, response: aiohttp.ClientResponse, facts: ObjectFacts, clock: Clock, *, expected: int | None, host: str
+    ) -> None:
+        self._response = response
+        self._facts = facts
+        self._clock = clock
+        self._expected = expected
+        self._host = host
+        self._head = b""
+        self._received = 0
+        self._waited = 0.0
+
+    @property
+    def facts(self) -> ObjectFacts:
+        return self._facts
+
+    async def first(self, size: int) -> bytes:
+        """The first bytes, at least ``size`` unless the body is shorter; ``chunks`` still yields them."""
+        while len(self._head) < size and (chunk := await self._read()):
+            self._head += chunk
+        return self._head
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The bytes in order. Raises Transient when the body ends short, stalls, or crawls."""
+        if self._head:
+            yield self._head
+            self._head = b""
+        while chunk := await self._read():
+            yield chunk
+        if self._expected is not None and self._received != self._expected:
+            raise Transient(
+                FailureClass.NETWORK, f"{self._host} sent {self._received:,} of {self._expected:,} bytes, then ended"
+            )
+
+    async def _read(self) -> bytes:
+        """Whatever is there, or comes next; empty at the end. Only waiting for the server counts against its time."""
+        asked = self._clock.monotonic()
+        try:
+            chunk = await self._response.content.readany()
+        except NETWORK_ERRORS as error:
+            raise from_network(error, host=self._host) from None
+        self._waited += self._clock.monotonic() - asked
+        self._received += len(chunk)
+        if self._waited > _GRACE_S + self._received / _SLOWEST:
+            raise Transient(FailureClass.NETWORK, f"{self._host} sends less than {_SLOWEST // 1024} KB a second")
+        return chunk
+
+
+async def _failure(response: aiohttp.ClientResponse, location: Location, now: datetime) -> EngineError:
+    """The error of an answer, its reason read from the beginning of its body."""
+    body = bytearray()
+    try:
+        while len(body) < _ERROR_BODY and (chunk := await response.content.readany()):
+            body += chunk
+    except NETWORK_ERRORS:
+        pass  # the status alone will do
+    return from_status(response.status, response.headers, bytes(body[:_ERROR_BODY]), location, now)
+
+
+def _size(found: ObjectFacts, pinned: ObjectFacts | None) -> int | None:
+    return found.size if found.size is not None or pinned is None else pinned.size
+
+
+def _change(pinned: ObjectFacts, found: ObjectFacts) -> str:
+    """What tells that this is not the file that was looked at; empty when nothing does."""
+    if pinned.etag and found.etag and pinned.etag != found.etag:
+        return "another ETag"
+    if pinned.size is not None and found.size is not None and pinned.size != found.size:
+        return f"{found.size:,} bytes instead of {pinned.size:,}"
+    if pinned.version_id and found.version_id and pinned.version_id != found.version_id:
+        return "another version"
+    return ""
