@@ -328,7 +328,8 @@ def _run(work: Any) -> Any:
 def _stdout() -> Any:
     from rich.console import Console
 
-    return Console(highlight=False)
+    # off a terminal there is no width to fit: tables keep their lines whole
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 140)
 
 
 def _stderr() -> Any:

@@ -1,0 +1,60 @@
+"""``engine accounts``: who has how many records, counted by Salesforce itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from engine.model.text import printable
+from engine.pacing.clock import SystemClock
+from engine.salesforce.connection import open_salesforce
+from engine.settings import Settings
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+async def list_accounts(settings: Settings, limit: int | None) -> dict[str, Any]:
+    """Accounts with records, most first, and the sums over all of them. Raises Fatal."""
+    attempts = settings.migration.max_attempts
+    async with open_salesforce(settings.salesforce, settings.network, SystemClock(), attempts=attempts) as salesforce:
+        organization = await salesforce.organization()
+        await salesforce.shape()
+        found = [account async for account in salesforce.accounts()]
+    found.sort(key=lambda account: (-account.files, account.id))
+    return {
+        "org": {"id": organization.id, "name": organization.name},
+        "total_accounts": sum(bool(account.id) for account in found),
+        "total_files": sum(account.files for account in found),
+        "accounts": [
+            {
+                "account_id": account.id or None,
+                "account_name": account.name,
+                "files": account.files,
+                "last_modified": account.last_modified or None,
+            }
+            for account in found[:limit]
+        ],
+    }
+
+
+def show_accounts(found: dict[str, Any], console: Console) -> None:
+    """The same as a table."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for head in ("account", "name", "files", "last change (UTC)"):
+        table.add_column(head, justify="right" if head == "files" else "left", overflow="fold")
+    for account in found["accounts"]:
+        table.add_row(
+            Text(account["account_id"] or "(none)"),
+            Text(printable(account["account_name"])),
+            f"{account['files']:,}",
+            (account["last_modified"] or "")[:19],
+        )
+    console.print(table)
+    console.print(
+        f"{found['total_files']:,} records, {found['total_accounts']:,} accounts, org {printable(found['org']['name'])}",
+        markup=False,
+    )

@@ -1,0 +1,227 @@
+"""``engine status``: what the tracking DB knows, as tables or as one JSON document. Reads only."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine.model.text import printable
+from engine.runs.report import duration, size
+from engine.settings import Settings
+from engine.tracking.report import Report, open_report
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+ACCOUNTS_SHOWN = 50
+_RUN_COUNTS = ("total_files_processed", "successful_files", "new_files", "skipped_files", "failed_files")
+
+
+@dataclass(frozen=True, slots=True)
+class StatusOptions:
+    """Which parts are asked for; none: the overview."""
+
+    overview: bool = False
+    runs: bool = False
+    accounts: bool = False
+    errors: bool = False
+    recent_errors: int | None = None
+    readiness: bool = False
+    export: Path | None = None
+    as_json: bool = False
+
+    @property
+    def nothing_named(self) -> bool:
+        return not (self.overview or self.runs or self.accounts or self.errors or self.readiness or self.recent_errors)
+
+
+def show_status(settings: Settings, wanted: StatusOptions, console: Console) -> None:
+    """Print what is wanted. Raises Blocked where there is no DB to read."""
+    proofs = settings.switch.accept_proof
+    with open_report(settings.tracking.database) as report:
+        if wanted.export is not None:
+            report.export(wanted.export, accept_proof=proofs)
+        if wanted.as_json:
+            _print_json(_document(report, wanted, proofs))
+            return
+        if wanted.overview or wanted.nothing_named:
+            _overview(report, console)
+        if wanted.runs:
+            _runs(report, console)
+        if wanted.accounts:
+            _accounts(report, console)
+        if wanted.errors:
+            _errors(report, console)
+        if wanted.recent_errors:
+            _recent(report, wanted.recent_errors, console)
+        if wanted.readiness:
+            _readiness(report, proofs, console)
+    if wanted.export is not None:
+        console.print(f"Wrote the whole report to {wanted.export}", markup=False)
+
+
+def _document(report: Report, wanted: StatusOptions, proofs: Sequence[str]) -> dict[str, Any]:
+    document = report.document(accept_proof=proofs)
+    document["runs"] = [honest(run) for run in document["runs"]]
+    if wanted.accounts:
+        document["account_breakdown"] = report.accounts()
+    if wanted.recent_errors:
+        document["recent_errors"] = report.recent_errors(wanted.recent_errors)
+    return document
+
+
+def _print_json(document: dict[str, Any]) -> None:
+    import sys
+
+    import orjson
+
+    sys.stdout.write(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode() + "\n")
+
+
+def honest(run: dict[str, Any]) -> dict[str, Any]:
+    """A run row that says ``running`` although its process is dead is a crashed one; the next start writes it down."""
+    if run["status"] == "running" and run["host"] == platform.node() and not _alive(run["pid"]):
+        return {**run, "status": "crashed"}
+    return run
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _overview(report: Report, console: Console) -> None:
+    files, proofs, api = report.files(), report.proofs(), report.api()
+    rows = [(name, f"{files[name]:,}", _share(files[name], files["tracked"])) for name in files if name != "bytes"]
+    _table(console, "Records", ("state", "records", "share"), [row for row in rows if row[1] != "0"], right=(1, 2))
+    standing = ", ".join(f"{name} {count:,}" for name, count in proofs.items() if count) or "none yet"
+    _line(console, f"copies      {size(files['bytes'])}, proved by {standing}")
+    _line(console, f"accounts    {report.account_count():,}")
+    if api is not None:
+        _line(console, f"API calls   {api['used']:,} of {api['max']:,} used in 24 h (as of {api['at']})")
+    last = report.runs(1)
+    if last:
+        run = honest(last[0])
+        _line(console, f"last run    {run['id']}: {run['run_type']}, {run['status']}, started {run['start_time']}")
+        if run["status"] in {"crashed", "stopped"}:
+            _line(console, "next        engine run backup --incremental   resumes")
+    if files["failed"]:
+        _line(console, "next        engine status --errors   says why files failed")
+
+
+def _runs(report: Report, console: Console) -> None:
+    rows = [
+        (
+            str(run["id"]),
+            run["run_type"],
+            run["status"].replace("_", " "),
+            run["start_time"][5:19].replace("T", " "),
+            _took(run),
+            *(f"{run[name]:,}" for name in _RUN_COUNTS),
+        )
+        for run in map(honest, report.runs(15))
+    ]
+    heads = ("run", "type", "status", "started, UTC", "took", "seen", "ok", "new", "skipped", "failed")
+    _table(console, "Runs", heads, rows, right=(0, 4, 5, 6, 7, 8, 9), wraps=2)
+
+
+def _took(run: dict[str, Any]) -> str:
+    from datetime import datetime
+
+    if not run["end_time"]:
+        return ""
+    start, end = (datetime.fromisoformat(run[name]) for name in ("start_time", "end_time"))
+    return duration((end - start).total_seconds())
+
+
+def _accounts(report: Report, console: Console) -> None:
+    rows = [
+        (
+            account["account_id"] or "(none)",
+            printable(account["account_name"]),
+            f"{account['files']:,}",
+            f"{account['backed_up'] + account['switched'] + account['rolled_back']:,}",
+            f"{account['skipped']:,}",
+            f"{account['failed']:,}",
+        )
+        for account in report.accounts(ACCOUNTS_SHOWN)
+    ]
+    total = report.account_count()
+    more = (
+        f" (the {ACCOUNTS_SHOWN} with most failures of {total:,}; all: --json or --export)" if total > len(rows) else ""
+    )
+    _table(
+        console, f"Accounts{more}", ("account", "name", "files", "copied", "skipped", "failed"), rows, (2, 3, 4, 5), 1
+    )
+
+
+def _errors(report: Report, console: Console) -> None:
+    rows = [
+        (
+            error["failure_class"],
+            f"{error['count']:,}",
+            (error["latest"] or "")[:19],
+            error["example"]["record_id"] or "",
+            printable(error["example"]["message"] or ""),
+        )
+        for error in report.errors()
+    ]
+    _table(console, "Failures by class", ("class", "records", "latest, UTC", "for example", "which said"), rows, (1,))
+    skipped = report.skipped()
+    if skipped:
+        _line(console, "skipped: " + ", ".join(f"{name} {count:,}" for name, count in skipped.items()))
+
+
+def _recent(report: Report, count: int, console: Console) -> None:
+    rows = [
+        (e["timestamp"][:19], e["failure_class"], e["doclist_entry_id"], printable(e["error_message"] or ""))
+        for e in report.recent_errors(count)
+    ]
+    _table(console, f"The last {len(rows)} errors", ("when, UTC", "class", "record", "what"), rows)
+
+
+def _readiness(report: Report, proofs: Sequence[str], console: Console) -> None:
+    found = report.readiness(proofs)
+    rows = [("ready", f"{found['ready']:,}", ""), ("switched already", f"{found['switched']:,}", "")]
+    rows += [("not ready", f"{count:,}", reason) for reason, count in found["reasons"].items()]
+    _table(console, f"Readiness (proofs accepted: {', '.join(proofs)})", ("", "records", "because"), rows, (1,))
+    _line(console, f"{found['percent_ready']} % of all tracked records could be switched now")
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.1f} %" if whole else ""
+
+
+def _line(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _table(
+    console: Console,
+    title: str,
+    heads: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    right: Sequence[int] = (),
+    wraps: int = -1,
+) -> None:
+    """Only column ``wraps`` (-1: the last) may take more than one line."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, title_style="bold")
+    for place, head in enumerate(heads):
+        yields = place == wraps % len(heads)
+        table.add_column(head, justify="right" if place in right else "left", no_wrap=not yields, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    console.print(table)
