@@ -1,0 +1,178 @@
+"""Who may import whom: read off the source, so that a wrong import fails here and not in somebody's review."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+ENGINE = ROOT / "engine"
+
+SETTINGS = {"settings", "settings_rules"}
+LOG = {"log", "log_file", "redaction"}
+MAY_IMPORT: dict[str, set[str]] = {
+    "model": {"model"},
+    "pacing": {"pacing", "model"},
+    "salesforce": {"salesforce", "pacing", "model", *SETTINGS},
+    "s3": {"s3", "pacing", "model", *SETTINGS},
+    "web": {"web", "pacing", "model", *SETTINGS},
+    "tracking": {"tracking", "pacing", "model", *SETTINGS},
+    "pipeline": {"pipeline", "pacing", "model", *SETTINGS},
+    "rehearsal": {"rehearsal", "pacing", "model"},
+    "settings_rules": {"model"},
+    "settings": {"settings_rules", "model"},
+    "reading": {"reading", "model", *SETTINGS},
+    "settings_load": {"reading", "model", *SETTINGS},
+    "settings_text": {"reading", "model", *SETTINGS},
+    "redaction": {"model", *SETTINGS},
+    "log_file": {"pacing", "model"},
+    "log": {"pacing", "model", *LOG},
+}
+"""Below ``runs``, which may import everything of engine, and cli.py, which may import runs, settings and log."""
+
+ONLY_IN: dict[str, set[str]] = {
+    "aiohttp": {"salesforce", "web", "rehearsal"},
+    "aiobotocore": {"s3"},
+    "botocore": {"s3"},
+    "httptools": {"s3"},
+    "awscrt": {"s3"},
+    "aiosqlite": {"tracking"},
+    "sqlite3": {"tracking", "rehearsal"},
+    "jwt": {"salesforce", "rehearsal"},
+    "cryptography": {"rehearsal"},
+    "moto": {"rehearsal"},
+    "flask": {"rehearsal"},
+    "werkzeug": {"rehearsal"},
+    "responses": {"rehearsal"},
+    "typer": {"cli"},
+    "click": {"cli"},
+    "uvloop": {"cli"},
+    "yaml": {"reading", "settings_text", "rehearsal"},
+    "rich": {"runs", "cli"},
+    "pydantic": {"settings", "settings_rules", "reading", "settings_text", "redaction", "salesforce"},
+    "pydantic_core": {"settings", "reading"},
+    "orjson": {"log", "salesforce", "web", "tracking", "runs", "rehearsal", "cli"},
+    "structlog": {"log", "salesforce", "s3", "web", "tracking", "pipeline", "runs", "cli"},
+    "multidict": {"salesforce", "web", "rehearsal"},
+    "yarl": {"salesforce", "web", "rehearsal"},
+}
+"""Outside packages, and the floors they stay on. One that is not here is not used."""
+
+HEAVY = {"aiohttp", "aiobotocore", "botocore", "boto3", "moto", "flask", "awscrt", "aiosqlite", "yaml", "jwt"}
+
+ADAPTERS = ("engine.salesforce", "engine.s3", "engine.web", "engine.tracking")
+MODULES = sorted(ENGINE.rglob("*.py"))
+
+
+def floor(path: Path) -> str:
+    return path.relative_to(ENGINE).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> Iterator[tuple[str, int]]:
+    """Every module a file imports, at its top or within a function, with the line."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: imports are absolute"
+            if node.module == "engine":
+                yield from ((f"engine.{alias.name}", node.lineno) for alias in node.names)
+            elif node.module:
+                yield node.module, node.lineno
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_a_module_imports_only_from_its_own_floor_and_below(path: Path) -> None:
+    allowed = MAY_IMPORT.get(floor(path), set())
+    wrong = [
+        f"{name(path)}:{line} imports {module}"
+        for module, line in imports(path)
+        if module.startswith("engine.") and module.split(".")[1] not in allowed
+    ]
+
+    assert floor(path) == "runs" or wrong == []
+
+
+@pytest.mark.parametrize("path", [*MODULES, ROOT / "cli.py"], ids=name)
+def test_outside_packages_stay_on_their_floor(path: Path) -> None:
+    here = "cli" if path.name == "cli.py" and path.parent == ROOT else floor(path)
+    wrong = []
+    for module, line in imports(path):
+        package = module.split(".")[0]
+        known = package in {"engine", "cli"} or (package in sys.stdlib_module_names and package not in ONLY_IN)
+        if not known and here not in ONLY_IN.get(package, set()):
+            wrong.append(f"{name(path)}:{line} imports {module}")
+
+    assert wrong == []
+
+
+def test_the_command_line_opens_no_adapter() -> None:
+    below = (*ADAPTERS, "engine.pipeline", "engine.rehearsal")
+    opened = [module for module, _ in imports(ROOT / "cli.py") if module.startswith(below)]
+
+    assert opened == []
+
+
+def test_adapters_are_opened_in_few_places() -> None:
+    """One run opens them all through the assembly; listing accounts needs Salesforce alone."""
+    openers = {
+        name(path)
+        for path in MODULES
+        if floor(path) == "runs"
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith(ADAPTERS)
+        if any(alias.name.startswith("open_") for alias in node.names)
+    }
+
+    assert openers <= {"engine/runs/assembly.py", "engine/runs/accounts.py"}
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if floor(p) not in {"rehearsal", "pacing"}], ids=name)
+def test_time_sleep_and_chance_come_from_the_clock(path: Path) -> None:
+    """So that the whole engine can run in a simulated world."""
+    doors = {("asyncio", "sleep"), ("time", "time"), ("time", "sleep"), ("time", "monotonic"), ("datetime", "now")}
+    doors |= {("datetime", "utcnow"), ("dt", "now"), ("date", "today"), ("time", "perf_counter"), ("time", "time_ns")}
+    wrong = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and (node.value.id, node.attr) in doors:
+            wrong.append(f"{name(path)}:{node.lineno} uses {node.value.id}.{node.attr}")
+        if isinstance(node, ast.Import) and any(alias.name == "random" for alias in node.names):
+            wrong.append(f"{name(path)}:{node.lineno} imports random")
+
+    assert wrong == []
+
+
+@pytest.mark.parametrize("path", [*MODULES, ROOT / "cli.py"], ids=name)
+def test_nothing_is_printed_and_nobody_else_configures_logging(path: Path) -> None:
+    calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+
+    assert [call.lineno for call in calls if isinstance(call.func, ast.Name) and call.func.id == "print"] == []
+    assert [
+        call.lineno for call in calls if isinstance(call.func, ast.Attribute) and call.func.attr == "basicConfig"
+    ] == []
+
+
+@pytest.mark.parametrize(
+    ("module", "absent"),
+    [
+        ("cli", HEAVY),
+        ("engine.settings_load", HEAVY | {"pydantic", "structlog"}),
+        ("engine.runs.init", HEAVY | {"pydantic"}),
+        ("engine.log", HEAVY | {"pydantic"}),
+        ("engine.settings", HEAVY),
+    ],
+)
+def test_what_help_needs_does_not_wait_for_heavy_packages(module: str, absent: set[str]) -> None:
+    code = f"import sys, {module}; print(*sorted(set(sys.modules) & {absent!r}))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+
+    assert loaded.stdout.split() == []
