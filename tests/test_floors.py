@@ -65,7 +65,7 @@ ONLY_IN: dict[str, set[str]] = {
 
 HEAVY = {"aiohttp", "aiobotocore", "botocore", "boto3", "moto", "flask", "awscrt", "aiosqlite", "yaml", "jwt"}
 
-ADAPTERS = ("engine.salesforce", "engine.s3", "engine.web", "engine.tracking")
+NETWORK = ("engine.salesforce", "engine.s3", "engine.web")
 MODULES = sorted(ENGINE.rglob("*.py"))
 
 
@@ -116,20 +116,20 @@ def test_outside_packages_stay_on_their_floor(path: Path) -> None:
 
 
 def test_the_command_line_opens_no_adapter() -> None:
-    below = (*ADAPTERS, "engine.pipeline", "engine.rehearsal")
+    below = (*NETWORK, "engine.tracking", "engine.pipeline", "engine.rehearsal")
     opened = [module for module, _ in imports(ROOT / "cli.py") if module.startswith(below)]
 
     assert opened == []
 
 
-def test_adapters_are_opened_in_few_places() -> None:
+def test_the_network_is_opened_in_few_places() -> None:
     """One run opens them all through the assembly; listing accounts needs Salesforce alone."""
     openers = {
         name(path)
         for path in MODULES
         if floor(path) == "runs"
         for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.ImportFrom) and str(node.module).startswith(ADAPTERS)
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith(NETWORK)
         if any(alias.name.startswith("open_") for alias in node.names)
     }
 
