@@ -125,10 +125,14 @@ def entry(row_id: str, **values: Any) -> dict[str, Any]:
 
 @asynccontextmanager
 async def calling(
-    settings: StandInSettings | None = None, *, schema: Schema | None = None, login: bool = True
+    settings: StandInSettings | None = None,
+    *,
+    schema: Schema | None = None,
+    clock: StillClock | None = None,
+    login: bool = True,
 ) -> AsyncIterator[Caller]:
     """A stand-in and a caller that has logged in."""
-    clock = StillClock()
+    clock = clock or StillClock()
     stand_in = SalesforceStandIn(settings or StandInSettings(), schema=schema, clock=clock)
     async with stand_in.serve() as server, aiohttp.ClientSession() as http:
         caller = Caller(server, http, clock)
