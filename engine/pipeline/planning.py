@@ -23,7 +23,7 @@ Whatever is asked first wins:
     (+) no row; pending, failed, skipped or gone; or a copy whose URL was edited, whose listed ETag differs, or whose
         record is forced.
     (*) A record that was gone and is back with our own link, or is forced, is planned from its original URL: the copy
-        is proved again, and the way back is kept.
+        is proved again, while record and row go on saying what the link is and what it was.
 
 None means that the row stands; Touch, that only its Salesforce columns have moved. A failure is told each time it is
 met, so that every run counts it; a skip is told once. Copies keep the key that they got: an account or a name
@@ -32,7 +32,7 @@ that changes later moves no object.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from engine.model.errors import Refused
 from engine.model.facts import ObjectFacts
@@ -107,16 +107,17 @@ class Planner:
         if self._filters.account_id is not None and record.account_id != self._filters.account_id:
             return None
         changed = False
-        if known is not None and record.url:
-            if record.url == known.our_url:
+        link = record.url
+        if known is not None and link:
+            if link == known.our_url:
                 if known.status is not Status.GONE and not force:
                     return _touched(record, known)
-                record = replace(record, url=known.url)
+                link = known.url
             elif known.status in _SETTLED:
-                changed = record.url != known.url or _other_content(known, pinned)
+                changed = link != known.url or _other_content(known, pinned)
                 if not changed and not force:
                     return _touched(record, known)
-        return self._fresh(record, known, page, pinned, changed=changed)
+        return self._fresh(record, link, known, page, pinned, changed=changed)
 
     def locate(self, record: Record) -> Location | None:
         """The source that the record names, for a look into a listing; None when it names none that may be read."""
@@ -134,11 +135,11 @@ class Planner:
         return fits(url, self._target.url_length)
 
     def _fresh(
-        self, record: Record, known: Known | None, page: int, pinned: ObjectFacts | None, *, changed: bool
+        self, record: Record, link: str, known: Known | None, page: int, pinned: ObjectFacts | None, *, changed: bool
     ) -> Decision:
         file_name = key = url = ""
         try:
-            source = self._source(record)
+            source = self._source(link)
             file_name = file_name_of(source, record.name)
             self._admit(file_name, pinned)
             key = destination_key(self._target.key_template, record, file_name, source)
@@ -161,22 +162,22 @@ class Planner:
             page=page,
         )
 
-    def _source(self, record: Record) -> Location:
+    def _source(self, link: str) -> Location:
         try:
-            source = parse_url(record.url, self._rules)
+            source = parse_url(link, self._rules)
         except Refused as refused:
-            if refused.failure is FailureClass.HOST_NOT_ALLOWED and self._is_ours(record.url):
+            if refused.failure is FailureClass.HOST_NOT_ALLOWED and self._is_ours(link):
                 raise _already_ours() from None
             raise
-        if not source.bucket and self._is_ours(record.url):
+        if not source.bucket and self._is_ours(link):
             raise _already_ours()
         return source
 
-    def _is_ours(self, url: str) -> bool:
-        if self._our_prefix and url.startswith(self._our_prefix):
+    def _is_ours(self, link: str) -> bool:
+        if self._our_prefix and link.startswith(self._our_prefix):
             return True
         try:
-            parse_url(url, self._ours)
+            parse_url(link, self._ours)
         except Refused:
             return False
         return True

@@ -1,0 +1,283 @@
+"""Planning: the truth table, line by line."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from engine.model.facts import ObjectFacts
+from engine.model.failures import FailureClass
+from engine.model.keys import fill_changed
+from engine.model.outcome import Outcome, Status, Touch
+from engine.model.plan import Known, Plan
+from engine.model.record import Record
+from engine.model.urls import identity_hash, parse_url, source_rules
+from engine.pipeline.planning import Decision, Filters, Planner, Target
+
+RULES = source_rules(["docs-bucket"], None, "us-west-2", ["files.example"])
+TARGET = Target(
+    "ours",
+    "us-east-1",
+    None,
+    "uploads/{account_id}/{record_id}/{file_name}",
+    "https://{bucket}.s3.{region}.amazonaws.com/{key}",
+    255,
+)
+PLANNER = Planner(RULES, TARGET)
+
+SOURCE = "https://docs-bucket.s3.us-west-2.amazonaws.com/acme/report%201.pdf"
+OTHER = "https://docs-bucket.s3.us-west-2.amazonaws.com/acme/report%202.pdf"
+KEY = "uploads/001000000000001AAA/a00000000000001AAA/report 1.pdf"
+LINK = "https://ours.s3.us-east-1.amazonaws.com/uploads/001000000000001AAA/a00000000000001AAA/report%201.pdf"
+RECORD = Record("a00000000000001AAA", "DLE-1", SOURCE, "001000000000001AAA", "Acme", "2026-11-22T10:00:00.000Z")
+COPIED = Known(
+    row=1,
+    status=Status.BACKED_UP,
+    failure="",
+    url=SOURCE,
+    our_url=LINK,
+    our_key=KEY,
+    modified=RECORD.modified,
+    account_id=RECORD.account_id,
+    account_name=RECORD.account_name,
+    name=RECORD.name,
+    source_etag="e" * 32,
+    destination_etag="e" * 32,
+    attempts=1,
+    proof="etag",
+)
+NO_COPY = replace(COPIED, our_url="", our_key="", source_etag="", destination_etag="", proof="")
+SETTLED = [Status.BACKED_UP, Status.SWITCHED, Status.ROLLED_BACK]
+OPEN = [Status.PENDING, Status.FAILED, Status.SKIPPED, Status.GONE]
+
+
+def plan_of(decision: Decision) -> Plan:
+    assert isinstance(decision, Plan)
+    return decision
+
+
+def outcome_of(decision: Decision) -> Outcome:
+    assert isinstance(decision, Outcome)
+    return decision
+
+
+def test_a_new_record_is_planned_in_full() -> None:
+    plan = plan_of(PLANNER.plan(RECORD, None, 7))
+    assert plan.record is RECORD
+    assert plan.source == parse_url(SOURCE, RULES) == PLANNER.locate(RECORD)
+    assert plan.source_id == identity_hash("s3://docs-bucket/acme/report 1.pdf")
+    assert (plan.file_name, plan.key, plan.url) == ("report 1.pdf", KEY, LINK)
+    assert fill_changed(plan.changed_key, "0" * 32) == KEY.replace(".pdf", "~00000000.pdf")
+    assert (plan.page, plan.known, plan.pinned) == (7, None, None)
+
+
+def test_a_listing_row_and_the_known_row_travel_with_the_plan() -> None:
+    pinned = ObjectFacts(size=3, etag="f" * 32)
+    plan = plan_of(PLANNER.plan(RECORD, COPIED, 0, pinned=pinned))
+    assert plan.pinned is pinned
+    assert plan.known is COPIED
+
+
+@pytest.mark.parametrize("status", SETTLED)
+def test_an_unchanged_copy_needs_nothing(status: Status) -> None:
+    known = replace(COPIED, status=status)
+    assert PLANNER.plan(RECORD, known, 0) is None
+    assert PLANNER.plan(RECORD, known, 0, pinned=ObjectFacts(size=3, etag="e" * 32)) is None
+    assert PLANNER.plan(RECORD, known, 0, pinned=ObjectFacts(size=3, etag="")) is None
+
+
+@pytest.mark.parametrize("status", SETTLED)
+@pytest.mark.parametrize(
+    "record",
+    [
+        replace(RECORD, name="other"),
+        replace(RECORD, account_id="other"),
+        replace(RECORD, account_name="other"),
+        replace(RECORD, modified="other"),
+    ],
+)
+def test_a_renamed_or_moved_record_is_touched_and_keeps_its_key(status: Status, record: Record) -> None:
+    assert PLANNER.plan(record, replace(COPIED, status=status), 0) == Touch(record)
+
+
+@pytest.mark.parametrize("status", [*SETTLED, Status.PENDING, Status.FAILED, Status.SKIPPED])
+def test_our_own_link_keeps_the_status(status: Status) -> None:
+    known = replace(COPIED, status=status)
+    record = replace(RECORD, url=LINK)
+    assert PLANNER.plan(record, known, 0) is None
+    stamped = replace(record, modified="2026-11-23T00:00:00.000Z")
+    assert PLANNER.plan(stamped, known, 0) == Touch(stamped)
+
+
+def test_a_switched_record_that_comes_back_from_deletion_is_proved_from_its_original_url() -> None:
+    record = replace(RECORD, url=LINK)
+    plan = plan_of(PLANNER.plan(record, replace(COPIED, status=Status.GONE), 0))
+    assert plan.record is record
+    assert plan.source.key == "acme/report 1.pdf"
+
+
+@pytest.mark.parametrize("status", OPEN)
+@pytest.mark.parametrize("known", [COPIED, NO_COPY], ids=["copied once", "never copied"])
+def test_an_open_record_is_planned_again(status: Status, known: Known) -> None:
+    plan = plan_of(PLANNER.plan(RECORD, replace(known, status=status, failure="network"), 0))
+    assert plan.key == KEY
+
+
+@pytest.mark.parametrize("status", SETTLED)
+def test_a_listing_with_another_etag_plans_a_new_copy(status: Status) -> None:
+    pinned = ObjectFacts(size=3, etag="f" * 32)
+    plan = plan_of(PLANNER.plan(RECORD, replace(COPIED, status=status), 0, pinned=pinned))
+    assert plan.known is not None
+    assert plan.known.our_key == plan.key
+    assert fill_changed(plan.changed_key, "f" * 32) != plan.key
+
+
+@pytest.mark.parametrize("status", SETTLED)
+def test_an_edited_link_is_planned_as_a_new_copy(status: Status) -> None:
+    plan = plan_of(PLANNER.plan(replace(RECORD, url=OTHER), replace(COPIED, status=status), 0))
+    assert plan.source.key == "acme/report 2.pdf"
+    assert plan.key.endswith("/report 2.pdf")
+
+
+@pytest.mark.parametrize("url", [SOURCE, LINK])
+def test_a_forced_record_is_planned_from_its_source_though_nothing_changed(url: str) -> None:
+    plan = plan_of(PLANNER.plan(replace(RECORD, url=url), COPIED, 0, force=True))
+    assert plan.source.key == "acme/report 1.pdf"
+
+
+REFUSED = [
+    ("", Status.SKIPPED, FailureClass.NO_URL),
+    ("  ", Status.SKIPPED, FailureClass.NO_URL),
+    ("report.pdf", Status.FAILED, FailureClass.BAD_URL),
+    ("https://docs-bucket.s3.amazonaws.com/folder/", Status.FAILED, FailureClass.BAD_URL),
+    ("https://evil.example/a.pdf", Status.FAILED, FailureClass.HOST_NOT_ALLOWED),
+    ("https://other.s3.amazonaws.com/a.pdf", Status.FAILED, FailureClass.HOST_NOT_ALLOWED),
+    (LINK.replace("001", "002"), Status.SKIPPED, FailureClass.ALREADY_OURS),
+    ("https://s3.amazonaws.com/ours/a.pdf", Status.SKIPPED, FailureClass.ALREADY_OURS),
+    ("s3://ours/a.pdf", Status.SKIPPED, FailureClass.ALREADY_OURS),
+]
+
+
+@pytest.mark.parametrize(("url", "status", "failure"), REFUSED)
+@pytest.mark.parametrize("known", [None, COPIED, replace(NO_COPY, status=Status.FAILED, failure="network")])
+def test_a_url_that_cannot_be_copied_ends_with_its_class(
+    url: str, status: Status, failure: FailureClass, known: Known | None
+) -> None:
+    record = replace(RECORD, url=url)
+    outcome = outcome_of(PLANNER.plan(record, known, 4))
+    assert (outcome.record, outcome.status, outcome.failure) == (record, status, failure)
+    assert outcome.message
+    assert (outcome.is_new, outcome.page) == (known is None, 4)
+    assert (outcome.key, outcome.url) == (("", "") if known is None else (known.our_key, known.our_url))
+
+
+@pytest.mark.parametrize(("url", "status", "failure"), REFUSED)
+def test_a_skip_is_told_once_and_a_failure_each_time(url: str, status: Status, failure: FailureClass) -> None:
+    record = replace(RECORD, url=url)
+    known = replace(NO_COPY, url=url, status=status, failure=failure.value)
+    moved = replace(record, account_name="Other")
+    if status is Status.SKIPPED:
+        assert PLANNER.plan(record, known, 0) is None
+        assert PLANNER.plan(moved, known, 0) == Touch(moved)
+        assert outcome_of(PLANNER.plan(record, replace(known, failure="type_filtered"), 0)).failure is failure
+    else:
+        assert outcome_of(PLANNER.plan(record, known, 0)).failure is failure
+
+
+def test_messages_never_hold_a_query() -> None:
+    for url in ["https://evil.example/a?Signature=canary", "https://docs-bucket.s3.amazonaws.com/?Signature=canary"]:
+        assert "canary" not in outcome_of(PLANNER.plan(replace(RECORD, url=url), None, 0)).message
+
+
+def test_a_custom_link_of_ours_is_recognised_by_its_beginning() -> None:
+    target = replace(TARGET, url_template="https://files.example/docs/{key}")
+    planner = Planner(RULES, target)
+    ours = outcome_of(planner.plan(replace(RECORD, url="https://files.example/docs/a.pdf"), None, 0))
+    assert ours.failure is FailureClass.ALREADY_OURS
+    assert plan_of(planner.plan(replace(RECORD, url="https://files.example/a.pdf"), None, 0)).source.bucket == ""
+
+
+def test_a_link_template_that_begins_with_the_key_recognises_nothing_by_its_beginning() -> None:
+    planner = Planner(RULES, replace(TARGET, url_template="https://{key}"))
+    assert isinstance(planner.plan(replace(RECORD, url="https://files.example/a.pdf"), None, 0), Plan)
+
+
+def test_our_bucket_is_recognised_at_its_own_endpoint() -> None:
+    store = "http://127.0.0.1:9000"
+    rules = source_rules(["docs-bucket"], store, "us-east-1", [store])
+    planner = Planner(rules, replace(TARGET, endpoint_url=store, url_template=store + "/{bucket}/{key}"))
+    assert isinstance(planner.plan(replace(RECORD, url=f"{store}/docs-bucket/a.pdf"), None, 0), Plan)
+    ours = outcome_of(planner.plan(replace(RECORD, url=f"{store}/ours/a.pdf"), None, 0))
+    assert ours.failure is FailureClass.ALREADY_OURS
+
+
+def test_records_of_other_accounts_are_out_of_scope() -> None:
+    planner = Planner(RULES, TARGET, Filters(account_id="001000000000002AAA"))
+    assert planner.plan(RECORD, None, 0) is None
+    assert isinstance(planner.plan(replace(RECORD, account_id="001000000000002AAA"), None, 0), Plan)
+
+
+@pytest.mark.parametrize(("name", "wanted"), [("a.pdf", True), ("a.PDF", True), ("a.docx", False), ("a", False)])
+def test_only_wanted_extensions_are_planned(name: str, wanted: bool) -> None:
+    planner = Planner(RULES, TARGET, Filters(extensions=frozenset({".pdf"})))
+    decision = planner.plan(replace(RECORD, url=f"https://docs-bucket.s3.amazonaws.com/{name}"), None, 0)
+    if wanted:
+        assert isinstance(decision, Plan)
+    else:
+        outcome = outcome_of(decision)
+        assert (outcome.status, outcome.failure) == (Status.SKIPPED, FailureClass.TYPE_FILTERED)
+        assert outcome.file_name == name
+
+
+@pytest.mark.parametrize(("size", "wanted"), [(100, True), (101, False), (None, True)])
+def test_a_listed_size_beyond_the_limit_is_skipped(size: int | None, wanted: bool) -> None:
+    planner = Planner(RULES, TARGET, Filters(max_bytes=100))
+    decision = planner.plan(RECORD, None, 0, pinned=ObjectFacts(size=size))
+    if wanted:
+        assert isinstance(decision, Plan)
+    else:
+        assert outcome_of(decision).failure is FailureClass.TOO_LARGE
+
+
+def test_filters_do_not_reopen_a_copy_that_stands() -> None:
+    planner = Planner(RULES, TARGET, Filters(extensions=frozenset({".docx"}), max_bytes=1))
+    assert planner.plan(RECORD, COPIED, 0) is None
+
+
+def test_a_link_longer_than_the_field_fails_before_any_copy() -> None:
+    fitting = Planner(RULES, replace(TARGET, url_length=len(LINK)))
+    tight = Planner(RULES, replace(TARGET, url_length=len(LINK) - 1))
+    assert isinstance(fitting.plan(RECORD, None, 0), Plan)
+    outcome = outcome_of(tight.plan(RECORD, None, 0))
+    assert (outcome.status, outcome.failure) == (Status.FAILED, FailureClass.URL_TOO_LONG)
+    assert (outcome.key, outcome.url, outcome.file_name) == (KEY, LINK, "report 1.pdf")
+    assert fitting.fits(fitting.url_of(KEY))
+    assert not tight.fits(tight.url_of(KEY))
+
+
+@pytest.mark.parametrize("our_key", [KEY, KEY.replace(".pdf", "~eeeeeeee.pdf")])
+def test_changed_content_needs_room_for_its_mark_in_the_field(our_key: str) -> None:
+    pinned = ObjectFacts(size=3, etag="f" * 32)
+    known = replace(COPIED, our_key=our_key)
+    fitting = Planner(RULES, replace(TARGET, url_length=len(LINK) + 9))
+    tight = Planner(RULES, replace(TARGET, url_length=len(LINK) + 8))
+    assert isinstance(fitting.plan(RECORD, known, 0, pinned=pinned), Plan)
+    assert outcome_of(tight.plan(RECORD, known, 0, pinned=pinned)).failure is FailureClass.URL_TOO_LONG
+    assert isinstance(tight.plan(replace(RECORD, url=OTHER), known, 0), Plan)
+
+
+def test_a_key_that_cannot_be_built_fails_with_its_class() -> None:
+    planner = Planner(RULES, replace(TARGET, key_template="{source_key}/" * 20 + "{record_id}"))
+    long = replace(RECORD, url="https://docs-bucket.s3.amazonaws.com/" + "x" * 100)
+    assert outcome_of(planner.plan(long, None, 0)).failure is FailureClass.BAD_KEY
+
+
+def test_two_spellings_of_one_source_have_one_source_id() -> None:
+    spellings = [SOURCE, SOURCE.replace("https", "http"), "s3://docs-bucket/acme/report 1.pdf"]
+    ids = {plan_of(PLANNER.plan(replace(RECORD, url=url), None, 0)).source_id for url in spellings}
+    assert len(ids) == 1
+
+
+def test_a_record_that_names_no_source_cannot_be_located() -> None:
+    assert PLANNER.locate(replace(RECORD, url="https://evil.example/a")) is None
