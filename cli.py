@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -105,7 +105,7 @@ def run_backup(
         typer.Option("--retry-class", metavar="CLASS", help="Also retry failures of this class; repeatable."),
     ] = None,
     transport: Annotated[
-        str, typer.Option("--transport", metavar="fast|sdk", help="Own S3 client, or the AWS SDK.")
+        Literal["fast", "sdk"], typer.Option("--transport", help="Our own S3 client, or the AWS SDK.")
     ] = "fast",
     as_json: AsJson = False,
     config: Config = None,
@@ -122,7 +122,6 @@ def run_backup(
     """
     with _guarded(as_json):
         from engine.runs.backup import BackupOptions, backup
-
         from engine.runs.options import duration_s, failure_classes, one_of
 
         overrides = {

@@ -129,6 +129,26 @@ def service_of(rules: SourceRules, host: str = "") -> Origin:
     return Origin("https", host, 443)
 
 
+def reachable(rules: SourceRules) -> frozenset[Origin]:
+    """Every origin that a plain GET may reach under the rules: the allow list, and the buckets' own hosts.
+
+    On AWS those are the hosts of ``rules.region`` and the ones that name no region.
+    """
+    if rules.endpoint is not None:
+        end = rules.endpoint
+        named = {Origin(end.scheme, f"{bucket}.{end.host}", end.port) for bucket in rules.buckets}
+        return rules.allowed | named | {end}
+    tail = ".amazonaws.com" + (".cn" if rules.region.startswith("cn-") else "")
+    region = rules.region
+    services = (
+        "s3", f"s3.{region}", f"s3-{region}", f"s3.dualstack.{region}", f"s3-fips.{region}",
+        f"s3-fips.dualstack.{region}", "s3-accelerate", "s3-accelerate.dualstack",
+    )  # fmt: skip
+    hosts = [service + tail for service in services]
+    hosts += [f"{bucket}.{service}{tail}" for bucket in rules.buckets for service in services]
+    return rules.allowed | {Origin("https", host, 443) for host in hosts}
+
+
 def _at_endpoint(origin: Origin, rules: SourceRules, plain: Origin | None) -> Site | None:
     endpoint = rules.endpoint
     if endpoint is None or not _same_port(origin, endpoint):

@@ -12,6 +12,7 @@ from engine.model.failures import FailureClass
 from engine.model.location import Location
 from engine.model.outcome import Attempt, Outcome, Status, Twin
 from engine.model.plan import Plan
+from engine.model.urls import plus_as_space
 from engine.pacing.clock import Clock, iso
 from engine.pacing.retry import retry
 from engine.pipeline.copying import Copied, Copying, Memory
@@ -116,10 +117,19 @@ class Transfer:
             copied = await self._copying.copy_twin(plan, twin)
             if copied is not None:
                 return copied
-        location = plan.source
-        if self._resolve is not None and self._routes.of(location).method is Method.HTTP:
-            location = await self._resolve(plan)
-        return await self._copying.copy(plan, location, self._routes.of(plan.source), memory)
+        route = self._routes.of(plan.source)
+        if self._resolve is not None and route.method is Method.HTTP:
+            return await self._copying.copy(plan, await self._resolve(plan), route, memory)
+        try:
+            return await self._copying.copy(plan, plan.source, route, memory)
+        except Refused as refused:
+            other = plus_as_space(plan.source) if refused.failure is FailureClass.SOURCE_MISSING else None
+            if other is None:
+                raise
+            try:
+                return await self._copying.copy(plan, other, route, memory)
+            except Refused as second:
+                raise (refused if second.failure is FailureClass.SOURCE_MISSING else second) from second
 
     async def _stands(self, plan: Plan, twin: Twin) -> bool:
         """Whether the source still is what an earlier run's twin was copied from."""

@@ -54,7 +54,5 @@ def show_accounts(found: dict[str, Any], console: Console) -> None:
             (account["last_modified"] or "")[:19],
         )
     console.print(table)
-    console.print(
-        f"{found['total_files']:,} records, {found['total_accounts']:,} accounts, org {printable(found['org']['name'])}",
-        markup=False,
-    )
+    org = printable(found["org"]["name"])
+    console.print(f"{found['total_files']:,} records in {found['total_accounts']:,} accounts of {org}", markup=False)

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from engine.model.errors import Refused
 from engine.model.facts import Method
 from engine.model.failures import FailureClass
-from engine.model.hosts import SourceRules, origin_of, source_rules
+from engine.model.hosts import SourceRules, origin_of, reachable, source_rules
 from engine.model.keys import destination_url
 from engine.model.location import Location
 from engine.model.record import ObjectShape
+from engine.model.urls import parse_url
 from engine.pacing.bandwidth import Bandwidth
 from engine.pacing.clock import Clock
 from engine.pipeline.planning import Filters, Planner, Target
 from engine.pipeline.routes import Route
+from engine.pipeline.transfer import Resolve
 from engine.s3.open import S3, open_s3, source_headers
 from engine.s3.source import S3Source
 from engine.s3.transport import Transport
@@ -25,7 +27,9 @@ from engine.salesforce.connection import Salesforce, open_salesforce
 from engine.settings import Settings
 from engine.tracking.database import open_database
 from engine.tracking.ledger import Ledger
-from engine.web.open import Web, open_web
+from engine.web.client import open_web
+from engine.web.resolver import LinkResolver, fields_of, resolver_origin
+from engine.web.source import WebSource
 
 MB = 1_000_000
 
@@ -39,7 +43,8 @@ class Parts:
     ledger: Ledger
     salesforce: Salesforce
     s3: S3
-    web: Web
+    web: WebSource
+    resolver: LinkResolver | None
     rules: SourceRules
     through_destination: S3Source
     """Reads with the destination's credentials: sources of server-side copies, and our own objects."""
@@ -60,15 +65,21 @@ class Parts:
         filters = Filters(frozenset(wanted.allowed_extensions), max_bytes(self.settings), account_id)
         return Planner(self.rules, target, filters)
 
+    @property
+    def resolve(self) -> Resolve | None:
+        """How to get a fresh link for a plan, where the vendor has an API for that."""
+        resolver = self.resolver
+        return None if resolver is None else lambda plan: resolver.resolve(plan.record)
+
     async def probe(self, bucket: str, samples: Sequence[Location]) -> Route:
         """How the bytes of one source bucket travel; ``""`` stands for plain http."""
         if not bucket:
-            return Route(Method.HTTP, self.web.source, "not in a bucket: plain http")
+            return Route(Method.HTTP, self.web, "not in a bucket: plain http")
         found = await self.s3.find_route(samples)
         reader = {
             Method.SERVER_COPY: self.through_destination,
             Method.STREAM: self.s3.source,
-        }.get(found.method, self.web.source)
+        }.get(found.method, self.web)
         return Route(found.method, reader, found.why)
 
 
@@ -78,10 +89,10 @@ def max_bytes(settings: Settings) -> int | None:
     return None if limit is None else int(limit * MB)
 
 
-def resolver_fields(settings: Settings) -> list[str]:
+def resolver_fields(settings: Settings) -> tuple[str, ...]:
     """Salesforce fields that the resolver's URL asks for."""
     resolver = settings.source.resolver
-    return sorted(set(re.findall(r"\{([^{}]*)\}", resolver.url))) if resolver else []
+    return tuple(name for name in fields_of(resolver.url) if name != "Id") if resolver else ()
 
 
 def fitting_link(planner: Planner, key: str) -> str:
@@ -110,14 +121,22 @@ async def assemble(settings: Settings, clock: Clock, *, transport: Transport) ->
             )
         )
         s3 = await stack.enter_async_context(open_s3(settings, clock, transport=transport, spend=bandwidth.spend))
-        web = await stack.enter_async_context(open_web(settings, rules, clock))
+        resolver = source.resolver
+        origins, private = set(reachable(rules)), {rules.endpoint.host} if rules.endpoint else set()
+        if resolver is not None:
+            origins.add(resolver_origin(resolver))
+            private.add(resolver_origin(resolver).host)
+        client = await stack.enter_async_context(
+            open_web(origins, settings.network, connections=settings.migration.concurrency, private_hosts=private)
+        )
         yield Parts(
             settings=settings,
             clock=clock,
             ledger=Ledger(database),
             salesforce=salesforce,
             s3=s3,
-            web=web,
+            web=WebSource(client, clock),
+            resolver=LinkResolver(resolver, client, partial(parse_url, rules=rules), clock) if resolver else None,
             rules=rules,
             through_destination=S3Source(s3.destination_verbs, s3.patience, source_headers(source)),
         )

@@ -142,7 +142,7 @@ class _Backup:
             self._clock,
             link=lambda key: fitting_link(planner, key),
             max_attempts=migration.max_attempts,
-            resolve=parts.web.resolve,
+            resolve=parts.resolve,
             on_bug=lambda plan, trace: log.error("internal_error", record=plan.record.id, trace=trace),
         )
         crew = Crew(
