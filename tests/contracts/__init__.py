@@ -1,0 +1,1 @@
+"""One suite per port; the fake and the real adapter both pass it."""

@@ -1,0 +1,163 @@
+"""A ledger in memory, with the rules of the tracking DB."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+from engine.model.errors import Fatal
+from engine.model.facts import Proof
+from engine.model.outcome import Batch, Outcome, Status, Twin
+from engine.model.plan import Known
+from engine.model.record import Record
+
+_COPIED = {Status.BACKED_UP, Status.SWITCHED, Status.ROLLED_BACK}
+
+
+@dataclass(slots=True)
+class MemoryRow:
+    """One record: its Salesforce side, its state, and the last outcome that proved a copy."""
+
+    row: int
+    record: Record
+    url: str
+    status: Status
+    failure: str
+    switched: bool = False
+    attempts: int = 0
+    copy: Outcome | None = None
+
+    def known(self) -> Known:
+        record, copy = self.record, self.copy
+        return Known(
+            row=self.row,
+            status=self.status,
+            failure=self.failure,
+            url=self.url,
+            our_url=copy.url if copy else "",
+            our_key=copy.key if copy else "",
+            modified=record.modified,
+            account_id=record.account_id,
+            account_name=record.account_name,
+            name=record.name,
+            source_etag=copy.source_etag if copy else "",
+            destination_etag=copy.destination_etag if copy else "",
+            attempts=self.attempts,
+            proof=copy.proof.value if copy and copy.proof else "",
+        )
+
+
+class MemoryLedger:
+    """Fits ``Ledger`` of ``engine/pipeline/ports.py``. ``fail_after`` makes that many writes succeed, then none."""
+
+    def __init__(self, fail_after: int | None = None) -> None:
+        self.rows: dict[str, MemoryRow] = {}
+        self.batches: list[Batch] = []
+        self.checkpoint: str | None = None
+        self._writes_left = fail_after
+        self._open_tries: Counter[str] = Counter()
+
+    async def known(self, ids: Sequence[str]) -> dict[str, Known]:
+        return {name: self.rows[name].known() for name in ids if name in self.rows}
+
+    async def twins(self, source_ids: Sequence[int]) -> dict[int, Twin]:
+        best: dict[int, Twin] = {}
+        for row in sorted(self.rows.values(), key=lambda row: row.row):
+            copy = row.copy
+            if copy is None or copy.proof is None or row.status not in _COPIED or copy.source_id not in source_ids:
+                continue
+            held = best.get(copy.source_id)
+            if copy.source_id and (held is None or _rank(copy.proof) < _rank(held.proof)):
+                best[copy.source_id] = Twin(
+                    row.record.id,
+                    copy.key,
+                    copy.size or 0,
+                    copy.source_etag,
+                    copy.destination_etag,
+                    copy.checksum,
+                    copy.sha256,
+                    copy.proof,
+                )
+        return best
+
+    async def write(self, batch: Batch) -> None:
+        if self._writes_left is not None:
+            if self._writes_left == 0:
+                raise Fatal("tracking database: the disk is full", hint="free some space")
+            self._writes_left -= 1
+        self.batches.append(batch)
+        for attempt in batch.attempts:
+            self._open_tries[attempt.record_id] += 1
+            if attempt.record_id in self.rows:
+                self.rows[attempt.record_id].attempts += 1
+        for outcome in batch.outcomes:
+            self._store(outcome)
+        for touch in batch.touches:
+            if touch.record.id in self.rows:
+                self.rows[touch.record.id].record = touch.record
+        if batch.checkpoint is not None:
+            self.checkpoint = batch.checkpoint
+
+    async def pending(self, failures: Sequence[str]) -> AsyncIterator[list[Record]]:
+        again = [
+            Record(r.record.id, r.record.name, r.url, *_rest(r.record))
+            for r in sorted(self.rows.values(), key=lambda row: row.row)
+            if r.status is Status.PENDING or (r.status is Status.FAILED and r.failure in failures)
+        ]
+        for start in range(0, len(again), 2000):
+            yield again[start : start + 2000]
+
+    async def mark_gone(self, ids: Sequence[str]) -> int:
+        live = [self.rows[i] for i in set(ids) if i in self.rows and self.rows[i].status is not Status.GONE]
+        for row in live:
+            row.status, row.failure = Status.GONE, "deleted"
+        return len(live)
+
+    async def max_row(self) -> int:
+        return len(self.rows)
+
+    async def rows_not_in(self, seen: bytearray, before_row: int) -> AsyncIterator[list[tuple[int, str]]]:
+        absent = [
+            (r.row, r.record.id)
+            for r in sorted(self.rows.values(), key=lambda row: row.row)
+            if r.row <= before_row
+            and r.status is not Status.GONE
+            and (r.row >> 3 >= len(seen) or not seen[r.row >> 3] >> (r.row & 7) & 1)
+        ]
+        if absent:
+            yield absent
+
+    def counts(self) -> Counter[str]:
+        """Records per status."""
+        return Counter(row.status.value for row in self.rows.values())
+
+    def _store(self, outcome: Outcome) -> None:
+        record, status = outcome.record, outcome.status
+        failure = outcome.failure.value if outcome.failure else ""
+        tries = max(0, outcome.attempts - self._open_tries.pop(record.id, 0))
+        row = self.rows.get(record.id)
+        if row is None:
+            tries = outcome.attempts
+            row = self.rows[record.id] = MemoryRow(len(self.rows) + 1, record, record.url, status, failure)
+        row.attempts += tries
+        row.record = record
+        ours = row.copy.url if row.copy else ""
+        if row.switched and record.url == ours and status not in (Status.ROLLED_BACK, Status.GONE):
+            row.status, row.failure = Status.SWITCHED, ""
+            return
+        row.status, row.failure = status, failure
+        if status not in (Status.SWITCHED, Status.ROLLED_BACK, Status.GONE):
+            row.url = record.url
+        if status is not Status.GONE:
+            row.switched = status is Status.SWITCHED
+        if status in _COPIED:
+            row.copy = outcome
+
+
+def _rank(proof: Proof) -> int:
+    return list(Proof).index(proof)
+
+
+def _rest(record: Record) -> tuple[str, str, str, tuple[tuple[str, str], ...]]:
+    return record.account_id, record.account_name, record.modified, record.extra
