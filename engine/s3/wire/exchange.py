@@ -274,7 +274,7 @@ class Streamed(Exchange):
         return self.stage == DONE and self._error is None and not self._pieces
 
     def fail(self, error: WireError) -> None:
-        if self.stage != DONE and self._error is None and self.answer.done():
+        if self.stage != DONE:
             self._error = error
             self._rouse()
         super().fail(error)

@@ -41,12 +41,12 @@ class Call:
 
     def __init__(self, peer: Peer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._peer = peer
-        self._reader = reader
-        self._writer = writer
+        self.reader = reader
+        self.writer = writer
 
     async def head(self) -> bytes:
         """Read one request head."""
-        block = await self._reader.readuntil(b"\r\n\r\n")
+        block = await self.reader.readuntil(b"\r\n\r\n")
         self._peer.heads.append(block)
         return block
 
@@ -61,17 +61,17 @@ class Call:
         return await self.body(length)
 
     async def body(self, size: int) -> bytes:
-        body = await self._reader.readexactly(size)
+        body = await self.reader.readexactly(size)
         self._peer.bodies.append(body)
         return body
 
     async def write(self, data: bytes) -> None:
-        self._writer.write(data)
-        await self._writer.drain()
+        self.writer.write(data)
+        await self.writer.drain()
 
     async def quiet(self) -> bool:
         """Whether nothing more comes while the loop turns a while."""
-        reading = asyncio.ensure_future(self._reader.read(1))
+        reading = asyncio.ensure_future(self.reader.read(1))
         for _ in range(50):
             await asyncio.sleep(0)
         quiet = reading.cancel()
@@ -84,17 +84,17 @@ class Call:
 
     async def until_closed(self) -> bytes:
         """Read until the client has closed; gives what came."""
-        return await self._reader.read()
+        return await self.reader.read()
 
     def eof(self) -> None:
         """Close the sending side."""
-        self._writer.write_eof()
+        self.writer.write_eof()
 
     def reset(self) -> None:
         """Break off with a TCP reset."""
-        sock = cast("socket.socket", self._writer.get_extra_info("socket"))
+        sock = cast("socket.socket", self.writer.get_extra_info("socket"))
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self._writer.transport.abort()
+        self.writer.transport.abort()
 
 
 Script = Callable[[Call], Awaitable[None]]
@@ -170,6 +170,11 @@ async def until(condition: Callable[[], bool]) -> None:
     """Let the loop turn until the condition holds; the test's own timeout is the limit."""
     while not condition():  # noqa: ASYNC110 - what is waited for is state of the wire, which has no event
         await asyncio.sleep(0)
+
+
+def reached(count: Callable[[], int], goal: int) -> Callable[[], bool]:
+    """The condition that the count is at its goal or beyond."""
+    return lambda: count() >= goal
 
 
 def get(path: str = "/k") -> bytes:

@@ -10,7 +10,7 @@ import pytest
 
 from engine.s3.wire import ConnectFailed, Origin, PeerClosed, Sockaddr, Stale, Wire
 from engine.s3.wire.names import Names
-from tests.s3.wire.scripted import OK, Call, HandClock, Peer, Script, answers, forever, get, put, until
+from tests.s3.wire.scripted import OK, Call, HandClock, Peer, Script, answers, forever, get, put, reached, until
 
 
 def closes_on_second(*, reset: bool) -> Script:
@@ -163,7 +163,7 @@ async def test_the_limit_holds_and_the_queue_is_fair() -> None:
         await until(lambda: flying == 3)
         for n in range(12):
             gates.release()
-            await until(lambda goal=n + 1: len(ended) == goal)
+            await until(reached(lambda: len(ended), n + 1))
         await asyncio.gather(*tasks)
         assert most == 3
         assert peer.accepted == 3
