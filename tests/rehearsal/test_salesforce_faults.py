@@ -346,3 +346,22 @@ async def test_a_burst_also_refuses_the_calls_that_were_waiting() -> None:
 def test_every_kind_of_fault_is_explained() -> None:
     assert all(words for words in KINDS.values())
     assert {*REFUSING, *CHANGING, *ANSWERING} < set(KINDS)
+
+
+async def test_two_calls_at_once_cannot_both_write_to_children_of_one_parent() -> None:
+    clock = HeldClock()
+    async with calling(StandInSettings(lock_parent="Account__c"), clock=clock) as org:
+        acme, bolt = org.world.load("Account", [{"Name": "Acme"}, {"Name": "Bolt"}])
+        ids = org.load(2, Account__c=acme) + org.load(1, Account__c=bolt)
+        await org.faults({"kind": "slow", "endpoint": "collections_update", "nth": 1})
+        first = asyncio.create_task(org.patch([entry(ids[0], Identifier__c="first")]))
+        await clock.asleep.wait()
+        second = await org.patch([entry(ids[1], Identifier__c="second"), entry(ids[2], Identifier__c="second")])
+        clock.let_go.set()
+        assert (await first).json[0]["success"] is True
+        again = await org.patch([entry(ids[1], Identifier__c="second")])
+
+        assert [result["success"] for result in second.json] == [False, True]
+        assert second.json[0]["errors"][0]["statusCode"] == "UNABLE_TO_LOCK_ROW"
+        assert acme in second.json[0]["errors"][0]["message"]
+        assert again.json[0]["success"] is True

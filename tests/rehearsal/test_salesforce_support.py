@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 import requests
 
 from engine.rehearsal.salesforce import SalesforceStandIn, Schema, Server, StandInSettings, World
@@ -180,6 +181,16 @@ async def test_a_loaded_field_nobody_knows_is_refused() -> None:
         assert "Nope" in answer.json["error"]
 
 
+async def test_an_id_that_is_there_already_is_refused_and_nothing_is_loaded() -> None:
+    async with calling() as org:
+        (row_id,) = org.load(1)
+        lines = b'{"Name": "new"}\n' + json.dumps({"Id": row_id, "Name": "twice"}).encode()
+        answer = await org.raw("POST", f"{org.server.url}/__sim__/records", data=lines)
+
+        assert answer.status == 400
+        assert org.world.count("DocListEntry__c") == 1
+
+
 async def test_an_edit_by_a_person_moves_the_stamps_and_names_another_user() -> None:
     async with calling() as org:
         (row_id,) = org.load(1)
@@ -245,9 +256,10 @@ async def test_latency_is_slept_through_the_clock() -> None:
         assert org.clock.slept == [0.3, 0.0125]
 
 
-def test_the_command_serves_until_told_to_stop_and_keeps_its_rows(tmp_path: Path) -> None:
+@pytest.mark.parametrize("farewell", [signal.SIGTERM, signal.SIGKILL])
+def test_the_command_serves_until_told_to_stop_and_keeps_its_rows(tmp_path: Path, farewell: signal.Signals) -> None:
     db, ready = tmp_path / "org.db", tmp_path / "ready.json"
-    with _started(db, ready) as url:
+    with _started(db, ready, farewell) as url:
         assert requests.post(f"{url}/__sim__/records", data=b'{"Name": "kept"}', timeout=10).json() == {"loaded": 1}
     ready.unlink()
     with _started(db, ready) as url:
@@ -257,7 +269,7 @@ def test_the_command_serves_until_told_to_stop_and_keeps_its_rows(tmp_path: Path
 
 
 @contextmanager
-def _started(db: Path, ready: Path) -> Iterator[str]:
+def _started(db: Path, ready: Path, farewell: signal.Signals = signal.SIGTERM) -> Iterator[str]:
     command = [sys.executable, "-m", "engine.rehearsal.salesforce", "--db", str(db), "--ready-file", str(ready)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
         while not ready.exists():  # another process writes it: there is nothing to await
@@ -268,7 +280,7 @@ def _started(db: Path, ready: Path) -> Iterator[str]:
         try:
             yield facts["url"]
         finally:
-            process.send_signal(signal.SIGTERM)
+            process.send_signal(farewell)
             said, _ = process.communicate(timeout=30)
         assert said == b""
-        assert process.returncode == 0
+        assert process.returncode == (0 if farewell is signal.SIGTERM else -farewell)

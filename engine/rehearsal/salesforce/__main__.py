@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import ctypes
 import os
 import signal
 from pathlib import Path
@@ -23,6 +24,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0, help="0 picks a free one")
     parser.add_argument("--db", type=Path, help="keep the rows in this file; without it they live in memory")
     parser.add_argument("--ready-file", type=Path, help="JSON with url, login_url and pid, written once it listens")
+    parser.add_argument("--with-parent", action="store_true", help="end when the process that started this one does")
     parser.add_argument("--separate-login", action="store_true", help="log in on a port of its own")
     parser.add_argument("--login-port", type=int, default=0)
     parser.add_argument("--instance-host", help="host name in instance_url")
@@ -31,6 +33,8 @@ def main() -> None:
     parser.add_argument("--jwt-public-key", type=Path, help="PEM file; turns the JWT bearer flow on")
     parser.add_argument("--settings", type=Path, help="JSON file with any fields of StandInSettings")
     chosen = parser.parse_args()
+    if chosen.with_parent:
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG, linux/prctl.h
     more = orjson.loads(chosen.settings.read_bytes()) if chosen.settings else {}
     if chosen.jwt_public_key:
         more["jwt_public_key"] = chosen.jwt_public_key.read_text(encoding="utf-8")

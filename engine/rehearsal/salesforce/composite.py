@@ -56,9 +56,7 @@ def batch(org: Org, request: ApiRequest) -> ApiResponse:
         sub = _subrequest(
             request, {**part, "url": f"/services/data/{str(part.get('url', '')).lstrip('/')}"}, "richInput"
         )
-        if number:  # the first part is paid for by the call itself
-            org.usage.spend()
-        answer = _dispatch(org, request, sub)
+        answer = _paid(org, request, sub, free=number == 0)
         failed = failed or answer.status >= 400
         results.append({"statusCode": answer.status, "result": answer.value})
     return as_json({"hasErrors": failed, "results": results})
@@ -109,6 +107,16 @@ def _dispatch(org: Org, request: ApiRequest, sub: ApiRequest) -> ApiResponse:
     return answer
 
 
+def _paid(org: Org, request: ApiRequest, sub: ApiRequest, *, free: bool) -> ApiResponse:
+    # The first part of a batch is paid for by the call itself.
+    try:
+        if not free:
+            org.usage.spend()
+    except ApiError as error:
+        return error.response()
+    return _dispatch(org, request, sub)
+
+
 def _name(org: Org, sub: ApiRequest) -> str:
     try:
         return org.router.resolve(sub).name
@@ -146,4 +154,5 @@ def _subrequest(request: ApiRequest, part: dict[str, Any], body_key: str = "body
         headers={**headers, "content-type": "application/json"},
         body=orjson.dumps(content) if content is not None else b"",
         session=request.session,
+        taken=request.taken,
     )

@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import asdict
 from itertools import groupby
@@ -32,6 +33,7 @@ SETTABLE = frozenset(
     {
         "latency_ms",
         "single_use_locators",
+        "lock_parent",
         "password_flow_blocked",
         "client_credentials_user",
         "gzip",
@@ -75,7 +77,7 @@ async def control(org: Org, http: web.Request) -> web.StreamResponse:
     body = await http.read()
     try:
         return _json(action(org, http, body) or {})
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, sqlite3.IntegrityError) as error:
         return _json({"error": f"{type(error).__name__}: {error}"}, 400)
 
 

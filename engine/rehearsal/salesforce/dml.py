@@ -15,6 +15,8 @@ from engine.rehearsal.salesforce.world import stored
 if TYPE_CHECKING:
     from engine.rehearsal.salesforce.org import Org
 
+_LOCKED = "unable to obtain exclusive access to this record or 1 records: {}"
+
 
 @dataclass(slots=True)
 class Change:
@@ -160,7 +162,10 @@ def _check_ids(changes: Sequence[Change]) -> None:
 def _check_rows(org: Org, request: ApiRequest, changes: Sequence[Change]) -> None:
     target = request.target()
     for sobject, good in _grouped(changes):
-        present = org.world.fetch(sobject, [change.id for change in good], ["IsDeleted"])
+        ids = [change.id for change in good]
+        present = org.world.fetch(sobject, ids, ["IsDeleted"])
+        field = org.settings.lock_parent
+        parents = org.world.parents(ids, field) if request.taken and field is not None else {}
         for change in good:
             if change.id not in present:
                 change.fail("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id")
@@ -168,9 +173,10 @@ def _check_rows(org: Org, request: ApiRequest, changes: Sequence[Change]) -> Non
                 change.fail("ENTITY_IS_DELETED", "entity is deleted")
             elif change.id in org.read_only_ids or not sobject.updateable:
                 change.fail("INSUFFICIENT_ACCESS_OR_READONLY", "insufficient access rights on object id")
+            elif parents.get(change.id) in request.taken:
+                change.fail("UNABLE_TO_LOCK_ROW", _LOCKED.format(parents[change.id]))
             elif org.faults.row_locked(request.name, target, change.id):
-                message = f"unable to obtain exclusive access to this record or 1 records: {change.id}"
-                change.fail("UNABLE_TO_LOCK_ROW", message)
+                change.fail("UNABLE_TO_LOCK_ROW", _LOCKED.format(change.id))
 
 
 def _check_references(org: Org, changes: Sequence[Change]) -> None:

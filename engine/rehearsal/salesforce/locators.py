@@ -56,6 +56,8 @@ class Locators:
 
     def open(self, soql: str, *, include_deleted: bool, page_size: int, ids: bytes) -> Locator:
         """Remember what a query found."""
+        oldest = stamp(self._clock.now() - LIFETIME)
+        self._connection.execute("DELETE FROM _locator WHERE created < ?", (oldest,))
         number = self._connection.execute("SELECT ifnull(MAX(number), 0) + 1 FROM _locator").fetchone()[0]
         locator = Locator(make_id("01g", number), soql, include_deleted, page_size, ids, stamp(self._clock.now()))
         self._connection.execute(

@@ -9,6 +9,7 @@ from engine.rehearsal.salesforce.clock import OrgClock
 from engine.rehearsal.salesforce.faults import FaultBook
 from engine.rehearsal.salesforce.limits import Usage
 from engine.rehearsal.salesforce.locators import Locators
+from engine.rehearsal.salesforce.locks import ParentLocks
 from engine.rehearsal.salesforce.requestlog import RequestLog
 from engine.rehearsal.salesforce.routing import Router
 from engine.rehearsal.salesforce.schema import Schema
@@ -33,6 +34,7 @@ class Org:
         self.usage = Usage(clock, settings.daily_max)
         self.locators = Locators(self.world.connection, clock)
         self.jobs = Jobs()
+        self.locks = ParentLocks(self.world)
         self.log = RequestLog()
         self.instance_url = ""
         self.login_url = ""

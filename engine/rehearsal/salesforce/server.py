@@ -122,7 +122,11 @@ class SalesforceStandIn:
         for rule in org.faults.strikes(CHANGING, request.name, target):
             answering.change_world(org, rule)
         struck = org.faults.strikes(("slow",), request.name, target)
-        await self._pause(org, request.name, struck)
+        held = org.locks.take(request, org.settings.lock_parent)
+        try:
+            await self._pause(org, request.name, struck)
+        finally:
+            org.locks.give_back(held)
         refusal = org.faults.strike(REFUSING, request.name, target)
         if refusal is not None and refusal.kind == "reset":
             response = ApiResponse(status=0)

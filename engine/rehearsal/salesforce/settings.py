@@ -21,6 +21,8 @@ class StandInSettings:
     ``latency_ms`` maps an endpoint name (see ``routes.py``), or ``*`` for all others, to a Latency.
     ``separate_login`` opens a second port that only logs people in, as ``login.salesforce.com`` does; the token answer
     then carries the other port as its ``instance_url``. ``instance_host`` alone only changes the host name in there.
+    ``lock_parent`` names a reference field, such as ``Account__c``: calls that write to children of the same parent at
+    the same time (latency makes them overlap) then fail on those rows with UNABLE_TO_LOCK_ROW.
     ``db`` None keeps the rows in memory.
     """
 
@@ -54,6 +56,7 @@ class StandInSettings:
     daily_max: int = 100_000
     long_request_max: int = 25
     single_use_locators: bool = False
+    lock_parent: str | None = None
     gzip: bool = True
     bulk_polls_until_done: int = 2
     latency_ms: dict[str, Latency] = field(default_factory=dict)

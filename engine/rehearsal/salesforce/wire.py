@@ -21,6 +21,7 @@ class ApiRequest:
     """A call after HTTP is peeled off. Header names are lower case; ``path`` is decoded and has no query.
 
     ``name`` and ``params`` come from the route; ``version`` is ``62.0``. Handlers add to ``ids_written``.
+    ``taken`` are parents that another call was writing to when this one came (``locks.py``).
     """
 
     method: str
@@ -35,6 +36,7 @@ class ApiRequest:
     base_url: str = ""
     on_login_host: bool = False
     ids_written: list[str] = field(default_factory=list)
+    taken: frozenset[str] = frozenset()
 
     def target(self) -> str:
         """What fault rules match against: method, path and decoded query."""

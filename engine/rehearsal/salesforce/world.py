@@ -27,7 +27,9 @@ class World:
         self.schema = schema
         self.clock = clock
         self.user_id = user_id
-        self.connection = sqlite3.connect(":memory:" if path is None else str(path), isolation_level=None)
+        self.connection = sqlite3.connect(
+            ":memory:" if path is None else str(path), isolation_level=None, check_same_thread=False
+        )
         # A killed process loses nothing with synchronous=OFF; only a power cut would, and this is a rehearsal.
         for pragma in ("journal_mode=WAL", "synchronous=OFF", "cache_size=-200000", "temp_store=MEMORY"):
             self.connection.execute(f"PRAGMA {pragma}")
@@ -137,6 +139,18 @@ class World:
         marks = ",".join("?" * len(ids))
         sql = f'SELECT "Id", {columns} FROM "{sobject.name}" WHERE "Id" IN ({marks})'  # noqa: S608
         return {row[0]: row[1:] for row in self.connection.execute(sql, list(ids))}
+
+    def parents(self, ids: Sequence[str], field: str) -> dict[str, str]:
+        """Where a reference field of rows of one object points, by id; rows that point nowhere are absent."""
+        try:
+            sobject = self.object_of(ids[0])
+        except KeyError:
+            return {}
+        item = sobject.column(field)
+        if item is None or item.type != "reference":
+            return {}
+        rows = self.fetch(sobject, ids, [item.name])
+        return {row_id: parent for row_id, (parent,) in rows.items() if parent is not None}
 
     def record(self, row_id: str) -> dict[str, Any] | None:
         """One whole row, whoever asks; None when there is none."""
