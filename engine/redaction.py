@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 HIDDEN = "[redacted]"
 MIN_SECRET = 4
 """Shorter values are not searched for: they would cut holes into ordinary words."""
-MAX_TEXT, MAX_ITEMS, MAX_DEPTH, MAX_FRAMES = 8_192, 100, 6, 40
+MAX_TEXT, MAX_ITEMS, MAX_DEPTH, MAX_FRAMES, MAX_NAMES = 8_192, 100, 6, 40, 1_000
 
 _SECRET_KEY = re.compile(
     r"secret|passw|token$|authorization|cookie|signature|credential|private_?key|api_?key|access_key|^sid$|session_?id"
@@ -53,6 +53,12 @@ _SHAPES: list[tuple[re.Pattern[str], str]] = [
         rf"\1{HIDDEN}",
     ),
 ]
+
+_MARKS = (
+    *("private key", "authorization", "bearer", "eyj", "00d", "5aep", "akia", "asia", "fwog", "iqoj", "fqog"),
+    *("secret", "passw", "_token", "assertion", "x-amz-", "signature"),
+)
+"""In small letters, one piece of every shape: text without any of them needs no closer look."""
 
 
 def secret_values(settings: Settings) -> set[str]:
@@ -89,26 +95,26 @@ class Redactor:
     """Turns anything into plain JSON values without secrets."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        self._values: set[str] = set()
-        self._pattern: re.Pattern[str] | None = None
+        self._values: list[str] = []
+        self._names: dict[str, str] = {}  # the same few names come with every event
         self.add(*secrets)
 
     def add(self, *secrets: str) -> None:
         """Hide these values too, from now on, as they are and in the usual encodings."""
-        for secret in secrets:
-            if len(secret) >= MIN_SECRET:
-                self._values |= _spellings(secret)
-        if self._values:
-            longest_first = sorted(self._values, key=len, reverse=True)
-            self._pattern = re.compile("|".join(re.escape(value) for value in longest_first))
+        spellings = {spelling for secret in secrets if len(secret) >= MIN_SECRET for spelling in _spellings(secret)}
+        self._values = sorted(spellings.union(self._values), key=len, reverse=True)  # none hides within a longer one
+        self._names.clear()
 
     def text(self, text: str) -> str:
         """``text`` without secrets, tokens and the queries of URLs."""
-        if self._pattern:
-            text = self._pattern.sub(HIDDEN, text)
+        for value in self._values:
+            if value in text:
+                text = text.replace(value, HIDDEN)
         text = bare_urls(text)
-        for shape, instead in _SHAPES:
-            text = shape.sub(instead, text)
+        lower = text.lower()
+        if any(mark in lower for mark in _MARKS):
+            for shape, instead in _SHAPES:
+                text = shape.sub(instead, text)
         return text
 
     def plain(self, value: Any, depth: int = 0) -> Any:
@@ -132,12 +138,20 @@ class Redactor:
         if depth >= MAX_DEPTH:
             return "…"
         if isinstance(value, Mapping):
-            return {self.text(str(name)): self._item(str(name), item, depth) for name, item in value.items()}
+            return {self._name(str(name)): self._item(str(name), item, depth) for name, item in value.items()}
         if isinstance(value, list | tuple | set | frozenset):
             return [self.plain(item, depth + 1) for item, _ in zip(value, range(MAX_ITEMS), strict=False)]
         if is_dataclass(value) and not isinstance(value, type):
             return {f.name: self._item(f.name, getattr(value, f.name), depth) for f in fields(value) if f.repr}
         return f"<{type(value).__qualname__}>"
+
+    def _name(self, name: str) -> str:
+        shown = self._names.get(name)
+        if shown is None:
+            shown = self.text(name)
+            if len(self._names) < MAX_NAMES:
+                self._names[name] = shown
+        return shown
 
     def _item(self, name: str, value: Any, depth: int) -> Any:
         if isinstance(value, str | bytes) and _SECRET_KEY.search(name):
