@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 from functools import partial
 from typing import TypeVar
 
+from engine.model.errors import Blocked
 from engine.model.outcome import Attempt, Batch, Outcome, Touch, Twin
 from engine.model.plan import Known
 from engine.model.record import Record
@@ -66,6 +67,18 @@ class Ledger:
         return lookups.rows_not_in(self._db, seen, before_row)
 
     # runs
+
+    async def check_org(self, org_id: str) -> None:
+        """Raise Blocked when this DB follows another org: its Ids would mean other records there."""
+        rows = await self._db.fetch(
+            "SELECT json_extract(config_snapshot, '$.org_id') FROM migration_runs"
+            " WHERE json_extract(config_snapshot, '$.org_id') IS NOT NULL ORDER BY id DESC LIMIT 1"
+        )
+        if rows and rows[0][0] != org_id:
+            raise Blocked(
+                f"{self._db.path} follows the org {rows[0][0]}, but this login leads to {org_id}",
+                hint="Log in to that org, or give this one a DB of its own (tracking.database).",
+            )
 
     async def begin_run(self, run_type: str, config_snapshot: Mapping[str, object], *, version: str = "") -> int:
         """Open a run; runs that died are marked ``crashed``. Hold the run lock."""
