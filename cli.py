@@ -86,7 +86,7 @@ def run_backup(
         str | None, typer.Option("--max-duration", metavar="TIME", help="Stop cleanly after 90s, 30m, 6h … (exit 5).")
     ] = None,
     progress: Annotated[
-        bool | None, typer.Option("--progress/--no-progress", help="Live display [on when stderr is a terminal].")
+        bool | None, typer.Option("--progress/--no-progress", help="Live display; by default on a terminal.")
     ] = None,
     concurrency: Annotated[int | None, typer.Option("--concurrency", metavar="N", help="Copies in flight.")] = None,
     queue_size: Annotated[int | None, typer.Option("--queue-size", metavar="N", help="Plans waiting.")] = None,

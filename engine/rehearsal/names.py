@@ -22,7 +22,7 @@ _EXTENSIONS = (
     ("", "binary/octet-stream", 1),
 )
 
-# shapes met in the field: dates as extensions, half downloads, quotes, plus and percent signs, emoji, both Unicode forms
+# shapes met in the field: dates as extensions, half downloads, quotes, plus signs, emoji, both forms of Unicode
 _FILTHY = (
     "{s} #{n} & Co.pdf",
     "{s}+{n} (final) (2).docx",

@@ -54,7 +54,7 @@ async def stage(
     directory: Path, records: int, seed: int, *, overrides: dict[str, dict[str, Any]] | None = None
 ) -> AsyncIterator[Stage]:
     """Set the stage in ``directory`` (made if needed) and clear it away on leaving; the files stay."""
-    directory.mkdir(parents=True, exist_ok=True)
+    directory.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - nothing else runs on the loop yet
     world = generate(records, seed=seed)
     with MotoProcess() as store:
         salesforce, url = await _start_salesforce(directory)
@@ -75,7 +75,7 @@ async def _start_salesforce(directory: Path) -> tuple[asyncio.subprocess.Process
     ready = directory / "salesforce.ready.json"
     ready.unlink(missing_ok=True)
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "engine.rehearsal.salesforce", "--ready-file", str(ready),
+        sys.executable, "-m", "engine.rehearsal.salesforce", "--ready-file", str(ready), "--with-parent",
         stdin=asyncio.subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     async with asyncio.timeout(_START_S):

@@ -1,0 +1,1 @@
+"""Whole runs of the real command: slow by nature, honest by design."""
