@@ -7,6 +7,8 @@ import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 
 import aiohttp
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -96,10 +98,16 @@ async def open_http(network: NetworkSettings) -> AsyncIterator[Http]:
 
 def tls(network: NetworkSettings) -> ssl.SSLContext:
     """The system's certificates, and those of ``network.ca_file`` beside them. Raises Usage when that is unreadable."""
+    return _trusting(network.ca_file)
+
+
+@lru_cache(maxsize=4)
+def _trusting(ca_file: Path | None) -> ssl.SSLContext:
+    """Cached: reading the system's certificates takes a tenth of a second."""
     context = ssl.create_default_context()
-    if network.ca_file is not None:
+    if ca_file is not None:
         try:
-            context.load_verify_locations(cafile=network.ca_file)
+            context.load_verify_locations(cafile=ca_file)
         except (OSError, ssl.SSLError) as error:
-            raise Usage(f"network.ca_file {network.ca_file} cannot be read as certificates: {error}") from None
+            raise Usage(f"network.ca_file {ca_file} cannot be read as certificates: {error}") from None
     return context

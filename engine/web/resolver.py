@@ -38,7 +38,7 @@ class LinkResolver:
         self._headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
 
     async def resolve(self, record: Record) -> Location:
-        """Where the record's file lies now. Raises Transient, or Refused: ``resolver_failed``, or what ``parse`` says."""
+        """Where the file lies now. Raises Transient, or Refused: ``resolver_failed``, or what ``parse`` says."""
         url = filled(self._template, dict(record.extra) | {"Id": record.id})
         async with self._client.request("GET", url, self._headers, hops=0) as response:
             host = response.url.raw_host or "the resolver"

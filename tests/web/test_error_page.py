@@ -1,0 +1,58 @@
+"""Error pages, told from files."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine.web.error_page import looks_like_error_page
+
+S3_ERROR = b'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>NoSuchKey</Code><Message>x</Message></Error>'
+
+
+@pytest.mark.parametrize(
+    ("content_type", "first", "name"),
+    [
+        ("text/html", b"<!DOCTYPE html><html>", "a.pdf"),
+        ("text/html; charset=UTF-8", b"\n\n <HTML>", "a.docx"),
+        ("TEXT/HTML", b"\xef\xbb\xbf<!-- x --><html>", "a.jpg"),
+        ("application/xhtml+xml", b'<?xml version="1.0"?><!DOCTYPE html>', "a.pdf"),
+        ("", b"<html><head>", "a.pdf"),
+        ("text/html", b"<title>Sign in</title>", "no extension"),
+        ("text/html", b"<form action=/login>", "archive.html.zip"),
+        ("application/xml", S3_ERROR, "a.pdf"),
+        ("", S3_ERROR, "a.pdf"),
+        ("text/plain", b"<Error><Message>x</Message></Error>", "a"),
+    ],
+)
+def test_pages_in_the_place_of_files_are_found(content_type: str, first: bytes, name: str) -> None:
+    assert looks_like_error_page(content_type, first, name)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "first", "name"),
+    [
+        ("text/html", b"<!DOCTYPE html><html>", "page.html"),
+        ("text/html", b"<html>", "PAGE.HTM"),
+        ("application/xml", S3_ERROR, "errors.xml"),
+        ("image/svg+xml", b"<svg", "a.svg"),
+        ("text/html", b"%PDF-1.7", "a.pdf"),
+        ("text/html", b"", "a.pdf"),
+        ("text/html", b"\x1f\x8b\x08", "a.csv"),
+        ("application/vnd.ms-excel", b"<html xmlns:x>", "report.xls"),
+        ("application/octet-stream", b"<html>", "mail.msg"),
+        ("application/pdf", S3_ERROR, "a.pdf"),
+        ("text/plain", b"<p>not html by its type</p>", "notes.txt"),
+        ("application/xml", b'<?xml version="1.0"?><Invoice>', "a.p7m"),
+        ("text/xml", b"<ErrorReport><Code>", "a.dat"),
+        ("text/html", b"<htmlish>", "a.txt"),
+        ("text/html", b"less < more", "a.txt"),
+    ],
+)
+def test_files_pass(content_type: str, first: bytes, name: str) -> None:
+    assert not looks_like_error_page(content_type, first, name)
+
+
+def test_a_hostile_beginning_costs_no_time() -> None:
+    assert not looks_like_error_page("text/html", b"<!--" * 100_000, "a.pdf")
+    assert not looks_like_error_page("text/html", b" " * 1_000_000, "a.pdf")
+    assert not looks_like_error_page("text/html", b"<!-- -->" * 100_000 + b"<?xml", "a.pdf")
