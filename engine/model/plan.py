@@ -29,6 +29,8 @@ class Known:
     destination_etag: str
     attempts: int
     proof: str
+    run: int = 0
+    """The run that last wrote the row."""
 
 
 @dataclass(frozen=True, slots=True)

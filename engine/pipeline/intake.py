@@ -35,6 +35,7 @@ class Intake:
         clock: Clock,
         stop: Stop,
         *,
+        run_id: int = -1,
         limit: int | None = None,
         lease: int = LEASE,
         seen: bytearray | None = None,
@@ -48,6 +49,7 @@ class Intake:
         self._tally = tally
         self._clock = clock
         self._stop = stop
+        self._run_id = run_id
         self._left = limit
         self._lease = lease
         self._seen = seen
@@ -106,7 +108,7 @@ class Intake:
         plans: list[Plan] = []
         done: list[Outcome] = []
         touches: list[Touch] = []
-        unchanged = 0
+        unchanged = again = 0
         whole = True
         for record in records:
             if self._left == 0:
@@ -115,6 +117,9 @@ class Intake:
             row = known.get(record.id)
             if row is not None and self._seen is not None:
                 _mark(self._seen, row.row)
+            if row is not None and row.run == self._run_id and row.modified == record.modified:
+                again += 1  # this very run has dealt with it: a delta overlaps the scan before it
+                continue
             result = self._planner.plan(record, row, number)
             if isinstance(result, Plan):
                 plans.append(result)
@@ -131,6 +136,8 @@ class Intake:
             self._recorder.book.open(number, last_id, len(plans) + len(done))
         self._tally.seen += len(plans) + len(done) + unchanged
         self._tally.unchanged += unchanged
+        if self._tally.total is not None:
+            self._tally.total -= again
         self._recorder.unchanged(unchanged - len(touches))  # the ledger counts touches itself
         for touch in touches:
             self._recorder.touch(touch)

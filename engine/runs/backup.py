@@ -129,6 +129,7 @@ class _Backup:
             self._tally,
             self._clock,
             self._stop,
+            run_id=-1 if parts.ledger.run_id is None else parts.ledger.run_id,
             limit=self._bounds.limit,
             lease=lease,
             seen=feeds.seen,
