@@ -101,10 +101,10 @@ async def open_database(path: Path, clock: Clock) -> AsyncIterator[Database]:
     files.prepare(path)
     with translated(path, starting=True):
         writer = _Connection(partial(open_writer, path))
-        await writer
+        await writer.open()
         try:
             reader = _Connection(partial(open_reader, path))
-            await reader
+            await reader.open()
         except BaseException:
             await _to_the_end(writer.close())
             raise
@@ -137,6 +137,21 @@ class _Connection(aiosqlite.Connection):
         super().__init__(connector, iter_chunk_size=64)
         # whoever forgets to close must still be able to exit; SQLite rolls an unfinished commit back
         self._thread.daemon = True
+        self._ended: asyncio.Future[Any] | None = None
+
+    async def open(self) -> None:
+        """Start the thread and connect. When that fails, the thread has ended before the error goes on."""
+        try:
+            await self
+        except BaseException:
+            # aiosqlite stops its thread without waiting, and a loop that closes meanwhile makes the thread stumble
+            if self._ended is not None:
+                await asyncio.wait([self._ended])
+            raise
+
+    def stop(self) -> asyncio.Future[Any] | None:
+        self._ended = super().stop()
+        return self._ended
 
     async def run(self, work: Work[T]) -> T:
         execute: Callable[..., Awaitable[T]] = self._execute

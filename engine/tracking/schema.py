@@ -193,10 +193,10 @@ STEPS: tuple[tuple[str, ...], ...] = (
 VERSION = len(STEPS)
 
 
-def migrate(db: sqlite3.Connection) -> None:
-    """Bring an empty or older file to ``VERSION``. The connection is in autocommit mode. Raises sqlite3.Error."""
+def migrate(db: sqlite3.Connection, steps: tuple[tuple[str, ...], ...] = STEPS) -> None:
+    """Bring an empty or older file up to date. The connection is in autocommit mode. Raises sqlite3.Error."""
     current: int = db.execute("PRAGMA user_version").fetchone()[0]
-    for number, statements in enumerate(STEPS[current:], start=current + 1):
+    for number, statements in enumerate(steps[current:], start=current + 1):
         db.execute("BEGIN IMMEDIATE")
         try:
             for statement in statements:
