@@ -128,15 +128,29 @@ async def test_where_head_is_unwelcome_the_first_byte_tells_the_size(status: int
         (answer(206, b"%", Content_Range="bytes 0-0/9"), 9),
         (answer(206, b"%", Content_Range="bytes 0-0/*"), None),
         (answer(200, PDF), len(PDF)),
-        (answer(416, b"", Content_Range="bytes */0"), 0),
     ],
-    ids=["range", "unknown size", "range ignored", "empty file"],
+    ids=["range", "unknown size", "range ignored"],
 )
 async def test_a_presigned_get_is_never_asked_by_head(sent: Sent, size: int | None) -> None:
     async with reading(sent) as (source, server):
         facts = await source.facts(at(f"{server.url}/a.pdf?X-Amz-Signature=x", presigned=True))
         assert facts.size == size
         assert [asked.method for asked in server.asked] == ["GET"]
+
+
+async def test_an_empty_file_that_has_no_first_byte_is_asked_for_whole() -> None:
+    def script(asked: Asked) -> Sent:
+        return answer(416) if "range" in asked.headers else answer(200, b"")
+
+    async with reading(script) as (source, server):
+        assert (await source.facts(at(f"{server.url}/a.pdf?X-Amz-Signature=x", presigned=True))).size == 0
+
+
+async def test_a_server_that_refuses_every_range_is_not_asked_for_ever() -> None:
+    async with reading(answer(416)) as (source, server):
+        error = await failure_of(source.facts(at(f"{server.url}/a.pdf?X-Amz-Signature=x", presigned=True)))
+        assert len(server.asked) == 2
+    assert isinstance(error, Refused)
 
 
 @pytest.mark.parametrize(

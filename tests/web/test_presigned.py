@@ -1,0 +1,87 @@
+"""Presigned links of a strict S3 server, read by plain GET."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from typing import Any
+
+import pytest
+
+from engine.model.errors import Refused
+from engine.model.failures import FailureClass
+from engine.model.location import Location
+from engine.model.urls import parse_url, source_rules
+from engine.pacing.clock import SystemClock
+from engine.rehearsal.objects import ObjectServer
+from engine.settings import NetworkSettings
+from engine.web.client import open_web
+from engine.web.source import WebSource
+from tests.servers.client import client_of
+from tests.web.conftest import body_of, origin
+
+pytestmark = pytest.mark.swift
+
+KEYS = ["plain.pdf", "a b+c/é (1).pdf", "100%/50%25?x=1&y#z.txt", "日本語/😀.bin", "quote'\"<>.txt"]
+
+
+class Vendor:
+    """A bucket of its own, and links into it."""
+
+    def __init__(self, server: ObjectServer) -> None:
+        self.bucket = f"presigned-{secrets.token_hex(4)}"
+        self.client: Any = client_of(server)
+        self.client.create_bucket(Bucket=self.bucket)
+        self._rules = source_rules([self.bucket], server.url, server.region, [])
+
+    def put(self, key: str, body: bytes) -> None:
+        self.client.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType="application/pdf")
+
+    def link(self, key: str, seconds: int = 60) -> Location:
+        params = {"Bucket": self.bucket, "Key": key}
+        return parse_url(self.client.generate_presigned_url("get_object", params, ExpiresIn=seconds), self._rules)
+
+
+async def failure(source: WebSource, location: Location) -> FailureClass:
+    with pytest.raises(Refused) as caught:
+        await body_of(source, location)
+    assert "X-Amz-Signature" not in str(caught.value)
+    return caught.value.failure
+
+
+async def test_presigned_links_are_read_with_their_facts_whatever_the_key(swift: ObjectServer) -> None:
+    vendor = await asyncio.to_thread(Vendor, swift)
+    async with open_web([origin(swift.url)], NetworkSettings()) as client:
+        source = WebSource(client, SystemClock())
+        for key in KEYS:
+            body = key.encode() * 300
+            await asyncio.to_thread(vendor.put, key, body)
+            location = vendor.link(key)
+            assert location.presigned
+            facts = await source.facts(location)
+            assert (facts.size, facts.headers.content_type, facts.etag_is_md5) == (len(body), "application/pdf", True)
+            assert await body_of(source, location, facts) == body
+
+
+async def test_dead_and_broken_links_have_their_class(swift: ObjectServer) -> None:
+    vendor = await asyncio.to_thread(Vendor, swift)
+    await asyncio.to_thread(vendor.put, "a.pdf", b"x")
+    async with open_web([origin(swift.url)], NetworkSettings()) as client:
+        source = WebSource(client, SystemClock())
+        expired = vendor.link("a.pdf", seconds=1)
+        broken = vendor.link("a.pdf")
+        await asyncio.sleep(2.1)
+        assert await failure(source, expired) is FailureClass.EXPIRED_LINK
+        assert await failure(source, vendor.link("absent.pdf")) is FailureClass.SOURCE_MISSING
+        tampered = Location(broken.origin, broken.url[:-4] + "0000", broken.bucket, broken.key, presigned=True)
+        assert await failure(source, tampered) is FailureClass.SOURCE_DENIED
+
+
+async def test_an_empty_file_behind_a_presigned_link_is_a_file(swift: ObjectServer) -> None:
+    vendor = await asyncio.to_thread(Vendor, swift)
+    await asyncio.to_thread(vendor.put, "empty.txt", b"")
+    async with open_web([origin(swift.url)], NetworkSettings()) as client:
+        source = WebSource(client, SystemClock())
+        facts = await source.facts(vendor.link("empty.txt"))
+        assert facts.size == 0
+        assert await body_of(source, vendor.link("empty.txt"), facts) == b""
