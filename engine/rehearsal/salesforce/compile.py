@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
-from engine.model.ids import to18
-from engine.rehearsal.salesforce.clock import from_stamp, stamp
 from engine.rehearsal.salesforce.lexer import located, malformed
-from engine.rehearsal.salesforce.schema import IDS, NUMERIC, TEXTUAL, Field, Schema, SObject
+from engine.rehearsal.salesforce.literals import bound_value
+from engine.rehearsal.salesforce.schema import NUMERIC, TEXTUAL, Field, Schema, SObject
 from engine.rehearsal.salesforce.shape import Column, Shape
 from engine.rehearsal.salesforce.soql import (
     Aggregate,
@@ -17,7 +15,6 @@ from engine.rehearsal.salesforce.soql import (
     Condition,
     FieldRef,
     Junction,
-    Literal,
     Operand,
     Ordering,
     Query,
@@ -25,7 +22,6 @@ from engine.rehearsal.salesforce.soql import (
 from engine.rehearsal.salesforce.wire import ApiError
 
 MAX_RELATIONSHIP_LEVELS = 5
-_FIRST_YEAR, _LAST_YEAR = 1700, 4000
 _ADVICE = "Please reference your WSDL or the describe call for the appropriate names."
 
 
@@ -235,7 +231,7 @@ class _Compiler:
         if not target.filterable:
             raise self._invalid(item.operand, f"field '{target.name}' can not be filtered in a query call")
         self._check_operator(item, target)
-        values = [self._value(target, literal) for literal in item.literals]
+        values = [bound_value(self.query.text, target, literal) for literal in item.literals]
         if item.op in {"IN", "NOT IN"}:
             return self._membership(sql, item.op, values)
         value = values[0]
@@ -266,45 +262,6 @@ class _Compiler:
         if target.type == "boolean" and item.op not in {"=", "!="}:
             raise self._located(item.operand, "INVALID_QUERY_FILTER_OPERATOR", "invalid operator on boolean field")
 
-    def _value(self, target: Field, literal: Literal) -> Any:
-        if literal.kind == "null" or (literal.kind == "string" and not literal.value and target.type in TEXTUAL):
-            return None
-        expected = _literal_kind(target.type)
-        if literal.kind != expected:
-            enclosed = (
-                "and should be enclosed in quotes" if expected == "string" else "and should not be enclosed in quotes"
-            )
-            word = "dateTime" if target.type == "datetime" else target.type
-            raise located(
-                self.query.text,
-                literal.at,
-                "INVALID_FIELD",
-                f"value of filter criterion for field '{target.name}' must be of type {word} {enclosed}",
-            )
-        return self._converted(target, literal)
-
-    def _converted(self, target: Field, literal: Literal) -> Any:
-        if target.type in IDS:
-            try:
-                return to18(literal.value)
-            except ValueError as error:
-                raise located(
-                    self.query.text, literal.at, "INVALID_QUERY_FILTER_OPERATOR", f"invalid ID field: {literal.value}"
-                ) from error
-        if literal.kind == "boolean":
-            return int(literal.value == "TRUE")
-        if literal.kind == "number":
-            return float(literal.value)
-        if literal.kind in {"datetime", "date"}:
-            try:
-                moment = from_stamp(literal.value)
-            except ValueError as error:
-                raise malformed(self.query.text, literal.at, f"invalid date: {literal.value}") from error
-            if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
-                raise malformed(self.query.text, literal.at, f"date out of range: {literal.value}")
-            return _precise(moment) if literal.kind == "datetime" else literal.value
-        return literal.value
-
     def _ordering(self, item: Ordering) -> str:
         if isinstance(item.operand, Aggregate):
             sql, nullable = self._aggregate(item.operand)[0], True
@@ -323,15 +280,3 @@ class _Compiler:
 
     def _located(self, operand: Operand, code: str, message: str) -> ApiError:
         return located(self.query.text, operand.at, code, message)
-
-
-def _precise(moment: datetime) -> str:
-    return stamp(moment).replace(".000", f".{moment.microsecond // 1000:03d}")
-
-
-def _literal_kind(field_type: str) -> str:
-    if field_type in NUMERIC:
-        return "number"
-    if field_type in {"boolean", "datetime", "date"}:
-        return field_type
-    return "string"

@@ -186,11 +186,10 @@ def default_schema() -> Schema:
                 fields=[
                     Field(name="Name", label="Document List Entry Name", length=80, nillable=False),
                     Field(name="Document__c", type="url", label="Document"),
-                    Field(name="Identifier__c", indexed=True),
+                    Field(name="Identifier__c"),
                     Field(
                         name="Account__c",
                         type="reference",
-                        indexed=True,
                         reference_to=("Account",),
                         relationship="Account__r",
                     ),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from engine.rehearsal.salesforce.schema import IDS, NUMERIC, TEXTUAL, Field, Sch
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _POD = "5e0"
 _CHUNK = 5_000
+_canonical = lru_cache(maxsize=65_536)(to18)  # the same parents come again and again
 
 
 class World:
@@ -157,15 +159,17 @@ class World:
         sobject = self.object_of(row_id)
         names = [item.name for item in sobject.fields]
         row = self.fetch(sobject, [to18(row_id)], names).get(to18(row_id))
-        return None if row is None else printable(sobject, names, row)
+        booleans = [item.name for item in sobject.fields if item.type == "boolean"]
+        return None if row is None else printable(names, booleans, row)
 
     def dump(self, sobject_name: str) -> Iterator[dict[str, Any]]:
         """All rows of an object by id, recycle bin included."""
         sobject = self.schema.get(sobject_name)
         names = [item.name for item in sobject.fields]
         columns = ", ".join(f'"{name}"' for name in names)
+        booleans = [item.name for item in sobject.fields if item.type == "boolean"]
         for row in self.connection.execute(f'SELECT {columns} FROM "{sobject.name}" ORDER BY "Id"'):  # noqa: S608
-            yield printable(sobject, names, row)
+            yield printable(names, booleans, row)
 
     def count(self, sobject_name: str) -> int:
         """Rows of an object outside the recycle bin."""
@@ -245,7 +249,7 @@ def stored(item: Field, value: Any) -> Any:
     if value is None or value == "":
         return None
     if item.type in IDS:
-        return to18(value)
+        return _canonical(value)
     if item.type == "datetime":
         return value if len(value) == 28 and value.endswith(".000+0000") else stamp(from_stamp(value))
     if item.type == "boolean":
@@ -253,10 +257,10 @@ def stored(item: Field, value: Any) -> Any:
     return float(value) if item.type in NUMERIC and item.type != "int" else value
 
 
-def printable(sobject: SObject, names: Sequence[str], row: Sequence[Any]) -> dict[str, Any]:
-    """A row as JSON values."""
+def printable(names: Sequence[str], booleans: Sequence[str], row: Sequence[Any]) -> dict[str, Any]:
+    """A row as JSON values; ``booleans`` are the names SQLite keeps as 0 and 1."""
     record = dict(zip(names, row, strict=True))
-    for item in sobject.fields:
-        if item.type == "boolean" and item.name in record and record[item.name] is not None:
-            record[item.name] = bool(record[item.name])
+    for name in booleans:
+        if record[name] is not None:
+            record[name] = bool(record[name])
     return record
