@@ -203,6 +203,8 @@ def from_network(error: Exception, *, doing: str, host: str) -> EngineError:
         return Blocked("the proxy refused our login", hint="Check network.proxy.")
     if isinstance(error, TimeoutError | asyncio.TimeoutError):
         return Transient(FailureClass.NETWORK, f"no answer from {host} in time to {doing}")
+    if isinstance(error, aiohttp.ClientProxyConnectionError):
+        return Transient(FailureClass.NETWORK, "no connection to the proxy of network.proxy")
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return Transient(FailureClass.NETWORK, f"the name {host} could not be resolved")
     if isinstance(error, aiohttp.ClientConnectorError):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from engine.model.errors import Fatal
@@ -15,6 +17,7 @@ from engine.salesforce import soql
 from engine.settings import SalesforceSettings
 
 MODIFIED = "SystemModstamp"
+_USUAL = re.compile(r"\d{4}-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-5]\d\.\d{3}\+0000", re.ASCII)
 
 
 class Rows:
@@ -64,6 +67,7 @@ def id_of(row: Mapping[str, Any]) -> str:
         raise Fatal("a Salesforce row came without a valid Id") from None
 
 
+@lru_cache(maxsize=4096)
 def canonical(text_id: str) -> str:
     """The 18-character form; whatever is no id stays as it is (an account field may hold any text)."""
     try:
@@ -74,6 +78,8 @@ def canonical(text_id: str) -> str:
 
 def moment(value: str) -> str:
     """``2013-05-07T22:07:19.000+0000`` → ``2013-05-07T22:07:19.000Z``; empty for no time at all."""
+    if _USUAL.fullmatch(value):
+        return value[:-5] + "Z"
     try:
         return iso(datetime.fromisoformat(value)) if value else ""
     except ValueError:

@@ -64,6 +64,8 @@ def from_network(error: Exception, *, host: str) -> EngineError:
         return Refused(FailureClass.BAD_URL, "the URL cannot be asked for")
     if isinstance(error, TimeoutError):
         return Transient(FailureClass.NETWORK, f"{host} did not answer in time")
+    if isinstance(error, aiohttp.ClientProxyConnectionError):
+        return Transient(FailureClass.NETWORK, "no connection to the proxy of network.proxy")
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return Transient(FailureClass.NETWORK, f"the name {host} could not be resolved")
     if isinstance(error, aiohttp.ClientPayloadError):

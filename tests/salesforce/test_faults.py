@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import aiohttp
 import pytest
 
 from engine.model.errors import Blocked, EngineError, Fatal, Paused, Refused, Transient
@@ -14,6 +15,7 @@ from engine.salesforce.faults import (
     QueryTooSlow,
     SessionExpired,
     from_answer,
+    from_network,
     parsed,
     problems_in,
     retry_after_s,
@@ -177,6 +179,25 @@ def test_retry_after_is_heeded_within_reason(value: str, seconds: float | None) 
 def test_a_200_that_is_no_json_is_transient_and_says_why(body: bytes, kind: str, words: str) -> None:
     with pytest.raises(Transient, match=words):
         parsed(body, {"Content-Type": kind}, doing="query", host="org.test")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        TimeoutError(),
+        aiohttp.ServerTimeoutError(),
+        aiohttp.SocketTimeoutError(),
+        aiohttp.ClientPayloadError("Response payload is not completed"),
+        aiohttp.ServerDisconnectedError(),
+        ConnectionResetError("https://x/?sid=s3cret"),
+    ],
+)
+def test_trouble_below_http_is_transient_and_tells_no_url(error: Exception) -> None:
+    found = from_network(error, doing="query", host="org.test")
+    assert isinstance(found, Transient)
+    assert found.failure is FailureClass.NETWORK
+    assert "org.test" in str(found)
+    assert "s3cret" not in str(found)
 
 
 def test_json_keeps_lone_surrogates_and_control_characters() -> None:

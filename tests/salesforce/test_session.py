@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import ssl
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from engine.model.record import Scope
 from engine.rehearsal.salesforce import SalesforceStandIn, Server, StandInSettings
 from engine.salesforce.auth import Session
 from engine.salesforce.connection import Salesforce, open_salesforce
-from engine.salesforce.http import Answer, Http, open_http, tls
+from engine.salesforce.http import LONGEST_ANSWER, Answer, Http, open_http, tls
 from engine.salesforce.limits import Limits, limits_in
 from engine.salesforce.session import SalesforceSession
 from engine.settings import NetworkSettings, SalesforceSettings
@@ -302,6 +303,29 @@ async def test_the_proxy_of_the_settings_carries_every_request(org: Server, cloc
         assert len(proxy.seen) == 2
         assert proxy.seen[0].headers["Host"] == org.url.removeprefix("http://")
     assert len(org.org.log) == 0
+
+
+async def test_a_proxy_that_is_not_there_is_named_as_the_trouble(org: Server, clock: QuickClock) -> None:
+    network = NetworkSettings(proxy="http://127.0.0.1:9")
+    async with open_salesforce(settings_for(org), network, clock) as salesforce:
+        with pytest.raises(Paused, match="proxy"):
+            await count(salesforce)
+
+
+async def test_an_answer_that_unpacks_without_end_is_cut_off(scripted: Scripted) -> None:
+    bomb = gzip.compress(b" " * (LONGEST_ANSWER + 1_000_000), compresslevel=1)
+    async with scripted(lambda seen: Reply(bomb, headers={"Content-Encoding": "gzip"})) as (salesforce, _):
+        with pytest.raises(Transient, match="64 MB"):
+            await salesforce.session.post_json("x", {}, doing="test")
+
+
+async def test_a_burst_of_401s_renews_the_login_once(org: Server, clock: QuickClock) -> None:
+    load(org, 3)
+    async with connected(org, clock) as salesforce:
+        await count(salesforce)
+        fault(org, {"kind": "burst_401", "endpoint": "query", "nth": 4})
+        assert await asyncio.gather(*(count(salesforce) for _ in range(24))) == [3] * 24
+    assert asked(org, "token") == 2
 
 
 async def test_proxies_of_the_environment_are_ignored(
