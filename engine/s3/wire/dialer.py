@@ -117,9 +117,9 @@ class Dialer:
         await self._tunnel(connection)
         if context is not None:
             assert connection.transport is not None
-            connection.transport = await loop.start_tls(
-                connection.transport, connection, context, server_hostname=origin.host
-            )
+            secured = await loop.start_tls(connection.transport, connection, context, server_hostname=origin.host)
+            assert secured is not None
+            connection.connection_made(secured)
 
     async def _tunnel(self, connection: Connection) -> None:
         authority = connection.origin.authority

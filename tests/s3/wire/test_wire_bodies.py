@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from engine.s3.wire import PeerClosed, Wire
-from engine.s3.wire.exchange import HIGH_WATER
+from engine.s3.wire import Origin, PeerClosed, Wire
+from engine.s3.wire.connection import Connection
+from engine.s3.wire.exchange import HIGH_WATER, Whole
 from engine.s3.wire.wire import Body
 from tests.s3.wire.scripted import OK, Call, HandClock, Peer, answers, forever, get, put, until
 
@@ -99,6 +100,34 @@ async def test_an_answer_before_the_body_ends_the_sending(kind: str) -> None:
         assert (reply.status, reply.body) == (403, b"no")
         assert (await client.request(peer.origin, get(), method="GET")).status == 200
         assert peer.accepted == 2
+
+
+class Stuffed(asyncio.Transport):
+    """A transport that takes everything and has sent all but its last byte."""
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        pass
+
+    def get_write_buffer_size(self) -> int:
+        return 1
+
+    def is_closing(self) -> bool:
+        return False
+
+    def write(self, data: object) -> None:
+        pass
+
+
+async def test_a_connection_with_unsent_bytes_behind_an_answer_is_not_used_again() -> None:
+    connection = Connection(Origin("http", "peer", 80), lambda _: None)
+    connection.connection_made(Stuffed())
+    exchange = Whole(asyncio.get_running_loop().create_future(), method="PUT", max_head=1000, max_body=10)
+    connection.begin(exchange, now=0.0, due=1.0)
+    connection.send(put(4), b"body")
+    connection.data_received(OK)
+    assert (await exchange.answer).body == b"hi"
+    assert exchange.reusable
+    assert not connection.finish()
 
 
 @pytest.mark.parametrize("kind", ["bytes", "iterator"])

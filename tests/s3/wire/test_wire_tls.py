@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from engine.s3.wire import ConnectFailed, Origin, PeerClosed, Sockaddr, TimedOut, TlsFailed, Wire
+from engine.s3.wire import ConnectFailed, Origin, PeerClosed, Sockaddr, Stale, TimedOut, TlsFailed, Wire
 from tests.s3.wire.scripted import OK, Call, HandClock, Peer, answers, forever, get, put, until
 
 
@@ -96,14 +96,16 @@ async def here(host: str, port: int) -> list[Sockaddr]:
 
 async def test_a_certificate_of_a_known_authority_works_and_the_name_is_sent(authority: Authority) -> None:
     names: list[str | None] = []
+    clock = HandClock()
     tls = authority.server("bucket.test")
     tls.sni_callback = lambda sock, name, context: names.append(name)
     async with (
         Peer(forever(OK), tls=tls) as peer,
-        Wire(limit=2, clock=HandClock(), ssl_context=authority.client(), resolve=here) as client,
+        Wire(limit=2, clock=clock, ssl_context=authority.client(), resolve=here) as client,
     ):
         origin = Origin("https", "bucket.test", peer.port)
         for _ in range(3):
+            clock.advance(1)
             assert (await client.request(origin, get(), method="GET")).body == b"hi"
         assert peer.accepted == 1
         assert names == ["bucket.test"]
@@ -284,6 +286,21 @@ async def test_a_proxy_without_tunnel_is_a_failed_connection(answer: bytes) -> N
                     await client.request(Origin("http", "bucket.test", 80), get(), method="GET")
             assert client.stats.open == 0
         assert peer.heads == []
+
+
+async def test_a_peer_behind_a_new_tunnel_that_dies_is_not_stale() -> None:
+    async def play(call: Call) -> None:
+        await call.request()
+
+    async with (
+        Peer(play) as peer,
+        Peer(Proxy(peer.port)) as front,
+        Wire(limit=1, clock=HandClock(), proxy=Origin("http", "127.0.0.1", front.port)) as client,
+    ):
+        with pytest.raises(PeerClosed) as caught:
+            await client.request(Origin("http", "bucket.test", 80), get(), method="GET")
+        assert not isinstance(caught.value, Stale)
+        assert front.accepted == 1
 
 
 def test_a_proxy_is_spoken_to_in_http() -> None:
