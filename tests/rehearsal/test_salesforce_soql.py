@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-import pytest
+from contextlib import closing, suppress
+from urllib.parse import quote_plus
 
-from engine.rehearsal.salesforce import Field, Schema, SObject, default_schema
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.rehearsal.salesforce import Field, Schema, SObject, World, default_schema
+from engine.rehearsal.salesforce.clock import OrgClock
 from engine.rehearsal.salesforce.compile import compile_query
 from engine.rehearsal.salesforce.soql import parse
 from engine.rehearsal.salesforce.wire import ApiError
-from tests.rehearsal.test_salesforce_support import Caller, calling
+from tests.rehearsal.test_salesforce_support import VERSION, Caller, StillClock, calling
 
 WEIRD = 'it\'s 100%_a\\b "q"\nend'
 
@@ -286,6 +292,40 @@ def test_statements_and_strings_beyond_their_limits_are_malformed(text: str) -> 
 
 def test_a_string_of_four_thousand_characters_is_fine() -> None:
     assert parse(f"SELECT Id FROM DocListEntry__c WHERE Name = '{'x' * 4000}'").where is not None
+
+
+KEYWORDS = "SELECT FROM WHERE GROUP BY HAVING ORDER LIMIT OFFSET AND OR NOT IN LIKE NULL NULLS LAST DESC TRUE"
+OPERANDS = "COUNT MAX Id Name Account__c Account__r.Name IsDeleted CreatedDate DocListEntry__c ( ) , = != >"
+CONSTANTS = "'a' '\\' '' 5 -1 99999999999999999999 2020-01-01 2020-01-01T00:00:00Z 0001-01-01T00:00:00+05:00"
+WORDS = st.lists(st.sampled_from(f"{KEYWORDS} {OPERANDS} {CONSTANTS}".split()), max_size=20)
+
+
+@settings(deadline=None)
+@given(WORDS, st.sampled_from(["", "SELECT Id FROM DocListEntry__c", "SELECT Id FROM DocListEntry__c WHERE Name "]))
+def test_any_words_at_all_are_either_refused_or_become_sql_that_runs(words: list[str], start: str) -> None:
+    world = World(default_schema(), OrgClock(StillClock()), None, "005000000000001")
+    with closing(world), suppress(ApiError):  # anything else, from the parser or from SQLite, fails the test
+        compiled = compile_query(parse(f"{start} {' '.join(words)}"), world.schema)
+        found = world.connection.execute(compiled.sql(), compiled.params).fetchall()
+        assert len(found) <= 1  # an empty org has no rows, only totals
+
+
+@pytest.mark.parametrize("where", ["(" * 500, "NOT " * 500])
+def test_a_filter_too_deep_is_refused(where: str) -> None:
+    with pytest.raises(ApiError) as caught:
+        parse(f"SELECT Id FROM Account WHERE {where}")
+
+    assert caught.value.code == "QUERY_TOO_COMPLICATED"
+
+
+async def test_a_filter_too_wide_is_refused() -> None:
+    async with calling() as org:
+        soql = f"SELECT Id FROM Account WHERE {' AND '.join(['Name != null'] * 3000)}"
+        url = f"{VERSION}/query?q={quote_plus(soql)}"
+        parts = [{"method": "GET", "url": url, "referenceId": "wide"}]
+        answer = await org.call("POST", "/composite", json={"compositeRequest": parts})
+
+        assert answer.json["compositeResponse"][0]["body"][0]["errorCode"] == "QUERY_TOO_COMPLICATED"
 
 
 def long_text_schema() -> Schema:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.rehearsal.salesforce.bulk import DELIMITERS, LINE_ENDINGS, Job, check_version, choice, job_list
 from engine.rehearsal.salesforce.compile import Compiled, compile_query
+from engine.rehearsal.salesforce.query import run
 from engine.rehearsal.salesforce.shape import value_of
 from engine.rehearsal.salesforce.soql import parse
 from engine.rehearsal.salesforce.wire import CSV_TYPE, ApiError, ApiRequest, ApiResponse, as_json
@@ -113,7 +114,7 @@ def _finish(org: Org, request: ApiRequest, job: Job) -> None:
         return
     compiled = _compiled(org, job)
     limit = -1 if compiled.query.limit is None else compiled.query.limit
-    job.found = org.world.connection.execute(f"{compiled.sql()} LIMIT ?", (*compiled.params, limit)).fetchall()
+    job.found = run(org, compiled.sql(), compiled, limit, 0)
     job.processed = len(job.found)
     job.state = "JobComplete"
 

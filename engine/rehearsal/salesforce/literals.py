@@ -40,7 +40,7 @@ def bound_value(soql: str, target: Field, literal: Literal) -> Any:
 def _moment(soql: str, literal: Literal) -> str:
     try:
         moment = from_stamp(literal.value)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise malformed(soql, literal.at, f"invalid date: {literal.value}") from error
     if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
         raise malformed(soql, literal.at, f"date out of range: {literal.value}")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 from typing import TYPE_CHECKING, Any
 
 from engine.rehearsal.salesforce.compile import Compiled, compile_query
-from engine.rehearsal.salesforce.soql import parse
+from engine.rehearsal.salesforce.soql import parse, too_complicated
 from engine.rehearsal.salesforce.wire import ApiError, ApiRequest, ApiResponse, as_json
 
 if TYPE_CHECKING:
@@ -66,11 +67,11 @@ def _first_page(org: Org, request: ApiRequest, *, include_deleted: bool) -> ApiR
     limit = -1 if compiled.query.limit is None else compiled.query.limit
     offset = compiled.query.offset
     first = size + 1 if limit < 0 else min(limit, size + 1)
-    rows = _run(org, compiled.sql(), compiled, first, offset)
+    rows = run(org, compiled.sql(), compiled, first, offset)
     if len(rows) <= size:
         total, following = len(rows), None
     else:
-        found = _run(org, compiled.sql('t."Id"'), compiled, limit, offset)
+        found = run(org, compiled.sql('t."Id"'), compiled, limit, offset)
         locator = org.locators.open(
             soql, include_deleted=include_deleted, page_size=asked, ids="".join(row[0] for row in found).encode()
         )
@@ -85,7 +86,7 @@ def _first_page(org: Org, request: ApiRequest, *, include_deleted: bool) -> ApiR
 
 
 def _count(org: Org, compiled: Compiled) -> ApiResponse:
-    total = _run(org, compiled.sql(), compiled, -1, 0)[0][0]
+    total = run(org, compiled.sql(), compiled, -1, 0)[0][0]
     if compiled.query.limit is not None:
         total = min(total, compiled.query.limit)
     return as_json({"totalSize": total, "done": True, "records": []})
@@ -93,7 +94,7 @@ def _count(org: Org, compiled: Compiled) -> ApiResponse:
 
 def _aggregates(org: Org, request: ApiRequest, compiled: Compiled) -> ApiResponse:
     limit = MAX_GROUPS + 1 if compiled.query.limit is None else compiled.query.limit
-    rows = _run(org, compiled.sql(), compiled, min(limit, MAX_GROUPS + 1), compiled.query.offset)
+    rows = run(org, compiled.sql(), compiled, min(limit, MAX_GROUPS + 1), compiled.query.offset)
     if len(rows) > MAX_GROUPS:
         raise ApiError(
             400,
@@ -103,10 +104,14 @@ def _aggregates(org: Org, request: ApiRequest, compiled: Compiled) -> ApiRespons
     return _page(request, compiled.shape.records(rows, request.version), len(rows), None)
 
 
-def _run(org: Org, sql: str, compiled: Compiled, limit: int, offset: int) -> list[Row]:
-    found: list[Row] = org.world.connection.execute(
-        f"{sql} LIMIT ? OFFSET ?", (*compiled.params, limit, offset)
-    ).fetchall()
+def run(org: Org, sql: str, compiled: Compiled, limit: int, offset: int) -> list[Row]:
+    """All rows of a compiled statement; limit -1 is none. Raises ApiError QUERY_TOO_COMPLICATED."""
+    try:
+        found: list[Row] = org.world.connection.execute(
+            f"{sql} LIMIT ? OFFSET ?", (*compiled.params, limit, offset)
+        ).fetchall()
+    except sqlite3.OperationalError as error:  # an expression deeper than SQLite takes
+        raise too_complicated() from error
     return found
 
 

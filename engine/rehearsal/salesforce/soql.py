@@ -17,6 +17,8 @@ T = TypeVar("T")
 FUNCTIONS = frozenset({"COUNT", "COUNT_DISTINCT", "MIN", "MAX", "SUM", "AVG"})
 CLAUSES = frozenset({"FROM", "WHERE", "GROUP", "HAVING", "ORDER", "LIMIT", "OFFSET"})
 MAX_OFFSET = 2_000
+_MOST_ROWS = 2**31 - 1
+_DEEPEST = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +119,17 @@ def parse(text: str) -> Query:
     return _Parser(text).query()
 
 
+def too_complicated() -> ApiError:
+    """The statement is beyond what the service works out."""
+    return ApiError(400, "QUERY_TOO_COMPLICATED", "query is either selecting too many fields or the filter is too deep")
+
+
 class _Parser:
     def __init__(self, text: str) -> None:
         self._text = text
         self._tokens = tokens(text)
         self._next = 0
+        self._depth = 0
 
     def query(self) -> Query:
         self._expect("SELECT")
@@ -204,6 +212,14 @@ class _Parser:
         return Junction(joint, tuple(parts))
 
     def _negatable(self) -> Condition:
+        self._depth += 1
+        if self._depth > _DEEPEST:
+            raise too_complicated()
+        found = self._one()
+        self._depth -= 1
+        return found
+
+    def _one(self) -> Condition:
         if self._accept("NOT"):
             return Negation(self._negatable())
         if self._peek().text == "(":
@@ -270,7 +286,7 @@ class _Parser:
         token = self._advance()
         if token.kind != "number" or not token.text.isdecimal():
             raise self._unexpected(token)
-        return int(token.text)
+        return min(int(token.text), _MOST_ROWS)
 
     def _comma_separated(self, item: Callable[[], T]) -> list[T]:
         items = [item()]
