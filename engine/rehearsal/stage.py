@@ -15,7 +15,7 @@ from typing import Any
 import aiohttp
 import yaml
 
-from engine.rehearsal.generator import VENDOR_BUCKET, World, generate
+from engine.rehearsal.generator import VENDOR_BUCKET, Cast, World, generate
 from engine.rehearsal.objects import MotoProcess, ObjectServer
 from engine.rehearsal.side_door import SideDoor
 
@@ -51,11 +51,19 @@ class Stage:
 
 @asynccontextmanager
 async def stage(
-    directory: Path, records: int, seed: int, *, overrides: dict[str, dict[str, Any]] | None = None
+    directory: Path,
+    records: int,
+    seed: int,
+    *,
+    overrides: dict[str, dict[str, Any]] | None = None,
+    cast: Cast | None = None,
 ) -> AsyncIterator[Stage]:
-    """Set the stage in ``directory`` (made if needed) and clear it away on leaving; the files stay."""
+    """Set the stage in ``directory`` (made if needed) and clear it away on leaving; the files stay.
+
+    ``overrides`` go into the settings, section by section.
+    """
     directory.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - nothing else runs on the loop yet
-    world = generate(records, seed=seed)
+    world = generate(records, seed=seed, cast=cast)
     with MotoProcess() as store:
         salesforce, url = await _start_salesforce(directory)
         try:
