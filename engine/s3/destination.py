@@ -140,7 +140,7 @@ class S3Destination:
         except StoreError as error:
             region = error.region
             if not (region and wanted and region != wanted):
-                raise self._unfit(error, name) from None
+                raise self._unfit(await self._in_words(error), name) from None
         else:
             region = answer.fields.get("x-amz-bucket-region", "")
         if region and wanted and region != wanted:
@@ -168,6 +168,16 @@ class S3Destination:
             raise self._patience.judge(error, what) from None
         self._patience.well()
         return value
+
+    async def _in_words(self, error: StoreError) -> StoreError:
+        """A HEAD is answered without a body; a listing that is denied for the same reason tells it."""
+        if error.status != 403:
+            return error
+        try:
+            await self._verbs.list_objects(self._bucket, "", "", self._placement.always)
+        except StoreError as told:
+            return told
+        return error
 
     def _unfit(self, error: StoreError, name: str) -> EngineError:
         if error.status == 404:

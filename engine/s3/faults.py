@@ -92,7 +92,9 @@ def meaning(error: StoreError, side: Side, what: str) -> EngineError:
     if code == "InvalidObjectState":
         return Refused(F.ARCHIVED, f"{told}: the object must be restored from its archive first")
     if error.missing or code in {"NoSuchKey", "NoSuchVersion"} or status == 405:
-        return Refused(F.SOURCE_MISSING, told) if source or status != 405 else Refused(F.REJECTED, told)
+        if source:
+            return Refused(F.SOURCE_MISSING, told)
+        return Transient(F.NETWORK, told)  # an object of ours that was there a moment ago
     if status in {412, 304}:
         return Transient(F.SOURCE_CHANGED if source else F.NETWORK, told)
     if status == 403 or code.startswith("KMS."):

@@ -41,6 +41,12 @@ def lay_headers(params: dict[str, Any], **_: object) -> None:
     params["headers"].update(_extra.get())
 
 
+def stay(context: dict[str, Any], **_: object) -> None:
+    """Keep the SDK from looking for the bucket elsewhere: its own look-up (HeadBucket) would recurse without end where
+    every answer is a redirect, and behind an endpoint of one's own there is no elsewhere."""
+    context.setdefault("s3_redirect", {})["redirected"] = True
+
+
 class SdkVerbs:
     """Fits ``Verbs``. ``client`` is an open aiobotocore S3 client with ``lay_headers`` registered."""
 
@@ -276,6 +282,7 @@ async def open_sdk(
         )
     )
     client.meta.events.register("before-call.s3", lay_headers)
+    client.meta.events.register("before-call.s3" if endpoint_url else "before-call.s3.HeadBucket", stay)
     return SdkVerbs(client)
 
 

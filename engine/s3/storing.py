@@ -207,6 +207,7 @@ class Storer:
         finally:
             claim.release()
             gate.release()
+        self._shows_sums = self._shows_sums or name in answer.fields
         if passing.md5s and etag_is_md5(answer.etag, answer.fields) and answer.etag != passing.md5s[number - 1].hex():
             message = f"part {number} of s3://{self._bucket}/{upload.key} arrived with another MD5"
             raise Transient(FailureClass.CHECKSUM_MISMATCH, message)
@@ -225,8 +226,8 @@ class Storer:
     def _stored(self, passing: Passing, upload: Upload, answer: Answer) -> Stored:
         facts = written(answer, passing.sums.size, passing.facts.headers)
         computed = passing.sums.computed()
-        if passing.md5s:
-            computed += (("etag", multipart_etag(passing.md5s)),)
+        if passing.md5s and [part.etag for part in upload.in_order()] == [md5.hex() for md5 in passing.md5s]:
+            computed += (("etag", multipart_etag(passing.md5s)),)  # under KMS a part's ETag is no MD5, nor the whole's
         if facts.checksum("sha256-composite"):
             computed += (("sha256-composite", composite_sha256(passing.sha256s)),)
         return Stored(facts, passing.sums.size, computed)
@@ -238,7 +239,7 @@ def _check(passing: Passing) -> None:
     if facts.size is not None and sums.size != facts.size:
         raise _wrong_length(passing, str(sums.size))
     promised = dict(facts.checksums)
-    if facts.etag_is_md5 and facts.etag:
+    if facts.etag_is_md5 and etag_is_md5(facts.etag, {}):
         promised["md5"] = facts.etag
     for algorithm, digest in sums.computed():
         if promised.get(algorithm, digest) != digest:

@@ -1,0 +1,102 @@
+"""The byte budget: bounded, fair, and safe against cancellation at any moment."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.pacing.bytes_gate import BytesInFlight
+
+
+async def settle() -> None:
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+
+async def test_a_claim_waits_until_there_is_room() -> None:
+    gate = BytesInFlight(10)
+    first = await gate.claim(8)
+    second = asyncio.create_task(gate.claim(3))
+    await settle()
+    assert not second.done()
+    gate.release(first)
+    assert await second == 3
+    assert gate.held == 3
+
+
+async def test_small_claims_do_not_overtake_a_large_one() -> None:
+    gate = BytesInFlight(10)
+    held = await gate.claim(5)
+    order: list[str] = []
+
+    async def take(name: str, nbytes: int) -> None:
+        async with gate.holding(nbytes):
+            order.append(name)
+
+    tasks = [asyncio.create_task(take("large", 9)), asyncio.create_task(take("small", 1))]
+    await settle()
+    assert order == []
+    gate.release(held)
+    await asyncio.gather(*tasks)
+    assert order == ["large", "small"]
+
+
+async def test_a_claim_above_the_capacity_is_served_alone() -> None:
+    gate = BytesInFlight(10)
+    assert await gate.claim(1000) == 10
+    waiting = asyncio.create_task(gate.claim(1))
+    await settle()
+    assert not waiting.done()
+    gate.release(10)
+    await waiting
+
+
+async def test_a_cancelled_waiter_lets_those_behind_it_through() -> None:
+    gate = BytesInFlight(10)
+    await gate.claim(5)
+    large = asyncio.create_task(gate.claim(9))
+    small = asyncio.create_task(gate.claim(2))
+    await settle()
+    large.cancel()
+    await settle()
+    assert small.done()
+    assert gate.held == 7
+
+
+async def test_room_given_in_the_tick_of_a_cancellation_is_not_lost() -> None:
+    gate = BytesInFlight(10)
+    held = await gate.claim(10)
+    waiter = asyncio.create_task(gate.claim(10))
+    await settle()
+    gate.release(held)
+    waiter.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiter
+    assert gate.held == 0
+
+
+@given(st.lists(st.tuples(st.integers(0, 15), st.integers(0, 3), st.booleans()), max_size=25))
+async def test_no_schedule_overbooks_or_leaks(plan: list[tuple[int, int, bool]]) -> None:
+    gate = BytesInFlight(10)
+
+    async def work(nbytes: int, ticks: int) -> None:
+        async with gate.holding(nbytes):
+            for _ in range(ticks):
+                assert 0 <= gate.held <= 10
+                await asyncio.sleep(0)
+
+    tasks = [asyncio.create_task(work(nbytes, ticks)) for nbytes, ticks, _ in plan]
+    await asyncio.sleep(0)
+    for task, (_, _, doomed) in zip(tasks, plan, strict=True):
+        if doomed:
+            task.cancel()
+    await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 10)
+    assert gate.held == 0
+
+
+def test_a_gate_holds_at_least_a_byte() -> None:
+    with pytest.raises(ValueError, match="capacity"):
+        BytesInFlight(0)

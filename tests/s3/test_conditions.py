@@ -1,0 +1,171 @@
+"""No overwrite: the table of verdicts, and the guard against stores of every kind."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from engine.model.facts import ObjectFacts, Occupied
+from engine.s3.answers import Answer, Fields, StoreError
+from engine.s3.conditions import Heard, Verdict, learn, looks_first, sends_condition
+from engine.s3.guard import Guard
+
+
+@pytest.mark.parametrize(
+    ("first", "there_now", "repeated", "verdict"),
+    [
+        (Heard.REFUSED, True, None, Verdict.UNKNOWN),
+        (Heard.REFUSED, False, None, Verdict.UNSUPPORTED),
+        (Heard.DONE, False, Heard.REFUSED, Verdict.HONOURED),
+        (Heard.DONE, False, Heard.DONE, Verdict.IGNORED),
+        (Heard.DONE, False, None, Verdict.UNKNOWN),
+    ],
+)
+def test_the_table_of_verdicts(first: Heard, there_now: bool, repeated: Heard | None, verdict: Verdict) -> None:
+    assert learn(first, there_now=there_now, repeated=repeated) is verdict
+
+
+@pytest.mark.parametrize(
+    ("verdict", "looks", "sends"),
+    [
+        (Verdict.UNKNOWN, True, True),
+        (Verdict.HONOURED, False, True),
+        (Verdict.UNSUPPORTED, True, False),
+        (Verdict.IGNORED, True, False),
+    ],
+)
+def test_what_a_verdict_leads_to(verdict: Verdict, looks: bool, sends: bool) -> None:
+    assert (looks_first(verdict), sends_condition(verdict)) == (looks, sends)
+
+
+class Shelf:
+    """A store of one kind; ``log`` is what it was asked."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self.held: dict[str, str] = {}
+        self.log: list[str] = []
+        self.lose_next_answer = False
+
+    async def look(self, key: str) -> ObjectFacts | None:
+        self.log.append(f"HEAD {key}")
+        await asyncio.sleep(0)
+        return ObjectFacts(1, self.held[key]) if key in self.held else None
+
+    async def write(self, key: str, more: Fields) -> Answer:
+        conditional = "if-none-match" in more
+        self.log.append(f"PUT{'?' if conditional else '!'} {key}")
+        await asyncio.sleep(0)
+        if conditional and self.kind == "refuses":
+            raise StoreError("PreconditionFailed", 412)
+        if conditional and self.kind == "knows nothing":
+            raise StoreError("NotImplemented", 501)
+        if conditional and self.kind == "honours" and key in self.held:
+            raise StoreError("PreconditionFailed", 412)
+        self.held[key] = f"etag-{key}"
+        if self.lose_next_answer:
+            self.lose_next_answer = False
+            raise StoreError("Unreachable", 0)
+        return Answer(200, {"etag": f'"etag-{key}"'})
+
+
+async def put(guard: Guard, shelf: Shelf, key: str) -> Answer:
+    return await guard.write(key, lambda more: shelf.write(key, more))
+
+
+@pytest.mark.parametrize(
+    ("kind", "verdict", "first", "then"),
+    [
+        ("honours", Verdict.HONOURED, ["HEAD a", "PUT? a", "PUT? a"], ["PUT? b"]),
+        ("ignores", Verdict.IGNORED, ["HEAD a", "PUT? a", "PUT? a"], ["HEAD b", "PUT! b"]),
+        ("refuses", Verdict.UNSUPPORTED, ["HEAD a", "PUT? a", "HEAD a", "PUT! a"], ["HEAD b", "PUT! b"]),
+        ("knows nothing", Verdict.UNSUPPORTED, ["HEAD a", "PUT? a", "HEAD a", "PUT! a"], ["HEAD b", "PUT! b"]),
+    ],
+)
+async def test_the_first_write_learns_and_the_next_relies_on_it(
+    kind: str, verdict: Verdict, first: list[str], then: list[str]
+) -> None:
+    shelf = Shelf(kind)
+    guard = Guard(shelf.look)
+    await put(guard, shelf, "a")
+    assert (guard.verdict, shelf.log) == (verdict, first)
+    shelf.log.clear()
+    await put(guard, shelf, "b")
+    assert shelf.log == then
+    assert set(shelf.held) == {"a", "b"}
+
+
+@pytest.mark.parametrize("kind", ["honours", "ignores", "refuses", "knows nothing"])
+@pytest.mark.parametrize("learned", [False, True])
+async def test_a_taken_key_is_never_written(kind: str, learned: bool) -> None:
+    shelf = Shelf(kind)
+    guard = Guard(shelf.look)
+    if learned:
+        await put(guard, shelf, "a")
+    shelf.held["k"] = "theirs"
+    with pytest.raises(Occupied) as occupied:
+        await put(guard, shelf, "k")
+    assert occupied.value.facts.etag == "theirs"
+    assert shelf.held["k"] == "theirs"
+
+
+async def test_a_crowd_waits_for_the_verdict_of_one() -> None:
+    shelf = Shelf("honours")
+    guard = Guard(shelf.look)
+    await asyncio.gather(*(put(guard, shelf, f"k{n}") for n in range(50)))
+    assert sum(line.startswith("HEAD") for line in shelf.log) == 1
+    assert len(shelf.held) == 50
+
+
+async def test_an_answer_lost_while_learning_teaches_nothing_wrong() -> None:
+    shelf = Shelf("honours")
+    guard = Guard(shelf.look)
+    shelf.lose_next_answer = True
+    with pytest.raises(StoreError, match="Unreachable"):
+        await put(guard, shelf, "a")
+    assert guard.verdict is Verdict.UNKNOWN
+    with pytest.raises(Occupied) as ours:
+        await put(guard, shelf, "a")
+    assert ours.value.facts.etag == "etag-a"
+    await put(guard, shelf, "b")
+    assert guard.verdict is Verdict.HONOURED
+
+
+async def test_a_key_taken_while_the_first_write_was_under_way_is_occupied_and_teaches_nothing() -> None:
+    shelf = Shelf("honours")
+    guard = Guard(shelf.look)
+
+    async def raced(more: Fields) -> Answer:
+        shelf.held.setdefault("a", "theirs")
+        return await shelf.write("a", more)
+
+    with pytest.raises(Occupied):
+        await guard.write("a", raced)
+    assert guard.verdict is Verdict.UNKNOWN
+    assert shelf.held["a"] == "theirs"
+
+
+async def test_a_repeat_that_fails_otherwise_leaves_the_write_standing() -> None:
+    shelf = Shelf("honours")
+    guard = Guard(shelf.look)
+    answers = iter([None, StoreError("SlowDown", 503)])
+
+    async def send(more: Fields) -> Answer:
+        answer = await shelf.write("a", {})
+        if (error := next(answers)) is not None:
+            raise error
+        return answer
+
+    assert (await guard.write("a", send)).etag == "etag-a"
+    assert guard.verdict is Verdict.UNKNOWN
+
+
+async def test_a_refusal_at_a_free_key_is_a_conflict_to_be_tried_again() -> None:
+    shelf = Shelf("honours")
+    guard = Guard(shelf.look)
+    await put(guard, shelf, "a")
+    shelf.kind = "refuses"
+    with pytest.raises(StoreError) as refused:
+        await put(guard, shelf, "b")
+    assert refused.value.status == 409

@@ -1,0 +1,122 @@
+"""What each refusal of a store means for the run."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from engine.model.errors import Blocked, Refused, Transient
+from engine.model.failures import FailureClass as F
+from engine.s3.answers import StoreError
+from engine.s3.faults import PATIENCE_S, Patience, Side, meaning
+
+S, D = Side.SOURCE, Side.DESTINATION
+
+TABLE = [
+    ("NoSuchKey", 404, S, Refused, F.SOURCE_MISSING),
+    ("404", 404, S, Refused, F.SOURCE_MISSING),
+    ("NoSuchVersion", 404, S, Refused, F.SOURCE_MISSING),
+    ("MethodNotAllowed", 405, S, Refused, F.SOURCE_MISSING),
+    ("NoSuchKey", 404, D, Transient, F.NETWORK),
+    ("AccessDenied", 403, S, Refused, F.SOURCE_DENIED),
+    ("403", 403, S, Refused, F.SOURCE_DENIED),
+    ("AccessDenied", 403, D, Refused, F.DESTINATION_DENIED),
+    ("KMS.DisabledException", 400, S, Refused, F.SOURCE_DENIED),
+    ("KMS.DisabledException", 400, D, Blocked, None),
+    ("InvalidObjectState", 403, S, Refused, F.ARCHIVED),
+    ("NoSuchBucket", 404, S, Blocked, None),
+    ("NoSuchBucket", 404, D, Blocked, None),
+    ("SlowDown", 503, S, Transient, F.THROTTLED),
+    ("503", 503, D, Transient, F.THROTTLED),
+    ("429", 429, D, Transient, F.THROTTLED),
+    ("KMS.ThrottlingException", 400, D, Transient, F.THROTTLED),
+    ("InternalError", 500, D, Transient, F.NETWORK),
+    ("502", 502, S, Transient, F.NETWORK),
+    ("RequestTimeout", 400, D, Transient, F.NETWORK),
+    ("IncompleteBody", 400, D, Transient, F.NETWORK),
+    ("Unreachable", 0, S, Transient, F.NETWORK),
+    ("TimedOut", 0, D, Transient, F.NETWORK),
+    ("NoETag", 200, D, Transient, F.NETWORK),
+    ("BadAnswer", 0, D, Transient, F.NETWORK),
+    ("PreconditionFailed", 412, S, Transient, F.SOURCE_CHANGED),
+    ("304", 304, S, Transient, F.SOURCE_CHANGED),
+    ("PreconditionFailed", 412, D, Transient, F.NETWORK),
+    ("ConditionalRequestConflict", 409, D, Transient, F.NETWORK),
+    ("OperationAborted", 409, D, Transient, F.NETWORK),
+    ("NoSuchUpload", 404, D, Transient, F.NETWORK),
+    ("ExpiredToken", 400, D, Transient, F.NETWORK),
+    ("RequestTimeTooSkewed", 403, D, Transient, F.NETWORK),
+    ("BadDigest", 400, D, Transient, F.CHECKSUM_MISMATCH),
+    ("XAmzContentSHA256Mismatch", 400, D, Transient, F.CHECKSUM_MISMATCH),
+    ("EntityTooLarge", 400, D, Refused, F.TOO_LARGE),
+    ("KeyTooLongError", 400, D, Refused, F.BAD_KEY),
+    ("InvalidArgument", 400, D, Refused, F.REJECTED),
+    ("MetadataTooLarge", 400, D, Refused, F.REJECTED),
+    ("SignatureDoesNotMatch", 403, S, Blocked, None),
+    ("InvalidAccessKeyId", 403, D, Blocked, None),
+    ("TlsFailed", 0, S, Blocked, None),
+    ("InvalidStorageClass", 400, D, Blocked, None),
+    ("NotImplemented", 501, D, Blocked, None),
+    ("PermanentRedirect", 301, D, Blocked, None),
+    ("307", 307, S, Refused, F.REDIRECTED),
+    ("307", 307, D, Blocked, None),
+]
+
+
+@pytest.mark.parametrize(("code", "status", "side", "kind", "failure"), TABLE)
+def test_every_refusal_has_its_meaning(
+    code: str, status: int, side: Side, kind: type[Exception], failure: F | None
+) -> None:
+    found = meaning(StoreError(code, status, "why"), side, "GET s3://b/k")
+    assert type(found) is kind
+    assert getattr(found, "failure", None) is failure
+    assert "GET s3://b/k" in str(found)
+    assert code in str(found)
+    if isinstance(found, Blocked):
+        assert found.hint
+
+
+def test_the_servers_wish_to_wait_is_kept() -> None:
+    found = meaning(StoreError("SlowDown", 503, retry_after_s=9.0), D, "PUT")
+    assert isinstance(found, Transient)
+    assert found.retry_after_s == 9.0
+
+
+def test_another_region_is_named_in_the_hint() -> None:
+    found = meaning(StoreError("301", 301, region="eu-west-1"), D, "PUT")
+    assert isinstance(found, Blocked)
+    assert found.hint == "set destination.region: eu-west-1"
+
+
+class Hands:
+    """A clock moved by hand."""
+
+    moment = 1000.0
+
+    def now(self) -> datetime:
+        return datetime(2026, 1, 1, tzinfo=UTC)
+
+    def monotonic(self) -> float:
+        return self.moment
+
+    async def sleep(self, seconds: float) -> None:
+        self.moment += seconds
+
+    def random(self) -> float:
+        return 0.5
+
+
+@pytest.mark.parametrize(("code", "says"), [("RequestTimeTooSkewed", "clock"), ("ExpiredToken", "expired")])
+def test_a_wrong_clock_or_a_dead_token_is_forgiven_for_a_while_only(code: str, says: str) -> None:
+    clock = Hands()
+    patience = Patience(clock, D)
+    error = StoreError(code, 403)
+    assert isinstance(patience.judge(error, "PUT"), Transient)
+    clock.moment += PATIENCE_S + 1
+    final = patience.judge(error, "PUT")
+    assert isinstance(final, Blocked)
+    assert says in str(final)
+    assert final.hint
+    patience.well()
+    assert isinstance(patience.judge(error, "PUT"), Transient)

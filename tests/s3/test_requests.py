@@ -1,0 +1,227 @@
+"""Every request carries what the settings ask for, on both transports, to the letter."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from engine.model.facts import ContentHeaders, ObjectFacts
+from engine.pacing.clock import SystemClock
+from engine.s3.open import S3, open_s3
+from tests.s3.world import MIB, Bytes, at, settings_for
+from tests.servers.capture import Double, Recorded, Reply, capture_server
+
+MD5 = hashlib.md5(b"hello").hexdigest()
+ETAG = {"ETag": f'"{MD5}"'}
+SHA = base64.b64encode(hashlib.sha256(b"hello").digest()).decode()
+OPTIONS: dict[str, dict[str, Any]] = {
+    "source": {"request_payer": True, "expected_bucket_owner": "111111111111"},
+    "destination": {
+        "storage_class": "STANDARD_IA",
+        "sse": "aws:kms",
+        "kms_key_id": "key-1",
+        "expected_bucket_owner": "222222222222",
+    },
+}
+PLACED = {
+    "x-amz-storage-class": "STANDARD_IA",
+    "x-amz-server-side-encryption": "aws:kms",
+    "x-amz-server-side-encryption-aws-kms-key-id": "key-1",
+}
+READS = {"x-amz-request-payer": "requester", "x-amz-expected-bucket-owner": "111111111111"}
+OURS = {"x-amz-expected-bucket-owner": "222222222222"}
+COPIES = {"x-amz-request-payer": "requester", "x-amz-source-expected-bucket-owner": "111111111111"}
+
+
+def document(name: str, **fields: str) -> bytes:
+    inner = "".join(f"<{key}>{value}</{key}>" for key, value in fields.items())
+    return f'<?xml version="1.0"?><{name}>{inner}</{name}>'.encode()
+
+
+def aws(request: Recorded) -> Reply:
+    """The least that S3 says, whatever it is asked; every key is free."""
+    query = request.target.partition("?")[2]
+    if request.method == "HEAD":
+        if request.path.startswith("/vendor"):
+            return Reply(200, {**ETAG, "Content-Length": "12000000", "Content-Type": "video/mp4"}, length=False)
+        return Reply(404)
+    if request.method == "GET":
+        return Reply(200, ETAG, b"hello")
+    if "uploads" in query:
+        return Reply(200, {}, document("InitiateMultipartUploadResult", UploadId="up"))
+    if request.method == "POST":
+        return Reply(200, {}, document("CompleteMultipartUploadResult", ETag="&quot;" + "f" * 32 + "-3&quot;"))
+    if "x-amz-copy-source" in request.headers:
+        root = "CopyPartResult" if "partNumber" in query else "CopyObjectResult"
+        return Reply(200, {}, document(root, ETag="&quot;" + MD5 + "&quot;"))
+    return Reply(200, {"ETag": f'"{hashlib.md5(request.body).hexdigest()}"'})
+
+
+@pytest.fixture(params=["fast", "sdk"])
+def transport(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+@asynccontextmanager
+async def world(transport: Any, **sections: dict[str, Any]) -> AsyncIterator[tuple[S3, Double]]:
+    async with capture_server(otherwise=aws) as double:
+        settings = settings_for(double.server, **(sections or OPTIONS))
+        async with open_s3(
+            settings, SystemClock(), transport=transport, copy_limit=6 * MIB, copy_part_bytes=5 * MIB
+        ) as s3:
+            yield s3, double
+
+
+def holds(request: Recorded, wanted: dict[str, str]) -> bool:
+    return all(request.headers.get(name) == value for name, value in wanted.items())
+
+
+def by(double: Double, method: str, *marks: str) -> list[Recorded]:
+    return [each for each in double.requests if each.method == method and all(mark in each.target for mark in marks)]
+
+
+async def test_reads_are_pinned_paid_for_and_checked_for_the_owner(transport: Any) -> None:
+    async with world(transport) as (s3, double):
+        facts = await s3.source.facts(at("vendor", "a b", "v/1"))
+        async with s3.source.open(at("vendor", "a b", "v/1"), ObjectFacts(5, MD5)) as stream:
+            assert [bytes(chunk) async for chunk in stream.chunks()] == [b"hello"]
+        head, get = double.requests
+        assert facts.size == 12_000_000
+        for request in (head, get):
+            assert holds(request, {**READS, "x-amz-checksum-mode": "ENABLED", "accept-encoding": "identity"})
+            assert request.target == "/vendor/a%20b?versionId=v%2F1"
+        assert holds(get, {"if-match": '"' + MD5 + '"'})
+
+
+async def test_a_version_pins_only_where_no_etag_can(transport: Any) -> None:
+    async with world(transport) as (s3, double):
+        async with s3.source.open(at("vendor", "k"), ObjectFacts(5, MD5, "v1")) as stream:
+            [chunk async for chunk in stream.chunks()]
+        async with s3.source.open(at("vendor", "k"), ObjectFacts(5, "", "v1")) as stream:
+            [chunk async for chunk in stream.chunks()]
+        assert [request.target for request in double.requests] == ["/vendor/k", "/vendor/k?versionId=v1"]
+
+
+async def test_a_copy_is_pinned_placed_and_conditional(transport: Any) -> None:
+    async with world(transport) as (s3, double):
+        await s3.destination.copy(at("vendor", "ä b+c", "v1"), ObjectFacts(5, MD5), "k é")
+        first, *_ = by(double, "PUT")
+        assert first.target == "/ours/k%20%C3%A9"
+        assert first.body == b""
+        assert holds(first, {**PLACED, **OURS, **COPIES, "if-none-match": "*"})
+        assert first.headers["x-amz-copy-source"] == "vendor/%C3%A4%20b%2Bc?versionId=v1"
+        assert first.headers["x-amz-copy-source-if-match"] == '"' + MD5 + '"'
+        assert first.headers["x-amz-metadata-directive"] == "COPY"
+        assert not [name for name in first.headers if "acl" in name or "grant" in name]
+
+
+async def test_a_large_copy_sets_headers_anew_and_pins_each_range(transport: Any) -> None:
+    async with world(transport) as (s3, double):
+        await s3.destination.copy(at("vendor", "a"), ObjectFacts(12_000_000, MD5), "k")
+        (create,) = by(double, "POST", "uploads")
+        assert holds(create, {**PLACED, **OURS, "content-type": "video/mp4"})
+        parts = sorted(by(double, "PUT", "partNumber"), key=lambda each: each.target)
+        assert [part.headers["x-amz-copy-source-range"] for part in parts] == [
+            "bytes=0-5242879",
+            "bytes=5242880-10485759",
+            "bytes=10485760-11999999",
+        ]
+        for part in parts:
+            assert holds(part, {**OURS, **COPIES, "x-amz-copy-source": "vendor/a"})
+            assert part.headers["x-amz-copy-source-if-match"] == '"' + MD5 + '"'
+        (complete,) = by(double, "POST", "uploadId")
+        assert holds(complete, {**OURS, "if-none-match": "*"})
+
+
+async def test_a_small_store_is_one_summed_conditional_put(transport: Any) -> None:
+    dressed = ContentHeaders("text/plain", "inline", "gzip", "de", "no-store", "0", (("who", "me"),))
+    async with world(transport) as (s3, double):
+        await s3.destination.store(Bytes(b"hello", headers=dressed), "k")
+        put = by(double, "PUT")[0]
+        assert put.body == b"hello"
+        assert holds(put, {**PLACED, **OURS, "if-none-match": "*", "x-amz-checksum-sha256": SHA})
+        assert put.headers["x-amz-content-sha256"] == hashlib.sha256(b"hello").hexdigest()
+        assert holds(
+            put,
+            {
+                "content-type": "text/plain",
+                "content-disposition": "inline",
+                "content-encoding": "gzip",
+                "content-language": "de",
+                "cache-control": "no-store",
+                "expires": "0",
+                "x-amz-meta-who": "me",
+            },
+        )
+
+
+async def test_a_large_store_sums_every_part_and_states_its_size(transport: Any) -> None:
+    async with world(transport) as (s3, double):
+        await s3.destination.store(Bytes([b"x" * MIB] * 12, headers=ContentHeaders("a/b")), "k")
+        (create,) = by(double, "POST", "uploads")
+        named = {"x-amz-checksum-algorithm": "SHA256", "x-amz-checksum-type": "COMPOSITE", "content-type": "a/b"}
+        assert holds(create, {**PLACED, **OURS, **named})
+        parts = by(double, "PUT", "partNumber")
+        assert sorted(len(part.body) for part in parts) == [2 * MIB, 5 * MIB, 5 * MIB]
+        for part in parts:
+            digest = hashlib.sha256(part.body).digest()
+            assert holds(part, {**OURS, "x-amz-checksum-sha256": base64.b64encode(digest).decode()})
+        (complete,) = by(double, "POST", "uploadId")
+        assert holds(complete, {**OURS, "if-none-match": "*", "x-amz-mp-object-size": str(12 * MIB)})
+        assert complete.body.count(b"<ChecksumSHA256>") == 3
+
+
+async def test_crc64nvme_is_sent_for_parts_and_whole(transport: Any) -> None:
+    async with world(transport, migration={"checksum": "crc64nvme"}) as (s3, double):
+        small = await s3.destination.store(Bytes(b"123456789"), "small")
+        assert dict(small.computed)["crc64nvme"] == "ae8b14860a799888"
+        assert by(double, "PUT", "small")[0].headers["x-amz-checksum-crc64nvme"] == "rosUhgp5mIg="
+        large = await s3.destination.store(Bytes([b"x" * MIB] * 6), "large")
+        (create,) = by(double, "POST", "uploads")
+        assert holds(create, {"x-amz-checksum-algorithm": "CRC64NVME", "x-amz-checksum-type": "FULL_OBJECT"})
+        (complete,) = by(double, "POST", "uploadId")
+        whole = base64.b64encode(bytes.fromhex(dict(large.computed)["crc64nvme"])).decode()
+        assert holds(complete, {"x-amz-checksum-crc64nvme": whole, "x-amz-checksum-type": "FULL_OBJECT"})
+
+
+async def test_an_anonymous_source_is_read_unsigned(transport: Any) -> None:
+    keyless = {"anonymous": True, "access_key_id": None, "secret_access_key": None}
+    async with world(transport, source=keyless) as (s3, double):
+        await s3.source.facts(at("vendor", "a"))
+        assert "authorization" not in double.requests[0].headers
+        await s3.destination.store(Bytes(b"x"), "k")
+        assert "authorization" in by(double, "PUT")[0].headers
+
+
+async def test_session_tokens_are_sent_and_signed(transport: Any) -> None:
+    async with world(transport, destination={"session_token": "a-token"}) as (s3, double):
+        await s3.destination.store(Bytes(b"x"), "k")
+        put = by(double, "PUT")[0]
+        assert put.headers["x-amz-security-token"] == "a-token"
+        assert "x-amz-security-token" in put.headers["authorization"]
+
+
+async def test_both_transports_ask_for_the_same_things() -> None:
+    seen: dict[str, list[tuple[str, str, dict[str, str]]]] = {}
+    for transport in ("fast", "sdk"):
+        async with world(transport) as (s3, double):
+            facts = await s3.source.facts(at("vendor", "a"))
+            async with s3.source.open(at("vendor", "a"), ObjectFacts(5, MD5)) as stream:
+                await s3.destination.store(stream, "stored")
+            await s3.destination.copy(at("vendor", "a"), ObjectFacts(5, facts.etag), "copied")
+            seen[transport] = [
+                (each.method, each.target, {n: v for n, v in each.headers.items() if n not in TRANSPORT})
+                for each in double.requests
+            ]
+    assert seen["fast"] == seen["sdk"]
+
+
+TRANSPORT = {
+    "authorization", "host", "user-agent", "x-amz-date", "x-amz-content-sha256", "connection", "accept", "expect",
+    "amz-sdk-invocation-id", "amz-sdk-request", "content-length", "transfer-encoding", "x-amz-user-agent",
+}  # fmt: skip

@@ -1,0 +1,238 @@
+"""Parts, blocks, templates, addresses, routes, sums and small XML."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator
+
+import pytest
+from botocore.session import get_session
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.model.facts import Method
+from engine.s3.address import address_of
+from engine.s3.answers import Answer, StoreError, proven
+from engine.s3.blocks import Blocks
+from engine.s3.hashing import Sums, composite_sha256, crc64nvme, multipart_etag
+from engine.s3.parts import MAX_PART, MAX_PARTS, MIB, growing, part_size, ranges
+from engine.s3.probe import Readable, choose, readable
+from engine.s3.template import shape_of
+from engine.s3.xml import error_of, flat, success_of
+from tests.s3.world import at
+
+GIB = 1 << 30
+
+
+@given(st.integers(1, 50_000 * GIB), st.integers(5 * MIB, 5 * GIB))
+def test_any_size_fits_into_ten_thousand_parts(total: int, wished: int) -> None:
+    size = part_size(total, wished)
+    assert size >= wished
+    assert -(-total // size) <= MAX_PARTS
+    if total <= wished * MAX_PARTS:
+        assert size == wished
+
+
+@given(st.integers(1, 5_000), st.integers(1, 700))
+def test_ranges_cover_every_byte_once(total: int, size: int) -> None:
+    assert [n for first, last in ranges(total, size) for n in range(first, last + 1)] == list(range(total))
+
+
+def test_parts_of_an_unknown_length_grow_to_hold_terabytes() -> None:
+    sizes = list(growing(16 * MIB))
+    assert len(sizes) == MAX_PARTS
+    assert sizes == sorted(sizes)
+    assert max(sizes) <= MAX_PART
+    assert sum(sizes) > 10 * 1024 * GIB
+
+
+@given(st.lists(st.binary(max_size=9), max_size=12), st.integers(1, 13))
+async def test_blocks_are_the_stream_cut_evenly(chunks: list[bytes], size: int) -> None:
+    spent: list[int] = []
+
+    async def source() -> AsyncIterator[bytes | memoryview]:
+        for chunk in chunks:
+            buffer = bytearray(chunk)
+            yield memoryview(buffer)
+            buffer[:] = bytes(len(buffer))  # a chunk is valid only until the next one
+
+    async def spend(nbytes: int) -> None:
+        spent.append(nbytes)
+
+    blocks = Blocks(source(), spend)
+    taken = []
+    while not await blocks.at_end():
+        taken.append(await blocks.take(size))
+    await blocks.close()
+    assert b"".join(taken) == b"".join(chunks)
+    assert all(len(block) == size for block in taken[:-1])
+    assert sum(spent) == len(b"".join(chunks))
+
+
+@pytest.mark.parametrize(
+    ("key", "ours"),
+    [
+        ("uploads/001000000000001AAA/a0B000000000001AAA/x y.pdf", True),
+        ("uploads/001000000000001/a0B000000000001/deep/x.pdf", True),
+        ("uploads//a0B000000000001/x.pdf", True),
+        ("uploads/001000000000001AAA/short/x.pdf", False),
+        ("elsewhere/001000000000001AAA/a0B000000000001AAA/x", False),
+    ],
+)
+def test_keys_of_ours_have_the_templates_shape(key: str, ours: bool) -> None:
+    prefix, is_ours = shape_of("uploads/{account_id}/{record_id}/{file_name}", "bucket")
+    assert prefix == "uploads/"
+    assert is_ours(key) is ours
+
+
+def test_a_template_that_begins_with_a_field_has_no_prefix() -> None:
+    prefix, is_ours = shape_of("{bucket}/{record_id}.{ext}", "ours")
+    assert prefix == ""
+    assert is_ours("ours/a0B000000000001.pdf")
+    assert not is_ours("other/a0B000000000001.pdf")
+
+
+@pytest.mark.parametrize("region", ["us-east-1", "eu-central-1", "cn-north-1", "us-gov-west-1", "us-iso-east-1"])
+def test_aws_hosts_are_those_of_botocores_rules(region: str) -> None:
+    client = get_session().create_client("s3", region_name=region, aws_access_key_id="a", aws_secret_access_key="b")
+    expected = client.meta.endpoint_url.removeprefix("https://").replace(
+        "s3.amazonaws.com", "s3.us-east-1.amazonaws.com"
+    )
+    client.close()
+    assert address_of("my-bucket", region, None).host == f"my-bucket.{expected}"
+    dotted = address_of("my.bucket", region, None)
+    assert (dotted.host, dotted.path) == (expected, "/my.bucket")
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "host", "path", "port"),
+    [
+        ("https://store.example", "store.example", "/b-b", 443),
+        ("https://store.example:443/", "store.example", "/b-b", 443),
+        ("http://127.0.0.1:9000", "127.0.0.1:9000", "/b-b", 9000),
+        ("https://[::1]:8443/base", "[::1]:8443", "/base/b-b", 8443),
+    ],
+)
+def test_endpoints_are_addressed_by_path(endpoint: str, host: str, path: str, port: int) -> None:
+    address = address_of("b-b", "r", endpoint)
+    assert (address.host, address.path, address.origin.port) == (host, path, port)
+
+
+Y, N, U = Readable.YES, Readable.NO, Readable.UNSURE
+
+
+@pytest.mark.parametrize(
+    ("copy", "read", "access", "method"),
+    [
+        (Y, None, "auto", Method.SERVER_COPY),
+        (N, Y, "auto", Method.STREAM),
+        (None, Y, "auto", Method.STREAM),
+        (N, N, "auto", Method.HTTP),
+        (None, None, "auto", Method.HTTP),
+        (U, N, "auto", Method.SERVER_COPY),
+        (U, Y, "auto", Method.STREAM),
+        (N, U, "auto", Method.STREAM),
+        (N, N, "s3", Method.STREAM),
+        (Y, Y, "http", Method.HTTP),
+    ],
+)
+def test_the_route_follows_from_who_may_read(
+    copy: Readable | None, read: Readable | None, access: str, method: Method
+) -> None:
+    route = choose(copy, read, access)
+    assert route.method is method
+    assert route.why
+
+
+@pytest.mark.parametrize(
+    ("statuses", "expected"),
+    [([404, 200], Y), ([403, 404, 200], Y), ([403, 404], N), ([404, 404], U), ([404] * 5 + [200], U)],
+)
+async def test_missing_samples_decide_nothing(statuses: list[int], expected: Readable) -> None:
+    answers = iter(statuses)
+
+    async def head(_: object) -> object:
+        if (status := next(answers)) != 200:
+            raise StoreError(str(status), status)
+        return None
+
+    assert await readable([at("b", str(n)) for n in range(len(statuses))], head) is expected
+
+
+async def test_a_store_that_is_unwell_decides_nothing_either() -> None:
+    async def head(_: object) -> object:
+        raise StoreError("SlowDown", 503)
+
+    with pytest.raises(StoreError):
+        await readable([at("b", "k")], head)
+
+
+async def test_sums_are_those_of_the_whole_whatever_the_pieces() -> None:
+    body = b"abc" * 200_000
+    sums = Sums(md5=True, crc=True)
+    for start in range(0, len(body), 290_000):
+        await sums.add(body[start : start + 290_000])
+    assert dict(sums.computed()) == {
+        "sha256": hashlib.sha256(body).hexdigest(),
+        "md5": hashlib.md5(body).hexdigest(),
+        "crc64nvme": f"{crc64nvme(body):016x}",
+    }
+    assert sums.size == len(body)
+
+
+def test_crc64nvme_is_the_catalogued_one() -> None:
+    assert f"{crc64nvme(b'123456789'):016x}" == "ae8b14860a799888"
+
+
+def test_composites_are_built_as_s3_builds_them() -> None:
+    parts = [b"a", b"b"]
+    md5s = [hashlib.md5(part).digest() for part in parts]
+    assert multipart_etag(md5s) == hashlib.md5(b"".join(md5s)).hexdigest() + "-2"
+    digests = [hashlib.sha256(part).digest() for part in parts]
+    assert composite_sha256(digests) == hashlib.sha256(b"".join(digests)).hexdigest() + "-2"
+
+
+def test_small_xml_is_read_without_its_namespace() -> None:
+    body = b'\n  <?xml version="1.0"?><A xmlns="urn:x"><ETag>&quot;e&quot;</ETag><Deep><X>1</X></Deep></A>'
+    root, told = flat(body)
+    assert (root, told["ETag"]) == ("A", '"e"')
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"  \n ",
+        b"<A><B></A>",
+        b"<A>",
+        b'<!DOCTYPE A [<!ENTITY x "y">]><A>&x;</A>',
+        b"<A>" + b"x" * (1 << 20) + b"</A>",
+    ],
+)
+def test_what_is_no_small_plain_xml_is_a_bad_answer(body: bytes) -> None:
+    with pytest.raises(StoreError, match="BadAnswer"):
+        flat(body)
+
+
+def test_a_success_holds_the_document_it_should() -> None:
+    body = b'<CopyObjectResult><ETag>"e"</ETag><ChecksumSHA256>QQ==</ChecksumSHA256></CopyObjectResult>'
+    fields = success_of(200, {"date": "x"}, body, root="CopyObjectResult")
+    assert fields == {"date": "x", "etag": '"e"', "x-amz-checksum-sha256": "QQ=="}
+    with pytest.raises(StoreError, match="SlowDown"):
+        success_of(200, {}, b"<Error><Code>SlowDown</Code></Error>", root="CopyObjectResult")
+    with pytest.raises(StoreError, match="BadAnswer"):
+        success_of(200, {}, b"<html></html>", root="CopyObjectResult")
+
+
+def test_an_error_tells_code_message_and_region() -> None:
+    body = b"<Error><Code>PermanentRedirect</Code><Message>m</Message><Region>eu-west-1</Region></Error>"
+    error = error_of(301, {"retry-after": "3"}, body)
+    assert (error.code, error.status, error.message, error.region) == ("PermanentRedirect", 301, "m", "eu-west-1")
+    assert error.retry_after_s == 3.0
+    assert error_of(502, {}, b"<html>Bad gateway</html>").code == "502"
+    assert error_of(404, {}, b"").missing
+
+
+def test_a_success_without_an_etag_is_none() -> None:
+    with pytest.raises(StoreError, match="NoETag"):
+        proven(Answer(200, {}))

@@ -1,0 +1,83 @@
+"""What the S3 tests share: settings for a server, locations, and streams made of bytes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from engine.model.facts import ContentHeaders, ObjectFacts
+from engine.model.location import Location, Origin
+from engine.rehearsal.objects import ObjectServer
+from engine.settings import Settings
+
+NOWHERE = Origin("https", "vendor.invalid", 443)
+MIB = 1 << 20
+
+
+def settings_for(
+    server: ObjectServer,
+    vendor: str = "vendor",
+    ours: str = "ours",
+    *,
+    source_keys: tuple[str, str] | None = None,
+    destination_keys: tuple[str, str] | None = None,
+    **sections: dict[str, Any],
+) -> Settings:
+    """Settings with both sides on one server; further sections are merged in."""
+
+    def side(keys: tuple[str, str] | None) -> dict[str, Any]:
+        access, secret = keys or (server.access_key, server.secret_key)
+        return {
+            "endpoint_url": server.url,
+            "region": server.region,
+            "access_key_id": access,
+            "secret_access_key": secret,
+        }
+
+    tree: dict[str, dict[str, Any]] = {
+        "source": {**side(source_keys), "buckets": [vendor]},
+        "destination": {**side(destination_keys), "bucket": ours},
+        "migration": {"part_size_mb": 5, "concurrency": 8, "max_attempts": 2},
+    }
+    for name, values in sections.items():
+        tree[name] = {**tree.get(name, {}), **values}
+    for name in ("source", "destination"):
+        tree[name] = {key: value for key, value in tree[name].items() if value is not None}
+    return Settings.model_validate(tree)
+
+
+def at(bucket: str, key: str, version_id: str | None = None) -> Location:
+    """A source object."""
+    return Location(NOWHERE, f"https://vendor.invalid/{bucket}", bucket=bucket, key=key, version_id=version_id)
+
+
+class Bytes:
+    """A stream of given chunks that promises ``size`` (by default the truth) and may break off with ``error``."""
+
+    def __init__(
+        self,
+        chunks: bytes | Sequence[bytes],
+        *,
+        size: int | str | None = "true",
+        headers: ContentHeaders | None = None,
+        checksums: tuple[tuple[str, str], ...] = (),
+        etag: str = "",
+        error: BaseException | None = None,
+    ) -> None:
+        self._chunks = [chunks] if isinstance(chunks, bytes) else list(chunks)
+        self._error = error
+        true = sum(map(len, self._chunks))
+        self.facts = ObjectFacts(
+            size=true if isinstance(size, str) else size,
+            etag=etag,
+            etag_is_md5=bool(etag),
+            checksums=checksums,
+            headers=headers or ContentHeaders(),
+        )
+
+    async def chunks(self) -> AsyncIterator[bytes | memoryview]:
+        for chunk in self._chunks:
+            if chunk:
+                yield memoryview(chunk)
+        if self._error is not None:
+            raise self._error
