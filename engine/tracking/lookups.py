@@ -33,7 +33,8 @@ _KNOWN = """
 SELECT json_group_array(json_array(doclist_entry_id, id, status, coalesce(failure_class, ''), original_url,
     coalesce(your_s3_url, ''), coalesce(your_s3_key, ''), coalesce(last_modified_sf, ''), account_id, account_name,
     record_name, coalesce(source_etag, ''), coalesce(destination_etag, ''), attempts + (SELECT count(*)
-        FROM migration_errors e WHERE e.doclist_entry_id = f.doclist_entry_id AND e.settled = 0), coalesce(proof, ''), coalesce(run_id, 0)))
+        FROM migration_errors e WHERE e.doclist_entry_id = f.doclist_entry_id AND e.settled = 0), coalesce(proof, ''),
+    coalesce(run_id, 0)))
 FROM file_migrations f WHERE doclist_entry_id IN (SELECT value FROM json_each(?))
 """
 

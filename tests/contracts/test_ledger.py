@@ -28,7 +28,7 @@ AnyLedger = Ledger | MemoryLedger
 async def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[AnyLedger]:
     """Each implementation in turn, empty."""
     if request.param == "memory":
-        yield MemoryLedger()
+        yield MemoryLedger(run_id=1)
         return
     async with open_database(tmp_path / "t.db", ManualClock()) as db:
         real = Ledger(db)
@@ -51,7 +51,7 @@ async def test_a_written_copy_is_known_with_all_that_planning_needs(ledger: AnyL
     assert known.url == "https://vendor.example/docs/1.pdf"
     assert (known.our_url, known.our_key) == ("https://ours.example/uploads/1.pdf", "uploads/1.pdf")
     assert (known.source_etag, known.destination_etag, known.proof) == ("s1", "d1", "checksum")
-    assert (known.account_id, known.name, known.attempts) == ("001000000000000001", "Doc 1", 1)
+    assert (known.account_id, known.name, known.attempts, known.run) == ("001000000000000001", "Doc 1", 1, 1)
 
 
 async def test_nothing_is_known_of_nobody(ledger: AnyLedger) -> None:
@@ -240,7 +240,7 @@ def test_the_one_in_memory_and_the_database_never_disagree(steps: list[Batch | s
     ids = [record_id(n) for n in range(1, 7)]
 
     async def play() -> None:
-        memory = MemoryLedger()
+        memory = MemoryLedger(run_id=1)
         with tempfile.TemporaryDirectory() as folder:
             async with open_database(Path(folder) / "t.db", ManualClock()) as db:
                 real = Ledger(db)

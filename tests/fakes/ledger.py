@@ -27,6 +27,7 @@ class MemoryRow:
     switched: bool = False
     attempts: int = 0
     copy: Outcome | None = None
+    run: int = 0
 
     def known(self) -> Known:
         record, copy = self.record, self.copy
@@ -45,13 +46,15 @@ class MemoryRow:
             destination_etag=copy.destination_etag if copy else "",
             attempts=self.attempts,
             proof=copy.proof.value if copy and copy.proof else "",
+            run=self.run,
         )
 
 
 class MemoryLedger:
     """Fits ``Ledger`` of ``engine/pipeline/ports.py``. ``fail_after`` makes that many writes succeed, then none."""
 
-    def __init__(self, fail_after: int | None = None) -> None:
+    def __init__(self, fail_after: int | None = None, run_id: int = 0) -> None:
+        self.run_id = run_id
         self.rows: dict[str, MemoryRow] = {}
         self.batches: list[Batch] = []
         self.checkpoint: str | None = None
@@ -96,6 +99,7 @@ class MemoryLedger:
         for touch in batch.touches:
             if touch.record.id in self.rows:
                 self.rows[touch.record.id].record = touch.record
+                self.rows[touch.record.id].run = self.run_id
         if batch.checkpoint is not None:
             self.checkpoint = batch.checkpoint
 
@@ -111,7 +115,7 @@ class MemoryLedger:
     async def mark_gone(self, ids: Sequence[str]) -> int:
         live = [self.rows[i] for i in set(ids) if i in self.rows and self.rows[i].status is not Status.GONE]
         for row in live:
-            row.status, row.failure = Status.GONE, "deleted"
+            row.status, row.failure, row.run = Status.GONE, "deleted", self.run_id
         return len(live)
 
     async def max_row(self) -> int:
@@ -141,7 +145,7 @@ class MemoryLedger:
             tries = outcome.attempts
             row = self.rows[record.id] = MemoryRow(len(self.rows) + 1, record, record.url, status, failure)
         row.attempts += tries
-        row.record = record
+        row.record, row.run = record, self.run_id
         ours = row.copy.url if row.copy else ""
         if row.switched and record.url == ours and status not in (Status.ROLLED_BACK, Status.GONE):
             row.status, row.failure = Status.SWITCHED, ""

@@ -1,7 +1,5 @@
 """Copies of the tracking DB, taken while a run writes."""
 
-
-
 from __future__ import annotations
 
 import sqlite3
