@@ -66,8 +66,8 @@ def plain_name(chance: random.Random, number: int) -> tuple[str, str]:
 def filthy_name(chance: random.Random, number: int) -> tuple[str, str]:
     """A file name that breaks naive code, composed (NFC) or decomposed (NFD), and its content type."""
     name = chance.choice(_FILTHY).format(s=chance.choice(_SUBJECTS), n=number)
-    form = chance.choice(("NFC", "NFD"))
-    return unicodedata.normalize(form, name), "application/octet-stream"
+    name = unicodedata.normalize("NFC" if chance.random() < 0.5 else "NFD", name)
+    return name, "application/octet-stream"
 
 
 #: Values of the URL field that name no file of the vendor, with the failure class that each must end in.

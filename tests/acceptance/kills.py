@@ -43,7 +43,7 @@ class Ordeal:
 async def ordeal(
     directory: Path, records: int, kills: int, seed: int, *, flags: tuple[str, ...] = (), pace: float = 150.0
 ) -> Ordeal:
-    """Back up ``records`` with that many kills on the way. ``pace``: files per second to expect, to spread the kills."""
+    """Back up ``records`` with that many kills on the way, spread by the ``pace`` to expect (files per second)."""
     chance = random.Random(seed)
     result = Ordeal()
     async with stage(directory, records, seed) as place:

@@ -20,7 +20,7 @@ ORIGIN = Origin("https", "vendor.s3.us-west-2.amazonaws.com", 443)
 @dataclass
 class FakeObject:
     body: bytes
-    headers: ContentHeaders = ContentHeaders()
+    headers: ContentHeaders = field(default_factory=ContentHeaders)
     archived: bool = False
     etag: str = ""
 
@@ -111,9 +111,7 @@ class FakeDestination:
         found = self.objects.get(key)
         return None if found is None else found.facts
 
-    async def copy(
-        self, source: Location, facts: ObjectFacts, key: str, *, replace_etag: str | None = None
-    ) -> Stored:
+    async def copy(self, source: Location, facts: ObjectFacts, key: str, *, replace_etag: str | None = None) -> Stored:
         await asyncio.sleep(0)
         self.source.calls["copy", source.key] += 1
         found = self.source._find(source)

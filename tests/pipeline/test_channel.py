@@ -19,13 +19,12 @@ async def test_items_arrive_in_order_and_then_the_channel_ends() -> None:
         channel.close()
 
     sending = asyncio.create_task(send())
-    got = []
-    with pytest.raises(Ended):
-        while True:
-            got.append(await channel.get())
+    got = [await channel.get() for _ in range(5)]
     await sending
 
     assert got == [0, 1, 2, 3, 4]
+    with pytest.raises(Ended):
+        await channel.get()
 
 
 async def test_closing_an_empty_channel_wakes_every_waiting_reader() -> None:
