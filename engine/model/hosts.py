@@ -200,7 +200,7 @@ def _address(text: str) -> str:
 
 def _name(text: str) -> str:
     host = text.lower().removesuffix(".")
-    if len(host) > 253 or not all(_LABEL.fullmatch(label) for label in host.split(".")):
+    if not all(_LABEL.fullmatch(label) for label in host.split(".")):
         raise Refused(FailureClass.BAD_URL, "the URL has no valid host")
     return host
 

@@ -226,7 +226,7 @@ def _ended(
     """The outcome of a record that is not copied; a row of a copy goes on naming that copy."""
     status = Status.SKIPPED if refused.failure in _SKIPS else Status.FAILED
     if known is not None:
-        again = known.status is Status.SKIPPED and status is Status.SKIPPED and known.failure == refused.failure
+        again = known.status is Status.SKIPPED and known.failure == refused.failure
         if again and known.url == record.url:
             return _touched(record, known)
         if not key:

@@ -195,3 +195,10 @@ def test_listed_hosts_are_found_under_every_honest_spelling() -> None:
     ]:
         assert parse_url(text, RULES).url == "https://files.example/a"
     assert parse_url("http://127.0.0.1:8080/a", RULES).url == "http://127.0.0.1:8080/a"
+
+
+@pytest.mark.parametrize("host", ["１２７.0.0.1:8080", "fіles.example", "files｡example"])
+def test_a_host_beyond_ascii_is_foreign_and_the_reason_is_said(host: str) -> None:
+    with pytest.raises(Refused, match="beyond ASCII") as caught:
+        parse_url(f"http://{host}/a.pdf", RULES)
+    assert caught.value.failure is FailureClass.HOST_NOT_ALLOWED

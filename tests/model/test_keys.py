@@ -143,6 +143,7 @@ def test_a_record_without_an_account_says_so() -> None:
         ("{account_name}./{record_id}", ".", "R"),
         ("/x//{account_name}/./{record_id}/", "a/b\\c", "x/a_b_c/R"),
         ("{source_key}/{record_id}", "", "a/b/R"),
+        ("{record_id}/{ext}", "", "R"),
     ],
 )
 def test_no_value_climbs_out_of_its_place(template: str, account_name: str, key: str) -> None:
@@ -166,6 +167,12 @@ def test_long_names_that_differ_late_keep_different_keys() -> None:
     keys = {destination_key(template, RECORD, "x" * 150 + f"{n}.pdf", at("x")) for n in range(10)}
     assert len(keys) == 10
     assert all(is_sound(key) for key in keys)
+
+
+@pytest.mark.parametrize("length", [860, 861, 862])
+def test_a_name_used_twice_is_cut_enough_in_both_places(length: int) -> None:
+    template = "{record_id}/" + "d" * length + "/{stem}/{file_name}"
+    assert is_sound(changed_key(destination_key(template, RECORD, "x" * 80 + ".pdf", at("x")), "0" * 32))
 
 
 @pytest.mark.parametrize("template", ["{record_id}/" + "d" * 1010, "{record_id}/" + "d" * 1000 + "/{file_name}"])
@@ -196,6 +203,9 @@ def test_a_full_key_gives_up_the_end_of_its_name_for_the_mark() -> None:
     changed = changed_key("d/" + "€" * 339 + ".pdf", "0" * 32)
     assert len(changed.encode()) <= 1024
     assert changed.endswith("€~00000000.pdf")
+    assert changed_key("d" * 1009 + "/aaa.pdf", "0" * 32) == "d" * 1009 + "/a~00000000.pdf"
+    with pytest.raises(Refused, match="no room"):
+        changed_key("d" * 1010 + "/aaa.pdf", "0" * 32)
     with pytest.raises(Refused, match="no room"):
         changed_key("d" * 1018 + "/a.pdf", "0" * 32)
 

@@ -187,6 +187,29 @@ def test_a_version_4_presigned_url_stays_whole_and_knows_when_it_dies() -> None:
     assert "Signature" not in location.identity
 
 
+@pytest.mark.parametrize(
+    ("base", "rules"),
+    [
+        ("https://my.dotted.bucket.s3.us-west-2.amazonaws.com", RULES),
+        ("https://s3.amazonaws.com/docs-bucket", RULES),
+        ("https://docs-bucket.s3-accelerate.amazonaws.com", RULES),
+        ("https://docs-bucket.s3.vendor.example", NAMED_STORE),
+        ("https://s3.vendor.example/docs-bucket", NAMED_STORE),
+    ],
+)
+def test_a_presigned_url_keeps_the_host_that_was_signed(base: str, rules: SourceRules) -> None:
+    text = f"{base}/a.pdf?Expires=1767225600&Signature=x"
+    location = parse_url(text, rules)
+    assert location.url == text
+    assert text.startswith(f"{location.origin}/")
+    assert location.key == "a.pdf"
+
+
+def test_a_presigned_url_of_another_service_goes_to_the_endpoint() -> None:
+    location = parse_url("https://docs-bucket.s3.amazonaws.com/a.pdf?Expires=1&Signature=x", STORE)
+    assert location.url == "http://127.0.0.1:9000/docs-bucket/a.pdf?Expires=1&Signature=x"
+
+
 def test_a_version_2_presigned_url_knows_when_it_dies() -> None:
     text = "https://docs-bucket.s3.amazonaws.com/a.pdf?AWSAccessKeyId=A&Expires=1767225600&Signature=a%2Bb%3D"
     location = parse_url(text, RULES)
@@ -216,6 +239,24 @@ def test_a_plain_host_keeps_its_query_and_its_signature() -> None:
     assert location.url == "https://files.example/get?id=3%204&Expires=5&Signature=x"
     assert (location.presigned, location.expires_at) == (True, 5.0)
     assert location.shown == "https://files.example/get"
+    assert parse_url("https://files.example?id=3", RULES).url == "https://files.example/?id=3"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://docs-bucket.other.example/a.pdf",
+        "https://docs-bucket.s3.vendor.example:8443/a.pdf",
+        "https://s3.vendor.example:8443/docs-bucket/a.pdf",
+        "https://docs-bucket.x.s3.vendor.example/a.pdf",
+    ],
+)
+def test_a_neighbour_of_the_endpoint_is_not_the_endpoint(text: str) -> None:
+    assert refusal(text, NAMED_STORE)[0] is FailureClass.HOST_NOT_ALLOWED
+
+
+def test_a_user_name_before_the_host_is_named_as_the_reason() -> None:
+    assert "user name" in refusal("https://docs-bucket.s3.amazonaws.com@evil.example/a.pdf")[1]
 
 
 @pytest.mark.parametrize("text", ["", " ", "\r\n\t \f\v"])

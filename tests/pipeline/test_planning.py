@@ -85,6 +85,7 @@ def test_an_unchanged_copy_needs_nothing(status: Status) -> None:
     assert PLANNER.plan(RECORD, known, 0) is None
     assert PLANNER.plan(RECORD, known, 0, pinned=ObjectFacts(size=3, etag="e" * 32)) is None
     assert PLANNER.plan(RECORD, known, 0, pinned=ObjectFacts(size=3, etag="")) is None
+    assert PLANNER.plan(RECORD, replace(known, source_etag=""), 0, pinned=ObjectFacts(size=3, etag="f" * 32)) is None
 
 
 @pytest.mark.parametrize("status", SETTLED)
