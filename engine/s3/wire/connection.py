@@ -9,8 +9,9 @@ from collections.abc import AsyncIterable, Callable
 from typing import cast
 
 from engine.s3.wire.errors import Phase, TimedOut, WireError
-from engine.s3.wire.exchange import DONE, Exchange, Streamed
+from engine.s3.wire.exchange import DONE, Exchange
 from engine.s3.wire.origin import Origin
+from engine.s3.wire.streamed import Streamed
 
 SLICE = 1 << 18
 CONTINUE_S = 1.0

@@ -1,14 +1,13 @@
 """One request's answer as a state machine: fed with bytes, it resolves a future. It touches no socket.
 
-``Whole`` resolves when the body is complete, ``Streamed`` at the end of the head and then hands pieces to its reader.
+``Whole`` resolves when the body is complete; ``Streamed`` (``streamed.py``) at the end of the head.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncIterator, Callable
-from typing import Any, Final, Protocol
+from collections.abc import Callable
+from typing import Any, Final
 
 from engine.s3.wire.errors import BadResponse, BodyTooLarge, PeerClosed, Stale, WireError
 from engine.s3.wire.framing import Dechunker, Head, parse_head
@@ -21,18 +20,9 @@ CLOSE: Final = 3
 DONE: Final = 4
 
 MAX_INTERIM = 16
-HIGH_WATER = 1 << 19  # more than this falls out of the CPU's caches and costs half again as much per byte
-LOW_WATER = 1 << 17
 _END = b"\r\n\r\n"
 _START = b"HTTP/1."
 _COPY_BELOW = 8192  # below this many bytes a copy is cheaper than a view
-
-
-class Flow(Protocol):
-    """What a streamed answer needs of its transport."""
-
-    def pause_reading(self) -> None: ...
-    def resume_reading(self) -> None: ...
 
 
 class Exchange:
@@ -252,71 +242,3 @@ class Whole(Exchange):
     def _complete(self) -> None:
         if not self.answer.done():
             self.answer.set_result(self._reply(b"".join(self._pieces)))
-
-
-class Streamed(Exchange):
-    """Hands the body to one reader; stops the socket while more than HIGH_WATER bytes wait to be taken."""
-
-    __slots__ = ("_error", "_flow", "_pieces", "_waiting", "_wake", "paused")
-
-    def __init__(self, answer: asyncio.Future[Any], *, method: str, max_head: int, flow: Flow) -> None:
-        super().__init__(answer, method=method, max_head=max_head)
-        self._flow = flow
-        self._pieces: deque[bytes | memoryview] = deque()
-        self._waiting = 0
-        self._wake: asyncio.Future[None] | None = None
-        self._error: WireError | None = None
-        self.paused = False
-
-    @property
-    def drained(self) -> bool:
-        """The whole body came and was taken."""
-        return self.stage == DONE and self._error is None and not self._pieces
-
-    def fail(self, error: WireError) -> None:
-        if self.stage != DONE:
-            self._error = error
-            self._rouse()
-        super().fail(error)
-
-    async def pieces(self) -> AsyncIterator[bytes | memoryview]:
-        """The body as it comes. Raises the WireError that ended it."""
-        while True:
-            while self._pieces:
-                piece = self._pieces.popleft()
-                self._waiting -= len(piece)
-                if self.paused and self._waiting <= LOW_WATER and self.stage != DONE:
-                    self.paused = False
-                    self._flow.resume_reading()
-                yield piece
-            if self._error is not None:
-                raise self._error
-            if self.stage == DONE:
-                return
-            self._wake = self.answer.get_loop().create_future()
-            try:
-                await self._wake
-            finally:
-                self._wake = None
-
-    def _begin(self) -> None:
-        if not self.answer.done():
-            self.answer.set_result(self._reply(b""))
-
-    def _body(self, data: bytes | memoryview) -> None:
-        self._pieces.append(data)
-        self._waiting += len(data)
-        if self._waiting > HIGH_WATER and not self.paused:
-            self.paused = True
-            self._flow.pause_reading()
-        self._rouse()
-
-    def _complete(self) -> None:
-        if self.paused:
-            self.paused = False
-            self._flow.resume_reading()
-        self._rouse()
-
-    def _rouse(self) -> None:
-        if self._wake is not None and not self._wake.done():
-            self._wake.set_result(None)

@@ -14,11 +14,12 @@ from engine.pacing.clock import Clock
 from engine.s3.wire.connection import Connection
 from engine.s3.wire.dialer import Dialer
 from engine.s3.wire.errors import Stale
-from engine.s3.wire.exchange import Streamed, Whole
+from engine.s3.wire.exchange import Whole
 from engine.s3.wire.names import Names
 from engine.s3.wire.origin import Origin, Resolver
 from engine.s3.wire.pool import Pool
 from engine.s3.wire.reply import Reply, StreamedReply
+from engine.s3.wire.streamed import Streamed
 
 TICK_S = 0.25
 E = TypeVar("E", Whole, Streamed)

@@ -10,7 +10,8 @@ import pytest
 
 from engine.s3.wire import Origin, PeerClosed, Wire
 from engine.s3.wire.connection import Connection
-from engine.s3.wire.exchange import HIGH_WATER, Whole
+from engine.s3.wire.exchange import Whole
+from engine.s3.wire.streamed import HIGH_WATER
 from engine.s3.wire.wire import Body
 from tests.s3.wire.scripted import OK, Call, HandClock, Peer, answers, forever, get, put, until
 

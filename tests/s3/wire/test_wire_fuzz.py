@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.s3.wire import Reply, WireError
-from engine.s3.wire.exchange import DONE, Exchange, Streamed, Whole
+from engine.s3.wire.exchange import DONE, Exchange, Whole
+from engine.s3.wire.streamed import Streamed
 
 LOOP = asyncio.new_event_loop()
 
