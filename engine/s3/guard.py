@@ -33,6 +33,8 @@ class Guard:
         ``otherwise`` is awaited when a 412 was not about the key: it raises if another precondition explains it.
         """
         if self.verdict is Verdict.UNKNOWN:
+            # outside the lock: where every key is taken (a DB was lost), nobody learns and all must go on side by side
+            await self.must_be_free(key)
             async with self._learning:
                 if self.verdict is Verdict.UNKNOWN:
                     return await self._first(key, send, otherwise)

@@ -68,7 +68,7 @@ class S3:
         if access == "http" or not samples:
             return Route(Method.HTTP, "source.access is http" if access == "http" else "no sample lies in a bucket")
         try:
-            copy = await readable(samples, self._looker(self.destination_verbs)) if self._one_service else None
+            copy = await readable(samples, self._looker(self.destination_verbs)) if self.one_service else None
             if copy is Readable.YES:
                 return choose(copy, None, access)
             may_read = self.settings.source.anonymous or await self.source_keys.found()
@@ -82,7 +82,7 @@ class S3:
         return self.source.inventory(bucket, prefix)
 
     @property
-    def _one_service(self) -> bool:
+    def one_service(self) -> bool:
         """Whether a copy may cross from the source to the destination: the same endpoint, or AWS in one partition."""
         source, destination = self.settings.source, self.settings.destination
         if source.endpoint_url or destination.endpoint_url:
@@ -112,7 +112,7 @@ async def open_s3(
 ) -> AsyncIterator[S3]:
     """Both sides for the length of the block. Raises Blocked where the destination has no credentials.
 
-    ``budget`` bounds the bytes in memory over all files (default: eight large files' worth), ``spend`` is the bandwidth
+    ``budget`` bounds the bytes in memory over all files (default: 16 parts), ``spend`` is the bandwidth
     cap. Sizes are in bytes; ``part_bytes`` overrides ``migration.part_size_mb``.
     """
     migration, source, destination = settings.migration, settings.source, settings.destination
@@ -146,7 +146,7 @@ async def open_s3(
                 Patience(clock, Side.DESTINATION),
                 clock,
                 placement,
-                budget=budget or BytesInFlight(8 * 5 * part_bytes),
+                budget=budget or BytesInFlight(16 * part_bytes),
                 spend=spend,
             ),
             settings=settings,

@@ -1,0 +1,261 @@
+"""Regions, routes, denials, proxies and authorities: what surrounds the copying."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from engine.model.errors import Blocked, Refused, Transient
+from engine.model.facts import Method, ObjectFacts
+from engine.model.failures import FailureClass
+from engine.pacing.clock import SystemClock
+from engine.s3.address import Address
+from engine.s3.answers import StoreError
+from engine.s3.credentials import Keyring
+from engine.s3.fast import FastVerbs
+from engine.s3.open import S3, open_s3
+from engine.s3.wire import Origin, Wire
+from engine.settings import Credentials
+from tests.s3.test_requests import MD5, aws, document
+from tests.s3.world import Bytes, at, settings_for
+from tests.servers.capture import Double, Recorded, Reply, capture_server
+
+DENIED = Reply(403, {}, document("Error", Code="AccessDenied"))
+
+
+@pytest.fixture(params=["fast", "sdk"])
+def transport(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+@asynccontextmanager
+async def facing(transport: Any, otherwise: Any, **more: Any) -> AsyncIterator[tuple[S3, Double]]:
+    async with capture_server(otherwise=otherwise) as double:
+        settings = settings_for(double.server, **more)
+        async with open_s3(settings, SystemClock(), transport=transport) as s3:
+            yield s3, double
+
+
+class Regions:
+    """Two regions on one double: each bucket answers only where it lives, and names the place elsewhere."""
+
+    def __init__(self, **homes: str) -> None:
+        self.homes = homes
+        self.asked: list[str] = []
+
+    def __call__(self, request: Recorded) -> Reply:
+        _, region, bucket, *_ = request.path.split("/")
+        self.asked.append(f"{request.method} {region}/{bucket}")
+        home = self.homes.get(bucket)
+        if home is None:
+            return Reply(404)
+        named = {"x-amz-bucket-region": home}
+        if home != region:
+            return Reply(301, named)
+        if "authorization" not in request.headers:
+            return Reply(403, named)
+        assert f"/{region}/s3/" in request.headers["authorization"]
+        return Reply(200, {**named, "ETag": '"e"'})
+
+
+@asynccontextmanager
+async def roaming(regions: Regions) -> AsyncIterator[FastVerbs]:
+    keys = Credentials.model_validate({"access_key_id": "AK", "secret_access_key": "S"})
+    clock = SystemClock()
+    async with capture_server(otherwise=regions) as double, Wire(limit=4, clock=clock) as wire:
+        parts = urlsplit(double.url)
+        origin = Origin("http", parts.hostname or "", parts.port or 0)
+
+        def where(bucket: str, region: str) -> Address:
+            return Address(origin, parts.netloc, f"/{region}/{bucket}", region)
+
+        no_control: Any = None
+        yield FastVerbs(
+            wire, clock, Keyring(keys, clock, "source"), no_control, where, region="us-east-1", roams=True, home="ours"
+        )
+
+
+async def test_a_buckets_region_is_asked_for_once_and_kept() -> None:
+    regions = Regions(far="eu-west-1", near="us-east-1", ours="us-east-1")
+    async with roaming(regions) as verbs:
+        for _ in range(2):
+            await verbs.head("far", "k", {})
+            await verbs.head("near", "k", {})
+            await verbs.head("ours", "k", {})
+    assert regions.asked == [
+        "HEAD us-east-1/far",
+        "HEAD eu-west-1/far",
+        "HEAD us-east-1/near",
+        "HEAD us-east-1/near",
+        "HEAD us-east-1/ours",
+        "HEAD eu-west-1/far",
+        "HEAD us-east-1/near",
+        "HEAD us-east-1/ours",
+    ]
+
+
+async def test_a_bucket_that_lives_nowhere_is_said_to_be_missing() -> None:
+    async with roaming(Regions()) as verbs:
+        with pytest.raises(StoreError, match="NoSuchBucket"):
+            await verbs.head("nowhere", "k", {})
+
+
+@pytest.mark.parametrize(
+    ("source_open", "expected"), [(True, FailureClass.DESTINATION_DENIED), (False, FailureClass.SOURCE_DENIED)]
+)
+async def test_a_denied_copy_is_laid_at_the_door_of_the_side_that_denied(
+    transport: Any, source_open: bool, expected: FailureClass
+) -> None:
+    def answer(request: Recorded) -> Reply:
+        if request.method == "HEAD" and request.path.startswith("/vendor"):
+            return Reply(200, {"ETag": f'"{MD5}"', "Content-Length": "5"}, length=False) if source_open else Reply(403)
+        return DENIED if request.method == "PUT" else aws(request)
+
+    async with facing(transport, answer) as (s3, _):
+        with pytest.raises(Refused) as refused:
+            await s3.destination.copy(at("vendor", "a"), ObjectFacts(5, MD5), "k")
+        assert refused.value.failure is expected
+
+
+@pytest.mark.parametrize("head", ["vendor-login", "our-login", ""])
+async def test_the_route_is_found_by_who_may_read(transport: Any, head: str) -> None:
+    def answer(request: Recorded) -> Reply:
+        allowed = head and f"Credential={head}/" in request.headers.get("authorization", "")
+        return aws(request) if allowed else Reply(403)
+
+    expected = {"vendor-login": Method.STREAM, "our-login": Method.SERVER_COPY, "": Method.HTTP}
+    sides = {"source_keys": ("vendor-login", "s"), "destination_keys": ("our-login", "s")}
+    async with facing(transport, answer, **sides) as (s3, double):
+        route = await s3.find_route([at("vendor", "a"), at("vendor", "b")])
+        assert route.method is expected[head]
+        assert {each.method for each in double.requests} == {"HEAD"}
+
+
+async def test_without_credentials_of_its_own_a_source_goes_by_http(
+    transport: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    keyless = {"access_key_id": None, "secret_access_key": None}
+    async with facing(transport, Reply(403), source=keyless) as (s3, _):
+        assert (await s3.find_route([at("vendor", "a")])).method is Method.HTTP
+
+
+async def test_a_destination_without_credentials_does_not_open(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    keyless = {"access_key_id": None, "secret_access_key": None}
+    async with capture_server() as double:
+        with pytest.raises(Blocked, match="no AWS credentials for the destination"):
+            async with open_s3(settings_for(double.server, destination=keyless), SystemClock()):
+                pass
+
+
+@pytest.mark.parametrize(
+    ("reply", "says"),
+    [
+        (Reply(404), "does not exist"),
+        (DENIED, "denied"),
+        (Reply(403, {}, document("Error", Code="InvalidAccessKeyId")), "unknown to the store"),
+        (Reply(301, {"x-amz-bucket-region": "eu-west-1"}), "region"),
+    ],
+)
+async def test_an_unfit_destination_is_named_with_its_fix(transport: Any, reply: Reply, says: str) -> None:
+    async with facing(transport, reply) as (s3, _):
+        with pytest.raises(Blocked, match=says) as blocked:
+            await s3.check_destination()
+        assert blocked.value.hint
+
+
+async def test_a_busy_store_is_no_unfit_destination(transport: Any) -> None:
+    async with facing(transport, Reply(503, {"Retry-After": "4"})) as (s3, _):
+        with pytest.raises(Transient) as busy:
+            await s3.check_destination()
+        assert (busy.value.failure, busy.value.retry_after_s) == (FailureClass.THROTTLED, 4.0)
+
+
+async def test_an_archived_object_is_refused_at_the_look(transport: Any) -> None:
+    frozen = Reply(200, {"ETag": '"e"', "Content-Length": "5", "x-amz-storage-class": "GLACIER"}, length=False)
+    async with facing(transport, frozen) as (s3, _):
+        with pytest.raises(Refused) as refused:
+            await s3.source.facts(at("vendor", "a"))
+        assert refused.value.failure is FailureClass.ARCHIVED
+
+
+async def test_a_proxy_is_the_only_way_out(transport: Any) -> None:
+    async with capture_server(otherwise=aws) as store, capture_server(otherwise=Reply(502)) as proxy:
+        settings = settings_for(store.server, network={"proxy": proxy.url})
+        async with open_s3(settings, SystemClock(), transport=transport) as s3:
+            with pytest.raises(Transient):
+                await s3.source.facts(at("vendor", "a"))
+        assert proxy.requests
+        assert store.connections == 0
+
+
+async def test_a_certificate_file_that_is_none_blocks_the_run(tmp_path: Path) -> None:
+    junk = tmp_path / "ca.pem"
+    junk.write_text("no certificate")
+    async with capture_server() as double:
+        with pytest.raises(Blocked, match=r"ca\.pem"):
+            async with open_s3(settings_for(double.server, network={"ca_file": str(junk)}), SystemClock()):
+                pass
+
+
+async def test_expired_keys_are_fetched_again_for_the_next_try(
+    transport: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    if transport == "sdk":
+        return  # the SDK renews what it knows to expire, and holds on to what a file said
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+
+    def write(access: str) -> None:
+        text = f"[p]\naws_access_key_id = {access}\naws_secret_access_key = s\n"
+        (tmp_path / "credentials").write_text(text)
+
+    def answer(request: Recorded) -> Reply:
+        old = "Credential=OLD/" in request.headers["authorization"]
+        return Reply(400, {}, document("Error", Code="ExpiredToken")) if old else aws(request)
+
+    write("OLD")
+    profile = {"access_key_id": None, "secret_access_key": None, "profile": "p"}
+    async with facing(transport, answer, source=profile) as (s3, _):
+        write("NEW")
+        with pytest.raises(Transient):
+            async with s3.source.open(at("vendor", "a"), None):
+                pass
+        async with s3.source.open(at("vendor", "a"), None) as stream:
+            assert b"".join([bytes(chunk) async for chunk in stream.chunks()]) == b"hello"
+
+
+async def test_the_bandwidth_cap_hears_of_every_byte(transport: Any) -> None:
+    spent: list[int] = []
+
+    async def spend(nbytes: int) -> None:
+        spent.append(nbytes)
+
+    async with (
+        capture_server(otherwise=aws) as double,
+        open_s3(settings_for(double.server), SystemClock(), transport=transport, spend=spend) as s3,
+    ):
+        await s3.destination.store(Bytes([b"abc", b"defg"]), "k")
+    assert spent == [3, 4]
+
+
+def test_importing_the_floor_does_not_import_the_sdk() -> None:
+    import subprocess
+    import sys
+
+    code = "import sys, engine.s3.open; print('aiobotocore' in sys.modules, 'botocore' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
