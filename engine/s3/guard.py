@@ -35,8 +35,11 @@ class Guard:
         if self.verdict is Verdict.UNKNOWN:
             # outside the lock: where every key is taken (a DB was lost), nobody learns and all must go on side by side
             await self.must_be_free(key)
+            waited = self._learning.locked()
             async with self._learning:
                 if self.verdict is Verdict.UNKNOWN:
+                    if waited:
+                        await self.must_be_free(key)
                     return await self._first(key, send, otherwise)
         if looks_first(self.verdict):
             await self.must_be_free(key)
@@ -62,7 +65,7 @@ class Guard:
         return await send({})
 
     async def _first(self, key: str, send: Send, otherwise: Callable[[], Awaitable[None]]) -> Answer:
-        await self.must_be_free(key)
+        """The first write, at a key that a look has just found free."""
         try:
             answer = await send(CONDITION)
         except StoreError as error:
