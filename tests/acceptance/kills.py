@@ -116,6 +116,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--directory", type=Path, default=Path("rehearsal/kills"))
     parser.add_argument("--transport", default="fast")
+    parser.add_argument("--pace", type=float, default=250.0, help="files per second to expect: spreads the kills")
     chosen = parser.parse_args()
     shutil.rmtree(chosen.directory, ignore_errors=True)
     result = asyncio.run(
