@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 EXITS = """Exit codes: 0 done; 1 unexpected failure; 2 usage or settings; 3 finished, some records failed;
 4 refused before starting; 5 stopped early, resumable; 11 another run holds the lock; 130, 143 signal, resumable."""
 
+LOGS = "engine.logs"
+"""Where the click context keeps the log directory, once the settings have told it."""
+
 app = typer.Typer(
     name="engine",
     help="Moves files from a vendor's S3 bucket into your own, driven by Salesforce records, tracked in SQLite.",
@@ -35,10 +38,11 @@ db_app = typer.Typer(help="Look after the tracking DB.", no_args_is_help=True)
 app.add_typer(run_app, name="run")
 app.add_typer(db_app, name="db")
 
-Config = Annotated[
+ConfigOrVariable = Annotated[
     Path | None,
     typer.Option("--config", "-c", metavar="FILE", envvar="ENGINE_CONFIG", help="Settings file [./settings.yaml]."),
 ]
+Config = Annotated[Path | None, typer.Option("--config", "-c", metavar="FILE", help="The same, given here.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Answer with one JSON document on stdout.")]
 
 
@@ -56,7 +60,7 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def root(
     ctx: typer.Context,
-    config: Config = None,
+    config: ConfigOrVariable = None,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
@@ -120,7 +124,7 @@ def run_backup(
 
       engine run backup --full --account 0013D00000AbcDeQAF --limit 50 --dry-run
     """
-    with _guarded(as_json):
+    with _guarded(as_json, ctx):
         from engine.runs.backup import BackupOptions, backup
         from engine.runs.options import duration_s, failure_classes, one_of
 
@@ -180,7 +184,7 @@ def status(
 
       engine status --all --export report.json
     """
-    with _guarded(as_json):
+    with _guarded(as_json, ctx):
         from engine.runs.status import StatusOptions, show_status
 
         wanted = StatusOptions(
@@ -211,7 +215,7 @@ def accounts(
 
       engine accounts --json
     """
-    with _guarded(as_json):
+    with _guarded(as_json, ctx):
         from engine.runs.accounts import list_accounts, show_accounts
 
         found = _run(list_accounts(_settings(ctx, config, {}), limit))
@@ -232,7 +236,7 @@ def init(
 
       engine init
     """
-    with _guarded(False):
+    with _guarded():
         from engine.runs.init import write_settings
 
         write_settings(file, force=force)
@@ -253,7 +257,7 @@ def db_snapshot(
 
       engine db snapshot /backup/tracking-2026-11-22.db
     """
-    with _guarded(as_json):
+    with _guarded(as_json, ctx):
         from engine.runs.snapshot import take_snapshot
 
         taken = take_snapshot(_settings(ctx, config, {}), file)
@@ -279,7 +283,7 @@ def rehearse(
 
       engine rehearse --records 20000
     """
-    with _guarded(False):
+    with _guarded():
         from engine.runs.rehearse import rehearse as start
 
         raise typer.Exit(start(records, directory, seed, _stderr()))
@@ -299,7 +303,7 @@ def demo(
 
       engine demo
     """
-    with _guarded(False):
+    with _guarded():
         from engine.runs.demo import demo as tell
 
         raise typer.Exit(tell(records, directory, seed, _stdout()))
@@ -310,7 +314,9 @@ def _settings(ctx: typer.Context, config: Path | None, overrides: dict[str, Any]
 
     given = config or ctx.obj
     flags = {key: value for key, value in overrides.items() if value is not None}
-    return load_settings(given or Path("settings.yaml"), environ=os.environ, overrides=flags)
+    settings = load_settings(given or Path("settings.yaml"), environ=os.environ, overrides=flags)
+    ctx.meta[LOGS] = settings.logging.directory
+    return settings
 
 
 def _run(work: Any) -> Any:
@@ -353,8 +359,8 @@ def _print_json(document: Any) -> None:
 
 
 @contextmanager
-def _guarded(as_json: bool) -> Iterator[None]:
-    """Errors become one clear message and the right exit code; a crash leaves a file under ``logs/``."""
+def _guarded(as_json: bool = False, ctx: typer.Context | None = None) -> Iterator[None]:
+    """Errors become one clear message and the right exit code; a crash leaves a file in the log directory."""
     try:
         yield
     except (typer.Exit, typer.Abort, KeyboardInterrupt, BrokenPipeError):
@@ -368,7 +374,7 @@ def _guarded(as_json: bool) -> Iterator[None]:
                 raise
             from engine.log import crash_file
 
-            file = crash_file(Path("logs"), error)
+            file = crash_file(ctx.meta.get(LOGS, Path("logs")) if ctx else Path("logs"), error)
             typer.echo(f"engine: unexpected {type(error).__name__}; details are in {file}", err=True)
             typer.echo("What was recorded is safe; the same command resumes.", err=True)
             raise typer.Exit(1) from None

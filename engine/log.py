@@ -45,14 +45,17 @@ class Log:
         self._handler = _FromLibraries(self)
 
     def emit(self, event: dict[str, Any]) -> None:
-        """Write one event. Raises nothing that a full disk or a closed terminal could cause."""
+        """Write one event. Raises nothing that a full disk or a closed terminal could cause.
+
+        ``told=True`` keeps it off stderr: the person hears of it in other words.
+        """
         error = _error(event.pop("exc_info", None))
-        level = event.pop("level", "info")
+        level, told = event.pop("level", "info"), event.pop("told", False)
         line = {"at": iso(self._clock.now()), "level": level, **self.redactor.plain(event)}
         if error is not None:
             line["exception"] = self.redactor.exception(error)
         self.file.write(_CONTROLS.sub(_escaped, orjson.dumps(line)))
-        if _LEVELS.get(level, 30) >= _LEVELS["warning"]:
+        if _LEVELS.get(level, 30) >= _LEVELS["warning"] and not told:
             self.tell(level, self._human(line))
 
     debug = info = warning = warn = error = critical = exception = fatal = msg = emit

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from engine.model.record import Scope
 from engine.model.text import printable
 from engine.pacing.clock import SystemClock
+from engine.runs.preflight import check_org
 from engine.salesforce.connection import open_salesforce
 from engine.settings import Settings
 
@@ -17,8 +19,7 @@ async def list_accounts(settings: Settings, limit: int | None) -> dict[str, Any]
     """Accounts with records, most first, and the sums over all of them. Raises Fatal."""
     attempts = settings.migration.max_attempts
     async with open_salesforce(settings.salesforce, settings.network, SystemClock(), attempts=attempts) as salesforce:
-        organization = await salesforce.organization()
-        await salesforce.shape()
+        organization, _ = await check_org(salesforce, Scope())
         found = [account async for account in salesforce.accounts()]
     found.sort(key=lambda account: (-account.files, account.id))
     return {

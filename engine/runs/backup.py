@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import structlog
 
 from engine import __version__
-from engine.model.errors import EngineError, Fatal, Paused
+from engine.model.errors import EngineError, Fatal, Paused, Transient
 from engine.model.failures import FailureClass
 from engine.model.outcome import Batch, Outcome, Status
 from engine.model.plan import Plan
+from engine.model.record import Scope
 from engine.pacing.clock import Clock, SystemClock, iso
 from engine.pipeline.budget import ErrorBudget
 from engine.pipeline.channel import Channel
@@ -27,6 +28,7 @@ from engine.pipeline.transfer import Transfer
 from engine.runs.assembly import Parts, assemble, fitting_link, max_bytes
 from engine.runs.bounds import Bounds, bounds_of
 from engine.runs.feeds import Feeds, scope_hash
+from engine.runs.preflight import check_org, check_stores
 from engine.runs.report import RunReport, duration, first_fatal
 from engine.runs.screen import Screen
 from engine.runs.signals import stopping
@@ -34,6 +36,8 @@ from engine.s3.transport import Transport
 from engine.settings import Settings
 from engine.tracking.lock import RunLock
 from engine.tracking.runs import Ending
+
+RESUME = "engine run backup --incremental"
 
 log = structlog.get_logger()
 
@@ -89,9 +93,8 @@ class _Backup:
 
     async def run(self) -> RunReport:
         parts = self._parts
-        organization = await parts.salesforce.organization()
-        shape = await parts.salesforce.shape()
-        await parts.s3.check_destination()
+        organization, shape = await check_org(parts.salesforce, Scope(account_id=self._bounds.account_id))
+        await check_stores(parts)
         await parts.ledger.check_org(organization.id)
         run_id = None
         if not self._bounds.dry_run:
@@ -144,7 +147,7 @@ class _Backup:
             link=lambda key: fitting_link(planner, key),
             max_attempts=migration.max_attempts,
             resolve=parts.resolve,
-            on_bug=lambda plan, trace: log.error("internal_error", record=plan.record.id, trace=trace),
+            on_bug=lambda plan, trace: log.error("internal_error", told=True, record=plan.record.id, trace=trace),
         )
         crew = Crew(
             leases,
@@ -166,7 +169,7 @@ class _Backup:
 
             try:
                 await flow(
-                    lambda: feeds.run(intake),
+                    lambda: self._feed(feeds, intake),
                     leases,
                     crew,
                     recorder,
@@ -180,6 +183,15 @@ class _Backup:
                 if not isinstance(fatal, Paused):
                     raise (fatal or group) from group
                 self._stop.request(str(fatal), Paused.exit_code)
+
+    async def _feed(self, feeds: Feeds, intake: Intake) -> None:
+        """What keeps the feed from going on now, but not for ever, ends the run early: work in hand is finished."""
+        try:
+            await feeds.run(intake)
+        except (Paused, Transient) as error:
+            if isinstance(error, Paused) and error.hint:
+                self._note(error.hint)
+            self._stop.request(str(error), Paused.exit_code)
 
     def _watch_time(self) -> None:
         limit = self._options.max_duration_s
@@ -219,8 +231,11 @@ class _Backup:
     async def _failed(self, run_id: int | None, error: BaseException) -> None:
         """Close the run row where that can still be done; where not, the next start marks it as crashed."""
         message = str(error) if isinstance(error, EngineError) else f"{type(error).__name__}: see logs"
-        log.error("run_failed", why=message)
+        log.error("run_failed", told=True, why=message)
         if run_id is not None:
+            if isinstance(error, Fatal):
+                safe = f"What was copied and recorded is safe in {self._settings.tracking.database}."
+                error.hint = "\n  ".join(filter(None, [error.hint, safe, f"{RESUME}   resumes"]))
             try:
                 await self._parts.ledger.end_run(run_id, "failed", message)
             except Fatal as second:
@@ -262,5 +277,5 @@ class _Backup:
         if self._bounds.dry_run:
             return ["the same command without --dry-run copies"]
         if code in {5, 130, 143}:
-            return ["engine run backup --incremental   resumes"]
+            return [f"{RESUME}   resumes"]
         return ["engine status --errors   says why files failed"] if code == 3 else []

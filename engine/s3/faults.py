@@ -93,19 +93,29 @@ def meaning(error: StoreError, side: Side, what: str) -> EngineError:
         return Refused(F.ARCHIVED, f"{told}: the object must be restored from its archive first")
     if error.missing or code in {"NoSuchKey", "NoSuchVersion"} or status == 405:
         if source:
-            return Refused(F.SOURCE_MISSING, told)
+            return Refused(F.SOURCE_MISSING, f"no such object: {_object(what)} ({_number(error)})")
         return Transient(F.NETWORK, told)  # an object of ours that was there a moment ago
     if status in {412, 304}:
         return Transient(F.SOURCE_CHANGED if source else F.NETWORK, told)
     if status == 403 or code.startswith("KMS."):
         if source:
-            return Refused(F.SOURCE_DENIED, f"{told}: denied, or missing where listing is not granted")
+            said = f"{_object(what)} may not be read, or is missing and may not be listed"
+            return Refused(F.SOURCE_DENIED, f"{said} ({told.removeprefix(what + ': ')})")
         return Refused(F.DESTINATION_DENIED, told)
     if code in CORRUPT:
         return Transient(F.CHECKSUM_MISMATCH, told)
     if code in UNWELL or status >= 500 or status == 409 or code == "NoSuchUpload":
         return Transient(F.NETWORK, told, retry_after_s=error.retry_after_s)
     return Refused(SHAPE.get(code, F.REJECTED), told)
+
+
+def _number(error: StoreError) -> str:
+    return error.code if error.code == str(error.status) else f"{error.status} {error.code}"
+
+
+def _object(what: str) -> str:
+    """The source within "HEAD s3://…" or "COPY s3://… to s3://…"."""
+    return what.partition(" ")[2].partition(" to s3://")[0]
 
 
 class Patience:

@@ -24,7 +24,7 @@ async def check_source(s3: S3) -> None:
             if error.status == 404:
                 raise Blocked(
                     f"the source bucket s3://{bucket} does not exist",
-                    hint="check source.buckets and source.endpoint_url; take a bucket that is gone for good off the list",
+                    hint="check source.buckets and source.endpoint_url; delete a bucket that is gone for good there",
                 ) from None
             if error.status == 0 or error.status >= 500 or error.code in STALE_LOGIN:
                 raise s3.patience.judge(error, f"HEAD s3://{bucket}") from None

@@ -20,12 +20,14 @@ from engine.model.failures import FailureClass
 from engine.pacing.clock import Clock
 from engine.pacing.retry import retry
 from engine.salesforce.assertion import GRANT_TYPE, assertion
-from engine.salesforce.faults import problems_in, retry_after_s, told
+from engine.salesforce.faults import Unreachable, problems_in, retry_after_s, told
 from engine.salesforce.http import Http
 from engine.salesforce.sf_cli import SfCli
 from engine.settings import SalesforceSettings, checked_url
 
 _ATTEMPTS = 6
+_FIRST_CONTACT = 3
+"""Tries at a login server that has never answered: its name is more likely wrong than its network."""
 _SHARED_LOGIN_HOSTS = frozenset({"login.salesforce.com", "test.salesforce.com"})
 
 #: OAuth's ``error`` → what to do about it; ``_BY_DESCRIPTION`` is asked first.
@@ -71,7 +73,8 @@ class Session:
 
 
 Login = Callable[[], Awaitable[Session]]
-"""Mints a fresh session. Raises Blocked, Usage, or Paused when the login server stays out of reach."""
+"""Mints a fresh session. Raises Blocked (also when nobody answers the first time), Usage, or Paused when the login
+server falls silent later, or is in maintenance."""
 
 
 def login_for(settings: SalesforceSettings, http: Http, clock: Clock) -> Login:
@@ -117,6 +120,7 @@ class OAuth:
         self._http = http
         self._clock = clock
         self._refresh_token = settings.refresh_token
+        self._met = False
         host = urlsplit(settings.login_url).hostname
         if settings.auth == "client_credentials" and host in _SHARED_LOGIN_HOSTS:
             raise Usage(
@@ -127,10 +131,20 @@ class OAuth:
 
     async def __call__(self) -> Session:
         try:
-            session, _ = await retry(self._mint, clock=self._clock, attempts=_ATTEMPTS, base_s=1.0)
+            session, _ = await retry(
+                self._mint, clock=self._clock, attempts=_ATTEMPTS, base_s=1.0, on_failure=self._never_met
+            )
         except Transient as error:
             raise Paused(str(error), hint="Start the same command again once the login server answers.") from None
         return session
+
+    async def _never_met(self, number: int, error: Transient) -> None:
+        """Raises Blocked where going on would only be waiting for a host that is not there."""
+        if number >= _FIRST_CONTACT and isinstance(error, Unreachable) and not self._met:
+            raise Blocked(
+                f"Salesforce cannot be reached: {error}",
+                hint="Check salesforce.login_url, network.proxy and this machine's network.",
+            ) from None
 
     async def _mint(self) -> Session:
         """One POST to the token endpoint. Parameters go in the body: query strings end up in logs."""
@@ -142,6 +156,7 @@ class OAuth:
             body=urlencode(await self._signed_form()).encode("ascii"),
             doing="log in",
         )
+        self._met = True
         if answer.status == 200:
             return self._session(_object(answer.body))
         raise refusal(answer.status, answer.headers, answer.body)

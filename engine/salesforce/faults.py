@@ -4,8 +4,8 @@ A whole-request error is a JSON array of ``{message, errorCode}``; the login end
 maintenance pages answer HTML, plain text or nothing. The table goes by ``errorCode`` first, because the statuses vary
 between instances, and by status second.
 
-Three answers mean more than "again", "not this record" or "stop", so they have names of their own: the session and
-the pager catch them. Left uncaught, they end the run as the kind they extend.
+Some answers mean more than "again", "not this record" or "stop", so they have names of their own: login, session and
+pager catch them. Left uncaught, they end the run as the kind they extend.
 """
 
 from __future__ import annotations
@@ -35,6 +35,10 @@ class LocatorLost(Fatal):
 
 class QueryTooSlow(Paused):
     """The query ran out of its two minutes. Caught by the pager, which asks for fewer rows."""
+
+
+class Unreachable(Transient):
+    """No connection at all: a wrong name or port, or no network. Told apart by the first login only."""
 
 
 class NotThere(Blocked):
@@ -204,11 +208,11 @@ def from_network(error: Exception, *, doing: str, host: str) -> EngineError:
     if isinstance(error, TimeoutError | asyncio.TimeoutError):
         return Transient(FailureClass.NETWORK, f"no answer from {host} in time to {doing}")
     if isinstance(error, aiohttp.ClientProxyConnectionError):
-        return Transient(FailureClass.NETWORK, "no connection to the proxy of network.proxy")
+        return Unreachable(FailureClass.NETWORK, "no connection to the proxy of network.proxy")
     if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return Transient(FailureClass.NETWORK, f"the name {host} could not be resolved")
+        return Unreachable(FailureClass.NETWORK, f"the name {host} could not be resolved")
     if isinstance(error, aiohttp.ClientConnectorError):
-        return Transient(FailureClass.NETWORK, f"no connection to {host}")
+        return Unreachable(FailureClass.NETWORK, f"no connection to {host}")
     return Transient(FailureClass.NETWORK, f"the connection to {host} broke during {doing} ({type(error).__name__})")
 
 

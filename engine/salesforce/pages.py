@@ -104,6 +104,15 @@ class SalesforcePages:
             return total
         return 0
 
+    async def check(self, scope: Scope) -> None:
+        """Ask for one record, so that a condition that does not stand is told before a run starts. Raises Blocked."""
+        statement = soql.select(["Id"], self._settings.object, conditions=conditions_of(scope, self._settings), limit=1)
+        try:
+            async for _ in self.answers(statement):
+                return
+        except QueryTooSlow:
+            return  # it stands, at least
+
     async def answers(
         self, statement: str, *, deleted: bool = False
     ) -> AsyncIterator[tuple[int, list[Mapping[str, Any]]]]:

@@ -70,7 +70,9 @@ def refuse_foreign(db: sqlite3.Connection, path: Path) -> None:
         legacy = "file_migrations" in tables
         raise Blocked(
             f"{path} is {'a database of the original scripts' if legacy else 'a database of another program'}",
-            hint=f"take it over with: engine import-legacy {path}" if legacy else "set tracking.database elsewhere",
+            hint="it stays as it is; set tracking.database to a new file, and a full backup run adopts equal copies"
+            if legacy
+            else "it stays as it is; set tracking.database to another path",
         )
     if version > schema.VERSION:
         raise Blocked(

@@ -308,7 +308,7 @@ async def test_the_proxy_of_the_settings_carries_every_request(org: Server, cloc
 async def test_a_proxy_that_is_not_there_is_named_as_the_trouble(org: Server, clock: QuickClock) -> None:
     network = NetworkSettings(proxy="http://127.0.0.1:9")
     async with open_salesforce(settings_for(org), network, clock) as salesforce:
-        with pytest.raises(Paused, match="proxy"):
+        with pytest.raises(Blocked, match="proxy"):
             await count(salesforce)
 
 
@@ -355,10 +355,10 @@ def test_an_unreadable_ca_file_is_a_settings_error(tmp_path: Path) -> None:
     assert tls(NetworkSettings()).verify_mode is ssl.CERT_REQUIRED
 
 
-async def test_an_org_that_cannot_be_reached_pauses_before_anything_happens(clock: QuickClock) -> None:
+async def test_an_org_that_cannot_be_reached_is_told_before_anything_happens(clock: QuickClock) -> None:
     settings = SalesforceSettings(login_url="http://127.0.0.1:9", client_id="a", client_secret="b")
     async with open_salesforce(settings, NetworkSettings(), clock) as salesforce:
-        with pytest.raises(Paused, match=r"127\.0\.0\.1"):
+        with pytest.raises(Blocked, match=r"127\.0\.0\.1"):
             await count(salesforce)
 
 

@@ -1,0 +1,53 @@
+"""What must hold before a run may start: who answers, what is there. Nothing is written; refusals are exit 4."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from engine.model.errors import Blocked, Paused, Transient
+from engine.model.failures import FailureClass
+from engine.model.record import ObjectShape, Scope
+from engine.pacing.clock import Clock
+from engine.pacing.retry import retry
+from engine.runs.assembly import Parts
+from engine.s3.presence import check_source
+from engine.salesforce.connection import Salesforce
+from engine.salesforce.shape import Organization
+
+_TRIES = 3
+"""Tries at a store that has not answered yet: a hiccup is forgiven, a wrong address is told within seconds."""
+
+
+async def check_org(salesforce: Salesforce, scope: Scope) -> tuple[Organization, ObjectShape]:
+    """The org and the object of the settings, and that the scope can be asked for. Raises Fatal."""
+    try:
+        organization = await salesforce.organization()
+        shape = await salesforce.shape()
+        await salesforce.pages.check(scope)
+    except Transient as error:
+        raise _silent("Salesforce", error, "check salesforce.login_url and this machine's network") from error
+    return organization, shape
+
+
+async def check_stores(parts: Parts) -> None:
+    """Both sides of S3 answer, and the buckets exist. Raises Fatal."""
+    sides: list[tuple[str, Callable[[], Awaitable[None]]]] = [
+        ("destination", parts.s3.check_destination),
+        ("source", lambda: check_source(parts.s3)),
+    ]
+    for side, check in sides:
+        await _answering(side, check, parts.clock)
+
+
+async def _answering(side: str, check: Callable[[], Awaitable[None]], clock: Clock) -> None:
+    try:
+        await retry(check, clock=clock, attempts=_TRIES)
+    except Transient as error:
+        hint = f"check {side}.endpoint_url, {side}.region, network.proxy and this machine's network"
+        raise _silent(f"the {side}'s S3 service", error, hint) from error
+
+
+def _silent(who: str, error: Transient, hint: str) -> Blocked | Paused:
+    if error.failure is FailureClass.THROTTLED:
+        return Paused(f"{who} is overloaded or in maintenance: {error}", hint="start the same command again later")
+    return Blocked(f"{who} does not answer: {error}", hint=hint)

@@ -1,0 +1,40 @@
+"""One stage for all of these tests; each test has a corner of its own on it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from engine.rehearsal.stage import Stage, stage
+from tests.command.corner import Corner, Said, wait
+
+RECORDS = 120
+
+
+@pytest.fixture(scope="session")
+def the_stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    with asyncio.Runner() as runner:
+        play = stage(tmp_path_factory.mktemp("stage"), RECORDS, 7)
+        yield runner.run(play.__aenter__())
+        runner.run(play.__aexit__(None, None, None))
+
+
+@pytest.fixture
+def corner(the_stage: Stage, tmp_path: Path) -> Iterator[Corner]:
+    """A corner without records; both stand-ins behave before and after."""
+    place = Corner(the_stage, tmp_path)
+    yield place
+    wait(the_stage.objects.misbehave())
+    wait(the_stage.org("faults", []))
+    wait(the_stage.org("settings", {"daily_used": 0, "daily_max": 100_000, "latency_ms": {}}))
+
+
+@pytest.fixture(scope="session")
+def whole(the_stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> tuple[Corner, Said]:
+    """The generator's whole world, backed up once. For tests that only look."""
+    place = Corner(the_stage, tmp_path_factory.mktemp("whole"), tag="whole")
+    place.env["ENGINE_SALESFORCE__WHERE"] = "Type_Current__c = 'Document'"
+    return place, place.process("run", "backup", "--full")

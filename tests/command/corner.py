@@ -1,0 +1,217 @@
+"""A corner of the shared stage for one test: records, bucket, tracking DB and logs of its own, and the command."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Coroutine
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+from typer.testing import CliRunner
+
+from cli import app
+from engine.rehearsal.generator import VENDOR_BUCKET, VENDOR_HOST
+from engine.rehearsal.salesforce.world import make_id
+from engine.rehearsal.side_door import Held, Seeded
+from engine.rehearsal.stage import Stage
+
+T = TypeVar("T")
+_numbers = itertools.count(5_000_000)
+_tags = itertools.count(1)
+PATIENCE_S = 60.0
+STATES = ("pending", "backed_up", "failed", "skipped", "switched", "rolled_back", "gone")
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+    seconds: float = 0.0
+
+    @property
+    def everything(self) -> str:
+        return self.out + self.err
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@dataclass(slots=True)
+class Corner:
+    """``env`` holds what every command of this test gets on top of the stage's settings file."""
+
+    stage: Stage
+    directory: Path
+    tag: str = field(default_factory=lambda: f"corner-{next(_tags)}")
+    env: dict[str, str] = field(default_factory=dict)
+    bucket: str = ""
+
+    def __post_init__(self) -> None:
+        self.bucket = f"ours-{self.tag}"
+        wait(self.stage.objects.create_buckets(self.bucket))
+        self.env |= {
+            "ENGINE_CONFIG": str(self.stage.settings_file),
+            "ENGINE_SALESFORCE__WHERE": f"Type_Current__c = '{self.tag}'",
+            "ENGINE_DESTINATION__BUCKET": self.bucket,
+            "ENGINE_TRACKING__DATABASE": str(self.database),
+            "ENGINE_LOGGING__DIRECTORY": str(self.logs),
+            "ENGINE_MIGRATION__CONCURRENCY": "16",
+        }
+
+    @property
+    def database(self) -> Path:
+        return self.directory / "tracking.db"
+
+    @property
+    def logs(self) -> Path:
+        return self.directory / "logs"
+
+    # the world
+
+    def files(
+        self, count: int, *, size: int = 400, suffix: str = ".pdf", account: str = "", load: bool = True
+    ) -> list[str]:
+        """So many records, each with a file of its own; their Ids."""
+        rows, objects = [], []
+        for _ in range(count):
+            number = next(_numbers)
+            key = f"{self.tag}/{number}{suffix}"
+            rows.append(self.row(number, self.url(key), account=account))
+            objects.append(Seeded(key, size))
+        wait(self.stage.objects.load(VENDOR_BUCKET, objects))
+        return self.records(rows)
+
+    def row(self, number: int | None = None, url: str = "", name: str = "", account: str = "") -> dict[str, str]:
+        number = next(_numbers) if number is None else number
+        row = {"Id": make_id("a0X", number), "Name": name or f"File {number}", "Type_Current__c": self.tag}
+        row |= {"Document__c": url} if url else {}
+        return row | ({"Account__c": account} if account else {})
+
+    def records(self, rows: list[dict[str, str]]) -> list[str]:
+        """Load rows into the org as they are."""
+        load(self.stage, rows)
+        return [row["Id"] for row in rows]
+
+    def account(self, name: str) -> str:
+        identity = make_id("001", next(_numbers))
+        load(self.stage, [{"type": "Account", "Id": identity, "Name": name}])
+        return identity
+
+    def edit(self, ids: list[str], **values: str) -> None:
+        wait(self.stage.org("edit", {"ids": ids, "set": values}))
+
+    def url(self, key: str) -> str:
+        return f"https://{VENDOR_BUCKET}.{VENDOR_HOST}/{quote(key, safe='/')}"
+
+    # the command
+
+    def engine(self, *words: str, **env: str) -> Said:
+        """The command in this process: as a person types it, without waiting for the imports."""
+        begun = time.monotonic()
+        unset = {name: None for name in os.environ if name.startswith(("ENGINE_", "AWS_"))}
+        result = CliRunner().invoke(app, list(words), env={**unset, **self.env, **env})
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return Said(result.exit_code, result.stdout, result.stderr, time.monotonic() - begun)
+
+    def start(self, *words: str, **env: str) -> subprocess.Popen[str]:
+        """The command in a process of its own."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "cli", *words],
+            env=self.environment(**env),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=self.directory,
+        )
+
+    def environment(self, **env: str) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("ENGINE_", "AWS_"))}
+        here = str(Path(__file__).parents[2])
+        return {**kept, "PYTHONPATH": here, **self.env, **env}
+
+    def process(self, *words: str, **env: str) -> Said:
+        """The same, waited for."""
+        begun = time.monotonic()
+        return ended(self.start(*words, **env), begun)
+
+    # what is there afterwards
+
+    def rows(self) -> dict[str, dict[str, Any]]:
+        """The tracking DB's rows by record Id."""
+        return {row["doclist_entry_id"]: row for row in self.query("SELECT * FROM file_migrations")}
+
+    def query(self, sql: str) -> list[dict[str, Any]]:
+        with closing(sqlite3.connect(f"file:{self.database}?mode=ro", uri=True)) as db:
+            db.row_factory = sqlite3.Row
+            return [dict(row) for row in db.execute(sql)]
+
+    def recorded(self) -> int:
+        with suppress(sqlite3.OperationalError):
+            return int(self.query("SELECT count(*) AS n FROM file_migrations")[0]["n"])
+        return 0
+
+    def runs(self) -> list[dict[str, Any]]:
+        return self.query("SELECT * FROM migration_runs ORDER BY id")
+
+    def held(self) -> dict[str, Held]:
+        """The objects of our bucket."""
+        return wait(self.stage.objects.dump(self.bucket))
+
+    def status(self) -> dict[str, Any]:
+        """``engine status --json``, which must add up in every state."""
+        said = self.engine("status", "--json")
+        assert said.code == 0, said.everything
+        files = said.json["files"]
+        assert sum(files[state] for state in STATES) == files["tracked"], files
+        return dict(said.json)
+
+    def logged(self) -> str:
+        """Everything under the log directory."""
+        return "".join(path.read_text(encoding="utf-8") for path in sorted(self.logs.glob("*")))
+
+
+def wait(work: Coroutine[Any, Any, T]) -> T:
+    return asyncio.run(work)
+
+
+def load(stage: Stage, rows: list[dict[str, str]]) -> None:
+    """Put rows into the org as they are, outside all rules."""
+    body = b"\n".join(json.dumps(row).encode() for row in rows)
+    with urllib.request.urlopen(f"{stage.salesforce_url}/__sim__/records", data=body) as answer:
+        assert json.load(answer)["loaded"] == len(rows)
+
+
+def org_log(stage: Stage, query: str = "") -> list[dict[str, Any]]:
+    """The calls the org has seen."""
+    with urllib.request.urlopen(f"{stage.salesforce_url}/__sim__/log?{query}") as answer:
+        return list(json.load(answer)["entries"])
+
+
+def until(met: Callable[[], object], what: str, seconds: float = PATIENCE_S) -> None:
+    """Look until it is so."""
+    end = time.monotonic() + seconds
+    while not met():
+        assert time.monotonic() < end, f"{what}: not within {seconds:g} s"
+        time.sleep(0.02)
+
+
+def ended(process: subprocess.Popen[str], begun: float = 0.0) -> Said:
+    out, err = process.communicate(timeout=PATIENCE_S)
+    return Said(process.returncode, out, err, time.monotonic() - begun)
