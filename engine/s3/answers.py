@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 Fields = Mapping[str, str]
 """Headers by lower-case name."""
@@ -88,9 +88,11 @@ class Part:
     checksum: tuple[str, str] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """One row of a bucket listing. ``last_modified`` is UTC ISO; ``etag`` has no quotes."""
+class Listed(NamedTuple):
+    """One row of a bucket listing. ``last_modified`` is UTC ISO; ``etag`` has no quotes.
+
+    A tuple, for there are millions: it is made in a quarter of a dataclass's time.
+    """
 
     key: str
     size: int

@@ -95,9 +95,14 @@ class FastVerbs:
         reply = await self._ask("PUT", bucket, key, query, headers, body=b"", limit_s=time_for(size))
         return _copied(reply, "CopyPartResult")
 
-    async def list_objects(self, bucket: str, prefix: str, token: str, headers: Fields) -> ListingPage:
-        pairs = [("list-type", "2"), ("encoding-type", "url"), ("prefix", prefix), ("max-keys", "1000")]
-        pairs += [("continuation-token", token)] if token else []
+    async def list_objects(
+        self, bucket: str, prefix: str, token: str, headers: Fields, *, after: str = "", limit: int = 1000
+    ) -> ListingPage:
+        pairs = [("list-type", "2"), ("encoding-type", "url"), ("prefix", prefix), ("max-keys", str(limit))]
+        if token:
+            pairs.append(("continuation-token", token))
+        elif after:
+            pairs.append(("start-after", after))
         reply = await self._ask("GET", bucket, "", query_of(pairs), headers, max_body=LISTING_BYTES)
         return parse(reply.body)
 

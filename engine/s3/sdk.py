@@ -113,9 +113,11 @@ class SdkVerbs:
     async def abort_upload(self, bucket: str, key: str, upload_id: str, headers: Fields) -> None:
         await self._call("abort_multipart_upload", headers, Bucket=bucket, Key=key, UploadId=upload_id)
 
-    async def list_objects(self, bucket: str, prefix: str, token: str, headers: Fields) -> ListingPage:
-        more = {"ContinuationToken": token} if token else {}
-        told = await self._call("list_objects_v2", headers, Bucket=bucket, Prefix=prefix, **more)
+    async def list_objects(
+        self, bucket: str, prefix: str, token: str, headers: Fields, *, after: str = "", limit: int = 1000
+    ) -> ListingPage:
+        more = {"ContinuationToken": token} if token else {"StartAfter": after} if after else {}
+        told = await self._call("list_objects_v2", headers, Bucket=bucket, Prefix=prefix, MaxKeys=limit, **more)
         rows = [
             Listed(
                 row["Key"],

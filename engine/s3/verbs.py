@@ -51,7 +51,11 @@ class Verbs(Protocol):
 
     async def abort_upload(self, bucket: str, key: str, upload_id: str, headers: Fields) -> None: ...
 
-    async def list_objects(self, bucket: str, prefix: str, token: str, headers: Fields) -> ListingPage: ...
+    async def list_objects(
+        self, bucket: str, prefix: str, token: str, headers: Fields, *, after: str = "", limit: int = 1000
+    ) -> ListingPage:
+        """ListObjectsV2. ``after``: only keys behind this one (start-after); it counts where there is no token yet."""
+        ...
 
     async def list_uploads(
         self, bucket: str, prefix: str, key_marker: str, id_marker: str, headers: Fields

@@ -91,3 +91,25 @@ async def test_a_listing_that_never_advances_ends_with_an_error() -> None:
     with pytest.raises(StoreError, match="BadAnswer"):
         async for _ in pages(Stuck(), "b", "", {}):  # type: ignore[arg-type]
             pass
+
+
+@given(rows, st.booleans())
+def test_rows_in_the_usual_order_are_read_the_same_way_at_once_as_one_by_one(
+    contents: list[tuple[str, int]], encoded: bool
+) -> None:
+    usual = document(contents).replace(b"<Owner><ID>x</ID></Owner>", b"")
+    usual = usual.replace(b"<Size>", b"<ChecksumAlgorithm>CRC32</ChecksumAlgorithm>\n<Size>")
+    if encoded:
+        usual = usual.replace(b"<IsTruncated>", b"<EncodingType>url</EncodingType><IsTruncated>")
+    other = usual.replace(b"</Contents>", b"<Owner><ID>x</ID></Owner></Contents>")
+    assert parse(usual) == parse(other)
+    assert len(parse(usual).rows) == len(contents)
+
+
+def test_a_truncation_mark_between_the_rows_is_not_overlooked() -> None:
+    mark = b"<IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken>"
+    body = document([("a", 1), ("b", 2)]).replace(b"<Owner><ID>x</ID></Owner>", b"")
+    body = body.replace(b"<IsTruncated>false</IsTruncated>", b"").replace(
+        b"</Contents><Contents>", b"</Contents>" + mark + b"<Contents>"
+    )
+    assert parse(body).token == "t"
