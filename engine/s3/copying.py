@@ -100,7 +100,7 @@ class Copier:
             answer = await self._guard.replace(key, send, replace_etag)
         if answer is None:
             answer = await self._guard.write(key, send, otherwise=moved)
-        return Stored(written(answer, size))
+        return Stored(await self._seen(written(answer, size), facts, key))
 
     async def look(self, original: Original) -> ObjectFacts:
         """The source as the destination's credentials see it. Raises StoreError."""
@@ -128,7 +128,18 @@ class Copier:
             except BaseExceptionGroup as group:
                 raise first_of(group) from None
             answer = await self._multipart.finish(upload, size, {}, replace_etag=replace_etag)
-        return Stored(written(answer, size))
+        return Stored(await self._seen(written(answer, size), found, key))
+
+    async def _seen(self, copy: ObjectFacts, source: ObjectFacts, key: str) -> ObjectFacts:
+        """What the store holds now. Where neither ETag nor checksum ties it to the source, no size is taken on trust:
+        a Swift whose filters stand in the wrong order copies the list of an object's parts in place of the object."""
+        same_md5 = copy.etag_is_md5 and source.etag_is_md5 and copy.etag == source.etag
+        if same_md5 or set(copy.checksums) & set(source.checksums):
+            return copy
+        found = await self._guard.look(key)
+        if found is None:
+            raise StoreError("BadAnswer", 0, "the copy is not there, though the store said so")
+        return found
 
     async def _part(self, upload: Upload, original: Original, number: int, span: tuple[int, int]) -> None:
         first, last = span

@@ -11,13 +11,13 @@ import base64
 import binascii
 import calendar
 import re
-from dataclasses import replace
 from urllib.parse import quote
 
 from engine.model.facts import ContentHeaders, ObjectFacts
 from engine.s3.answers import Answer, Fields, unquoted
 
 META = "x-amz-meta-"
+NO_HEADERS = ContentHeaders()
 SUM = "x-amz-checksum-"
 ARCHIVES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 _NOT_SUMS = frozenset({"type", "algorithm", "mode"})
@@ -68,7 +68,16 @@ def facts_of(fields: Fields, *, size: int | None = None, composites: bool = Fals
 
 def written(answer: Answer, size: int, headers: ContentHeaders | None = None) -> ObjectFacts:
     """What an answer to a write says of the object; its content headers are its own, not the object's."""
-    return replace(facts_of(answer.fields, size=size, composites=True), headers=headers or ContentHeaders())
+    fields = answer.fields
+    return ObjectFacts(
+        size=size,
+        etag=answer.etag,
+        version_id=_version(fields.get("x-amz-version-id")),
+        checksums=checksums_of(fields, composites=True),
+        last_modified=iso_date(fields.get("last-modified", "")),
+        etag_is_md5=etag_is_md5(answer.etag, fields),
+        headers=headers or NO_HEADERS,
+    )
 
 
 def content_of(fields: Fields) -> ContentHeaders:

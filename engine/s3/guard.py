@@ -23,7 +23,7 @@ class Guard:
     """Guards one verb (put, or copy) of one destination, and learns what its store makes of ``If-None-Match: *``."""
 
     def __init__(self, look: Look) -> None:
-        self._look = look
+        self.look = look
         self._learning = asyncio.Lock()
         self.verdict = Verdict.UNKNOWN
 
@@ -57,7 +57,7 @@ class Guard:
 
         Raises Occupied when anything else is there.
         """
-        found = await self._look(key)
+        found = await self.look(key)
         if found is None:
             return None
         if found.etag != etag:
@@ -87,6 +87,6 @@ class Guard:
 
     async def must_be_free(self, key: str, *, unless: str | None = None) -> None:
         """Raises Occupied where the key is taken by anything but an object of ETag ``unless``."""
-        found = await self._look(key)
+        found = await self.look(key)
         if found is not None and (unless is None or found.etag != unless):
             raise Occupied(found)

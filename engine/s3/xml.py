@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from xml.parsers import expat
 
-from engine.s3.answers import StoreError
+from engine.s3.answers import StoreError, retry_after
 
 MAX_BYTES = 1 << 20
+_LEAF = re.compile(rb"<(\w+)>([^<&]*)</\1>")
 
 
 def flat(body: bytes) -> tuple[str, dict[str, str]]:
@@ -56,8 +58,6 @@ def flat(body: bytes) -> tuple[str, dict[str, str]]:
 
 def error_of(status: int, fields: dict[str, str], body: bytes) -> StoreError:
     """The StoreError that an answer of status 300 or more, or a 200 with an error in it, stands for."""
-    from engine.s3.answers import retry_after
-
     told: dict[str, str] = {}
     if body.strip():
         try:
@@ -81,13 +81,29 @@ def success_of(status: int, fields: dict[str, str], body: bytes, *, root: str) -
 
     Raises StoreError for an empty body, another document, or an ``Error`` that came with status 200.
     """
-    name, told = flat(body)
+    name, told = _plain(body, root) or flat(body)
     if name == "Error":
         error = error_of(500, fields, body)
         raise StoreError(error.code, 500, error.message)
     if name != root:
         raise StoreError("BadAnswer", status, f"the answer is no {root}")
     return {**fields, **as_fields(told)}
+
+
+def _plain(body: bytes, root: str) -> tuple[str, dict[str, str]] | None:
+    """The same as ``flat`` for the usual answer, at a tenth of the cost: one prologue, one root, leaves without
+    entities but quotes. None for everything else, which is then read in earnest."""
+    prologue, opened, inner = body.replace(b"&quot;", b'"').strip().partition(b"<" + root.encode())
+    attributes, _, inner = inner.partition(b">")
+    closing = b"</" + root.encode() + b">"
+    if not opened or not inner.endswith(closing) or b"<" in attributes or prologue.count(b"<") > 1:
+        return None
+    inner = inner.removesuffix(closing)
+    if prologue.strip() and not prologue.startswith(b"<?xml "):
+        return None
+    if _LEAF.sub(b"", inner).strip():
+        return None
+    return root, {name.decode(): text.decode("utf-8", "replace") for name, text in _LEAF.findall(inner)}
 
 
 def as_fields(told: dict[str, str]) -> dict[str, str]:

@@ -40,7 +40,7 @@ async def facing(transport: Any, *answers: Any, otherwise: Any = aws, **more: An
 async def learned(s3: S3, double: Double) -> None:
     """Let both guards learn that conditions are honoured."""
     free, taken = Reply(404), Reply(412)
-    copied = Reply(200, {}, document("CopyObjectResult", ETag="e"))
+    copied = Reply(200, {}, document("CopyObjectResult", ETag="e" * 32))
     double.script(free, Reply(200, {"ETag": '"e"'}), taken, free, copied, taken)
     await s3.destination.store(Bytes(b"x"), "first")
     await s3.destination.copy(at("vendor", "a"), FACTS, "second")

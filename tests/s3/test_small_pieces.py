@@ -18,7 +18,7 @@ from engine.s3.hashing import Sums, composite_sha256, crc64nvme, multipart_etag
 from engine.s3.parts import MAX_PART, MAX_PARTS, MIB, growing, part_size, ranges
 from engine.s3.probe import Readable, choose, readable
 from engine.s3.template import shape_of
-from engine.s3.xml import error_of, flat, success_of
+from engine.s3.xml import as_fields, error_of, flat, success_of
 from tests.s3.world import at
 
 GIB = 1 << 30
@@ -222,6 +222,32 @@ def test_a_success_holds_the_document_it_should() -> None:
         success_of(200, {}, b"<Error><Code>SlowDown</Code></Error>", root="CopyObjectResult")
     with pytest.raises(StoreError, match="BadAnswer"):
         success_of(200, {}, b"<html></html>", root="CopyObjectResult")
+
+
+@given(
+    st.sampled_from(["", '<?xml version="1.0" encoding="UTF-8"?>\n', "\n\n ", "<!DOCTYPE A>", "junk"]),
+    st.sampled_from(["A", "Error", "AB"]),
+    st.sampled_from(["", ' xmlns="urn:x"', ' a="<"']),
+    st.lists(
+        st.tuples(st.sampled_from(["ETag", "X"]), st.sampled_from(["1", "&quot;e&quot;", "a&amp;b", "<Y>1</Y>", ""]))
+    ),
+    st.sampled_from(["", " \n", "tail", "<!-- c -->", "</A><A>"]),
+)
+def test_the_short_way_through_xml_agrees_with_the_long_one(
+    prologue: str, root: str, attributes: str, leaves: list[tuple[str, str]], end: str
+) -> None:
+    inner = "".join(f"<{name}>{text}</{name}>" for name, text in leaves)
+    body = f"{prologue}<{root}{attributes}>{inner}{end}</{root}>".encode()
+    try:
+        name, told = flat(body)
+        expected = as_fields(told) if name == "A" else None
+    except StoreError:
+        expected = None
+    try:
+        found = success_of(200, {}, body, root="A")
+    except StoreError:
+        found = None
+    assert found == expected
 
 
 def test_an_error_tells_code_message_and_region() -> None:

@@ -13,11 +13,14 @@ import pytest
 from engine.model.errors import Blocked, Refused, Transient
 from engine.model.facts import Method, ObjectFacts
 from engine.model.failures import FailureClass
+from engine.pacing.bytes_gate import BytesInFlight
 from engine.pacing.clock import SystemClock
 from engine.s3.address import Address
 from engine.s3.answers import StoreError
 from engine.s3.credentials import Keyring
+from engine.s3.destination import Placement, S3Destination
 from engine.s3.fast import FastVerbs
+from engine.s3.faults import Patience, Side
 from engine.s3.open import S3, open_s3
 from engine.s3.wire import Origin, Wire
 from engine.settings import Credentials
@@ -176,6 +179,21 @@ async def test_an_unfit_destination_is_named_with_its_fix(transport: Any, reply:
         with pytest.raises(Blocked, match=says) as blocked:
             await s3.check_destination()
         assert blocked.value.hint
+
+
+@pytest.mark.parametrize("lives_in", ["us-east-1", "eu-west-1"])
+async def test_the_bucket_must_live_where_the_settings_say(transport: Any, lives_in: str) -> None:
+    async with facing(transport, Reply(200, {"x-amz-bucket-region": lives_in})) as (s3, _):
+        placement = Placement("ours", {}, {}, {}, 5 << 20, "sha256", 1, 1, 1, "us-east-1")
+        clock = SystemClock()
+        patience = Patience(clock, Side.DESTINATION)
+        ours = S3Destination(s3.destination_verbs, patience, clock, placement, budget=BytesInFlight(1))
+        if lives_in == "us-east-1":
+            await ours.check()
+            return
+        with pytest.raises(Blocked, match="lives in eu-west-1") as blocked:
+            await ours.check()
+        assert blocked.value.hint == "set destination.region: eu-west-1"
 
 
 async def test_a_busy_store_is_no_unfit_destination(transport: Any) -> None:
