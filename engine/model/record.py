@@ -29,6 +29,22 @@ class Page:
     """The Id of the last row received: where a scan resumes. The server's order is authoritative."""
     deleted: bool = False
     """True for a page of soft-deleted rows (``queryAll``)."""
+    range: int = 0
+    """Number of the range it was read from; 0 where the scan is not parted."""
+    ends: bool = False
+    """Its range ends here. Such a page may hold no records at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class IdRange:
+    """Records behind ``after`` up to and including ``until``, in the server's order; None: open on that side."""
+
+    after: str | None = None
+    until: str | None = None
+    number: int = 0
+    """Its name within a scan, from 1."""
+    last: str | None = None
+    """The last Id it held when it was cut: a hint of how far it reaches, where ``until`` is open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +56,8 @@ class Scope:
     """Lower bound (inclusive) on SystemModstamp, UTC ISO with ``Z``."""
     after_id: str | None = None
     """Keyset checkpoint: only rows behind this Id."""
+    until_id: str | None = None
+    """Only rows up to and including this Id."""
     deleted: bool = False
     """Soft-deleted rows instead of live ones."""
 

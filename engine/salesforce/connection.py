@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 
-from engine.model.record import ObjectShape
+from engine.model.record import IdRange, ObjectShape, Scope
 from engine.pacing.clock import Clock
 from engine.salesforce import shape
 from engine.salesforce.accounts import AccountFiles, accounts
@@ -14,6 +14,7 @@ from engine.salesforce.auth import login_for
 from engine.salesforce.http import open_http
 from engine.salesforce.limits import Limits
 from engine.salesforce.pages import SalesforcePages
+from engine.salesforce.ranges import ranges
 from engine.salesforce.session import SalesforceSession
 from engine.salesforce.shape import Organization
 from engine.settings import NetworkSettings, SalesforceSettings
@@ -42,6 +43,14 @@ class Salesforce:
     async def shape(self) -> ObjectShape:
         """The object that holds the links; Blocked when it or a field is missing or unfit."""
         return await shape.object_shape(self.session, self._settings, self._extra_fields)
+
+    async def ranges(self, scope: Scope, parts: int) -> list[IdRange]:
+        """The scope in up to so many ranges that can be read side by side."""
+        return await ranges(self.pages, scope, parts)
+
+    def throttled(self) -> int:
+        """How often the org has asked for patience so far."""
+        return self.session.throttled
 
     def accounts(self) -> AsyncIterator[AccountFiles]:
         """Every account that holds records, and how many."""

@@ -17,9 +17,12 @@ class Limits:
     used: int
     allowed: int
 
-    def check(self, budget: float) -> None:
-        """Raise Paused when the share ``budget`` (0 to 1) of the allowance is used up."""
-        if self.allowed > 0 and self.used >= budget * self.allowed:
+    def check(self, budget: float, *, under_way: int = 0) -> None:
+        """Raise Paused when the share ``budget`` (0 to 1) of the allowance is used up.
+
+        ``under_way``: calls sent since this was told, which may count already.
+        """
+        if self.allowed > 0 and self.used + under_way >= budget * self.allowed:
             raise Paused(
                 f"the org has used {self.used:,} of its {self.allowed:,} daily Salesforce API calls, "
                 f"and salesforce.api_budget stops us at {budget:.0%}",

@@ -8,13 +8,13 @@ documented, so the server's order is the order.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from engine.model.errors import Fatal, Paused, Transient, Usage
 from engine.model.failures import FailureClass
 from engine.model.ids import to18
-from engine.model.record import Page, Scope
+from engine.model.record import IdRange, Page, Scope
 from engine.salesforce import soql
 from engine.salesforce.faults import LocatorLost, QueryTooSlow
 from engine.salesforce.rows import MODIFIED, Rows, id_of
@@ -47,16 +47,17 @@ class SalesforcePages:
         self._rows = Rows(settings, extra_fields)
         self._page_size = max(1, min(LARGEST_PAGE, page_size))
 
-    async def pages(self, scope: Scope) -> AsyncIterator[Page]:
+    async def pages(self, scope: Scope) -> AsyncGenerator[Page, None]:
         """All records of the scope. Raises Paused when the org is too busy, Fatal when it goes round in circles."""
         conditions = conditions_of(scope, self._settings)
         cursor = _checked_id(scope.after_id) if scope.after_id else None
-        way, pace = _Way(cursor), _Pace(self._page_size)
+        until = _checked_id(scope.until_id) if scope.until_id else None
+        way, pace = _Way(cursor, until), _Pace(self._page_size)
         while True:
             statement = soql.select(
                 self._rows.fields,
                 self._settings.object,
-                conditions=[*conditions, soql.compare("Id", ">", cursor) if cursor else ""],
+                conditions=[*conditions, *_between(cursor, until)],
                 order=["Id"],
                 limit=pace.limit,
             )
@@ -70,6 +71,8 @@ class SalesforcePages:
                         way.go_on(page)
                         cursor = page.last_id
                         yield page
+                        if cursor == until:
+                            return
             except LocatorLost:
                 broken = True
             except QueryTooSlow as error:
@@ -94,11 +97,26 @@ class SalesforcePages:
                 found.update(id_of(row) for row in rows)
         return found
 
-    async def count(self, scope: Scope) -> int:
-        """How many records the scope holds now. One call; on millions of rows it may be too slow (Paused)."""
+    async def edge(
+        self, scope: Scope, *, beyond: str | None = None, up_to: str | None = None, last: bool = False
+    ) -> str | None:
+        """The first Id of the scope, or its ``last``; of those behind ``beyond``, or up to ``up_to``, where given.
+
+        Neither bound need be a record. One call; None where there is no such record.
+        """
         conditions = conditions_of(scope, self._settings)
-        if scope.after_id:
-            conditions.append(soql.compare("Id", ">", _checked_id(scope.after_id)))
+        within = [*_between(scope.after_id, scope.until_id), *_between(beyond, up_to)]
+        statement = soql.select(
+            ["Id"], self._settings.object, conditions=[*conditions, *within], order=["Id"], descending=last, limit=1
+        )
+        found = [id_of(row) async for _, rows in self.answers(statement, deleted=scope.deleted) for row in rows]
+        return found[0] if found else None
+
+    async def count(self, scope: Scope, ranges: Sequence[IdRange] = ()) -> int:
+        """How many records the scope, or these ranges of it, hold now. One call; it may be too slow (Paused)."""
+        conditions = [*conditions_of(scope, self._settings), *_between(scope.after_id, scope.until_id)]
+        if ranges and not any(each.after is None and each.until is None for each in ranges):
+            conditions.append(soql.either(_between(each.after, each.until) for each in ranges))
         statement = soql.select(["COUNT()"], self._settings.object, conditions=conditions)
         async for total, _ in self.answers(statement, deleted=scope.deleted):
             return total
@@ -148,15 +166,23 @@ def conditions_of(scope: Scope, settings: SalesforceSettings) -> list[str]:
     ]
 
 
+def _between(after: str | None, until: str | None) -> list[str]:
+    """Conditions: behind the one Id, up to and including the other."""
+    return [
+        soql.compare("Id", operator, _checked_id(bound)) for operator, bound in ((">", after), ("<=", until)) if bound
+    ]
+
+
 class _Way:
-    """Sees to it that a scan never meets an Id twice; otherwise it could go on for ever.
+    """Sees to it that a scan never meets an Id twice; otherwise it could go on for ever. Nor may it pass its end.
 
     Keeps the Ids of the last two queries, and the last Id of every answer: the next query depends on that alone, so
     an endless scan would repeat one of them.
     """
 
-    def __init__(self, start: str | None) -> None:
+    def __init__(self, start: str | None, end: str | None = None) -> None:
         self._stops = {start} if start else set()
+        self._end = end
         self._before: set[str] = set()
         self._now: set[str] = set()
 
@@ -164,6 +190,8 @@ class _Way:
         ids = {record.id for record in page.records}
         if len(ids) != len(page.records) or ids & self._now or ids & self._before or ids & self._stops:
             raise Fatal("Salesforce sent a record twice in one scan; stopped instead of going round in circles")
+        if self._end in ids and page.last_id != self._end:
+            raise Fatal("Salesforce sent records beyond the end of the range that it was asked for")
         self._now |= ids
         self._stops.add(page.last_id)
 

@@ -15,7 +15,8 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from engine.model.errors import Blocked, Fatal
+from engine.model.errors import Blocked, Fatal, Transient
+from engine.model.failures import FailureClass
 from engine.pacing.clock import Clock
 from engine.pacing.retry import retry
 from engine.salesforce.auth import Login, Session
@@ -55,8 +56,13 @@ class SalesforceSession:
         self._renewing = asyncio.Lock()
         self._dead: Fatal | None = None
         self._server_date: datetime | None = None
+        self._sent = 0
+        self._told = 0
+        """Number of the request whose answer told the limits."""
         self.limits: Limits | None = None
-        """As the last answer told them; None before the first."""
+        """As the answer to the youngest request told them; None before the first."""
+        self.throttled = 0
+        """How often the org has asked for patience: too many requests at once, or out of service."""
 
     async def get_json(self, path: str, *, query: Mapping[str, str] | None = None, doing: str) -> Any:
         """GET and parse. ``path`` is host-relative: ``/services/…`` as the org gave it, or below the versioned root.
@@ -65,7 +71,10 @@ class SalesforceSession:
         """
         target = self._target(path, query)
         value, _ = await retry(
-            lambda: self._call("GET", target, None, doing), clock=self._clock, attempts=self._attempts
+            lambda: self._call("GET", target, None, doing),
+            clock=self._clock,
+            attempts=self._attempts,
+            on_failure=self._failed,
         )
         return value
 
@@ -120,7 +129,7 @@ class SalesforceSession:
         while True:
             generation, session = await self._current()
             if self.limits is not None:
-                self.limits.check(self._budget)
+                self.limits.check(self._budget, under_way=self._sent - self._told)
             try:
                 return await self._send(method, session, target, body, doing, generation)
             except SessionExpired as error:
@@ -141,8 +150,10 @@ class SalesforceSession:
         }
         if body is not None:
             headers["Content-Type"] = "application/json; charset=utf-8"
+        self._sent += 1
+        number = self._sent
         answer = await self._http.send(method, session.instance_url + target, headers=headers, body=body, doing=doing)
-        self._note(answer)
+        self._note(answer, number)
         if not 200 <= answer.status < 300:
             raise from_answer(answer.status, answer.headers, answer.body, doing=doing)
         value = None
@@ -151,9 +162,14 @@ class SalesforceSession:
         self._accepted = max(self._accepted, generation)
         return value
 
-    def _note(self, answer: Answer) -> None:
+    async def _failed(self, _number: int, error: Transient) -> None:
+        self.throttled += error.failure is FailureClass.THROTTLED
+
+    def _note(self, answer: Answer, number: int) -> None:
         """What every answer tells, errors too: usage and the time."""
-        self.limits = limits_in(answer.headers.get("Sforce-Limit-Info")) or self.limits
+        limits = limits_in(answer.headers.get("Sforce-Limit-Info"))
+        if limits is not None and number > self._told:
+            self.limits, self._told = limits, number
         try:
             self._server_date = parsedate_to_datetime(answer.headers["Date"]).astimezone(UTC)
         except (KeyError, ValueError):

@@ -26,6 +26,7 @@ def select(
     conditions: Iterable[str] = (),
     group: Sequence[str] = (),
     order: Sequence[str] = (),
+    descending: bool = False,
     limit: int | None = None,
 ) -> str:
     """A statement. ``fields`` are checked names or aggregates over them; conditions are joined by AND."""
@@ -35,7 +36,8 @@ def select(
     if group:
         parts.append(f"GROUP BY {', '.join(name(field) for field in group)}")
     if order:
-        parts.append(f"ORDER BY {', '.join(name(field) for field in order)}")
+        direction = " DESC" if descending else ""
+        parts.append("ORDER BY " + ", ".join(name(field) + direction for field in order))
     if limit is not None:
         parts.append(f"LIMIT {limit:d}")
     return " ".join(parts)
@@ -71,6 +73,11 @@ def is_null(field: str) -> str:
 def within(field: str, values: Sequence[str]) -> str:
     """``field IN ('…', '…')``; values must not be empty."""
     return f"{name(field)} IN ({','.join(text_literal(value) for value in values)})"
+
+
+def either(alternatives: Iterable[Sequence[str]]) -> str:
+    """``((a AND b) OR (c))``: one of the alternatives holds; none of them may be empty."""
+    return "(" + " OR ".join(f"({' AND '.join(each)})" for each in alternatives) + ")"
 
 
 def bracketed(condition: str | None) -> str:

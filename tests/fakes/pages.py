@@ -2,32 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from datetime import datetime
+from typing import Any
 
 from engine.model.errors import EngineError
 from engine.model.ids import to18
-from engine.model.record import Page, Record, Scope
+from engine.model.record import IdRange, Page, Record, Scope
 
 
 class FakePages:
-    """Live and deleted records. ``fail_at``: an error to raise, once, instead of the page of that number (from 0)."""
+    """Live and deleted records. ``fail_at``: an error to raise, once, instead of the page of that number (from 0).
+
+    ``order``: the collation of Ids, as a sort key; whoever compares Ids by other rules will stumble here.
+    """
 
     def __init__(
-        self, records: Iterable[Record] = (), *, deleted: Iterable[Record] = (), page_size: int = 2000
+        self,
+        records: Iterable[Record] = (),
+        *,
+        deleted: Iterable[Record] = (),
+        page_size: int = 2000,
+        order: Callable[[str], Any] = str,
     ) -> None:
         self.live = {record.id: record for record in records}
         self.deleted = {record.id: record for record in deleted}
         self.page_size = page_size
+        self.order = order
         self.fail_at: dict[int, EngineError] = {}
         self.scopes: list[Scope] = []
+        self.calls = 0
 
-    async def pages(self, scope: Scope) -> AsyncIterator[Page]:
+    async def pages(self, scope: Scope) -> AsyncGenerator[Page, None]:
         self.scopes.append(scope)
-        cursor, number = to18(scope.after_id) if scope.after_id else "", 0
+        cursor, number = scope.after_id, 0
         while True:
-            wanted = sorted(row for row in self._table(scope) if row > cursor)
-            rows = [record for row in wanted if _within(record := self._table(scope)[row], scope)][: self.page_size]
+            self.calls += 1
+            rows = self._rows(scope, cursor)[: self.page_size]
             if (error := self.fail_at.pop(number, None)) is not None:
                 raise error
             if not rows:
@@ -35,12 +46,29 @@ class FakePages:
             cursor, number = rows[-1].id, number + 1
             yield Page(rows, cursor, scope.deleted)
 
+    async def edge(
+        self, scope: Scope, *, beyond: str | None = None, up_to: str | None = None, last: bool = False
+    ) -> str | None:
+        self.calls += 1
+        within = [row.id for row in self._rows(scope, scope.after_id) if self._between(row.id, beyond, up_to)]
+        return within[-1 if last else 0] if within else None
+
     async def existing(self, ids: Sequence[str]) -> set[str]:
         return {to18(row) for row in ids} & self.live.keys()
 
-    async def count(self, scope: Scope) -> int:
-        table, cursor = self._table(scope), to18(scope.after_id) if scope.after_id else ""
-        return sum(1 for row, record in table.items() if row > cursor and _within(record, scope))
+    async def count(self, scope: Scope, ranges: Sequence[IdRange] = ()) -> int:
+        rows = self._rows(scope, scope.after_id)
+        return sum(
+            1 for row in rows if not ranges or any(self._between(row.id, each.after, each.until) for each in ranges)
+        )
+
+    def _rows(self, scope: Scope, cursor: str | None) -> list[Record]:
+        rows = [record for row, record in self._table(scope).items() if self._between(row, cursor, scope.until_id)]
+        return [record for record in sorted(rows, key=lambda row: self.order(row.id)) if _within(record, scope)]
+
+    def _between(self, row: str, after: str | None, until: str | None) -> bool:
+        key = self.order(row)
+        return (after is None or key > self.order(to18(after))) and (until is None or key <= self.order(to18(until)))
 
     def _table(self, scope: Scope) -> dict[str, Record]:
         return self.deleted if scope.deleted else self.live
