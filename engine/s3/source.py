@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
 from engine.model.errors import Refused, Transient
 from engine.model.facts import ObjectFacts
 from engine.model.failures import FailureClass
 from engine.model.location import Location
-from engine.s3.answers import Fields, Listed, StoreError, StreamedAnswer
+from engine.pacing.clock import Clock
+from engine.pacing.retry import retry
+from engine.s3.answers import Fields, Listed, ListingPage, StoreError, StreamedAnswer
 from engine.s3.facts import facts_of
 from engine.s3.faults import Patience
 from engine.s3.listing import pages
+from engine.s3.survey import WORKERS, Bounds, Put, Survey
 from engine.s3.verbs import Verbs
 
 WITH_SUMS = {"x-amz-checksum-mode": "ENABLED"}
@@ -69,6 +72,29 @@ class S3Source:
                 yield rows
         except StoreError as error:
             raise self._patience.judge(error, f"LIST s3://{bucket}/{prefix}") from None
+
+    async def page(self, bucket: str, after: str, token: str, limit: int) -> ListingPage:
+        """One page of a bucket's listing: behind a key, or from a token on. Raises Refused, Transient, Blocked."""
+        try:
+            page = await self._verbs.list_objects(bucket, "", token, self._always, after=after, limit=limit)
+        except StoreError as error:
+            raise self._patience.judge(error, f"LIST s3://{bucket}") from None
+        self._patience.well()
+        return page
+
+    async def survey(
+        self, bucket: str, spans: Iterable[Bounds], put: Put, *, clock: Clock, attempts: int, workers: int = WORKERS
+    ) -> bool:
+        """List what ``spans`` cover of a bucket, in parallel; see ``survey.py``. Pages that fail are asked for again.
+
+        Returns False when ``put`` had enough. Raises EngineError, and what ``put`` raises.
+        """
+
+        async def ask(after: str, token: str, limit: int) -> ListingPage:
+            page, _ = await retry(lambda: self.page(bucket, after, token, limit), clock=clock, attempts=attempts)
+            return page
+
+        return await Survey(ask, spans, workers=workers).run(put)
 
 
 class Reading:
