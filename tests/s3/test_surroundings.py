@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -271,9 +273,20 @@ async def test_the_bandwidth_cap_hears_of_every_byte(transport: Any) -> None:
 
 
 def test_importing_the_floor_does_not_import_the_sdk() -> None:
-    import subprocess
-    import sys
 
     code = "import sys, engine.s3.open; print('aiobotocore' in sys.modules, 'botocore' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
+
+
+def test_crc64nvme_without_its_package_blocks_the_run_before_it_starts() -> None:
+    code = (
+        "import sys; sys.modules['awscrt'] = None\n"
+        "from engine.s3.hashing import crc64nvme\n"
+        "from engine.model.errors import Blocked\n"
+        "try: crc64nvme(b'')\n"
+        "except Blocked as blocked: print(blocked.hint)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "pip install 'engine[crt]'" in done.stdout
+    assert "checksum: sha256" in done.stdout
