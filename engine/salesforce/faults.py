@@ -15,10 +15,12 @@ import json
 import re
 import ssl
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
+import orjson
 
 from engine.model.errors import Blocked, EngineError, Fatal, Paused, Refused, Transient
 from engine.model.failures import FailureClass
@@ -225,6 +227,8 @@ def parsed(body: bytes, headers: Mapping[str, str], *, doing: str, host: str) ->
 
     Values keep lone surrogates and control characters: a URL field may hold them, and we must not.
     """
+    with suppress(orjson.JSONDecodeError):
+        return orjson.loads(body)  # twice as fast, and strict: what it refuses, the other may still take
     try:
         return json.loads(body.decode("utf-8", "surrogatepass"), strict=False)
     except ValueError:

@@ -20,7 +20,7 @@ class Limits:
     def check(self, budget: float, *, under_way: int = 0) -> None:
         """Raise Paused when the share ``budget`` (0 to 1) of the allowance is used up.
 
-        ``under_way``: calls sent since this was told, which may count already.
+        ``under_way``: calls sent and not answered yet, which may not be counted in ``used``.
         """
         if self.allowed > 0 and self.used + under_way >= budget * self.allowed:
             raise Paused(

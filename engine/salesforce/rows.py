@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import operator
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -17,7 +18,10 @@ from engine.salesforce import soql
 from engine.settings import SalesforceSettings
 
 MODIFIED = "SystemModstamp"
-_USUAL = re.compile(r"\d{4}-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-5]\d\.\d{3}\+0000", re.ASCII)
+_usual = re.compile(r"\d{4}-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-5]\d\.\d{3}\+0000", re.ASCII).fullmatch
+_SHAPES = 64
+"""Sets of keys to remember; a scan has one."""
+_Read = Callable[[Mapping[str, Any]], object]
 
 
 class Rows:
@@ -27,36 +31,51 @@ class Rows:
     """
 
     def __init__(self, settings: SalesforceSettings, extra_fields: Sequence[str] = ()) -> None:
-        self._name = soql.name(settings.name_field).lower().split(".")
-        self._url = soql.name(settings.url_field).lower().split(".")
-        self._account = soql.name(settings.account_field).lower().split(".")
-        self._account_name = soql.name(settings.account_name_field).lower().split(".")
-        self._modified = [MODIFIED.lower()]
-        self._extra = [(field, soql.name(field).lower().split(".")) for field in extra_fields]
-        self.fields = soql.named(
-            [
-                "Id",
-                settings.name_field,
-                settings.url_field,
-                settings.account_field,
-                settings.account_name_field,
-                MODIFIED,
-                *extra_fields,
-            ]
-        )
+        asked = (settings.name_field, settings.url_field, settings.account_field, settings.account_name_field, MODIFIED)
+        self._paths = tuple(_steps(field) for field in asked)
+        self._extra = tuple((field, _steps(field)) for field in extra_fields)
+        self._readers: dict[tuple[str, ...], tuple[_Read, ...]] = {}
+        self.fields = soql.named(["Id", *asked, *extra_fields])
 
     def record(self, row: Mapping[str, Any]) -> Record:
         """The Record of one row. Raises Fatal for a row whose Id is not one."""
-        flat = {key.lower(): value for key, value in row.items()}
+        keys = tuple(row)
+        readers = self._readers.get(keys) or self._learn(keys)
+        name, url, account_id, account_name, modified = [
+            value if type(value := read(row)) is str else text(value) for read in readers
+        ]
         return Record(
-            id=id_of(row),
-            name=text(_at(flat, self._name)),
-            url=text(_at(flat, self._url)),
-            account_id=canonical(text(_at(flat, self._account))),
-            account_name=text(_at(flat, self._account_name)),
-            modified=moment(text(_at(flat, self._modified))),
-            extra=tuple((field, text(_at(flat, path))) for field, path in self._extra),
+            id_of(row),
+            name,
+            url,
+            canonical(account_id),
+            account_name,
+            f"{modified[:-5]}Z" if _usual(modified) else moment(modified),
+            tuple([(field, text(_at(row, path))) for field, path in self._extra]) if self._extra else (),
         )
+
+    def _learn(self, keys: tuple[str, ...]) -> tuple[_Read, ...]:
+        """How to read rows with these keys: all rows of a scan have the same, so names are matched but once."""
+        if len(self._readers) >= _SHAPES:
+            self._readers.clear()
+        spelled = {key.lower(): key for key in keys}
+        self._readers[keys] = readers = tuple(_reader(path, spelled) for path in self._paths)
+        return readers
+
+
+def _reader(path: Sequence[str], spelled: Mapping[str, str]) -> _Read:
+    """Reads the value at a path from a row whose keys are spelt like this."""
+    key = spelled.get(path[0])
+    if key is None:
+        return lambda _row: None
+    if len(path) == 1:
+        return operator.itemgetter(key)
+    below = path[1:]
+    return lambda row: _at(row[key], below)
+
+
+def _steps(field: str) -> tuple[str, ...]:
+    return tuple(soql.name(field).lower().split("."))
 
 
 def id_of(row: Mapping[str, Any]) -> str:
@@ -78,7 +97,7 @@ def canonical(text_id: str) -> str:
 
 def moment(value: str) -> str:
     """``2013-05-07T22:07:19.000+0000`` → ``2013-05-07T22:07:19.000Z``; empty for no time at all."""
-    if _USUAL.fullmatch(value):
+    if _usual(value):
         return value[:-5] + "Z"
     try:
         return iso(datetime.fromisoformat(value)) if value else ""
@@ -99,11 +118,15 @@ def text(value: object) -> str:
     return str(value) if isinstance(value, int | float) else json.dumps(value)
 
 
-def _at(flat: Mapping[str, Any], path: Sequence[str]) -> object:
+def _at(value: object, path: Sequence[str]) -> object:
     """The value at a path of lower-case names; None below an empty or invisible parent."""
-    value: object = flat.get(path[0])
-    for step in path[1:]:
+    for step in path:
         if not isinstance(value, dict):
             return None
-        value = next((item for key, item in value.items() if key.lower() == step), None)
+        for key, item in value.items():
+            if key == step or key.lower() == step:
+                value = item
+                break
+        else:
+            return None
     return value

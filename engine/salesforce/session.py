@@ -57,10 +57,11 @@ class SalesforceSession:
         self._dead: Fatal | None = None
         self._server_date: datetime | None = None
         self._sent = 0
-        self._told = 0
-        """Number of the request whose answer told the limits."""
+        self._under_way = 0
+        self._sent_before = 0
+        """Requests sent when the limits were told; answers to these say nothing newer, only perhaps more."""
         self.limits: Limits | None = None
-        """As the answer to the youngest request told them; None before the first."""
+        """As the answers told them; None before the first."""
         self.throttled = 0
         """How often the org has asked for patience: too many requests at once, or out of service."""
 
@@ -129,7 +130,7 @@ class SalesforceSession:
         while True:
             generation, session = await self._current()
             if self.limits is not None:
-                self.limits.check(self._budget, under_way=self._sent - self._told)
+                self.limits.check(self._budget, under_way=self._under_way)
             try:
                 return await self._send(method, session, target, body, doing, generation)
             except SessionExpired as error:
@@ -151,8 +152,14 @@ class SalesforceSession:
         if body is not None:
             headers["Content-Type"] = "application/json; charset=utf-8"
         self._sent += 1
+        self._under_way += 1
         number = self._sent
-        answer = await self._http.send(method, session.instance_url + target, headers=headers, body=body, doing=doing)
+        try:
+            answer = await self._http.send(
+                method, session.instance_url + target, headers=headers, body=body, doing=doing
+            )
+        finally:
+            self._under_way -= 1
         self._note(answer, number)
         if not 200 <= answer.status < 300:
             raise from_answer(answer.status, answer.headers, answer.body, doing=doing)
@@ -168,8 +175,9 @@ class SalesforceSession:
     def _note(self, answer: Answer, number: int) -> None:
         """What every answer tells, errors too: usage and the time."""
         limits = limits_in(answer.headers.get("Sforce-Limit-Info"))
-        if limits is not None and number > self._told:
-            self.limits, self._told = limits, number
+        known = self.limits
+        if limits is not None and (known is None or number > self._sent_before or limits.used > known.used):
+            self.limits, self._sent_before = limits, self._sent
         try:
             self._server_date = parsedate_to_datetime(answer.headers["Date"]).astimezone(UTC)
         except (KeyError, ValueError):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from multidict import CIMultiDict, CIMultiDictProxy
 
 from engine.model.errors import Blocked, Fatal, Paused, Refused, Transient, Usage
 from engine.model.record import Scope
@@ -185,6 +186,54 @@ async def test_the_answer_that_reaches_the_budget_is_kept_and_the_next_request_i
             with pytest.raises(Paused, match="5 of its 10"):
                 await count(salesforce)
         assert asked(org, "query") == 5
+
+
+async def test_calls_under_way_count_against_the_budget_before_their_answers_tell(clock: QuickClock) -> None:
+    """However many are sent at once, the org's own count never passes the share we may use."""
+    async with SalesforceStandIn(StandInSettings(daily_max=40, latency_ms={"query": (0, 20)})).serve() as org:
+        async with connected(org, clock, api_budget=0.5) as salesforce:
+            await count(salesforce)
+            done = await asyncio.gather(*(many(salesforce, 10) for _ in range(8)), return_exceptions=True)
+        assert {type(each) for each in done} == {Paused}
+        assert 20 - 8 <= org.org.usage.used() <= 20
+
+
+async def many(salesforce: Salesforce, times: int) -> None:
+    for _ in range(times):
+        await count(salesforce)
+
+
+async def test_answers_that_arrive_in_another_order_do_not_turn_the_usage_back(scripted: Scripted) -> None:
+    """The first request's answer comes last, and tells what was so before the second."""
+    asked_first, answered = asyncio.Event(), asyncio.Event()
+
+    class FirstComesLast(Http):
+        async def send(self, method: str, url: str, *, headers: Any, body: Any = None, doing: str) -> Answer:
+            late = not asked_first.is_set()
+            asked_first.set()
+            if late:
+                await answered.wait()
+            told = {"Sforce-Limit-Info": f"api-usage={3 if late else 9}/100"}
+            return Answer(200, CIMultiDictProxy(CIMultiDict(told)), b"{}")
+
+    async def login() -> Session:
+        return Session("token", "http://org.test")
+
+    async with open_http(NetworkSettings()) as http:
+        session = SalesforceSession(FirstComesLast(http._client), login, QuickClock(), api_version="62.0")
+        first = asyncio.create_task(session.get_json("first", doing="ask"))
+        await asked_first.wait()
+        await session.get_json("second", doing="ask")
+        answered.set()
+        await first
+    assert session.limits == Limits(9, 100)
+
+
+async def test_how_often_the_org_asked_for_patience_is_known(org: Server, clock: QuickClock) -> None:
+    fault(org, {"kind": "concurrent_limit", "endpoint": "query", "count": 2}, {"kind": "502_html", "nth": 3})
+    async with connected(org, clock) as salesforce:
+        await count(salesforce)
+        assert salesforce.throttled() == 2
 
 
 def test_an_allowance_of_zero_divides_nothing() -> None:
