@@ -17,6 +17,7 @@ from engine.model.record import ObjectShape
 from engine.model.urls import parse_url
 from engine.pacing.bandwidth import Bandwidth
 from engine.pacing.clock import Clock
+from engine.pacing.retry import retry
 from engine.pipeline.planning import Filters, Planner, Target
 from engine.pipeline.routes import Route
 from engine.pipeline.transfer import Resolve
@@ -75,7 +76,8 @@ class Parts:
         """How the bytes of one source bucket travel; ``""`` stands for plain http."""
         if not bucket:
             return Route(Method.HTTP, self.web, "not in a bucket: plain http")
-        found = await self.s3.find_route(samples)
+        attempts = self.settings.migration.max_attempts
+        found, _ = await retry(lambda: self.s3.find_route(samples), clock=self.clock, attempts=attempts)
         reader = {
             Method.SERVER_COPY: self.through_destination,
             Method.STREAM: self.s3.source,

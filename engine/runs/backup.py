@@ -13,6 +13,7 @@ from engine.model.outcome import Batch, Outcome, Status
 from engine.model.plan import Plan
 from engine.model.record import Scope
 from engine.pacing.clock import Clock, SystemClock, iso
+from engine.pacing.retry import retry
 from engine.pipeline.budget import ErrorBudget
 from engine.pipeline.channel import Channel
 from engine.pipeline.copying import Copying
@@ -106,8 +107,8 @@ class _Backup:
         )
         started = self._clock.monotonic()
         try:
-            if run_id is not None and (swept := await parts.s3.sweep()):
-                self._note(f"{swept} multipart upload{'s' if swept > 1 else ''} of a killed run aborted")
+            if run_id is not None:
+                await self._sweep()
             feeds = Feeds(
                 parts, self._options, self._bounds, scope_hash(self._settings, organization.id), self._tally, self._note
             )
@@ -183,6 +184,16 @@ class _Backup:
                 if not isinstance(fatal, Paused):
                     raise (fatal or group) from group
                 self._stop.request(str(fatal), Paused.exit_code)
+
+    async def _sweep(self) -> None:
+        attempts = self._settings.migration.max_attempts
+        try:
+            swept, _ = await retry(self._parts.s3.sweep, clock=self._clock, attempts=attempts)
+        except Transient as error:
+            self._note(f"could not look for multipart uploads of killed runs, the next run will: {error}")
+        else:
+            if swept:
+                self._note(f"{swept} multipart upload{'s' if swept > 1 else ''} of a killed run aborted")
 
     async def _feed(self, feeds: Feeds, intake: Intake) -> None:
         """What keeps the feed from going on now, but not for ever, ends the run early: work in hand is finished."""

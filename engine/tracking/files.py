@@ -6,6 +6,7 @@ own locks (sqlite.org/howtocorrupt.html, 2.2).
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -60,6 +61,8 @@ def inspect(path: Path) -> None:
 
 def unusable(path: Path, error: OSError) -> Blocked:
     """What to tell a person about an OSError on a path of ours."""
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return Blocked(f"{path} cannot be written: the disk is full", hint="free some space and start again")
     return Blocked(
         f"{path} cannot be used: {error.strerror or type(error).__name__}",
         hint="check owner and permissions of the file and its directory, or set tracking.database to another path",

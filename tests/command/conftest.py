@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from engine.rehearsal.stage import Stage, stage
-from tests.command.corner import Corner, Said, wait
+from tests.command.corner import Corner, Said
 
 RECORDS = 120
 
@@ -27,9 +27,7 @@ def corner(the_stage: Stage, tmp_path: Path) -> Iterator[Corner]:
     """A corner without records; both stand-ins behave before and after."""
     place = Corner(the_stage, tmp_path)
     yield place
-    wait(the_stage.objects.misbehave())
-    wait(the_stage.org("faults", []))
-    wait(the_stage.org("settings", {"daily_used": 0, "daily_max": 100_000, "latency_ms": {}}))
+    place.calm()
 
 
 @pytest.fixture(scope="session")

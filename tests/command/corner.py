@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import json
 import os
+import resource
 import sqlite3
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from typer.testing import CliRunner
 
 from cli import app
 from engine.rehearsal.generator import VENDOR_BUCKET, VENDOR_HOST
+from engine.rehearsal.object_faults import Fault
 from engine.rehearsal.salesforce.world import make_id
 from engine.rehearsal.side_door import Held, Seeded
 from engine.rehearsal.stage import Stage
@@ -41,6 +43,8 @@ class Said:
     out: str
     err: str
     seconds: float = 0.0
+    cpu: float = 0.0
+    """Seconds the process worked; on a busy machine it waits for much longer."""
 
     @property
     def everything(self) -> str:
@@ -60,10 +64,12 @@ class Corner:
     tag: str = field(default_factory=lambda: f"corner-{next(_tags)}")
     env: dict[str, str] = field(default_factory=dict)
     bucket: str = ""
+    database: Path = Path()
 
     def __post_init__(self) -> None:
         self.bucket = f"ours-{self.tag}"
         wait(self.stage.objects.create_buckets(self.bucket))
+        self.database = self.directory / "tracking.db"
         self.env |= {
             "ENGINE_CONFIG": str(self.stage.settings_file),
             "ENGINE_SALESFORCE__WHERE": f"Type_Current__c = '{self.tag}'",
@@ -74,12 +80,13 @@ class Corner:
         }
 
     @property
-    def database(self) -> Path:
-        return self.directory / "tracking.db"
-
-    @property
     def logs(self) -> Path:
         return self.directory / "logs"
+
+    def move(self, directory: Path) -> None:
+        """The tracking DB lies elsewhere."""
+        self.database = directory / "tracking.db"
+        self.env["ENGINE_TRACKING__DATABASE"] = str(self.database)
 
     # the world
 
@@ -114,6 +121,22 @@ class Corner:
 
     def edit(self, ids: list[str], **values: str) -> None:
         wait(self.stage.org("edit", {"ids": ids, "set": values}))
+
+    def misbehave(self, **fault: Any) -> None:
+        """One fault of the store on what concerns this corner's bucket, or none."""
+        wait(self.stage.objects.misbehave(*([Fault(**{"path": self.bucket, **fault})] if fault else [])))
+
+    def misbehave_all(self, *faults: dict[str, Any]) -> None:
+        wait(self.stage.objects.misbehave(*(Fault(**{"path": self.bucket, **fault}) for fault in faults)))
+
+    def calm(self) -> None:
+        """Both stand-ins behave."""
+        wait(self.stage.objects.misbehave())
+        self.org("faults", rules=[])
+        self.org("settings", daily_used=0, daily_max=100_000, latency_ms={})
+
+    def org(self, action: str, **document: Any) -> Any:
+        return wait(self.stage.org(action, document))
 
     def url(self, key: str) -> str:
         return f"https://{VENDOR_BUCKET}.{VENDOR_HOST}/{quote(key, safe='/')}"
@@ -174,6 +197,17 @@ class Corner:
         """The objects of our bucket."""
         return wait(self.stage.objects.dump(self.bucket))
 
+    def put_requests(self) -> int:
+        """Requests under way or done that write to our bucket; those under way are in no log yet."""
+        return sum(wait(self.stage.objects.fired()))
+
+    def writes(self) -> int:
+        """Objects written to our bucket, overwritten ones included."""
+        asked = wait(self.stage.objects.requests())
+        return sum(
+            each.method == "PUT" and each.status == 200 and each.path.startswith(f"/{self.bucket}/") for each in asked
+        )
+
     def status(self) -> dict[str, Any]:
         """``engine status --json``, which must add up in every state."""
         said = self.engine("status", "--json")
@@ -213,5 +247,8 @@ def until(met: Callable[[], object], what: str, seconds: float = PATIENCE_S) -> 
 
 
 def ended(process: subprocess.Popen[str], begun: float = 0.0) -> Said:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
     out, err = process.communicate(timeout=PATIENCE_S)
-    return Said(process.returncode, out, err, time.monotonic() - begun)
+    now = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = now.ru_utime + now.ru_stime - used.ru_utime - used.ru_stime
+    return Said(process.returncode, out, err, time.monotonic() - begun, cpu)
