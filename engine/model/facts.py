@@ -64,6 +64,23 @@ class ObjectFacts:
         return dict(self.checksums).get(algorithm)
 
 
+#: Storage classes whose objects cannot be read before they are restored; a restored one still names its class.
+ARCHIVES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
+
+
+def listed_facts(size: int, etag: str, storage_class: str, last_modified: str) -> ObjectFacts:
+    """What a row of a listing says. It keeps quiet of versions, checksums, headers, restores, and of SSE-KMS, where an
+    ETag only looks like an MD5."""
+    return ObjectFacts(
+        size,
+        etag,
+        last_modified=last_modified,
+        storage_class=storage_class,
+        archived=storage_class in ARCHIVES,
+        etag_is_md5=len(etag) == 32,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Stored:
     """What the destination holds after a write, and what we computed on the way."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from engine.model.facts import ObjectFacts
 from engine.model.location import Location
@@ -10,9 +11,8 @@ from engine.model.outcome import Status, Twin
 from engine.model.record import Record
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
-    """The row of a record in the tracking DB, as far as planning needs it."""
+class Known(NamedTuple):
+    """The row of a record in the tracking DB, as far as planning needs it. A tuple: a page makes two thousand."""
 
     row: int
     """rowid; small integers, dense."""
@@ -31,6 +31,8 @@ class Known:
     proof: str
     run: int = 0
     """The run that last wrote the row."""
+    listed_etag: str = ""
+    """ETag of the copy's source in the listing in force; empty: there is none, or it does not say."""
 
 
 @dataclass(frozen=True, slots=True)

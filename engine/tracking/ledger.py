@@ -8,11 +8,13 @@ from functools import partial
 from typing import TypeVar
 
 from engine.model.errors import Blocked
+from engine.model.facts import ObjectFacts
 from engine.model.outcome import Attempt, Batch, Outcome, Touch, Twin
 from engine.model.plan import Known
 from engine.model.record import Record
 from engine.tracking import lookups, outcomes, runs, scans
 from engine.tracking.database import Database
+from engine.tracking.listings import Listings
 from engine.tracking.scans import Kind, Scan
 
 T = TypeVar("T", Outcome, Touch, Attempt, Record)
@@ -26,6 +28,7 @@ class Ledger:
 
     def __init__(self, database: Database) -> None:
         self._db = database
+        self.listings = Listings(database)
         self.run_id: int | None = None
         self.scan_id: int | None = None
 
@@ -33,7 +36,11 @@ class Ledger:
 
     async def known(self, ids: Sequence[str]) -> dict[str, Known]:
         """Rows of these records; one query a page."""
-        return await lookups.known(self._db, ids)
+        return await lookups.known(self._db, ids, listed=self.listings.in_force)
+
+    async def inventory(self, source_ids: Sequence[int]) -> dict[int, ObjectFacts]:
+        """What the listing in force says of these sources; one query a page."""
+        return await self.listings.facts(source_ids)
 
     async def twins(self, source_ids: Sequence[int]) -> dict[int, Twin]:
         """A proved copy per source, where one exists."""

@@ -29,13 +29,16 @@ STRIDE = 20_000
 _STATUS = {status.value: status for status in Status}
 
 # after the record's id, in the order of Known's fields
-_KNOWN = """
+_COLUMNS = """
 SELECT json_group_array(json_array(doclist_entry_id, id, status, coalesce(failure_class, ''), original_url,
     coalesce(your_s3_url, ''), coalesce(your_s3_key, ''), coalesce(last_modified_sf, ''), account_id, account_name,
     record_name, coalesce(source_etag, ''), coalesce(destination_etag, ''), attempts + (SELECT count(*)
         FROM migration_errors e WHERE e.doclist_entry_id = f.doclist_entry_id AND e.settled = 0), coalesce(proof, ''),
-    coalesce(run_id, 0)))
-FROM file_migrations f WHERE doclist_entry_id IN (SELECT value FROM json_each(?))
+    coalesce(run_id, 0)"""
+_WANTED = "WHERE doclist_entry_id IN (SELECT value FROM json_each(?))"
+_KNOWN = f"{_COLUMNS})) FROM file_migrations f {_WANTED}"
+_KNOWN_AND_LISTED = f"""{_COLUMNS}, coalesce(i.etag, '')))
+FROM file_migrations f LEFT JOIN inventory i ON i.source_id = f.source_id {_WANTED}
 """
 
 # proofs sort as their strength: checksum, etag, size
@@ -59,9 +62,9 @@ FROM file_migrations WHERE id > ? AND id <= ? AND status <> 'gone'
 """
 
 
-async def known(db: Database, ids: Sequence[str]) -> dict[str, Known]:
-    """Rows of these records (up to some thousand), by record id. Raises Fatal."""
-    rows = await _ask(db, _KNOWN, json.dumps(list(ids)))
+async def known(db: Database, ids: Sequence[str], *, listed: bool = False) -> dict[str, Known]:
+    """Rows of these records (up to some thousand), by record id; ``listed``: beside the inventory. Raises Fatal."""
+    rows = await _ask(db, _KNOWN_AND_LISTED if listed else _KNOWN, json.dumps(list(ids)))
     return {row[0]: Known(row[1], _STATUS[row[2]], *row[3:]) for row in rows}
 
 

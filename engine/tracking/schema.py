@@ -169,6 +169,41 @@ CREATE TABLE samples (
 ) STRICT
 """
 
+# source_id: see Location.identity; indexed (inventory_by_source) once a scan's listings have ended
+_INVENTORY = """
+CREATE TABLE inventory (
+    source_id INTEGER NOT NULL,
+    size INTEGER NOT NULL CHECK (size >= 0),
+    etag TEXT NOT NULL,
+    storage_class TEXT NOT NULL,
+    last_modified TEXT NOT NULL,
+    listing INTEGER NOT NULL
+) STRICT
+"""
+
+_LISTINGS = """
+CREATE TABLE listings (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    scan_id INTEGER NOT NULL REFERENCES scans (id),
+    bucket TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('running', 'completed', 'given_up')),
+    objects INTEGER NOT NULL DEFAULT 0,
+    bytes INTEGER NOT NULL DEFAULT 0,
+    started_at TEXT NOT NULL,
+    completed_at TEXT,
+    UNIQUE (scan_id, bucket)
+) STRICT
+"""
+
+# what is still to be listed: keys behind ``after``, up to ``until``
+_RANGES = """
+CREATE TABLE listing_ranges (
+    listing INTEGER NOT NULL REFERENCES listings (id),
+    after TEXT NOT NULL,
+    until TEXT
+) STRICT
+"""
+
 #: Step n (from 1) brings user_version n-1 to n. Append only; a released step never changes.
 STEPS: tuple[tuple[str, ...], ...] = (
     (
@@ -188,6 +223,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
         _COUNTERS,
         _SAMPLES,
     ),
+    (_INVENTORY, _LISTINGS, _RANGES),
 )
 
 VERSION = len(STEPS)

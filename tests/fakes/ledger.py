@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 from engine.model.errors import Fatal
-from engine.model.facts import Proof
+from engine.model.facts import ObjectFacts, Proof
 from engine.model.outcome import Batch, Outcome, Status, Twin
 from engine.model.plan import Known
 from engine.model.record import Record
@@ -57,12 +57,17 @@ class MemoryLedger:
         self.run_id = run_id
         self.rows: dict[str, MemoryRow] = {}
         self.batches: list[Batch] = []
+        self.listed: dict[int, ObjectFacts] = {}
         self.checkpoint: str | None = None
         self._writes_left = fail_after
         self._open_tries: Counter[str] = Counter()
 
     async def known(self, ids: Sequence[str]) -> dict[str, Known]:
-        return {name: self.rows[name].known() for name in ids if name in self.rows}
+        return {name: self._known(self.rows[name]) for name in ids if name in self.rows}
+
+    def _known(self, row: MemoryRow) -> Known:
+        facts = self.listed.get(row.copy.source_id) if row.copy else None
+        return row.known()._replace(listed_etag=facts.etag if facts else "")
 
     async def twins(self, source_ids: Sequence[int]) -> dict[int, Twin]:
         best: dict[int, Twin] = {}
@@ -83,6 +88,9 @@ class MemoryLedger:
                     copy.proof,
                 )
         return best
+
+    async def inventory(self, source_ids: Sequence[int]) -> dict[int, ObjectFacts]:
+        return {number: self.listed[number] for number in source_ids if number in self.listed}
 
     async def write(self, batch: Batch) -> None:
         if self._writes_left is not None:

@@ -47,7 +47,7 @@ COPIED = Known(
     attempts=1,
     proof="etag",
 )
-NO_COPY = replace(COPIED, our_url="", our_key="", source_etag="", destination_etag="", proof="")
+NO_COPY = COPIED._replace(our_url="", our_key="", source_etag="", destination_etag="", proof="")
 SETTLED = [Status.BACKED_UP, Status.SWITCHED, Status.ROLLED_BACK]
 OPEN = [Status.PENDING, Status.FAILED, Status.SKIPPED, Status.GONE]
 
@@ -81,11 +81,11 @@ def test_a_listing_row_and_the_known_row_travel_with_the_plan() -> None:
 
 @pytest.mark.parametrize("status", SETTLED)
 def test_an_unchanged_copy_needs_nothing(status: Status) -> None:
-    known = replace(COPIED, status=status)
+    known = COPIED._replace(status=status)
     assert PLANNER.plan(RECORD, known, 0) is None
     assert PLANNER.plan(RECORD, known, 0, pinned=ObjectFacts(size=3, etag="e" * 32)) is None
     assert PLANNER.plan(RECORD, known, 0, pinned=ObjectFacts(size=3, etag="")) is None
-    assert PLANNER.plan(RECORD, replace(known, source_etag=""), 0, pinned=ObjectFacts(size=3, etag="f" * 32)) is None
+    assert PLANNER.plan(RECORD, known._replace(source_etag=""), 0, pinned=ObjectFacts(size=3, etag="f" * 32)) is None
 
 
 @pytest.mark.parametrize("status", SETTLED)
@@ -99,12 +99,12 @@ def test_an_unchanged_copy_needs_nothing(status: Status) -> None:
     ],
 )
 def test_a_renamed_or_moved_record_is_touched_and_keeps_its_key(status: Status, record: Record) -> None:
-    assert PLANNER.plan(record, replace(COPIED, status=status), 0) == Touch(record)
+    assert PLANNER.plan(record, COPIED._replace(status=status), 0) == Touch(record)
 
 
 @pytest.mark.parametrize("status", [*SETTLED, Status.PENDING, Status.FAILED, Status.SKIPPED])
 def test_our_own_link_keeps_the_status(status: Status) -> None:
-    known = replace(COPIED, status=status)
+    known = COPIED._replace(status=status)
     record = replace(RECORD, url=LINK)
     assert PLANNER.plan(record, known, 0) is None
     stamped = replace(record, modified="2026-11-23T00:00:00.000Z")
@@ -113,7 +113,7 @@ def test_our_own_link_keeps_the_status(status: Status) -> None:
 
 def test_a_switched_record_that_comes_back_from_deletion_is_proved_from_its_original_url() -> None:
     record = replace(RECORD, url=LINK)
-    plan = plan_of(PLANNER.plan(record, replace(COPIED, status=Status.GONE), 0))
+    plan = plan_of(PLANNER.plan(record, COPIED._replace(status=Status.GONE), 0))
     assert plan.record is record
     assert plan.source.key == "acme/report 1.pdf"
 
@@ -121,14 +121,14 @@ def test_a_switched_record_that_comes_back_from_deletion_is_proved_from_its_orig
 @pytest.mark.parametrize("status", OPEN)
 @pytest.mark.parametrize("known", [COPIED, NO_COPY], ids=["copied once", "never copied"])
 def test_an_open_record_is_planned_again(status: Status, known: Known) -> None:
-    plan = plan_of(PLANNER.plan(RECORD, replace(known, status=status, failure="network"), 0))
+    plan = plan_of(PLANNER.plan(RECORD, known._replace(status=status, failure="network"), 0))
     assert plan.key == KEY
 
 
 @pytest.mark.parametrize("status", SETTLED)
 def test_a_listing_with_another_etag_plans_a_new_copy(status: Status) -> None:
     pinned = ObjectFacts(size=3, etag="f" * 32)
-    plan = plan_of(PLANNER.plan(RECORD, replace(COPIED, status=status), 0, pinned=pinned))
+    plan = plan_of(PLANNER.plan(RECORD, COPIED._replace(status=status), 0, pinned=pinned))
     assert plan.known is not None
     assert plan.known.our_key == plan.key
     assert fill_changed(plan.changed_key, "f" * 32) != plan.key
@@ -136,7 +136,7 @@ def test_a_listing_with_another_etag_plans_a_new_copy(status: Status) -> None:
 
 @pytest.mark.parametrize("status", SETTLED)
 def test_an_edited_link_is_planned_as_a_new_copy(status: Status) -> None:
-    plan = plan_of(PLANNER.plan(replace(RECORD, url=OTHER), replace(COPIED, status=status), 0))
+    plan = plan_of(PLANNER.plan(replace(RECORD, url=OTHER), COPIED._replace(status=status), 0))
     assert plan.source.key == "acme/report 2.pdf"
     assert plan.key.endswith("/report 2.pdf")
 
@@ -161,7 +161,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("url", "status", "failure"), REFUSED)
-@pytest.mark.parametrize("known", [None, COPIED, replace(NO_COPY, status=Status.FAILED, failure="network")])
+@pytest.mark.parametrize("known", [None, COPIED, NO_COPY._replace(status=Status.FAILED, failure="network")])
 def test_a_url_that_cannot_be_copied_ends_with_its_class(
     url: str, status: Status, failure: FailureClass, known: Known | None
 ) -> None:
@@ -176,12 +176,12 @@ def test_a_url_that_cannot_be_copied_ends_with_its_class(
 @pytest.mark.parametrize(("url", "status", "failure"), REFUSED)
 def test_a_skip_is_told_once_and_a_failure_each_time(url: str, status: Status, failure: FailureClass) -> None:
     record = replace(RECORD, url=url)
-    known = replace(NO_COPY, url=url, status=status, failure=failure.value)
+    known = NO_COPY._replace(url=url, status=status, failure=failure.value)
     moved = replace(record, account_name="Other")
     if status is Status.SKIPPED:
         assert PLANNER.plan(record, known, 0) is None
         assert PLANNER.plan(moved, known, 0) == Touch(moved)
-        assert outcome_of(PLANNER.plan(record, replace(known, failure="type_filtered"), 0)).failure is failure
+        assert outcome_of(PLANNER.plan(record, known._replace(failure="type_filtered"), 0)).failure is failure
     else:
         assert outcome_of(PLANNER.plan(record, known, 0)).failure is failure
 
@@ -260,7 +260,7 @@ def test_a_link_longer_than_the_field_fails_before_any_copy() -> None:
 @pytest.mark.parametrize("our_key", [KEY, KEY.replace(".pdf", "~eeeeeeee.pdf")])
 def test_changed_content_needs_room_for_its_mark_in_the_field(our_key: str) -> None:
     pinned = ObjectFacts(size=3, etag="f" * 32)
-    known = replace(COPIED, our_key=our_key)
+    known = COPIED._replace(our_key=our_key)
     fitting = Planner(RULES, replace(TARGET, url_length=len(LINK) + 9))
     tight = Planner(RULES, replace(TARGET, url_length=len(LINK) + 8))
     assert isinstance(fitting.plan(RECORD, known, 0, pinned=pinned), Plan)
