@@ -1,0 +1,100 @@
+"""Are our copies still there, as recorded? Asked before a link is moved to one (I5), and by ``engine verify``.
+
+What HEAD, or a listing, says of an object against what was recorded when it was proved:
+
+| found                                               | verdict |
+|-----------------------------------------------------|---------|
+| nothing under the key                               | missing |
+| another size                                        | differs |
+| the recorded ETag                                   | (None)  |
+| another ETag, but the recorded full-object checksum | (None)  |
+| another ETag, and nothing that outweighs it         | differs |
+| no ETag to compare, equal size                      | (None)  |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import NamedTuple, Protocol
+
+from engine.model.errors import Refused, Transient
+from engine.model.facts import ObjectFacts
+from engine.pacing.clock import Clock
+from engine.pacing.many import each
+from engine.pacing.retry import retry
+
+
+class Claim(NamedTuple):
+    """What the tracking DB says of one copy. A tuple: there are millions."""
+
+    record_id: str
+    key: str
+    size: int
+    etag: str = ""
+    """ETag of the copy when it was proved, without quotes."""
+    checksum: str = ""
+    """``algorithm:hex`` over the whole object; empty where none is known."""
+
+
+class Trouble(StrEnum):
+    """What is wrong with a copy."""
+
+    MISSING = "missing"
+    DIFFERS = "differs"
+    UNKNOWN = "unknown"
+    """The store did not say: denied, or silent after every try. No link may be moved there either."""
+
+
+class Problem(NamedTuple):
+    """Why no link may point at a copy. ``message`` is for a person."""
+
+    trouble: Trouble
+    message: str
+
+
+class Looks(Protocol):
+    """The part of ``ports.Destination`` that is needed here."""
+
+    async def facts(self, key: str) -> ObjectFacts | None: ...
+
+
+def compare(claim: Claim, found: ObjectFacts | None) -> Problem | None:
+    """The verdict on one copy; None: it is as recorded."""
+    if found is None:
+        return Problem(Trouble.MISSING, f"no object under the key {claim.key}")
+    if found.size != claim.size:
+        return Problem(Trouble.DIFFERS, f"{found.size} bytes, recorded were {claim.size}")
+    if not claim.etag or not found.etag or claim.etag == found.etag:
+        return None
+    algorithm, _, digest = claim.checksum.partition(":")
+    if digest and found.checksum(algorithm) == digest:
+        return None
+    return Problem(Trouble.DIFFERS, f"ETag {found.etag}, recorded was {claim.etag}")
+
+
+async def confirm(
+    destination: Looks, claims: Iterable[Claim], *, clock: Clock, concurrency: int = 64, attempts: int = 5
+) -> dict[str, Problem]:
+    """HEAD every copy; problems by record id, empty when all are there as recorded.
+
+    A store that stays silent or denies makes a problem, never an exception. Raises Fatal for what stops a run: bad
+    credentials, a bucket that is gone.
+    """
+    problems: dict[str, Problem] = {}
+
+    async def look(claim: Claim) -> None:
+        problem = await _look(destination, claim, clock, attempts)
+        if problem is not None:
+            problems[claim.record_id] = problem
+
+    await each(claims, look, at_once=concurrency)
+    return problems
+
+
+async def _look(destination: Looks, claim: Claim, clock: Clock, attempts: int) -> Problem | None:
+    try:
+        found, _ = await retry(lambda: destination.facts(claim.key), clock=clock, attempts=attempts)
+    except (Transient, Refused) as error:
+        return Problem(Trouble.UNKNOWN, str(error))
+    return compare(claim, found)

@@ -1,0 +1,77 @@
+"""Copies that are missing, differ or cannot be seen are told before a link is moved to them."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine.model.errors import Blocked, Refused, Transient
+from engine.model.facts import ObjectFacts
+from engine.model.failures import FailureClass
+from engine.pipeline.presence import Claim, Trouble, compare, confirm
+from tests.fakes.clock import ManualClock
+from tests.fakes.stores import FakeDestination, FakeObject, FakeSource
+
+CLAIM = Claim("a00000000000001AAA", "k", 3, "aa", "sha256:01")
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        ObjectFacts(size=3, etag="aa"),
+        ObjectFacts(size=3, etag="bb", checksums=(("sha256", "01"),)),
+        ObjectFacts(size=3, etag=""),
+    ],
+)
+def test_a_copy_as_recorded_is_no_problem(found: ObjectFacts) -> None:
+    assert compare(CLAIM, found) is None
+
+
+@pytest.mark.parametrize(
+    ("found", "trouble"),
+    [
+        (None, Trouble.MISSING),
+        (ObjectFacts(size=4, etag="aa"), Trouble.DIFFERS),
+        (ObjectFacts(size=None, etag="aa"), Trouble.DIFFERS),
+        (ObjectFacts(size=3, etag="bb"), Trouble.DIFFERS),
+        (ObjectFacts(size=3, etag="bb", checksums=(("sha256", "02"),)), Trouble.DIFFERS),
+        (ObjectFacts(size=3, etag="bb", checksums=(("crc32", "01"),)), Trouble.DIFFERS),
+    ],
+)
+def test_what_is_not_as_recorded_is_told(found: ObjectFacts | None, trouble: Trouble) -> None:
+    problem = compare(CLAIM, found)
+    assert problem is not None
+    assert problem.trouble is trouble
+
+
+class Grumpy(FakeDestination):
+    """HEADs fail as ordered too."""
+
+    async def facts(self, key: str) -> ObjectFacts | None:
+        self.faults.strike("head", key)
+        return await super().facts(key)
+
+
+async def test_all_copies_are_looked_at_and_only_problems_are_returned() -> None:
+    bucket = Grumpy(FakeSource(), {f"k{n}": FakeObject(b"abc") for n in range(50)})
+    del bucket.objects["k7"]
+    bucket.objects["k8"] = FakeObject(b"other")
+    bucket.faults.order("head", "k9", *[Transient(FailureClass.NETWORK, "silence")] * 9)
+    bucket.faults.order("head", "k10", Refused(FailureClass.DESTINATION_DENIED, "denied"))
+    bucket.faults.order("head", "k11", Transient(FailureClass.THROTTLED, "slow down"))
+    clock = ManualClock()
+    claims = [Claim(str(n), f"k{n}", 3) for n in range(50)]
+    async with clock.running():
+        problems = await confirm(bucket, claims, clock=clock, concurrency=4, attempts=3)
+    assert {name: problem.trouble for name, problem in problems.items()} == {
+        "7": Trouble.MISSING,
+        "8": Trouble.DIFFERS,
+        "9": Trouble.UNKNOWN,
+        "10": Trouble.UNKNOWN,
+    }
+
+
+async def test_what_stops_a_run_is_raised_as_it_is() -> None:
+    bucket = Grumpy(FakeSource())
+    bucket.faults.order("head", "k", Blocked("no such bucket"))
+    with pytest.raises(Blocked, match="no such bucket"):
+        await confirm(bucket, [CLAIM], clock=ManualClock())
