@@ -16,7 +16,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 from urllib.parse import quote
 
 from typer.testing import CliRunner
@@ -156,13 +156,13 @@ class Corner:
             raise result.exception
         return Said(result.exit_code, result.stdout, result.stderr, time.monotonic() - begun)
 
-    def start(self, *words: str, **env: str) -> subprocess.Popen[str]:
-        """The command in a process of its own."""
+    def start(self, *words: str, stdout: IO[str] | int = subprocess.PIPE, **env: str) -> subprocess.Popen[str]:
+        """The command in a process of its own, in the test's directory."""
         return subprocess.Popen(
             [sys.executable, "-m", "cli", *words],
             env=self.environment(**env),
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=stdout,
             stderr=subprocess.PIPE,
             text=True,
             cwd=self.directory,
