@@ -24,6 +24,7 @@ from engine.model.keys import fill_changed
 from engine.model.location import Location
 from engine.model.outcome import Twin
 from engine.model.plan import Plan
+from engine.pipeline.planning import holds
 from engine.pipeline.ports import Destination, Source
 from engine.pipeline.routes import Route
 from engine.pipeline.verify import Differs, prove
@@ -49,9 +50,14 @@ class Memory:
     """What earlier tries at the same plan have learnt."""
 
     pinned: ObjectFacts | None
+    """What a listing said of the source, as long as nothing speaks against it."""
     key: str
     bad_etag: str | None = None
     """ETag of a write of ours that failed its proof: the only thing a later try may replace."""
+
+    def unpin(self, plan: Plan) -> None:
+        """Forget what the listing said, and the key chosen by it."""
+        self.pinned, self.key = None, plan.key
 
 
 class _Retarget(Exception):
@@ -85,11 +91,15 @@ class Copying:
     async def copy(self, plan: Plan, location: Location, route: Route, memory: Memory) -> Copied:
         """Copy from the source itself."""
         job = _Job(plan, location, route, memory)
-        for _ in range(3):
+        for _ in range(4):
             try:
                 return await (self._server_copy(job) if route.method is Method.SERVER_COPY else self._stream(job))
             except _Retarget:
                 continue
+            except Transient as error:
+                if error.failure is not FailureClass.SOURCE_CHANGED or memory.pinned is None:
+                    raise
+                memory.unpin(plan)  # it changed since it was listed, which is no failure
         msg = f"the destination key {memory.key} keeps changing under our hands"
         raise Refused(FailureClass.KEY_CONFLICT, msg)
 
@@ -150,19 +160,42 @@ class Copying:
             stored = await write(memory.key, memory.bad_etag)
         except Occupied as taken:
             return await self._settle(job, facts, taken.facts)
-        size = facts.size if facts.size is not None else stored.read_bytes
-        facts = replace(facts, size=size)
         try:
-            proof = prove(facts, stored.facts, stored.computed) or Proof.SIZE
+            if facts is memory.pinned:
+                facts, proof = await self._judge(job, facts, stored)
+            else:
+                facts = replace(facts, size=facts.size if facts.size is not None else stored.read_bytes)
+                proof = prove(facts, stored.facts, stored.computed)
         except Differs as error:
             memory.bad_etag = stored.facts.etag or None
             msg = f"the copy differs from the source in {error}"
             raise Transient(FailureClass.CHECKSUM_MISMATCH, msg) from error
+        proof = proof or Proof.SIZE
         return Copied(job.route.method, memory.key, facts, stored.facts, proof, stored.computed, stored.read_bytes)
+
+    async def _judge(self, job: _Job, listed: ObjectFacts, stored: Stored) -> tuple[ObjectFacts, Proof | None]:
+        """``prove`` for a source known from a listing only, which says nothing of checksums and of SSE-KMS: where ETags
+        do not settle it, both sides are looked at. Raises Differs, Transient, Refused."""
+        differs = False
+        try:
+            if (proof := prove(listed, stored.facts)) is not None:
+                return listed, proof
+        except Differs:
+            differs = True
+        job.memory.pinned = None
+        source = await job.route.source.facts(job.location)
+        if source.etag != listed.etag:
+            job.memory.bad_etag = stored.facts.etag or None
+            raise Transient(FailureClass.SOURCE_CHANGED, "the source changed while it was copied")
+        copy = await self._destination.facts(job.memory.key) if differs else None
+        return source, prove(source, copy or stored.facts)
 
     async def _settle(self, job: _Job, facts: ObjectFacts, found: ObjectFacts) -> Copied:
         """The key is taken: adopt, find another key, replace our own bad write, or give up. See the module's table."""
         plan, memory, known = job.plan, job.memory, job.plan.known
+        if facts is memory.pinned and not _plainly_equal(facts, found):
+            memory.unpin(plan)
+            raise _Retarget
         if (proof := await self._equal(job, facts, memory.key, found)) is not None:
             return Copied(Method.ADOPTED, memory.key, facts, found, proof)
         ours = known is not None and known.our_key == memory.key and known.destination_etag == found.etag
@@ -172,7 +205,7 @@ class Copying:
         if memory.key == plan.key:
             version = facts.etag or f"{job.location.identity}|{facts.size}|{facts.last_modified}"
             other = fill_changed(plan.changed_key, version)
-            if ours:
+            if ours or (known is not None and known.proof and holds(known.our_key, plan.key, plan.changed_key)):
                 memory.key = other
                 raise _Retarget
             second = await self._destination.facts(other)
@@ -195,6 +228,14 @@ class Copying:
         ours = await _digest(self._reader, self._locate(key))
         theirs = await _digest(job.route.source, job.location)
         return Proof.CHECKSUM if ours == theirs else None
+
+
+def _plainly_equal(facts: ObjectFacts, found: ObjectFacts) -> bool:
+    """Whether a listing alone proves it: it lacks checksums, and under SSE-KMS its ETags are no MD5."""
+    try:
+        return prove(facts, found) is not None
+    except Differs:
+        return False
 
 
 async def _digest(source: Source, location: Location) -> str:

@@ -11,7 +11,7 @@ from engine.model.plan import Plan
 from engine.model.record import Page, Record
 from engine.pacing.clock import Clock, iso
 from engine.pipeline.channel import Channel, Ended
-from engine.pipeline.planning import Planner
+from engine.pipeline.planning import Decision, Planner
 from engine.pipeline.ports import Ledger
 from engine.pipeline.recorder import Recorder
 from engine.pipeline.routes import Routes
@@ -110,6 +110,18 @@ class Intake:
         touches: list[Touch] = []
         unchanged = again = 0
         whole = True
+
+        def sort(decision: Decision) -> None:
+            nonlocal unchanged
+            if isinstance(decision, Plan):
+                plans.append(decision)
+            elif isinstance(decision, Outcome):
+                done.append(decision)
+            else:
+                unchanged += 1
+                if decision is not None:
+                    touches.append(decision)
+
         for record in records:
             if self._left == 0:
                 whole = False
@@ -120,18 +132,15 @@ class Intake:
             if row is not None and row.run == self._run_id and row.modified == record.modified:
                 again += 1  # this very run has dealt with it: a delta overlaps the scan before it
                 continue
-            result = self._planner.plan(record, row, number)
-            if isinstance(result, Plan):
-                plans.append(result)
-            elif isinstance(result, Outcome):
-                done.append(result)
-            else:
-                unchanged += 1
-                if result is not None:
-                    touches.append(result)
-                continue
-            if self._left is not None:
+            decision = self._planner.plan(record, row, number)
+            sort(decision)
+            if self._left is not None and isinstance(decision, Plan | Outcome):
                 self._left -= 1
+        if plans and (listed := await self._ledger.inventory([plan.source_id for plan in plans])):
+            planned, plans = plans, []
+            for plan in planned:
+                facts = listed.get(plan.source_id)
+                sort(plan if facts is None else self._planner.pin(plan, facts))
         if last_id is not None and whole:
             self._recorder.book.open(number, last_id, len(plans) + len(done))
         self._tally.seen += len(plans) + len(done) + unchanged

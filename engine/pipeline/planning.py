@@ -32,7 +32,7 @@ that changes later moves no object.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from engine.model.errors import Refused
 from engine.model.facts import ObjectFacts
@@ -119,6 +119,20 @@ class Planner:
                     return _touched(record, known)
         return self._fresh(record, link, known, page, pinned, changed=changed)
 
+    def pin(self, plan: Plan, listed: ObjectFacts) -> Decision:
+        """The plan once a listing has told what its source is.
+
+        An archived source stays unpinned: one that was restored is listed under its archive class all the same, and
+        HEAD knows. So does one of a certain version, for listings show the latest.
+        """
+        if listed.archived or plan.source.version_id is not None:
+            return plan
+        try:
+            self._admit(plan.file_name, listed)
+        except Refused as refused:
+            return _ended(plan.record, plan.known, plan.page, refused, plan.file_name, plan.key, plan.url)
+        return replace(plan, pinned=listed)
+
     def locate(self, record: Record) -> Location | None:
         """The source that the record names, for a look into a listing; None when it names none that may be read."""
         try:
@@ -145,7 +159,7 @@ class Planner:
             key = destination_key(self._target.key_template, record, file_name, source)
             url = self.url_of(key)
             template = changed_template(key)
-            occupied = changed and known is not None and _holds(known.our_key, key, template)
+            occupied = changed and known is not None and holds(known.our_key, key, template)
             self._must_fit(self.url_of(fill_changed(template, _ANY_ETAG)) if occupied else url)
         except Refused as refused:
             return _ended(record, known, page, refused, file_name, key, url)
@@ -217,7 +231,8 @@ def _touched(record: Record, known: Known) -> Touch | None:
 
 
 def _other_content(known: Known, pinned: ObjectFacts | None) -> bool:
-    return pinned is not None and bool(pinned.etag and known.source_etag) and pinned.etag != known.source_etag
+    listed = known.listed_etag if pinned is None else pinned.etag
+    return bool(listed and known.source_etag) and listed != known.source_etag
 
 
 def _ended(
@@ -244,7 +259,7 @@ def _ended(
     )
 
 
-def _holds(our_key: str, key: str, template: str) -> bool:
+def holds(our_key: str, key: str, template: str) -> bool:
     """Whether a key that we have written is the plain key, or one for changed content."""
     head, _, tail = template.rpartition("{etag8}")
     return our_key == key or (our_key.startswith(head) and our_key.endswith(tail))

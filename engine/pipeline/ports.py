@@ -90,6 +90,10 @@ class Ledger(Shelf, Protocol):
         """A proved copy per source, where one exists."""
         ...
 
+    async def inventory(self, source_ids: Sequence[int]) -> dict[int, ObjectFacts]:
+        """What a listing of this scan says of these sources; a source that it lacks may exist all the same."""
+        ...
+
     def pending(self, failures: Sequence[str]) -> AsyncIterator[list[Record]]:
         """Records that are pending, or failed with one of these classes, in chunks of up to 2,000."""
         ...

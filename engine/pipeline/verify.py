@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from engine.model.facts import ObjectFacts, Proof
 
-ALGORITHMS = ("sha256", "crc64nvme", "sha1", "crc32c", "crc32")
+ALGORITHMS = ("sha256", "sha256-composite", "crc64nvme", "sha1", "crc32c", "crc32")
 
 
 class Differs(Exception):

@@ -259,6 +259,10 @@ class _Backup:
             status, code = "stopped", stop.exit_code
         else:
             status, code = ("completed_with_failures", 3) if tally.failed else ("completed", 0)
+            if run_id is None:
+                code = 0  # it has shown what it was asked to show
+            if self._options.full and not tally.done:
+                self._note("no record is in scope: check salesforce.where, and --account where it was given")
         if run_id is not None:
             if (limits := self._parts.salesforce.limits) is not None:
                 await self._parts.ledger.sample({"api": {"used": limits.used, "max": limits.allowed}})

@@ -59,6 +59,14 @@ def inspect(path: Path) -> None:
         raise unusable(path, error) from error
 
 
+def unwritable(path: Path, error: OSError) -> Blocked:
+    """What to tell a person whose file, named on the command line, cannot be written."""
+    return Blocked(
+        f"{path} cannot be written: {error.strerror or type(error).__name__}",
+        hint="name a file in a directory that exists, has room, and may be written by this user",
+    )
+
+
 def unusable(path: Path, error: OSError) -> Blocked:
     """What to tell a person about an OSError on a path of ours."""
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:

@@ -15,7 +15,7 @@ from typing import Any
 
 from engine.tracking.connect import open_reader, refuse_foreign, refuse_outdated
 from engine.tracking.faults import translated
-from engine.tracking.files import inspect, unusable
+from engine.tracking.files import inspect, unwritable
 
 STATUSES = ("pending", "backed_up", "failed", "skipped", "switched", "rolled_back", "gone")
 COPIED = ("backed_up", "switched", "rolled_back")
@@ -169,7 +169,7 @@ class Report:
                 os.fsync(file.fileno())
             partial.replace(path)
         except OSError as error:
-            raise unusable(path, error) from error
+            raise unwritable(path, error) from error
 
     def _classes(self, status: str) -> list[tuple[str, int]]:
         return self._db.execute(

@@ -10,7 +10,7 @@ from pathlib import Path
 from engine.model.errors import Blocked, Fatal
 from engine.tracking.connect import open_reader, refuse_foreign
 from engine.tracking.faults import translated
-from engine.tracking.files import inspect, unusable
+from engine.tracking.files import inspect, unwritable
 
 
 def snapshot(database: Path, target: Path) -> int:
@@ -37,7 +37,7 @@ def snapshot(database: Path, target: Path) -> int:
             hint="name another file, or move that one away",
         ) from error
     except OSError as error:
-        raise unusable(target, error) from error
+        raise unwritable(target, error) from error
 
 
 def _copy(database: Path, target: Path) -> None:

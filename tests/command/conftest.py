@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.rehearsal.stage import Stage, stage
+from engine.rehearsal.stage import OUR_BUCKET, Stage, stage
 from tests.command.corner import Corner, Said
 
 RECORDS = 120
@@ -34,5 +34,7 @@ def corner(the_stage: Stage, tmp_path: Path) -> Iterator[Corner]:
 def whole(the_stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> tuple[Corner, Said]:
     """The generator's whole world, backed up once. For tests that only look."""
     place = Corner(the_stage, tmp_path_factory.mktemp("whole"), tag="whole")
+    place.bucket, place.database = OUR_BUCKET, the_stage.directory / "migration_tracking.db"
+    place.env |= {"ENGINE_DESTINATION__BUCKET": OUR_BUCKET, "ENGINE_TRACKING__DATABASE": str(place.database)}
     place.env["ENGINE_SALESFORCE__WHERE"] = "Type_Current__c = 'Document'"
     return place, place.process("run", "backup", "--full")

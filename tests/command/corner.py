@@ -16,7 +16,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 from urllib.parse import quote
 
 from typer.testing import CliRunner
@@ -114,6 +114,10 @@ class Corner:
         load(self.stage, rows)
         return [row["Id"] for row in rows]
 
+    def put(self, key: str, size: int = 400, **more: Any) -> None:
+        """A file in the vendor's bucket."""
+        wait(self.stage.objects.load(VENDOR_BUCKET, [Seeded(key, size, **more)]))
+
     def account(self, name: str) -> str:
         identity = make_id("001", next(_numbers))
         load(self.stage, [{"type": "Account", "Id": identity, "Name": name}])
@@ -152,13 +156,13 @@ class Corner:
             raise result.exception
         return Said(result.exit_code, result.stdout, result.stderr, time.monotonic() - begun)
 
-    def start(self, *words: str, **env: str) -> subprocess.Popen[str]:
-        """The command in a process of its own."""
+    def start(self, *words: str, stdout: IO[str] | int = subprocess.PIPE, **env: str) -> subprocess.Popen[str]:
+        """The command in a process of its own, in the test's directory."""
         return subprocess.Popen(
             [sys.executable, "-m", "cli", *words],
             env=self.environment(**env),
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=stdout,
             stderr=subprocess.PIPE,
             text=True,
             cwd=self.directory,
@@ -207,6 +211,18 @@ class Corner:
         return sum(
             each.method == "PUT" and each.status == 200 and each.path.startswith(f"/{self.bucket}/") for each in asked
         )
+
+    def forget_requests(self) -> None:
+        wait(self.stage.objects.clear_requests())
+
+    def methods(self) -> set[str]:
+        """What was asked of the store, apart from its side doors."""
+        return {each.method for each in wait(self.stage.objects.requests())}
+
+    def source_methods(self) -> set[str]:
+        """What was asked of the vendor's bucket."""
+        asked = wait(self.stage.objects.requests())
+        return {each.method for each in asked if each.path.split("/")[1] == VENDOR_BUCKET}
 
     def status(self) -> dict[str, Any]:
         """``engine status --json``, which must add up in every state."""

@@ -23,13 +23,15 @@ class FakeObject:
     headers: ContentHeaders = field(default_factory=ContentHeaders)
     archived: bool = False
     etag: str = ""
+    kms: bool = False
+    """Encrypted so that its ETag looks like an MD5 and is none; a copy of it is not."""
 
     @property
     def facts(self) -> ObjectFacts:
         return ObjectFacts(
             size=len(self.body),
-            etag=self.etag or hashlib.md5(self.body).hexdigest(),
-            etag_is_md5="-" not in self.etag,
+            etag=self.etag or hashlib.md5(b"kms" * self.kms + self.body).hexdigest(),
+            etag_is_md5="-" not in self.etag and not self.kms,
             headers=self.headers,
             archived=self.archived,
             storage_class="GLACIER" if self.archived else "STANDARD",
@@ -117,7 +119,7 @@ class FakeDestination:
         found = self.source._find(source)
         if found.facts.etag != facts.etag:
             raise Transient(FailureClass.SOURCE_CHANGED, "the object changed")
-        return self._put(key, found, replace_etag)
+        return self._put(key, replace(found, kms=False), replace_etag)
 
     async def copy_within(self, from_key: str, facts: ObjectFacts, key: str) -> Stored:
         await asyncio.sleep(0)

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from engine.model.errors import Blocked, Refused, Transient
-from engine.model.facts import Method, ObjectFacts, Proof
+from engine.model.facts import Method, Proof
 from engine.model.failures import FailureClass
 from engine.model.outcome import Status
 from tests.fakes.stores import FakeObject
@@ -157,12 +157,27 @@ async def test_an_equal_object_that_nothing_proves_is_read_and_hashed_before_it_
 async def test_a_source_that_changes_under_the_copy_is_read_again_from_its_new_state() -> None:
     world = World(Method.SERVER_COPY)
     world.fill(1)
-    stale = ObjectFacts(size=3, etag="0ld")
-    from dataclasses import replace
+    world.destination.faults.order("put", "up/1.pdf", Transient(FailureClass.SOURCE_CHANGED, "it changed"))
 
-    [outcome] = await world.run(replace(plan(1), pinned=stale))
+    [outcome] = await world.run(plan(1))
 
     assert (outcome.status, outcome.attempts) == (Status.BACKED_UP, 2)
+    assert world.source.calls["head", "src/1.pdf"] == 2
+
+
+@pytest.mark.parametrize("method", METHODS)
+async def test_content_may_change_again_and_again(method: Method) -> None:
+    world = World(method)
+    world.fill(1)
+    [last] = await world.run(plan(1))
+    for body in (b"second", b"third", b"fourth"):
+        world.source.objects["src/1.pdf"] = FakeObject(body)
+        world.transfer._twins._recent.clear()
+        [last] = await world.run(plan(1, known=known(last)))
+
+    assert last.status is Status.BACKED_UP
+    assert last.key == f"up/1~{world.source.objects['src/1.pdf'].facts.etag[:8]}.pdf"
+    assert sorted(each.body for each in world.destination.objects.values())[1:] == [b"fourth", b"second", b"third"]
 
 
 @pytest.mark.parametrize("method", METHODS)

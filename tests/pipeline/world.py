@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from engine.model.facts import Method
+from engine.model.facts import Method, ObjectFacts
 from engine.model.failures import FailureClass
 from engine.model.location import Location
 from engine.model.outcome import Batch, Outcome, Status, Twin
@@ -78,6 +78,9 @@ class ShelfLedger:
         return {}
 
     async def twins(self, source_ids: Sequence[int]) -> dict[int, Twin]:
+        return {}
+
+    async def inventory(self, source_ids: Sequence[int]) -> dict[int, ObjectFacts]:
         return {}
 
     async def write(self, batch: Batch) -> None:

@@ -70,8 +70,8 @@ replication_server = false
 
 _PROXY = f"""
 [pipeline:main]
-pipeline = catch_errors gatekeeper healthcheck cache listing_formats bulk tempurl s3api tempauth slo dlo \
-versioned_writes symlink copy proxy-server
+pipeline = catch_errors gatekeeper healthcheck cache listing_formats bulk tempurl s3api tempauth copy slo dlo \
+versioned_writes symlink proxy-server
 
 [app:proxy-server]
 use = egg:swift#proxy

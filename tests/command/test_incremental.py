@@ -1,0 +1,132 @@
+"""What an incremental run finds: new, changed, deleted, undeleted; and what it never forgets."""
+
+from __future__ import annotations
+
+from tests.command.corner import Corner, Said
+from tests.command.test_refusals import BACKUP
+
+
+def incremental(corner: Corner, code: int = 0) -> Said:
+    said = corner.engine("run", "backup", "--incremental", "--no-progress", "--json")
+    assert said.code == code, said.everything
+    return said
+
+
+def hours_later(corner: Corner, hours: float = 3) -> None:
+    """Past the overlap with which a delta looks back."""
+    corner.org("clock", advance=hours * 3600)
+
+
+def test_an_incremental_run_on_an_empty_db_looks_at_everything_and_says_so(corner: Corner) -> None:
+    ids = corner.files(4)
+    said = incremental(corner)
+    assert set(corner.rows()) == set(ids)
+    assert "no completed scan yet" in " ".join(said.json["notes"])
+
+
+def test_an_incremental_run_takes_what_is_new_and_asks_for_nothing_else(corner: Corner) -> None:
+    corner.files(6)
+    hours_later(corner)
+    assert corner.engine(*BACKUP).code == 0
+    hours_later(corner)
+    late = corner.files(2)
+    said = incremental(corner)
+    assert said.json["records"]["processed"] == 2
+    assert set(late) < set(corner.rows())
+    assert corner.writes() == 8
+    assert incremental(corner).json["records"]["new"] == 0
+    assert corner.writes() == 8
+
+
+def test_an_edited_link_gets_a_new_honest_row_and_the_old_copy_stays(corner: Corner) -> None:
+    (record,) = corner.files(1)
+    assert corner.engine(*BACKUP).code == 0
+    before = corner.rows()[record]
+    hours_later(corner)
+    new = corner.url(f"{corner.tag}/other.pdf")
+    corner.put(f"{corner.tag}/other.pdf", size=555)
+    corner.edit([record], Document__c=new)
+    incremental(corner)
+    after = corner.rows()[record]
+    assert (after["status"], after["original_url"], after["file_size_bytes"]) == ("backed_up", new, 555)
+    assert after["your_s3_key"] != before["your_s3_key"]
+    assert corner.held()[after["your_s3_key"]].size == 555
+    assert before["your_s3_key"] in corner.held()
+
+
+def test_a_link_edited_to_something_that_cannot_be_copied_is_no_longer_called_backed_up(corner: Corner) -> None:
+    (record,) = corner.files(1)
+    assert corner.engine(*BACKUP).code == 0
+    hours_later(corner)
+    corner.edit([record], Document__c=corner.url(f"{corner.tag}/absent.pdf"))
+    incremental(corner, 3)
+    row = corner.rows()[record]
+    assert (row["status"], row["failure_class"]) == ("failed", "source_missing")
+    assert corner.status()["errors"][0]["failure_class"] == "source_missing"
+
+
+def test_deleted_records_are_gone_and_undeleted_ones_are_back(corner: Corner) -> None:
+    ids = corner.files(3)
+    assert corner.engine(*BACKUP).code == 0
+    hours_later(corner)
+    corner.org("delete", ids=ids[:1])
+    assert incremental(corner).json["records"]["gone"] == 1
+    assert corner.rows()[ids[0]]["status"] == "gone"
+    assert corner.status()["files"]["gone"] == 1
+    assert len(corner.held()) == 3, "the copy of a deleted record stays"
+    hours_later(corner)
+    corner.org("undelete", ids=ids[:1])
+    incremental(corner)
+    assert corner.rows()[ids[0]]["status"] == "backed_up"
+    assert corner.status()["files"] == corner.status()["files"] | {"gone": 0, "backed_up": 3, "tracked": 3}
+    assert corner.writes() == 3
+
+
+def test_a_full_run_finds_what_has_vanished_without_a_trace(corner: Corner) -> None:
+    ids = corner.files(3)
+    assert corner.engine(*BACKUP).code == 0
+    corner.edit(ids[:1], Type_Current__c="out of scope")
+    said = corner.engine(*BACKUP, "--json")
+    assert said.json["records"]["gone"] == 0, "a living record out of scope is not gone"
+    corner.org("delete", ids=ids[1:2])
+    assert corner.engine(*BACKUP, "--json").json["records"]["gone"] == 1
+    assert corner.rows()[ids[1]]["status"] == "gone"
+
+
+def test_a_twin_added_weeks_later_is_copied_from_its_twin(corner: Corner) -> None:
+    (first,) = corner.files(1)
+    assert corner.engine(*BACKUP).code == 0
+    hours_later(corner, 24 * 21)
+    corner.forget_requests()
+    (twin,) = corner.records([corner.row(url=corner.rows()[first]["original_url"])])
+    incremental(corner)
+    rows = corner.rows()
+    assert rows[twin]["method"] == "twin"
+    assert rows[twin]["your_s3_key"] != rows[first]["your_s3_key"]
+    assert rows[twin]["file_hash"] == rows[first]["file_hash"]
+    held = corner.held()
+    assert held[rows[twin]["your_s3_key"]].sha256 == held[rows[first]["your_s3_key"]].sha256
+    assert corner.source_methods() <= {"HEAD"}, "the source's bytes were read again"
+
+
+def test_failures_of_the_environment_are_tried_again_by_themselves(corner: Corner) -> None:
+    ids = corner.files(3)
+    corner.misbehave(kind="access_denied", method="PUT")
+    assert corner.engine(*BACKUP).code == 3
+    assert {row["failure_class"] for row in corner.rows().values()} == {"destination_denied"}
+    corner.misbehave()
+    hours_later(corner)
+    incremental(corner)
+    assert {corner.rows()[each]["status"] for each in ids} == {"backed_up"}
+
+
+def test_a_lost_db_is_no_disaster(corner: Corner) -> None:
+    ids = corner.files(5)
+    assert corner.engine(*BACKUP).code == 0
+    corner.database.unlink()
+    corner.forget_requests()
+    said = corner.engine(*BACKUP, "--json")
+    assert said.code == 0
+    assert set(corner.rows()) == set(ids)
+    assert corner.writes() == 0
+    assert len(corner.held()) == 5
