@@ -34,6 +34,7 @@ class FailureClass(StrEnum):
     DESTINATION_DENIED = "destination_denied"
     KEY_CONFLICT = "key_conflict"
     CHECKSUM_MISMATCH = "checksum_mismatch"
+    COPY_MISSING = "copy_missing"
     # the way between
     THROTTLED = "throttled"
     NETWORK = "network"

@@ -19,6 +19,8 @@ from engine.pipeline.stop import Stop
 from engine.pipeline.tally import Tally
 
 LEASE = 200
+AGAIN = 0
+"""Page number of records that the tracking DB wants tried once more: whatever their rows say, they are planned."""
 
 
 class Intake:
@@ -80,7 +82,7 @@ class Intake:
     async def again(self, chunks: AsyncIterator[list[Record]]) -> None:
         """Take up records that the tracking DB wants tried once more."""
         async for records in chunks:
-            if self.exhausted or not await self._take(records, None, 0):
+            if self.exhausted or not await self._take(records, None, AGAIN):
                 return
 
     async def gone(self, pages: AsyncIterator[Page]) -> None:
@@ -132,7 +134,7 @@ class Intake:
             if row is not None and row.run == self._run_id and row.modified == record.modified:
                 again += 1  # this very run has dealt with it: a delta overlaps the scan before it
                 continue
-            decision = self._planner.plan(record, row, number)
+            decision = self._planner.plan(record, row, number, force=number == AGAIN)
             sort(decision)
             if self._left is not None and isinstance(decision, Plan | Outcome):
                 self._left -= 1

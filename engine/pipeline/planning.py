@@ -157,6 +157,8 @@ class Planner:
             file_name = file_name_of(source, record.name)
             self._admit(file_name, pinned)
             key = destination_key(self._target.key_template, record, file_name, source)
+            if known is not None and known.our_key and record.url == known.our_url:
+                key = known.our_key  # users follow that link: the copy is proved, or made again, where it leads
             url = self.url_of(key)
             template = changed_template(key)
             occupied = changed and known is not None and holds(known.our_key, key, template)

@@ -19,7 +19,7 @@ from engine.model.outcome import Status, Twin
 from engine.model.plan import Known
 from engine.model.record import Record
 from engine.tracking.database import Database
-from engine.tracking.schema import COPIED, TO_DO
+from engine.tracking.schema import COPIED, TO_DO, UNPROVED
 
 #: Rows in a chunk of ``pending``.
 CHUNK = 2000
@@ -56,6 +56,13 @@ FROM (SELECT * FROM file_migrations WHERE id > ? AND id <= ? AND {TO_DO}
     AND (status = 'pending' OR failure_class IN (SELECT value FROM json_each(?))) ORDER BY id LIMIT ?)
 """
 
+# with the link that the record carries: planning finds its way back to the original one
+_UNPROVED = f"""
+SELECT json_group_array(json_array(id, doclist_entry_id, record_name, your_s3_url, account_id, account_name,
+    coalesce(last_modified_sf, ''), extra))
+FROM (SELECT * FROM file_migrations WHERE id > ? AND id <= ? AND {UNPROVED} ORDER BY id LIMIT ?)
+"""
+
 _LIVE = """
 SELECT json_group_array(json_array(id, doclist_entry_id))
 FROM file_migrations WHERE id > ? AND id <= ? AND status <> 'gone'
@@ -76,11 +83,22 @@ async def twins(db: Database, source_ids: Sequence[int]) -> dict[int, Twin]:
 
 
 async def pending(db: Database, failures: Sequence[str]) -> AsyncIterator[list[Record]]:
-    """Records to try again, in chunks, each at most once: rows added meanwhile are left out. Raises Fatal."""
+    """Records to try again, in chunks, each at most once: rows added meanwhile are left out. Raises Fatal.
+
+    Switched records whose copy a verification did not find as recorded come last, with the link they carry now.
+    """
     classes, row, last = json.dumps(list(failures)), 0, await max_row(db)
     while rows := await _ask(db, _PENDING, row, last, classes, CHUNK):
-        yield [Record(*[*row[1:-1], tuple(json.loads(row[-1] or "{}").items())]) for row in rows]
+        yield _records(rows)
         row = rows[-1][0]
+    row = 0
+    while rows := await _ask(db, _UNPROVED, row, last, CHUNK):
+        yield _records(rows)
+        row = rows[-1][0]
+
+
+def _records(rows: list[list[Any]]) -> list[Record]:
+    return [Record(*[*row[1:-1], tuple(json.loads(row[-1] or "{}").items())]) for row in rows]
 
 
 async def rows_not_in(db: Database, seen: bytearray, before_row: int) -> AsyncIterator[list[tuple[int, str]]]:

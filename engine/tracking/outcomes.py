@@ -53,7 +53,8 @@ _STANDS = (
 )
 _GONE = "excluded.status = 'gone'"
 _KEEPS_URL = among("excluded.status", "switched", "rolled_back", "gone")
-_NEW_COPY = f"(excluded.proof IS NOT NULL AND NOT {_STANDS})"
+# a switched record's copy may be proved anew, but never move
+_NEW_COPY = f"(excluded.proof IS NOT NULL AND (NOT {_STANDS} OR excluded.your_s3_key IS your_s3_key))"
 
 _SETS = (
     *(f"{column} = excluded.{column}" for column in _FOLLOWS),

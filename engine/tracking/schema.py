@@ -204,6 +204,29 @@ CREATE TABLE listing_ranges (
 ) STRICT
 """
 
+# who took which record out of the readiness sum, and why; ``event`` undone: put back. The latest row of a record counts
+_WAIVERS = """
+CREATE TABLE waivers (
+    id INTEGER PRIMARY KEY,
+    doclist_entry_id TEXT NOT NULL CHECK (length(doclist_entry_id) = 18),
+    event TEXT NOT NULL CHECK (event IN ('waived', 'undone')),
+    reason TEXT NOT NULL CHECK (reason <> ''),
+    who TEXT NOT NULL,
+    at TEXT NOT NULL
+) STRICT
+"""
+
+_KEEP = "BEGIN SELECT raise(ABORT, 'waivers is append-only'); END"
+_KEPT = "EXISTS (SELECT 1 FROM waivers WHERE id = NEW.id)"
+_WAIVERS_STAY = (
+    f"CREATE TRIGGER waivers_no_update BEFORE UPDATE ON waivers {_KEEP}",
+    f"CREATE TRIGGER waivers_no_delete BEFORE DELETE ON waivers {_KEEP}",
+    f"CREATE TRIGGER waivers_no_replace BEFORE INSERT ON waivers WHEN {_KEPT} {_KEEP}",
+)
+
+#: The link is ours, but what it points at is to be proved anew.
+UNPROVED = "status = 'switched' AND verified_at IS NULL"
+
 #: Step n (from 1) brings user_version n-1 to n. Append only; a released step never changes.
 STEPS: tuple[tuple[str, ...], ...] = (
     (
@@ -224,6 +247,12 @@ STEPS: tuple[tuple[str, ...], ...] = (
         _SAMPLES,
     ),
     (_INVENTORY, _LISTINGS, _RANGES),
+    (
+        _WAIVERS,
+        "CREATE INDEX waivers_by_record ON waivers (doclist_entry_id, id)",
+        *_WAIVERS_STAY,
+        f"CREATE INDEX files_unproved ON file_migrations (id) WHERE {UNPROVED}",
+    ),
 )
 
 VERSION = len(STEPS)

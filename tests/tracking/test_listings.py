@@ -171,6 +171,8 @@ async def test_an_older_file_gets_the_inventory_without_losing_a_row(tmp_path: P
     with closing(sqlite3.connect(path)) as raw:
         for table in ("listing_ranges", "listings", "inventory"):
             raw.execute(f"DROP TABLE {table}")
+        raw.execute("DROP TABLE waivers")
+        raw.execute("DROP INDEX files_unproved")
         raw.execute("PRAGMA user_version = 1")
         raw.commit()
     async with open_database(path, ManualClock()) as db:
