@@ -13,7 +13,7 @@ from engine.model.location import Location
 from engine.pacing.bytes_gate import BytesInFlight
 from engine.pacing.clock import Clock
 from engine.pacing.retry import retry
-from engine.s3.answers import Answer, Fields, Listed, StoreError
+from engine.s3.answers import Answer, Fields, Listed, ListingPage, StoreError
 from engine.s3.blocks import Spend
 from engine.s3.copying import Copier, Original
 from engine.s3.facts import facts_of
@@ -23,6 +23,7 @@ from engine.s3.listing import pages
 from engine.s3.multipart import Multipart
 from engine.s3.source import WITH_SUMS, shown
 from engine.s3.storing import ByteStream, Storer
+from engine.s3.survey import Put, Survey
 from engine.s3.verbs import Verbs
 
 T = TypeVar("T")
@@ -130,6 +131,23 @@ class S3Destination:
                 yield rows
         except StoreError as error:
             raise self._patience.judge(error, f"LIST {self._shown(prefix)}") from None
+
+    async def survey(self, put: Put, *, attempts: int) -> bool:
+        """List the whole bucket by several workers at once; see ``survey.py``. Pages that fail are asked for again.
+
+        Returns False when ``put`` had enough. Raises EngineError, and what ``put`` raises.
+        """
+        always = self._placement.always
+
+        async def page(after: str, token: str, limit: int) -> ListingPage:
+            work = self._verbs.list_objects(self._bucket, "", token, always, after=after, limit=limit)
+            return await self._done(work, f"LIST {self._shown('')}")
+
+        async def ask(after: str, token: str, limit: int) -> ListingPage:
+            rows, _ = await retry(lambda: page(after, token, limit), clock=self._clock, attempts=attempts)
+            return rows
+
+        return await Survey(ask).run(put)
 
     async def check(self) -> None:
         """HEAD the bucket. Raises Blocked that names the fix, or Transient."""

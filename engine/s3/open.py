@@ -23,6 +23,7 @@ from engine.pacing.clock import Clock
 from engine.s3.address import suffix_of
 from engine.s3.answers import Answer, Listed, StoreError
 from engine.s3.blocks import Spend
+from engine.s3.bucket import BucketDesk
 from engine.s3.credentials import Keyring
 from engine.s3.destination import Placement, S3Destination
 from engine.s3.faults import Patience, Side
@@ -44,6 +45,10 @@ class S3:
 
     source: S3Source
     destination: S3Destination
+    ours: S3Source
+    """Reads objects of our own bucket."""
+    bucket: BucketDesk
+    """How our bucket is set up."""
     settings: Settings
     opened_at: datetime
     source_verbs: Verbs
@@ -149,6 +154,8 @@ async def open_s3(
                 budget=budget or BytesInFlight(16 * part_bytes),
                 spend=spend,
             ),
+            ours=S3Source(sides.destination, Patience(clock, Side.DESTINATION), placement.always),
+            bucket=BucketDesk(sides.control, destination.bucket, placement.always),
             settings=settings,
             opened_at=clock.now(),
             source_verbs=sides.source,

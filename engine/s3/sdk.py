@@ -146,6 +146,10 @@ class SdkVerbs:
     async def head_bucket(self, bucket: str, headers: Fields) -> Answer:
         return _answer(await self._call("head_bucket", headers, Bucket=bucket))
 
+    async def ask(self, verb: str, headers: Fields, **arguments: str) -> dict[str, Any]:
+        """Any other call of the SDK by its method's name; the parsed answer."""
+        return await self._call(verb, headers, **arguments)
+
     async def _call(self, verb: str, headers: Fields, limit_s: float = QUICK_S, /, **arguments: Any) -> dict[str, Any]:
         from aiobotocore.response import aiohttp
         from botocore.exceptions import BotoCoreError, ClientError

@@ -29,6 +29,8 @@ SILENCE_S = 180.0
 class Sides:
     source: Verbs
     destination: Verbs
+    control: SdkVerbs
+    """The destination's, for the questions that only the SDK asks."""
 
 
 async def open_verbs(
@@ -60,7 +62,7 @@ async def open_verbs(
     source_sdk = await sdk(source, source_keys, anonymous=source.anonymous)
     destination_sdk = await sdk(destination, destination_keys, anonymous=False)
     if transport == "sdk":
-        return Sides(source_sdk, destination_sdk)
+        return Sides(source_sdk, destination_sdk, destination_sdk)
 
     async def fast(
         side: SourceSettings | DestinationSettings, keys: Keyring | None, control: Verbs, home: str = ""
@@ -86,6 +88,7 @@ async def open_verbs(
     return Sides(
         await fast(source, None if source.anonymous else source_keys, source_sdk),
         await fast(destination, destination_keys, destination_sdk, destination.bucket),
+        destination_sdk,
     )
 
 

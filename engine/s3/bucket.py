@@ -1,0 +1,110 @@
+"""How a bucket is set up: the few facts that decide whether copies are safe in it, and whether users can open them.
+
+Read only, save for the probe that doctor writes and takes away again. Each fact may be denied by itself: reading a
+bucket's set-up takes rights that copying into it does not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from engine.s3.answers import Fields, StoreError
+from engine.s3.sdk import SdkVerbs
+
+_ABSENT = frozenset(
+    {
+        "ServerSideEncryptionConfigurationNotFoundError",
+        "NoSuchLifecycleConfiguration",
+        "NoSuchCORSConfiguration",
+        "NoSuchBucketPolicy",
+        "NoSuchPublicAccessBlockConfiguration",
+    }
+)
+_BLOCKS = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One fact of a bucket. ``known`` is False where it may not be read, or the store does not know the question."""
+
+    known: bool
+    value: Any = None
+    """None: not set."""
+    why: str = ""
+    """Why it is not known, in the store's own code."""
+
+
+class BucketDesk:
+    """Questions about one bucket. No verb raises."""
+
+    def __init__(self, sdk: SdkVerbs, bucket: str, always: Fields) -> None:
+        self._sdk = sdk
+        self._bucket = bucket
+        self._always = always
+
+    async def encryption(self) -> Fact:
+        """The default algorithm: ``AES256``, ``aws:kms`` …"""
+        told = await self._ask("get_bucket_encryption")
+        return _mapped(
+            told,
+            lambda answer: answer["ServerSideEncryptionConfiguration"]["Rules"][0][
+                "ApplyServerSideEncryptionByDefault"
+            ]["SSEAlgorithm"],
+        )
+
+    async def versioning(self) -> Fact:
+        """``Enabled``, ``Suspended`` or None."""
+        return _mapped(await self._ask("get_bucket_versioning"), lambda answer: answer.get("Status"))
+
+    async def public_access_block(self) -> Fact:
+        """The names of the four blocks that are on."""
+        told = await self._ask("get_public_access_block")
+        return _mapped(
+            told,
+            lambda answer: [name for name in _BLOCKS if answer["PublicAccessBlockConfiguration"].get(name)],
+        )
+
+    async def public_policy(self) -> Fact:
+        """Whether the bucket's policy makes it public; None: there is no policy."""
+        return _mapped(await self._ask("get_bucket_policy_status"), lambda answer: answer["PolicyStatus"]["IsPublic"])
+
+    async def cors(self) -> Fact:
+        """The CORS rules, as S3 has them."""
+        return _mapped(await self._ask("get_bucket_cors"), lambda answer: answer["CORSRules"])
+
+    async def aborts_uploads(self) -> Fact:
+        """Days after which a lifecycle rule aborts incomplete multipart uploads; None: no such rule."""
+        told = await self._ask("get_bucket_lifecycle_configuration")
+        return _mapped(told, _abort_days)
+
+    async def remove(self, key: str) -> str:
+        """Delete one object; why it could not be deleted, or nothing. For doctor's probe alone."""
+        told = await self._ask("delete_object", Key=key)
+        return told.why
+
+    async def _ask(self, verb: str, **arguments: str) -> Fact:
+        try:
+            return Fact(True, await self._sdk.ask(verb, self._always, Bucket=self._bucket, **arguments))
+        except StoreError as error:
+            if error.code in _ABSENT:
+                return Fact(True)
+            return Fact(False, why=error.code)
+
+
+def _mapped(told: Fact, pick: Any) -> Fact:
+    if not told.known or told.value is None:
+        return told
+    try:
+        return Fact(True, pick(told.value))
+    except (KeyError, IndexError, TypeError):
+        return Fact(False, why="an answer without it")
+
+
+def _abort_days(answer: dict[str, Any]) -> int | None:
+    days = [
+        int(rule["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"])
+        for rule in answer.get("Rules", [])
+        if rule.get("Status") == "Enabled" and "AbortIncompleteMultipartUpload" in rule
+    ]
+    return min(days, default=None)
