@@ -13,9 +13,11 @@ from engine.model.outcome import Attempt, Batch, Outcome, Touch, Twin
 from engine.model.plan import Known
 from engine.model.record import Record
 from engine.tracking import lookups, outcomes, runs, scans
+from engine.tracking.copies import Copies
 from engine.tracking.database import Database
 from engine.tracking.listings import Listings
 from engine.tracking.scans import Kind, Scan
+from engine.tracking.verdicts import Verdicts
 
 T = TypeVar("T", Outcome, Touch, Attempt, Record)
 
@@ -29,6 +31,7 @@ class Ledger:
     def __init__(self, database: Database) -> None:
         self._db = database
         self.listings = Listings(database)
+        self.copies = Copies(database)
         self.run_id: int | None = None
         self.scan_id: int | None = None
 
@@ -72,6 +75,11 @@ class Ledger:
     def rows_not_in(self, seen: bytearray, before_row: int) -> AsyncIterator[list[tuple[int, str]]]:
         """(row, record id) of live rows up to ``before_row`` whose bit (``seen[row >> 3] >> (row & 7)``) is not set."""
         return lookups.rows_not_in(self._db, seen, before_row)
+
+    def verdicts(self) -> Verdicts:
+        """Where the current run writes down what it found of copies."""
+        assert self.run_id is not None, "begin_run comes first"
+        return Verdicts(self._db, self.run_id)
 
     # runs
 
