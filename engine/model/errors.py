@@ -7,6 +7,7 @@
     * Usage     exit 2: settings or flags are wrong
     * Blocked   exit 4: refused before starting; nothing was changed
     * Paused    exit 5: stopped early on purpose; resumable
+    * Differs   exit 6: a plan, a journal or the world is not what it should be
     * Locked    exit 11: another run holds the lock
 
 Foreign errors are translated once, at the line where they enter (``salesforce/faults.py``, ``s3/faults.py``,
@@ -68,6 +69,12 @@ class Paused(Fatal):
     """Quota, maintenance, error budget, a time limit: stopped on purpose, resumable (exit 5)."""
 
     exit_code = 5
+
+
+class Differs(Fatal):
+    """A plan, a journal or the world is not what it should be: nothing was written (exit 6)."""
+
+    exit_code = 6
 
 
 class Locked(Fatal):

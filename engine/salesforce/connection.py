@@ -13,6 +13,7 @@ from engine.salesforce.accounts import AccountFiles, accounts
 from engine.salesforce.auth import login_for
 from engine.salesforce.http import open_http
 from engine.salesforce.limits import Limits
+from engine.salesforce.links import SalesforceLinks
 from engine.salesforce.pages import SalesforcePages
 from engine.salesforce.ranges import ranges
 from engine.salesforce.session import SalesforceSession
@@ -28,6 +29,7 @@ class Salesforce:
     ) -> None:
         self.session = session
         self.pages = SalesforcePages(session, settings, extra_fields)
+        self.links = SalesforceLinks(session, settings.object, settings.url_field, attempts=session.attempts)
         self._settings = settings
         self._extra_fields = extra_fields
 

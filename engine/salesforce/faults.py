@@ -146,6 +146,11 @@ def _problem(item: Mapping[str, Any]) -> Problem | None:
     return Problem(str(code or ""), str(message or ""))
 
 
+def row_error(problem: Problem, said: str) -> EngineError | None:
+    """What a row's own failure inside a 200 means; None for a code that nobody has met."""
+    return _by_code(problem, said)
+
+
 def _by_code(problem: Problem, said: str) -> EngineError | None:
     """What the table says of an errorCode; None when it does not know it."""
     code = problem.code.upper()
@@ -153,6 +158,8 @@ def _by_code(problem: Problem, said: str) -> EngineError | None:
         if "total" in problem.message.lower():
             return Paused(said, hint="The org's daily API calls are used up; start the same command again tomorrow.")
         return Transient(FailureClass.THROTTLED, said, retry_after_s=_CONCURRENCY_PAUSE_S)
+    if code == "INSERT_UPDATE_DELETE_NOT_ALLOWED_DURING_MAINTENANCE":
+        return Paused(said, hint="The org is read-only during maintenance; start the same command again afterwards.")
     if code == "INVALID_SESSION_ID":
         if any(words in problem.message for words in _INCURABLE):
             return Blocked(said, hint="The user's profile or app does not allow API sessions of this kind.")

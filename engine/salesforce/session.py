@@ -48,7 +48,8 @@ class SalesforceSession:
         self._clock = clock
         self._root = f"/services/data/v{api_version}"
         self._budget = api_budget
-        self._attempts = attempts
+        self.attempts = attempts
+        """Tries of a read."""
         self._session: Session | None = None
         self._generation = 0
         self._accepted = 0
@@ -74,7 +75,7 @@ class SalesforceSession:
         value, _ = await retry(
             lambda: self._call("GET", target, None, doing),
             clock=self._clock,
-            attempts=self._attempts,
+            attempts=self.attempts,
             on_failure=self._failed,
         )
         return value
@@ -88,6 +89,10 @@ class SalesforceSession:
     async def patch_json(self, path: str, body: Any, *, doing: str) -> Any:
         """PATCH and parse; None for an empty answer. Sent once: a Transient leaves open whether it was applied."""
         return await self._call("PATCH", self._target(path), _encoded(body), doing)
+
+    def versioned(self, path: str) -> str:
+        """A path below the versioned root, for requests inside requests."""
+        return self._target(path)
 
     async def login(self) -> Session:
         """The current token, minted if there is none yet."""

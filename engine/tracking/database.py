@@ -66,6 +66,11 @@ class Database:
         with translated(self.path, starting=False):
             return await self._reader.run(lambda db: db.execute(sql, parameters).fetchall())
 
+    async def read(self, work: Work[T]) -> T:
+        """Run ``work`` on the read-only connection; it sees the last committed state. Raises Fatal."""
+        with translated(self.path, starting=False):
+            return await self._reader.run(work)
+
     async def close(self) -> None:
         """Finish every write handed over, fold the WAL into the file, end both threads. Survives cancellation."""
         await _to_the_end(self._close())

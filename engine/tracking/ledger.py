@@ -29,7 +29,7 @@ class Ledger:
     """
 
     def __init__(self, database: Database) -> None:
-        self._db = database
+        self._db = self.database = database
         self.listings = Listings(database)
         self.copies = Copies(database)
         self.run_id: int | None = None

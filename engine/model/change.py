@@ -1,0 +1,139 @@
+"""A link that moves: what is planned, what is journalled, where the link stands. Values only.
+
+A change is known by its pair: ``old``, the original link, and ``new``, our own; both stay the same in every row that
+the journal writes about it, whichever way the link travels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+from engine.model.failures import FailureClass
+
+
+class Event(StrEnum):
+    """What a row of the journal says."""
+
+    INTENDED = "intended"
+    """Committed before a switch is sent: from here on the record may hold either link."""
+    APPLIED = "applied"
+    REFUSED = "refused"
+    """Sent, or to be sent, and certainly not done; of a switch and of an undo alike."""
+    UNDO_INTENDED = "undo_intended"
+    """Committed before an undo is sent."""
+    UNDONE = "undone"
+    KEPT = "kept"
+    """The record holds neither link, or is gone: left alone."""
+    SETTLED = "settled"
+    """Nobody knew, so Salesforce was asked."""
+
+
+#: Rows after which nobody knows what the record holds until it is read.
+OPEN = frozenset({Event.INTENDED, Event.UNDO_INTENDED})
+
+
+class Standing(StrEnum):
+    """Where a link stands; first word of the ``detail`` of every row that ends a change."""
+
+    OURS = "ours"
+    ORIGINAL = "original"
+    EDITED = "edited"
+    GONE = "gone"
+
+
+class Link(NamedTuple):
+    """A link that may move, as the tracking DB and a plan know it. A tuple: a plan has millions."""
+
+    id: str
+    account: str
+    old: str
+    new: str
+    proof: str
+    key: str
+    size: int
+    etag: str
+    """Of our object, when it was proved."""
+    checksum: str = ""
+
+
+class Held(NamedTuple):
+    """What a record holds now."""
+
+    url: str
+    modified: str
+    """SystemModstamp as Salesforce gave it."""
+
+
+class Step(NamedTuple):
+    """One row for the journal, and what it means for the record's row.
+
+    ``standing`` is None while nobody knows. ``failure`` makes the record's row ``failed``, where the link stands as it
+    was. ``found`` is the link that somebody else put there.
+    """
+
+    id: str
+    old: str
+    new: str
+    event: Event
+    wave: int = 0
+    standing: Standing | None = None
+    message: str = ""
+    found: str = ""
+    failure: FailureClass | None = None
+    undo: bool = False
+    """It belongs to an undo."""
+
+    @property
+    def detail(self) -> str:
+        """For the journal: ``standing: message``."""
+        return ": ".join(part for part in (self.standing.value if self.standing else "", self.message) if part)
+
+
+class Open(NamedTuple):
+    """A change that was intended and never confirmed."""
+
+    id: str
+    old: str
+    new: str
+    wave: int
+    run: int
+    undo: bool
+
+
+class Sent(StrEnum):
+    """What Salesforce said of one row of a write."""
+
+    DONE = "done"
+    AGAIN = "again"
+    """Locked, or a hiccup: worth another try after a pause."""
+    APART = "apart"
+    """A trigger or flow failed on all of them together: worth another try in smaller company."""
+    REFUSED = "refused"
+    STOP = "stop"
+    """No row will fare better: the user may not edit the field."""
+    MOVED = "moved"
+    """Strict writes only: the record has changed since it was read."""
+    UNKNOWN = "unknown"
+    """The answer does not fit the request: ask what the record holds."""
+
+
+class Said(NamedTuple):
+    """One row's part of the answer to a write."""
+
+    sent: Sent
+    failure: FailureClass | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """How far the journal has come: number of rows and the hash of the last."""
+
+    rows: int
+    hash: str
+
+
+GENESIS = Head(0, "0" * 64)
+"""Of a journal without rows."""

@@ -1,0 +1,169 @@
+"""How links move, decided without I/O: what to do with a value just read, which rows travel together, when to stop."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeVar
+
+from engine.model.change import Held, Link, Standing
+from engine.model.errors import Differs, Paused
+
+T = TypeVar("T")
+
+SLICE = 200
+"""Records in one write (sObject Collections)."""
+LANES = 4
+"""Writes under way at a time. No two lanes ever hold children of one account."""
+WINDOW = 4_000
+"""Records shared out among the lanes at a time."""
+SMALLER = (SLICE, 50, 10, 1)
+"""Records in one write by the number of tries that went before: company shrinks until a bad row is alone."""
+COUNT_FROM = 50
+"""Records of a wave before its drift is judged."""
+
+
+class Move(StrEnum):
+    """What to do with a record, now that its link was read."""
+
+    WRITE = "write"
+    ALREADY = "already"
+    """It holds the link it should get: nothing is sent, for an equal value would still fire automation."""
+    LEAVE = "leave"
+    """Somebody has edited it: their link stays."""
+    GONE = "gone"
+
+
+def decide(held: Held | None, expected: str, wanted: str) -> Move:
+    """The one rule of every write: only a record that holds exactly what we expect is touched."""
+    if held is None:
+        return Move.GONE
+    if held.url == expected:
+        return Move.WRITE
+    return Move.ALREADY if held.url == wanted else Move.LEAVE
+
+
+def standing(held: Held | None, old: str, new: str) -> Standing:
+    """Where a link stands, whatever was tried."""
+    if held is None:
+        return Standing.GONE
+    if held.url == new:
+        return Standing.OURS
+    return Standing.ORIGINAL if held.url == old else Standing.EDITED
+
+
+@dataclass(frozen=True, slots=True)
+class Wave:
+    """A slice of a plan: lines ``start`` to ``stop`` (exclusive), counted from 0. ``number`` is its place in
+    ``switch.waves``, from 1."""
+
+    number: int
+    start: int
+    stop: int
+
+    @property
+    def records(self) -> int:
+        return self.stop - self.start
+
+
+def waves(targets: Sequence[int | str], count: int) -> list[Wave]:
+    """The waves of a plan with so many lines; targets are cumulative, waves without a line are left out.
+
+    A share is rounded up, so that a small plan still has its canary.
+    """
+    found: list[Wave] = []
+    done = 0
+    for number, target in enumerate(targets, start=1):
+        if isinstance(target, int):
+            stop = min(target, count)
+        else:
+            stop = min(count, math.ceil(count * float(target.rstrip("%")) / 100 - 1e-9))
+        if stop > done:
+            found.append(Wave(number, done, stop))
+            done = stop
+    return found
+
+
+def lanes(links: Iterable[T], account: Callable[[T], str], count: int = LANES) -> list[list[T]]:
+    """Shared out so that an account stays in one lane; records without an account go wherever there is room."""
+    shared: list[list[T]] = [[] for _ in range(count)]
+    loose: list[T] = []
+    for link in links:
+        if name := account(link):
+            shared[zlib.crc32(name.encode()) % count].append(link)
+        else:
+            loose.append(link)
+    for link in loose:
+        min(shared, key=len).append(link)
+    return [lane for lane in shared if lane]
+
+
+def slices(links: Sequence[T], size: int = SLICE) -> Iterator[Sequence[T]]:
+    """Consecutive groups of up to ``size``."""
+    return (links[start : start + size] for start in range(0, len(links), size))
+
+
+def calls(links: Iterable[Link]) -> int:
+    """Salesforce calls that moving these links takes when nothing goes wrong: a read and a write per slice, and a last
+    look per lane."""
+    per_lane = [0] * LANES
+    total = 0
+    for place, link in enumerate(links, start=1):
+        per_lane[zlib.crc32(link.account.encode()) % LANES] += 1
+        if place % WINDOW == 0:
+            total += _calls(per_lane)
+            per_lane = [0] * LANES
+    return total + _calls(per_lane)
+
+
+def _calls(per_lane: Sequence[int]) -> int:
+    return sum(2 * -(-records // SLICE) + 1 for records in per_lane if records)
+
+
+@dataclass(slots=True)
+class Counts:
+    """How the records of a wave, or of a run, ended."""
+
+    done: int = 0
+    """Moved by this run."""
+    already: int = 0
+    """Found where they should be."""
+    edited: int = 0
+    gone: int = 0
+    failed: int = 0
+    missing: int = 0
+    """Not switched: their copy is not where it was."""
+    stale: int = 0
+    """Not touched: the tracking DB no longer says what the plan says."""
+
+    @property
+    def total(self) -> int:
+        return self.done + self.already + self.edited + self.gone + self.failed + self.missing + self.stale
+
+    def add(self, other: Counts) -> None:
+        for name in self.__slots__:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """``drift``: share of a wave that may have been edited or deleted, ``errors``: that may fail or lack its copy."""
+
+    drift: float
+    errors: float
+
+    def verdict(self, counts: Counts, *, over: bool) -> tuple[str, int] | None:
+        """Why the run must stop here, with its exit code; None: it may go on. ``over``: the wave has ended."""
+        seen = counts.total
+        drifted = counts.edited + counts.gone + counts.stale
+        if seen >= COUNT_FROM and drifted > self.drift * seen:
+            why = f"{drifted:,} of {seen:,} records of this wave were edited or deleted since their backup"
+            return f"{why}; switch.max_drift is {self.drift:.1%}", Differs.exit_code
+        bad = counts.failed + counts.missing
+        if bad > self.errors * seen and (over or seen >= COUNT_FROM):
+            why = f"{bad:,} of {seen:,} records of this wave failed or lack their copy"
+            return f"{why}; migration.error_budget is {self.errors:.1%}", Paused.exit_code
+        return None

@@ -1,0 +1,196 @@
+"""The journal of a run, with what proves it whole: its key, its exported heads, and the settling of what was left open.
+
+Before a run writes anything: the key is there, the chain holds from the first row to the last, and no exported head,
+beside the DB or in the destination bucket, has seen more rows or others. After each wave the head goes to the bucket.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+
+from engine.model.change import GENESIS, Head, Open, Standing, Step
+from engine.model.errors import Differs, EngineError, Paused, Transient
+from engine.model.facts import ContentHeaders, ObjectFacts, Occupied
+from engine.pacing.clock import iso
+from engine.pacing.retry import retry
+from engine.pipeline.changing import Change, settle
+from engine.runs.assembly import Parts
+from engine.tracking import chain, journal
+from engine.tracking.chain import Key
+from engine.tracking.journal import Checked, Journal
+
+PREFIX = ".engine/"
+"""Of everything in the destination bucket that is no file of a record."""
+_JSON = ContentHeaders(content_type="application/json")
+_NDJSON = ContentHeaders(content_type="application/x-ndjson")
+_BLOCK = 1 << 20
+
+
+@dataclass(slots=True)
+class Settled:
+    """What a run before left open, and where it was found."""
+
+    ours: int = 0
+    original: int = 0
+    edited: int = 0
+    gone: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.ours + self.original + self.edited + self.gone
+
+    def __str__(self) -> str:
+        parts = [(self.ours, "ours"), (self.original, "the original"), (self.edited, "edited"), (self.gone, "gone")]
+        return ", ".join(f"{count:,} {name}" for count, name in parts if count)
+
+
+@dataclass(slots=True)
+class Evidence:
+    """A journal that was found whole. ``begin`` opens it for a run."""
+
+    parts: Parts
+    key: Key
+    checked: Checked
+    notes: list[str] = field(default_factory=list)
+
+    def begin(self, run_id: int) -> Journal:
+        """The journal of this run."""
+        opened = Journal(self.parts.ledger.database, self.key, run_id)
+        opened.head = self.checked.head
+        return opened
+
+    async def settle(self, opened: Journal) -> Settled:
+        """Read what earlier runs left open, and write down where it stands. Raises Fatal; nothing else may go first."""
+        found = Settled()
+
+        async def count(step: Step) -> None:
+            assert step.standing is not None
+            name = Standing(step.standing).value
+            setattr(found, name, getattr(found, name) + 1)
+
+        changes = [(_change(each), each.undo) for each in self.checked.open]
+        try:
+            await settle(self.parts.salesforce.links, opened, changes, count)
+        except Transient as error:
+            raise Paused(
+                f"{len(changes):,} link changes of an earlier run are in doubt; Salesforce does not answer: {error}",
+                hint="Nothing else was done. Start the same command again when Salesforce answers.",
+            ) from error
+        return found
+
+    async def export(self, opened: Journal) -> None:
+        """Put the head into the destination bucket, as a new object. What fails is noted, and stops nothing."""
+        head = opened.head
+        if head == GENESIS:
+            return
+        name = await self.parts.ledger.database.read(journal.first_hash)
+        document = chain.head_document(self.key, head, iso(self.parts.clock.now()))
+        path = f"{_folder(self.key, name)}{head.rows:012d}.json"
+        why = await store(self.parts, path, document, _JSON)
+        if why:
+            self.notes.append(f"the journal's head could not be put into the bucket: {why}")
+
+
+async def gather_evidence(parts: Parts, *, lost: bool = False) -> Evidence:
+    """Check the journal against its key and its heads. Changes nothing but makes a key for a new journal.
+
+    ``lost``: the tracking DB is known to be lost, so that an empty one is no surprise. Raises Differs, Blocked.
+    """
+    database, settings = parts.ledger.database, parts.settings
+    first = await database.read(journal.first_hash)
+    key = chain.load_key(
+        chain.key_path(settings.tracking.database, settings.switch.journal_key_file), may_create=not first
+    )
+    notes: list[str] = []
+    heads: list[Head] = []
+    local = chain.head_path(settings.tracking.database)
+    if local.exists():
+        head = chain.read_head(key, local.read_bytes(), str(local))
+        if first or not head.rows:
+            heads.append(head)
+        elif not lost:
+            raise Differs(
+                f"this tracking DB has an empty journal, but {local} has seen {head.rows:,} rows: it is not the DB of "
+                "the earlier switches",
+                hint=f"bring that DB back; if it is lost for good, undo from a rollback file, or move {local} away",
+            )
+        else:
+            kept = local.with_name(f"{local.name}.lost-{head.rows}")
+            local.replace(kept)
+            notes.append(f"the head of the lost journal is kept as {kept}")
+    if first:
+        remote, why = await _remote_head(parts, key, first)
+        if remote is not None:
+            heads.append(remote)
+        if why:
+            notes.append(f"the journal's head in the bucket was not looked at: {why}")
+        if not heads:
+            raise Differs(f"the journal's exported head {local} is missing", hint=f"bring it back; {chain.SAFE}")
+    return Evidence(parts, key, await journal.check(database, key, heads), notes)
+
+
+async def store(parts: Parts, key: str, content: bytes, headers: ContentHeaders = _NDJSON) -> str:
+    """Put a new object into the destination bucket; why not, where that fails. An equal one that is there is fine."""
+
+    async def once() -> None:
+        try:
+            await parts.s3.destination.store(Bytes(content, headers), key)
+        except Occupied as taken:
+            if taken.facts.size != len(content):
+                raise
+
+    try:
+        await retry(once, clock=parts.clock, attempts=parts.settings.migration.max_attempts)
+    except EngineError as error:
+        return str(error)
+    except Occupied:
+        return f"{key} is taken by something else"
+    return ""
+
+
+class Bytes:
+    """Fits ``ports.ByteStream``: content that is in memory."""
+
+    def __init__(self, content: bytes, headers: ContentHeaders) -> None:
+        self._content = content
+        self.facts = ObjectFacts(len(content), headers=headers)
+
+    async def chunks(self) -> AsyncIterator[bytes | memoryview]:
+        for start in range(0, len(self._content), _BLOCK):
+            yield self._content[start : start + _BLOCK]
+
+
+async def _remote_head(parts: Parts, key: Key, first: str) -> tuple[Head | None, str]:
+    """The latest head in the bucket; None and why, where the bucket does not say. Raises Differs for a false one."""
+    last = ""
+    try:
+        async for rows in parts.s3.destination.inventory(_folder(key, first)):
+            last = rows[-1].key
+        if not last:
+            return None, ""
+        async with parts.through_destination.open(parts.locate(last), None) as reading:
+            document = b"".join([bytes(chunk) async for chunk in reading.chunks()])
+    except EngineError as error:
+        return None, str(error)
+    return chain.read_head(key, document, f"s3://{parts.settings.destination.bucket}/{last}"), ""
+
+
+def _folder(key: Key, first: str) -> str:
+    return f"{PREFIX}journal/{key.fingerprint}-{first[:16]}/"
+
+
+def _change(each: Open) -> Change:
+    return Change(each.id, "", each.old, each.new, each.wave)
+
+
+async def settle_first(parts: Parts, run_id: int, note: Callable[[str], None]) -> None:
+    """For runs that change no links: what a killed switch or rollback left open is settled before anything else."""
+    if not await parts.ledger.database.read(journal.perhaps_open):
+        return
+    evidence = await gather_evidence(parts)
+    found = await evidence.settle(evidence.begin(run_id))
+    for text in evidence.notes:
+        note(text)
+    if found.total:
+        note(f"{found.total:,} link changes that a switch or rollback left open were read: {found}")
