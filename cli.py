@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from engine.settings import Settings
 
 EXITS = """Exit codes: 0 done; 1 unexpected failure; 2 usage or settings; 3 finished, some records failed;
-4 refused before starting; 5 stopped early, resumable; 11 another run holds the lock; 130, 143 signal, resumable."""
+4 refused before starting; 5 stopped early, resumable; 6 differences found; 11 another run holds the lock;
+130, 143 signal, resumable."""
 
 LOGS = "engine.logs"
 """Where the click context keeps the log directory, once the settings have told it."""
@@ -201,6 +202,61 @@ def status(
 
 
 @app.command()
+def verify(
+    ctx: typer.Context,
+    level: Annotated[
+        Literal["list", "head", "deep"],
+        typer.Option("--level", help="One listing; a HEAD per copy; or every byte read and hashed again."),
+    ] = "list",
+    source: Annotated[
+        bool, typer.Option("--source", help="Ask the source side too: changed since the copy, or gone.")
+    ] = False,
+    sample: Annotated[
+        str | None, typer.Option("--sample", metavar="N|P%", help="Only a random sample of the copies.")
+    ] = None,
+    account: Annotated[str | None, typer.Option("--account", metavar="ID", help="Only this account's records.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="At most N copies.")] = None,
+    report: Annotated[
+        Path | None, typer.Option("--report", metavar="FILE", help="Write a line per record that does not match.")
+    ] = None,
+    report_all: Annotated[bool, typer.Option("--report-all", help="With --report: the matching ones too.")] = False,
+    progress: Annotated[bool | None, typer.Option("--progress/--no-progress", help="Say how far it is.")] = None,
+    as_json: AsJson = False,
+    config: Config = None,
+) -> None:
+    """Prove that what the tracking DB claims is so: every copy is there, and holds what was copied.
+
+    The report file has five signs: = as recorded, * differs, - missing at the destination, + missing at the source,
+    ! could not be looked at. Exit 6 where anything differs or is missing at the destination.
+
+    Examples:
+
+      engine verify
+
+      engine verify --source --report mismatches.txt
+
+      engine verify --level deep --sample 1%
+    """
+    with _guarded(as_json, ctx):
+        from engine.runs.sampling import sample as sampled
+        from engine.runs.verify import VerifyOptions
+        from engine.runs.verify import verify as look
+
+        options = VerifyOptions(
+            level=level,
+            source=source,
+            sample=sampled(sample),
+            account=account,
+            limit=limit,
+            report=report,
+            report_all=report_all,
+        )
+        settings = _settings(ctx, config, {})
+        with _console(progress) as screen:
+            _answer(_run(look(settings, options, screen)), as_json)
+
+
+@app.command()
 def accounts(
     ctx: typer.Context,
     limit: Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="Show at most N accounts.")] = None,
@@ -307,6 +363,16 @@ def demo(
         from engine.runs.demo import demo as tell
 
         raise typer.Exit(tell(records, directory, seed, _stdout()))
+
+
+def _answer(report: Any, as_json: bool) -> None:
+    """Print a report in the form asked for, and end with its exit code."""
+    if as_json:
+        _print_json(report.as_json())
+    else:
+        for line in report.lines():
+            typer.echo(line)
+    raise typer.Exit(report.exit_code)
 
 
 def _settings(ctx: typer.Context, config: Path | None, overrides: dict[str, Any]) -> Settings:

@@ -83,18 +83,21 @@ async def confirm(
     """
     problems: dict[str, Problem] = {}
 
-    async def look(claim: Claim) -> None:
-        problem = await _look(destination, claim, clock, attempts)
+    async def ask(claim: Claim) -> None:
+        _, problem = await look(destination, claim, clock=clock, attempts=attempts)
         if problem is not None:
             problems[claim.record_id] = problem
 
-    await each(claims, look, at_once=concurrency)
+    await each(claims, ask, at_once=concurrency)
     return problems
 
 
-async def _look(destination: Looks, claim: Claim, clock: Clock, attempts: int) -> Problem | None:
+async def look(
+    destination: Looks, claim: Claim, *, clock: Clock, attempts: int
+) -> tuple[ObjectFacts | None, Problem | None]:
+    """HEAD one copy: what was found, and what is wrong with it. Raises Fatal only."""
     try:
         found, _ = await retry(lambda: destination.facts(claim.key), clock=clock, attempts=attempts)
     except (Transient, Refused) as error:
-        return Problem(Trouble.UNKNOWN, str(error))
-    return compare(claim, found)
+        return None, Problem(Trouble.UNKNOWN, str(error))
+    return found, compare(claim, found)

@@ -1,0 +1,197 @@
+"""One look at one copy, and at what it was made from. Values out; what becomes of them is ``verify.py``'s business."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+
+from engine.model.errors import Refused, Transient
+from engine.model.facts import ObjectFacts, Proof
+from engine.model.failures import FailureClass
+from engine.model.location import Location
+from engine.model.urls import parse_url, plus_as_space
+from engine.pacing.retry import retry
+from engine.pipeline.ports import Source
+from engine.pipeline.presence import Claim, Trouble, look
+from engine.pipeline.routes import Route, Routes
+from engine.pipeline.verify import Differs, prove
+from engine.runs.assembly import Parts
+from engine.runs.verify_report import Symbol
+from engine.tracking.copies import Copy
+from engine.tracking.verdicts import Raised, Wrong
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What one look came to."""
+
+    copy: Copy
+    symbol: Symbol
+    message: str = ""
+    wrong: Wrong | None = None
+    raised: Raised | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Digests:
+    sha256: str
+    md5: str
+
+
+_STRENGTH = [proof.value for proof in Proof]
+
+
+class Looking:
+    """Looks at copies one by one."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._clock = parts.clock
+        self._attempts = parts.settings.migration.max_attempts
+        self.routes = Routes(parts.probe)
+
+    async def copy(self, copy: Copy) -> tuple[ObjectFacts | None, Seen]:
+        """HEAD the copy and hold it against what was recorded."""
+        claim = Claim(copy.record_id, copy.key, copy.size, copy.etag, copy.checksum)
+        facts, problem = await look(self._parts.s3.destination, claim, clock=self._clock, attempts=self._attempts)
+        if problem is None:
+            assert facts is not None, "a copy without a problem was found"
+            moved = facts.etag and facts.etag != copy.etag
+            raised = Raised(copy.row, copy.record_id, copy.proof, "", facts.etag) if moved else None
+            return facts, Seen(copy, Symbol.MATCH, raised=raised)
+        symbol, wrong = {
+            Trouble.MISSING: (Symbol.MISSING, Wrong.MISSING),
+            Trouble.DIFFERS: (Symbol.DIFFER, Wrong.DIFFERS),
+            Trouble.UNKNOWN: (Symbol.ERROR, None),
+        }[problem.trouble]
+        return facts, Seen(copy, symbol, problem.message, wrong)
+
+    async def source(self, copy: Copy) -> tuple[ObjectFacts | None, Seen]:
+        """HEAD the source and hold it against what the copy was made from."""
+        try:
+            facts = await self._source_facts(copy)
+        except Transient as error:
+            return None, Seen(copy, Symbol.ERROR, f"the source: {error}")
+        except Refused as error:
+            if error.failure is FailureClass.SOURCE_MISSING:
+                return None, Seen(copy, Symbol.SOURCE_GONE, str(error))
+            return None, Seen(copy, Symbol.ERROR, f"the source: {error}")
+        if has_changed(copy, facts):
+            said = f"the source has changed: ETag {facts.etag}, copied was {copy.source_etag}"
+            return facts, Seen(copy, Symbol.DIFFER, said, Wrong.SOURCE_CHANGED)
+        return facts, Seen(copy, Symbol.MATCH)
+
+    async def shallow(self, copy: Copy, *, with_source: bool) -> Seen:
+        """HEAD; with the source's HEAD beside it a weak proof may become a better one."""
+        facts, seen = await self.copy(copy)
+        if seen.symbol is not Symbol.MATCH or facts is None or not with_source:
+            return seen
+        theirs, source_seen = await self.source(copy)
+        if source_seen.symbol is not Symbol.MATCH or theirs is None:
+            return source_seen
+        if copy.method == "http":
+            theirs = replace(theirs, etag_is_md5=False)  # a web server's ETag says nothing of the bytes
+        try:
+            proof = prove(theirs, facts)
+        except Differs as error:
+            return Seen(copy, Symbol.DIFFER, f"the copy is not the source in {error}", Wrong.DIFFERS)
+        if proof is not None and _STRENGTH.index(proof.value) < _STRENGTH.index(copy.proof):
+            return Seen(
+                copy, Symbol.MATCH, f"proof: {proof}", raised=Raised(copy.row, copy.record_id, proof, "", facts.etag)
+            )
+        return seen
+
+    async def deep(self, copy: Copy, *, with_source: bool) -> Seen:
+        """Read the copy's bytes and hash them; where nothing recorded tells what they should be, the source's too."""
+        facts, seen = await self.copy(copy)
+        if seen.symbol is not Symbol.MATCH or facts is None:
+            return seen
+        try:
+            ours = await self._read(self._parts.s3.ours, self._parts.locate(copy.key), facts)
+        except (Transient, Refused) as error:
+            return Seen(copy, Symbol.ERROR, f"the copy could not be read: {error}")
+        if (wrong := _contradiction(copy, facts, ours)) is not None:
+            return Seen(copy, Symbol.DIFFER, wrong, Wrong.DIFFERS)
+        proved = copy.proof == Proof.CHECKSUM and bool(copy.sha256)
+        if with_source or not proved:
+            _, seen = await self.source(copy)
+            if seen.symbol is not Symbol.MATCH:
+                return seen
+        if not proved and ours.md5 != copy.source_etag:
+            try:
+                theirs = await self._read_source(copy)
+            except (Transient, Refused) as error:
+                return Seen(copy, Symbol.ERROR, f"the copy is as recorded, but its source could not be read: {error}")
+            if theirs != ours:
+                said = f"SHA-256 of the source {theirs.sha256[:16]}…, of the copy {ours.sha256[:16]}…"
+                return Seen(copy, Symbol.DIFFER, said, Wrong.DIFFERS)
+        raised = Raised(copy.row, copy.record_id, Proof.CHECKSUM, ours.sha256, facts.etag)
+        return Seen(copy, Symbol.MATCH, "" if proved else "proof: checksum", raised=raised)
+
+    async def learn(self, copies: list[Copy]) -> None:
+        """Make sure that the sources of these can be asked."""
+        await self.routes.learn(at for copy in copies if (at := self.location(copy)) is not None)
+
+    def location(self, copy: Copy) -> Location | None:
+        """Where the source lies; None where the link cannot be read any more."""
+        try:
+            return parse_url(copy.url, self._parts.rules)
+        except Refused:
+            return None
+
+    def route(self, at: Location) -> Route:
+        """How the source is read."""
+        return self.routes.of(at)
+
+    async def _source_facts(self, copy: Copy) -> ObjectFacts:
+        at = parse_url(copy.url, self._parts.rules)
+        source = self.route(at).source
+        try:
+            return await self._head(source, at)
+        except Refused as error:
+            other = plus_as_space(at) if error.failure is FailureClass.SOURCE_MISSING else None
+            if other is None:
+                raise
+            return await self._head(source, other)
+
+    async def _head(self, source: Source, at: Location) -> ObjectFacts:
+        facts, _ = await retry(lambda: source.facts(at), clock=self._clock, attempts=self._attempts)
+        return facts
+
+    async def _read_source(self, copy: Copy) -> _Digests:
+        at = parse_url(copy.url, self._parts.rules)
+        source = self.route(at).source
+        try:
+            return await self._read(source, at, None)
+        except Refused as error:
+            other = plus_as_space(at) if error.failure is FailureClass.SOURCE_MISSING else None
+            if other is None:
+                raise
+            return await self._read(source, other, None)
+
+    async def _read(self, source: Source, at: Location, facts: ObjectFacts | None) -> _Digests:
+        async def once() -> _Digests:
+            sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
+            async with source.open(at, facts) as stream:
+                async for chunk in stream.chunks():
+                    sha256.update(chunk)
+                    md5.update(chunk)
+            return _Digests(sha256.hexdigest(), md5.hexdigest())
+
+        digests, _ = await retry(once, clock=self._clock, attempts=self._attempts)
+        return digests
+
+
+def has_changed(copy: Copy, facts: ObjectFacts) -> bool:
+    """Whether a source is no longer what the copy was made from, by ETag, or by size where there is none."""
+    if copy.source_etag and facts.etag:
+        return copy.source_etag != facts.etag
+    return facts.size is not None and facts.size != copy.size
+
+
+def _contradiction(copy: Copy, facts: ObjectFacts, ours: _Digests) -> str | None:
+    if copy.sha256 and ours.sha256 != copy.sha256:
+        return f"SHA-256 of the bytes {ours.sha256[:16]}…, recorded was {copy.sha256[:16]}…"
+    if facts.etag and facts.etag_is_md5 and ours.md5 != facts.etag:
+        return f"the bytes do not fit the store's own ETag {facts.etag}"
+    return None

@@ -1,0 +1,204 @@
+"""``engine verify`` finds what is not as recorded, says so, and leaves it to the next backup to repair."""
+
+from __future__ import annotations
+
+import sqlite3
+import urllib.request
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from engine.rehearsal.generator import VENDOR_BUCKET
+from engine.rehearsal.side_door import Seeded
+from tests.command.corner import Corner, wait
+
+
+def remove(corner: Corner, bucket: str, key: str) -> None:
+    """Whoever signs may, in the stand-in."""
+    request = urllib.request.Request(f"{corner.stage.store.url}/{bucket}/{key}", method="DELETE")
+    request.add_header("Authorization", "AWS4-HMAC-SHA256 Credential=rehearsal/20261122/us-east-1/s3/aws4_request")
+    with urllib.request.urlopen(request) as answer:
+        assert answer.status == 204
+
+
+def replace(corner: Corner, bucket: str, key: str, body: bytes) -> None:
+    wait(corner.stage.objects.load(bucket, [Seeded(key, body=body)]))
+
+
+def make_switched(corner: Corner, record: str) -> None:
+    """As if a switch had moved its link, in the DB and in the org."""
+    row = corner.rows()[record]
+    with closing(sqlite3.connect(corner.database)) as db:
+        db.execute(
+            "UPDATE file_migrations SET status = 'switched', salesforce_updated = 1 WHERE doclist_entry_id = ?",
+            (record,),
+        )
+        db.execute("UPDATE counters SET files = files - 1, bytes = bytes - 400 WHERE status = 'backed_up'")
+        db.execute("INSERT INTO counters VALUES ('switched', '', ?, 1, 400)", (row["proof"],))
+        db.commit()
+    corner.edit([record], Document__c=row["your_s3_url"])
+
+
+@pytest.fixture
+def backed_up(corner: Corner) -> Corner:
+    corner.files(12)
+    assert corner.engine("run", "backup", "--full").code == 0
+    return corner
+
+
+@pytest.mark.parametrize("level", ["list", "head", "deep"])
+def test_copies_as_recorded_end_with_0_and_a_fresh_date(backed_up: Corner, level: str) -> None:
+    before = {row["verified_at"] for row in backed_up.rows().values()}
+    said = backed_up.engine("verify", "--level", level, "--source", "--json")
+    assert said.code == 0, said.everything
+    assert said.json["counts"]["match"] == said.json["copies"] == said.json["checked"] == 12
+    assert min(row["verified_at"] for row in backed_up.rows().values()) > max(before)
+    assert backed_up.runs()[-1]["run_type"] == "verify"
+    assert backed_up.runs()[-1]["status"] == "completed"
+
+
+def test_a_listing_asks_once_for_all_copies(backed_up: Corner) -> None:
+    wait(backed_up.stage.objects.clear_requests())
+    assert backed_up.engine("verify").code == 0
+    asked = [
+        each for each in wait(backed_up.stage.objects.requests()) if each.path.strip("/").startswith(backed_up.bucket)
+    ]
+    assert [each.method for each in asked if "list-type=2" in each.query] == ["GET"]
+    assert not [each for each in asked if "/uploads/" in each.path]
+
+
+@pytest.mark.parametrize("level", ["list", "head", "deep"])
+def test_what_is_not_as_recorded_has_its_sign_and_is_repaired_by_the_next_backup(
+    backed_up: Corner, tmp_path: Path, level: str
+) -> None:
+    rows = list(backed_up.rows().values())
+    lost, foreign, changed, gone = rows[:4]
+    source = [row["original_url"].rpartition("/")[2] for row in rows]
+    remove(backed_up, backed_up.bucket, lost["your_s3_key"])
+    replace(backed_up, backed_up.bucket, foreign["your_s3_key"], b"somebody else's")
+    replace(backed_up, VENDOR_BUCKET, f"{backed_up.tag}/{source[2]}", b"a newer edition")
+    remove(backed_up, VENDOR_BUCKET, f"{backed_up.tag}/{source[3]}")
+
+    report = tmp_path / "report.txt"
+    said = backed_up.engine("verify", "--level", level, "--source", "--report", str(report), "--json")
+
+    assert said.code == 6
+    assert said.json["counts"] == {
+        "match": 8,
+        "differ": 2,
+        "missing_at_destination": 1,
+        "missing_at_source": 1,
+        "error": 0,
+    }
+    assert said.json["changed_sources"] == 1
+    lines = [line.split("\t") for line in report.read_text().splitlines()]
+    assert {record: sign for sign, record, *_ in lines} == {
+        lost["doclist_entry_id"]: "-",
+        foreign["doclist_entry_id"]: "*",
+        changed["doclist_entry_id"]: "*",
+        gone["doclist_entry_id"]: "+",
+    }
+    after = backed_up.rows()
+    assert [
+        (after[r["doclist_entry_id"]]["status"], after[r["doclist_entry_id"]]["failure_class"]) for r in rows[:4]
+    ] == [
+        ("pending", "copy_missing"),
+        ("failed", "key_conflict"),
+        ("pending", "source_changed"),
+        ("backed_up", None),
+    ]
+    assert backed_up.status()["files"]["pending"] == 2
+
+    assert backed_up.engine("run", "backup", "--incremental").code == 0
+    repaired = backed_up.rows()
+    assert repaired[lost["doclist_entry_id"]]["status"] == "backed_up"
+    assert lost["your_s3_key"] in backed_up.held()
+    assert "~" in repaired[changed["doclist_entry_id"]]["your_s3_key"]
+    assert backed_up.held()[foreign["your_s3_key"]].size == len(b"somebody else's")
+
+    remove(backed_up, backed_up.bucket, foreign["your_s3_key"])
+    assert backed_up.engine("run", "backup", "--incremental", "--retry-class", "key_conflict").code == 0
+    assert backed_up.engine("verify", "--level", level).code == 0
+    assert {row["status"] for row in backed_up.rows().values()} == {"backed_up"}
+
+
+def test_a_switched_link_into_nothing_is_told_loudly_and_gets_its_object_back(backed_up: Corner) -> None:
+    victim = next(iter(backed_up.rows().values()))
+    record, key = victim["doclist_entry_id"], victim["your_s3_key"]
+    make_switched(backed_up, record)
+    remove(backed_up, backed_up.bucket, key)
+
+    said = backed_up.engine("verify")
+    assert said.code == 6
+    assert "SWITCHED" in said.out
+    assert backed_up.rows()[record]["status"] == "switched"
+    assert backed_up.rows()[record]["verified_at"] is None
+
+    assert backed_up.engine("run", "backup", "--incremental").code == 0
+    row = backed_up.rows()[record]
+    assert (row["status"], row["original_url"], row["your_s3_key"]) == ("switched", victim["original_url"], key)
+    assert row["verified_at"] is not None
+    assert key in backed_up.held()
+    assert backed_up.engine("verify").code == 0
+    assert backed_up.status()["files"]["switched"] == 1
+
+
+def test_deep_raises_a_proof_by_size_and_keeps_the_hash(backed_up: Corner) -> None:
+    with closing(sqlite3.connect(backed_up.database)) as db:
+        db.execute("UPDATE file_migrations SET proof = 'size', source_etag = 'aa-2', file_hash = NULL, checksum = NULL")
+        db.execute("UPDATE counters SET proof = 'size' WHERE status = 'backed_up'")
+        db.commit()
+    said = backed_up.engine("verify", "--level", "deep", "--json")
+    assert said.code == 6, "the source's ETag is not what was copied"
+    with closing(sqlite3.connect(backed_up.database)) as db:
+        db.execute("UPDATE file_migrations SET source_etag = NULL, status = 'backed_up', failure_class = NULL")
+        db.execute("DELETE FROM counters")
+        db.execute("INSERT INTO counters VALUES ('backed_up', '', 'size', 12, 4800)")
+        db.commit()
+    said = backed_up.engine("verify", "--level", "deep", "--json")
+    assert said.code == 0, said.everything
+    assert said.json["proofs_raised"] == 12
+    held = backed_up.held()
+    for row in backed_up.rows().values():
+        assert row["proof"] == "checksum"
+        assert row["file_hash"] == held[row["your_s3_key"]].sha256
+    assert backed_up.status()["proofs"] == {"checksum": 12, "etag": 0, "size": 0}
+
+
+def test_bytes_that_rot_under_an_unchanged_etag_are_found_by_reading_them(backed_up: Corner) -> None:
+    row = next(iter(backed_up.rows().values()))
+    etag = row["destination_etag"]
+    wait(
+        backed_up.stage.objects.load(
+            backed_up.bucket, [Seeded(row["your_s3_key"], body=b"x" * row["file_size_bytes"], etag=etag)]
+        )
+    )
+    assert backed_up.engine("verify", "--level", "head").code == 0
+    said = backed_up.engine("verify", "--level", "deep")
+    assert said.code == 6
+    assert backed_up.rows()[row["doclist_entry_id"]]["failure_class"] == "key_conflict"
+
+
+def test_a_sample_says_how_sure_it_makes(backed_up: Corner) -> None:
+    said = backed_up.engine("verify", "--level", "head", "--sample", "25%", "--json")
+    assert said.code == 0
+    assert said.json["checked"] == 3
+    assert any("95 % confidence" in note for note in said.json["notes"])
+
+
+def test_a_silent_store_is_an_error_and_no_verdict(backed_up: Corner) -> None:
+    key = next(iter(backed_up.rows().values()))["your_s3_key"]
+    backed_up.misbehave(path=key, kind="access_denied")
+    said = backed_up.engine("verify", "--level", "head", "--json")
+    assert said.code == 3, said.everything
+    assert said.json["counts"]["error"] == 1
+    assert {row["status"] for row in backed_up.rows().values()} == {"backed_up"}
+
+
+def test_a_dry_run_setting_lets_verify_look_but_not_write(backed_up: Corner) -> None:
+    remove(backed_up, backed_up.bucket, next(iter(backed_up.rows().values()))["your_s3_key"])
+    said = backed_up.engine("verify", ENGINE_MIGRATION__DRY_RUN="true")
+    assert said.code == 6
+    assert {row["status"] for row in backed_up.rows().values()} == {"backed_up"}
+    assert backed_up.runs()[-1]["run_type"] == "backup"
