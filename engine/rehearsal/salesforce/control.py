@@ -5,6 +5,7 @@
 * ``GET records?ids=a,b`` or ``?object=X``, ``GET dump?object=X``: ground truth as NDJSON, recycle bin included
 * ``POST records?object=X`` NDJSON rows; a row may name its own object under ``type``
 * ``POST edit`` ``{"ids", "set", "user"?}``; ``POST delete`` and ``POST undelete`` ``{"ids"}``
+* ``POST tooling`` ``{"ApexTrigger": [{"Name", "on", …}], …}``: what administrators built (``tooling.py``)
 * ``POST revoke``: every session ends
 * ``GET clock``; ``POST clock`` ``{"advance": seconds}``
 * ``GET settings``; ``POST settings``: any of SETTABLE, and ``daily_used``
@@ -24,6 +25,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from engine.rehearsal.salesforce import tooling
 from engine.rehearsal.salesforce.clock import stamp
 from engine.rehearsal.salesforce.faults import rule_from
 from engine.rehearsal.salesforce.org import Org
@@ -63,6 +65,7 @@ async def control(org: Org, http: web.Request) -> web.StreamResponse:
         ("POST", "edit"): _edit,
         ("POST", "delete"): lambda org, _, body: _set_deleted(org, body, deleted=True),
         ("POST", "undelete"): lambda org, _, body: _set_deleted(org, body, deleted=False),
+        ("POST", "tooling"): lambda org, _, body: tooling.load(org, orjson.loads(body)),
         ("POST", "revoke"): lambda org, *_: {"revoked": org.sessions.revoke()},
         ("GET", "clock"): lambda org, *_: {"now": stamp(org.clock.now())},
         ("POST", "clock"): _advance,

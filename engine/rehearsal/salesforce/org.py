@@ -14,6 +14,7 @@ from engine.rehearsal.salesforce.requestlog import RequestLog
 from engine.rehearsal.salesforce.routing import Router
 from engine.rehearsal.salesforce.schema import Schema
 from engine.rehearsal.salesforce.settings import StandInSettings
+from engine.rehearsal.salesforce.tooling import tooling_world
 from engine.rehearsal.salesforce.world import World, make_id
 
 
@@ -29,6 +30,7 @@ class Org:
         self.user_id = make_id("005", 1)
         self.colleague_id = make_id("005", 2)
         self.world = World(schema, clock, settings.db, self.colleague_id)
+        self.tooling = tooling_world(clock, self.colleague_id)
         self.sessions = Sessions(self.org_id, clock, settings.session_idle_s)
         self.faults = FaultBook()
         self.usage = Usage(clock, settings.daily_max)
@@ -46,8 +48,9 @@ class Org:
         return self.jobs.query_jobs
 
     def close(self) -> None:
-        """Release the database."""
+        """Release the databases."""
         self.world.close()
+        self.tooling.close()
 
     def _settle(self) -> None:
         settings = self.settings

@@ -15,6 +15,7 @@ from engine.rehearsal.salesforce import (
     soap,
     sobject_collections,
     sobjects,
+    tooling,
 )
 from engine.rehearsal.salesforce.routing import Handler, Route, Router
 
@@ -51,6 +52,7 @@ def _questions() -> list[Route]:
         _route("query", "GET", r"/query", query.query),
         _route("query_all", "GET", r"/queryAll", query.query_all),
         _route("query_more", "GET", r"/query(All)?/(?P<locator>[^/]+)", query.query_more),
+        _route("tooling_query", "GET", r"/tooling/query", tooling.query),
         _route("limits", "GET", r"/limits", limits.limits),
         _route("record_count", "GET", r"/limits/recordCount", limits.record_count),
         _route("composite", "POST", r"/composite", composite.composite),

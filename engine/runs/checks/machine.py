@@ -1,0 +1,79 @@
+"""This machine: disk, files, open files."""
+
+from __future__ import annotations
+
+import resource
+import shutil
+import stat
+from pathlib import Path
+
+from engine.runs.checks.finding import Finding, block, ok, unknown, warn
+from engine.runs.report import size
+from engine.settings import Settings
+from engine.tracking.chain import key_path
+
+ROW_BYTES = 2_400
+"""Measured, rounded up: a record's row with its indexes, an inventory row, three journal rows, and the WAL beside."""
+FILES_SPARE = 128
+"""Descriptors beyond two per copy in flight: logs, DB, sockets to Salesforce, the interpreter's own."""
+
+
+def disk(settings: Settings, records: int) -> Finding:
+    """Whether the tracking DB of so many records will fit."""
+    path = settings.tracking.database
+    home = _existing(path.parent)
+    have = shutil.disk_usage(home).free
+    held = path.stat().st_size if path.exists() else 0
+    need = max(records * ROW_BYTES - held, 50_000_000)
+    told = f"the tracking DB of {records:,} records may grow by {size(need)}; {size(have)} are free under {home}"
+    if have < need:
+        return block("disk", told, "free some space, or set tracking.database to another local disk")
+    if have < 2 * need:
+        return warn("disk", told, "free some space before the run: logs and snapshots need room too")
+    return ok("disk", told)
+
+
+def permissions(settings: Settings, settings_file: Path) -> list[Finding]:
+    """Whether others could read what is private."""
+    database = settings.tracking.database
+    private = [settings_file, database, key_path(database, settings.switch.journal_key_file)]
+    open_ones = [path for path in private if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077]
+    if not open_ones:
+        return [ok("permissions", "settings, tracking DB and journal key can be read by their owner only")]
+    return [
+        warn(
+            "permissions",
+            f"{path} can be read by others (mode {stat.S_IMODE(path.stat().st_mode):04o})",
+            f"chmod 600 {path}",
+        )
+        for path in open_ones
+    ]
+
+
+def open_files(settings: Settings) -> Finding:
+    """Whether the limit of open files fits ``migration.concurrency``."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    need = 2 * settings.migration.concurrency + FILES_SPARE
+    told = f"{need:,} files may be open at once with migration.concurrency {settings.migration.concurrency}"
+    if soft == resource.RLIM_INFINITY or soft >= need:
+        return ok("open_files", f"{told}; the limit is {'none' if soft == resource.RLIM_INFINITY else f'{soft:,}'}")
+    lift = f"ulimit -n {need}" if hard == resource.RLIM_INFINITY or hard >= need else "LimitNOFILE= in the unit"
+    return block("open_files", f"{told}, but the limit is {soft:,}", f"{lift}, or lower migration.concurrency")
+
+
+def clock_skew(check: str, who: str, seconds: float | None) -> Finding:
+    """``seconds``: their clock less ours; None: they did not say."""
+    if seconds is None:
+        return unknown(check, f"{who} does not tell its time")
+    told = f"this machine's clock and that of {who} are {abs(seconds):.0f} s apart"
+    fix = "set the clock: timedatectl set-ntp true"
+    if abs(seconds) >= 300:
+        return block(check, told + "; signatures and tokens are refused from a few minutes on", fix)
+    return warn(check, told, fix) if abs(seconds) >= 30 else ok(check, told)
+
+
+def _existing(path: Path) -> Path:
+    path = path.absolute()
+    while not path.exists():
+        path = path.parent
+    return path
