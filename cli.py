@@ -34,7 +34,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-run_app = typer.Typer(help="Start a run: backup.", no_args_is_help=True)
+run_app = typer.Typer(help="Start a run: backup, switch, rollback.", no_args_is_help=True)
 db_app = typer.Typer(help="Look after the tracking DB.", no_args_is_help=True)
 app.add_typer(run_app, name="run")
 app.add_typer(db_app, name="db")
@@ -155,6 +155,200 @@ def run_backup(
             for line in report.lines():
                 typer.echo(line)
         raise typer.Exit(report.exit_code)
+
+
+@run_app.command("switch")
+def run_switch(
+    ctx: typer.Context,
+    execute: Annotated[bool, typer.Option("--execute", help="Really change links in Salesforce.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", "-n", help="Write a plan file and nothing else (the default).")
+    ] = False,
+    plan: Annotated[
+        Path | None,
+        typer.Option("--plan", metavar="FILE", help="Apply exactly this plan; with --dry-run: where to write it."),
+    ] = None,
+    wave: Annotated[int | None, typer.Option("--wave", min=1, metavar="N", help="Only this wave.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing; needed off a terminal.")] = False,
+    strict: Annotated[
+        bool,
+        typer.Option(
+            "--strict",
+            help="25 records a call instead of 200, each written only if unmodified since it was read. Salesforce "
+            "compares whole seconds and calls that weak validation.",
+        ),
+    ] = False,
+    upload: Annotated[
+        bool, typer.Option("--upload-rollback-file", help="Put the rollback file into the destination bucket too.")
+    ] = False,
+    account: Annotated[str | None, typer.Option("--account", metavar="ID", help="Only this account's records.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="At most N records.")] = None,
+    max_duration: Annotated[
+        str | None, typer.Option("--max-duration", metavar="TIME", help="Stop cleanly after 90s, 30m, 6h … (exit 5).")
+    ] = None,
+    retry_class: Annotated[
+        list[str] | None,
+        typer.Option("--retry-class", metavar="CLASS", help="Also what a switch failed with; repeatable."),
+    ] = None,
+    concurrency: Annotated[
+        int | None, typer.Option("--concurrency", metavar="N", help="Writes in flight; never more than 4.")
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", metavar="N", help="Records per write; never more than 200.")
+    ] = None,
+    progress: Annotated[bool | None, typer.Option("--progress/--no-progress", help="Say how far it is.")] = None,
+    as_json: AsJson = False,
+    config: Config = None,
+) -> None:
+    """Phase 2: move the links of proved files to their copies, wave by wave, with a way back.
+
+    Each link is read again before it is written; what somebody has edited since its backup stays. Every change is in
+    the journal, durably, before it is sent.
+
+    Examples:
+
+      engine run switch --dry-run
+
+      engine run switch --execute --plan migration_tracking.db.plan-20261122T100000000000Z.ndjson
+
+      engine run switch --execute --wave 1
+
+      engine run switch --execute --account 0013D00000AbcDeQAF --yes
+    """
+    with _guarded(as_json, ctx):
+        from engine.runs.options import dry_or, duration_s, failure_classes
+        from engine.runs.switch import SwitchOptions, switch
+
+        options = SwitchOptions(
+            execute=dry_or("--execute", execute, dry_run=dry_run),
+            plan=plan,
+            wave=wave,
+            yes=yes,
+            strict=strict,
+            upload=upload,
+            account=account,
+            limit=limit,
+            max_duration_s=duration_s(max_duration),
+            retry_classes=failure_classes(retry_class or []),
+        )
+        overrides = {"migration.concurrency": concurrency, "migration.batch_size": batch_size}
+        settings = _settings(ctx, config, overrides)
+        with _console(progress) as screen:
+            _answer(_run(switch(settings, options, screen)), as_json)
+
+
+@run_app.command("rollback")
+def run_rollback(
+    ctx: typer.Context,
+    from_database: Annotated[
+        bool, typer.Option("--from-database", help="Undo what the tracking DB's journal knows.")
+    ] = False,
+    rollback_file: Annotated[
+        Path | None,
+        typer.Option("--rollback-file", metavar="FILE", help="Undo what this file of a switch knows; needs no DB."),
+    ] = None,
+    execute: Annotated[bool, typer.Option("--execute", help="Really change links in Salesforce.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", "-n", help="Read every record and say what would be done (the default).")
+    ] = False,
+    run: Annotated[int | None, typer.Option("--run", metavar="N", help="Only what this switch run changed.")] = None,
+    wave: Annotated[int | None, typer.Option("--wave", metavar="N", help="Only this wave.")] = None,
+    account: Annotated[str | None, typer.Option("--account", metavar="ID", help="Only this account's records.")] = None,
+    ids: Annotated[Path | None, typer.Option("--ids", metavar="FILE", help="Only these records: an Id a line.")] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="TIME", help="Only changes from 2026-11-22T10:00:00Z on.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing; needed off a terminal.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Although old links are dead, or the file lacks its last line.")
+    ] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="25 records a call, each only if unmodified since it was read.")
+    ] = False,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="At most N records.")] = None,
+    max_duration: Annotated[
+        str | None, typer.Option("--max-duration", metavar="TIME", help="Stop cleanly after 90s, 30m, 6h … (exit 5).")
+    ] = None,
+    concurrency: Annotated[
+        int | None, typer.Option("--concurrency", metavar="N", help="Writes in flight; never more than 4.")
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", metavar="N", help="Records per write; never more than 200.")
+    ] = None,
+    progress: Annotated[bool | None, typer.Option("--progress/--no-progress", help="Say how far it is.")] = None,
+    as_json: AsJson = False,
+    config: Config = None,
+) -> None:
+    """Put links back: exactly what a switch has changed, and nothing that somebody has edited since.
+
+    Only records that still hold our link get their original back, byte for byte. Doing it twice changes nothing more.
+    A journal or file that was tampered with is refused before the first write (exit 6).
+
+    Examples:
+
+      engine run rollback --from-database --dry-run
+
+      engine run rollback --from-database --run 12 --wave 3 --execute
+
+      engine run rollback --rollback-file migration_tracking.db.rollback-12.ndjson --execute
+    """
+    with _guarded(as_json, ctx):
+        from engine.runs.options import dry_or, duration_s, one_of
+        from engine.runs.rollback import RollbackOptions, rollback
+
+        one_of("--from-database", from_database, "--rollback-file", rollback_file is not None)
+        options = RollbackOptions(
+            file=rollback_file,
+            execute=dry_or("--execute", execute, dry_run=dry_run),
+            run=run,
+            wave=wave,
+            account=account,
+            ids=ids,
+            since=since,
+            yes=yes,
+            force=force,
+            strict=strict,
+            limit=limit,
+            max_duration_s=duration_s(max_duration),
+        )
+        overrides = {"migration.concurrency": concurrency, "migration.batch_size": batch_size}
+        settings = _settings(ctx, config, overrides)
+        with _console(progress) as screen:
+            _answer(_run(rollback(settings, options, screen)), as_json)
+
+
+@app.command()
+def audit(
+    ctx: typer.Context,
+    record: Annotated[str | None, typer.Option("--record", metavar="ID", help="The history of one record.")] = None,
+    account: Annotated[str | None, typer.Option("--account", metavar="ID", help="Of one account's records.")] = None,
+    run: Annotated[int | None, typer.Option("--run", metavar="N", help="Of one run.")] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, metavar="N", help="The last N steps of it [200].")
+    ] = None,
+    as_json: AsJson = False,
+    config: Config = None,
+) -> None:
+    """Check that the journal of link changes is whole, and tell its history. Exit 6 where it was tampered with.
+
+    Examples:
+
+      engine audit
+
+      engine audit --record a0X3D00000AbcDeQAF
+
+      engine audit --run 12 --json
+    """
+    with _guarded(as_json, ctx):
+        from engine.runs.audit import AuditOptions, show_audit
+        from engine.runs.audit import audit as look
+
+        found = look(_settings(ctx, config, {}), AuditOptions(record, account, run, limit))
+        if as_json:
+            _print_json(found)
+        else:
+            show_audit(found, _stdout())
+        raise typer.Exit(found["exit_code"])
 
 
 @app.command()

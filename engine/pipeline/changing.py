@@ -68,7 +68,10 @@ class Lane:
 
 
 class Changing:
-    """Moves links in one direction. ``undo``: from ours to the original; otherwise from the original to ours."""
+    """Moves links in one direction. ``undo``: from ours to the original; otherwise from the original to ours.
+
+    ``at_once`` writes of up to ``size`` records each; the ceilings are LANES and SLICE.
+    """
 
     def __init__(
         self,
@@ -80,6 +83,8 @@ class Changing:
         undo: bool = False,
         strict: bool = False,
         attempts: int = 5,
+        at_once: int = LANES,
+        size: int = SLICE,
         on_counts: Callable[[Counts], None] = lambda _counts: None,
     ) -> None:
         self._links = links
@@ -89,6 +94,8 @@ class Changing:
         self._undo = undo
         self._strict = strict
         self._attempts = attempts
+        self._lanes = max(1, min(LANES, at_once))
+        self._size = max(1, min(SLICE, size))
         self._on_counts = on_counts
         self._again: list[Change] = []
         self._halted = False
@@ -108,14 +115,14 @@ class Changing:
         await self._stragglers()
 
     async def _window(self, window: Sequence[Change]) -> None:
-        shared = lanes(window, lambda change: change.account, LANES)
+        shared = lanes(window, lambda change: change.account, self._lanes)
         tasks = [asyncio.ensure_future(self._lane(lane)) for lane in shared]
         await _all(tasks)
 
     async def _lane(self, changes: Sequence[Change]) -> None:
         lane = Lane()
         try:
-            for part in slices(changes, SLICE):
+            for part in slices(changes, self._size):
                 if self._stop.requested or self._halted:
                     break
                 await self._slice(part, lane)

@@ -158,7 +158,7 @@ class Limits:
     def verdict(self, counts: Counts, *, over: bool) -> tuple[str, int] | None:
         """Why the run must stop here, with its exit code; None: it may go on. ``over``: the wave has ended."""
         seen = counts.total
-        drifted = counts.edited + counts.gone + counts.stale
+        drifted = counts.edited + counts.gone
         if seen >= COUNT_FROM and drifted > self.drift * seen:
             why = f"{drifted:,} of {seen:,} records of this wave were edited or deleted since their backup"
             return f"{why}; switch.max_drift is {self.drift:.1%}", Differs.exit_code

@@ -28,6 +28,7 @@ from engine.pipeline.tally import Tally
 from engine.pipeline.transfer import Transfer
 from engine.runs.assembly import Parts, assemble, fitting_link, max_bytes
 from engine.runs.bounds import Bounds, bounds_of
+from engine.runs.evidence import settle_first
 from engine.runs.feeds import Feeds, scope_hash
 from engine.runs.preflight import check_org, check_stores
 from engine.runs.report import RunReport, duration, first_fatal
@@ -109,6 +110,7 @@ class _Backup:
         try:
             if run_id is not None:
                 await self._sweep()
+                await settle_first(parts, run_id, self._note)
             feeds = Feeds(
                 parts, self._options, self._bounds, scope_hash(self._settings, organization.id), self._tally, self._note
             )

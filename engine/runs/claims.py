@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 
 from engine.model.change import Link
+from engine.model.errors import Refused
 from engine.pacing.clock import Clock
 from engine.pipeline.presence import Claim, Problem, confirm
 from engine.s3.answers import Listed
@@ -41,7 +42,7 @@ class Claims:
         unseen.update(_digest(link.key, link.size, link.etag) for link in links)
 
     async def look(self) -> None:
-        """List the bucket. Raises Transient, Fatal."""
+        """List the bucket. Raises Transient, Fatal. A store that cannot be listed so is asked object by object."""
         unseen = self._unseen
         assert unseen is not None
 
@@ -49,7 +50,10 @@ class Claims:
             unseen.difference_update([_digest(row.key, row.size, row.etag) for row in rows])
             return bool(unseen)
 
-        await self._destination.survey(put, attempts=self._attempts)
+        try:
+            await self._destination.survey(put, attempts=self._attempts)
+        except Refused:
+            self._unseen = None
 
     async def problems(self, links: Sequence[Link]) -> dict[str, Problem]:
         """Of these records, those whose object is not as recorded, or of which the store does not say."""

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
 from engine.model.change import GENESIS, Head, Open, Standing, Step
-from engine.model.errors import Differs, EngineError, Paused, Transient
+from engine.model.errors import Blocked, Differs, EngineError, Paused, Transient
 from engine.model.facts import ContentHeaders, ObjectFacts, Occupied
 from engine.pacing.clock import iso
 from engine.pacing.retry import retry
@@ -188,7 +188,12 @@ async def settle_first(parts: Parts, run_id: int, note: Callable[[str], None]) -
     """For runs that change no links: what a killed switch or rollback left open is settled before anything else."""
     if not await parts.ledger.database.read(journal.perhaps_open):
         return
-    evidence = await gather_evidence(parts)
+    try:
+        evidence = await gather_evidence(parts)
+    except (Blocked, Differs) as error:
+        # a backup goes by what Salesforce says; only links may not move on a journal that does not hold
+        note(f"link changes that a switch or rollback left open stay so: {error}. See engine audit")
+        return
     found = await evidence.settle(evidence.begin(run_id))
     for text in evidence.notes:
         note(text)

@@ -37,6 +37,13 @@ def failure_classes(names: Sequence[str]) -> frozenset[FailureClass]:
     return frozenset(classes)
 
 
+def dry_or(name: str, execute: bool, *, dry_run: bool) -> bool:
+    """Whether to execute; a dry run is the default. Raises Usage where both are asked for."""
+    if execute and dry_run:
+        raise Usage(f"Give one of {name} and --dry-run; both were given")
+    return execute
+
+
 def one_of(first_name: str, first: bool, second_name: str, second: bool) -> bool:
     """True for the first, False for the second of two flags of which exactly one must be given. Raises Usage."""
     if first == second:

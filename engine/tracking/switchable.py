@@ -9,8 +9,9 @@ rows in chunks afterwards.
 from __future__ import annotations
 
 import json
+import sqlite3
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -168,3 +169,21 @@ async def changes(database: Database, rows: Sequence[int]) -> list[Undoable]:
 def chunks(rows: array[int], size: int = CHUNK) -> Iterator[list[int]]:
     """Consecutive groups."""
     return (list(rows[start : start + size]) for start in range(0, len(rows), size))
+
+
+def copies(db: sqlite3.Connection) -> int:
+    """Copies that stand: about what our bucket holds."""
+    return int(
+        db.execute(
+            "SELECT coalesce(sum(files), 0) FROM counters WHERE status IN ('backed_up', 'switched', 'rolled_back')"
+        ).fetchone()[0]
+    )
+
+
+def open_changes(run_id: int) -> Callable[[sqlite3.Connection], int]:
+    """How many changes of a run nobody knows the end of."""
+    statement = (
+        "SELECT count(*) FROM url_changes c WHERE run_id = ? AND event IN ('intended', 'undo_intended') AND NOT EXISTS"
+        " (SELECT 1 FROM url_changes d WHERE d.doclist_entry_id = c.doclist_entry_id AND d.id > c.id)"
+    )
+    return lambda db: int(db.execute(statement, (run_id,)).fetchone()[0])

@@ -1,0 +1,92 @@
+"""How a switch or a rollback ended: what was done, what is safe, and what to type next."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from engine.pipeline.switching import Counts
+from engine.runs.report import duration
+
+
+@dataclass(slots=True)
+class ChangeReport:
+    """``verbs``: how the two ends of a record are told: ("switched", "already ours")."""
+
+    run_type: str
+    run_id: int | None
+    status: str
+    exit_code: int
+    reason: str
+    seconds: float
+    planned: int
+    counts: Counts
+    database: str
+    dry_run: bool = False
+    plan: str = ""
+    plan_sha256: str = ""
+    rollback_file: str = ""
+    api_calls: int | None = None
+    api_remaining: int | None = None
+    open: int = 0
+    """Changes that nobody knows the end of; the next start reads them first."""
+    waves: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    next_steps: list[str] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        c = asdict(self.counts)
+        done = c.pop("done")
+        return {
+            "run_type": self.run_type,
+            "run_id": self.run_id,
+            "status": self.status,
+            "exit_code": self.exit_code,
+            "reason": self.reason,
+            "dry_run": self.dry_run,
+            "seconds": round(self.seconds, 3),
+            "records": {"planned": self.planned, _DONE[self.run_type]: done, **c, "open": self.open},
+            "waves": self.waves,
+            "plan": self.plan or None,
+            "plan_sha256": self.plan_sha256 or None,
+            "rollback_file": self.rollback_file or None,
+            "api_calls": self.api_calls,
+            "api_remaining": self.api_remaining,
+            "database": self.database,
+            "notes": self.notes,
+            "next": self.next_steps,
+        }
+
+    def lines(self) -> list[str]:
+        """The same for a person."""
+        title = f"{self.run_type} run {self.run_id}" if self.run_id is not None else f"{self.run_type} (dry run)"
+        lines = [f"{title}: {self.status.replace('_', ' ')}" + (f" ({self.reason})" if self.reason else "")]
+        c = self.counts
+        told = [
+            (c.done, f"would be {_TOLD[self.run_type]}" if self.dry_run else _TOLD[self.run_type]),
+            (c.already, "already so"),
+            (c.edited, "edited by others and left alone"),
+            (c.gone, "deleted"),
+            (c.missing, "without their copy"),
+            (c.stale, "changed since the plan"),
+            (c.failed, "failed"),
+            (self.open, "in doubt"),
+        ]
+        parts = [f"{count:,} {word}" for count, word in told if count]
+        lines.append(f"  {self.planned:,} links: " + (", ".join(parts) or "nothing done"))
+        if self.plan:
+            lines.append(f"  plan: {self.plan} (SHA-256 {self.plan_sha256[:16]}…)")
+        if self.rollback_file:
+            lines.append(f"  rollback file: {self.rollback_file}")
+        if self.api_calls is not None and self.dry_run:
+            left = f" of {self.api_remaining:,} left today" if self.api_remaining is not None else ""
+            lines.append(f"  about {self.api_calls:,} Salesforce API calls{left}, about {duration(self.seconds)}")
+        elif not self.dry_run:
+            lines.append(f"  in {duration(self.seconds)}")
+        lines += [f"  {note}" for note in self.notes]
+        lines += [f"  next: {step}" for step in self.next_steps]
+        return lines
+
+
+_DONE = {"switch": "switched", "rollback": "restored"}
+_TOLD = {"switch": "switched", "rollback": "put back"}
