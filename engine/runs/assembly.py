@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 
 from engine.model.errors import Refused
@@ -35,13 +35,12 @@ from engine.web.source import WebSource
 MB = 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """Everything a run works with, open."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outside:
+    """Everything beyond this machine, open."""
 
     settings: Settings
     clock: Clock
-    ledger: Ledger
     salesforce: Salesforce
     s3: S3
     web: WebSource
@@ -85,6 +84,13 @@ class Parts:
         return Route(found.method, reader, found.why)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts(Outside):
+    """Everything a run works with, open."""
+
+    ledger: Ledger
+
+
 def max_bytes(settings: Settings) -> int | None:
     """``migration.max_file_size_mb`` in bytes."""
     limit = settings.migration.max_file_size_mb
@@ -108,11 +114,21 @@ def fitting_link(planner: Planner, key: str) -> str:
 @asynccontextmanager
 async def assemble(settings: Settings, clock: Clock, *, transport: Transport) -> AsyncIterator[Parts]:
     """Open the tracking DB, Salesforce and both sides of S3. The caller holds the run lock."""
+    async with (
+        open_database(settings.tracking.database, clock) as database,
+        open_outside(settings, clock, transport=transport) as outside,
+    ):
+        around = {each.name: getattr(outside, each.name) for each in fields(outside)}
+        yield Parts(**around, ledger=Ledger(database))
+
+
+@asynccontextmanager
+async def open_outside(settings: Settings, clock: Clock, *, transport: Transport) -> AsyncIterator[Outside]:
+    """Open Salesforce and both sides of S3, and leave the tracking DB alone."""
     source = settings.source
     rules = source_rules(source.buckets, source.endpoint_url, source.region, source.allowed_hosts)
     bandwidth = Bandwidth(settings.migration.bandwidth_mb_s * MB if settings.migration.bandwidth_mb_s else None, clock)
     async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(open_database(settings.tracking.database, clock))
         salesforce = await stack.enter_async_context(
             open_salesforce(
                 settings.salesforce,
@@ -131,10 +147,9 @@ async def assemble(settings: Settings, clock: Clock, *, transport: Transport) ->
         client = await stack.enter_async_context(
             open_web(origins, settings.network, connections=settings.migration.concurrency, private_hosts=private)
         )
-        yield Parts(
+        yield Outside(
             settings=settings,
             clock=clock,
-            ledger=Ledger(database),
             salesforce=salesforce,
             s3=s3,
             web=WebSource(client, clock),
