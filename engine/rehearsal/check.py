@@ -56,6 +56,8 @@ def check(directory: Path, store_url: str, *, complete: bool = True) -> Findings
     if complete:
         findings.problems += [f"{name}: never recorded" for name in expected]
     for key in sorted(set(held[OUR_BUCKET]) - claimed):
+        if key.startswith(".engine/"):
+            continue  # the journal's heads
         say(f"{key}: in our bucket, but no record claims it")
     uploads = json.loads(_get(f"{store_url}/__uploads__?bucket={OUR_BUCKET}"))
     findings.problems += [f"multipart upload left open: {upload}" for upload in uploads]

@@ -16,11 +16,12 @@ class Entry:
     """One call.
 
     ``status`` 0 means the connection was cut without an answer; ``seconds`` is how long it took; ``ids_written`` are
-    the rows it changed, joined by spaces.
+    the rows it changed, joined by spaces; ``arrived`` is when its head was read, in microseconds.
     """
 
     number: int
     time: str
+    arrived: str
     name: str
     method: str
     path: str
@@ -37,6 +38,7 @@ class Entry:
         return {
             "number": self.number,
             "time": self.time,
+            "arrived": self.arrived,
             "name": self.name,
             "method": self.method,
             "path": self.path,

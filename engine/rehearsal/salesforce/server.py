@@ -114,7 +114,7 @@ class SalesforceStandIn:
             del self._running[number]
 
     async def _answer(self, org: Org, http: web.Request) -> web.StreamResponse:
-        started = org.clock.monotonic()
+        started, arrived = org.clock.monotonic(), org.clock.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         too_long = _too_long(http)
         request = await self._read(http)
         route = answering.route_of(org, request)
@@ -143,6 +143,7 @@ class SalesforceStandIn:
         unanswered = sent.status == _UNANSWERED
         org.log.add(
             time=stamp(org.clock.now()),
+            arrived=arrived,
             name=request.name,
             method=request.method,
             path=request.path,
