@@ -1,0 +1,308 @@
+"""Links on the move: nothing is written that was not announced, nothing is guessed, nobody's edit is overwritten."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+
+import pytest
+
+from engine.model.change import Said, Sent, Standing
+from engine.model.errors import Fatal, Paused, Transient
+from engine.model.failures import FailureClass
+from engine.pipeline.changing import Change, Changing, settle
+from engine.pipeline.stop import Stop
+from tests.fakes.clock import ManualClock
+from tests.fakes.links import LOST, FakeJournal, FakeOrg
+
+
+def change(number: int, account: str = "acc") -> Change:
+    return Change(f"r{number}", account, f"old{number}", f"new{number}", 1)
+
+
+class Scene:
+    def __init__(self, count: int = 3, *, undo: bool = False, attempts: int = 5, strict: bool = False) -> None:
+        start = "new" if undo else "old"
+        self.org = FakeOrg({f"r{n}": f"{start}{n}" for n in range(count)})
+        self.journal = FakeJournal(self.org)
+        self.stop = Stop()
+        self.clock = ManualClock()
+        self.changing = Changing(
+            self.org, self.journal, self.clock, self.stop, undo=undo, attempts=attempts, strict=strict
+        )
+        self.changes = [change(n) for n in range(count)]
+
+    async def run(self, *windows: Sequence[Change]) -> None:
+        async def feed() -> AsyncIterator[Sequence[Change]]:
+            for window in windows or (self.changes,):
+                yield window
+
+        async with self.clock.running():
+            await self.changing.run(feed())
+        assert {record for write in self.org.writes for record in write} <= self.journal.announced
+
+
+async def test_every_link_moves_and_every_step_is_in_the_journal() -> None:
+    scene = Scene()
+    await scene.run()
+    assert scene.org.links == {"r0": "new0", "r1": "new1", "r2": "new2"}
+    assert scene.journal.of("r1") == ["intended", "applied"]
+    assert scene.changing.counts.done == 3
+    assert len(scene.org.writes) == 1
+
+
+async def test_an_undo_puts_back_the_original() -> None:
+    scene = Scene(undo=True)
+    await scene.run()
+    assert scene.org.links == {"r0": "old0", "r1": "old1", "r2": "old2"}
+    assert scene.journal.of("r1") == ["undo_intended", "undone"]
+    assert scene.journal.last("r1").undo
+    assert (scene.journal.last("r1").old, scene.journal.last("r1").new) == ("old1", "new1")
+
+
+@pytest.mark.parametrize("undo", [False, True])
+async def test_what_others_changed_is_left_and_what_is_right_is_not_written_again(undo: bool) -> None:
+    scene = Scene(5, undo=undo)
+    scene.org.links |= {"r1": "theirs", "r2": None, "r3": "old3" if undo else "new3"}
+    await scene.run()
+    assert scene.org.writes == [["r0", "r4"]]
+    assert scene.org.links["r1"] == "theirs"
+    assert [scene.journal.of(f"r{n}")[-1] for n in (1, 2, 3)] == ["kept", "kept", "settled"]
+    assert [scene.journal.last(f"r{n}").standing for n in (1, 2)] == [Standing.EDITED, Standing.GONE]
+    assert scene.journal.last("r1").found == "theirs"
+    counts = scene.changing.counts
+    assert (counts.done, counts.already, counts.edited, counts.gone) == (2, 1, 1, 1)
+
+
+@pytest.mark.parametrize("carried_out", [True, False])
+async def test_a_lost_answer_is_settled_by_reading(carried_out: bool) -> None:
+    scene = Scene()
+
+    def lose(number: int, _changes: object, carry_out: Callable[[], list[Said]]) -> list[Said]:
+        if number == 1:
+            if carried_out:
+                carry_out()
+            raise LOST
+        return carry_out()
+
+    scene.org.on_write = lose
+    await scene.run()
+    assert scene.org.links["r0"] == "new0"
+    assert scene.changing.counts.done + scene.changing.counts.already == 3
+    assert len(scene.org.writes) == (1 if carried_out else 2)
+    expected = ["intended", "settled"] if carried_out else ["intended", "settled", "intended", "applied"]
+    assert scene.journal.of("r0") == expected
+
+
+async def test_an_edit_that_falls_into_a_lost_answer_stays() -> None:
+    scene = Scene()
+
+    def lose(number: int, _changes: object, carry_out: Callable[[], list[Said]]) -> list[Said]:
+        carry_out()
+        scene.org.links["r1"] = "theirs"
+        raise LOST
+
+    scene.org.on_write = lose
+    await scene.run()
+    assert scene.org.links == {"r0": "new0", "r1": "theirs", "r2": "new2"}
+    assert scene.journal.last("r1").standing is Standing.EDITED
+
+
+async def test_locked_rows_come_back_later_and_are_read_anew() -> None:
+    scene = Scene()
+    locked = Said(Sent.AGAIN, FailureClass.THROTTLED, "UNABLE_TO_LOCK_ROW")
+
+    def lock(number: int, changes: Sequence[tuple[str, str]], carry_out: Callable[[], list[Said]]) -> list[Said]:
+        if number > 1:
+            return carry_out()
+        scene.org.links["r0"] = "new0"
+        scene.org.links["r2"] = "theirs"  # while it was locked, its holder edited it
+        return [Said(Sent.DONE), locked, locked]
+
+    scene.org.on_write = lock
+    await scene.run()
+    assert scene.org.links == {"r0": "new0", "r1": "new1", "r2": "theirs"}
+    assert scene.journal.of("r1") == ["intended", "refused", "intended", "applied"]
+    assert scene.clock.slept, "a pause came before"
+    assert scene.changing.counts.failed == 0
+
+
+async def test_rows_that_stay_locked_fail_with_their_class() -> None:
+    scene = Scene(attempts=3)
+
+    def lock(_number: int, changes: Sequence[tuple[str, str]], _carry: object) -> list[Said]:
+        return [Said(Sent.AGAIN, FailureClass.THROTTLED, "UNABLE_TO_LOCK_ROW")] * len(changes)
+
+    scene.org.on_write = lock
+    await scene.run()
+    assert scene.changing.counts.failed == 3
+    assert scene.journal.last("r0").failure is FailureClass.THROTTLED
+    assert scene.journal.of("r0") == ["intended", "refused"] * 3
+
+
+async def test_a_row_that_is_refused_fails_alone() -> None:
+    scene = Scene()
+
+    def refuse(_number: int, changes: Sequence[tuple[str, str]], carry_out: Callable[[], list[Said]]) -> list[Said]:
+        said = carry_out()
+        scene.org.links["r1"] = "old1"
+        return [said[0], Said(Sent.REFUSED, FailureClass.REJECTED, "a rule"), said[2]]
+
+    scene.org.on_write = refuse
+    await scene.run()
+    last = scene.journal.last("r1")
+    assert (last.event.value, last.standing, last.failure) == ("refused", Standing.ORIGINAL, FailureClass.REJECTED)
+    assert (scene.changing.counts.done, scene.changing.counts.failed) == (2, 1)
+
+
+async def test_company_shrinks_until_the_bad_row_is_alone() -> None:
+    """A trigger that fails on one row fails on its whole chunk."""
+    scene = Scene(120)
+
+    def trigger(_number: int, changes: Sequence[tuple[str, str]], carry_out: Callable[[], list[Said]]) -> list[Said]:
+        if any(record == "r77" for record, _ in changes):
+            sent = Sent.APART if len(changes) > 1 else Sent.REFUSED
+            return [Said(sent, FailureClass.REJECTED, "trigger")] * len(changes)
+        return carry_out()
+
+    scene.org.on_write = trigger
+    await scene.run()
+    assert (scene.changing.counts.done, scene.changing.counts.failed) == (119, 1)
+    assert scene.journal.last("r77").failure is FailureClass.REJECTED
+    assert min(len(write) for write in scene.org.writes) == 1
+
+
+async def test_quota_stops_the_run_and_leaves_nothing_open() -> None:
+    scene = Scene(600)
+    scene.changes = [change(n, f"acc{n}") for n in range(600)]
+
+    def quota(number: int, changes: Sequence[tuple[str, str]], carry_out: Callable[[], list[Said]]) -> list[Said]:
+        if number > 2:
+            raise Paused("the org has used its calls")
+        return carry_out()
+
+    scene.org.on_write = quota
+    with pytest.raises(Paused, match="used its calls"):
+        await scene.run()
+    last = {step.id: step for step in scene.journal.steps}
+    assert all(step.standing is not None for step in last.values()), "a change stayed open"
+    moved = sum(link is not None and link.startswith("new") for link in scene.org.links.values())
+    assert moved == scene.changing.counts.done > 0
+    assert all(step.failure is None for step in last.values()), "a record was failed for a quota"
+
+
+async def test_a_user_without_rights_stops_the_run() -> None:
+    scene = Scene()
+    scene.org.on_write = lambda _n, changes, _c: [Said(Sent.STOP, FailureClass.REJECTED, "field-level security")] * 3
+    with pytest.raises(Paused, match="lets nobody through"):
+        await scene.run()
+    assert all(step.failure is None for step in scene.journal.steps)
+    assert scene.journal.of("r0") == ["intended", "refused"]
+
+
+async def test_when_not_even_reading_works_what_is_sure_is_kept_and_the_rest_stays_open() -> None:
+    scene = Scene(3)
+    silent = Transient(FailureClass.NETWORK, "no answer")
+
+    def half(_number: int, changes: Sequence[tuple[str, str]], carry_out: Callable[[], list[Said]]) -> list[Said]:
+        carry_out()
+
+        def fail(_number: int) -> None:
+            raise silent
+
+        scene.org.on_read = fail
+        return [Said(Sent.DONE), Said(Sent.UNKNOWN), Said(Sent.DONE)]
+
+    scene.org.on_write = half
+    with pytest.raises(Paused, match="does not answer any more"):
+        await scene.run()
+    assert [scene.journal.of(f"r{n}") for n in range(3)] == [
+        ["intended", "applied"],
+        ["intended"],
+        ["intended", "applied"],
+    ]
+
+
+async def test_what_a_trigger_puts_in_place_of_our_link_is_noticed() -> None:
+    scene = Scene()
+    scene.org.after_write = lambda: scene.org.links.update({"r1": "https://trigger.test/rewritten"})
+    await scene.run()
+    assert scene.journal.of("r1") == ["intended", "applied", "kept"]
+    assert scene.journal.last("r1").found == "https://trigger.test/rewritten"
+    assert (scene.changing.counts.done, scene.changing.counts.edited) == (2, 1)
+
+
+async def test_an_original_that_is_back_right_after_the_switch_is_an_edit() -> None:
+    scene = Scene()
+    scene.org.after_write = lambda: scene.org.links.update({"r1": "old1"})
+    await scene.run()
+    last = scene.journal.last("r1")
+    assert (last.event.value, last.standing, last.found) == ("kept", Standing.EDITED, "old1")
+
+
+async def test_a_journal_that_cannot_be_written_stops_everything_before_the_org_hears_of_it() -> None:
+    scene = Scene()
+    scene.journal.error = Fatal("the disk is full")
+    with pytest.raises(Fatal, match="disk is full"):
+        await scene.run()
+    assert scene.org.writes == []
+    assert scene.org.reads == []
+
+
+async def test_a_stop_ends_between_slices() -> None:
+    scene = Scene(1000)
+    scene.org.after_write = lambda: scene.stop.request("asked", 143)
+    await scene.run()
+    assert len(scene.org.writes) == 1
+    assert scene.changing.counts.done == 200
+    assert len(scene.journal.announced) == 200
+
+
+async def test_strict_writes_go_by_twenty_five() -> None:
+    scene = Scene(60, strict=True)
+    await scene.run()
+    assert [len(write) for write in scene.org.writes] == [25, 25, 10]
+    assert scene.changing.counts.done == 60
+
+
+async def test_a_strict_write_that_meets_an_edit_leaves_it() -> None:
+    scene = Scene(3, strict=True)
+
+    def moved(_number: int, changes: Sequence[tuple[str, str]], carry_out: Callable[[], list[Said]]) -> list[Said]:
+        said = carry_out()
+        scene.org.links["r1"] = "theirs"
+        return [said[0], Said(Sent.MOVED), said[2]]
+
+    scene.org.on_write = moved
+    await scene.run()
+    assert scene.org.links["r1"] == "theirs"
+    assert scene.journal.last("r1").standing is Standing.EDITED
+
+
+@pytest.mark.parametrize(
+    ("undo", "holds", "standing"),
+    [
+        (False, "new0", Standing.OURS),
+        (False, "old0", Standing.ORIGINAL),
+        (False, "theirs", Standing.EDITED),
+        (False, None, Standing.GONE),
+        (True, "new0", Standing.OURS),
+        (True, "old0", Standing.ORIGINAL),
+        (True, "theirs", Standing.EDITED),
+    ],
+)
+async def test_what_a_killed_run_left_open_is_settled_by_reading(
+    undo: bool, holds: str | None, standing: Standing
+) -> None:
+    org = FakeOrg({"r0": holds})
+    journal = FakeJournal(org)
+    seen = []
+
+    async def note(step: object) -> None:
+        seen.append(step)
+
+    await settle(org, journal, [(change(0), undo)], note)
+    assert org.writes == []
+    step = journal.last("r0")
+    assert (step.event.value, step.standing, step.undo) == ("settled", standing, undo)
+    assert step.found == ("theirs" if holds == "theirs" else "")
+    assert len(seen) == 1
