@@ -396,6 +396,53 @@ def status(
 
 
 @app.command()
+def doctor(
+    ctx: typer.Context,
+    purpose: Annotated[
+        Literal["backup", "switch"],
+        typer.Option("--for", help="Judge for a backup, or for a switch: then links that users cannot open block."),
+    ] = "backup",
+    scan: Annotated[
+        int, typer.Option("--scan", min=1, metavar="N", help="Records whose future links are measured.")
+    ] = 10_000,
+    samples: Annotated[
+        int, typer.Option("--samples", min=1, max=100, metavar="N", help="Files read, and new links opened.")
+    ] = 5,
+    iam: Annotated[bool, typer.Option("--iam", help="Print least-privilege IAM policies; look at nothing.")] = False,
+    as_json: AsJson = False,
+    config: Config = None,
+) -> None:
+    """Look at everything that could go wrong, before anything is done. Each finding names its fix. Exit 4: a blocker.
+
+    Salesforce and the source are only read; one small object is written to your bucket and deleted again.
+
+    Examples:
+
+      engine doctor
+
+      engine doctor --for switch --scan 2000000
+
+      engine doctor --iam > policies.json
+    """
+    with _guarded(as_json, ctx):
+        from engine.runs.doctor import DoctorOptions, show_diagnosis
+        from engine.runs.doctor import doctor as look
+        from engine.runs.iam import policies
+
+        settings = _settings(ctx, config, {})
+        if iam:
+            _print_json(policies(settings))
+            return
+        file = config or ctx.obj or Path("settings.yaml")
+        found = _run(look(settings, DoctorOptions(file, purpose, scan, samples)))
+        if as_json:
+            _print_json(found.as_json())
+        else:
+            show_diagnosis(found, _stdout())
+        raise typer.Exit(found.exit_code)
+
+
+@app.command()
 def verify(
     ctx: typer.Context,
     level: Annotated[

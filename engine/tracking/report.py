@@ -16,9 +16,11 @@ from typing import Any
 from engine.tracking.connect import open_reader, refuse_foreign, refuse_outdated
 from engine.tracking.faults import translated
 from engine.tracking.files import inspect, unwritable
+from engine.tracking.schema import among
 
 STATUSES = ("pending", "backed_up", "failed", "skipped", "switched", "rolled_back", "gone")
 COPIED = ("backed_up", "switched", "rolled_back")
+_COPIED = among("status", *COPIED)
 
 # one step down the index per account, where count(DISTINCT) would walk all of it
 _ACCOUNTS = """
@@ -72,6 +74,17 @@ class Report:
             counts[status] = files
             copied += size if status in COPIED else 0
         return {"tracked": sum(counts.values()), **counts, "bytes": copied}
+
+    def longest_link(self) -> int:
+        """Characters of the longest new link of any copy."""
+        return int(self._db.execute("SELECT coalesce(max(length(your_s3_url)), 0) FROM file_migrations").fetchone()[0])
+
+    def links(self, count: int) -> list[str]:
+        """New links of up to so many copies, spread over the table."""
+        last = self._db.execute("SELECT coalesce(max(id), 0) FROM file_migrations").fetchone()[0]
+        sql = f"SELECT your_s3_url FROM file_migrations WHERE id >= ? AND {_COPIED} ORDER BY id LIMIT 1"  # noqa: S608
+        found = [self._db.execute(sql, (1 + last * n // count,)).fetchone() for n in range(count)]
+        return list(dict.fromkeys(row[0] for row in found if row is not None))
 
     def account_count(self) -> int:
         """How many accounts have records here."""

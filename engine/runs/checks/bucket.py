@@ -1,0 +1,118 @@
+"""Our bucket: can it be written and read back, and is it set up so that copies are safe and links can be opened?"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from engine.model.errors import EngineError, Fatal
+from engine.model.facts import ObjectFacts
+from engine.pacing.clock import Clock
+from engine.pacing.retry import retry
+from engine.runs.assembly import Outside
+from engine.runs.checks.finding import Finding, block, ok, unknown, warn
+from engine.s3.bucket import BucketDesk, Fact
+
+PROBES = ".engine/doctor-"
+_BODY = b"engine doctor: written to see whether it can be; safe to delete\n"
+
+
+@dataclass(frozen=True, slots=True)
+class _Probe:
+    """Fits ``ports.ByteStream``."""
+
+    facts: ObjectFacts
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        yield _BODY
+
+
+def probe_key(clock: Clock) -> str:
+    """A name that no record's copy has and no other doctor has taken."""
+    return f"{PROBES}{clock.now():%Y%m%dT%H%M%S}-{int(clock.random() * 16**6):06x}.txt"
+
+
+async def write_and_read(outside: Outside, key: str) -> Finding:
+    """Write a small object under a key of its own, read it back, compare."""
+    destination, attempts = outside.s3.destination, outside.settings.migration.max_attempts
+    where = f"s3://{outside.settings.destination.bucket}"
+    try:
+        await destination.check()
+        stream = _Probe(ObjectFacts(size=len(_BODY), etag="", etag_is_md5=False))
+        await retry(lambda: destination.store(stream, key), clock=outside.clock, attempts=attempts)
+        back = await _read(outside, key)
+    except EngineError as error:
+        hint = error.hint if isinstance(error, Fatal) else ""
+        fix = hint or "engine doctor --iam lists the rights that the destination's credentials need"
+        return block("destination", f"{where} cannot be written and read back: {error}", fix)
+    if back != hashlib.sha256(_BODY).hexdigest():
+        fix = "something between here and the bucket changes bodies: look for a proxy or a gateway"
+        return block("destination", f"{where} gave back other bytes than were written", fix)
+    return ok("destination", f"{where} can be written and read back")
+
+
+async def take_away(outside: Outside, key: str) -> Finding:
+    """Delete the probe. A backup needs no right to delete, so none is asked for."""
+    why = await outside.s3.bucket.remove(key)
+    if not why:
+        return ok("probe", "the probe object was deleted again")
+    told = f"the probe object s3://{outside.settings.destination.bucket}/{key} stays: deleting was answered with {why}"
+    return ok("probe", f"{told} (a backup never deletes; take it away when convenient)")
+
+
+async def set_up(desk: BucketDesk) -> list[Finding]:
+    """Encryption, versioning, and the rule that ends forgotten uploads."""
+    encryption, versioning, uploads = await asyncio.gather(desk.encryption(), desk.versioning(), desk.aborts_uploads())
+    return [_encryption(encryption), _versioning(versioning), _uploads(uploads)]
+
+
+def _encryption(fact: Fact) -> Finding:
+    if not fact.known:
+        return _not_known("encryption", "the bucket's default encryption", fact, "s3:GetEncryptionConfiguration")
+    if fact.value is None:
+        fix = "AWS encrypts every new object with SSE-S3 by itself; elsewhere set destination.sse: AES256"
+        return ok("encryption", f"no default encryption is set: {fix}")
+    if fact.value.startswith("aws:kms"):
+        fix = "whoever opens the new links needs kms:Decrypt on the key; a plain link without credentials cannot work"
+        return warn("encryption", f"new objects are encrypted with {fact.value}", fix)
+    return ok("encryption", f"new objects are encrypted with {fact.value}")
+
+
+def _versioning(fact: Fact) -> Finding:
+    if not fact.known:
+        return _not_known("versioning", "whether the bucket keeps versions", fact, "s3:GetBucketVersioning")
+    if fact.value == "Enabled":
+        return ok("versioning", "versioning is on: an object that is overwritten or deleted can be brought back")
+    fix = "turn versioning on before the switch: links will depend on these objects"
+    return warn("versioning", "versioning is off: an object that is deleted is gone", fix)
+
+
+def _uploads(fact: Fact) -> Finding:
+    if not fact.known:
+        what = "whether a lifecycle rule ends forgotten uploads"
+        return _not_known("lifecycle", what, fact, "s3:GetLifecycleConfiguration")
+    if fact.value is None:
+        fix = "add a rule with AbortIncompleteMultipartUpload after 7 days; a run sweeps only its own"
+        return warn("lifecycle", "no lifecycle rule aborts incomplete multipart uploads, which cost money", fix)
+    if fact.value < 2:
+        fix = "give it 7 days: the rule may end uploads of a run that is going on"
+        return warn("lifecycle", f"incomplete multipart uploads are aborted after {fact.value} day", fix)
+    return ok("lifecycle", f"incomplete multipart uploads are aborted after {fact.value} days")
+
+
+def _not_known(check: str, what: str, fact: Fact, right: str) -> Finding:
+    return unknown(check, f"{what} may not be asked ({fact.why})", f"grant {right}, or look at the bucket's settings")
+
+
+async def _read(outside: Outside, key: str) -> str:
+    async def once() -> str:
+        digest = hashlib.sha256()
+        async with outside.s3.ours.open(outside.locate(key), None) as stream:
+            async for chunk in stream.chunks():
+                digest.update(chunk)
+        return digest.hexdigest()
+
+    value, _ = await retry(once, clock=outside.clock, attempts=outside.settings.migration.max_attempts)
+    return value
