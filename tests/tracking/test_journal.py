@@ -87,7 +87,7 @@ async def test_an_undo_restores_the_row_and_a_failed_one_leaves_it_switched(path
         await journal.append(steps_of(0, undo, (Event.UNDONE, Standing.ORIGINAL), undo=True))
         refused = steps_of(1, undo, (Event.REFUSED, Standing.OURS), undo=True)
         await journal.append([refused[0], refused[1]._replace(failure=FailureClass.REJECTED, message="rule")])
-        rows = dict(await database.fetch("SELECT doclist_entry_id, status FROM file_migrations"))
+        rows: dict[str, str] = dict(await database.fetch("SELECT doclist_entry_id, status FROM file_migrations"))
         assert rows[record_id(0)] == "rolled_back"
         assert rows[record_id(1)] == "switched"
         errors = await database.fetch("SELECT doclist_entry_id, failure_class FROM migration_errors")
