@@ -365,6 +365,10 @@ def status(
     export: Annotated[
         Path | None, typer.Option("--export", metavar="FILE", help="Write the whole report as JSON.")
     ] = None,
+    not_ready: Annotated[
+        Path | None,
+        typer.Option("--not-ready", metavar="FILE", help="Write who cannot be switched, and why, as CSV."),
+    ] = None,
     everything: Annotated[bool, typer.Option("--all", help="All of the above.")] = False,
     as_json: AsJson = False,
     config: Config = None,
@@ -390,9 +394,42 @@ def status(
             recent_errors=recent_errors if recent_errors is not None else (10 if everything else None),
             readiness=readiness or everything,
             export=export,
+            not_ready=not_ready,
             as_json=as_json,
         )
         show_status(_settings(ctx, config, {}), wanted, _stdout())
+
+
+@app.command()
+def waive(
+    ctx: typer.Context,
+    ids: Annotated[list[str] | None, typer.Argument(metavar="ID…", help="Records, by their Salesforce Ids.")] = None,
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it stays on record.")] = "",
+    file: Annotated[
+        Path | None, typer.Option("--file", metavar="FILE", help="Read the Ids from a file, one a line.")
+    ] = None,
+    undo: Annotated[bool, typer.Option("--undo", help="Put waived records back into the sum.")] = False,
+    as_json: AsJson = False,
+    config: Config = None,
+) -> None:
+    """Take records out of the readiness sum, on record: who, when and why. Nothing else changes.
+
+    For records that will never be switched and that somebody has agreed to leave behind.
+
+    Examples:
+
+      engine waive a0X5g00000AbcDeEAF --reason "deleted by the customer, ticket 4711"
+
+      engine waive --file missing.txt --reason "lost at the vendor, agreed with legal on 2026-11-20"
+
+      engine waive a0X5g00000AbcDeEAF --undo --reason "the vendor found the file"
+    """
+    with _guarded(as_json, ctx):
+        from engine.runs.waive import ids_in
+        from engine.runs.waive import waive as note
+
+        chosen = [*(ids or []), *(ids_in(file) if file else ())]
+        _answer(_run(note(_settings(ctx, config, {}), chosen, reason=reason, undo=undo)), as_json)
 
 
 @app.command()

@@ -50,7 +50,7 @@ def destination_policy(ours: DestinationSettings) -> dict[str, Any]:
         _allow("ListOurs", ["s3:ListBucket", "s3:ListBucketMultipartUploads"], [bucket]),
         _allow(
             "WriteCopies",
-            ["s3:GetObject", "s3:PutObject", "s3:PutObjectTagging", "s3:AbortMultipartUpload"],
+            ["s3:GetObject", "s3:GetObjectTagging", "s3:PutObject", "s3:PutObjectTagging", "s3:AbortMultipartUpload"],
             [copies],
         ),
         _allow("EnginesOwn", ["s3:GetObject", "s3:PutObject"], [own]),

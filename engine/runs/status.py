@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import platform
 from collections.abc import Iterable, Sequence
@@ -9,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.model.text import printable
+from engine.model.errors import Usage
+from engine.model.text import csv_safe, printable
 from engine.runs.report import duration, size
 from engine.settings import Settings
 from engine.tracking.report import Report, open_report
@@ -32,6 +34,7 @@ class StatusOptions:
     recent_errors: int | None = None
     readiness: bool = False
     export: Path | None = None
+    not_ready: Path | None = None
     as_json: bool = False
 
     @property
@@ -45,6 +48,10 @@ def show_status(settings: Settings, wanted: StatusOptions, console: Console) -> 
     with open_report(settings.tracking.database) as report:
         if wanted.export is not None:
             report.export(wanted.export, accept_proof=proofs)
+        if wanted.not_ready is not None:
+            count = _write_unready(report, proofs, wanted.not_ready)
+            if not wanted.as_json:
+                _line(console, f"Wrote {count:,} records that cannot be switched, and why, to {wanted.not_ready}")
         if wanted.as_json:
             _print_json(_document(report, wanted, proofs))
             return
@@ -190,11 +197,43 @@ def _recent(report: Report, count: int, console: Console) -> None:
 
 
 def _readiness(report: Report, proofs: Sequence[str], console: Console) -> None:
-    found = report.readiness(proofs)
-    rows = [("ready", f"{found['ready']:,}", ""), ("switched already", f"{found['switched']:,}", "")]
-    rows += [("not ready", f"{count:,}", reason) for reason, count in found["reasons"].items()]
-    _table(console, f"Readiness (proofs accepted: {', '.join(proofs)})", ("", "records", "because"), rows, (1,))
-    _line(console, f"{found['percent_ready']} % of all tracked records could be switched now")
+    found, accounts = report.readiness(proofs), report.ready_accounts(proofs)
+    rows = [("ready", f"{found['ready']:,}", "", ""), ("switched already", f"{found['switched']:,}", "", "")]
+    rows += [
+        ("not ready", f"{count:,}", reason, report.example_of(reason)) for reason, count in found["reasons"].items()
+    ]
+    if found["waived"]:
+        rows.append(("waived", f"{found['waived']:,}", "out of the sum, on record: engine waive", ""))
+    title = f"Readiness (proofs accepted: {', '.join(proofs)})"
+    _table(console, title, ("", "records", "because", "such as"), rows, (1,))
+    _line(
+        console,
+        f"accounts    {accounts['whole']:,} can be switched as a whole, {accounts['partly']:,} in part, "
+        f"{accounts['none']:,} not at all",
+    )
+    _line(
+        console,
+        f"{found['percent_ready']} % of {found['in_scope']:,} records in scope could be switched now, "
+        f"{found['percent_switched']} % are",
+    )
+    if any(reason.startswith("proof_") for reason in found["reasons"]):
+        _line(console, "next        engine verify --level deep   raises proofs that rest on less than is accepted")
+
+
+def _write_unready(report: Report, proofs: Sequence[str], path: Path) -> int:
+    """Every record that cannot be switched, as CSV that a spreadsheet may open; mode 0600. Returns how many."""
+    count = 0
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(handle, "w", encoding="utf-8", errors="replace", newline="") as file:
+            out = csv.writer(file)
+            out.writerow(("record_id", "account_id", "status", "reason", "said"))
+            for row in report.unready(proofs):
+                out.writerow([csv_safe(cell) for cell in row])
+                count += 1
+    except OSError as error:
+        raise Usage(f"{path} cannot be written: {error.strerror}") from error
+    return count
 
 
 def _share(part: int, whole: int) -> str:

@@ -12,7 +12,7 @@ from engine.model.facts import ObjectFacts
 from engine.model.outcome import Attempt, Batch, Outcome, Touch, Twin
 from engine.model.plan import Known
 from engine.model.record import Record
-from engine.tracking import lookups, outcomes, runs, scans
+from engine.tracking import lookups, outcomes, runs, scans, waivers
 from engine.tracking.copies import Copies
 from engine.tracking.database import Database
 from engine.tracking.listings import Listings
@@ -80,6 +80,10 @@ class Ledger:
         """Where the current run writes down what it found of copies."""
         assert self.run_id is not None, "begin_run comes first"
         return Verdicts(self._db, self.run_id)
+
+    async def waive(self, ids: Sequence[str], event: waivers.Event, *, reason: str, who: str) -> waivers.Noted:
+        """Take records out of the readiness sum, or put them back, on record."""
+        return await waivers.note(self._db, ids, event, reason=reason, who=who)
 
     # runs
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 from engine.tracking.connect import open_reader, refuse_foreign, refuse_outdated
 from engine.tracking.faults import translated
 from engine.tracking.files import inspect, unwritable
-from engine.tracking.schema import among
+from engine.tracking.schema import WAIVED, among
 
 STATUSES = ("pending", "backed_up", "failed", "skipped", "switched", "rolled_back", "gone")
 COPIED = ("backed_up", "switched", "rolled_back")
@@ -39,6 +40,35 @@ FROM (
     SELECT account_id, count(*) AS files, {", ".join(f"sum(status = '{s}') AS {s}" for s in STATUSES)}
     FROM file_migrations GROUP BY account_id ORDER BY failed DESC, files DESC, account_id LIMIT ? OFFSET ?
 ) AS page
+"""  # noqa: S608 - constants
+
+_WAIVED_STATES = f"""
+SELECT status, coalesce(failure_class, ''), coalesce(proof, ''), count(*) FROM file_migrations
+WHERE doclist_entry_id IN ({WAIVED}) GROUP BY 1, 2, 3
+"""  # noqa: S608 - constants
+
+_CAN = "(status = 'switched' OR (status = 'backed_up' AND proof IN (SELECT value FROM json_each(?1))))"
+
+_READY_ACCOUNTS = f"""
+SELECT sum(able = records), sum(able > 0 AND able < records), sum(able = 0) FROM (
+    SELECT count(*) AS records, sum({_CAN}) AS able FROM file_migrations
+    WHERE doclist_entry_id NOT IN ({WAIVED}) GROUP BY account_id)
+"""  # noqa: S608 - constants
+
+_UNREADY = f"""
+SELECT f.doclist_entry_id, account_id, status,
+    CASE WHEN w.id IS NOT NULL THEN 'waived' WHEN status = 'backed_up' THEN 'proof_' || proof
+        ELSE coalesce(failure_class, status) END,
+    coalesce(w.reason, error_message, '')
+FROM file_migrations f LEFT JOIN waivers w ON w.id = (
+    SELECT max(id) FROM waivers x WHERE x.doclist_entry_id = f.doclist_entry_id) AND w.event = 'waived'
+WHERE NOT {_CAN} OR w.id IS NOT NULL ORDER BY account_id, f.id
+"""  # noqa: S608 - constants
+
+_EXAMPLE = f"""
+SELECT doclist_entry_id FROM file_migrations WHERE ((status <> 'switched' AND failure_class = ?1)
+    OR (failure_class IS NULL AND status = ?2) OR (status = 'backed_up' AND proof = ?3))
+    AND doclist_entry_id NOT IN ({WAIVED}) LIMIT 1
 """  # noqa: S608 - constants
 
 _RECENT = """
@@ -135,29 +165,62 @@ class Report:
         return self._rows(_RECENT + "ORDER BY id DESC LIMIT ?", count)
 
     def readiness(self, accept_proof: Sequence[str] = ("checksum", "etag")) -> dict[str, Any]:
-        """Which records a switch may take now, which not, and why not. Percentages are of all tracked records."""
-        tracked = ready = switched = 0
-        waiting: dict[str, int] = {}
+        """Which records a switch may take now, which not, and why not.
+
+        Waived records are out of the sum, whatever their state; percentages are of the rest, ``in_scope``.
+        """
+        sums: Counter[tuple[str, str, str]] = Counter()
+        tracked = waived = 0
         for status, failure, proof, files in self._db.execute(
             "SELECT status, failure_class, proof, files FROM counters WHERE files > 0"
         ):
+            sums[status, failure, proof] += files
             tracked += files
+        for status, failure, proof, files in self._db.execute(_WAIVED_STATES):
+            sums[status, failure, proof] -= files
+            waived += files
+        ready = switched = 0
+        waiting: Counter[str] = Counter()
+        for (status, failure, proof), files in sums.items():
             if status == "backed_up" and proof in accept_proof:
                 ready += files
             elif status == "switched":
                 switched += files
             else:
-                reason = f"proof_{proof}" if status == "backed_up" else failure or status
-                waiting[reason] = waiting.get(reason, 0) + files
+                waiting[f"proof_{proof}" if status == "backed_up" else failure or status] += files
+        in_scope = tracked - waived
         return {
             "accept_proof": list(accept_proof),
+            "tracked": tracked,
+            "waived": waived,
+            "in_scope": in_scope,
             "ready": ready,
             "switched": switched,
-            "not_ready": tracked - ready - switched,
-            "reasons": dict(sorted(waiting.items(), key=lambda reason: -reason[1])),
-            "percent_ready": _percent(ready, tracked),
-            "percent_switched": _percent(switched, tracked),
+            "not_ready": in_scope - ready - switched,
+            "reasons": {reason: count for reason, count in waiting.most_common() if count},
+            "percent_ready": _percent(ready, in_scope),
+            "percent_switched": _percent(switched, in_scope),
+            "percent_settled": _percent(ready + switched, in_scope),
         }
+
+    def ready_accounts(self, accept_proof: Sequence[str]) -> dict[str, int]:
+        """Accounts of which all records can be switched or are, some, or none. Walks the whole table."""
+        row = self._db.execute(_READY_ACCOUNTS, (json.dumps(list(accept_proof)),)).fetchone()
+        return {"whole": row[0] or 0, "partly": row[1] or 0, "none": row[2] or 0}
+
+    def unready(self, accept_proof: Sequence[str]) -> Iterator[tuple[str, str, str, str, str]]:
+        """Every record that cannot be switched: id, account, status, reason, and what was said of it or its waiver."""
+        yield from self._db.execute(_UNREADY, (json.dumps(list(accept_proof)),))
+
+    def example_of(self, reason: str) -> str:
+        """A record that is not ready for this reason; empty where none is found."""
+        status, failure, proof = reason, reason, reason.removeprefix("proof_")
+        row = self._db.execute(_EXAMPLE, (failure, status, proof)).fetchone()
+        return "" if row is None else str(row[0])
+
+    def waivers(self, last: int = -1) -> list[dict[str, Any]]:
+        """Waivers and their undoing, newest first; -1: all."""
+        return self._rows("SELECT doclist_entry_id, event, reason, who, at FROM waivers ORDER BY id DESC LIMIT ?", last)
 
     def api(self) -> dict[str, Any] | None:
         """Salesforce API calls as last noted by a run, or None."""
@@ -173,6 +236,7 @@ class Report:
             **self.document(runs=-1, accept_proof=accept_proof),
             "account_breakdown": self.accounts(),
             "recent_errors": self.recent_errors(1000),
+            "waivers": self.waivers(),
         }
         partial = Path(f"{path}.partial")
         try:

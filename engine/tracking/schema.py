@@ -227,6 +227,12 @@ _WAIVERS_STAY = (
 #: The link is ours, but what it points at is to be proved anew.
 UNPROVED = "status = 'switched' AND verified_at IS NULL"
 
+#: Ids of the records that are waived now: the latest row of each says so.
+WAIVED = """
+SELECT doclist_entry_id FROM waivers w WHERE event = 'waived'
+    AND id = (SELECT max(id) FROM waivers x WHERE x.doclist_entry_id = w.doclist_entry_id)
+"""
+
 #: Step n (from 1) brings user_version n-1 to n. Append only; a released step never changes.
 STEPS: tuple[tuple[str, ...], ...] = (
     (

@@ -1,0 +1,132 @@
+"""The generated policies against what was really asked of the store: every call allowed, no right without a use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from typing import Any
+
+from engine.pacing.clock import SystemClock
+from engine.rehearsal.side_door import Asked, Seeded
+from engine.runs.checks import bucket
+from engine.runs.iam import policies
+from engine.s3.open import open_s3
+from tests.command.corner import Corner, wait
+from tests.s3.world import MIB, Bytes, at, settings_for
+
+Need = tuple[str, str]
+"""Action and resource."""
+
+_OF_THE_BUCKET = {
+    "encryption": "s3:GetEncryptionConfiguration",
+    "versioning": "s3:GetBucketVersioning",
+    "publicAccessBlock": "s3:GetBucketPublicAccessBlock",
+    "policyStatus": "s3:GetBucketPolicyStatus",
+    "cors": "s3:GetBucketCORS",
+    "lifecycle": "s3:GetLifecycleConfiguration",
+    "uploads": "s3:ListBucketMultipartUploads",
+}
+
+
+def needs(asked: Asked) -> Iterator[Need]:
+    """What AWS asks for before it answers (Service Authorization Reference, "Actions for Amazon S3")."""
+    name, _, key = asked.path.lstrip("/").partition("/")
+    first = asked.query.partition("&")[0].partition("=")[0]
+    home = f"arn:aws:s3:::{name}"
+    match asked.method, key:
+        case "GET" | "HEAD", "":
+            yield _OF_THE_BUCKET.get(first, "s3:ListBucket"), home
+        case "GET" | "HEAD", _:
+            versioned = "versionId=" in asked.query
+            yield "s3:GetObjectVersion" if versioned else "s3:GetObject", f"{home}/{key}"
+        case "PUT", _:
+            yield "s3:PutObject", f"{home}/{key}"
+            if source := asked.headers.get("x-amz-copy-source"):
+                yield "s3:GetObject", f"arn:aws:s3:::{source.lstrip('/')}"
+                if not asked.query:  # a copy takes the tags along
+                    yield "s3:GetObjectTagging", f"arn:aws:s3:::{source.lstrip('/')}"
+                    yield "s3:PutObjectTagging", f"{home}/{key}"
+        case "POST", _:
+            yield "s3:PutObject", f"{home}/{key}"
+        case "DELETE", _:
+            yield "s3:AbortMultipartUpload" if "uploadId=" in asked.query else "s3:DeleteObject", f"{home}/{key}"
+        case _:
+            raise AssertionError(f"{asked.method} {asked.path}: nobody thought of that")
+
+
+def grants(document: dict[str, Any]) -> list[Need]:
+    return [
+        (action, resource)
+        for policy in document.values()
+        for statement in policy["Statement"]
+        for action in statement["Action"]
+        for resource in statement["Resource"]
+    ]
+
+
+def test_every_call_is_allowed_and_every_right_is_used(corner: Corner) -> None:
+    store, vendor = corner.stage.store, f"vendor-{corner.tag}"
+    wait(corner.stage.objects.create_buckets(vendor, versioned=True))
+    settings = settings_for(store, vendor, corner.bucket)
+    wait(corner.stage.objects.clear_requests())
+
+    wait(_all_verbs(corner, vendor))
+
+    granted = grants(policies(settings))
+    asked = [each for each in wait(corner.stage.objects.requests()) if each.signed]
+    needed = {need for each in asked for need in needs(each)}
+    assert needed
+    for action, resource in sorted(needed):
+        assert any(action == able and fnmatchcase(resource, where) for able, where in granted), (action, resource)
+    for able, where in granted:
+        assert any(action == able and fnmatchcase(resource, where) for action, resource in needed), (able, where)
+
+
+async def _all_verbs(corner: Corner, vendor: str) -> None:
+    """Each verb of both sides, as runs use them, and doctor's questions."""
+    settings, clock = settings_for(corner.stage.store, vendor, corner.bucket), SystemClock()
+    side_door = corner.stage.objects
+    await side_door.load(vendor, [Seeded("small.pdf", 900), Seeded("large.pdf", 11 * MIB)])
+    async with open_s3(settings, clock, copy_limit=6 * MIB, copy_part_bytes=5 * MIB) as s3:
+        await s3.check_destination()
+        for key in ("small.pdf", "large.pdf"):
+            facts = await s3.source.facts(at(vendor, key))
+            await s3.destination.copy(at(vendor, key), facts, f"uploads/a/r/{key}")
+        assert facts.version_id
+        await s3.source.facts(at(vendor, key, facts.version_id))
+        small = await s3.destination.facts("uploads/a/r/small.pdf")
+        assert small is not None
+        await s3.destination.copy_within("uploads/a/r/small.pdf", small, "uploads/a/t/small.pdf")
+        await s3.destination.store(Bytes(b"x" * (11 * MIB)), "uploads/a/s/streamed.pdf")
+        await s3.destination_verbs.create_upload(corner.bucket, "uploads/a/a0X000000000001AAA/left", {})
+        async with s3.source.open(at(vendor, "small.pdf"), None) as stream:
+            assert sum([len(chunk) async for chunk in stream.chunks()]) == 900
+
+        async def enough(*_: object) -> bool:
+            return True
+
+        await s3.source.survey(vendor, [("", None)], enough, clock=clock, attempts=1)
+        await s3.destination.survey(enough, attempts=1)
+        key = bucket.probe_key(clock)
+        await s3.destination.store(Bytes(b"probe"), key)
+        await s3.destination.facts(key)
+        desk = s3.bucket
+        set_up = (desk.encryption, desk.versioning, desk.public_access_block, desk.public_policy)
+        for ask in (*set_up, desk.cors, desk.aborts_uploads):
+            await ask()
+        assert not await desk.remove(key)
+    await clock.sleep(1.1)  # the store tells when an upload began in whole seconds
+    async with open_s3(settings, clock) as s3:
+        assert await s3.sweep() == 1
+
+
+def test_whole_commands_stay_within_the_policies(corner: Corner) -> None:
+    corner.env["ENGINE_DESTINATION__URL_TEMPLATE"] = f"{corner.stage.store.url}/{{bucket}}/{{key}}"
+    corner.files(6)
+    wait(corner.stage.objects.clear_requests())
+    for words in (["run", "backup", "--full"], ["verify", "--level", "deep", "--source"], ["verify"], ["doctor"]):
+        assert corner.engine(*words).code == 0
+    granted = grants(corner.engine("doctor", "--iam").json)
+    for each in wait(corner.stage.objects.requests()):
+        for action, resource in needs(each) if each.signed else ():
+            assert any(action == able and fnmatchcase(resource, where) for able, where in granted), (action, resource)
