@@ -34,8 +34,8 @@ from tests.acceptance.kills import engine
 FAULTS: list[dict[str, Any]] = [
     {"kind": "commit_then_cut", "endpoint": "collections_update", "rate": 0.025, "seed": 1},
     {"kind": "commit_then_503", "endpoint": "collections_update", "rate": 0.025, "seed": 2},
-    {"kind": "session_expired", "rate": 0.01, "seed": 3},
-    {"kind": "503_html", "rate": 0.005, "seed": 4},
+    {"kind": "session_expired", "endpoint": "composite/sobjects", "rate": 0.01, "seed": 3},
+    {"kind": "503_html", "endpoint": "composite/sobjects", "rate": 0.005, "seed": 4},
     {"kind": "lock_row", "rate": 0.02, "seed": 5, "params": {"tries": 1}},
 ]
 EDITED = 0.01
@@ -97,7 +97,17 @@ class _Play:
         """Run to its end through so many kills, with users at work."""
         begun = time.monotonic()
         users = asyncio.create_task(self.users(act, ids, seconds))
-        while True:
+        try:
+            await self.until_done(act, kills, seconds, words)
+        finally:
+            users.cancel()
+            with suppress(asyncio.CancelledError):
+                await users
+        act.seconds = time.monotonic() - begun
+        await self.check_journal()
+
+    async def until_done(self, act: Act, kills: int, seconds: float, words: tuple[str, ...]) -> None:
+        while act.runs < 200:
             process = await engine(self.place, *words, "--no-progress")
             act.runs += 1
             if act.kills < kills:
@@ -113,17 +123,10 @@ class _Play:
                 code = await process.wait()
             act.codes.append(code)
             if code in {0, 3}:
-                if users.done() or act.runs > 200:
-                    break
-                users.cancel()
-                with suppress(asyncio.CancelledError):
-                    await users
+                return
+            if code not in {5, 6}:
                 break
-            if act.runs > 200 or code not in {5, 6}:
-                self.say(f"engine {' '.join(words)} ended with {code}")
-                break
-        act.seconds = time.monotonic() - begun
-        await self.check_journal()
+        self.say(f"engine {' '.join(words)} came to no end: {act.codes}")
 
     async def users(self, act: Act, ids: list[str], seconds: float) -> None:
         """Edit one record in a hundred, whichever and whenever."""

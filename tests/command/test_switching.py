@@ -1,0 +1,537 @@
+"""``run switch``, ``run rollback`` and ``audit`` as an operator meets them: what is written, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.rehearsal.generator import VENDOR_BUCKET
+from tests.command.corner import Corner, Said, ended, org_log, until, wait
+from tests.command.test_refusals import BACKUP
+
+SWITCH = ("run", "switch", "--execute", "--yes", "--no-progress")
+ROLLBACK = ("run", "rollback", "--from-database", "--execute", "--yes", "--no-progress")
+WRITES = {"collections_update", "composite", "record_update"}
+
+
+def backed_up(corner: Corner, count: int = 5, **more: Any) -> list[str]:
+    ids = corner.files(count, **more)
+    assert corner.engine(*BACKUP).code == 0
+    return ids
+
+
+def links(corner: Corner, ids: list[str]) -> dict[str, str]:
+    """What the org holds now, by its side door."""
+    import urllib.request
+
+    found: dict[str, str] = {}
+    for start in range(0, len(ids), 100):
+        chunk = ",".join(ids[start : start + 100])
+        with urllib.request.urlopen(f"{corner.stage.salesforce_url}/__sim__/records?ids={chunk}") as answer:
+            rows = [json.loads(line) for line in answer.read().splitlines()]
+        found |= {row["Id"]: row.get("Document__c") or "" for row in rows}
+    return found
+
+
+def ours(corner: Corner) -> dict[str, str]:
+    return {name: row["your_s3_url"] for name, row in corner.rows().items()}
+
+
+def writes(corner: Corner, ids: list[str]) -> int:
+    """Writes of these records that the org has seen."""
+    mine = set(ids)
+    return sum(bool(mine & set(entry["ids_written"])) for entry in org_log(corner.stage) if entry["name"] in WRITES)
+
+
+def said_so(said: Said, code: int, *words: str) -> Said:
+    assert said.code == code, said.everything
+    assert "Traceback" not in said.everything
+    for each in words:
+        assert each in said.everything, (each, said.everything)
+    return said
+
+
+def test_a_dry_run_makes_a_plan_and_writes_nothing_else(corner: Corner) -> None:
+    ids = backed_up(corner)
+    before, runs = links(corner, ids), len(corner.runs())
+    said = said_so(corner.engine("run", "switch"), 0, "5 would be switched", "nothing was written", "--execute --plan")
+    [plan] = corner.directory.glob("*.plan-*.ndjson")
+    assert plan.stat().st_mode & 0o777 == 0o400
+    lines = [json.loads(line) for line in plan.read_text().splitlines()]
+    assert [line["id"] for line in lines[1:-1]] == sorted(ids)
+    assert (lines[0]["count"], lines[-1]["count"]) == (5, 5)
+    assert links(corner, ids) == before
+    assert len(corner.runs()) == runs
+    assert writes(corner, ids) == 0
+    assert "API calls" in said.out
+
+
+def test_there_and_back_and_there_again(corner: Corner) -> None:
+    ids = backed_up(corner)
+    before = links(corner, ids)
+    said_so(corner.engine(*SWITCH), 0, "5 switched", "rollback --from-database --run")
+    assert links(corner, ids) == ours(corner)
+    assert corner.status()["files"]["switched"] == 5
+    assert corner.status()["readiness"]["switched"] == 5
+    sent = writes(corner, ids)
+    said_so(corner.engine(*SWITCH), 0, "0 links")
+    assert writes(corner, ids) == sent, "a no-op was written"
+    said_so(corner.engine(*ROLLBACK), 0, "5 put back")
+    assert links(corner, ids) == before
+    assert corner.status()["files"]["rolled_back"] == 5
+    sent, steps = writes(corner, ids), len(corner.query("SELECT id FROM url_changes"))
+    said_so(corner.engine(*ROLLBACK), 0, "5 already so")
+    assert (writes(corner, ids), len(corner.query("SELECT id FROM url_changes"))) == (sent, steps)
+    said_so(corner.engine(*SWITCH), 0, "5 switched")
+    assert links(corner, ids) == ours(corner)
+    said_so(corner.engine("audit"), 0, "The journal is whole: 30 rows")
+
+
+def test_a_scan_between_switch_and_rollback_forgets_nothing(corner: Corner) -> None:
+    ids = backed_up(corner)
+    before = links(corner, ids)
+    assert corner.engine(*SWITCH).code == 0
+    for words in (("--incremental",), ("--full",)):
+        assert corner.engine("run", "backup", *words, "--no-progress").code == 0
+        rows = corner.rows().values()
+        assert {row["status"] for row in rows} == {"switched"}
+        assert {row["original_url"] for row in rows} == set(before.values())
+    said_so(corner.engine(*ROLLBACK), 0, "5 put back")
+    assert links(corner, ids) == before
+
+
+def test_an_edit_since_the_backup_stays_and_is_copied_next(corner: Corner) -> None:
+    ids = backed_up(corner)
+    theirs = corner.url(f"{corner.tag}/theirs.pdf")
+    [other] = corner.files(1)
+    theirs = links(corner, [other])[other]
+    corner.edit([ids[1]], Document__c=theirs)
+    wait(corner.stage.org("delete", {"ids": [ids[2]]}))
+    said_so(corner.engine(*SWITCH), 0, "3 switched", "1 edited by others and left alone", "1 deleted", "backup")
+    now = links(corner, [ids[0], ids[1]])
+    assert now[ids[1]] == theirs
+    assert now[ids[0]] == ours(corner)[ids[0]]
+    row = corner.rows()[ids[1]]
+    assert (row["status"], row["failure_class"], row["original_url"]) == ("pending", "drifted", theirs)
+    assert corner.rows()[ids[2]]["status"] == "gone"
+    assert corner.engine("run", "backup", "--incremental", "--no-progress").code == 0
+    assert corner.rows()[ids[1]]["status"] == "backed_up"
+    assert corner.engine(*SWITCH).code == 0
+    assert links(corner, [ids[1]])[ids[1]] == ours(corner)[ids[1]]
+    assert corner.engine(*ROLLBACK).code == 0
+    assert links(corner, [ids[1]])[ids[1]] == theirs
+
+
+def test_an_edit_after_the_switch_survives_the_rollback(corner: Corner) -> None:
+    ids = backed_up(corner)
+    before = links(corner, ids)
+    assert corner.engine(*SWITCH).code == 0
+    corner.edit([ids[3]], Document__c="https://users.test/mine.pdf")
+    said_so(corner.engine("run", "rollback", "--from-database"), 0, "4 would be put back", "1 edited by others")
+    said_so(corner.engine(*ROLLBACK), 0, "4 put back", "1 edited by others and left alone")
+    assert links(corner, ids) == {**before, ids[3]: "https://users.test/mine.pdf"}
+    steps = corner.engine("audit", "--record", ids[3], "--json").json["history"]
+    assert [step["event"] for step in steps] == ["intended", "applied", "kept"]
+    assert steps[-1]["detail"].startswith("edited")
+
+
+def test_an_object_that_is_gone_keeps_its_record_from_being_switched(corner: Corner) -> None:
+    ids = backed_up(corner, 30)
+    with closing(sqlite3.connect(corner.database)) as db:
+        db.execute(
+            "UPDATE file_migrations SET your_s3_key = your_s3_key || '.absent' WHERE doclist_entry_id = ?", (ids[4],)
+        )
+        db.commit()
+    said_so(corner.engine(*SWITCH), 3, "29 switched", "1 without their copy")
+    assert links(corner, [ids[4]])[ids[4]] != ours(corner)[ids[4]]
+    row = corner.rows()[ids[4]]
+    assert (row["status"], row["failure_class"]) == ("pending", "copy_missing")
+    assert corner.engine("run", "backup", "--incremental", "--no-progress").code == 0
+    said_so(corner.engine(*SWITCH), 0, "1 switched")
+
+
+def test_rows_that_a_rule_refuses_fail_by_name_and_are_tried_again_on_demand(corner: Corner) -> None:
+    ids = backed_up(corner, 30)
+    corner.org("access", read_only=[ids[7]])
+    try:
+        said_so(corner.engine(*SWITCH), 3, "29 switched", "1 failed", "engine status --errors")
+        row = corner.rows()[ids[7]]
+        assert (row["status"], row["failure_class"]) == ("failed", "rejected")
+        assert "INSUFFICIENT_ACCESS_OR_READONLY" in row["error_message"]
+        said_so(corner.engine(*SWITCH), 0, "0 links")
+    finally:
+        corner.org("access", read_only=[])
+    said_so(corner.engine(*SWITCH, "--retry-class", "rejected"), 0, "1 switched")
+    assert links(corner, ids) == ours(corner)
+
+
+def test_a_failed_row_whose_link_has_changed_since_is_not_switched_on_demand(corner: Corner) -> None:
+    """Its copy is of the link it had: tying the two together would break I5."""
+    ids = backed_up(corner, 30)
+    corner.org("access", read_only=[ids[7]])
+    try:
+        assert corner.engine(*SWITCH).code == 3
+    finally:
+        corner.org("access", read_only=[])
+    with closing(sqlite3.connect(corner.database)) as db:
+        db.execute("UPDATE file_migrations SET original_url = 'https://x.test/2' WHERE doclist_entry_id = ?", (ids[7],))
+        db.commit()
+    said_so(corner.engine(*SWITCH, "--retry-class", "rejected"), 0, "0 links")
+
+
+def test_the_canary_stops_the_switch(corner: Corner) -> None:
+    ids = backed_up(corner, 10)
+    corner.org("access", read_only=ids)
+    try:
+        said_so(corner.engine(*SWITCH), 5, "1 of 1 records of this wave failed", "error_budget")
+    finally:
+        corner.org("access", read_only=[])
+    assert sum(row["status"] == "failed" for row in corner.rows().values()) == 1
+    assert corner.runs()[-1]["status"] == "stopped"
+
+
+def test_drift_beyond_the_limit_stops_with_6(corner: Corner) -> None:
+    ids = backed_up(corner, 120)
+    corner.edit(ids[:60], Document__c="https://users.test/moved.pdf")
+    said = said_so(corner.engine(*SWITCH), 6, "were edited or deleted since their backup", "backup --incremental")
+    assert "max_drift" in said.out
+    now = links(corner, ids)
+    assert {now[record] for record in ids[:60]} == {"https://users.test/moved.pdf"}
+    assert corner.runs()[-1]["status"] == "stopped"
+    assert not corner.query(
+        "SELECT 1 FROM url_changes c WHERE event = 'intended' AND NOT EXISTS (SELECT 1 FROM url_changes d"
+        " WHERE d.doclist_entry_id = c.doclist_entry_id AND d.id > c.id)"
+    ), "something is half-known"
+
+
+# plans
+
+
+def planned(corner: Corner, file: Path) -> Path:
+    assert corner.engine("run", "switch", "--dry-run", "--plan", str(file)).code == 0
+    return file
+
+
+def test_a_plan_is_applied_exactly(corner: Corner) -> None:
+    ids = backed_up(corner, 5)
+    plan = planned(corner, corner.directory / "plan.ndjson")
+    more = corner.files(2)
+    assert corner.engine("run", "backup", "--incremental", "--no-progress").code == 0
+    said_so(corner.engine(*SWITCH, "--plan", str(plan)), 0, "5 links: 5 switched")
+    assert set(links(corner, more).values()).isdisjoint(ours(corner).values())
+    said_so(corner.engine(*SWITCH, "--plan", str(plan)), 0, "5 already so")
+    assert links(corner, ids) == {record: ours(corner)[record] for record in ids}
+    said_so(corner.engine("run", "switch", "--plan", str(plan)), 4, "a plan is never overwritten")
+
+
+def flip(text: bytes) -> bytes:
+    return text.replace(b".pdf", b".pdg", 1)
+
+
+def drop(text: bytes) -> bytes:
+    lines = text.splitlines(keepends=True)
+    return b"".join(lines[:2] + lines[3:])
+
+
+def double(text: bytes) -> bytes:
+    lines = text.splitlines(keepends=True)
+    return b"".join([*lines[:2], lines[1], *lines[2:]])
+
+
+def cut(text: bytes) -> bytes:
+    return b"".join(text.splitlines(keepends=True)[:-1])
+
+
+def more_behind(text: bytes) -> bytes:
+    return text + b"{}\n"
+
+
+def no_plan(_text: bytes) -> bytes:
+    return b"hello\n"
+
+
+@pytest.mark.parametrize("change", [flip, drop, double, cut, more_behind, no_plan])
+def test_a_changed_plan_is_refused_with_6(corner: Corner, change: Callable[[bytes], bytes]) -> None:
+    ids = backed_up(corner)
+    plan = planned(corner, corner.directory / "plan.ndjson")
+    changed = corner.directory / "changed.ndjson"
+    changed.write_bytes(change(plan.read_bytes()))
+    said_so(corner.engine(*SWITCH, "--plan", str(changed)), 6, "is refused", "nothing was written to Salesforce")
+    assert writes(corner, ids) == 0
+
+
+def test_a_plan_for_another_destination_is_refused(corner: Corner) -> None:
+    ids = backed_up(corner)
+    plan = planned(corner, corner.directory / "plan.ndjson")
+    template = "https://cdn.test/{key}"
+    said = corner.engine(*SWITCH, "--plan", str(plan), ENGINE_DESTINATION__URL_TEMPLATE=template)
+    said_so(said, 6, "made for another org, field or destination")
+    assert writes(corner, ids) == 0
+
+
+def test_waves_one_by_one(corner: Corner) -> None:
+    ids = backed_up(corner, 12)
+    plan = planned(corner, corner.directory / "plan.ndjson")
+    env = {"ENGINE_SWITCH__WAVES": '[1, 5, "100%"]'}
+    for wave, done in ((1, 1), (2, 4), (3, 7)):
+        said_so(corner.engine(*SWITCH, "--plan", str(plan), "--wave", str(wave), **env), 0, f"{done} switched")
+    assert links(corner, ids) == ours(corner)
+    said_so(corner.engine(*ROLLBACK, "--wave", "2"), 0, "4 put back")
+    assert corner.status()["files"]["rolled_back"] == 4
+    said_so(corner.engine(*SWITCH, "--wave", "9", **env), 2, "switch.waves has 3 waves")
+
+
+# refusals
+
+
+def test_without_a_terminal_it_takes_yes(corner: Corner) -> None:
+    ids = backed_up(corner)
+    said_so(corner.engine("run", "switch", "--execute"), 2, "--yes")
+    said_so(corner.engine("run", "rollback", "--from-database", "--execute"), 2, "--yes")
+    assert writes(corner, ids) == 0
+
+
+@pytest.mark.parametrize("words", [SWITCH, ROLLBACK])
+def test_the_dry_run_setting_binds(corner: Corner, words: tuple[str, ...]) -> None:
+    backed_up(corner)
+    said_so(corner.engine(*words, ENGINE_MIGRATION__DRY_RUN="true"), 2, "migration.dry_run")
+
+
+def test_the_test_account_binds(corner: Corner) -> None:
+    one, other = corner.account("One"), corner.account("Other")
+    mine, theirs = corner.files(2, account=one), corner.files(2, account=other)
+    assert corner.engine(*BACKUP).code == 0
+    env = {"ENGINE_MIGRATION__TEST_SINGLE_ACCOUNT": "true", "ENGINE_MIGRATION__TEST_ACCOUNT_ID": one}
+    said_so(corner.engine(*SWITCH, "--account", other, **env), 2, "test_account_id")
+    assert corner.engine("run", "switch", "--plan", str(corner.directory / "all.ndjson")).code == 0
+    plan = str(corner.directory / "all.ndjson")
+    said_so(corner.engine(*SWITCH, "--plan", plan, **env), 0, "2 switched", "outside --account")
+    assert links(corner, mine) == {record: ours(corner)[record] for record in mine}
+    assert all(VENDOR_BUCKET in link for link in links(corner, theirs).values())
+
+
+def test_a_user_who_may_not_edit_the_field_is_refused_with_4(corner: Corner) -> None:
+    ids = backed_up(corner)
+    field = {"object": "DocListEntry__c", "field": "Document__c"}
+    corner.org("field", **field, updateable=False)
+    try:
+        said_so(corner.engine(*SWITCH), 4, "may not edit", "field-level security")
+    finally:
+        corner.org("field", **field, updateable=True)
+    assert writes(corner, ids) == 0
+    assert corner.runs()[-1]["run_type"] == "backup"
+
+
+def test_the_quota_stops_with_5_and_the_same_command_goes_on(corner: Corner) -> None:
+    ids = backed_up(corner, 10)
+    corner.org("faults", rules=[{"kind": "daily_limit", "endpoint": "collections_update", "after": 1}])
+    said_so(corner.engine(*SWITCH), 5, "daily API calls", "engine run switch --execute   goes on", "undoes")
+    corner.org("faults", rules=[])
+    assert corner.runs()[-1]["status"] == "stopped"
+    assert {row["status"] for row in corner.rows().values()} == {"switched", "backed_up"}
+    said_so(corner.engine(*SWITCH), 0)
+    assert links(corner, ids) == ours(corner)
+
+
+def test_a_kill_leaves_doubt_and_the_next_start_settles_it_first(corner: Corner) -> None:
+    ids = backed_up(corner, 30)
+    corner.org("faults", rules=[{"kind": "slow_after", "endpoint": "collections_update", "params": {"seconds": 30}}])
+    run = corner.start(*SWITCH)
+    until(lambda: any(VENDOR_BUCKET not in link for link in links(corner, ids).values()), "a link has moved")
+    run.kill()
+    ended(run)
+    corner.org("faults", rules=[])
+    assert corner.query("SELECT event FROM url_changes ORDER BY id DESC LIMIT 1") == [{"event": "intended"}]
+    said = said_so(corner.engine("run", "backup", "--incremental", "--no-progress"), 0, "1 link changes", "1 ours")
+    assert "left open were read" in said.out
+    assert corner.query("SELECT event FROM url_changes ORDER BY id DESC LIMIT 1") == [{"event": "settled"}]
+    assert sum(row["status"] == "switched" for row in corner.rows().values()) == 1
+    said_so(corner.engine(*SWITCH), 0, "29 switched")
+
+
+# the way back
+
+
+def test_a_rollback_from_the_file_needs_no_database(corner: Corner) -> None:
+    ids = backed_up(corner)
+    before = links(corner, ids)
+    assert corner.engine(*SWITCH).code == 0
+    [file] = corner.directory.glob("*.rollback-*.ndjson")
+    for part in corner.directory.glob("tracking.db"):
+        part.unlink()
+    for name in ("-wal", "-shm"):
+        Path(f"{corner.database}{name}").unlink(missing_ok=True)
+    said_so(corner.engine(*ROLLBACK), 6, "has seen 10 rows", "rollback file")
+    words = ("run", "rollback", "--rollback-file", str(file), "--execute", "--yes", "--no-progress")
+    said_so(corner.engine(*words), 0, "5 put back")
+    assert links(corner, ids) == before
+    sent = writes(corner, ids)
+    said_so(corner.engine(*words), 0, "5 already so")
+    assert writes(corner, ids) == sent
+
+
+@pytest.mark.parametrize("change", [flip, drop, double, more_behind, no_plan])
+def test_a_changed_rollback_file_is_refused_with_6(corner: Corner, change: Callable[[bytes], bytes]) -> None:
+    ids = backed_up(corner)
+    assert corner.engine(*SWITCH).code == 0
+    [file] = corner.directory.glob("*.rollback-*.ndjson")
+    file.write_bytes(change(file.read_bytes()))
+    sent = writes(corner, ids)
+    words = ("run", "rollback", "--rollback-file", str(file), "--execute", "--yes")
+    said_so(corner.engine(*words), 6, "is refused", "nothing was written to Salesforce")
+    assert writes(corner, ids) == sent
+
+
+def test_a_rollback_file_without_its_end_takes_force(corner: Corner) -> None:
+    ids = backed_up(corner)
+    before = links(corner, ids)
+    assert corner.engine(*SWITCH).code == 0
+    [file] = corner.directory.glob("*.rollback-*.ndjson")
+    file.write_bytes(cut(file.read_bytes()))
+    words = ("run", "rollback", "--rollback-file", str(file), "--execute", "--yes")
+    said_so(corner.engine(*words), 4, "has no last line", "--force")
+    said_so(corner.engine(*words, "--force"), 0, "5 put back")
+    assert links(corner, ids) == before
+
+
+def tampered_row(corner: Corner) -> None:
+    with closing(sqlite3.connect(corner.database)) as db:
+        db.execute("DROP TRIGGER url_changes_no_update")
+        db.execute("UPDATE url_changes SET old_url = 'https://evil.test/' WHERE id = 2")
+        db.commit()
+
+
+def cut_tail(corner: Corner) -> None:
+    with closing(sqlite3.connect(corner.database)) as db:
+        db.execute("DROP TRIGGER url_changes_no_delete")
+        db.execute("DELETE FROM url_changes WHERE id > 7")
+        db.commit()
+
+
+def lost_key(corner: Corner) -> None:
+    Path(f"{corner.database}.journal-key").unlink()
+
+
+def other_key(corner: Corner) -> None:
+    Path(f"{corner.database}.journal-key").write_text("ab" * 32)
+
+
+def lost_head(corner: Corner) -> None:
+    """Here and in the bucket, so that nothing vouches for the end of the journal."""
+    Path(f"{corner.database}.journal-head.json").unlink()
+    corner.misbehave(kind="access_denied", method="GET", path="engine")
+
+
+def cut_tail_and_head(corner: Corner) -> None:
+    """Whoever also forges the head beside the DB still has the bucket against them."""
+    cut_tail(corner)
+    Path(f"{corner.database}.journal-head.json").unlink()
+
+
+@pytest.mark.parametrize(
+    ("tamper", "code"),
+    [(tampered_row, 6), (cut_tail, 6), (lost_key, 4), (other_key, 6), (lost_head, 6), (cut_tail_and_head, 6)],
+)
+def test_a_journal_that_was_tampered_with_is_refused_before_the_first_write(
+    corner: Corner, tamper: Callable[[Corner], None], code: int
+) -> None:
+    ids = backed_up(corner)
+    assert corner.engine(*SWITCH).code == 0
+    tamper(corner)
+    sent, runs = writes(corner, ids), len(corner.runs())
+    for words in (ROLLBACK, SWITCH):
+        said_so(corner.engine(*words), code, "journal")
+    assert writes(corner, ids) == sent
+    assert len(corner.runs()) == runs
+    assert corner.engine("audit").code == 6
+
+
+def test_an_older_copy_of_the_db_is_refused(corner: Corner) -> None:
+    ids = backed_up(corner, 12)
+    assert corner.engine(*SWITCH, "--limit", "3").code == 0
+    copy = corner.directory / "older.db"
+    assert corner.engine("db", "snapshot", str(copy)).code == 0
+    assert corner.engine(*SWITCH).code == 0
+    for name in ("", "-wal", "-shm"):
+        Path(f"{corner.database}{name}").unlink(missing_ok=True)
+    shutil.copy(copy, corner.database)
+    sent = writes(corner, ids)
+    said_so(corner.engine(*ROLLBACK), 6, "this DB is an older copy", "--rollback-file")
+    assert writes(corner, ids) == sent
+
+
+def test_dead_old_links_stop_a_rollback_unless_forced(corner: Corner) -> None:
+    ids = backed_up(corner)
+    before = links(corner, ids)
+    assert corner.engine(*SWITCH).code == 0
+    corner.misbehave(kind="access_denied", method="HEAD|GET", path=VENDOR_BUCKET)
+    sent = writes(corner, ids)
+    said_so(corner.engine(*ROLLBACK), 4, "old links that were tried are dead", "--force")
+    assert writes(corner, ids) == sent
+    said_so(corner.engine(*ROLLBACK, "--force"), 0, "5 put back")
+    assert links(corner, ids) == before
+
+
+def test_a_rollback_by_account_run_list_and_time(corner: Corner) -> None:
+    one = corner.account("One")
+    mine, others = corner.files(2, account=one), corner.files(3)
+    assert corner.engine(*BACKUP).code == 0
+    assert corner.engine(*SWITCH).code == 0
+    run = corner.runs()[-1]["id"]
+    listed = corner.directory / "ids.csv"
+    listed.write_text(f"Id,Name\n{others[0]},x\n")
+    said_so(corner.engine(*ROLLBACK, "--run", str(run + 7)), 0, "0 links")
+    said_so(corner.engine(*ROLLBACK, "--since", "2099-01-01"), 0, "0 links")
+    said_so(corner.engine(*ROLLBACK, "--account", one), 0, "2 put back")
+    said_so(corner.engine(*ROLLBACK, "--ids", str(listed)), 0, "1 put back")
+    said_so(
+        corner.engine(*ROLLBACK, "--run", str(run), "--since", "2020-01-01T00:00:00Z"), 0, "2 put back", "3 already"
+    )
+    assert corner.status()["files"]["rolled_back"] == 5
+    assert mine
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("run", "rollback"), "exactly one of --from-database and --rollback-file"),
+        (("run", "rollback", "--from-database", "--since", "soon"), "is no time"),
+        (("run", "rollback", "--from-database", "--ids", "/nowhere"), "cannot be read"),
+        (("run", "rollback", "--from-database", "--execute", "--dry-run"), "both were given"),
+        (("run", "rollback", "--rollback-file", "/nowhere"), "cannot be read"),
+        (("run", "switch", "--execute", "--yes", "--plan", "/nowhere"), "engine run switch --dry-run makes one"),
+        (("audit", "--record", "x"), "is not a Salesforce Id"),
+    ],
+)
+def test_misuse_is_told_with_2(corner: Corner, words: tuple[str, ...], told: str) -> None:
+    backed_up(corner, 1)
+    said_so(corner.engine(*words), 2, told)
+
+
+def test_the_rollback_file_goes_to_the_bucket_when_asked(corner: Corner) -> None:
+    backed_up(corner)
+    said_so(corner.engine(*SWITCH, "--upload-rollback-file"), 0, "is also at s3://")
+    kept = [key for key in corner.held() if key.startswith(".engine/")]
+    assert sum("/rollback/" in f"/{key}" for key in kept) == 1
+    assert any(key.startswith(".engine/journal/") for key in kept)
+
+
+def test_json_tells_it_all(corner: Corner) -> None:
+    backed_up(corner)
+    planned_ = corner.engine("run", "switch", "--json").json
+    assert planned_["records"]["planned"] == 5
+    assert planned_["dry_run"] is True
+    done = corner.engine(*SWITCH, "--json").json
+    assert done["records"]["switched"] == 5
+    assert done["waves"][0]["done"] == 1
+    back = corner.engine(*ROLLBACK, "--json").json
+    assert back["records"]["restored"] == 5
+    found = corner.engine("audit", "--json").json
+    assert (found["whole"], found["rows"]) == (True, 20)
