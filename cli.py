@@ -401,6 +401,67 @@ def status(
 
 
 @app.command()
+def sweep(
+    ctx: typer.Context,
+    host: Annotated[
+        list[str] | None, typer.Option("--host", metavar="HOST", help="Search for this host too; repeatable.")
+    ] = None,
+    only: Annotated[
+        list[str] | None, typer.Option("--object", metavar="NAME", help="Search only this object; repeatable.")
+    ] = None,
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, metavar="N", help="Rows read per object where text cannot be filtered.")
+    ] = 100_000,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Look for new and changed records with vendor links, again and again.")
+    ] = False,
+    once: Annotated[bool, typer.Option("--once", help="With --watch: one round, for cron.")] = False,
+    every: Annotated[
+        str, typer.Option("--every", metavar="TIME", help="With --watch: the time between rounds.")
+    ] = "15m",
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="TIME", help="With --watch: from when on, UTC [24 hours ago].")
+    ] = None,
+    as_json: AsJson = False,
+    config: Config = None,
+) -> None:
+    """Search every text field of every object for links to the vendor: may it be cancelled? Nothing is written.
+
+    Exit 0: nothing points there; 6: something does; 3: nothing was found, but not everything could be searched.
+
+    Examples:
+
+      engine sweep
+
+      engine sweep --host files.vendor.example --json > sweep.json
+
+      engine sweep --watch --once --since 2026-11-22T00:00:00Z
+    """
+    with _guarded(as_json, ctx):
+        from engine.runs.options import duration_s, moment
+        from engine.runs.sweep import SweepOptions, show_swept
+        from engine.runs.sweep import sweep as search
+
+        options = SweepOptions(
+            hosts=tuple(host or ()),
+            objects=tuple(only or ()),
+            limit=limit,
+            watch=watch or once,
+            once=once,
+            every_s=duration_s(every, "--every") or 900.0,
+            since=moment(since, "--since"),
+        )
+        settings = _settings(ctx, config, {})
+        with _console(None) as screen:
+            found = _run(search(settings, options, screen))
+        if as_json:
+            _print_json(found.as_json())
+        else:
+            show_swept(found, _stdout(), watched=options.watch)
+        raise typer.Exit(found.exit_code)
+
+
+@app.command()
 def waive(
     ctx: typer.Context,
     ids: Annotated[list[str] | None, typer.Argument(metavar="ID…", help="Records, by their Salesforce Ids.")] = None,

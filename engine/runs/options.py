@@ -5,23 +5,36 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from engine.model.errors import Usage
 from engine.model.failures import FailureClass
+from engine.pacing.clock import iso
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
-def duration_s(text: str | None) -> float | None:
+def duration_s(text: str | None, flag: str = "--max-duration") -> float | None:
     """``90s``, ``30m``, ``6h``, ``1h30m``, or plain seconds, as seconds. Raises Usage."""
     if text is None:
         return None
     if not re.fullmatch(r"(\d+(\.\d+)?[smhd]?)+", text):
-        raise Usage(f"--max-duration {text!r} is not a duration", hint="Write 90s, 30m, 6h or 1h30m.")
+        raise Usage(f"{flag} {text!r} is not a duration", hint="Write 90s, 30m, 6h or 1h30m.")
     total = sum(float(n) * _UNITS[unit or "s"] for n, _, unit in re.findall(r"(\d+(\.\d+)?)([smhd]?)", text))
     if total <= 0:
-        raise Usage(f"--max-duration {text!r} leaves no time at all", hint="Write 90s, 30m, 6h or 1h30m.")
+        raise Usage(f"{flag} {text!r} leaves no time at all", hint="Write 90s, 30m, 6h or 1h30m.")
     return total
+
+
+def moment(text: str | None, flag: str) -> str | None:
+    """A time in ISO form, without a zone UTC, as UTC ISO with ``Z``. Raises Usage."""
+    if text is None:
+        return None
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise Usage(f"{flag} {text!r} is not a time", hint="Write 2026-11-22T10:00:00Z, or a date alone.") from error
+    return iso(at if at.tzinfo else at.replace(tzinfo=UTC))
 
 
 def failure_classes(names: Sequence[str]) -> frozenset[FailureClass]:

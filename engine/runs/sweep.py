@@ -1,0 +1,356 @@
+"""``engine sweep``: what in the org still points at the vendor? The question before the vendor is cancelled.
+
+Every URL, text and long-text field of every object that the login can see is searched for the vendor's buckets and
+hosts; nothing is written anywhere. What could not be searched is named: a clean answer is only given for the whole.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from engine.model.errors import Blocked, Fatal, Paused, Refused, Transient
+from engine.model.record import Scope
+from engine.model.text import bare_urls, printable
+from engine.pacing.clock import Clock, SystemClock, iso
+from engine.pacing.many import each
+from engine.pipeline.stop import Stop
+from engine.runs.preflight import check_org
+from engine.runs.screen import Screen
+from engine.runs.signals import stopping
+from engine.salesforce.connection import open_salesforce
+from engine.salesforce.faults import QueryTooSlow
+from engine.salesforce.search import Place, Search, value
+from engine.settings import Settings
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+AT_ONCE = 4
+EXAMPLES = 3
+WATCH_MOST = 2000
+"""New records that one round of a watch names."""
+
+
+@dataclass(frozen=True, slots=True)
+class SweepOptions:
+    """``limit``: rows read per object where its text cannot be filtered. ``objects``: only these; empty: all."""
+
+    hosts: tuple[str, ...] = ()
+    objects: tuple[str, ...] = ()
+    limit: int = 100_000
+    watch: bool = False
+    once: bool = False
+    every_s: float = 900.0
+    since: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pointer:
+    """A field in which something still points at the vendor."""
+
+    object: str
+    field: str
+    count: int
+    examples: tuple[tuple[str, str], ...]
+    """(record Id, value without its query); the Id is empty for a formula or default value."""
+    at_least: bool = False
+    """More rows may hold it: not all were read."""
+
+
+@dataclass(slots=True)
+class Swept:
+    """What was found, and what was not looked at."""
+
+    terms: list[str]
+    found: list[Pointer] = field(default_factory=list)
+    searched: int = 0
+    fields: int = 0
+    skipped: dict[str, str] = field(default_factory=dict)
+    unsearched: dict[str, str] = field(default_factory=dict)
+    """Objects that should have been searched, and why they were not, or not as a whole."""
+    stopped: str = ""
+    exit_code_of_stop: int = 0
+
+    @property
+    def exit_code(self) -> int:
+        if self.stopped:
+            return self.exit_code_of_stop
+        if self.found:
+            return 6
+        return 3 if self.unsearched else 0
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "exit_code": self.exit_code,
+            "searched_for": self.terms,
+            "objects_searched": self.searched,
+            "fields_searched": self.fields,
+            "complete": not self.unsearched and not self.stopped,
+            "records": sum(each.count for each in self.found),
+            "found": [
+                {
+                    "object": each.object,
+                    "field": each.field,
+                    "count": each.count,
+                    "at_least": each.at_least,
+                    "examples": [{"id": name or None, "value": text} for name, text in each.examples],
+                }
+                for each in self.found
+            ],
+            "not_searched": self.unsearched,
+            "skipped": self.skipped,
+            "stopped": self.stopped or None,
+        }
+
+
+def terms_of(settings: Settings, more: Sequence[str] = ()) -> list[str]:
+    """The texts that give a link to the vendor away: buckets as hosts, in paths and as ``s3://``, and other hosts."""
+    source, ours = settings.source, settings.destination.bucket
+    terms: list[str] = []
+    for bucket in source.buckets:
+        # within our own bucket's name the bare text would find our own links
+        host = f"//{bucket}." if ours.endswith(bucket) and ours != bucket else f"{bucket}."
+        if source.endpoint_url:
+            place = urlsplit(source.endpoint_url).netloc
+            terms += [f"{host}{place}", f"{place}/{bucket}/"]
+        else:
+            terms += [f"{host}s3", f"amazonaws.com/{bucket}/", f"amazonaws.com.cn/{bucket}/"]
+        terms.append(f"s3://{bucket}/")
+    for entry in (*source.allowed_hosts, *more):
+        terms.append(f"//{entry.rpartition('//')[2].rstrip('/')}")
+    if source.resolver is not None:
+        terms.append(f"//{urlsplit(source.resolver.url).netloc}")
+    return list(dict.fromkeys(term.lower() for term in terms))
+
+
+async def sweep(settings: Settings, options: SweepOptions, screen: Screen, clock: Clock | None = None) -> Swept:
+    """Search the org. Raises Fatal where it cannot start."""
+    clock = clock or SystemClock()
+    terms = terms_of(settings, options.hosts)
+    if not terms:
+        raise Blocked("there is nothing to search for", hint="set source.buckets, source.allowed_hosts, or give --host")
+    stop = Stop()
+    attempts = settings.migration.max_attempts
+    with screen.logging(settings), stopping(stop, screen.say, settings.migration.drain_seconds):
+        async with open_salesforce(settings.salesforce, settings.network, clock, attempts=attempts) as salesforce:
+            await check_org(salesforce, Scope())
+            work = _Sweep(Search(salesforce), settings, options, screen, stop, clock, Swept(terms))
+            return await (work.watch() if options.watch else work.whole())
+
+
+class _Sweep:
+    def __init__(
+        self,
+        search: Search,
+        settings: Settings,
+        options: SweepOptions,
+        screen: Screen,
+        stop: Stop,
+        clock: Clock,
+        swept: Swept,
+    ) -> None:
+        self._search = search
+        self._settings = settings
+        self._options = options
+        self._screen = screen
+        self._stop = stop
+        self._clock = clock
+        self._swept = swept
+
+    async def whole(self) -> Swept:
+        """Every object, or those that were named."""
+        swept = self._swept
+        names = list(self._options.objects)
+        try:
+            if not names:
+                names, swept.skipped = await self._search.objects()
+            await each(names, self._object, at_once=AT_ONCE)
+        except Paused as error:
+            swept.stopped, swept.exit_code_of_stop = str(error), Paused.exit_code
+        if self._stop.requested:
+            swept.stopped, swept.exit_code_of_stop = self._stop.reason, self._stop.exit_code
+        swept.found.sort(key=lambda found: (-found.count, found.object, found.field))
+        return swept
+
+    async def _object(self, name: str) -> None:
+        if self._stop.requested:
+            return
+        try:
+            place = await self._search.place(name)
+            self._set_up(place)
+            await self._filtered(place)
+            await self._read(place, [column.name for column in place.columns if not column.filterable])
+            self._swept.searched += 1
+            self._swept.fields += len(place.columns)
+        except QueryTooSlow as error:
+            self._swept.unsearched[name] = str(error)
+        except Paused:
+            raise
+        except (Fatal, Refused, Transient) as error:
+            self._swept.unsearched[name] = str(error)
+        if not self._screen.quiet and self._swept.searched % 100 == 99:
+            self._screen.say(f"sweep: {self._swept.searched + 1:,} objects searched")
+
+    def _set_up(self, place: Place) -> None:
+        for name, text in place.formulas.items():
+            if self._holds(text):
+                self._swept.found.append(Pointer(place.name, name, 1, (("", f"in its set-up: {_shown(text)}"),)))
+
+    async def _filtered(self, place: Place) -> None:
+        names = [column.name for column in place.columns if column.filterable]
+        if not names:
+            return
+        terms, left = self._swept.terms, list(names)
+        try:
+            if not await self._search.count(place.name, names, terms):
+                return
+            for name in names:
+                if count := await self._search.count(place.name, [name], terms):
+                    rows = await self._search.rows(place.name, name, terms, most=EXAMPLES)
+                    self._add(place.name, name, count, rows)
+                left.remove(name)
+        except QueryTooSlow:
+            await self._read(place, left)  # the org cannot search them in its two minutes
+
+    async def _read(self, place: Place, names: list[str]) -> None:
+        """Look at the rows themselves, up to the limit."""
+        if not names:
+            return
+        seen, counts = 0, Counter[str]()
+        examples: dict[str, list[tuple[str, str]]] = {}
+        whole = True
+        async for rows in self._search.scan(place.name, names):
+            for row in rows:
+                for name in names:
+                    text = value(row, name)
+                    if text and self._holds(text):
+                        counts[name] += 1
+                        kept = examples.setdefault(name, [])
+                        if len(kept) < EXAMPLES:
+                            kept.append((str(row.get("Id")), text))
+            seen += len(rows)
+            if seen >= self._options.limit or self._stop.requested:
+                whole = False
+                break
+        if not whole:
+            self._swept.unsearched[place.name] = (
+                f"only {seen:,} rows of {', '.join(names)} were read: raise --limit for a full answer"
+            )
+        for name, count in counts.items():
+            self._add(place.name, name, count, examples[name], at_least=not whole)
+
+    def _add(
+        self, place: str, name: str, count: int, rows: Sequence[tuple[str, str]], *, at_least: bool = False
+    ) -> None:
+        shown = tuple((record, self._around(text)) for record, text in rows)
+        self._swept.found.append(Pointer(place, name, count, shown, at_least))
+
+    def _holds(self, text: str) -> bool:
+        lowered = text.lower()
+        return any(term in lowered for term in self._swept.terms)
+
+    def _around(self, text: str) -> str:
+        """The part of a text that gives it away, without queries."""
+        lowered = text.lower()
+        at = min((place for term in self._swept.terms if (place := lowered.find(term)) >= 0), default=0)
+        start = max(0, at - 20)
+        return _shown(("…" if start else "") + text[start : at + 140])
+
+    # the watch
+
+    async def watch(self) -> Swept:
+        """Look for records that came or changed since, again and again; with ``once`` a single time."""
+        options, clock = self._options, self._clock
+        since = options.since or iso(clock.now() - timedelta(seconds=max(options.every_s, 86_400.0)))
+        told: set[str] = set()
+        names = options.objects or (self._settings.salesforce.object,)
+        while not self._stop.requested:
+            began = iso(clock.now() - timedelta(minutes=15))  # a transaction shows with the time of its start
+            for name in names:
+                try:
+                    await self._new_in(name, since, told)
+                    self._swept.unsearched.pop(name, None)
+                except (Transient, Refused, QueryTooSlow) as error:
+                    self._swept.unsearched[name] = str(error)
+                except Paused as error:
+                    self._swept.stopped, self._swept.exit_code_of_stop = str(error), Paused.exit_code
+                    return self._swept
+            self._swept.searched = len(names)
+            if options.once:
+                return self._swept
+            if not self._swept.unsearched:
+                since = began
+            await self._pause()
+        self._swept.stopped, self._swept.exit_code_of_stop = self._stop.reason, self._stop.exit_code
+        return self._swept
+
+    async def _new_in(self, name: str, since: str, told: set[str]) -> None:
+        place = await self._search.place(name)
+        for column in place.columns:
+            if not column.filterable:
+                continue
+            rows = await self._search.rows(name, column.name, self._swept.terms, most=WATCH_MOST, since=since)
+            fresh = [(record, text) for record, text in rows if f"{record} {column.name}" not in told]
+            told.update(f"{record} {column.name}" for record, _ in fresh)
+            if fresh:
+                self._add(name, column.name, len(fresh), fresh[:EXAMPLES], at_least=len(rows) == WATCH_MOST)
+                if not self._options.once:
+                    first, text = fresh[0]
+                    self._screen.say(
+                        f"{iso(self._clock.now())} {len(fresh):,} new or changed {name} records point at the vendor in "
+                        f"{column.name}, such as {first}: {self._around(text)}"
+                    )
+
+    async def _pause(self) -> None:
+        """Until the next round, or until a stop."""
+        until = self._clock.monotonic() + self._options.every_s
+        while not self._stop.requested and (left := until - self._clock.monotonic()) > 0:
+            await self._clock.sleep(min(left, 1.0))
+
+
+def show_swept(found: Swept, console: Console, *, watched: bool = False) -> None:
+    """The same for a person."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    def line(text: str) -> None:
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    if found.found:
+        table = Table(box=SIMPLE_HEAD, pad_edge=False)
+        for head in ("object", "field", "records", "such as"):
+            table.add_column(head, justify="right" if head == "records" else "left", overflow="fold")
+        for pointer in found.found:
+            record, text = pointer.examples[0] if pointer.examples else ("", "")
+            count = f"{'≥ ' if pointer.at_least else ''}{pointer.count:,}"
+            table.add_row(Text(pointer.object), Text(pointer.field), count, Text(f"{record} {text}".strip()))
+        console.print(table)
+    line(f"searched for {', '.join(found.terms)}")
+    reasons = Counter(found.skipped.values())
+    skipped = "; ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())
+    line(f"in {found.fields:,} fields of {found.searched:,} objects" + (f" (skipped: {skipped})" if skipped else ""))
+    for name, why in list(found.unsearched.items())[:10]:
+        line(f"NOT SEARCHED {name}: {printable(why)}")
+    if len(found.unsearched) > 10:
+        line(f"… and {len(found.unsearched) - 10:,} more objects: --json names all")
+    if found.stopped:
+        line(f"stopped early: {found.stopped}. The answer is not complete; start the same command again.")
+    elif found.found:
+        total = sum(pointer.count for pointer in found.found)
+        line(f"{total:,} places still point at the vendor: do not cancel it yet.")
+        if watched:
+            line("next: engine run backup --incremental   copies them; then switch them in the next wave")
+    elif found.unsearched:
+        line("Nothing was found, but not everything was searched: this is no all-clear.")
+    else:
+        line("Nothing that this login can see points at the vendor any more.")
+
+
+def _shown(text: str) -> str:
+    return printable(bare_urls(text))[:160]

@@ -1,0 +1,165 @@
+"""Searching the org for text: every object and field that the login can see, by LIKE where that works, else by reading.
+
+SOQL compares text without case. What may be filtered is filtered by the org (a call counts all rows); long text may not
+be, and what takes the org too long may not either: such rows are read and looked at here, up to a limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.model.errors import Transient
+from engine.model.failures import FailureClass
+from engine.salesforce import soql
+from engine.salesforce.connection import Salesforce
+from engine.salesforce.rows import MODIFIED
+from engine.salesforce.session import LONGEST_URI
+
+PAGE = 2000
+_TEXT = frozenset({"url", "string", "textarea", "combobox", "anyType"})
+_COPIES = ("History", "Feed", "Share", "ChangeEvent", "Tag")
+"""Endings of objects that Salesforce derives from others, or that say who may see or who changed what."""
+_ROOM = LONGEST_URI // 2
+"""Characters of conditions in one query: encoding may nearly double them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A field that can hold text."""
+
+    name: str
+    filterable: bool
+
+
+@dataclass(slots=True)
+class Place:
+    """An object and where in it text may stand."""
+
+    name: str
+    columns: list[Column] = field(default_factory=list)
+    formulas: dict[str, str] = field(default_factory=dict)
+    """Formulas and default values by field: text that is in the set-up, and in no record."""
+
+
+class Search:
+    """Questions to one org. Verbs raise Fatal and Transient as the session does."""
+
+    def __init__(self, salesforce: Salesforce) -> None:
+        self._salesforce = salesforce
+
+    async def objects(self) -> tuple[list[str], dict[str, str]]:
+        """Names of the objects worth searching, and the others with why not."""
+        answer = await self._salesforce.session.get_json("sobjects", doing="list objects")
+        items = answer.get("sobjects") if isinstance(answer, dict) else None
+        if not isinstance(items, list):
+            raise Transient(FailureClass.NETWORK, "Salesforce answered the list of objects with something else")
+        chosen, skipped = [], {}
+        for item in items:
+            name = str(item.get("name"))
+            if (why := _unfit(item, name)) is None:
+                chosen.append(name)
+            else:
+                skipped[name] = why
+        return chosen, skipped
+
+    async def place(self, name: str) -> Place:
+        """Where in an object text may stand."""
+        described = await self._salesforce.session.get_json(
+            f"sobjects/{soql.name(name)}/describe", doing=f"describe {name}"
+        )
+        found = Place(name)
+        for item in described.get("fields", []) if isinstance(described, dict) else []:
+            label = str(item.get("name"))
+            for key in ("calculatedFormula", "defaultValueFormula", "defaultValue"):
+                if isinstance(text := item.get(key), str):
+                    found.formulas[label] = text
+            if item.get("type") in _TEXT and not item.get("calculated"):
+                found.columns.append(Column(label, bool(item.get("filterable"))))
+        return found
+
+    async def count(self, place: str, columns: Sequence[str], terms: Sequence[str], *, since: str | None = None) -> int:
+        """How many rows hold one of the terms in one of these filterable fields."""
+        total = 0
+        for chunk in _chunks(columns, terms):
+            statement = soql.select(["COUNT()"], place, conditions=_conditions(chunk, terms, since))
+            async for announced, _ in self._salesforce.pages.answers(statement):
+                total += announced
+                break
+        return total
+
+    async def rows(
+        self,
+        place: str,
+        column: str,
+        terms: Sequence[str],
+        *,
+        most: int,
+        since: str | None = None,
+    ) -> list[tuple[str, str]]:
+        """(Id, value) of up to ``most`` rows that hold one of the terms in this filterable field."""
+        statement = soql.select(
+            ["Id", column], place, conditions=_conditions([column], terms, since), order=["Id"], limit=most
+        )
+        found: list[tuple[str, str]] = []
+        async for _, rows in self._salesforce.pages.answers(statement):
+            found += [(str(row.get("Id")), value(row, column)) for row in rows]
+        return found
+
+    async def scan(
+        self, place: str, columns: Sequence[str], *, since: str | None = None
+    ) -> AsyncIterator[list[Mapping[str, Any]]]:
+        """All rows of an object with these fields, page by page in the order of their Ids."""
+        last = ""
+        while True:
+            conditions = [soql.compare("Id", ">", last) if last else "", soql.since(MODIFIED, since) if since else ""]
+            statement = soql.select(["Id", *columns], place, conditions=conditions, order=["Id"], limit=PAGE)
+            count = 0
+            async for _, rows in self._salesforce.pages.answers(statement):
+                if rows:
+                    count += len(rows)
+                    last = str(rows[-1].get("Id"))
+                    yield list(rows)
+            if count < PAGE:
+                return
+
+
+def value(row: Mapping[str, Any], column: str) -> str:
+    """A text of a row; Salesforce answers in the case of its schema."""
+    wanted = column.lower()
+    return next((text for name, text in row.items() if name.lower() == wanted and isinstance(text, str)), "")
+
+
+def _unfit(item: Mapping[str, Any], name: str) -> str | None:
+    if not item.get("queryable"):
+        return "cannot be queried"
+    if item.get("deprecatedAndHidden"):
+        return "deprecated and hidden"
+    if name.endswith(_COPIES) and (item.get("associateEntityType") or "__" in name or not item.get("keyPrefix")):
+        return "derived from another object"
+    return None
+
+
+def _like(column: str, term: str) -> str:
+    """``column LIKE '%term%'``, with what LIKE takes for a wildcard taken literally."""
+    quoted = soql.text_literal(term)[1:-1].replace("%", "\\%").replace("_", "\\_")
+    return f"{soql.name(column)} LIKE '%{quoted}%'"
+
+
+def _conditions(columns: Sequence[str], terms: Sequence[str], since: str | None) -> list[str]:
+    any_of = soql.either([[_like(column, term)] for column in columns for term in terms])
+    return [any_of, soql.since(MODIFIED, since) if since else ""]
+
+
+def _chunks(columns: Sequence[str], terms: Sequence[str]) -> list[list[str]]:
+    chunks: list[list[str]] = [[]]
+    size = 0
+    for column in columns:
+        cost = sum(len(_like(column, term)) + 8 for term in terms)
+        if chunks[-1] and size + cost > _ROOM:
+            chunks.append([])
+            size = 0
+        chunks[-1].append(column)
+        size += cost
+    return [chunk for chunk in chunks if chunk]

@@ -1,0 +1,144 @@
+"""``engine sweep`` finds what still points at the vendor, and gives no all-clear for what it did not search."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from engine.rehearsal.salesforce.world import make_id
+from engine.runs.sweep import terms_of
+from engine.settings import Settings
+from tests.command.corner import Corner, ended, load, org_log, until
+
+
+@pytest.fixture
+def org(corner: Corner) -> Iterator[Corner]:
+    """A vendor bucket that nobody else in the shared org points at."""
+    corner.env["ENGINE_SOURCE__BUCKETS"] = json.dumps([f"old-{corner.tag}"])
+    yield corner
+    corner.org("field", object="DocListEntry__c", field="Identifier__c", type="string", length=255)
+    corner.org("field", object="Account", field="Website", type="url", length=255, readable=True)
+
+
+def vendor(corner: Corner, key: str = "x/y.pdf") -> str:
+    return f"{corner.stage.store.url}/old-{corner.tag}/{key}?X-Amz-Signature=secret"
+
+
+def account(corner: Corner, **fields: str) -> str:
+    name = make_id("001", 800_000 + int(time.monotonic_ns() % 100_000))
+    load(corner.stage, [{"type": "Account", "Id": name, "Name": f"Of {corner.tag}", **fields}])
+    return name
+
+
+def places(document: dict[str, Any]) -> dict[tuple[str, str], int]:
+    return {(each["object"], each["field"]): each["count"] for each in document["found"]}
+
+
+def test_an_org_without_a_trace_ends_with_0_and_says_what_was_skipped(org: Corner) -> None:
+    said = org.engine("sweep", "--json")
+    assert said.code == 0, said.everything
+    assert said.json["complete"] is True
+    assert said.json["objects_searched"] == 4
+    assert "Nothing that this login can see" in org.engine("sweep").out
+
+
+def test_every_kind_of_field_is_searched_and_queries_are_never_shown(org: Corner) -> None:
+    site = account(org, Website=vendor(org))
+    [record] = org.records([org.row() | {"Identifier__c": f"see {vendor(org)} for more"}])
+    said = org.engine("sweep", "--json")
+    assert said.code == 6
+    assert places(said.json) == {("Account", "Website"): 1, ("DocListEntry__c", "Identifier__c"): 1}
+    [first, second] = sorted(said.json["found"], key=lambda each: each["object"])
+    assert [first["examples"][0]["id"], second["examples"][0]["id"]] == [site, record]
+    assert "secret" not in said.everything
+    assert "do not cancel it yet" in org.engine("sweep").out
+
+
+def test_long_text_that_cannot_be_filtered_is_read_up_to_the_limit(org: Corner) -> None:
+    org.records([org.row() | {"Identifier__c": "nothing here"} for _ in range(5)])
+    org.records([org.row() | {"Identifier__c": "x" * 50 + vendor(org)}])
+    org.org("field", object="DocListEntry__c", field="Identifier__c", type="textarea", length=32_000)
+    said = org.engine("sweep", "--object", "DocListEntry__c", "--json")
+    assert said.code == 6
+    assert places(said.json) == {("DocListEntry__c", "Identifier__c"): 1}
+    clean = json.dumps([f"nowhere-{org.tag}"])
+    short = org.engine("sweep", "--object", "DocListEntry__c", "--limit", "1", ENGINE_SOURCE__BUCKETS=clean)
+    assert short.code == 3
+    assert "NOT SEARCHED DocListEntry__c" in short.out
+    assert "no all-clear" in short.out
+
+
+def test_what_the_org_cannot_search_in_time_is_read_instead(org: Corner) -> None:
+    account(org, Website=vendor(org))
+    org.org("faults", rules=[{"endpoint": "q=SELECT%20COUNT", "kind": "query_timeout"}])
+    said = org.engine("sweep", "--object", "Account", "--json")
+    assert said.code == 6, said.everything
+    assert places(said.json) == {("Account", "Website"): 1}
+
+
+def test_an_object_that_fails_is_named_and_the_rest_goes_on(org: Corner) -> None:
+    account(org, Website=vendor(org))
+    said = org.engine("sweep", "--object", "Nothing__c", "--object", "Account", "--json")
+    assert said.code == 6
+    assert list(said.json["not_searched"]) == ["Nothing__c"]
+    assert said.json["complete"] is False
+
+
+def test_the_api_budget_stops_a_sweep_with_5(org: Corner) -> None:
+    org.org("settings", daily_max=1000, daily_used=695)
+    said = org.engine("sweep", "--json")
+    assert said.code == 5
+    assert said.json["complete"] is False
+
+
+def test_a_sweep_only_reads(org: Corner) -> None:
+    account(org, Website=vendor(org))
+    before = len(org_log(org.stage))
+    assert org.engine("sweep").code == 6
+    asked = org_log(org.stage)[before:]
+    assert {each["method"] for each in asked if "/oauth2/" not in each["path"]} == {"GET"}
+    assert not org.database.exists()
+
+
+def test_a_round_of_the_watch_finds_new_records_only(org: Corner) -> None:
+    org.records([org.row(url=vendor(org))])
+    assert org.engine("sweep", "--watch", "--once", "--json").code == 6
+    later = org.engine("sweep", "--watch", "--once", "--since", "2999-01-01", "--json")
+    assert later.code == 0
+    assert org.engine("sweep", "--watch", "--once", "--since", "yesterday").code == 2
+
+
+def test_a_watch_tells_of_each_new_record_once_and_ends_with_a_signal(org: Corner) -> None:
+    org.records([org.row(url=vendor(org))])
+    process = org.start("sweep", "--watch", "--every", "1s", "--json")
+    log = len(org_log(org.stage))
+    until(lambda: len(org_log(org.stage)) > log + 12, "a few rounds")
+    process.send_signal(signal.SIGTERM)
+    said = ended(process)
+    assert said.code == 143
+    assert places(said.json) == {("DocListEntry__c", "Document__c"): 1}
+    assert said.err.count("point at the vendor") == 1
+
+
+def test_terms_never_find_our_own_links() -> None:
+    settings = Settings.model_validate(
+        {
+            "source": {"buckets": ["documents"], "allowed_hosts": ["files.vendor.example"]},
+            "destination": {"bucket": "my-documents"},
+        }
+    )
+    terms = terms_of(settings)
+    ours = "https://my-documents.s3.us-east-1.amazonaws.com/uploads/a"
+    assert not any(term in ours for term in terms)
+    for theirs in (
+        "https://documents.s3.us-west-2.amazonaws.com/a",
+        "https://s3.us-west-2.amazonaws.com/documents/a",
+        "s3://documents/a",
+        "https://files.vendor.example/a",
+    ):
+        assert any(term in theirs for term in terms), theirs
