@@ -12,7 +12,7 @@ from engine.model.facts import Method
 from engine.model.failures import FailureClass
 from engine.model.hosts import SourceRules, origin_of, reachable, source_rules
 from engine.model.keys import destination_url
-from engine.model.location import Location
+from engine.model.location import Location, Origin
 from engine.model.record import ObjectShape
 from engine.model.urls import parse_url
 from engine.pacing.bandwidth import Bandwidth
@@ -28,7 +28,7 @@ from engine.salesforce.connection import Salesforce, open_salesforce
 from engine.settings import Settings
 from engine.tracking.database import open_database
 from engine.tracking.ledger import Ledger
-from engine.web.client import open_web
+from engine.web.client import WebClient, open_web
 from engine.web.resolver import LinkResolver, fields_of, resolver_origin
 from engine.web.source import WebSource
 
@@ -157,3 +157,19 @@ async def open_outside(settings: Settings, clock: Clock, *, transport: Transport
             rules=rules,
             through_destination=S3Source(s3.destination_verbs, s3.patience, source_headers(source)),
         )
+
+
+@asynccontextmanager
+async def open_org(settings: Settings, clock: Clock) -> AsyncIterator[Salesforce]:
+    """Salesforce alone."""
+    attempts = settings.migration.max_attempts
+    async with open_salesforce(settings.salesforce, settings.network, clock, attempts=attempts) as salesforce:
+        yield salesforce
+
+
+@asynccontextmanager
+async def open_as_user(settings: Settings, origins: set[Origin]) -> AsyncIterator[WebClient]:
+    """Plain GETs of our own links' hosts. These are our own choice, so they may be private addresses."""
+    hosts = {origin.host for origin in origins}
+    async with open_web(origins, settings.network, connections=4, private_hosts=hosts) as client:
+        yield client

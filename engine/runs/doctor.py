@@ -18,7 +18,7 @@ from engine.model.hosts import origin_of
 from engine.model.record import ObjectShape, Scope
 from engine.model.text import printable
 from engine.pacing.clock import Clock, SystemClock
-from engine.runs.assembly import Outside, open_outside
+from engine.runs.assembly import Outside, open_as_user, open_outside
 from engine.runs.bounds import bounds_of
 from engine.runs.checks import bucket, machine, org, sources, users
 from engine.runs.checks.finding import Finding, Level, block, unknown
@@ -27,7 +27,6 @@ from engine.s3.answers import StoreError
 from engine.s3.open import owner
 from engine.settings import Settings
 from engine.tracking.report import open_report
-from engine.web.client import open_web
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -186,9 +185,7 @@ async def _open_links(outside: Outside, urls: Sequence[str], *, grave: bool) -> 
             origins.add(origin_of(scheme, rest.partition("/")[0]))
         except EngineError as error:
             return block("user_links", f"the new links name no valid host: {error}", "check destination.url_template")
-    # the links' host is our own choice: it may be private
-    hosts = {origin.host for origin in origins}
-    async with open_web(origins, outside.settings.network, connections=4, private_hosts=hosts) as client:
+    async with open_as_user(outside.settings, origins) as client:
         return await users.open_links(client, urls, grave=grave)
 
 

@@ -19,10 +19,10 @@ from engine.model.text import bare_urls, printable
 from engine.pacing.clock import Clock, SystemClock, iso
 from engine.pacing.many import each
 from engine.pipeline.stop import Stop
+from engine.runs.assembly import open_org
 from engine.runs.preflight import check_org
 from engine.runs.screen import Screen
 from engine.runs.signals import stopping
-from engine.salesforce.connection import open_salesforce
 from engine.salesforce.faults import QueryTooSlow
 from engine.salesforce.search import Place, Search, value
 from engine.settings import Settings
@@ -135,9 +135,8 @@ async def sweep(settings: Settings, options: SweepOptions, screen: Screen, clock
     if not terms:
         raise Blocked("there is nothing to search for", hint="set source.buckets, source.allowed_hosts, or give --host")
     stop = Stop()
-    attempts = settings.migration.max_attempts
     with screen.logging(settings), stopping(stop, screen.say, settings.migration.drain_seconds):
-        async with open_salesforce(settings.salesforce, settings.network, clock, attempts=attempts) as salesforce:
+        async with open_org(settings, clock) as salesforce:
             await check_org(salesforce, Scope())
             work = _Sweep(Search(salesforce), settings, options, screen, stop, clock, Swept(terms))
             return await (work.watch() if options.watch else work.whole())
