@@ -353,9 +353,9 @@ def _console(progress: bool | None) -> Iterator[Any]:
 
 
 def _print_json(document: Any) -> None:
-    import orjson
+    from engine.runs.report import document_text
 
-    sys.stdout.write(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode() + "\n")
+    sys.stdout.write(document_text(document))
 
 
 @contextmanager

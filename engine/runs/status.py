@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.model.text import printable
-from engine.runs.report import duration, size
+from engine.runs.report import document_text, duration, size
 from engine.settings import Settings
 from engine.tracking.report import Report, open_report
 
@@ -77,9 +77,7 @@ def _document(report: Report, wanted: StatusOptions, proofs: Sequence[str]) -> d
 def _print_json(document: dict[str, Any]) -> None:
     import sys
 
-    import orjson
-
-    sys.stdout.write(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode() + "\n")
+    sys.stdout.write(document_text(document))
 
 
 def honest(run: dict[str, Any]) -> dict[str, Any]:
