@@ -26,6 +26,7 @@ from engine.pipeline.intake import Intake
 from engine.pipeline.tally import Tally
 from engine.runs.assembly import Parts
 from engine.runs.bounds import Bounds
+from engine.runs.inventory import Inventory
 from engine.settings import Settings
 from engine.tracking.scans import Scan
 
@@ -64,6 +65,7 @@ class Feeds:
         self._scope = scope
         self._tally = tally
         self._note = note
+        self._inventory = Inventory(parts, tally, note)
         self.seen = bytearray()
 
     async def run(self, intake: Intake) -> None:
@@ -85,9 +87,12 @@ class Feeds:
             else:
                 watermark = iso(await self._parts.salesforce.server_now())
                 await self._ledger.begin_scan("full", self._scope, restricted=False, watermark=watermark)
-        await self._count(scope)
+        records = await self._count(scope)
+        if self._bounds.whole:
+            await self._inventory.prepare(records, interrupted)
         done = await intake.scan(self._pages.pages(scope))
         await intake.settled()
+        self._ledger.listings.lapse()
         if done and self._bounds.whole:
             if interrupted is None:
                 await self._absent(rows_before)
@@ -141,8 +146,12 @@ class Feeds:
             if vanished:
                 self._tally.gone += await self._ledger.mark_gone(vanished)
 
-    async def _count(self, scope: Scope) -> None:
+    async def _count(self, scope: Scope) -> int | None:
+        """Records in scope; None when there are too many to count in one call. The display then does without."""
         try:
-            self._tally.total = (self._tally.total or 0) + await self._pages.count(scope)
+            records = await self._pages.count(scope)
         except Paused:
-            self._tally.total = None  # too many to count in one call; the display does without
+            self._tally.total = None
+            return None
+        self._tally.total = (self._tally.total or 0) + records
+        return records

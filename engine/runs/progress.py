@@ -63,6 +63,8 @@ class Progress:
     def line(self) -> str:
         """Everything on one line."""
         t = self._tally
+        if t.phase:
+            return f"{self._title}: {t.phase}"
         total = f"/{t.total:,}" if t.total is not None else ""
         eta = self._rates.eta_s(t)
         parts = [
@@ -99,6 +101,8 @@ class Progress:
             f"ETA {duration(eta)}" if eta is not None else "",
         )
         body = Table.grid(padding=(0, 2))
+        if t.phase:
+            body.add_row("now", Text(t.phase))
         body.add_row("rate", f"{self._rates.files_per_s:,.0f} files/s   {size(self._rates.bytes_per_s)}/s")
         body.add_row("in flight", f"{t.in_flight} of {self._concurrency}")
         body.add_row(

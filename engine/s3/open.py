@@ -81,6 +81,12 @@ class S3:
         """The source bucket, listed; see ``S3Source.inventory``. Ours: ``destination.inventory``."""
         return self.source.inventory(bucket, prefix)
 
+    async def listers(self) -> list[S3Source]:
+        """Who may try to list a source bucket: our side where a copy may cross to it, then the source's credentials."""
+        ours = S3Source(self.destination_verbs, self.patience, source_headers(self.settings.source))
+        theirs = self.settings.source.anonymous or await self.source_keys.found()
+        return [ours] * self.one_service + [self.source] * theirs
+
     @property
     def one_service(self) -> bool:
         """Whether a copy may cross from the source to the destination: the same endpoint, or AWS in one partition."""
