@@ -89,7 +89,7 @@ class Feeds:
                 await self._ledger.begin_scan("full", self._scope, restricted=False, watermark=watermark)
         records = await self._count(scope)
         if self._bounds.whole:
-            await self._inventory.prepare(records, interrupted)
+            await self._inventory.prepare(records, resumed=interrupted is not None)
         done = await intake.scan(self._pages.pages(scope))
         await intake.settled()
         self._ledger.listings.lapse()

@@ -23,7 +23,6 @@ from engine.runs.assembly import Parts
 from engine.s3.answers import Listed
 from engine.s3.survey import Bounds
 from engine.tracking.listings import Listing
-from engine.tracking.scans import Scan
 
 FEW_RECORDS = 2_000
 """With fewer, listing is not worth it: what a HEAD each costs is soon spent on a bucket of unknown size."""
@@ -43,8 +42,8 @@ class Inventory:
         self._tally = tally
         self._note = note
 
-    async def prepare(self, records: int | None, interrupted: Scan | None) -> None:
-        """List what is to be listed before a full scan of so many records (None: unknown) begins or goes on.
+    async def prepare(self, records: int | None, *, resumed: bool) -> None:
+        """List what is to be listed before a full scan of so many records (None: unknown) begins, or is taken up again.
 
         Raises Blocked where ``always`` cannot be done, Fatal.
         """
@@ -59,13 +58,12 @@ class Inventory:
                 )
             return
         known = await self._listings.of_scan(scan_id)
-        begun = interrupted is not None and bool(interrupted.last_id)
-        pays = mode == "always" or records is None or records >= FEW_RECORDS
+        pays = mode == "always" or (not resumed and (records is None or records >= FEW_RECORDS))
         for bucket in self._settings.buckets:
             listing = known.get(bucket)
-            if listing is None and (begun or not pays):
-                continue
             if listing is None:
+                if not pays:
+                    continue
                 listing = known[bucket] = await self._listings.begin(scan_id, bucket)
             if listing.state == "running":
                 await self._list(listing, None if mode == "always" or records is None else TOO_MANY * records)
