@@ -24,6 +24,7 @@ from collections.abc import Iterable, Sequence
 
 from engine.model.outcome import Attempt, Batch, Outcome, Status, Touch
 from engine.model.record import Record
+from engine.model.text import bare_urls
 from engine.tracking.counters import counted
 from engine.tracking.schema import among
 
@@ -180,8 +181,8 @@ def _failed(outcome: Outcome, run_id: int | None, now: str) -> tuple[object, ...
 
 
 def _shown(url: str) -> str:
-    # a signature may sit in the query
-    return url.partition("?")[0]
+    # a signature may sit in the query, a password before the host
+    return bare_urls(url).partition("?")[0]
 
 
 def _settle(db: sqlite3.Connection, outcomes: Sequence[Outcome]) -> None:
