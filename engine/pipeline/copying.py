@@ -64,6 +64,15 @@ class _Retarget(Exception):
     """The key or the permission to replace has changed in memory: go round once more."""
 
 
+class _Taken(Exception):
+    """The destination key holds ``found``; the source is ``facts``."""
+
+    def __init__(self, facts: ObjectFacts, found: ObjectFacts) -> None:
+        super().__init__()
+        self.facts = facts
+        self.found = found
+
+
 @dataclass(frozen=True, slots=True)
 class _Job:
     plan: Plan
@@ -93,7 +102,7 @@ class Copying:
         job = _Job(plan, location, route, memory)
         for _ in range(4):
             try:
-                return await (self._server_copy(job) if route.method is Method.SERVER_COPY else self._stream(job))
+                return await self._try(job)
             except _Retarget:
                 continue
             except Transient as error:
@@ -121,6 +130,13 @@ class Copying:
         return Copied(
             Method.TWIN, plan.key, source, stored.facts, weakest, (("sha256", twin.sha256),) if twin.sha256 else ()
         )
+
+    async def _try(self, job: _Job) -> Copied:
+        server = job.route.method is Method.SERVER_COPY
+        try:
+            return await (self._server_copy(job) if server else self._stream(job))
+        except _Taken as taken:  # by now no stream is open: comparing opens others, and both sides are counted
+            return await self._settle(job, taken.facts, taken.found)
 
     async def _server_copy(self, job: _Job) -> Copied:
         facts = job.memory.pinned or await job.route.source.facts(job.location)
@@ -159,7 +175,7 @@ class Copying:
         try:
             stored = await write(memory.key, memory.bad_etag)
         except Occupied as taken:
-            return await self._settle(job, facts, taken.facts)
+            raise _Taken(facts, taken.facts) from None
         try:
             if facts is memory.pinned:
                 facts, proof = await self._judge(job, facts, stored)
