@@ -72,7 +72,7 @@ def clean_environment() -> dict[str, str]:
 
 
 def _wait(pid: int, deadline: float) -> tuple[int, struct_rusage, int]:
-    """Wait for a child. Its peak RSS is read while it runs: ``ru_maxrss`` still counts the parent that it forked from."""
+    """Wait for a child. Its peak RSS is read while it runs: ``ru_maxrss`` counts the parent that it forked from too."""
     rss = 0
     while True:
         rss = max(rss, _peak(pid))
