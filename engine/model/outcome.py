@@ -8,6 +8,7 @@ from enum import StrEnum
 from engine.model.facts import Method, Proof
 from engine.model.failures import FailureClass
 from engine.model.record import Record
+from engine.model.value import value
 
 
 class Status(StrEnum):
@@ -22,7 +23,7 @@ class Status(StrEnum):
     GONE = "gone"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Outcome:
     """How one record ended. ``failure`` is set exactly when the status is failed, skipped or gone."""
 
@@ -53,14 +54,14 @@ class Outcome:
     page: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Touch:
     """A record whose copy stands but whose row needs its Salesforce columns refreshed: renamed, moved, restamped."""
 
     record: Record
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Attempt:
     """One failed try that will be followed by another; durable, so that attempt counts survive a kill."""
 
@@ -72,7 +73,7 @@ class Attempt:
     at: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Twin:
     """Another record's proved copy of the same source."""
 

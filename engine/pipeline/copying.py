@@ -24,6 +24,7 @@ from engine.model.keys import fill_changed
 from engine.model.location import Location
 from engine.model.outcome import Twin
 from engine.model.plan import Plan
+from engine.model.value import value
 from engine.pipeline.planning import holds
 from engine.pipeline.ports import Destination, Source
 from engine.pipeline.routes import Route
@@ -32,7 +33,7 @@ from engine.pipeline.verify import Differs, prove
 Write = Callable[[str, str | None], Awaitable[Stored]]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Copied:
     """A proved copy."""
 
@@ -73,7 +74,7 @@ class _Taken(Exception):
         self.found = found
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class _Job:
     plan: Plan
     location: Location
