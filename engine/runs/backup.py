@@ -223,7 +223,8 @@ class _Backup:
             self._stop.request(f"error budget spent: {self._budget}", Paused.exit_code)
 
     def _on_batch(self, batch: Batch) -> None:
-        log.info("batch", outcomes=len(batch.outcomes), retries=len(batch.attempts), checkpoint=batch.checkpoint)
+        reached = {each.range: each.last_id for each in batch.checkpoints}
+        log.info("batch", outcomes=len(batch.outcomes), retries=len(batch.attempts), checkpoints=reached)
 
     def _on_route(self, bucket: str, route: Route) -> None:
         where = f"s3://{bucket}" if bucket else "plain http"
