@@ -29,7 +29,7 @@ from engine.pipeline.transfer import Transfer
 from engine.runs.assembly import Parts, assemble, fitting_link, max_bytes
 from engine.runs.bounds import Bounds, bounds_of
 from engine.runs.feeds import Feeds, scope_hash
-from engine.runs.preflight import check_org, check_stores
+from engine.runs.preflight import check_org, check_stores, unless_stopped
 from engine.runs.report import RunReport, duration, first_fatal
 from engine.runs.screen import Screen
 from engine.runs.signals import stopping
@@ -94,8 +94,9 @@ class _Backup:
 
     async def run(self) -> RunReport:
         parts = self._parts
-        organization, shape = await check_org(parts.salesforce, Scope(account_id=self._bounds.account_id))
-        await check_stores(parts)
+        scope = Scope(account_id=self._bounds.account_id)
+        organization, shape = await unless_stopped(check_org(parts.salesforce, scope), self._stop)
+        await unless_stopped(check_stores(parts), self._stop)
         await parts.ledger.check_org(organization.id)
         run_id = None
         if not self._bounds.dry_run:
