@@ -8,6 +8,7 @@ from functools import partial
 
 from benchmarks.bench import FULL, Bench, measured
 from benchmarks.measure import run as run_child
+from benchmarks.measure import spread
 from benchmarks.report import Goal, Row, Sample
 from benchmarks.stage import Stage, stage
 
@@ -68,3 +69,10 @@ def run_start(bench: Bench) -> None:
     bench.report.ratio("start-up of engine --help", [each.wall_s * 1e3 for each in runs], 300, most=True, unit="ms")
     bare = [run_child([sys.executable, "-c", "pass"], log=room / "bare.log").wall_s for _ in range(3)]
     bench.report.goal(Goal("start-up of python alone", "", f"{min(bare) * 1e3:.0f} ms"))
+    row = Row("Start-up", "engine run backup --full of one record", 1, note="a part of every run's figures")
+    with stage(room, 1, latency_ms=bench.latency_ms) as place:
+        for _ in range(bench.rounds):
+            row.samples.append(measured(place, partial(place.engine, *FULL, fresh=True), written=1))
+    bench.report.add(row)
+    cpu = f"{row.cpu_us.mid / 1e6:.2f} CPU-s, {spread([each.run.wall_s for each in row.samples]).mid:.2f} s"
+    bench.report.goal(Goal("start-up of a whole run, one record", "", cpu))
