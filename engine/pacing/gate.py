@@ -43,7 +43,7 @@ class Gate:
         self, clock: Clock, *, most: int, start: int = START, on_change: Callable[[Pace], None] | None = None
     ) -> None:
         self._clock = clock
-        self._most = most
+        self.most = most
         self._on_change = on_change
         self.pace = Pace(limit=float(min(start, most)))
         self.in_flight = 0
@@ -267,7 +267,7 @@ class Gate:
         if now - self._timed_from > STALE_S:
             self._timed, self._timed_from = self._last + 1, inf
         self._begin(now)
-        self._apply(widened(self.pace, seen, self._most))
+        self._apply(widened(self.pace, seen, self.most))
 
     def _wanted(self) -> float:
         return measuring_s(self.pace, self._latency)

@@ -78,6 +78,11 @@ class Recorder:
         """So many records needed nothing; they go to the run's counts with the next commit."""
         self._batch.unchanged += count
 
+    @property
+    def unwritten(self) -> int:
+        """Outcomes that are not committed yet."""
+        return self._taken - self.written
+
     def _grown(self, size: int) -> None:
         if size >= self._batch_size:
             self._wake.set()

@@ -47,11 +47,26 @@ class Screen:
         finally:
             log.close()
 
-    def progress(self, tally: Tally, clock: Clock, *, title: str, concurrency: int, pressure: Callable[[], str] | None = None
+    def progress(
+        self,
+        tally: Tally,
+        clock: Clock,
+        *,
+        title: str,
+        concurrency: int,
+        pressure: Callable[[], str] | None = None,
     ) -> Progress:
-        """A display of the tally; use as a context manager and call ``beat()`` now and then."""
+        """A display of the tally; use as a context manager and call ``beat()`` now and then. ``pressure`` tells how
+        hard the hosts are pressed."""
         return Progress(
-            self.console, clock, tally, live=self.live, plain=not self.quiet, title=title, concurrency=concurrency
+            self.console,
+            clock,
+            tally,
+            live=self.live,
+            plain=not self.quiet,
+            title=title,
+            concurrency=concurrency,
+            pressure=pressure,
         )
 
     @contextmanager

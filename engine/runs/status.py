@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.model.text import printable
 from engine.runs.report import document_text, duration, size
+from engine.runs.slow import line
 from engine.settings import Settings
 from engine.tracking.report import Report, open_report
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 ACCOUNTS_SHOWN = 50
+WORTH_TELLING_S = 5.0
+"""Shorter runs have no slow part, only a beginning and an end."""
 _RUN_COUNTS = ("total_files_processed", "successful_files", "new_files", "skipped_files", "failed_files")
 
 
@@ -110,6 +113,8 @@ def _overview(report: Report, console: Console) -> None:
     if last:
         run = honest(last[0])
         _line(console, f"last run    {run['id']}: {run['run_type']}, {run['status']}, started {run['start_time']}")
+        if (shares := report.shares()) is not None and shares["seconds"] >= WORTH_TELLING_S:
+            _line(console, f"slow was    {line(shares)}" + f" (run {shares['run']})")
         if run["status"] in {"crashed", "stopped"}:
             _line(console, "next        engine run backup --incremental   resumes")
     if files["failed"]:
@@ -130,6 +135,30 @@ def _runs(report: Report, console: Console) -> None:
     ]
     heads = ("run", "type", "status", "started, UTC", "took", "seen", "ok", "new", "skipped", "failed")
     _table(console, "Runs", heads, rows, right=(0, 4, 5, 6, 7, 8, 9), wraps=2)
+    _trend(report, console)
+
+
+def _trend(report: Report, console: Console) -> None:
+    rows = [
+        (
+            sample["at"][11:19],
+            f"{sample['files_per_s']:,.0f}",
+            f"{sample['mb_per_s']:,.1f}",
+            f"{sample['in_flight']:,} of {sample['limit']:,}",
+            f"{sample['leases']:,} / {sample['unwritten']:,}",
+            f"{sample['refusals']:,}",
+            f"{sample['retries']:,}",
+            f"{100 * sample['cpu']:.0f} %",
+            f"{sample['lag_ms']:,.0f} ms",
+            f"{sample['rss_mb']:,.0f} MB",
+        )
+        for sample in report.trend()
+    ]
+    if rows:
+        heads = (
+            "UTC", "files/s", "MB/s", "in flight", "leases / unwritten", "refused", "retries", "CPU", "late", "memory",
+        )  # fmt: skip
+        _table(console, "The latest samples of the last run", heads, rows, right=range(1, 10))
 
 
 def _took(run: dict[str, Any]) -> str:
