@@ -111,6 +111,10 @@ def run_backup(
     transport: Annotated[
         Literal["fast", "sdk"], typer.Option("--transport", help="Our own S3 client, or the AWS SDK.")
     ] = "fast",
+    profile: Annotated[
+        Path | None,
+        typer.Option("--profile", metavar="FILE", help="Write where the time goes: text, or a page if FILE is .html."),
+    ] = None,
     as_json: AsJson = False,
     config: Config = None,
 ) -> None:
@@ -127,6 +131,7 @@ def run_backup(
     with _guarded(as_json, ctx):
         from engine.runs.backup import BackupOptions, backup
         from engine.runs.options import duration_s, failure_classes, one_of
+        from engine.runs.profile import profiling
 
         overrides = {
             "migration.concurrency": concurrency,
@@ -146,7 +151,7 @@ def run_backup(
             transport=transport,
         )
         settings = _settings(ctx, config, overrides)
-        with _console(progress) as screen:
+        with _console(progress) as screen, profiling(profile):
             report = _run(backup(settings, options, screen))
         if as_json:
             _print_json(report.as_json())
