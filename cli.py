@@ -239,7 +239,7 @@ def analyze(
     ] = None,
     sample: Annotated[
         int,
-        typer.Option("--sample", min=0, metavar="N", help="HEADs at most, for sizes that no listing told; 0: none."),
+        typer.Option("--sample", min=0, metavar="N", help="About so many HEADs, for sizes that no listing told; 0: none."),
     ] = 2000,
     archived: Annotated[
         Path | None,

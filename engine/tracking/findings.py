@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from engine.model.estimate import METHOD, Interval, Stratum, share, total
@@ -71,20 +72,21 @@ class Findings:
         self._answered = {name: count for name, count in measured.strata.items() if name in answered}
         self.unknown_files = sum(measured.strata.values()) - sum(self._answered.values())
 
-    @property
+    @cached_property
     def sampled(self) -> bool:
         """Some files stand for others."""
         return any(weight != 1 for (weight,) in self._ask("SELECT DISTINCT weight FROM file WHERE weight > 0"))
 
-    @property
+    @cached_property
     def basis(self) -> str:
         """``exact``, ``sample`` or ``unknown``."""
-        if not self.files():
+        if not self.files:
             return "exact"
-        if self.unknown_files == self.files():
+        if self.unknown_files == self.files:
             return "unknown"
         return "sample" if self.sampled or self.unknown_files else "exact"
 
+    @cached_property
     def files(self) -> int:
         """Distinct files that records name."""
         return int(self._ask("SELECT count(*) FROM file")[0][0])
@@ -93,7 +95,7 @@ class Findings:
         """The sum of a value over all files whose size can be told. None where nothing can be told."""
         ((listed, count),) = self._ask(f"SELECT coalesce(sum({value}), 0), count(*) FROM file WHERE state = 'listed'")
         if not self._answered:
-            return Interval(listed, listed, listed) if count or not self.files() else None
+            return Interval(listed, listed, listed) if count or not self.files else None
         strata = {name: Stratum(population) for name, population in self._answered.items()}
         for name, amount in self._stream(
             f"SELECT stratum, coalesce({value}, 0) FROM file WHERE stratum IS NOT NULL AND {_ANSWERED}"
@@ -163,7 +165,7 @@ class Findings:
             " FROM file WHERE records > 1"
         )
         return {
-            "distinct": self.files(),
+            "distinct": self.files,
             "to_copy": int(self._ask("SELECT count(*) FROM file WHERE todo > 0")[0][0]),
             "shared": shared,
             "records_sharing": sharing,
@@ -205,12 +207,14 @@ class Findings:
         return {"objects": objects - named, "bytes": size - named_size}
 
     def _collisions(self) -> dict[str, Any]:
-        ((exact,),) = self._ask(
-            "SELECT count(*) FROM (SELECT 1 FROM record WHERE key_hash <> 0 GROUP BY key_hash HAVING count(*) > 1)"
-        )
+        """Whoever shares a key shares it without case as well: most often one look is enough."""
+        groups = "FROM record WHERE key_hash <> 0 GROUP BY folded_hash HAVING count(*) > 1"
         ((folded,),) = self._ask(
-            "SELECT count(*) FROM (SELECT 1 FROM record WHERE key_hash <> 0 GROUP BY folded_hash"
-            " HAVING count(DISTINCT key_hash) > 1)"
+            f"SELECT coalesce(sum(differ), 0) FROM (SELECT min(key_hash) < max(key_hash) AS differ {groups})"
+        )
+        ((exact,),) = self._ask(
+            f"SELECT count(*) FROM (SELECT 1 FROM record WHERE folded_hash IN (SELECT folded_hash {groups})"
+            " GROUP BY key_hash HAVING count(*) > 1)"
         )
         return {"exact": exact, "case_insensitive": folded}
 
@@ -266,8 +270,9 @@ class Findings:
 
     def _largest(self, rules: SourceRules) -> list[dict[str, Any]]:
         rows = self._ask(
-            "SELECT f.size, f.storage_class, f.records, r.record_id, r.url FROM file f"
-            f" JOIN record r ON r.rowid = f.example WHERE f.size IS NOT NULL ORDER BY f.size DESC LIMIT {LARGEST}"
+            "SELECT f.size, f.storage_class, f.records, r.record_id, r.url FROM ("
+            f"SELECT * FROM file WHERE size IS NOT NULL ORDER BY size DESC LIMIT {LARGEST}"
+            ") AS f JOIN record r ON r.rowid = f.example ORDER BY f.size DESC"
         )
         names = ("bytes", "storage_class", "records", "record_id", "source")
         return [dict(zip(names, (*row[:-1], _shown(row[-1], rules)), strict=True)) for row in rows]

@@ -59,6 +59,7 @@ FROM (
     FROM record WHERE source_id <> 0 GROUP BY source_id
 ) AS r LEFT JOIN listed l ON l.source_id = r.source_id
 """
+_BY_STRATUM = "CREATE INDEX IF NOT EXISTS file_by_stratum ON file (stratum, source_id) WHERE stratum IS NOT NULL"
 _DRAW = """
 SELECT f.source_id, f.stratum, r.record_id, r.url, r.extra FROM file f JOIN record r ON r.rowid = f.example
 WHERE f.stratum = ? AND f.source_id BETWEEN ? AND ? ORDER BY f.source_id LIMIT ?
@@ -131,7 +132,7 @@ class Scratch:
     def draw(self, wanted: dict[str, int], start: int) -> Iterator[Look]:
         """Of each stratum so many files, in the order of their ids from ``start`` on and round the ring."""
         with self._writing():
-            self._db.execute("CREATE INDEX file_by_stratum ON file (stratum, source_id) WHERE stratum IS NOT NULL")
+            self._db.execute(_BY_STRATUM)
         for stratum, count in wanted.items():
             for low, high in ((start, RING - 1), (0, start - 1)):
                 found = self.ask(_DRAW, stratum, low, high, count)
