@@ -10,7 +10,6 @@ from typing import Any
 
 from engine.model.errors import Blocked
 
-
 INTERVAL_S = 0.005
 
 
