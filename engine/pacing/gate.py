@@ -156,10 +156,6 @@ class Gate:
         del ticket
         self._out(large)
 
-    def is_large(self) -> None:
-        """A request that is under way turns out to be for a large file; end it with ``large=True``."""
-        self.large += 1
-
     def _out(self, large: bool) -> None:
         self.in_flight -= 1
         if large:
