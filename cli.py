@@ -111,6 +111,10 @@ def run_backup(
     transport: Annotated[
         Literal["fast", "sdk"], typer.Option("--transport", help="Our own S3 client, or the AWS SDK.")
     ] = "fast",
+    profile: Annotated[
+        Path | None,
+        typer.Option("--profile", metavar="FILE", help="Write where the time goes: text, or a page if FILE is .html."),
+    ] = None,
     as_json: AsJson = False,
     config: Config = None,
 ) -> None:
@@ -127,6 +131,7 @@ def run_backup(
     with _guarded(as_json, ctx):
         from engine.runs.backup import BackupOptions, backup
         from engine.runs.options import duration_s, failure_classes, one_of
+        from engine.runs.profile import profiling
 
         overrides = {
             "migration.concurrency": concurrency,
@@ -146,7 +151,7 @@ def run_backup(
             transport=transport,
         )
         settings = _settings(ctx, config, overrides)
-        with _console(progress) as screen:
+        with _console(progress) as screen, profiling(profile):
             report = _run(backup(settings, options, screen))
         if as_json:
             _print_json(report.as_json())
@@ -223,6 +228,57 @@ def accounts(
             _print_json(found)
         else:
             show_accounts(found, _stdout())
+
+
+@app.command()
+def analyze(
+    ctx: typer.Context,
+    account: Annotated[str | None, typer.Option("--account", metavar="ID", help="Only this account's records.")] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, metavar="N", help="Only the first N records, by Id.")
+    ] = None,
+    sample: Annotated[
+        int,
+        typer.Option("--sample", min=0, metavar="N", help="About so many HEADs, for sizes that no listing told; 0: none."),
+    ] = 2000,
+    archived: Annotated[
+        Path | None,
+        typer.Option("--archived", metavar="FILE", help="List the archived objects: NDJSON, or CSV as FILE.csv."),
+    ] = None,
+    export: Annotated[
+        Path | None, typer.Option("--export", metavar="FILE", help="Write the whole report as JSON.")
+    ] = None,
+    progress: Annotated[
+        bool | None, typer.Option("--progress/--no-progress", help="Say how far it is; by default on a terminal.")
+    ] = None,
+    as_json: AsJson = False,
+    config: Config = None,
+) -> None:
+    """What a backup would meet: files, bytes, accounts, links that do not fit, archives, time, requests, cost.
+
+    Reads only: records from Salesforce, listings and HEADs from the source. Works beside a run.
+
+    Examples:
+
+      engine analyze
+
+      engine analyze --account 0013D00000AbcDeQAF --json
+
+      engine analyze --archived to-restore.csv --export analysis.json
+    """
+    with _guarded(as_json, ctx):
+        from engine.runs.analyze import AnalyzeOptions
+        from engine.runs.analyze import analyze as look
+        from engine.runs.analyze_show import show_analysis
+
+        options = AnalyzeOptions(account=account, limit=limit, sample=sample, archived=archived, export=export)
+        settings = _settings(ctx, config, {})
+        with _console(progress) as screen:
+            found = _run(look(settings, options, screen))
+        if as_json:
+            _print_json(found)
+        else:
+            show_analysis(found, _stdout())
 
 
 @app.command()

@@ -8,6 +8,7 @@ from functools import partial
 
 from benchmarks.bench import FULL, Bench, measured
 from benchmarks.measure import run as run_child
+from benchmarks.measure import spread
 from benchmarks.report import Goal, Row, Sample
 from benchmarks.stage import Stage, stage
 
@@ -32,7 +33,9 @@ def run(bench: Bench) -> None:
                 f"event loop late at most {loop['late_max_ms']:.0f} ms (p99 {loop['late_p99_ms']:.1f}), "
                 f"{loop['late_over_50ms']} times beyond 50 ms; own CPU at most {loop['cpu_max_ms']:.0f} ms"
             )
-            report.add(Row("One million records", f"engine, {count:,} records", count, [samples[count]], note=note))
+            report.add(
+                Row("Flat in memory, flat in growth", f"engine, {count:,} records", count, [samples[count]], note=note)
+            )
             if count == many:
                 blocked = [loop["cpu_max_ms"]]
                 report.ratio("million: event loop blocked at most, after opening", blocked, 50, most=True, unit="ms")
@@ -42,8 +45,9 @@ def run(bench: Bench) -> None:
                 _again(bench, place, count)
                 _status(bench, place)
     small, large = samples[few].run, samples[many].run
-    report.ratio("million: RSS, 1,000,000 ÷ 100,000", [large.rss / small.rss], 1.15, most=True)
-    report.ratio("million: rate, 1,000,000 ÷ 100,000", [(many / large.wall_s) / (few / small.wall_s)], 0.95)
+    sizes = f"{many:,} ÷ {few:,} records"
+    report.ratio(f"million: RSS, {sizes}", [large.rss / small.rss], 1.15, most=True)
+    report.ratio(f"million: rate, {sizes}", [(many / large.wall_s) / (few / small.wall_s)], 0.95)
 
 
 def _again(bench: Bench, place: Stage, count: int) -> None:
@@ -68,3 +72,10 @@ def run_start(bench: Bench) -> None:
     bench.report.ratio("start-up of engine --help", [each.wall_s * 1e3 for each in runs], 300, most=True, unit="ms")
     bare = [run_child([sys.executable, "-c", "pass"], log=room / "bare.log").wall_s for _ in range(3)]
     bench.report.goal(Goal("start-up of python alone", "", f"{min(bare) * 1e3:.0f} ms"))
+    row = Row("Start-up", "engine run backup --full of one record", 1, note="a part of every run's figures")
+    with stage(room, 1, latency_ms=bench.latency_ms) as place:
+        for _ in range(bench.rounds):
+            row.samples.append(measured(place, partial(place.engine, *FULL, fresh=True), written=1))
+    bench.report.add(row)
+    cpu = f"{row.cpu_us.mid / 1e6:.2f} CPU-s, {spread([each.run.wall_s for each in row.samples]).mid:.2f} s"
+    bench.report.goal(Goal("start-up of a whole run, one record", "", cpu))

@@ -87,6 +87,17 @@ class Twin:
     proof: Proof
 
 
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """How far a scan, or one ``range`` of it, is recorded once a batch is: every record up to ``last_id``."""
+
+    last_id: str
+    range: int = 0
+    """0: the scan is not parted."""
+    ends: bool = False
+    """The range is through."""
+
+
 @dataclass(slots=True)
 class Batch:
     """What one commit of the tracking DB takes."""
@@ -94,7 +105,7 @@ class Batch:
     outcomes: list[Outcome] = field(default_factory=list)
     touches: list[Touch] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
-    checkpoint: str | None = None
-    """Scan checkpoint: every record up to this Id is recorded once this batch is."""
+    checkpoints: list[Checkpoint] = field(default_factory=list)
+    """At most one of each range."""
     unchanged: int = 0
     """Records that needed nothing, to be counted as skipped in the run row."""

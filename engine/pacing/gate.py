@@ -43,7 +43,7 @@ class Gate:
         self, clock: Clock, *, most: int, start: int = START, on_change: Callable[[Pace], None] | None = None
     ) -> None:
         self._clock = clock
-        self._most = most
+        self.most = most
         self._on_change = on_change
         self.pace = Pace(limit=float(min(start, most)))
         self.in_flight = 0
@@ -156,10 +156,6 @@ class Gate:
         del ticket
         self._out(large)
 
-    def is_large(self) -> None:
-        """A request that is under way turns out to be for a large file; end it with ``large=True``."""
-        self.large += 1
-
     def _out(self, large: bool) -> None:
         self.in_flight -= 1
         if large:
@@ -267,7 +263,7 @@ class Gate:
         if now - self._timed_from > STALE_S:
             self._timed, self._timed_from = self._last + 1, inf
         self._begin(now)
-        self._apply(widened(self.pace, seen, self._most))
+        self._apply(widened(self.pace, seen, self.most))
 
     def _wanted(self) -> float:
         return measuring_s(self.pace, self._latency)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from engine.model.errors import Refused, Transient
 from engine.model.facts import ObjectFacts
@@ -15,7 +15,7 @@ from engine.pipeline.ports import ByteStream, Source
 
 
 class PacedSource:
-    """Fits ``Source``. A request holds its place until its body has been read."""
+    """Fits ``Source``. A request holds its place until the host has answered: see ``s3/paced.py``."""
 
     def __init__(self, source: Source, gates: Gates) -> None:
         self._source = source
@@ -36,18 +36,14 @@ class PacedSource:
     async def open(self, location: Location, facts: ObjectFacts | None) -> AsyncIterator[ByteStream]:
         gate = self._gates.host(str(location.origin))
         ticket = gate.enter() or await gate.turn()
-        opened = False
-        try:
-            async with self._source.open(location, facts) as stream:
-                opened = True
-                yield stream
-        except BaseException as error:
-            if opened:
-                gate.left(ticket)  # whatever went wrong with the body, or where it was to be written
-            else:
+        async with AsyncExitStack() as stack:
+            try:
+                stream = await stack.enter_async_context(self._source.open(location, facts))
+            except BaseException as error:
                 _told(gate, ticket, error)
-            raise
-        gate.passed(ticket)
+                raise
+            gate.passed(ticket)
+            yield stream
 
 
 def _told(gate: Gate, ticket: int, error: BaseException) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, TypeVar
 
 from engine.pacing.gate import Gate
@@ -31,21 +31,23 @@ class PacedVerbs:
     async def get(
         self, bucket: str, key: str, headers: Fields, *, version_id: str | None = None, size: int | None = None
     ) -> AsyncIterator[StreamedAnswer]:
+        # The gate admits requests and lets go once the store has answered. Held until the body is read, it would keep
+        # a copier that looks at its source a second time waiting for itself.
         gate = self.gate
-        ticket, large = gate.enter() or await gate.turn(), False
-        try:
-            async with self._verbs.get(bucket, key, headers, version_id=version_id, size=size) as answer:
-                if _length(answer) >= LARGE:
-                    large = True
-                    gate.is_large()
-                yield answer
-        except StoreError as error:
-            self._told(ticket, error, large=large)
-            raise
-        except BaseException:
-            gate.left(ticket, large=large)
-            raise
-        gate.passed(ticket, large=large)
+        ticket = gate.enter() or await gate.turn()
+        async with AsyncExitStack() as stack:
+            try:
+                answer = await stack.enter_async_context(
+                    self._verbs.get(bucket, key, headers, version_id=version_id, size=size)
+                )
+            except StoreError as error:
+                self._told(ticket, error, large=False)
+                raise
+            except BaseException:
+                gate.left(ticket)
+                raise
+            gate.passed(ticket)
+            yield answer
 
     async def put(self, bucket: str, key: str, body: bytes, headers: Fields, *, sha256: str) -> Answer:
         return await self._through(self._verbs.put(bucket, key, body, headers, sha256=sha256))
@@ -119,8 +121,3 @@ class PacedVerbs:
             self.gate.passed(ticket, large=large)
         else:
             self.gate.left(ticket, large=large)
-
-
-def _length(answer: StreamedAnswer) -> int:
-    length = answer.fields.get("content-length", "")
-    return int(length) if length.isdecimal() else 0

@@ -204,6 +204,22 @@ CREATE TABLE listing_ranges (
 ) STRICT
 """
 
+_SCAN_RANGES = """
+CREATE TABLE scan_ranges (
+    scan_id INTEGER NOT NULL REFERENCES scans (id),
+    number INTEGER NOT NULL CHECK (number > 0),
+    after_id TEXT NOT NULL DEFAULT '',
+    until_id TEXT NOT NULL DEFAULT '',
+    last_id TEXT NOT NULL DEFAULT '',
+    done INTEGER NOT NULL DEFAULT 0 CHECK (done IN (0, 1)),
+    PRIMARY KEY (scan_id, number)
+) STRICT, WITHOUT ROWID
+"""
+_OPEN_SCANS = (
+    "INSERT INTO scan_ranges (scan_id, number, last_id)"
+    " SELECT id, 1, last_id FROM scans WHERE state = 'running' AND kind = 'full'"
+)
+
 #: Step n (from 1) brings user_version n-1 to n. Append only; a released step never changes.
 STEPS: tuple[tuple[str, ...], ...] = (
     (
@@ -224,6 +240,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
         _SAMPLES,
     ),
     (_INVENTORY, _LISTINGS, _RANGES),
+    (_SCAN_RANGES, _OPEN_SCANS),
 )
 
 VERSION = len(STEPS)

@@ -22,8 +22,8 @@ ROOT = Path(__file__).parents[2]
 def test_the_quick_benchmark_runs_to_its_end(tmp_path: Path) -> None:
     figures = tmp_path / "figures.json"
     command = [sys.executable, "-m", "benchmarks", "--quick", "--json", str(figures)]
-    for case in ("start", "copies", "small", "large", "million", "listing"):
-        command += ["--only", case]
+    for case in ("start", "copies", "large", "listing"):
+        command += ["--only", case]  # the others run in continuous integration: --quick alone takes a minute
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     told = json.loads(figures.read_text(encoding="utf-8"))

@@ -109,16 +109,6 @@ async def test_large_files_hold_at_most_a_quarter_while_small_ones_wait() -> Non
     assert sum(each.done() for each in large) == 6, "once no small one waits, they take what is free"
 
 
-async def test_a_request_found_to_be_large_counts_as_large() -> None:
-    gate = gate_of(4)
-    ticket = gate.enter()
-    gate.is_large()
-    assert (gate.in_flight, gate.large) == (1, 1)
-    gate.passed(ticket, large=True)
-
-    assert (gate.in_flight, gate.large) == (0, 0)
-
-
 async def test_nothing_sleeps_once_nobody_waits() -> None:
     clock = ManualClock()
     gate = Gate(clock, most=10)
