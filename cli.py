@@ -377,6 +377,9 @@ def _settings(ctx: typer.Context, config: Path | None, overrides: dict[str, Any]
 
 def _run(work: Any) -> Any:
     """Run a coroutine on the fastest loop there is."""
+    from engine.runs.runtime import tune_process
+
+    tune_process()
     if sys.platform == "win32":
         import asyncio
 
