@@ -47,6 +47,8 @@ class Gate:
         self._on_change = on_change
         self.pace = Pace(limit=float(min(start, most)))
         self.in_flight = 0
+        self.reading = 0
+        """Bodies being read of requests that have been answered: they bind nobody else, but take time at the host."""
         self.large = 0
         """How many of those in flight are large."""
         self.refusals = 0

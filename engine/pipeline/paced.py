@@ -43,7 +43,11 @@ class PacedSource:
                 _told(gate, ticket, error)
                 raise
             gate.passed(ticket)
-            yield stream
+            gate.reading += 1
+            try:
+                yield stream
+            finally:
+                gate.reading -= 1
 
 
 def _told(gate: Gate, ticket: int, error: BaseException) -> None:

@@ -125,8 +125,9 @@ class Watch:
         copying = self._tally.in_flight
         idle = max(0, self._concurrency - copying)
         written = _load(self._gates.destination)
-        # a stream holds its place at the source while it is written: what is being written is not being read
-        read = max(0, sum(_load(gate) for gate in self._gates.sources) - self._gates.destination.in_flight)
+        # a body stays open at the source while its last block is written: what is being written is not being read
+        bodies = sum(gate.reading for gate in self._gates.sources)
+        read = sum(map(_load, self._gates.sources)) + max(0, bodies - self._gates.destination.in_flight)
         busy = max(1, read + written)
         at_hosts = min(copying, read + written)
         self._workers["source"] += at_hosts * read // busy

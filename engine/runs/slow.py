@@ -6,15 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 BUSY = 0.85
-"""Of one core: beyond this the event loop is what everything waits for."""
+"""Of one core, used or withheld: beyond this the event loop is what everything waits for."""
 
 
 def slowest(shares: Mapping[str, Any]) -> tuple[str, str]:
     """Who, as one word, and why, for a person."""
     workers, feed, cpu = shares["workers"], shares["feed"], shares["cpu"]
-    if cpu >= BUSY:
-        return "us", f"this process used {_percent(cpu)} of its core: run it on a faster one"
-    if workers["disk"] >= 0.3 or shares["commits"] >= BUSY:
+    if cpu + shares["blocked"] >= BUSY:
+        held = f", and was held up {_percent(shares['blocked'])} of the time" if shares["blocked"] >= 0.1 else ""
+        return "us", f"this process used {_percent(cpu)} of a core{held}"
+    if workers["disk"] >= 0.3:
         return "disk", f"the tracking DB was committing {_percent(shares['commits'])} of the time"
     if workers["plans"] >= 0.5:
         if feed["salesforce"] >= feed["own"]:

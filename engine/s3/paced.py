@@ -47,7 +47,11 @@ class PacedVerbs:
                 gate.left(ticket)
                 raise
             gate.passed(ticket)
-            yield answer
+            gate.reading += 1
+            try:
+                yield answer
+            finally:
+                gate.reading -= 1
 
     async def put(self, bucket: str, key: str, body: bytes, headers: Fields, *, sha256: str) -> Answer:
         return await self._through(self._verbs.put(bucket, key, body, headers, sha256=sha256))
