@@ -69,14 +69,14 @@ def facts_of(fields: Fields, *, size: int | None = None, composites: bool = Fals
 
 def written(answer: Answer, size: int, headers: ContentHeaders | None = None) -> ObjectFacts:
     """What an answer to a write says of the object; its content headers are its own, not the object's."""
-    fields = answer.fields
+    fields, etag = answer.fields, answer.etag
     return ObjectFacts(
         size=size,
-        etag=answer.etag,
+        etag=etag,
         version_id=_version(fields.get("x-amz-version-id")),
         checksums=checksums_of(fields, composites=True),
         last_modified=iso_date(fields.get("last-modified", "")),
-        etag_is_md5=etag_is_md5(answer.etag, fields),
+        etag_is_md5=etag_is_md5(etag, fields),
         headers=headers or NO_HEADERS,
     )
 

@@ -8,6 +8,7 @@ but those of the connection (Content-Length, Accept-Encoding, User-Agent, Expect
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from hashlib import sha256
@@ -18,6 +19,9 @@ from engine.s3.answers import Fields, StoreError
 from engine.s3.credentials import Keys
 
 Sign = Callable[[bytes], str]
+
+_BLANKS = re.compile(r"  |: | \n|[\t\r\v\f]")
+"""Blanks that the canonical form of a header trims or folds."""
 
 UNSIGNED = "UNSIGNED-PAYLOAD"
 EMPTY = sha256(b"").hexdigest()
@@ -95,7 +99,9 @@ class Signer:
     ) -> str:
         ordered = sorted(fields.items())
         names = ";".join([name for name, _ in ordered])
-        canonical = "".join([f"{name}:{_trimmed(value)}\n" for name, value in ordered])
+        canonical = "".join([f"{name}:{value}\n" for name, value in ordered])
+        if _BLANKS.search(canonical):
+            canonical = "".join([f"{name}:{' '.join(value.split())}\n" for name, value in ordered])
         request = f"{method}\n{path}\n{query}\n{canonical}\n{names}\n{payload}".encode()
         scope = f"{moment[:8]}/{region}/s3/aws4_request"
         text = f"AWS4-HMAC-SHA256\n{moment}\n{scope}\n{sha256(request).hexdigest()}"
@@ -132,8 +138,3 @@ def _keyed(key: bytes) -> Sign:
         return around.hexdigest()
 
     return sign
-
-
-def _trimmed(value: str) -> str:
-    """Without outer blanks, inner runs of blanks as one."""
-    return " ".join(value.split()) if "  " in value or value[:1].isspace() or value[-1:].isspace() else value
