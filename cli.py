@@ -239,7 +239,9 @@ def analyze(
     ] = None,
     sample: Annotated[
         int,
-        typer.Option("--sample", min=0, metavar="N", help="About so many HEADs, for sizes that no listing told; 0: none."),
+        typer.Option(
+            "--sample", min=0, metavar="N", help="About so many HEADs, for sizes that no listing told; 0: none."
+        ),
     ] = 2000,
     archived: Annotated[
         Path | None,
@@ -279,6 +281,57 @@ def analyze(
             _print_json(found)
         else:
             show_analysis(found, _stdout())
+
+
+@app.command()
+def tune(
+    ctx: typer.Context,
+    real: Annotated[
+        bool,
+        typer.Option("--real/--rehearse", help="The endpoints of the settings, or local stand-ins (the default)."),
+    ] = False,
+    allow_writes: Annotated[
+        bool, typer.Option("--allow-writes", help="With --real: copy, under a prefix of its own in the destination.")
+    ] = False,
+    concurrency: Annotated[
+        list[int] | None,
+        typer.Option("--concurrency", min=1, max=4096, metavar="N", help="Try this one; repeatable."),
+    ] = None,
+    records: Annotated[
+        int, typer.Option("--records", min=50, metavar="N", help="Records of each rehearsed backup.")
+    ] = 600,
+    requests: Annotated[
+        int, typer.Option("--requests", min=10, max=10_000, metavar="N", help="With --real: requests per setting.")
+    ] = 400,
+    latency_ms: Annotated[
+        float, typer.Option("--latency-ms", min=0, max=5000, metavar="MS", help="How far away the stand-ins are.")
+    ] = 20.0,
+    as_json: AsJson = False,
+    config: Config = None,
+) -> None:
+    """Measure which concurrency, queue size and batch size are enough; prints the settings to use.
+
+    With --real the source sees a bounded number of HEADs, or GETs of small files; nothing is written unless allowed.
+
+    Examples:
+
+      engine tune
+
+      engine tune --real --requests 1000 --concurrency 50 --concurrency 200 --concurrency 800
+    """
+    with _guarded(as_json, ctx):
+        from engine.runs.tune import CONCURRENCY, TuneOptions, tune_rehearsed
+        from engine.runs.tune_real import tune_real
+        from engine.runs.tune_show import show_sweep
+
+        options = TuneOptions(allow_writes, records, requests, tuple(sorted(concurrency or CONCURRENCY)), latency_ms)
+        with _console(None) as screen:
+            work = tune_real(_settings(ctx, config, {}), options, screen.say) if real else None
+            found = _run(work or tune_rehearsed(options, screen.say))
+        if as_json:
+            _print_json(found.as_json())
+        else:
+            show_sweep(found, _stdout())
 
 
 @app.command()
