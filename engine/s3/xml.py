@@ -104,7 +104,7 @@ def _plain(body: bytes, root: str) -> tuple[str, dict[str, str]] | None:
 @cache
 def _usual(root: str) -> re.Pattern[bytes]:
     name = root.encode()
-    leaf = rb"\s*<([A-Za-z0-9]+)>(?:[^<&]|&quot;)*</\2>"
+    leaf = rb"\s*<([A-Za-z0-9]+)>[^<&]*(?:&quot;[^<&]*)*</\2>"
     return re.compile(
         rb"\s*(?:<\?xml [^<>]*\?>)?\s*<" + name + rb"(?:\s[^<>]*)?>((?:" + leaf + rb")*)\s*</" + name + rb">\s*"
     )
