@@ -31,6 +31,7 @@ app = typer.Typer(
     epilog=EXITS,
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
+    rich_markup_mode=None,  # plain help: importing rich for it would double the time that --help takes
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 run_app = typer.Typer(help="Start a run: backup.", no_args_is_help=True)
