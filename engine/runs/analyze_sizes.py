@@ -15,7 +15,7 @@ from collections.abc import Callable
 from itertools import islice
 
 from engine.model.errors import Blocked, Refused, Transient
-from engine.model.estimate import allocate
+from engine.model.estimate import PILOT, allocate, refine
 from engine.model.facts import ARCHIVES, Method, ObjectFacts
 from engine.model.failures import FailureClass
 from engine.model.location import Location
@@ -118,15 +118,18 @@ class Sizes:
         measured.strata = strata
         if not sample or not files:
             return
-        wanted = allocate(strata, sample)
-        measured.drawn = sum(wanted.values())
-        begun = self._parts.clock.monotonic()
-        looks = scratch.draw(wanted, int(self._parts.clock.random() * (1 << 53)) * (RING >> 53))
-        while chunk := list(islice(looks, _CHUNK)):
-            scratch.tell(await self._heads(chunk))
-            self._say(f"looking at files: {measured.heads:,} of {measured.drawn:,} HEADs")
-        measured.head_seconds = self._parts.clock.monotonic() - begun
+        start = int(self._parts.clock.random() * (1 << 53)) * (RING >> 53)
+        first = allocate(strata, sample if files <= sample else round(PILOT * sample))
+        await self._draw(first, start, files if files <= sample else sample)
+        if files > sample:
+            await self._draw(refine(scratch.told(strata), first, sample), start, sample)
         scratch.weigh(strata)
+
+    async def _draw(self, wanted: dict[str, int], start: int, of: int) -> None:
+        looks = self._scratch.draw(wanted, start)
+        while chunk := list(islice(looks, _CHUNK)):
+            self._scratch.tell(await self._heads(chunk))
+            self._say(f"looking at files: {self.measured.heads:,} of {of:,} HEADs")
 
     async def _heads(self, looks: list[Look]) -> list[Answer]:
         gate = asyncio.Semaphore(min(MOST_HEADS, self._parts.settings.migration.concurrency))

@@ -40,10 +40,8 @@ class Measured:
     listed: dict[str, int] = field(default_factory=dict)
     listed_objects: int = 0
     heads: int = 0
-    head_seconds: float = 0.0
     strata: dict[str, int] = field(default_factory=dict)
     """Files whose size no listing told."""
-    drawn: int = 0
     notes: list[str] = field(default_factory=list)
 
 

@@ -1,8 +1,8 @@
 """What an analysis has gathered: a private, temporary database on disk that vanishes with the process.
 
-Memory is bounded by SQLite's cache (64 MB), whatever the number of records; on disk a record takes some 300 bytes,
-a listed object 60. The file is unlinked as soon as it is open (sqlite.org/inmemorydb.html, "Temporary Databases"), so
-nothing is left behind by a kill. Every verb raises Fatal where the temporary directory is full.
+Memory is bounded by SQLite's cache (32 MB, and as much again for a sort), whatever the number of records; on disk a
+record takes some 300 bytes, a listed object 60. The file is unlinked as soon as it is open (sqlite.org/inmemorydb.html,
+"Temporary Databases"), so nothing is left behind by a kill. Every verb raises Fatal where that directory is full.
 
 A file is what one or several records name; its id is a hash that has nothing to do with its size, so a stretch of
 files in the order of their ids, from a point chosen by chance, is a random sample.
@@ -20,11 +20,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
+from engine.model.estimate import Stratum
 from engine.model.seen import Seen
 from engine.model.urls import identity_hash
 from engine.tracking.faults import translated
 
-CACHE_KIB = 65536
+CACHE_KIB = 32768
 RING = 1 << 63
 """Ids of files lie below it."""
 
@@ -62,7 +63,7 @@ FROM (
 _BY_STRATUM = "CREATE INDEX IF NOT EXISTS file_by_stratum ON file (stratum, source_id) WHERE stratum IS NOT NULL"
 _DRAW = """
 SELECT f.source_id, f.stratum, r.record_id, r.url, r.extra FROM file f JOIN record r ON r.rowid = f.example
-WHERE f.stratum = ? AND f.source_id BETWEEN ? AND ? ORDER BY f.source_id LIMIT ?
+WHERE f.stratum = ? AND f.source_id BETWEEN ? AND ? AND f.state = '' ORDER BY f.source_id LIMIT ?
 """
 
 
@@ -130,7 +131,7 @@ class Scratch:
             self._db.executemany("UPDATE file SET stratum = ? WHERE stratum = ?", ((into, name) for name in small))
 
     def draw(self, wanted: dict[str, int], start: int) -> Iterator[Look]:
-        """Of each stratum so many files, in the order of their ids from ``start`` on and round the ring."""
+        """Of each stratum so many files not looked at yet, in the order of their ids from ``start`` round the ring."""
         with self._writing():
             self._db.execute(_BY_STRATUM)
         for stratum, count in wanted.items():
@@ -145,6 +146,13 @@ class Scratch:
             self._db.executemany(
                 "UPDATE file SET size = ?, storage_class = ?, archived = ?, state = ? WHERE source_id = ?", answers
             )
+
+    def told(self, strata: dict[str, int]) -> dict[str, Stratum]:
+        """What the sizes told so far say of each of these strata."""
+        found = {name: Stratum(population) for name, population in strata.items()}
+        for name, size in self.stream(f"SELECT stratum, coalesce(size, 0) FROM file WHERE {_ANSWERED}"):
+            found[name].add(size)
+        return found
 
     def weigh(self, strata: dict[str, int]) -> None:
         """Of each stratum, those whose size was told, or that are missing, stand for all of its files."""
