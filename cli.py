@@ -32,6 +32,7 @@ app = typer.Typer(
     epilog=EXITS,
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
+    rich_markup_mode=None,  # plain help: importing rich for it would double the time that --help takes
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 run_app = typer.Typer(help="Start a run: backup, switch, rollback.", no_args_is_help=True)
@@ -112,6 +113,10 @@ def run_backup(
     transport: Annotated[
         Literal["fast", "sdk"], typer.Option("--transport", help="Our own S3 client, or the AWS SDK.")
     ] = "fast",
+    profile: Annotated[
+        Path | None,
+        typer.Option("--profile", metavar="FILE", help="Write where the time goes: text, or a page if FILE is .html."),
+    ] = None,
     as_json: AsJson = False,
     config: Config = None,
 ) -> None:
@@ -128,6 +133,7 @@ def run_backup(
     with _guarded(as_json, ctx):
         from engine.runs.backup import BackupOptions, backup
         from engine.runs.options import duration_s, failure_classes, one_of
+        from engine.runs.profile import profiling
 
         overrides = {
             "migration.concurrency": concurrency,
@@ -147,7 +153,7 @@ def run_backup(
             transport=transport,
         )
         settings = _settings(ctx, config, overrides)
-        with _console(progress) as screen:
+        with _console(progress) as screen, profiling(profile):
             report = _run(backup(settings, options, screen))
         if as_json:
             _print_json(report.as_json())
@@ -621,6 +627,110 @@ def accounts(
 
 
 @app.command()
+def analyze(
+    ctx: typer.Context,
+    account: Annotated[str | None, typer.Option("--account", metavar="ID", help="Only this account's records.")] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, metavar="N", help="Only the first N records, by Id.")
+    ] = None,
+    sample: Annotated[
+        int,
+        typer.Option(
+            "--sample", min=0, metavar="N", help="About so many HEADs, for sizes that no listing told; 0: none."
+        ),
+    ] = 2000,
+    archived: Annotated[
+        Path | None,
+        typer.Option("--archived", metavar="FILE", help="List the archived objects: NDJSON, or CSV as FILE.csv."),
+    ] = None,
+    export: Annotated[
+        Path | None, typer.Option("--export", metavar="FILE", help="Write the whole report as JSON.")
+    ] = None,
+    progress: Annotated[
+        bool | None, typer.Option("--progress/--no-progress", help="Say how far it is; by default on a terminal.")
+    ] = None,
+    as_json: AsJson = False,
+    config: Config = None,
+) -> None:
+    """What a backup would meet: files, bytes, accounts, links that do not fit, archives, time, requests, cost.
+
+    Reads only: records from Salesforce, listings and HEADs from the source. Works beside a run.
+
+    Examples:
+
+      engine analyze
+
+      engine analyze --account 0013D00000AbcDeQAF --json
+
+      engine analyze --archived to-restore.csv --export analysis.json
+    """
+    with _guarded(as_json, ctx):
+        from engine.runs.analyze import AnalyzeOptions
+        from engine.runs.analyze import analyze as look
+        from engine.runs.analyze_show import show_analysis
+
+        options = AnalyzeOptions(account=account, limit=limit, sample=sample, archived=archived, export=export)
+        settings = _settings(ctx, config, {})
+        with _console(progress) as screen:
+            found = _run(look(settings, options, screen))
+        if as_json:
+            _print_json(found)
+        else:
+            show_analysis(found, _stdout())
+
+
+@app.command()
+def tune(
+    ctx: typer.Context,
+    real: Annotated[
+        bool,
+        typer.Option("--real/--rehearse", help="The endpoints of the settings, or local stand-ins (the default)."),
+    ] = False,
+    allow_writes: Annotated[
+        bool, typer.Option("--allow-writes", help="With --real: copy, under a prefix of its own in the destination.")
+    ] = False,
+    concurrency: Annotated[
+        list[int] | None,
+        typer.Option("--concurrency", min=1, max=4096, metavar="N", help="Try this one; repeatable."),
+    ] = None,
+    records: Annotated[
+        int, typer.Option("--records", min=50, metavar="N", help="Records of each rehearsed backup.")
+    ] = 600,
+    requests: Annotated[
+        int, typer.Option("--requests", min=10, max=10_000, metavar="N", help="With --real: requests per setting.")
+    ] = 400,
+    latency_ms: Annotated[
+        float, typer.Option("--latency-ms", min=0, max=5000, metavar="MS", help="How far away the stand-ins are.")
+    ] = 20.0,
+    as_json: AsJson = False,
+    config: Config = None,
+) -> None:
+    """Measure which concurrency, queue size and batch size are enough; prints the settings to use.
+
+    With --real the source sees a bounded number of HEADs, or GETs of small files; nothing is written unless allowed.
+
+    Examples:
+
+      engine tune
+
+      engine tune --real --requests 1000 --concurrency 50 --concurrency 200 --concurrency 800
+    """
+    with _guarded(as_json, ctx):
+        from engine.runs.tune import CONCURRENCY, TuneOptions, tune_rehearsed
+        from engine.runs.tune_real import tune_real
+        from engine.runs.tune_show import show_sweep
+
+        options = TuneOptions(allow_writes, records, requests, tuple(sorted(concurrency or CONCURRENCY)), latency_ms)
+        with _console(None) as screen:
+            work = tune_real(_settings(ctx, config, {}), options, screen.say) if real else None
+            found = _run(work or tune_rehearsed(options, screen.say))
+        if as_json:
+            _print_json(found.as_json())
+        else:
+            show_sweep(found, _stdout())
+
+
+@app.command()
 def init(
     file: Annotated[Path, typer.Argument(help="Where to write.", metavar="FILE")] = Path("settings.yaml"),
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
@@ -726,6 +836,9 @@ def _settings(ctx: typer.Context, config: Path | None, overrides: dict[str, Any]
 
 def _run(work: Any) -> Any:
     """Run a coroutine on the fastest loop there is."""
+    from engine.runs.runtime import tune_process
+
+    tune_process()
     if sys.platform == "win32":
         import asyncio
 
@@ -758,9 +871,9 @@ def _console(progress: bool | None) -> Iterator[Any]:
 
 
 def _print_json(document: Any) -> None:
-    import orjson
+    from engine.runs.report import document_text
 
-    sys.stdout.write(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode() + "\n")
+    sys.stdout.write(document_text(document))
 
 
 @contextmanager

@@ -49,28 +49,51 @@ def run(
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,
-            env=None if env is None else os.environ | dict(env),
+            env=clean_environment() | dict(env or {}),
             cwd=cwd,
         )
-        status, usage = _wait(child.pid, started + limit_s)
+        status, usage, rss = _wait(child.pid, started + limit_s)
         wall = time.perf_counter() - started
     child.returncode = os.waitstatus_to_exitcode(status)
     output = log.read_text(encoding="utf-8", errors="replace")
     if child.returncode not in codes:
         raise Failed(f"{Path(command[0]).name} ended with {child.returncode}: {output[-2000:]}")
     cpu = usage.ru_utime + usage.ru_stime
-    return Run(wall, cpu, usage.ru_maxrss * 1024, child.returncode, output, load)
+    return Run(wall, cpu, rss, child.returncode, output, load)
 
 
-def _wait(pid: int, deadline: float) -> tuple[int, struct_rusage]:
+def clean_environment() -> dict[str, str]:
+    """This process's environment without what clouds and proxies read from it."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("AWS_", "RCLONE_", "ENGINE_")) and not name.lower().endswith("_proxy")
+    }
+
+
+def _wait(pid: int, deadline: float) -> tuple[int, struct_rusage, int]:
+    """Wait for a child. Its peak RSS is read while it runs: ``ru_maxrss`` counts the parent that it forked from too."""
+    rss = 0
     while True:
+        rss = max(rss, _peak(pid))
         found, status, usage = os.wait4(pid, os.WNOHANG)
         if found:
-            return status, usage
+            return status, usage, rss
         if time.perf_counter() > deadline:
             os.kill(pid, 9)
             deadline = float("inf")
         time.sleep(0.01)
+
+
+def _peak(pid: int) -> int:
+    """High-water mark in bytes of the largest among a process and its children; 0 once they are gone."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split()
+    except OSError:
+        return 0
+    own = next((int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM")), 0)
+    return max([own, *(_peak(int(child)) for child in children)])
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from benchmarks.local_ca import Ca
+from benchmarks.measure import clean_environment
 from engine.rehearsal.salesforce.world import make_id
 
 SPACIOUS = {"MALLOC_TRIM_THRESHOLD_": "268435456", "MALLOC_MMAP_THRESHOLD_": "33554432"}
@@ -34,7 +35,7 @@ class _Process:
     def __enter__(self) -> Self:
         self._ready.unlink(missing_ok=True)
         self._process = subprocess.Popen(
-            self._command, env=os.environ | SPACIOUS, stdin=subprocess.DEVNULL, start_new_session=True
+            self._command, env=clean_environment() | SPACIOUS, stdin=subprocess.DEVNULL, start_new_session=True
         )
         try:
             self._await_ready()

@@ -350,7 +350,9 @@ class Settings(Section):
     metrics: MetricsSettings = Field(default_factory=MetricsSettings)
     network: NetworkSettings = Field(default_factory=NetworkSettings)
     prices: dict[str, Any] = Field(
-        default_factory=dict, description="for analyze, in place of the built-in, dated list prices"
+        default_factory=dict,
+        description="for analyze, in place of the built-in, dated list prices, such as {put: 0.005, currency: EUR}; "
+        "put, list, get, kms: 1,000 requests; storage: GB and month; transfer, internet: GB; currency, as_of",
     )
 
     def conflicts(self) -> Iterator[tuple[str, str]]:

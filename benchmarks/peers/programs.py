@@ -63,9 +63,10 @@ def rclone_streams(room: Path, source: str, ours: str, transfers: int) -> Run:
     return run([command, "copy", f"theirs:{SOURCE}", f"ours:{OURS}", *options], env=env, log=room / "rclone.log")
 
 
-def aws_copies(room: Path, url: str) -> Run:
-    """``aws s3 cp --recursive`` from bucket to bucket of one service; as many as the bucket holds."""
+def aws_copies(room: Path, url: str, keys: str) -> Run:
+    """``aws s3 cp --recursive`` from bucket to bucket of one service, of the keys that match a glob."""
     command = [program("aws"), "--endpoint-url", url, "s3", "cp", "--recursive", "--only-show-errors"]
+    command += ["--exclude", "*", "--include", keys]
     return run([*command, f"s3://{SOURCE}/", f"s3://{OURS}/"], env=ENV, log=room / "aws.log")
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from engine.model.value import value
 
 
 class Method(StrEnum):
@@ -26,7 +27,7 @@ class Proof(StrEnum):
     SIZE = "size"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ContentHeaders:
     """What travels with the bytes. Empty string: not set."""
 
@@ -40,7 +41,7 @@ class ContentHeaders:
     """User metadata: names without the ``x-amz-meta-`` prefix, lower case."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ObjectFacts:
     """One object as a store describes it (HEAD, GET headers, a listing row)."""
 
@@ -81,7 +82,7 @@ def listed_facts(size: int, etag: str, storage_class: str, last_modified: str) -
     )
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Stored:
     """What the destination holds after a write, and what we computed on the way."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 _CHECKSUM = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
+_CASES = "".join("1" if "A" <= chr(code) <= "Z" else "0" for code in range(128))
 
 
 def to18(text: str) -> str:
@@ -19,7 +20,7 @@ def to18(text: str) -> str:
     if len(text) not in (15, 18) or not (text.isascii() and text.isalnum()):
         raise ValueError(f"not a Salesforce id: {text!r}")
     core = text[:15]
-    suffix = _letter(core[:5]) + _letter(core[5:10]) + _letter(core[10:])
+    suffix = _suffix(core.translate(_CASES))
     if len(text) == 18 and text[15:] != suffix:
         raise ValueError(f"the checksum of Salesforce id {text!r} does not fit: its letters have changed case")
     return core + suffix
@@ -34,6 +35,7 @@ def is_id(text: str) -> bool:
     return True
 
 
-@lru_cache(maxsize=65536)
-def _letter(five: str) -> str:
-    return _CHECKSUM[sum(1 << place for place, char in enumerate(five) if "A" <= char <= "Z")]
+@lru_cache(maxsize=1 << 15)
+def _suffix(cases: str) -> str:
+    """The checksum for fifteen zeros and ones: ones are upper-case letters. There are few of these in practice."""
+    return "".join(_CHECKSUM[int(cases[start : start + 5][::-1], 2)] for start in (0, 5, 10))

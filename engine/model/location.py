@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from engine.model.value import value
+
 
 @dataclass(frozen=True, slots=True)
 class Origin:
@@ -19,7 +21,7 @@ class Origin:
         return f"{self.scheme}://{host}" if self.port == default else f"{self.scheme}://{host}:{self.port}"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Location:
     """A source object: in an S3 bucket (``bucket`` and ``key`` set), or only behind an http(s) URL.
 

@@ -8,6 +8,7 @@ from enum import StrEnum
 from engine.model.facts import Method, Proof
 from engine.model.failures import FailureClass
 from engine.model.record import Record
+from engine.model.value import value
 
 
 class Status(StrEnum):
@@ -22,7 +23,7 @@ class Status(StrEnum):
     GONE = "gone"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Outcome:
     """How one record ended. ``failure`` is set exactly when the status is failed, skipped or gone."""
 
@@ -53,14 +54,14 @@ class Outcome:
     page: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Touch:
     """A record whose copy stands but whose row needs its Salesforce columns refreshed: renamed, moved, restamped."""
 
     record: Record
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Attempt:
     """One failed try that will be followed by another; durable, so that attempt counts survive a kill."""
 
@@ -72,7 +73,7 @@ class Attempt:
     at: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Twin:
     """Another record's proved copy of the same source."""
 
@@ -86,6 +87,17 @@ class Twin:
     proof: Proof
 
 
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """How far a scan, or one ``range`` of it, is recorded once a batch is: every record up to ``last_id``."""
+
+    last_id: str
+    range: int = 0
+    """0: the scan is not parted."""
+    ends: bool = False
+    """The range is through."""
+
+
 @dataclass(slots=True)
 class Batch:
     """What one commit of the tracking DB takes."""
@@ -93,7 +105,7 @@ class Batch:
     outcomes: list[Outcome] = field(default_factory=list)
     touches: list[Touch] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
-    checkpoint: str | None = None
-    """Scan checkpoint: every record up to this Id is recorded once this batch is."""
+    checkpoints: list[Checkpoint] = field(default_factory=list)
+    """At most one of each range."""
     unchanged: int = 0
     """Records that needed nothing, to be counted as skipped in the run row."""

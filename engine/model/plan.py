@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from engine.model.facts import ObjectFacts
 from engine.model.location import Location
 from engine.model.outcome import Status, Twin
 from engine.model.record import Record
+from engine.model.value import value
 
 
 class Known(NamedTuple):
@@ -35,7 +35,7 @@ class Known(NamedTuple):
     """ETag of the copy's source in the listing in force; empty: there is none, or it does not say."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Plan:
     """What will be done for one record. Copying obeys it and pins the source to ``pinned``."""
 

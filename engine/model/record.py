@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from engine.model.value import value
 
-@dataclass(frozen=True, slots=True)
+
+@value
 class Record:
     """One Salesforce row. ``id`` has 18 characters; ``url`` is the field's value as stored, ``""`` when empty."""
 
@@ -20,7 +22,7 @@ class Record:
     """Further fields, by name: those that the resolver's URL template asks for."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Page:
     """Up to 2,000 records in the server's Id order."""
 
@@ -47,7 +49,7 @@ class IdRange:
     """The last Id it held when it was cut: a hint of how far it reaches, where ``until`` is open."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Scope:
     """Which records a scan asks for. Empty means all of the object (and ``salesforce.where``)."""
 

@@ -7,11 +7,17 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+SMALL = 64
+"""Claims of at most one such part of the capacity are small."""
+RESERVE = 8
+"""One such part of the capacity is never given to large claims."""
+
 
 class BytesInFlight:
-    """A semaphore that counts bytes and serves strictly in order, so that a large claim is never starved by small ones.
+    """A semaphore that counts bytes and serves in order, so that a large claim is never starved by small ones.
 
-    A claim above the whole capacity is served as if it were the capacity: it waits until it is alone.
+    Nor the other way round: large claims leave an eighth free, and within that eighth small ones need not wait behind
+    them. A claim above what large ones may hold is served as if it were that much: it waits until it is alone.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -20,24 +26,29 @@ class BytesInFlight:
         self.capacity = capacity
         self.held = 0
         """Bytes claimed now."""
+        self._small = capacity // SMALL
+        self._reserve = capacity // RESERVE if self._small else 0
+        self._small_held = 0
         self._queue: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._small_queue: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     async def claim(self, nbytes: int) -> int:
         """Wait for room; returns what was really taken, to be given to ``release``. Cancelling it takes nothing."""
-        wanted = min(nbytes, self.capacity)
-        if not self._queue and self.held + wanted <= self.capacity:
-            self.held += wanted
+        wanted = min(nbytes, self.capacity - self._reserve)
+        queue = self._small_queue if wanted <= self._small else self._queue
+        if not queue and self._fits(wanted):
+            self._take(wanted)
             return wanted
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         entry = (wanted, turn)
-        self._queue.append(entry)
+        queue.append(entry)
         try:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
                 self.release(wanted)  # the room was given in the very tick of the cancellation
             else:
-                self._queue.remove(entry)
+                queue.remove(entry)
                 self._serve()
             raise
         return wanted
@@ -45,7 +56,21 @@ class BytesInFlight:
     def release(self, taken: int) -> None:
         """Give back what ``claim`` returned."""
         self.held -= taken
+        if taken <= self._small:
+            self._small_held -= taken
         self._serve()
+
+    def _fits(self, wanted: int) -> bool:
+        if self.held + wanted > self.capacity:
+            return False
+        if wanted <= self._small:
+            return not self._queue or self._small_held + wanted <= self._reserve
+        return self.held - self._small_held + wanted <= self.capacity - self._reserve
+
+    def _take(self, wanted: int) -> None:
+        self.held += wanted
+        if wanted <= self._small:
+            self._small_held += wanted
 
     @asynccontextmanager
     async def holding(self, nbytes: int) -> AsyncIterator[None]:
@@ -57,11 +82,9 @@ class BytesInFlight:
             self.release(taken)
 
     def _serve(self) -> None:
-        while self._queue:
-            wanted, turn = self._queue[0]
-            if self.held + wanted > self.capacity:
-                return
-            self._queue.popleft()
-            if not turn.done():
-                self.held += wanted
-                turn.set_result(None)
+        for queue in (self._queue, self._small_queue):
+            while queue and self._fits(queue[0][0]):
+                wanted, turn = queue.popleft()
+                if not turn.done():
+                    self._take(wanted)
+                    turn.set_result(None)

@@ -50,4 +50,6 @@ class SystemClock:
 
 def iso(moment: datetime) -> str:
     """UTC ISO-8601 with milliseconds and ``Z``: ``2026-11-22T10:00:00.000Z``. The form of every timestamp we store."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
+    return moment.isoformat(timespec="milliseconds")[:23] + "Z"

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from engine.model.errors import Transient
+from engine.model.failures import FailureClass
 from engine.pacing.backoff import delays
 from engine.pacing.clock import Clock
 
@@ -19,22 +20,30 @@ async def retry(
     attempts: int,
     base_s: float = 0.5,
     cap_s: float = 30.0,
+    throttled: int = 0,
     on_failure: Callable[[int, Transient], Awaitable[None]] | None = None,
 ) -> tuple[T, int]:
     """Run ``work`` until it succeeds, at most ``attempts`` times; return its value and the number of tries made.
 
     Only ``Transient`` is tried again; its ``retry_after_s`` wins over the curve when longer. The last Transient passes
     through. ``on_failure(number, error)`` is awaited after each failed try that another one will follow.
+
+    ``throttled`` above zero: tries that the host refused for being too many are counted apart, up to so many, and soon
+    sent again: a gate paces them, and what they wait for is its turn.
     """
     waits = delays(clock.random, base_s=base_s, cap_s=cap_s)
-    for number in range(1, attempts + 1):
+    short = delays(clock.random, base_s=min(base_s, 0.05), cap_s=min(cap_s, 5.0))
+    number = refused = 0
+    while True:
+        number += 1
         try:
             return await work(), number
         except Transient as error:
-            if number == attempts:
+            apart = throttled > 0 and error.failure is FailureClass.THROTTLED
+            refused += apart
+            if (refused if apart else number - refused) >= (throttled if apart else attempts):
                 raise
             if on_failure is not None:
                 await on_failure(number, error)
-            pause = max(next(waits), error.retry_after_s or 0.0)
+            pause = max(next(short if apart else waits), error.retry_after_s or 0.0)
         await clock.sleep(pause)
-    raise AssertionError("attempts must be at least 1")

@@ -32,6 +32,11 @@ class Channel(Generic[T]):
     def __len__(self) -> int:
         return self._queue.qsize()
 
+    @property
+    def full(self) -> bool:
+        """Whether a sender would have to wait."""
+        return self._queue.full()
+
     async def put(self, item: T) -> None:
         """Wait for room and hand over. Raises Ended when the channel was closed meanwhile."""
         if self._closed:

@@ -24,6 +24,7 @@ from engine.model.keys import fill_changed
 from engine.model.location import Location
 from engine.model.outcome import Twin
 from engine.model.plan import Plan
+from engine.model.value import value
 from engine.pipeline.planning import holds
 from engine.pipeline.ports import Destination, Source
 from engine.pipeline.routes import Route
@@ -32,7 +33,7 @@ from engine.pipeline.verify import Differs, prove
 Write = Callable[[str, str | None], Awaitable[Stored]]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Copied:
     """A proved copy."""
 
@@ -64,7 +65,16 @@ class _Retarget(Exception):
     """The key or the permission to replace has changed in memory: go round once more."""
 
 
-@dataclass(frozen=True, slots=True)
+class _Taken(Exception):
+    """The destination key holds ``found``; the source is ``facts``."""
+
+    def __init__(self, facts: ObjectFacts, found: ObjectFacts) -> None:
+        super().__init__()
+        self.facts = facts
+        self.found = found
+
+
+@value
 class _Job:
     plan: Plan
     location: Location
@@ -93,7 +103,7 @@ class Copying:
         job = _Job(plan, location, route, memory)
         for _ in range(4):
             try:
-                return await (self._server_copy(job) if route.method is Method.SERVER_COPY else self._stream(job))
+                return await self._try(job)
             except _Retarget:
                 continue
             except Transient as error:
@@ -121,6 +131,13 @@ class Copying:
         return Copied(
             Method.TWIN, plan.key, source, stored.facts, weakest, (("sha256", twin.sha256),) if twin.sha256 else ()
         )
+
+    async def _try(self, job: _Job) -> Copied:
+        server = job.route.method is Method.SERVER_COPY
+        try:
+            return await (self._server_copy(job) if server else self._stream(job))
+        except _Taken as taken:  # by now no stream is open: comparing opens others, and both sides are counted
+            return await self._settle(job, taken.facts, taken.found)
 
     async def _server_copy(self, job: _Job) -> Copied:
         facts = job.memory.pinned or await job.route.source.facts(job.location)
@@ -159,7 +176,7 @@ class Copying:
         try:
             stored = await write(memory.key, memory.bad_etag)
         except Occupied as taken:
-            return await self._settle(job, facts, taken.facts)
+            raise _Taken(facts, taken.facts) from None
         try:
             if facts is memory.pinned:
                 facts, proof = await self._judge(job, facts, stored)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
 from engine.model.failures import FailureClass
-from engine.model.outcome import Outcome, Status, Touch
+from engine.model.outcome import Checkpoint, Outcome, Status, Touch
 from engine.model.plan import Plan
 from engine.model.record import Page, Record
 from engine.pacing.clock import Clock, iso
@@ -70,8 +70,10 @@ class Intake:
             if self.exhausted:
                 return False
             self._number += 1
-            whole = await self._take(page.records, page.last_id, self._number)
-            if not whole:
+            reaches = Checkpoint(page.last_id, page.range, page.ends)
+            if not page.records:
+                self._recorder.book.open(self._number, reaches, 0)
+            elif not await self._take(page.records, reaches, self._number):
                 return False
         return not self.exhausted
 
@@ -105,7 +107,7 @@ class Intake:
         self._tally.count(outcome)
         self._recorder.add(outcome)
 
-    async def _take(self, records: list[Record], last_id: str | None, number: int) -> bool:
+    async def _take(self, records: list[Record], reaches: Checkpoint | None, number: int) -> bool:
         known = await self._ledger.known([record.id for record in records])
         plans: list[Plan] = []
         done: list[Outcome] = []
@@ -143,8 +145,8 @@ class Intake:
             for plan in planned:
                 facts = listed.get(plan.source_id)
                 sort(plan if facts is None else self._planner.pin(plan, facts))
-        if last_id is not None and whole:
-            self._recorder.book.open(number, last_id, len(plans) + len(done))
+        if reaches is not None and whole:
+            self._recorder.book.open(number, reaches, len(plans) + len(done))
         self._tally.seen += len(plans) + len(done) + unchanged
         self._tally.unchanged += unchanged
         if self._tally.total is not None:

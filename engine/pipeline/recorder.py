@@ -1,7 +1,7 @@
 """Outcomes → batches → ledger: one transaction each, on size, on age (``nudge``) and at the end.
 
 The scan's checkpoint rides in the same transaction as the last outcome of its page: a page counts as done when all
-its records are recorded, and the checkpoint is the end of the unbroken row of done pages.
+its records are recorded, and the checkpoint is the end of the unbroken row of done pages; each range has its own.
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-from engine.model.outcome import Attempt, Batch, Outcome, Touch
+from engine.model.outcome import Attempt, Batch, Checkpoint, Outcome, Touch
 from engine.pipeline.ports import Shelf
 
 
 class PageBook:
-    """Which pages of the scan are recorded to the last record. Pages are numbered from 1 in scan order."""
+    """Which pages of the scan are recorded to the last record. Pages are numbered from 1, each range is in order."""
 
     def __init__(self) -> None:
-        self._open: deque[tuple[int, str]] = deque()
+        self._open: dict[int, deque[tuple[int, Checkpoint]]] = {}
         self._left: dict[int, int] = {}
 
-    def open(self, page: int, last_id: str, records: int) -> None:
+    def open(self, page: int, reaches: Checkpoint, records: int) -> None:
         """A page was taken up; ``records`` of it will be recorded."""
-        self._open.append((page, last_id))
+        self._open.setdefault(reaches.range, deque()).append((page, reaches))
         self._left[page] = records
 
     def done(self, page: int) -> None:
@@ -31,11 +31,14 @@ class PageBook:
         if page in self._left:
             self._left[page] -= 1
 
-    def checkpoint(self) -> str | None:
-        """The Id up to which everything is recorded, when it has moved since the last call."""
+    def checkpoints(self) -> list[Checkpoint]:
+        """How far everything is recorded, for each range where that has moved since the last call."""
+        return [reached for pages in self._open.values() if (reached := self._reached(pages)) is not None]
+
+    def _reached(self, pages: deque[tuple[int, Checkpoint]]) -> Checkpoint | None:
         reached = None
-        while self._open and self._left[self._open[0][0]] == 0:
-            page, reached = self._open.popleft()
+        while pages and self._left[pages[0][0]] == 0:
+            page, reached = pages.popleft()
             del self._left[page]
         return reached
 
@@ -74,6 +77,11 @@ class Recorder:
     def unchanged(self, count: int) -> None:
         """So many records needed nothing; they go to the run's counts with the next commit."""
         self._batch.unchanged += count
+
+    @property
+    def unwritten(self) -> int:
+        """Outcomes that are not committed yet."""
+        return self._taken - self.written
 
     def _grown(self, size: int) -> None:
         if size >= self._batch_size:
@@ -120,8 +128,8 @@ class Recorder:
         self._room.set()
         for outcome in batch.outcomes:
             self.book.done(outcome.page)
-        batch.checkpoint = self.book.checkpoint()
-        if not (batch.outcomes or batch.touches or batch.attempts or batch.unchanged or batch.checkpoint):
+        batch.checkpoints = self.book.checkpoints()
+        if not (batch.outcomes or batch.touches or batch.attempts or batch.unchanged or batch.checkpoints):
             return
         await self._ledger.write(batch)
         self.written += len(batch.outcomes)

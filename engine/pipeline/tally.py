@@ -26,6 +26,8 @@ class Tally:
     bytes_read: int = 0
     in_flight: int = 0
     retries: int = 0
+    phase: str = ""
+    """What goes on instead of copying, for a person."""
     failures: Counter[str] = field(default_factory=Counter)
     methods: Counter[str] = field(default_factory=Counter)
 

@@ -23,6 +23,9 @@ from engine.pipeline.twins import Twins, shared_failure
 
 SKIPS = frozenset({FailureClass.TOO_LARGE, FailureClass.TYPE_FILTERED, FailureClass.NO_URL, FailureClass.ALREADY_OURS})
 
+PATIENCE = 10
+"""So many times more often than any other failure may a host refuse a file for being too busy."""
+
 Resolve = Callable[[Plan], Awaitable[Location]]
 OnBug = Callable[[Plan, str], None]
 
@@ -100,7 +103,13 @@ class Transfer:
             )
 
         try:
-            copied, _ = await retry(once, clock=self._clock, attempts=self._max_attempts, on_failure=between)
+            copied, _ = await retry(
+                once,
+                clock=self._clock,
+                attempts=self._max_attempts,
+                throttled=PATIENCE * self._max_attempts,
+                on_failure=between,
+            )
         except (Refused, Transient) as error:
             return self._failed(plan, error, tries=tries, bad_etag=memory.bad_etag, key=memory.key)
         try:

@@ -16,32 +16,40 @@ class Twins:
     """Who is reading which source now, and which sources were read a moment ago (rows perhaps not committed yet)."""
 
     def __init__(self, recent: int = RECENT) -> None:
-        self._leaders: dict[int, asyncio.Future[Outcome]] = {}
-        self._recent: OrderedDict[int, Twin] = OrderedDict()
+        # the future is made by the first that waits: nearly every source has one record, and nobody does
+        self._leaders: dict[int, asyncio.Future[Outcome] | None] = {}
+        self._recent: OrderedDict[int, Outcome] = OrderedDict()
         self._limit = recent
 
     def recent(self, source_id: int) -> Twin | None:
         """A copy made by this run."""
-        return self._recent.get(source_id)
+        outcome = self._recent.get(source_id)
+        return None if outcome is None else twin_of(outcome)
 
     def leader(self, source_id: int) -> asyncio.Future[Outcome] | None:
         """The record that is reading this source at the moment, as a future of its outcome."""
-        return self._leaders.get(source_id)
+        if source_id not in self._leaders:
+            return None
+        future = self._leaders[source_id]
+        if future is None:
+            future = self._leaders[source_id] = asyncio.get_running_loop().create_future()
+        return future
 
     def lead(self, source_id: int) -> None:
         """From now on the caller reads this source; ``settle`` must follow."""
-        self._leaders[source_id] = asyncio.get_running_loop().create_future()
+        self._leaders[source_id] = None
 
     def settle(self, source_id: int, outcome: Outcome | None) -> None:
         """Tell the waiting records how it ended. None: cut short; they are cut short too."""
         future = self._leaders.pop(source_id)
         if outcome is None:
-            future.cancel()
+            if future is not None:
+                future.cancel()
             return
-        if not future.done():
+        if future is not None and not future.done():
             future.set_result(outcome)
-        if (twin := twin_of(outcome)) is not None:
-            self._recent[source_id] = twin
+        if outcome.status is Status.BACKED_UP and outcome.proof is not None:
+            self._recent[source_id] = outcome
             if len(self._recent) > self._limit:
                 self._recent.popitem(last=False)
 

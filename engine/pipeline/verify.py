@@ -28,13 +28,13 @@ def prove(source: ObjectFacts, copy: ObjectFacts, computed: tuple[tuple[str, str
 
     ``computed`` holds checksums over the source bytes as we read them.
     """
-    ours = dict(computed)
     if source.size is not None and copy.size is not None and source.size != copy.size:
         msg = f"size: source {source.size} bytes, copy {copy.size} bytes"
         raise Differs(msg)
-    for algorithm in ALGORITHMS:
-        expected = ours.get(algorithm) or source.checksum(algorithm)
-        found = copy.checksum(algorithm)
+    ours = {**dict(source.checksums), **dict(computed)}
+    theirs = dict(copy.checksums)
+    for algorithm in ALGORITHMS if ours and theirs else ():
+        expected, found = ours.get(algorithm), theirs.get(algorithm)
         if expected and found:
             if expected != found:
                 msg = f"{algorithm}: source {expected[:16]}…, copy {found[:16]}…"

@@ -17,8 +17,11 @@ from engine.model.record import ObjectShape
 from engine.model.urls import parse_url
 from engine.pacing.bandwidth import Bandwidth
 from engine.pacing.clock import Clock
+from engine.pacing.gates import Gates
 from engine.pacing.retry import retry
+from engine.pipeline.paced import PacedSource
 from engine.pipeline.planning import Filters, Planner, Target
+from engine.pipeline.ports import Source
 from engine.pipeline.routes import Route
 from engine.pipeline.transfer import Resolve
 from engine.s3.open import S3, open_s3, source_headers
@@ -43,7 +46,8 @@ class Outside:
     clock: Clock
     salesforce: Salesforce
     s3: S3
-    web: WebSource
+    gates: Gates
+    web: Source
     resolver: LinkResolver | None
     rules: SourceRules
     through_destination: S3Source
@@ -128,6 +132,7 @@ async def open_outside(settings: Settings, clock: Clock, *, transport: Transport
     source = settings.source
     rules = source_rules(source.buckets, source.endpoint_url, source.region, source.allowed_hosts)
     bandwidth = Bandwidth(settings.migration.bandwidth_mb_s * MB if settings.migration.bandwidth_mb_s else None, clock)
+    gates = Gates(clock, settings.migration.concurrency)
     async with AsyncExitStack() as stack:
         salesforce = await stack.enter_async_context(
             open_salesforce(
@@ -138,7 +143,9 @@ async def open_outside(settings: Settings, clock: Clock, *, transport: Transport
                 attempts=settings.migration.max_attempts,
             )
         )
-        s3 = await stack.enter_async_context(open_s3(settings, clock, transport=transport, spend=bandwidth.spend))
+        s3 = await stack.enter_async_context(
+            open_s3(settings, clock, transport=transport, spend=bandwidth.spend, gates=gates)
+        )
         resolver = source.resolver
         origins, private = set(reachable(rules)), {rules.endpoint.host} if rules.endpoint else set()
         if resolver is not None:
@@ -152,7 +159,8 @@ async def open_outside(settings: Settings, clock: Clock, *, transport: Transport
             clock=clock,
             salesforce=salesforce,
             s3=s3,
-            web=WebSource(client, clock),
+            gates=gates,
+            web=PacedSource(WebSource(client, clock), gates),
             resolver=LinkResolver(resolver, client, partial(parse_url, rules=rules), clock) if resolver else None,
             rules=rules,
             through_destination=S3Source(s3.destination_verbs, s3.patience, source_headers(source)),

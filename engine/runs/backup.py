@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 
@@ -26,14 +28,16 @@ from engine.pipeline.routes import Route, Routes
 from engine.pipeline.stop import Stop
 from engine.pipeline.tally import Tally
 from engine.pipeline.transfer import Transfer
+from engine.pipeline.watch import TimedShelf, Watch, watching
 from engine.runs.assembly import Parts, assemble, fitting_link, max_bytes
 from engine.runs.bounds import Bounds, bounds_of
 from engine.runs.evidence import settle_first
 from engine.runs.feeds import Feeds, scope_hash
-from engine.runs.preflight import check_org, check_stores
+from engine.runs.preflight import check_org, check_stores, unless_stopped
 from engine.runs.report import RunReport, duration, first_fatal
 from engine.runs.screen import Screen
 from engine.runs.signals import stopping
+from engine.runs.stages import FlowStages, pressure
 from engine.s3.transport import Transport
 from engine.settings import Settings
 from engine.tracking.lock import RunLock
@@ -92,11 +96,13 @@ class _Backup:
         self._tally = Tally(parts.clock.monotonic())
         self._budget = ErrorBudget(parts.settings.migration.error_budget)
         self._notes: list[str] = []
+        self._watch: Watch | None = None
 
     async def run(self) -> RunReport:
         parts = self._parts
-        organization, shape = await check_org(parts.salesforce, Scope(account_id=self._bounds.account_id))
-        await check_stores(parts)
+        scope = Scope(account_id=self._bounds.account_id)
+        organization, shape = await unless_stopped(check_org(parts.salesforce, scope), self._stop)
+        await unless_stopped(check_stores(parts), self._stop)
         await parts.ledger.check_org(organization.id)
         run_id = None
         if not self._bounds.dry_run:
@@ -122,7 +128,8 @@ class _Backup:
 
     async def _flow(self, feeds: Feeds, planner: Planner, *, dry_run: bool) -> None:
         parts, migration = self._parts, self._settings.migration
-        recorder = Recorder(Unwritten() if dry_run else parts.ledger, migration.batch_size, self._on_batch)
+        shelf = TimedShelf(Unwritten() if dry_run else parts.ledger, self._clock)
+        recorder = Recorder(shelf, migration.batch_size, self._on_batch)
         lease = min(LEASE, migration.queue_size, max(1, migration.queue_size // migration.concurrency) * 4)
         leases: Channel[list[Plan]] = Channel(max(1, migration.queue_size // lease))
         routes = Routes(parts.probe, self._on_route)
@@ -161,9 +168,25 @@ class _Backup:
             concurrency=migration.concurrency,
             on_outcome=self._on_outcome,
         )
+        stages = FlowStages(leases, recorder, parts.salesforce)
+        watch = Watch(
+            self._clock,
+            self._tally,
+            parts.gates,
+            shelf,
+            stages,
+            concurrency=migration.concurrency,
+            keep=self._keep,
+            on_late=lambda seconds: log.debug("loop_late", milliseconds=round(seconds * 1000)),
+        )
+        self._watch = watch
         title = "dry run" if dry_run else "backup"
         with self._screen.progress(
-            self._tally, self._clock, title=title, concurrency=migration.concurrency
+            self._tally,
+            self._clock,
+            title=title,
+            concurrency=migration.concurrency,
+            pressure=lambda: pressure(parts.gates, stages),
         ) as progress:
 
             def pulse() -> None:
@@ -171,21 +194,27 @@ class _Backup:
                 self._watch_time()
 
             try:
-                await flow(
-                    lambda: self._feed(feeds, intake),
-                    leases,
-                    crew,
-                    recorder,
-                    stop=self._stop,
-                    clock=self._clock,
-                    drain_s=migration.drain_seconds,
-                    pulse=pulse,
-                )
+                async with watching(watch):
+                    await flow(
+                        lambda: self._feed(feeds, intake),
+                        leases,
+                        crew,
+                        recorder,
+                        stop=self._stop,
+                        clock=self._clock,
+                        drain_s=migration.drain_seconds,
+                        pulse=pulse,
+                    )
             except BaseExceptionGroup as group:
                 fatal = first_fatal(group)
                 if not isinstance(fatal, Paused):
                     raise (fatal or group) from group
                 self._stop.request(str(fatal), Paused.exit_code)
+
+    async def _keep(self, sample: Mapping[str, Any]) -> None:
+        log.info("sample", **sample)
+        if self._parts.ledger.run_id is not None:
+            await self._parts.ledger.sample(sample)
 
     async def _sweep(self) -> None:
         attempts = self._settings.migration.max_attempts
@@ -225,7 +254,8 @@ class _Backup:
             self._stop.request(f"error budget spent: {self._budget}", Paused.exit_code)
 
     def _on_batch(self, batch: Batch) -> None:
-        log.info("batch", outcomes=len(batch.outcomes), retries=len(batch.attempts), checkpoint=batch.checkpoint)
+        reached = {each.range: each.last_id for each in batch.checkpoints}
+        log.info("batch", outcomes=len(batch.outcomes), retries=len(batch.attempts), checkpoints=reached)
 
     def _on_route(self, bucket: str, route: Route) -> None:
         where = f"s3://{bucket}" if bucket else "plain http"
@@ -266,8 +296,9 @@ class _Backup:
             if self._options.full and not tally.done:
                 self._note("no record is in scope: check salesforce.where, and --account where it was given")
         if run_id is not None:
-            if (limits := self._parts.salesforce.limits) is not None:
-                await self._parts.ledger.sample({"api": {"used": limits.used, "max": limits.allowed}})
+            if self._watch is not None:
+                await self._keep(self._watch.sample())
+                await self._keep(self._watch.shares())
             await self._parts.ledger.end_run(run_id, status, stop.reason or None)
         report = RunReport(
             run_type="backup",

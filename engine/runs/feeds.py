@@ -14,18 +14,21 @@ A scan that is restricted (account, limit, dry run) leaves no mark: it moves no 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from engine.model.errors import Paused
 from engine.model.failures import WORTH_ANOTHER_TRY, FailureClass
-from engine.model.record import Record, Scope
+from engine.model.record import IdRange, Page, Record, Scope
 from engine.pacing.clock import iso
 from engine.pipeline.intake import Intake
+from engine.pipeline.paging import ParallelPages
 from engine.pipeline.tally import Tally
 from engine.runs.assembly import Parts
 from engine.runs.bounds import Bounds
+from engine.runs.inventory import Inventory
 from engine.settings import Settings
 from engine.tracking.scans import Scan
 
@@ -64,6 +67,7 @@ class Feeds:
         self._scope = scope
         self._tally = tally
         self._note = note
+        self._inventory = Inventory(parts, tally, note)
         self.seen = bytearray()
 
     async def run(self, intake: Intake) -> None:
@@ -75,9 +79,8 @@ class Feeds:
 
     async def _full(self, intake: Intake, interrupted: Scan | None) -> None:
         rows_before = await self._ledger.max_row()
-        scope = Scope(
-            account_id=self._bounds.account_id, after_id=(interrupted.last_id or None) if interrupted else None
-        )
+        scope = Scope(account_id=self._bounds.account_id)
+        left = [IdRange(number=1)] if interrupted is None else await self._ledger.unread_ranges(interrupted.id)
         if self._bounds.whole:
             if interrupted is not None:
                 self._ledger.resume_scan(interrupted)
@@ -85,13 +88,38 @@ class Feeds:
             else:
                 watermark = iso(await self._parts.salesforce.server_now())
                 await self._ledger.begin_scan("full", self._scope, restricted=False, watermark=watermark)
-        await self._count(scope)
-        done = await intake.scan(self._pages.pages(scope))
+        records = await self._count(scope, left)
+        if self._bounds.whole:
+            await self._inventory.prepare(records, resumed=interrupted is not None)
+        done = await self._scan(intake, scope, left, records)
         await intake.settled()
+        self._ledger.listings.lapse()
         if done and self._bounds.whole:
             if interrupted is None:
                 await self._absent(rows_before)
             await self._ledger.complete_scan()
+
+    async def _scan(self, intake: Intake, scope: Scope, left: list[IdRange], records: int | None) -> bool:
+        """What is left of a full scan: side by side, with checkpoints, unless something restricts it."""
+        if not self._bounds.whole:
+            return await intake.scan(self._in_turn(scope, left))
+        salesforce = self._parts.salesforce
+        async with ParallelPages(
+            self._pages,
+            scope,
+            left,
+            cut=salesforce.ranges,
+            on_cut=self._ledger.part_range,
+            clock=self._parts.clock,
+            throttled=salesforce.throttled,
+            expected=records,
+        ) as pages:
+            return await intake.scan(pages)
+
+    async def _in_turn(self, scope: Scope, left: list[IdRange]) -> AsyncIterator[Page]:
+        for each in left:
+            async for page in self._pages.pages(replace(scope, after_id=each.after, until_id=each.until)):
+                yield page
 
     async def _incremental(self, intake: Intake) -> None:
         last = await self._ledger.last_completed_scan(self._scope)
@@ -141,8 +169,12 @@ class Feeds:
             if vanished:
                 self._tally.gone += await self._ledger.mark_gone(vanished)
 
-    async def _count(self, scope: Scope) -> None:
+    async def _count(self, scope: Scope, left: Sequence[IdRange] = (IdRange(),)) -> int | None:
+        """Records in scope; None when there are too many to count in one call. The display then does without."""
         try:
-            self._tally.total = (self._tally.total or 0) + await self._pages.count(scope)
+            records = await self._pages.count(scope, left) if left else 0
         except Paused:
-            self._tally.total = None  # too many to count in one call; the display does without
+            self._tally.total = None
+            return None
+        self._tally.total = (self._tally.total or 0) + records
+        return records

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
 
-from engine.model.errors import Blocked, Paused, Transient
+from engine.model.errors import Blocked, Fatal, Paused, Transient
 from engine.model.failures import FailureClass
 from engine.model.record import ObjectShape, Scope
 from engine.pacing.clock import Clock
 from engine.pacing.retry import retry
+from engine.pipeline.stop import Stop
 from engine.runs.assembly import Parts
 from engine.s3.presence import check_source
 from engine.salesforce.connection import Salesforce
 from engine.salesforce.shape import Organization
+
+T = TypeVar("T")
 
 _TRIES = 3
 """Tries at a store that has not answered yet: a hiccup is forgiven, a wrong address is told within seconds."""
@@ -37,6 +42,30 @@ async def check_stores(parts: Parts) -> None:
     ]
     for side, check in sides:
         await _answering(side, check, parts.clock)
+
+
+class _Interrupted(Fatal):
+    exit_code = 130
+
+
+class _Terminated(Fatal):
+    exit_code = 143
+
+
+async def unless_stopped(work: Coroutine[Any, Any, T], stop: Stop) -> T:
+    """``work``, given up as soon as a signal asks for it: Fatal with that signal's exit code."""
+    task, halt = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({task, halt}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        halt.cancel()
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})
+    if task.cancelled():
+        kind = _Interrupted if stop.exit_code == _Interrupted.exit_code else _Terminated
+        raise kind(f"{stop.reason} before the start: nothing was changed", hint="the same command starts again")
+    return task.result()
 
 
 async def _answering(side: str, check: Callable[[], Awaitable[None]], clock: Clock) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from engine.pacing.clock import Clock
@@ -28,6 +29,7 @@ class Progress:
         plain: bool = True,
         title: str,
         concurrency: int,
+        pressure: Callable[[], str] | None = None,
     ) -> None:
         self._console = console
         self._clock = clock
@@ -35,6 +37,7 @@ class Progress:
         self._rates = Rates(clock)
         self._title = title
         self._concurrency = concurrency
+        self._pressure = pressure
         self._live: Live | None = None
         self._wanted = live
         self._plain = plain
@@ -63,6 +66,8 @@ class Progress:
     def line(self) -> str:
         """Everything on one line."""
         t = self._tally
+        if t.phase:
+            return f"{self._title}: {t.phase}"
         total = f"/{t.total:,}" if t.total is not None else ""
         eta = self._rates.eta_s(t)
         parts = [
@@ -72,6 +77,8 @@ class Progress:
             f"{t.in_flight} in flight",
             f"{t.failed:,} failed" + (f" ({self._failures()})" if t.failures else ""),
         ]
+        if self._pressure is not None:
+            parts.append(self._pressure())
         if t.retries:
             parts.append(f"{t.retries:,} retries")
         if eta is not None:
@@ -99,8 +106,12 @@ class Progress:
             f"ETA {duration(eta)}" if eta is not None else "",
         )
         body = Table.grid(padding=(0, 2))
+        if t.phase:
+            body.add_row("now", Text(t.phase))
         body.add_row("rate", f"{self._rates.files_per_s:,.0f} files/s   {size(self._rates.bytes_per_s)}/s")
         body.add_row("in flight", f"{t.in_flight} of {self._concurrency}")
+        if self._pressure is not None:
+            body.add_row("pressure", self._pressure())
         body.add_row(
             "outcome",
             f"{t.backed_up:,} backed up   {t.unchanged:,} unchanged   {t.skipped:,} skipped   {t.failed:,} failed",

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
 from engine.model.errors import Fatal
 from engine.pipeline.tally import Tally
+
+_UNSAFE = re.compile(r"[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""C1 controls, direction marks, line separators and lone surrogates: JSON leaves them as they are inside strings."""
 
 
 @dataclass(slots=True)
@@ -77,6 +82,12 @@ class RunReport:
         lines += [f"  {note}" for note in self.notes]
         lines += [f"  next: {step}" for step in self.next_steps]
         return lines
+
+
+def document_text(document: Any) -> str:
+    """One JSON document, indented, with its newline; what a terminal might obey, or UTF-8 cannot hold, is escaped."""
+    text = json.dumps(document, ensure_ascii=False, indent=2)
+    return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n"
 
 
 def size(count: float) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,6 +15,9 @@ from engine.settings import Settings
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+Say = Callable[[str], None]
+STEP_EVERY_S = 15.0
 
 
 @dataclass(slots=True)
@@ -44,8 +47,41 @@ class Screen:
         finally:
             log.close()
 
-    def progress(self, tally: Tally, clock: Clock, *, title: str, concurrency: int) -> Progress:
-        """A display of the tally; use as a context manager and call ``beat()`` now and then."""
+    def progress(
+        self,
+        tally: Tally,
+        clock: Clock,
+        *,
+        title: str,
+        concurrency: int,
+        pressure: Callable[[], str] | None = None,
+    ) -> Progress:
+        """A display of the tally; use as a context manager and call ``beat()`` now and then. ``pressure`` tells how
+        hard the hosts are pressed."""
         return Progress(
-            self.console, clock, tally, live=self.live, plain=not self.quiet, title=title, concurrency=concurrency
+            self.console,
+            clock,
+            tally,
+            live=self.live,
+            plain=not self.quiet,
+            title=title,
+            concurrency=concurrency,
+            pressure=pressure,
         )
+
+    @contextmanager
+    def steps(self, clock: Clock) -> Iterator[Say]:
+        """For work without outcomes to count: what it says replaces itself on a terminal; off one, a line a while."""
+        if self.live:
+            with self.console.status("") as status:
+                yield status.update
+            return
+        told = clock.monotonic()
+
+        def say(text: str) -> None:
+            nonlocal told
+            if not self.quiet and clock.monotonic() - told >= STEP_EVERY_S:
+                told = clock.monotonic()
+                self.say(text)
+
+        yield say

@@ -5,14 +5,16 @@ from __future__ import annotations
 import csv
 import os
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.model.errors import Usage
 from engine.model.text import csv_safe, printable
-from engine.runs.report import duration, size
+from engine.runs.report import document_text, duration, size
+from engine.runs.slow import line as slow_line
+from engine.runs.tables import line, table
 from engine.settings import Settings
 from engine.tracking.report import Report, open_report
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 ACCOUNTS_SHOWN = 50
+WORTH_TELLING_S = 5.0
+"""Shorter runs have no slow part, only a beginning and an end."""
 _RUN_COUNTS = ("total_files_processed", "successful_files", "new_files", "skipped_files", "failed_files")
 
 
@@ -51,7 +55,7 @@ def show_status(settings: Settings, wanted: StatusOptions, console: Console) -> 
         if wanted.not_ready is not None:
             count = _write_unready(report, proofs, wanted.not_ready)
             if not wanted.as_json:
-                _line(console, f"Wrote {count:,} records that cannot be switched, and why, to {wanted.not_ready}")
+                line(console, f"Wrote {count:,} records that cannot be switched, and why, to {wanted.not_ready}")
         if wanted.as_json:
             _print_json(_document(report, wanted, proofs))
             return
@@ -84,9 +88,7 @@ def _document(report: Report, wanted: StatusOptions, proofs: Sequence[str]) -> d
 def _print_json(document: dict[str, Any]) -> None:
     import sys
 
-    import orjson
-
-    sys.stdout.write(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode() + "\n")
+    sys.stdout.write(document_text(document))
 
 
 def honest(run: dict[str, Any]) -> dict[str, Any]:
@@ -109,20 +111,22 @@ def _alive(pid: int) -> bool:
 def _overview(report: Report, console: Console) -> None:
     files, proofs, api = report.files(), report.proofs(), report.api()
     rows = [(name, f"{files[name]:,}", _share(files[name], files["tracked"])) for name in files if name != "bytes"]
-    _table(console, "Records", ("state", "records", "share"), [row for row in rows if row[1] != "0"], right=(1, 2))
+    table(console, "Records", ("state", "records", "share"), [row for row in rows if row[1] != "0"], right=(1, 2))
     standing = ", ".join(f"{name} {count:,}" for name, count in proofs.items() if count) or "none yet"
-    _line(console, f"copies      {size(files['bytes'])}, proved by {standing}")
-    _line(console, f"accounts    {report.account_count():,}")
+    line(console, f"copies      {size(files['bytes'])}, proved by {standing}")
+    line(console, f"accounts    {report.account_count():,}")
     if api is not None:
-        _line(console, f"API calls   {api['used']:,} of {api['max']:,} used in 24 h (as of {api['at']})")
+        line(console, f"API calls   {api['used']:,} of {api['max']:,} used in 24 h (as of {api['at']})")
     last = report.runs(1)
     if last:
         run = honest(last[0])
-        _line(console, f"last run    {run['id']}: {run['run_type']}, {run['status']}, started {run['start_time']}")
+        line(console, f"last run    {run['id']}: {run['run_type']}, {run['status']}, started {run['start_time']}")
+        if (shares := report.shares()) is not None and shares["seconds"] >= WORTH_TELLING_S:
+            line(console, f"slow was    {slow_line(shares)}" + f" (run {shares['run']})")
         if run["status"] in {"crashed", "stopped"}:
-            _line(console, "next        engine run backup --incremental   resumes")
+            line(console, "next        engine run backup --incremental   resumes")
     if files["failed"]:
-        _line(console, "next        engine status --errors   says why files failed")
+        line(console, "next        engine status --errors   says why files failed")
 
 
 def _runs(report: Report, console: Console) -> None:
@@ -138,7 +142,31 @@ def _runs(report: Report, console: Console) -> None:
         for run in map(honest, report.runs(15))
     ]
     heads = ("run", "type", "status", "started, UTC", "took", "seen", "ok", "new", "skipped", "failed")
-    _table(console, "Runs", heads, rows, right=(0, 4, 5, 6, 7, 8, 9), wraps=2)
+    table(console, "Runs", heads, rows, right=(0, 4, 5, 6, 7, 8, 9), wraps=2)
+    _trend(report, console)
+
+
+def _trend(report: Report, console: Console) -> None:
+    rows = [
+        (
+            sample["at"][11:19],
+            f"{sample['files_per_s']:,.0f}",
+            f"{sample['mb_per_s']:,.1f}",
+            f"{sample['in_flight']:,} of {sample['limit']:,}",
+            f"{sample['leases']:,} / {sample['unwritten']:,}",
+            f"{sample['refusals']:,}",
+            f"{sample['retries']:,}",
+            f"{100 * sample['cpu']:.0f} %",
+            f"{sample['lag_ms']:,.0f} ms",
+            f"{sample['rss_mb']:,.0f} MB",
+        )
+        for sample in report.trend()
+    ]
+    if rows:
+        heads = (
+            "UTC", "files/s", "MB/s", "in flight", "leases / unwritten", "refused", "retries", "CPU", "late", "memory",
+        )  # fmt: skip
+        table(console, "The latest samples of the last run", heads, rows, right=range(1, 10))
 
 
 def _took(run: dict[str, Any]) -> str:
@@ -166,7 +194,7 @@ def _accounts(report: Report, console: Console) -> None:
     more = (
         f" (the {ACCOUNTS_SHOWN} with most failures of {total:,}; all: --json or --export)" if total > len(rows) else ""
     )
-    _table(
+    table(
         console, f"Accounts{more}", ("account", "name", "files", "copied", "skipped", "failed"), rows, (2, 3, 4, 5), 1
     )
 
@@ -182,10 +210,10 @@ def _errors(report: Report, console: Console) -> None:
         )
         for error in report.errors()
     ]
-    _table(console, "Failures by class", ("class", "records", "latest, UTC", "for example", "which said"), rows, (1,))
+    table(console, "Failures by class", ("class", "records", "latest, UTC", "for example", "which said"), rows, (1,))
     skipped = report.skipped()
     if skipped:
-        _line(console, "skipped: " + ", ".join(f"{name} {count:,}" for name, count in skipped.items()))
+        line(console, "skipped: " + ", ".join(f"{name} {count:,}" for name, count in skipped.items()))
 
 
 def _recent(report: Report, count: int, console: Console) -> None:
@@ -193,7 +221,7 @@ def _recent(report: Report, count: int, console: Console) -> None:
         (e["timestamp"][:19], e["failure_class"], e["doclist_entry_id"], printable(e["error_message"] or ""))
         for e in report.recent_errors(count)
     ]
-    _table(console, f"The last {len(rows)} errors", ("when, UTC", "class", "record", "what"), rows)
+    table(console, f"The last {len(rows)} errors", ("when, UTC", "class", "record", "what"), rows)
 
 
 def _readiness(report: Report, proofs: Sequence[str], console: Console) -> None:
@@ -205,19 +233,19 @@ def _readiness(report: Report, proofs: Sequence[str], console: Console) -> None:
     if found["waived"]:
         rows.append(("waived", f"{found['waived']:,}", "out of the sum, on record: engine waive", ""))
     title = f"Readiness (proofs accepted: {', '.join(proofs)})"
-    _table(console, title, ("", "records", "because", "such as"), rows, (1,))
-    _line(
+    table(console, title, ("", "records", "because", "such as"), rows, (1,))
+    line(
         console,
         f"accounts    {accounts['whole']:,} can be switched as a whole, {accounts['partly']:,} in part, "
         f"{accounts['none']:,} not at all",
     )
-    _line(
+    line(
         console,
         f"{found['percent_ready']} % of {found['in_scope']:,} records in scope could be switched now, "
         f"{found['percent_switched']} % are",
     )
     if any(reason.startswith("proof_") for reason in found["reasons"]):
-        _line(console, "next        engine verify --level deep   raises proofs that rest on less than is accepted")
+        line(console, "next        engine verify --level deep   raises proofs that rest on less than is accepted")
 
 
 def _write_unready(report: Report, proofs: Sequence[str], path: Path) -> int:
@@ -238,29 +266,3 @@ def _write_unready(report: Report, proofs: Sequence[str], path: Path) -> int:
 
 def _share(part: int, whole: int) -> str:
     return f"{100 * part / whole:.1f} %" if whole else ""
-
-
-def _line(console: Console, text: str) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-
-def _table(
-    console: Console,
-    title: str,
-    heads: Sequence[str],
-    rows: Iterable[Sequence[str]],
-    right: Sequence[int] = (),
-    wraps: int = -1,
-) -> None:
-    """Only column ``wraps`` (-1: the last) may take more than one line."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, title_style="bold")
-    for place, head in enumerate(heads):
-        yields = place == wraps % len(heads)
-        table.add_column(head, justify="right" if place in right else "left", no_wrap=not yields, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    console.print(table)

@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
+from engine.model.value import value
+
 Fields = Mapping[str, str]
 """Headers by lower-case name."""
 
@@ -57,7 +59,7 @@ class StoreError(Exception):
         return self.status == 0 or self.status >= 500 or self.code in {"NoETag", "BadAnswer", "RequestTimeout"}
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Answer:
     """A success. ``fields`` holds the headers, and what the body of a copy or completion said, under header names."""
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from urllib.parse import quote
 
 from engine.model.errors import Transient
 from engine.model.facts import ObjectFacts, Stored
 from engine.model.failures import FailureClass
+from engine.model.percent import quoted
+from engine.model.value import value
 from engine.s3.answers import Answer, Fields, Part, StoreError
 from engine.s3.facts import facts_of, request_headers, written
 from engine.s3.guard import Guard
@@ -23,7 +23,7 @@ PartTry = Callable[[Callable[[], Awaitable[Answer]], str], Awaitable[Answer]]
 """Runs one part's request, again if it fails; raises EngineError. The text names it for a person."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Original:
     """What is copied: ``etag`` pins it, ``version_id`` names a version, ``headers`` are those of reading it."""
 
@@ -36,7 +36,7 @@ class Original:
     @property
     def asks(self) -> dict[str, str]:
         """The headers that name and pin the source of a copy."""
-        name = f"{self.bucket}/{quote(self.key, safe='/-_.~')}"
+        name = f"{self.bucket}/{quoted(self.key)}"
         asks = {"x-amz-copy-source": f"{name}?versionId={self.version_id}" if self.version_id else name}
         if self.facts.etag:
             asks["x-amz-copy-source-if-match"] = f'"{self.facts.etag}"'

@@ -226,7 +226,8 @@ class S3Destination:
         async def once() -> Answer:
             return await self._done(send(), what)
 
-        answer, _ = await retry(once, clock=self._clock, attempts=self._placement.attempts)
+        tries = self._placement.attempts
+        answer, _ = await retry(once, clock=self._clock, attempts=tries, throttled=10 * tries)
         return answer
 
     def _shown(self, key: str) -> str:

@@ -22,6 +22,7 @@ SUM = "x-amz-checksum-"
 ARCHIVES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 _NOT_SUMS = frozenset({"type", "algorithm", "mode"})
 _MONTHS = {name: number for number, name in enumerate(calendar.month_abbr)}
+_MD5 = re.compile("[0-9a-f]{32}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 _PAIRS = (
     ("content-type", "content_type"),
@@ -68,14 +69,14 @@ def facts_of(fields: Fields, *, size: int | None = None, composites: bool = Fals
 
 def written(answer: Answer, size: int, headers: ContentHeaders | None = None) -> ObjectFacts:
     """What an answer to a write says of the object; its content headers are its own, not the object's."""
-    fields = answer.fields
+    fields, etag = answer.fields, answer.etag
     return ObjectFacts(
         size=size,
-        etag=answer.etag,
+        etag=etag,
         version_id=_version(fields.get("x-amz-version-id")),
         checksums=checksums_of(fields, composites=True),
         last_modified=iso_date(fields.get("last-modified", "")),
-        etag_is_md5=etag_is_md5(answer.etag, fields),
+        etag_is_md5=etag_is_md5(etag, fields),
         headers=headers or NO_HEADERS,
     )
 
@@ -115,7 +116,7 @@ def is_archived(storage_class: str, fields: Fields) -> bool:
 
 def etag_is_md5(etag: str, fields: Fields) -> bool:
     """Whether the ETag is the MD5 of the bytes (API_Object: not for multipart uploads, SSE-KMS and SSE-C)."""
-    if not re.fullmatch(r"[0-9a-f]{32}", etag):
+    if len(etag) != 32 or not _MD5.fullmatch(etag):
         return False
     if fields.get("x-amz-server-side-encryption", "").startswith("aws:kms"):
         return False
@@ -124,6 +125,8 @@ def etag_is_md5(etag: str, fields: Fields) -> bool:
 
 def iso_date(http_date: str) -> str:
     """``Sun, 22 Nov 2026 10:29:58 GMT`` to ``2026-11-22T10:29:58.000Z``; anything else stays as it is."""
+    if not http_date:
+        return ""
     try:
         _, day, month, year, time, zone = http_date.split(" ")
         if zone == "GMT":

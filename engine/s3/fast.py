@@ -19,6 +19,7 @@ from engine.s3.wire import Headers, Reply, StreamedReply, TimedOut, TlsFailed, W
 from engine.s3.xml import error_of, success_of
 
 QUICK_S = 60.0
+_OF_THE_REQUEST = frozenset({b"x-amz-request-id", b"x-amz-id-2"})
 LISTING_BYTES = 16 << 20
 CONTINUE_FROM = 1 << 20
 """Bodies of so many bytes wait for the store's consent (Expect: 100-continue), so that a refusal costs no upload."""
@@ -231,11 +232,16 @@ class _Body:
 
 def fields_of(headers: Headers) -> dict[str, str]:
     """Answer headers as text."""
-    fields = dict(headers.items())
-    for name, value in fields.items():
-        if not value.isascii():
-            fields[name] = text(value.encode("latin-1"))
-    return fields
+    return {name.decode("latin-1"): text(value).strip() for name, value in headers.raw.items()}
+
+
+def facts_in(headers: Headers) -> dict[str, str]:
+    """Those headers of an answer to a copy that speak of the object: S3's own, less the request's ids."""
+    return {
+        name.decode("latin-1"): text(value).strip()
+        for name, value in headers.raw.items()
+        if name.startswith(b"x-amz-") and name not in _OF_THE_REQUEST
+    }
 
 
 def unreached(error: WireError) -> StoreError:
@@ -246,7 +252,7 @@ def unreached(error: WireError) -> StoreError:
 
 
 def _copied(reply: Reply, root: str) -> Answer:
-    return proven(Answer(reply.status, success_of(reply.status, fields_of(reply.headers), reply.body, root=root)))
+    return proven(Answer(reply.status, success_of(reply.status, facts_in(reply.headers), reply.body, root=root)))
 
 
 def _version(version_id: str | None) -> str:

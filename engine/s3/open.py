@@ -20,6 +20,7 @@ from engine.model.facts import Method
 from engine.model.location import Location
 from engine.pacing.bytes_gate import BytesInFlight
 from engine.pacing.clock import Clock
+from engine.pacing.gates import Gates
 from engine.s3.address import suffix_of
 from engine.s3.answers import Answer, Listed, StoreError
 from engine.s3.blocks import Spend
@@ -86,6 +87,12 @@ class S3:
         """The source bucket, listed; see ``S3Source.inventory``. Ours: ``destination.inventory``."""
         return self.source.inventory(bucket, prefix)
 
+    async def listers(self) -> list[S3Source]:
+        """Who may try to list a source bucket: our side where a copy may cross to it, then the source's credentials."""
+        ours = S3Source(self.destination_verbs, self.patience, source_headers(self.settings.source))
+        theirs = self.settings.source.anonymous or await self.source_keys.found()
+        return [ours] * self.one_service + [self.source] * theirs
+
     @property
     def one_service(self) -> bool:
         """Whether a copy may cross from the source to the destination: the same endpoint, or AWS in one partition."""
@@ -111,6 +118,7 @@ async def open_s3(
     transport: Transport = "fast",
     budget: BytesInFlight | None = None,
     spend: Spend | None = None,
+    gates: Gates | None = None,
     copy_limit: int = COPY_LIMIT,
     copy_part_bytes: int = COPY_PART,
     part_bytes: int | None = None,
@@ -118,7 +126,8 @@ async def open_s3(
     """Both sides for the length of the block. Raises Blocked where the destination has no credentials.
 
     ``budget`` bounds the bytes in memory over all files (default: 16 parts), ``spend`` is the bandwidth
-    cap. Sizes are in bytes; ``part_bytes`` overrides ``migration.part_size_mb``.
+    cap, ``gates`` pace the requests (default: their own). Sizes are in bytes; ``part_bytes`` overrides
+    ``migration.part_size_mb``.
     """
     migration, source, destination = settings.migration, settings.source, settings.destination
     part_bytes = part_bytes or migration.part_size_mb * MIB
@@ -130,7 +139,8 @@ async def open_s3(
         stack.push_async_callback(source_keys.close)
         stack.push_async_callback(destination_keys.close)
         await destination_keys.keys()
-        sides = await open_verbs(stack, settings, clock, transport, source_keys, destination_keys)
+        gates = gates or Gates(clock, migration.concurrency)
+        sides = await open_verbs(stack, settings, clock, transport, source_keys, destination_keys, gates)
         placement = Placement(
             bucket=destination.bucket,
             always=owner(destination.expected_bucket_owner),

@@ -8,24 +8,35 @@ but those of the connection (Content-Length, Accept-Encoding, User-Agent, Expect
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from hashlib import sha256
-from urllib.parse import quote
 
+from engine.model.percent import quoted
 from engine.s3.address import Address
 from engine.s3.answers import Fields, StoreError
 from engine.s3.credentials import Keys
+
+Sign = Callable[[bytes], str]
+
+_BLANKS = re.compile(r"  |: | \n|[\t\r\v\f]")
+"""Blanks that the canonical form of a header trims or folds."""
 
 UNSIGNED = "UNSIGNED-PAYLOAD"
 EMPTY = sha256(b"").hexdigest()
 AGENT = "user-agent: engine\r\naccept-encoding: identity\r\n"
 
 
-def encoded(text: str, safe: str = "-_.~") -> str:
-    """Percent-encoded by RFC 3986, once. Raises StoreError for a lone surrogate, which no key can hold."""
+def encoded(text: str) -> str:
+    """Percent-encoded by RFC 3986, once, slashes too. Raises StoreError for a lone surrogate, which no key can hold."""
+    return path_of(text).replace("/", "%2F")
+
+
+def path_of(key: str) -> str:
+    """The same for a path, whose slashes stay."""
     try:
-        return quote(text, safe=safe)
+        return quoted(key)
     except UnicodeEncodeError:
         raise StoreError("InvalidURI", 400, "the key is no valid Unicode") from None
 
@@ -40,7 +51,9 @@ class Signer:
 
     def __init__(self) -> None:
         self._scope = ("", "", "")
-        self._key = b""
+        self._sign: Sign = _keyed(b"")
+        self._second = (0, 0, 0, 0)
+        self._moment = ""
 
     def head(
         self,
@@ -63,13 +76,13 @@ class Signer:
         for its consent before the body is sent. Without ``keys`` nothing is signed. Raises StoreError for a key or
         header that cannot travel.
         """
-        path = f"{address.path}/{encoded(key, '/-_.~')}"
+        path = f"{address.path}/{path_of(key)}"
         fields = {**headers, "host": address.host}
         tail = AGENT if length is None else f"{AGENT}content-length: {length}\r\n"
         if awaits:
             tail += "expect: 100-continue\r\n"
         if keys is not None:
-            moment = at.strftime("%Y%m%dT%H%M%SZ")
+            moment = self._stamp(at)
             fields["x-amz-content-sha256"] = payload
             fields["x-amz-date"] = moment
             if keys.token:
@@ -86,19 +99,42 @@ class Signer:
     ) -> str:
         ordered = sorted(fields.items())
         names = ";".join([name for name, _ in ordered])
-        canonical = "".join([f"{name}:{' '.join(value.split())}\n" for name, value in ordered])
+        canonical = "".join([f"{name}:{value}\n" for name, value in ordered])
+        if _BLANKS.search(canonical):
+            canonical = "".join([f"{name}:{' '.join(value.split())}\n" for name, value in ordered])
         request = f"{method}\n{path}\n{query}\n{canonical}\n{names}\n{payload}".encode()
         scope = f"{moment[:8]}/{region}/s3/aws4_request"
         text = f"AWS4-HMAC-SHA256\n{moment}\n{scope}\n{sha256(request).hexdigest()}"
-        signature = hmac.digest(self._signing_key(moment[:8], region, keys.secret), text.encode(), "sha256").hex()
+        signature = self._signing_key(moment[:8], region, keys.secret)(text.encode())
         credential = f"Credential={keys.access}/{scope}"
         return f"authorization: AWS4-HMAC-SHA256 {credential}, SignedHeaders={names}, Signature={signature}\r\n"
 
-    def _signing_key(self, day: str, region: str, secret: str) -> bytes:
+    def _signing_key(self, day: str, region: str, secret: str) -> Sign:
         scope = (day, region, secret)
         if scope != self._scope:
             key = f"AWS4{secret}".encode()
             for step in (day, region, "s3", "aws4_request"):
                 key = hmac.digest(key, step.encode(), "sha256")
-            self._scope, self._key = scope, key
-        return self._key
+            self._scope, self._sign = scope, _keyed(key)
+        return self._sign
+
+    def _stamp(self, at: datetime) -> str:
+        """``20261122T100000Z``; formatted once a second."""
+        second = (at.second, at.minute, at.hour, at.toordinal())
+        if second != self._second:
+            self._second, self._moment = second, at.strftime("%Y%m%dT%H%M%SZ")
+        return self._moment
+
+
+def _keyed(key: bytes) -> Sign:
+    """HMAC-SHA256 in hex under one key (RFC 2104). The key's own blocks are hashed once, not per request."""
+    key = key.ljust(64, b"\0")
+    inner, outer = sha256(bytes(byte ^ 0x36 for byte in key)), sha256(bytes(byte ^ 0x5C for byte in key))
+
+    def sign(message: bytes) -> str:
+        within, around = inner.copy(), outer.copy()
+        within.update(message)
+        around.update(within.digest())
+        return around.hexdigest()
+
+    return sign

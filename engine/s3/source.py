@@ -31,6 +31,14 @@ class S3Source:
 
     async def facts(self, location: Location) -> ObjectFacts:
         """HEAD with checksums. An archived object is Refused here, before anybody plans to read it."""
+        facts = await self.look(location)
+        if facts.archived:
+            kind = facts.storage_class
+            raise Refused(FailureClass.ARCHIVED, f"{shown(location)} lies in {kind}: it must be restored first")
+        return facts
+
+    async def look(self, location: Location) -> ObjectFacts:
+        """The same for somebody who only wants to know: an archived object is described like any other."""
         try:
             answer = await self._verbs.head(
                 location.bucket, location.key, {**WITH_SUMS, **self._always}, version_id=location.version_id
@@ -38,11 +46,7 @@ class S3Source:
         except StoreError as error:
             raise self._patience.judge(error, f"HEAD {shown(location)}") from None
         self._patience.well()
-        facts = facts_of(answer.fields)
-        if facts.archived:
-            kind = facts.storage_class
-            raise Refused(FailureClass.ARCHIVED, f"{shown(location)} lies in {kind}: it must be restored first")
-        return facts
+        return facts_of(answer.fields)
 
     @asynccontextmanager
     async def open(self, location: Location, facts: ObjectFacts | None) -> AsyncIterator[Reading]:

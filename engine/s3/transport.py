@@ -10,9 +10,11 @@ from urllib.parse import urlsplit
 
 from engine.model.errors import Blocked
 from engine.pacing.clock import Clock
+from engine.pacing.gates import Gates
 from engine.s3.address import address_of
 from engine.s3.credentials import Keyring
 from engine.s3.fast import FastVerbs
+from engine.s3.paced import PacedVerbs
 from engine.s3.sdk import SdkVerbs, open_sdk
 from engine.s3.verbs import Verbs
 from engine.s3.wire import Origin, Wire
@@ -40,8 +42,9 @@ async def open_verbs(
     transport: Transport,
     source_keys: Keyring,
     destination_keys: Keyring,
+    gates: Gates,
 ) -> Sides:
-    """Open both sides for the length of ``stack``.
+    """Open both sides for the length of ``stack``, each behind its gate.
 
     Each side has a wire of its own: a source's unread bodies must never keep the destination's writes waiting.
     """
@@ -62,7 +65,9 @@ async def open_verbs(
     source_sdk = await sdk(source, source_keys, anonymous=source.anonymous)
     destination_sdk = await sdk(destination, destination_keys, anonymous=False)
     if transport == "sdk":
-        return Sides(source_sdk, destination_sdk, destination_sdk)
+        return Sides(
+            PacedVerbs(source_sdk, gates.source), PacedVerbs(destination_sdk, gates.destination), destination_sdk
+        )
 
     async def fast(
         side: SourceSettings | DestinationSettings, keys: Keyring | None, control: Verbs, home: str = ""
@@ -85,11 +90,9 @@ async def open_verbs(
             home=home,
         )
 
-    return Sides(
-        await fast(source, None if source.anonymous else source_keys, source_sdk),
-        await fast(destination, destination_keys, destination_sdk, destination.bucket),
-        destination_sdk,
-    )
+    from_source = await fast(source, None if source.anonymous else source_keys, source_sdk)
+    to_destination = await fast(destination, destination_keys, destination_sdk, destination.bucket)
+    return Sides(PacedVerbs(from_source, gates.source), PacedVerbs(to_destination, gates.destination), destination_sdk)
 
 
 def trust(network: NetworkSettings) -> ssl.SSLContext | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from xml.parsers import expat
 
 from engine.s3.answers import StoreError, retry_after
@@ -93,17 +94,20 @@ def success_of(status: int, fields: dict[str, str], body: bytes, *, root: str) -
 def _plain(body: bytes, root: str) -> tuple[str, dict[str, str]] | None:
     """The same as ``flat`` for the usual answer, at a tenth of the cost: one prologue, one root, leaves without
     entities but quotes. None for everything else, which is then read in earnest."""
-    prologue, opened, inner = body.replace(b"&quot;", b'"').strip().partition(b"<" + root.encode())
-    attributes, _, inner = inner.partition(b">")
-    closing = b"</" + root.encode() + b">"
-    if not opened or not inner.endswith(closing) or b"<" in attributes or prologue.count(b"<") > 1:
+    match = _usual(root).fullmatch(body)
+    if match is None:
         return None
-    inner = inner.removesuffix(closing)
-    if prologue.strip() and not prologue.startswith(b"<?xml "):
-        return None
-    if _LEAF.sub(b"", inner).strip():
-        return None
+    inner = match[1].replace(b"&quot;", b'"')
     return root, {name.decode(): text.decode("utf-8", "replace") for name, text in _LEAF.findall(inner)}
+
+
+@cache
+def _usual(root: str) -> re.Pattern[bytes]:
+    name = root.encode()
+    leaf = rb"\s*<([A-Za-z0-9]+)>[^<&]*(?:&quot;[^<&]*)*</\2>"
+    return re.compile(
+        rb"\s*(?:<\?xml [^<>]*\?>)?\s*<" + name + rb"(?:\s[^<>]*)?>((?:" + leaf + rb")*)\s*</" + name + rb">\s*"
+    )
 
 
 def as_fields(told: dict[str, str]) -> dict[str, str]:

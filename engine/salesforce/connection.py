@@ -50,6 +50,11 @@ class Salesforce:
         """The scope in up to so many ranges that can be read side by side."""
         return await ranges(self.pages, scope, parts)
 
+    @property
+    def asking(self) -> bool:
+        """Whether the org owes us an answer right now."""
+        return self.session.under_way > 0
+
     def throttled(self) -> int:
         """How often the org has asked for patience so far."""
         return self.session.throttled

@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeVar
 
 from engine.model.id_space import id_at, position
 from engine.model.record import IdRange, Scope
+from engine.salesforce.faults import QueryTooSlow
 
 T = TypeVar("T")
 
@@ -49,10 +50,16 @@ class _Piece:
 async def ranges(pages: Edges, scope: Scope, parts: int) -> list[IdRange]:
     """The scope in up to ``parts`` ranges of about the same width, in the server's order; one where it holds little.
 
-    Costs at most three calls a part, several of them at a time.
+    Costs at most three calls a part, several of them at a time. An org too slow to answer those makes one range.
     """
-    if parts < 2:
-        return [IdRange(scope.after_id, scope.until_id)]
+    whole = IdRange(scope.after_id, scope.until_id)
+    try:
+        return await _ranges(pages, scope, parts) if parts > 1 else [whole]
+    except QueryTooSlow:
+        return [whole]
+
+
+async def _ranges(pages: Edges, scope: Scope, parts: int) -> list[IdRange]:
     first, last = await _together(pages.edge(scope), pages.edge(scope, last=True))
     if first is None or last is None:
         return [IdRange(scope.after_id, scope.until_id)]

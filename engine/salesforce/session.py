@@ -66,6 +66,11 @@ class SalesforceSession:
         self.throttled = 0
         """How often the org has asked for patience: too many requests at once, or out of service."""
 
+    @property
+    def under_way(self) -> int:
+        """Requests sent and not answered yet."""
+        return self._under_way
+
     async def get_json(self, path: str, *, query: Mapping[str, str] | None = None, doing: str) -> Any:
         """GET and parse. ``path`` is host-relative: ``/services/…`` as the org gave it, or below the versioned root.
 

@@ -59,7 +59,12 @@ class Database:
         when SQLite cannot go on; after an I/O error or damage every further write is refused.
         """
         async with self._room:
-            return await self._writer.run(partial(self._commit, work))
+            return await self._writer.run(partial(self._do, lambda db: transaction(db, work)))
+
+    async def maintain(self, work: Work[T]) -> T:
+        """Run ``work`` between two transactions, for what cannot be done within one. Raises Fatal."""
+        async with self._room:
+            return await self._writer.run(partial(self._do, work))
 
     async def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """All rows of one read-only query, from the last committed state. Raises Fatal."""
@@ -84,11 +89,11 @@ class Database:
             finally:
                 await self._writer.close()
 
-    def _commit(self, work: Work[T], db: sqlite3.Connection) -> T:
+    def _do(self, work: Work[T], db: sqlite3.Connection) -> T:
         if self._fault is not None:
             raise self._fault
         try:
-            return transaction(db, work)
+            return work(db)
         except sqlite3.Error as error:
             fault = explain(error, self.path, starting=False)
             if in_doubt(error):

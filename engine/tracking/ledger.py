@@ -11,7 +11,7 @@ from engine.model.errors import Blocked
 from engine.model.facts import ObjectFacts
 from engine.model.outcome import Attempt, Batch, Outcome, Touch, Twin
 from engine.model.plan import Known
-from engine.model.record import Record
+from engine.model.record import IdRange, Record
 from engine.tracking import lookups, outcomes, runs, scans, waivers
 from engine.tracking.copies import Copies
 from engine.tracking.database import Database
@@ -137,8 +137,17 @@ class Ledger:
         return self.scan_id
 
     def resume_scan(self, scan: Scan) -> None:
-        """Take an unfinished scan up again, from its ``last_id``."""
+        """Take an unfinished scan up again."""
         self.scan_id = scan.id
+
+    async def unread_ranges(self, scan_id: int) -> list[IdRange]:
+        """What is left to read of an unfinished full scan, each range behind its checkpoint."""
+        return await scans.unread(self._db, scan_id)
+
+    async def part_range(self, kept: IdRange, others: Sequence[IdRange]) -> list[IdRange]:
+        """Put down that a range ends sooner, and what it gave up: returned with numbers. Durable when it returns."""
+        assert self.scan_id is not None, "begin_scan or resume_scan comes first"
+        return await self._db.write(partial(scans.part, scan_id=self.scan_id, kept=kept, others=others))
 
     async def complete_scan(self) -> None:
         """The current scan has seen, and recorded, all of its scope."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
@@ -69,7 +69,13 @@ FROM file_migrations WHERE id > ? AND id <= ? AND status <> 'gone'
 """
 
 
-async def known(db: Database, ids: Sequence[str], *, listed: bool = False) -> dict[str, Known]:
+class Asked(Protocol):
+    """What answers questions; ``Database`` fits."""
+
+    async def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]: ...
+
+
+async def known(db: Asked, ids: Sequence[str], *, listed: bool = False) -> dict[str, Known]:
     """Rows of these records (up to some thousand), by record id; ``listed``: beside the inventory. Raises Fatal."""
     rows = await _ask(db, _KNOWN_AND_LISTED if listed else _KNOWN, json.dumps(list(ids)))
     return {row[0]: Known(row[1], _STATUS[row[2]], *row[3:]) for row in rows}
@@ -119,6 +125,6 @@ async def max_row(db: Database) -> int:
     return int((await db.fetch("SELECT coalesce(max(id), 0) FROM file_migrations"))[0][0])
 
 
-async def _ask(db: Database, sql: str, *parameters: object) -> list[list[Any]]:
+async def _ask(db: Asked, sql: str, *parameters: object) -> list[list[Any]]:
     answer: list[list[Any]] = orjson.loads((await db.fetch(sql, parameters))[0][0])
     return answer

@@ -24,6 +24,8 @@ from collections.abc import Iterable, Sequence
 
 from engine.model.outcome import Attempt, Batch, Outcome, Status, Touch
 from engine.model.record import Record
+from engine.model.text import bare_urls
+from engine.tracking import scans
 from engine.tracking.counters import counted
 from engine.tracking.schema import among
 
@@ -104,8 +106,8 @@ def record(db: sqlite3.Connection, batch: Batch, *, run_id: int | None, scan_id:
     _touch(db, batch.touches, run_id, now)
     if run_id is not None:
         _count_run(db, batch, run_id, now)
-    if batch.checkpoint is not None and scan_id is not None:
-        db.execute("UPDATE scans SET last_id = ? WHERE id = ?", (batch.checkpoint, scan_id))
+    if batch.checkpoints and scan_id is not None:
+        scans.reach(db, scan_id, batch.checkpoints)
 
 
 def mark_gone(db: sqlite3.Connection, ids: Sequence[str], *, run_id: int | None, now: str) -> int:
@@ -181,8 +183,8 @@ def _failed(outcome: Outcome, run_id: int | None, now: str) -> tuple[object, ...
 
 
 def _shown(url: str) -> str:
-    # a signature may sit in the query
-    return url.partition("?")[0]
+    # a signature may sit in the query, a password before the host
+    return bare_urls(url).partition("?")[0]
 
 
 def _settle(db: sqlite3.Connection, outcomes: Sequence[Outcome]) -> None:

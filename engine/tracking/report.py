@@ -94,6 +94,8 @@ class Report:
             "skipped": self.skipped(),
             "readiness": self.readiness(accept_proof),
             "api": self.api(),
+            "shares": self.shares(),
+            "trend": self.trend(),
         }
 
     def files(self) -> dict[str, int]:
@@ -229,6 +231,22 @@ class Report:
             " WHERE json_extract(json, '$.api') IS NOT NULL ORDER BY id DESC LIMIT 1"
         ).fetchone()
         return None if row is None else {"at": row[0], **json.loads(row[1])}
+
+    def shares(self) -> dict[str, Any] | None:
+        """Where the time of the last run that told went, by stage, and ``run``, its id; or None."""
+        row = self._db.execute(
+            "SELECT run_id, json FROM samples WHERE json_extract(json, '$.kind') = 'shares' ORDER BY id DESC LIMIT 1"
+        ).fetchone()
+        return None if row is None else {"run": row[0], **json.loads(row[1])}
+
+    def trend(self, last: int = 10) -> list[dict[str, Any]]:
+        """The latest samples of the latest run that has any, oldest first."""
+        rows = self._db.execute(
+            "SELECT at, json FROM samples WHERE json_extract(json, '$.kind') = 'sample'"
+            " AND run_id = (SELECT max(run_id) FROM samples) ORDER BY id DESC LIMIT ?",
+            (last,),
+        ).fetchall()
+        return [{"at": at, **json.loads(text)} for at, text in reversed(rows)]
 
     def export(self, path: Path, *, accept_proof: Sequence[str] = ("checksum", "etag")) -> None:
         """Write everything, all accounts and runs included, as one JSON file, mode 0600; replaces the file at once."""

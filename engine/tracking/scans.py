@@ -8,9 +8,12 @@ Writing functions run inside a transaction and raise sqlite3.Error; the question
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
+from engine.model.outcome import Checkpoint
+from engine.model.record import IdRange
 from engine.tracking.database import Database
 
 Kind = Literal["full", "incremental"]
@@ -31,18 +34,26 @@ class Scan:
     watermark: str
     """The server's time when it began: where the next incremental scan starts."""
     last_id: str
-    """Checkpoint: every record up to this Id is recorded."""
+    """Checkpoint: every record up to this Id is recorded. Empty: none is yet. Full scans have one in each of their
+    ranges (``unread``), and this is any of those."""
     started_at: str
     ended_at: str | None
 
 
-_COLUMNS = "id, run_id, kind, scope_hash, restricted, state, watermark, last_id, started_at, ended_at"
+_REACHED = "(SELECT max(last_id) FROM scan_ranges WHERE scan_id = scans.id)"
+_COLUMNS = (
+    "id, run_id, kind, scope_hash, restricted, state, watermark,"
+    f" coalesce(nullif(last_id, ''), {_REACHED}, ''), started_at, ended_at"
+)
 
 
 def begin(
     db: sqlite3.Connection, run_id: int, kind: Kind, scope_hash: str, *, restricted: bool, watermark: str, now: str
 ) -> int:
-    """Open a scan and return its id; unfinished ones of the same kind and scope are abandoned."""
+    """Open a scan and return its id; unfinished ones of the same kind and scope are abandoned.
+
+    A full scan begins with a single range, of everything.
+    """
     db.execute(
         "UPDATE scans SET state = 'abandoned', ended_at = ? WHERE state = 'running' AND kind = ? AND scope_hash = ?",
         (now, kind, scope_hash),
@@ -53,12 +64,60 @@ def begin(
         (run_id, kind, scope_hash, int(restricted), watermark, now),
     )
     assert cursor.lastrowid is not None
+    _tidy(db)
+    if kind == "full":
+        _insert(db, cursor.lastrowid, [IdRange(number=1)])
     return cursor.lastrowid
+
+
+def reach(db: sqlite3.Connection, scan_id: int, checkpoints: Sequence[Checkpoint]) -> None:
+    """Note how far a scan and its ranges are recorded."""
+    for each in checkpoints:
+        if each.range == 0:
+            db.execute("UPDATE scans SET last_id = ? WHERE id = ?", (each.last_id, scan_id))
+        else:
+            db.execute(
+                "UPDATE scan_ranges SET last_id = ?, done = ? WHERE scan_id = ? AND number = ?",
+                (each.last_id, int(each.ends), scan_id, each.range),
+            )
+
+
+def part(db: sqlite3.Connection, scan_id: int, kept: IdRange, others: Sequence[IdRange]) -> list[IdRange]:
+    """A range, which ends sooner from now on, and what it gives up: new ranges of their own, returned with numbers."""
+    db.execute(
+        "UPDATE scan_ranges SET until_id = ? WHERE scan_id = ? AND number = ?",
+        (kept.until or "", scan_id, kept.number),
+    )
+    (highest,) = db.execute("SELECT max(number) FROM scan_ranges WHERE scan_id = ?", (scan_id,)).fetchone()
+    numbered = [replace(each, number=number) for number, each in enumerate(others, start=highest + 1)]
+    _insert(db, scan_id, numbered)
+    return numbered
+
+
+def _insert(db: sqlite3.Connection, scan_id: int, ranges: Sequence[IdRange]) -> None:
+    db.executemany(
+        "INSERT INTO scan_ranges (scan_id, number, after_id, until_id) VALUES (?, ?, ?, ?)",
+        [(scan_id, each.number, each.after or "", each.until or "") for each in ranges],
+    )
+
+
+async def unread(db: Database, scan_id: int) -> list[IdRange]:
+    """What is left of the ranges of a scan, each behind its checkpoint."""
+    rows = await db.fetch(
+        "SELECT number, after_id, until_id, last_id FROM scan_ranges WHERE scan_id = ? AND done = 0 ORDER BY number",
+        (scan_id,),
+    )
+    return [IdRange(last or after or None, until or None, number) for number, after, until, last in rows]
 
 
 def end(db: sqlite3.Connection, scan_id: int, state: Ending, *, now: str) -> None:
     """Close a scan."""
     db.execute("UPDATE scans SET state = ?, ended_at = ? WHERE id = ?", (state, now, scan_id))
+    _tidy(db)
+
+
+def _tidy(db: sqlite3.Connection) -> None:
+    db.execute("DELETE FROM scan_ranges WHERE scan_id IN (SELECT id FROM scans WHERE state <> 'running')")
 
 
 async def last_completed(db: Database, scope_hash: str) -> Scan | None:

@@ -108,7 +108,8 @@ CREATE TABLE migration_errors (
 ) STRICT
 """
 
-_JOURNAL = """
+_EVENT = among("event", "intended", "applied", "refused", "undo_intended", "undone", "kept", "settled")
+_JOURNAL = f"""
 CREATE TABLE url_changes (
     id INTEGER PRIMARY KEY,
     run_id INTEGER NOT NULL,
@@ -116,8 +117,7 @@ CREATE TABLE url_changes (
     doclist_entry_id TEXT NOT NULL CHECK (length(doclist_entry_id) = 18),
     old_url TEXT NOT NULL,
     new_url TEXT NOT NULL,
-    event TEXT NOT NULL CHECK (event IN
-        ('intended', 'applied', 'refused', 'undo_intended', 'undone', 'kept', 'settled')),
+    event TEXT NOT NULL CHECK {_EVENT},
     at TEXT NOT NULL,
     detail TEXT NOT NULL DEFAULT '',
     prev_hash TEXT NOT NULL,
@@ -204,6 +204,22 @@ CREATE TABLE listing_ranges (
 ) STRICT
 """
 
+_SCAN_RANGES = """
+CREATE TABLE scan_ranges (
+    scan_id INTEGER NOT NULL REFERENCES scans (id),
+    number INTEGER NOT NULL CHECK (number > 0),
+    after_id TEXT NOT NULL DEFAULT '',
+    until_id TEXT NOT NULL DEFAULT '',
+    last_id TEXT NOT NULL DEFAULT '',
+    done INTEGER NOT NULL DEFAULT 0 CHECK (done IN (0, 1)),
+    PRIMARY KEY (scan_id, number)
+) STRICT, WITHOUT ROWID
+"""
+_OPEN_SCANS = (
+    "INSERT INTO scan_ranges (scan_id, number, last_id)"
+    " SELECT id, 1, last_id FROM scans WHERE state = 'running' AND kind = 'full'"
+)
+
 # who took which record out of the readiness sum, and why; ``event`` undone: put back. The latest row of a record counts
 _WAIVERS = """
 CREATE TABLE waivers (
@@ -253,6 +269,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
         _SAMPLES,
     ),
     (_INVENTORY, _LISTINGS, _RANGES),
+    (_SCAN_RANGES, _OPEN_SCANS),
     (
         _WAIVERS,
         "CREATE INDEX waivers_by_record ON waivers (doclist_entry_id, id)",

@@ -215,6 +215,13 @@ class Corner:
     def forget_requests(self) -> None:
         wait(self.stage.objects.clear_requests())
 
+    def forget_calls(self) -> None:
+        org_log(self.stage, "clear=1")
+
+    def calls(self) -> list[dict[str, Any]]:
+        """What Salesforce was asked."""
+        return org_log(self.stage)
+
     def methods(self) -> set[str]:
         """What was asked of the store, apart from its side doors."""
         return {each.method for each in wait(self.stage.objects.requests())}

@@ -208,3 +208,9 @@ def test_a_refusal_is_a_document_too_where_json_is_asked_for(corner: Corner) -> 
     assert json.loads(said.out)["exit_code"] == 4
     assert "nobody-made-this" in json.loads(said.out)["error"]
     assert json.loads(said.out)["hint"]
+
+
+def test_the_demo_never_clears_a_directory_that_holds_something_else(corner: Corner) -> None:
+    (corner.directory / "precious.txt").write_text("mine")
+    refused(corner.engine("demo", "--directory", str(corner.directory)), 2, "holds something else", "--directory")
+    assert (corner.directory / "precious.txt").read_text() == "mine"

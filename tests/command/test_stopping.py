@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -205,7 +206,7 @@ def test_salesforce_in_maintenance_for_longer_stops_with_5_and_finishes_what_it_
 
 
 def test_throttling_and_resets_of_the_store_are_lived_through_and_counted(corner: Corner) -> None:
-    ids = corner.files(60)
+    ids = corner.files(30)
     corner.misbehave_all(
         {"kind": "slow_down", "rate": 0.10, "seed": 3},
         {"kind": "reset", "rate": 0.02, "seed": 4},
@@ -221,3 +222,45 @@ def test_throttling_and_resets_of_the_store_are_lived_through_and_counted(corner
     assert attempts == said.json["retries"]
     assert set(corner.rows()) == set(ids)
     assert len(corner.held()) == len(ids)
+
+
+def test_a_signal_before_the_start_ends_it_there_and_changes_nothing(corner: Corner) -> None:
+    corner.files(2)
+    corner.org("faults", rules=[{"kind": "slow", "endpoint": "token", "params": {"seconds": 20}}])
+    run = corner.start(*BACKUP)
+    until(lambda: Path(f"{corner.database}.lock").exists(), "the run has taken its lock")
+    until(lambda: corner.database.exists(), "the tracking DB is open")
+    time.sleep(0.3)
+    run.terminate()
+    begun = time.monotonic()
+    said = ended(run)
+    assert said.code == 143, said.everything
+    assert time.monotonic() - begun < 5
+    assert "Traceback" not in said.everything
+    assert "nothing was changed" in said.everything
+    assert corner.held() == {}
+    assert corner.runs() == []
+
+
+def test_what_breaks_for_good_half_way_says_what_is_safe_and_how_to_resume(corner: Corner) -> None:
+    ids = slow(corner, 60)
+    corner.org("faults", rules=[{"kind": "short_pages", "endpoint": "query", "params": {"min": 2, "max": 5}}])
+    corner.env["ENGINE_MIGRATION__QUEUE_SIZE"] = "4"
+    run = under_way(corner)
+    corner.org(
+        "faults",
+        rules=[
+            {"kind": "uncurable_401", "endpoint": "query"},
+            {"kind": "short_pages", "endpoint": "query", "params": {"min": 2, "max": 5}},
+        ],
+    )
+    said = ended(run)
+    assert said.code == 4, said.everything
+    assert "API sessions" in said.err
+    assert f"safe in {corner.database}" in said.err
+    assert "engine run backup --incremental   resumes" in said.err
+    assert corner.runs()[-1]["status"] == "failed"
+    corner.misbehave()
+    corner.calm()
+    assert corner.engine(*RESUME).code == 0
+    assert set(corner.rows()) == set(ids)

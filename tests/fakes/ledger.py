@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from engine.model.errors import Fatal
 from engine.model.facts import ObjectFacts, Proof
-from engine.model.outcome import Batch, Outcome, Status, Twin
+from engine.model.outcome import Batch, Checkpoint, Outcome, Status, Twin
 from engine.model.plan import Known
 from engine.model.record import Record
 
@@ -58,7 +58,7 @@ class MemoryLedger:
         self.rows: dict[str, MemoryRow] = {}
         self.batches: list[Batch] = []
         self.listed: dict[int, ObjectFacts] = {}
-        self.checkpoint: str | None = None
+        self.checkpoints: dict[int, Checkpoint] = {}
         self._writes_left = fail_after
         self._open_tries: Counter[str] = Counter()
 
@@ -108,8 +108,7 @@ class MemoryLedger:
             if touch.record.id in self.rows:
                 self.rows[touch.record.id].record = touch.record
                 self.rows[touch.record.id].run = self.run_id
-        if batch.checkpoint is not None:
-            self.checkpoint = batch.checkpoint
+        self.checkpoints.update((each.range, each) for each in batch.checkpoints)
 
     async def pending(self, failures: Sequence[str]) -> AsyncIterator[list[Record]]:
         again = [

@@ -50,25 +50,27 @@ class FakePages:
         self, scope: Scope, *, beyond: str | None = None, up_to: str | None = None, last: bool = False
     ) -> str | None:
         self.calls += 1
-        within = [row.id for row in self._rows(scope, scope.after_id) if self._between(row.id, beyond, up_to)]
+        within = [row.id for row in self._rows(scope, scope.after_id)]
+        test = self._between(beyond, up_to)
+        within = [row for row in within if test(row)]
         return within[-1 if last else 0] if within else None
 
     async def existing(self, ids: Sequence[str]) -> set[str]:
         return {to18(row) for row in ids} & self.live.keys()
 
     async def count(self, scope: Scope, ranges: Sequence[IdRange] = ()) -> int:
-        rows = self._rows(scope, scope.after_id)
-        return sum(
-            1 for row in rows if not ranges or any(self._between(row.id, each.after, each.until) for each in ranges)
-        )
+        wanted = [self._between(each.after, each.until) for each in ranges or [IdRange()]]
+        return sum(1 for row in self._rows(scope, scope.after_id) if any(test(row.id) for test in wanted))
 
     def _rows(self, scope: Scope, cursor: str | None) -> list[Record]:
-        rows = [record for row, record in self._table(scope).items() if self._between(row, cursor, scope.until_id)]
-        return [record for record in sorted(rows, key=lambda row: self.order(row.id)) if _within(record, scope)]
+        test = self._between(cursor, scope.until_id)
+        rows = [record for row, record in self._table(scope).items() if test(row) and _within(record, scope)]
+        return sorted(rows, key=lambda row: self.order(row.id))
 
-    def _between(self, row: str, after: str | None, until: str | None) -> bool:
-        key = self.order(row)
-        return (after is None or key > self.order(to18(after))) and (until is None or key <= self.order(to18(until)))
+    def _between(self, after: str | None, until: str | None) -> Callable[[str], bool]:
+        low = None if after is None else self.order(to18(after))
+        high = None if until is None else self.order(to18(until))
+        return lambda row: (low is None or self.order(row) > low) and (high is None or self.order(row) <= high)
 
     def _table(self, scope: Scope) -> dict[str, Record]:
         return self.deleted if scope.deleted else self.live

@@ -100,3 +100,25 @@ async def test_no_schedule_overbooks_or_leaks(plan: list[tuple[int, int, bool]])
 def test_a_gate_holds_at_least_a_byte() -> None:
     with pytest.raises(ValueError, match="capacity"):
         BytesInFlight(0)
+
+
+async def test_small_claims_pass_large_ones_that_wait_within_their_reserve() -> None:
+    gate = BytesInFlight(6400)
+    held = [await gate.claim(800) for _ in range(7)]
+    large = asyncio.create_task(gate.claim(800))
+    small = [asyncio.create_task(gate.claim(100)) for _ in range(9)]
+    await settle()
+
+    assert not large.done(), "an eighth stays free of large claims"
+    assert [each.done() for each in small] == [True] * 8 + [False], "and small ones share it"
+    gate.release(held[0])
+    await settle()
+    assert large.done(), "what large ones give back goes to large ones"
+
+
+async def test_small_claims_take_all_there_is_while_no_large_one_waits() -> None:
+    gate = BytesInFlight(6400)
+    for _ in range(64):
+        await asyncio.wait_for(gate.claim(100), 1)
+
+    assert gate.held == 6400

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from engine.model.errors import Fatal
-from engine.model.outcome import Batch, Outcome, Status
+from engine.model.outcome import Batch, Checkpoint, Outcome, Status
 from engine.model.record import Record
 from engine.pipeline.recorder import PageBook, Recorder
 
@@ -34,22 +34,37 @@ class Shelf:
 
 def test_a_checkpoint_waits_for_the_oldest_page() -> None:
     book = PageBook()
-    book.open(1, "a", 2)
-    book.open(2, "b", 1)
+    book.open(1, Checkpoint("a"), 2)
+    book.open(2, Checkpoint("b"), 1)
     book.done(2)
-    assert book.checkpoint() is None
+    assert book.checkpoints() == []
     book.done(1)
-    assert book.checkpoint() is None
+    assert book.checkpoints() == []
     book.done(1)
-    assert book.checkpoint() == "b"
-    assert book.checkpoint() is None
+    assert book.checkpoints() == [Checkpoint("b")]
+    assert book.checkpoints() == []
 
 
 def test_a_page_with_nothing_to_record_moves_the_checkpoint_at_once() -> None:
     book = PageBook()
-    book.open(1, "a", 0)
+    book.open(1, Checkpoint("a"), 0)
 
-    assert book.checkpoint() == "a"
+    assert book.checkpoints() == [Checkpoint("a")]
+
+
+def test_each_range_has_a_checkpoint_of_its_own() -> None:
+    """Pages of several ranges come mixed; a slow page of one holds back no other."""
+    book = PageBook()
+    book.open(1, Checkpoint("a", 1), 1)
+    book.open(2, Checkpoint("m", 2), 1)
+    book.open(3, Checkpoint("b", 1), 1)
+    book.open(4, Checkpoint("n", 2), 1)
+    for page in (2, 3, 4):
+        book.done(page)
+    assert book.checkpoints() == [Checkpoint("n", 2)]
+    book.done(1)
+    book.open(5, Checkpoint("n", 2, ends=True), 0)
+    assert book.checkpoints() == [Checkpoint("b", 1), Checkpoint("n", 2, ends=True)]
 
 
 async def test_outcomes_are_written_in_batches_and_the_rest_at_the_end() -> None:
@@ -69,18 +84,18 @@ async def test_outcomes_are_written_in_batches_and_the_rest_at_the_end() -> None
 async def test_the_checkpoint_rides_with_the_last_outcome_of_its_page() -> None:
     shelf = Shelf()
     recorder = Recorder(shelf, 2)
-    recorder.book.open(1, "last-of-1", 2)
+    recorder.book.open(1, Checkpoint("last-of-1"), 2)
     running = asyncio.create_task(recorder.run())
     recorder.add(outcome(1, page=1))
     recorder.nudge()
     await asyncio.sleep(0.0)
     await asyncio.sleep(0.0)
-    first = shelf.batches[0].checkpoint
+    first = shelf.batches[0].checkpoints
     recorder.add(outcome(2, page=1))
     recorder.close()
     await asyncio.wait_for(running, 1)
 
-    assert (first, shelf.batches[1].checkpoint) == (None, "last-of-1")
+    assert (first, shelf.batches[1].checkpoints) == ([], [Checkpoint("last-of-1")])
 
 
 async def test_a_slow_ledger_holds_the_crew_back() -> None:

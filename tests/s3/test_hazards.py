@@ -165,6 +165,25 @@ async def test_h5_nothing_is_retried_below_so_no_quota_can_starve(transport: Any
         assert len(double.requests) == 60
 
 
+@pytest.mark.parametrize("transport", ["fast", "sdk"])
+async def test_a_narrowed_gate_never_makes_a_copier_wait_for_itself(transport: Any) -> None:
+    """With one slot left, a file that is being read may still be looked at a second time."""
+    big = Reply(200, {"ETag": '"x"'}, b"y" * MIB)
+
+    async with (
+        facing(transport, otherwise=lambda r: big if r.method == "GET" else aws(r), migration={"concurrency": 1}) as (
+            s3,
+            _double,
+        ),
+        asyncio.timeout(20),
+        s3.source.open(at("vendor", "k"), None),
+        s3.source.open(at("vendor", "k"), None) as again,
+    ):
+        found = b"".join([bytes(chunk) async for chunk in again.chunks()])
+
+    assert len(found) == MIB
+
+
 @pytest.mark.parametrize(
     ("status", "code"), [(409, "ConditionalRequestConflict"), (403, "RequestTimeTooSkewed"), (400, "ExpiredToken")]
 )

@@ -22,7 +22,7 @@ from tests.fakes.clock import ManualClock
 PRELUDE = """
 import asyncio, sys, random
 from pathlib import Path
-from engine.model.outcome import Batch, Touch
+from engine.model.outcome import Batch, Checkpoint, Touch
 from engine.tracking.database import open_database
 from engine.tracking.ledger import Ledger
 from tests.fakes.clock import ManualClock
@@ -43,7 +43,7 @@ async def main():
             step += 1
             some = [chance.choice((copied, failed))(chance.randrange(5000)) for _ in range(chance.randrange(1, 80))]
             new = copied(100_000 + step)
-            await ledger.write(Batch([*some, new], [Touch(a_record(7))], checkpoint=f"{step:08d}"))
+            await ledger.write(Batch([*some, new], [Touch(a_record(7))], checkpoints=[Checkpoint(f"{step:08d}")]))
             print(step, flush=True)
 asyncio.run(main())
 """

@@ -13,9 +13,10 @@ from engine.model.errors import Fatal
 from engine.model.facts import ObjectFacts
 from engine.model.outcome import Batch
 from engine.model.urls import identity_hash
+from engine.tracking import schema
 from engine.tracking.database import open_database
 from engine.tracking.ledger import Ledger
-from engine.tracking.listings import Listing
+from engine.tracking.listings import Listing, Listings
 from tests.fakes.clock import ManualClock
 from tests.tracking.builders import copied, record_id
 
@@ -162,19 +163,30 @@ async def test_rows_that_cannot_be_stored_leave_neither_rows_nor_progress(ledger
     assert (await ledger.listings.of_scan(ledger.scan_id))["vendor"].objects == 0
 
 
+async def test_indexing_leaves_the_writer_as_it_was(tmp_path: Path) -> None:
+    async with open_database(tmp_path / "t.db", ManualClock()) as db:
+        wanted = ("temp_store", "cache_size", "synchronous")
+
+        def pragmas(raw: sqlite3.Connection) -> list[object]:
+            return [raw.execute(f"PRAGMA {name}").fetchone() for name in wanted]
+
+        before = await db.maintain(pragmas)
+        listings = Listings(db)
+        await listings.enforce()
+        await listings.enforce()
+
+        assert await db.maintain(pragmas) == before
+        assert await db.fetch("SELECT count(*) FROM sqlite_master WHERE name = 'inventory_by_source'") == [(1,)]
+
+
 async def test_an_older_file_gets_the_inventory_without_losing_a_row(tmp_path: Path) -> None:
     path = tmp_path / "t.db"
-    async with open_database(path, ManualClock()) as db:
-        ledger = Ledger(db)
-        await ledger.begin_run("backup", {})
-        await ledger.write(Batch([copied(1)]))
-    with closing(sqlite3.connect(path)) as raw:
-        for table in ("listing_ranges", "listings", "inventory"):
-            raw.execute(f"DROP TABLE {table}")
-        raw.execute("DROP TABLE waivers")
-        raw.execute("DROP INDEX files_unproved")
-        raw.execute("PRAGMA user_version = 1")
-        raw.commit()
+    with closing(sqlite3.connect(path, isolation_level=None)) as raw:
+        schema.migrate(raw, schema.STEPS[:1])
+        raw.execute(
+            "INSERT INTO file_migrations (doclist_entry_id, status, created_date, updated_date)"
+            f" VALUES ('{record_id(1)}', 'pending', 't', 't')"
+        )
     async with open_database(path, ManualClock()) as db:
         ledger = Ledger(db)
         await ledger.begin_run("backup", {})

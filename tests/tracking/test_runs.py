@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from engine.model.failures import FailureClass
-from engine.model.outcome import Batch, Outcome, Status, Touch
+from engine.model.outcome import Batch, Checkpoint, Outcome, Status, Touch
+from engine.model.record import IdRange
+from engine.tracking import schema
 from engine.tracking.database import Database, open_database
 from engine.tracking.ledger import Ledger
 from tests.fakes.clock import ManualClock
@@ -89,7 +93,7 @@ async def test_a_checkpoint_moves_with_its_batch_and_is_where_the_scan_resumes(d
     first = Ledger(db)
     await first.begin_run("backup", {})
     scan = await first.begin_scan("full", "all", restricted=False, watermark="2026-11-22T09:00:00.000Z")
-    await first.write(Batch([copied(1)], checkpoint=record_id(1)))
+    await first.write(Batch([copied(1)], checkpoints=[Checkpoint(record_id(1), 1)]))
     await first.write(Batch([copied(2)]))
     second = Ledger(db)
     run = await second.begin_run("backup", {})
@@ -97,23 +101,88 @@ async def test_a_checkpoint_moves_with_its_batch_and_is_where_the_scan_resumes(d
     assert left is not None
     assert (left.id, left.last_id, left.watermark) == (scan, record_id(1), "2026-11-22T09:00:00.000Z")
     second.resume_scan(left)
-    await second.write(Batch([copied(3)], checkpoint=record_id(3)))
+    await second.write(Batch([copied(3)], checkpoints=[Checkpoint(record_id(3), 1, ends=True)]))
     await second.complete_scan()
 
     done = await second.last_completed_scan("all")
     assert done is not None
-    assert (done.id, done.last_id, done.state, done.ended_at) == (scan, record_id(3), "completed", db.now())
+    assert (done.id, done.state, done.ended_at) == (scan, "completed", db.now())
     assert await second.unfinished_full_scan("all") is None
     assert run != done.run_id
+
+
+async def test_a_full_scan_begins_as_one_range_and_is_resumed_from_all_that_it_was_parted_into(db: Database) -> None:
+    ledger = Ledger(db)
+    await ledger.begin_run("backup", {})
+    scan = await ledger.begin_scan("full", "all", restricted=False, watermark="w")
+    assert await ledger.unread_ranges(scan) == [IdRange(number=1)]
+    given = await ledger.part_range(IdRange(None, "d", 1), [IdRange("d", "m", last="m"), IdRange("m", None)])
+    assert given == [IdRange("d", "m", 2, last="m"), IdRange("m", None, 3)]
+    assert await ledger.part_range(IdRange("d", "g", 2), [IdRange("g", "m")]) == [IdRange("g", "m", 4)]
+    reached = [Checkpoint("b", 1), Checkpoint("g", 2, ends=True), Checkpoint("p", 3)]
+    await ledger.write(Batch([copied(1)], checkpoints=reached))
+
+    left = await Ledger(db).unread_ranges(scan)
+    assert left == [IdRange("b", "d", 1), IdRange("p", None, 3), IdRange("g", "m", 4)]
+
+
+async def test_a_range_that_held_nothing_is_through_all_the_same(db: Database) -> None:
+    ledger = Ledger(db)
+    await ledger.begin_run("backup", {})
+    scan = await ledger.begin_scan("full", "all", restricted=False, watermark="w")
+    await ledger.write(Batch(checkpoints=[Checkpoint("", 1, ends=True)]))
+
+    assert await ledger.unread_ranges(scan) == []
+
+
+async def test_ranges_of_scans_that_ended_are_forgotten(db: Database) -> None:
+    ledger = Ledger(db)
+    await ledger.begin_run("backup", {})
+    first = await ledger.begin_scan("full", "all", restricted=False, watermark="w")
+    second = await ledger.begin_scan("full", "all", restricted=False, watermark="w")
+    assert await ledger.unread_ranges(first) == []
+    assert await ledger.unread_ranges(second) != []
+    await ledger.complete_scan()
+
+    assert await db.fetch("SELECT * FROM scan_ranges") == []
+
+
+async def test_late_checkpoints_of_one_scan_do_not_reach_into_the_next(db: Database) -> None:
+    ledger = Ledger(db)
+    await ledger.begin_run("backup", {})
+    await ledger.begin_scan("full", "all", restricted=False, watermark="w")
+    await ledger.complete_scan()
+    await ledger.write(Batch([copied(1)], checkpoints=[Checkpoint("z", 1)]))
+    await ledger.begin_scan("incremental", "all", restricted=False, watermark="w")
+    await ledger.write(Batch([copied(2)], checkpoints=[Checkpoint("z", 1)]))
+
+    assert await db.fetch("SELECT last_id FROM scans") == [("",), ("",)]
+
+
+async def test_a_scan_left_by_an_engine_without_ranges_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
+    path = tmp_path / "old.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as old:
+        schema.migrate(old, schema.STEPS[:2])
+        old.execute("INSERT INTO migration_runs (id, run_type, start_time, status) VALUES (1, 'b', 't', 'running')")
+        old.execute(
+            "INSERT INTO scans (run_id, kind, scope_hash, restricted, state, watermark, last_id, started_at)"
+            " VALUES (1, 'full', 'all', 0, 'running', 'w', 'k', 't')"
+        )
+    async with open_database(path, ManualClock()) as database:
+        ledger = Ledger(database)
+        left = await ledger.unfinished_full_scan("all")
+        assert left is not None
+        assert left.last_id == "k"
+        assert await ledger.unread_ranges(left.id) == [IdRange("k", None, 1)]
 
 
 async def test_a_batch_that_fails_does_not_move_the_checkpoint(db: Database) -> None:
     ledger = Ledger(db)
     await ledger.begin_run("backup", {})
     await ledger.begin_scan("full", "all", restricted=False, watermark="w")
-    await ledger.write(Batch([copied(1)], checkpoint="one"))
+    await ledger.write(Batch([copied(1)], checkpoints=[Checkpoint("one", 1)]))
     with pytest.raises(Exception, match="broke a rule"):
-        await ledger.write(Batch([copied(2, key="")], checkpoint="two"))
+        await ledger.write(Batch([copied(2, key="")], checkpoints=[Checkpoint("two", 1)]))
 
     left = await ledger.unfinished_full_scan("all")
     assert left is not None

@@ -21,6 +21,11 @@ class Headers(Mapping[str, str]):
     def __getitem__(self, name: str) -> str:
         return self._fields[name.lower().encode("latin-1", "replace")].strip().decode("latin-1")
 
+    @property
+    def raw(self) -> Mapping[bytes, bytes]:
+        """The fields as they came: lower-case names, values unstripped."""
+        return self._fields
+
     def __iter__(self) -> Iterator[str]:
         return (name.decode("latin-1") for name in self._fields)
 

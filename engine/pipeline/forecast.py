@@ -1,0 +1,233 @@
+"""How long the rest takes, what it asks of Salesforce and S3, and what that costs. Pure arithmetic over counts.
+
+Time is the slowest of three: reading the records, the number of files, their bytes. The rates are those that runs in
+the tracking DB have shown; without such runs, stated assumptions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.model.estimate import Interval
+from engine.model.facts import Method
+from engine.model.prices import GB, Prices
+
+PAGE = 2000
+"""Records a Salesforce page."""
+UPDATE = 200
+"""Records per call of a switch: one call reads them before, one writes them."""
+LISTED = 1000
+"""Objects a LIST."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Files and bytes per second, and where the numbers come from."""
+
+    files_s: float
+    bytes_s: float | None
+    """None: bytes do not count."""
+    basis: str
+    measured: bool = False
+
+
+ASSUMED: Mapping[Method, Pace] = {
+    Method.SERVER_COPY: Pace(
+        1500, None, "assumed: 1,500 server-side copies/s (S3 takes up to 3,500/s per prefix), whatever their size"
+    ),
+    Method.STREAM: Pace(500, 100e6, "assumed: 500 files/s and 100 MB/s through this machine"),
+    Method.HTTP: Pace(100, 50e6, "assumed: 100 files/s and 50 MB/s from a plain web server"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What is left to do, in one way of travelling."""
+
+    method: Method
+    files: float
+    """Distinct files to be read."""
+    twins: float
+    """Further records of the same files: copied within the destination."""
+    bytes: Interval | None
+    """Of the distinct files."""
+    stored: Interval | None = None
+    """Of all copies that will lie in the destination, twins included."""
+    large: float = 0.0
+    """Files that travel in parts, and how many parts those are."""
+    parts: float = 0.0
+    listed: bool = False
+    """Their sizes are known from a listing: no HEAD."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What else matters."""
+
+    records: int
+    listed_objects: int = 0
+    scan_records_s: float | None = None
+    concurrency: int = 200
+    bandwidth: float | None = None
+    """Bytes per second at most."""
+    same_region: bool = True
+    kms: bool = False
+    switchable: int = 0
+    api_used: int | None = None
+    api_allowed: int | None = None
+    api_budget: float = 0.7
+
+
+@dataclass(slots=True)
+class Forecast:
+    """``seconds`` is None where the bytes are unknown."""
+
+    seconds: Interval | None
+    because: str
+    bases: list[str]
+    salesforce_calls: dict[str, int]
+    api_share: float | None
+    requests: dict[str, int]
+    costs: dict[str, Interval | None] = field(default_factory=dict)
+    monthly: Interval | None = None
+    outside: Interval | None = None
+    """What the bytes cost on their way out of AWS, if this machine is not inside."""
+    prices: Prices = field(default_factory=Prices)
+
+    @property
+    def total_cost(self) -> Interval | None:
+        known = [each for each in self.costs.values() if each is not None]
+        if len(known) < len(self.costs):
+            return None
+        return Interval(sum(e.estimate for e in known), sum(e.low for e in known), sum(e.high for e in known))
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values; money in the prices' currency, rounded to cents."""
+        return {
+            "seconds": _json(self.seconds, 0),
+            "because": self.because,
+            "bases": self.bases,
+            "salesforce_calls": self.salesforce_calls,
+            "share_of_daily_calls": self.api_share,
+            "s3_requests": self.requests,
+            "cost": {
+                "currency": self.prices.currency,
+                "prices_as_of": self.prices.as_of,
+                "prices_from": self.prices.source,
+                "once": {name: _json(value) for name, value in self.costs.items()},
+                "once_total": _json(self.total_cost),
+                "if_this_machine_is_outside_aws": _json(self.outside),
+                "storage_per_month": _json(self.monthly),
+            },
+        }
+
+
+def forecast(work: list[Work], around: Surroundings, paces: Mapping[Method, Pace], prices: Prices) -> Forecast:
+    """``paces``: what was measured; a method without one goes by ``ASSUMED``."""
+    chosen = {each.method: paces.get(each.method, ASSUMED[each.method]) for each in work if each.files}
+    seconds, because = _time(work, around, chosen)
+    requests = _requests(work, around)
+    bases = [f"{method.value}: {pace.basis}" for method, pace in chosen.items()]
+    calls = {
+        "backup": -(-around.records // PAGE) + 5,
+        "switch": 2 * -(-around.switchable // UPDATE),
+    }
+    allowed = (around.api_allowed or 0) * around.api_budget
+    made = Forecast(
+        seconds,
+        because,
+        bases,
+        calls,
+        round((calls["backup"] + calls["switch"]) / allowed, 4) if allowed else None,
+        requests,
+        prices=prices,
+    )
+    _price(made, work, around, prices)
+    return made
+
+
+def _time(work: list[Work], around: Surroundings, paces: Mapping[Method, Pace]) -> tuple[Interval | None, str]:
+    scan = around.records / around.scan_records_s if around.scan_records_s else 0.0
+    by_files, low, middle, high, unknown = 0.0, 0.0, 0.0, 0.0, False
+    for each in work:
+        if not each.files:
+            continue
+        pace = paces[each.method]
+        by_files += (each.files + each.twins) / pace.files_s
+        limits = [pace.bytes_s]
+        if each.method is not Method.SERVER_COPY:
+            limits.append(around.bandwidth)
+        slowest = min((limit for limit in limits if limit), default=None)
+        if slowest is None:
+            continue
+        if each.bytes is None:
+            unknown = True
+            continue
+        low, middle, high = (
+            low + each.bytes.low / slowest,
+            middle + each.bytes.estimate / slowest,
+            high + each.bytes.high / slowest,
+        )
+    if unknown:
+        return None, "the bytes are unknown, and they pass this machine"
+    floor = max(scan, by_files)
+    answer = Interval(max(floor, middle), max(floor, low), max(floor, high))
+    names = [(middle, "the bytes"), (by_files, "the number of files"), (scan, "reading the records")]
+    return answer, f"{max(names)[1]} decide{'s' if max(names)[1] != 'the bytes' else ''}"
+
+
+def _requests(work: list[Work], around: Surroundings) -> dict[str, int]:
+    asks = dict.fromkeys(("LIST", "HEAD", "GET", "COPY", "PUT", "POST"), 0.0)
+    asks["LIST"] = -(-around.listed_objects // LISTED)
+    for each in work:
+        single = each.files - each.large
+        asks["HEAD"] += each.twins
+        asks["COPY"] += each.twins
+        asks["POST"] += 2 * each.large  # a multipart upload is opened and completed
+        if each.method is Method.SERVER_COPY:
+            asks["HEAD"] += (0 if each.listed else each.files) + each.large
+            asks["COPY"] += single + each.parts
+        else:
+            asks["GET"] += each.files
+            asks["PUT"] += single + each.parts
+    return {name: round(count) for name, count in asks.items() if count}
+
+
+def _price(made: Forecast, work: list[Work], around: Surroundings, prices: Prices) -> None:
+    asks = made.requests
+    writes = sum(asks.get(name, 0) for name in ("COPY", "PUT", "POST"))
+    reads = sum(asks.get(name, 0) for name in ("GET", "HEAD"))
+    made.costs["requests"] = _flat(
+        (writes * prices.put + reads * prices.get + asks.get("LIST", 0) * prices.list) / 1000
+    )
+    if around.kms:
+        made.costs["kms"] = _flat((writes + reads) * prices.kms / 1000)
+    moved = _sum([each.bytes for each in work if each.files])
+    if not around.same_region:
+        made.costs["transfer between regions"] = None if moved is None else _scaled(moved, prices.transfer / GB)
+    through = [each for each in work if each.files and each.method is not Method.SERVER_COPY]
+    if through and (out := _sum([each.bytes for each in through])) is not None:
+        made.outside = _scaled(out, prices.internet / GB)
+    stored = _sum([each.stored for each in work if each.files])
+    made.monthly = None if stored is None else _scaled(stored, prices.storage / GB)
+
+
+def _flat(value: float) -> Interval:
+    return Interval(value, value, value)
+
+
+def _scaled(value: Interval, factor: float) -> Interval:
+    return Interval(value.estimate * factor, value.low * factor, value.high * factor)
+
+
+def _sum(values: list[Interval | None]) -> Interval | None:
+    known = [each for each in values if each is not None]
+    if len(known) < len(values):
+        return None
+    return Interval(sum(e.estimate for e in known), sum(e.low for e in known), sum(e.high for e in known))
+
+
+def _json(value: Interval | None, digits: int = 2) -> dict[str, Any] | None:
+    return None if value is None else value.as_json(digits)

@@ -1,0 +1,127 @@
+"""Every request of one side passes its gate: parts of large files too, one by one, in the line of all the others."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, TypeVar
+
+from engine.pacing.gate import Gate
+from engine.s3.answers import Answer, Fields, ListingPage, Part, StoreError, StreamedAnswer, UploadsPage
+from engine.s3.faults import THROTTLED
+from engine.s3.verbs import Verbs
+
+T = TypeVar("T")
+
+LARGE = 32 << 20
+"""Bytes from which a request is one for a large file."""
+
+
+class PacedVerbs:
+    """Fits ``Verbs``. Looking at the bucket itself and aborting uploads wait for nobody."""
+
+    def __init__(self, verbs: Verbs, gate: Gate) -> None:
+        self._verbs = verbs
+        self.gate = gate
+
+    async def head(self, bucket: str, key: str, headers: Fields, *, version_id: str | None = None) -> Answer:
+        return await self._through(self._verbs.head(bucket, key, headers, version_id=version_id))
+
+    @asynccontextmanager
+    async def get(
+        self, bucket: str, key: str, headers: Fields, *, version_id: str | None = None, size: int | None = None
+    ) -> AsyncIterator[StreamedAnswer]:
+        # The gate admits requests and lets go once the store has answered. Held until the body is read, it would keep
+        # a copier that looks at its source a second time waiting for itself.
+        gate = self.gate
+        ticket = gate.enter() or await gate.turn()
+        async with AsyncExitStack() as stack:
+            try:
+                answer = await stack.enter_async_context(
+                    self._verbs.get(bucket, key, headers, version_id=version_id, size=size)
+                )
+            except StoreError as error:
+                self._told(ticket, error, large=False)
+                raise
+            except BaseException:
+                gate.left(ticket)
+                raise
+            gate.passed(ticket)
+            gate.reading += 1
+            try:
+                yield answer
+            finally:
+                gate.reading -= 1
+
+    async def put(self, bucket: str, key: str, body: bytes, headers: Fields, *, sha256: str) -> Answer:
+        return await self._through(self._verbs.put(bucket, key, body, headers, sha256=sha256))
+
+    async def copy(self, bucket: str, key: str, headers: Fields, *, size: int) -> Answer:
+        return await self._through(self._verbs.copy(bucket, key, headers, size=size), large=size >= LARGE)
+
+    async def upload_part(
+        self, bucket: str, key: str, upload_id: str, number: int, body: bytes, headers: Fields, *, sha256: str
+    ) -> Answer:
+        part = self._verbs.upload_part(bucket, key, upload_id, number, body, headers, sha256=sha256)
+        return await self._through(part, large=True)
+
+    async def upload_part_copy(
+        self, bucket: str, key: str, upload_id: str, number: int, headers: Fields, *, size: int
+    ) -> Answer:
+        part = self._verbs.upload_part_copy(bucket, key, upload_id, number, headers, size=size)
+        return await self._through(part, large=True)
+
+    async def create_upload(self, bucket: str, key: str, headers: Fields) -> str:
+        return await self._through(self._verbs.create_upload(bucket, key, headers))
+
+    async def complete_upload(
+        self, bucket: str, key: str, upload_id: str, parts: Sequence[Part], headers: Fields
+    ) -> Answer:
+        return await self._through(self._verbs.complete_upload(bucket, key, upload_id, parts, headers))
+
+    async def abort_upload(self, bucket: str, key: str, upload_id: str, headers: Fields) -> None:
+        await self._verbs.abort_upload(bucket, key, upload_id, headers)
+
+    async def list_objects(
+        self, bucket: str, prefix: str, token: str, headers: Fields, *, after: str = "", limit: int = 1000
+    ) -> ListingPage:
+        return await self._through(self._verbs.list_objects(bucket, prefix, token, headers, after=after, limit=limit))
+
+    async def list_uploads(
+        self, bucket: str, prefix: str, key_marker: str, id_marker: str, headers: Fields
+    ) -> UploadsPage:
+        return await self._through(self._verbs.list_uploads(bucket, prefix, key_marker, id_marker, headers))
+
+    async def head_bucket(self, bucket: str, headers: Fields) -> Answer:
+        return await self._verbs.head_bucket(bucket, headers)
+
+    async def _through(self, request: Coroutine[Any, Any, T], *, large: bool = False) -> T:
+        gate = self.gate
+        ticket = 0 if large else gate.enter()
+        if not ticket:
+            try:
+                ticket = await gate.turn(large=large)
+            except BaseException:
+                request.close()
+                raise
+        try:
+            answer = await request
+        except StoreError as error:
+            self._told(ticket, error, large=large)
+            raise
+        except BaseException:
+            gate.left(ticket, large=large)
+            raise
+        gate.passed(ticket, large=large)
+        return answer
+
+    def _told(self, ticket: int, error: StoreError, *, large: bool) -> None:
+        """What an error says of the host: too much, too slow, nothing; or that it is well, for it said a clear no."""
+        if error.code in THROTTLED or error.status in {429, 503}:
+            self.gate.refused(ticket, retry_after_s=error.retry_after_s, large=large)
+        elif error.code == "TimedOut":
+            self.gate.timed_out(ticket, large=large)
+        elif 0 < error.status < 500:
+            self.gate.passed(ticket, large=large)
+        else:
+            self.gate.left(ticket, large=large)

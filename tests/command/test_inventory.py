@@ -1,0 +1,171 @@
+"""The source inventory end to end: no HEAD per file, changes seen, archives known, kills survived."""
+
+from __future__ import annotations
+
+import signal
+from collections import Counter
+
+import pytest
+
+from engine.rehearsal.generator import VENDOR_BUCKET
+from tests.command.corner import Corner, ended, until, wait
+
+LISTING = f"/{VENDOR_BUCKET}/?[?]"
+
+
+def asked(corner: Corner, bucket: str = VENDOR_BUCKET) -> Counter[str]:
+    """Requests for objects by method, and LIST."""
+    seen: Counter[str] = Counter()
+    for each in wait(corner.stage.objects.requests()):
+        name, _, key = each.path.lstrip("/").partition("/")
+        if name == bucket and (key or "list-type" in each.query):
+            seen[each.method if key else "LIST"] += 1
+    return seen
+
+
+def always(corner: Corner, mode: str = "always") -> None:
+    corner.env["ENGINE_SOURCE__INVENTORY"] = mode
+
+
+@pytest.mark.parametrize("transport", ["fast", "sdk"])
+def test_with_an_inventory_a_file_takes_one_request(corner: Corner, transport: str) -> None:
+    files = corner.files(120)
+    always(corner)
+    corner.forget_requests()
+    said = corner.engine("run", "backup", "--full", "--json", "--transport", transport)
+
+    assert (said.code, said.json["records"]["backed_up"]) == (0, len(files))
+    assert {row["status"] for row in corner.rows().values()} == {"backed_up"}
+    assert asked(corner)["HEAD"] <= 8  # the samples of the route's probe
+    assert asked(corner)["GET"] == 0
+    assert asked(corner)["LIST"] >= 1
+    ours = asked(corner, corner.bucket)
+    assert ours["PUT"] <= len(files) + 1  # one more taught what a condition is worth
+    assert ours["HEAD"] <= 16  # of the copies that were under way then
+    assert any("listed: " in note for note in said.json["notes"])
+
+
+def test_never_asks_for_each_file(corner: Corner) -> None:
+    files = corner.files(30)
+    always(corner, "never")
+    corner.forget_requests()
+    assert corner.engine("run", "backup", "--full").code == 0
+
+    assert asked(corner)["LIST"] == 0
+    assert asked(corner)["HEAD"] >= len(files)
+
+
+def test_auto_does_not_list_for_a_few_records(corner: Corner) -> None:
+    corner.files(30)
+    always(corner, "auto")
+    corner.forget_requests()
+    assert corner.engine("run", "backup", "--full").code == 0
+
+    assert asked(corner)["LIST"] == 0
+
+
+@pytest.mark.parametrize("words", [("--full", "--limit", "10"), ("--full", "--dry-run")])
+def test_restricted_runs_do_not_list(corner: Corner, words: tuple[str, ...]) -> None:
+    corner.files(12)
+    always(corner)
+    corner.forget_requests()
+    assert corner.engine("run", "backup", *words).code == 0
+
+    assert asked(corner)["LIST"] == 0
+
+
+def test_changed_content_is_seen_and_copied_beside_the_old(corner: Corner) -> None:
+    files = corner.files(25)
+    always(corner)
+    assert corner.engine("run", "backup", "--full").code == 0
+    before = corner.rows()
+    key = f"{corner.tag}/" + before[files[3]]["original_url"].rpartition("/")[2]
+    corner.put(key, 555)
+    corner.forget_requests()
+    said = corner.engine("run", "backup", "--full", "--json")
+
+    assert (said.code, said.json["records"]["backed_up"]) == (0, 1)
+    after = corner.rows()
+    old, new = before[files[3]]["your_s3_key"], after[files[3]]["your_s3_key"]
+    assert new == old.replace(".pdf", f"~{after[files[3]]['source_etag'][:8]}.pdf")
+    held = corner.held()
+    assert (held[old].size, held[new].size) == (400, 555)
+    assert {name: row["your_s3_key"] for name, row in after.items() if name != files[3]} == {
+        name: row["your_s3_key"] for name, row in before.items() if name != files[3]
+    }
+    assert asked(corner)["HEAD"] <= 8
+    assert corner.engine("run", "backup", "--full", "--json").json["records"]["backed_up"] == 0
+
+
+def test_archived_objects_are_confirmed_and_restored_ones_copied_by_their_state(corner: Corner) -> None:
+    corner.put(f"{corner.tag}/cold.pdf", storage_class="GLACIER")
+    corner.put(f"{corner.tag}/warm.pdf", storage_class="GLACIER_IR")
+    urls = [corner.url(f"{corner.tag}/{name}.pdf") for name in ("cold", "warm", "missing")]
+    cold, warm, missing = corner.records([corner.row(url=url) for url in urls])
+    always(corner)
+    assert corner.engine("run", "backup", "--full").code == 3
+
+    rows = corner.rows()
+    assert [(rows[name]["status"], rows[name]["failure_class"]) for name in (cold, warm, missing)] == [
+        ("failed", "archived"),
+        ("backed_up", None),
+        ("failed", "source_missing"),
+    ]
+    assert {"storage_class": "GLACIER"} in corner.query("SELECT storage_class FROM inventory WHERE size = 400")
+
+
+def test_what_is_too_large_is_skipped_by_the_listing(corner: Corner) -> None:
+    corner.put(f"{corner.tag}/large.pdf", 5000)
+    [large] = corner.records([corner.row(url=corner.url(f"{corner.tag}/large.pdf"))])
+    always(corner)
+    assert corner.engine("run", "backup", "--full", "--max-file-size-mb", "0.004").code == 0
+
+    assert (corner.rows()[large]["status"], corner.rows()[large]["failure_class"]) == ("skipped", "too_large")
+
+
+def test_always_is_refused_where_listing_is_denied(corner: Corner) -> None:
+    corner.files(3)
+    always(corner)
+    corner.misbehave(kind="access_denied", path=LISTING)
+    said = corner.engine("run", "backup", "--full")
+
+    assert said.code == 4
+    assert "s3:ListBucket" in said.everything
+    assert corner.recorded() == 0
+
+
+def test_a_listing_that_is_killed_goes_on_where_it_was(corner: Corner) -> None:
+    files = corner.files(20)
+    always(corner)
+    for number in range(60):
+        corner.put(f"{corner.tag}/other/{number:03d}")
+    corner.misbehave(kind="delay", path=LISTING, seconds=30.0)
+    process = corner.start("run", "backup", "--full", "--no-progress")
+    until(lambda: corner.database.exists() and listings(corner), "the listing has begun")
+    process.send_signal(signal.SIGKILL)
+    ended(process)
+    corner.calm()
+    said = corner.engine("run", "backup", "--incremental", "--json")
+
+    assert said.code == 0
+    assert said.json["records"]["backed_up"] == len(files)
+    assert [each["state"] for each in listings(corner)] == ["completed"]
+
+
+def test_a_stop_during_the_listing_is_clean_and_resumable(corner: Corner) -> None:
+    files = corner.files(20)
+    always(corner)
+    corner.misbehave(kind="delay", path=LISTING, seconds=30.0)
+    process = corner.start("run", "backup", "--full", "--no-progress")
+    until(lambda: corner.database.exists() and listings(corner), "the listing has begun")
+    process.send_signal(signal.SIGTERM)
+    assert ended(process).code == 143
+    corner.calm()
+
+    assert [run["status"] for run in corner.runs()] == ["stopped"]
+    assert corner.engine("run", "backup", "--incremental", "--json").json["records"]["backed_up"] == len(files)
+
+
+def listings(corner: Corner) -> list[dict[str, str]]:
+    tables = corner.query("SELECT name FROM sqlite_master WHERE name = 'listings'")
+    return corner.query("SELECT state FROM listings") if tables else []

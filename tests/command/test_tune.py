@@ -1,0 +1,76 @@
+"""`engine tune`: bounded, read only unless allowed, and honest about what it did not measure."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine.rehearsal.generator import VENDOR_BUCKET
+from tests.command.corner import Corner, wait
+
+REAL = ("tune", "--real", "--requests", "20", "--concurrency", "2", "--concurrency", "8", "--json")
+
+
+def test_real_endpoints_see_a_bounded_number_of_reads(corner: Corner) -> None:
+    corner.files(12)
+    corner.forget_requests()
+    said = corner.engine(*REAL)
+    asked = wait(corner.stage.objects.requests())
+    assert said.code == 0, said.everything
+    found = said.json
+
+    assert [each["value"] for each in found["sweeps"]["concurrency"]] == [2, 8]
+    assert all(each["done"] == 20 and each["per_second"] > 0 for each in found["sweeps"]["concurrency"])
+    assert found["use"]["migration"]["queue_size"] == 10 * found["use"]["migration"]["concurrency"]
+    assert found["not_measured"] == ["queue_size"]
+    assert corner.methods() <= {"HEAD", "GET"}
+    assert sum(each.path.startswith(f"/{VENDOR_BUCKET}/") for each in asked) <= 2 * 20 + 12 + 30
+    assert corner.held() == {}
+    assert not corner.database.exists()
+    assert [path for path in corner.directory.iterdir() if path.name.startswith(".engine-tune")] == []
+
+
+def test_writes_go_under_a_prefix_of_their_own_and_are_told(corner: Corner) -> None:
+    corner.files(3)
+    said = corner.engine(*REAL, "--allow-writes")
+    held = corner.held()
+
+    assert said.code == 0, said.everything
+    assert len(held) == 40
+    assert all(key.startswith("engine-tune/") for key in held)
+    assert any(f"s3://{corner.bucket}/engine-tune/" in note for note in said.json["notes"])
+
+
+def test_bytes_that_pass_this_machine_are_measured_by_gets(corner: Corner) -> None:
+    corner.files(3)
+    corner.forget_requests()
+    elsewhere = corner.stage.store.url.replace("127.0.0.1", "localhost")
+    said = corner.engine(*REAL, ENGINE_DESTINATION__ENDPOINT_URL=elsewhere)
+
+    assert said.code == 0, said.everything
+    assert "GETs" in said.json["measured"]
+    assert "by stream" in said.json["measured"]
+    assert corner.writes() == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "env"),
+    [(("tune", "--allow-writes"), {}), ((*REAL, "--allow-writes"), {"ENGINE_MIGRATION__DRY_RUN": "true"})],
+)
+def test_writes_that_are_barred_are_a_usage_error(corner: Corner, words: tuple[str, ...], env: dict[str, str]) -> None:
+    assert corner.engine(*words, **env).code == 2
+
+
+def test_an_org_without_files_is_told(corner: Corner) -> None:
+    said = corner.engine(*REAL)
+
+    assert said.code == 4
+    assert "no small file could be read" in said.err
+
+
+@pytest.mark.slow
+def test_a_rehearsed_sweep_ends_with_settings_to_paste(corner: Corner) -> None:
+    said = corner.engine("tune", "--records", "50", "--concurrency", "4", "--latency-ms", "1")
+
+    assert said.code == 0, said.everything
+    assert said.out.splitlines()[-4:-2] == ["migration:", "  concurrency: 4"]
+    assert "the shape, not what S3 can do" in said.out

@@ -1,0 +1,124 @@
+"""A full scan in many ranges, killed between checkpoints: real org, real tracking DB, records that need no copying."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sqlite3
+from contextlib import closing
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from engine.model.failures import FailureClass
+from engine.model.hosts import source_rules
+from engine.model.id_space import id_at, position
+from engine.model.plan import Plan
+from engine.model.record import ObjectShape
+from engine.pacing.clock import SystemClock
+from engine.pipeline.channel import Channel
+from engine.pipeline.intake import Intake
+from engine.pipeline.recorder import Recorder
+from engine.pipeline.routes import Routes
+from engine.pipeline.stop import Stop
+from engine.pipeline.tally import Tally
+from engine.rehearsal.salesforce import SalesforceStandIn, Server, StandInSettings
+from engine.runs.assembly import Parts
+from engine.runs.bounds import Bounds
+from engine.runs.feeds import Feeds
+from engine.salesforce.connection import open_salesforce
+from engine.settings import NetworkSettings, Settings
+from engine.tracking.database import open_database
+from engine.tracking.ledger import Ledger
+
+OBJECT = "DocListEntry__c"
+BASE = position("a0X5e0000000000")
+RECORDS = 45_000
+
+
+class Wanted:
+    full = True
+    retry_classes: frozenset[FailureClass] = frozenset()
+
+
+def settings_for(server: Server, database: Path) -> Settings:
+    return Settings.model_validate(
+        {
+            "salesforce": {
+                "login_url": server.login_url,
+                "client_id": "rehearsal",
+                "client_secret": "rehearsal-secret",
+            },
+            "source": {"buckets": ["vendor"], "inventory": "never"},
+            "destination": {"bucket": "ours"},
+            "tracking": {"database": str(database)},
+        }
+    )
+
+
+async def feed(server: Server, database: Path, *, full: bool, kill_after: int | None) -> bool:
+    """One run of the feed; ``kill_after`` so many pages it is dropped as it stands, unwritten outcomes and all."""
+    settings, clock = settings_for(server, database), SystemClock()
+    async with (
+        open_database(database, clock) as db,
+        open_salesforce(settings.salesforce, NetworkSettings(), clock) as salesforce,
+    ):
+        ledger = Ledger(db)
+        await salesforce.organization()
+        run = await ledger.begin_run("backup", {})
+        absent: Any = dict.fromkeys(each.name for each in fields(Parts))
+        here = {"settings": settings, "clock": clock, "ledger": ledger, "salesforce": salesforce}
+        parts = Parts(**absent | here | {"rules": source_rules(("vendor",), None, None, ())})
+        planner = parts.planner(ObjectShape(OBJECT, "Document__c", 255, True), None)
+        recorder, tally, leases = Recorder(ledger, 500), Tally(0.0), Channel[list[Plan]](4)
+        pages = 0
+        killed = asyncio.Event()
+
+        def on_page(_records: int, _plans: int, _done: int) -> None:
+            nonlocal pages
+            pages += 1
+            if pages == kill_after:
+                killed.set()
+
+        intake = Intake(
+            ledger, planner, Routes(_no_route), leases, recorder, tally, clock, Stop(), run_id=run, on_page=on_page
+        )
+        wanted = Wanted()
+        wanted.full = full
+        feeds = Feeds(parts, wanted, Bounds(), "scope", tally, lambda _note: None)
+        recording = asyncio.create_task(recorder.run())
+        feeding = asyncio.create_task(feeds.run(intake))
+        dying = asyncio.create_task(killed.wait())
+        await asyncio.wait([feeding, dying], return_when=asyncio.FIRST_COMPLETED)
+        for task in (recording, feeding, dying):
+            task.cancel()
+        if not killed.is_set():
+            await feeding
+        await asyncio.wait([recording, feeding, dying])
+        return not killed.is_set()
+
+
+async def _no_route(bucket: str, samples: Any) -> Any:
+    raise AssertionError("nothing here is copied")
+
+
+async def test_a_scan_killed_again_and_again_between_checkpoints_loses_nothing_and_reads_little_twice(
+    tmp_path: Path,
+) -> None:
+    chance, path = random.Random(7), tmp_path / "t.db"
+    async with SalesforceStandIn(StandInSettings(latency_ms={"query": 60})).serve() as server:
+        ids = [id_at(BASE + 3 * n + (n // 9000) * 62**7) for n in range(RECORDS)]
+        server.world.load(OBJECT, [{"Id": row, "Name": "n"} for row in ids])
+        kills = 0
+        done = await feed(server, path, full=True, kill_after=4)
+        while not done:
+            kills += 1
+            done = await feed(server, path, full=False, kill_after=chance.randint(2, 6) if kills < 5 else None)
+        queries = sum(1 for entry in server.org.log if entry.name == "query")
+    with closing(sqlite3.connect(path)) as db:
+        rows = {row for (row,) in db.execute("SELECT doclist_entry_id FROM file_migrations")}
+        states = [state for (state,) in db.execute("SELECT state FROM scans ORDER BY id")]
+    assert rows == set(ids)
+    assert kills == 5
+    assert states == ["completed", "completed"]
+    assert queries < 5 * RECORDS / 2000

@@ -1,0 +1,130 @@
+"""Requests to a real loopback server that refuses beyond a rate nobody told us."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from engine.pacing.clock import SystemClock
+from engine.pacing.gate import Gate
+from engine.s3.address import address_of
+from engine.s3.answers import Answer, Fields, StoreError
+from engine.s3.fast import FastVerbs
+from engine.s3.paced import PacedVerbs
+from engine.s3.wire import Wire
+from tests.servers.streams import serving
+
+OK = b'HTTP/1.1 200 OK\r\ncontent-length: 3\r\netag: "abc"\r\n\r\n'
+BUSY = b"HTTP/1.1 503 Slow Down\r\ncontent-length: 0\r\n\r\n"
+
+
+class Busy:
+    """Answers HEAD after 10 ms; refuses beyond ``rate`` a second, a token bucket a fifth of a second deep."""
+
+    def __init__(self, rate: float) -> None:
+        self.rate = rate
+        self.answers: list[tuple[float, bool]] = []
+        self._tokens = 0.0
+        self._filled = time.monotonic()
+
+    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.readuntil(b"\r\n\r\n"):
+            now = time.monotonic()
+            self._tokens = min(self.rate / 5, self._tokens + (now - self._filled) * self.rate)
+            self._filled = now
+            accepted = self._tokens >= 1
+            self._tokens -= accepted
+            await asyncio.sleep(0.01)
+            self.answers.append((time.monotonic(), accepted))
+            writer.write(OK if accepted else BUSY)
+            await writer.drain()
+
+    def between(self, start: float, end: float) -> list[bool]:
+        return [accepted for at, accepted in self.answers if start <= at < end]
+
+
+class Answering:
+    """A store that answers HEAD with one error, or hangs."""
+
+    def __init__(self, error: StoreError | None) -> None:
+        self._error = error
+
+    async def head(self, bucket: str, key: str, headers: Fields, *, version_id: str | None = None) -> Answer:
+        if self._error is None:
+            await asyncio.Event().wait()
+        raise self._error or AssertionError
+
+
+@pytest.mark.parametrize(
+    ("error", "refusals", "timeouts"),
+    [
+        (StoreError("SlowDown", 503), 1, 0),
+        (StoreError("429", 429), 1, 0),
+        (StoreError("Throttling", 400), 1, 0),
+        (StoreError("TimedOut", 0), 0, 1),
+        (StoreError("InternalError", 500), 0, 0),
+        (StoreError("NoSuchKey", 404), 0, 0),
+        (StoreError("Unreachable", 0), 0, 0),
+    ],
+)
+async def test_the_gate_hears_of_refusals_and_timeouts_and_of_nothing_else(
+    error: StoreError, refusals: int, timeouts: int
+) -> None:
+    gate = Gate(SystemClock(), most=10)
+    verbs = PacedVerbs(Answering(error), gate)  # type: ignore[arg-type]
+    with pytest.raises(StoreError, match=error.code):
+        await verbs.head("vendor", "key", {})
+
+    assert (gate.refusals, gate.timeouts, gate.in_flight) == (refusals, timeouts, 0)
+
+
+async def test_a_cancelled_request_gives_its_place_back_also_while_it_waits() -> None:
+    gate = Gate(SystemClock(), most=1)
+    verbs = PacedVerbs(Answering(None), gate)  # type: ignore[arg-type]
+    asking = [asyncio.create_task(verbs.head("vendor", "key", {})) for _ in range(3)]
+    await asyncio.sleep(0)
+    assert (gate.in_flight, gate.waiting) == (1, 2)
+    for each in asking:
+        each.cancel()
+    await asyncio.gather(*asking, return_exceptions=True)
+
+    assert (gate.in_flight, gate.waiting) == (0, 0)
+
+
+@pytest.mark.slow
+async def test_a_hidden_rate_is_found_and_kept_over_real_connections() -> None:
+    server, clock = Busy(600), SystemClock()
+    gate = Gate(clock, most=100)
+    async with serving(server.handle) as port, Wire(limit=120, clock=clock, read_s=10) as wire:
+        fast = FastVerbs(
+            wire,
+            clock,
+            None,
+            None,  # type: ignore[arg-type] - no verb of the control plane is asked for
+            lambda bucket, region: address_of(bucket, region, f"http://127.0.0.1:{port}"),
+            region="us-east-1",
+            roams=False,
+            home="vendor",
+        )
+        verbs = PacedVerbs(fast, gate)
+
+        async def worker() -> None:
+            while True:
+                try:
+                    await verbs.head("vendor", "key", {})
+                except StoreError:
+                    await asyncio.sleep(0.05)
+
+        started = time.monotonic()
+        crew = [asyncio.create_task(worker()) for _ in range(100)]
+        await asyncio.wait(crew, timeout=12, return_when=asyncio.FIRST_EXCEPTION)
+        for each in crew:
+            each.cancel()
+        await asyncio.gather(*crew, return_exceptions=True)
+    answers = server.between(started + 4, started + 12)
+
+    assert sum(answers) / 8 >= 0.9 * 600
+    assert answers.count(False) / len(answers) < 0.03
+    assert gate.in_flight == gate.waiting == 0
