@@ -353,6 +353,7 @@ class _Rollback:
                 await to_its_end(work, self._stop, self._clock, self._settings.migration.drain_seconds)
             except CutShort:
                 self._notes.append("what was in flight did not end in time and was cut; the next start reads it first")
+                await journal.flush()
         survey.counts.add(self._changing.counts)
         return survey
 

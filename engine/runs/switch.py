@@ -263,6 +263,7 @@ class _Switch:
                 await to_its_end(work, self._stop, self._clock, self._settings.migration.drain_seconds)
             except CutShort:
                 self._notes.append("what was in flight did not end in time and was cut; the next start reads it first")
+                await journal.flush()
             finally:
                 counts, changing.counts = changing.counts, Counts()
                 self._total.add(counts)

@@ -90,8 +90,8 @@ class Journal:
         self._db = database
         self._key = key
         self._run_id = run_id
-        self._exporting = asyncio.Lock()
-        self._exported = GENESIS
+        self._waiting: list[tuple[Sequence[Step], asyncio.Future[None]]] = []
+        self._writer: asyncio.Task[None] | None = None
         self.head = GENESIS
 
     @property
@@ -99,23 +99,44 @@ class Journal:
         return self._key
 
     async def append(self, steps: Sequence[Step]) -> None:
-        """Durable, and its head exported, when this returns. Raises Fatal; then nothing of it is stored."""
+        """Durable, and its head exported, when this returns. Raises Fatal; then nothing of it is stored.
+
+        Whatever comes while a batch is being written goes into the next one together.
+        """
         if not steps:
             return
-        # microseconds: later than whatever it answers, earlier than whatever it announces
-        at = self._db.clock.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        self.head = max(self.head, await self._db.write(partial(self._write, steps, at)), key=lambda head: head.rows)
-        await self.export()
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((steps, done))
+        if self._writer is None or self._writer.done():
+            self._writer = asyncio.ensure_future(self._write_on())
+        await done
 
     async def export(self) -> None:
-        """Write the head beside the DB."""
-        async with self._exporting:
-            head = self.head
-            if head.rows <= self._exported.rows and head != GENESIS:
-                return
-            document = chain.head_document(self._key, head, self._db.now())
-            await asyncio.to_thread(chain.write_head, chain.head_path(self._db.path), document)
-            self._exported = head
+        """Write the head beside the DB. Raises Blocked."""
+        document = chain.head_document(self._key, self.head, self._db.now())
+        await asyncio.to_thread(chain.write_head, chain.head_path(self._db.path), document)
+
+    async def flush(self) -> None:
+        """Wait until nothing is being written: for whoever was cancelled while it waited for an append."""
+        if self._writer is not None:
+            await asyncio.wait([self._writer])
+
+    async def _write_on(self) -> None:
+        """Write batch after batch until nobody waits. A failure goes to those whose steps it hit."""
+        while self._waiting:
+            batch, self._waiting = self._waiting, []
+            steps = [step for each, _ in batch for step in each]
+            # microseconds: later than whatever it answers, earlier than whatever it announces
+            at = self._db.clock.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+            try:
+                self.head = await self._db.write(partial(self._write, steps, at))
+                await self.export()
+            except BaseException as error:
+                _tell(batch, error)
+                if not isinstance(error, Exception):
+                    raise
+            else:
+                _tell(batch, None)
 
     def _write(self, steps: Sequence[Step], at: str, db: sqlite3.Connection) -> Head:
         rows, before = db.execute(_LAST).fetchone() or (0, GENESIS.hash)
@@ -133,6 +154,16 @@ class Journal:
             with counted(db, [step.id for step in ended]):
                 _record(db, ended, self._run_id, at[:23] + "Z")
         return Head(rows, before)
+
+
+def _tell(batch: Sequence[tuple[Sequence[Step], asyncio.Future[None]]], error: BaseException | None) -> None:
+    for _, done in batch:
+        if done.done():  # whoever waited was cancelled; what was written stays
+            continue
+        if error is None:
+            done.set_result(None)
+        else:
+            done.set_exception(error)
 
 
 def walk(db: sqlite3.Connection, key: Key, heads: Iterable[Head]) -> Checked:

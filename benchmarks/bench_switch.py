@@ -1,0 +1,152 @@
+"""What moving links costs besides Salesforce: plan, plan check, journal, rollback file, rows and counters.
+
+    python -m benchmarks.bench_switch --records 100000
+
+Salesforce is a dictionary here; the tracking DB, the journal with its seals, the rollback file and the plan are real.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import random
+import resource
+import sqlite3
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+
+from engine.model.change import Held, Said, Sent
+from engine.pacing.clock import SystemClock
+from engine.pipeline.changing import Change, Changing
+from engine.pipeline.stop import Stop
+from engine.pipeline.switching import WINDOW
+from engine.runs.plan_file import PlanFile, PlanWriter, open_plan
+from engine.runs.rollback_file import Recorded, RollbackFile
+from engine.tracking import chain, schema, switchable
+from engine.tracking.database import Database, open_database
+from engine.tracking.journal import Journal, check
+from engine.tracking.ledger import Ledger
+from engine.tracking.switchable import Wanted
+
+_INSERT = (
+    "INSERT INTO file_migrations (doclist_entry_id, account_id, original_url, your_s3_key, your_s3_url,"
+    " file_size_bytes, created_date, updated_date, status, destination_etag, proof)"
+    " VALUES (?, ?, ?, ?, ?, 1000, 't', 't', 'backed_up', ?, 'etag')"
+)
+
+
+def rows(count: int) -> Iterator[tuple[str, ...]]:
+    chance = random.Random(1)
+    for number in range(count):
+        record, account = f"a0X5e{number:010d}AAA", f"0015e{chance.randrange(max(1, count // 40)):010d}AAA"
+        key = f"uploads/{account}/{record}/contract {number}.pdf"
+        old = f"https://vendor-documents.s3.us-west-2.amazonaws.com/docs/{account}/{number}/contract%20{number}.pdf"
+        new = f"https://my-documents.s3.us-east-1.amazonaws.com/{key.replace(' ', '%20')}"
+        yield record, account, old, key, new, f"{number:032x}"
+
+
+def fill(path: Path, count: int) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        schema.migrate(db)
+        db.execute("BEGIN")
+        db.executemany(_INSERT, rows(count))
+        db.execute(
+            "INSERT INTO counters SELECT status, '', proof, count(*), sum(file_size_bytes) FROM file_migrations"
+            " GROUP BY 1, 3"
+        )
+        db.execute("COMMIT")
+    path.chmod(0o600)
+
+
+class Org:
+    """Salesforce at no cost."""
+
+    def __init__(self) -> None:
+        self.links: dict[str, str] = {}
+
+    async def read(self, ids: Sequence[str]) -> dict[str, Held | None]:
+        return {each: Held(self.links[each], "") for each in ids}
+
+    async def write(self, changes: Sequence[tuple[str, str]]) -> list[Said]:
+        self.links |= dict(changes)
+        return [Said(Sent.DONE)] * len(changes)
+
+    async def write_strictly(self, changes: Sequence[tuple[str, str, str]]) -> list[Said]:
+        return await self.write([(record, link) for record, link, _ in changes])
+
+
+async def bench(directory: Path, count: int) -> None:
+    path, clock = directory / "tracking.db", SystemClock()
+    fill(path, count)
+    async with open_database(path, clock) as database:
+        with Stopwatch("plan", count):
+            found = await switchable.switchable(database, Wanted(("checksum", "etag")))
+            writer = PlanWriter(directory / "plan.ndjson", {})
+            for chunk in switchable.chunks(found):
+                writer.add(await switchable.links(database, chunk))
+            writer.finish()
+        run = await Ledger(database).begin_run("switch", {})
+        key = chain.load_key(directory / "key", may_create=True)
+        journal, org = Journal(database, key, run), Org()
+        file = RollbackFile(directory / "rollback.ndjson", key, {})
+        with open_plan(directory / "plan.ndjson") as plan:
+            for start in range(0, count, WINDOW):
+                org.links |= {each.id: each.old for each in plan.window(start, min(start + WINDOW, count))}
+            changing = Changing(org, Recorded(journal, file), clock, Stop())
+            with Stopwatch("switch", count):
+                await changing.run(windows(database, plan))
+        assert changing.counts.done == count, changing.counts
+        with Stopwatch("check the journal", 2 * count):
+            await check(database, key, [journal.head])
+        with Stopwatch("rollback", count):
+            undo = Changing(org, journal, clock, Stop(), undo=True)
+            await undo.run(undoing(database))
+        assert undo.counts.done == count, undo.counts
+
+
+async def windows(database: Database, plan: PlanFile) -> AsyncIterator[list[Change]]:
+    for start in range(0, plan.count, WINDOW):
+        links = plan.window(start, min(start + WINDOW, plan.count))
+        now = await switchable.now(database, [link.id for link in links], ("checksum", "etag"), ())
+        assert all(now[link.id].link == link for link in links)
+        yield [Change(link.id, link.account, link.old, link.new, 1) for link in links]
+
+
+async def undoing(database: Database) -> AsyncIterator[list[Change]]:
+    found = await switchable.undoable(database, switchable.Undo())
+    for chunk in switchable.chunks(found):
+        rows_ = await switchable.changes(database, chunk)
+        yield [Change(each.id, each.account, each.old, each.new, each.wave) for each in rows_]
+
+
+class Stopwatch:
+    def __init__(self, what: str, count: int) -> None:
+        self._what, self._count = what, count
+
+    def __enter__(self) -> None:
+        self._wall, self._cpu = time.monotonic(), time.process_time()
+
+    def __exit__(self, *_: object) -> None:
+        wall, cpu = time.monotonic() - self._wall, time.process_time() - self._cpu
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        each = 1e6 * cpu / self._count
+        print(
+            f"{self._what:18} {self._count:9,}  {wall:6.1f} s  {cpu:6.1f} s CPU  {each:5.1f} µs each  {memory:4.0f} MB"
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--records", type=int, default=100_000)
+    chosen = parser.parse_args()
+    print(f"load average {os.getloadavg()[0]:.1f}")
+    with tempfile.TemporaryDirectory() as directory:
+        asyncio.run(bench(Path(directory), chosen.records))
+
+
+if __name__ == "__main__":
+    main()
