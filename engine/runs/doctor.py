@@ -115,8 +115,11 @@ async def _outside(
     if shape is not None:
         for found in await _records(outside, shape, scope, options, known):
             yield found
-    for found in await _bucket(outside, options, known):
-        yield found
+    if bounds.dry_run:
+        yield await _unprobed(outside)
+    else:
+        for found in await _bucket(outside, options, known):
+            yield found
 
 
 async def _org(
@@ -171,6 +174,16 @@ async def _bucket(outside: Outside, options: DoctorOptions, known: _Known) -> li
     findings.append(await users.policies(outside.s3.bucket, opened=links.level is Level.OK))
     findings.append(await bucket.take_away(outside, key))
     return findings
+
+
+async def _unprobed(outside: Outside) -> Finding:
+    """The destination without a write."""
+    try:
+        await outside.s3.check_destination()
+    except EngineError as error:
+        return block("destination", str(error), error.hint if isinstance(error, Fatal) else "look at the bucket")
+    told = "the bucket is there; nothing was written to it, nor were links opened, for migration.dry_run is on"
+    return unknown("destination", told, "turn migration.dry_run off for a full answer: doctor writes one small object")
 
 
 def _link(outside: Outside, key: str) -> str:

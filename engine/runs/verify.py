@@ -278,7 +278,8 @@ class _Verify:
         looks: list[Seen] = []
 
         async def one(copy: Copy) -> None:
-            looks.append(await look(copy))
+            if not self._stop.requested:
+                looks.append(await look(copy))
 
         await each(copies, one, at_once=self._parts.settings.migration.concurrency)
         looks.sort(key=lambda seen: seen.copy.row)

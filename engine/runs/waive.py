@@ -70,6 +70,8 @@ async def waive(
         raise Usage("no record Id was given", hint="engine waive ID… --reason TEXT, or --file FILE with an Id a line")
     if not reason.strip():
         raise Usage("--reason is empty", hint="Say why: it stays on record, with your name and the time.")
+    if settings.migration.dry_run:
+        raise Usage("migration.dry_run is on: nothing may be written", hint="Set migration.dry_run to false.")
     if not settings.tracking.database.exists():
         with open_report(settings.tracking.database):  # says what is missing
             pass

@@ -139,6 +139,15 @@ def test_a_blocker_ends_with_4_and_names_what_to_change(corner: Corner, env: dic
     assert said.code == (4 if blocked or "error" in said.json else 0)
 
 
+def test_under_dry_run_nothing_is_written_to_the_bucket(corner: Corner) -> None:
+    corner.files(1)
+    wait(corner.stage.objects.clear_requests())
+    said = corner.engine("doctor", "--json", ENGINE_MIGRATION__DRY_RUN="true")
+    assert said.code == 0
+    assert found(said)["destination"]["level"] == "unknown"
+    assert not [each for each in wait(corner.stage.objects.requests()) if each.method not in {"GET", "HEAD"}]
+
+
 def test_open_permissions_are_told_with_the_command_that_mends_them(corner: Corner) -> None:
     corner.files(1)
     assert corner.engine("run", "backup", "--full").code == 0

@@ -97,6 +97,12 @@ def test_what_cannot_be_meant_is_refused(mixed: Corner, words: list[str], told: 
     assert mixed.query("SELECT * FROM waivers") == []
 
 
+def test_under_dry_run_nothing_is_noted(mixed: Corner) -> None:
+    said = mixed.engine("waive", missing(mixed)[0], "--reason", "lost", ENGINE_MIGRATION__DRY_RUN="true")
+    assert said.code == 2
+    assert mixed.query("SELECT * FROM waivers") == []
+
+
 def test_readiness_says_who_can_who_cannot_and_why(mixed: Corner, tmp_path: Path) -> None:
     one, other = missing(mixed)
     mixed.engine("waive", one, "--reason", "=lost")
