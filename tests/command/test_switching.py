@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -535,3 +539,55 @@ def test_json_tells_it_all(corner: Corner) -> None:
     assert back["records"]["restored"] == 5
     found = corner.engine("audit", "--json").json
     assert (found["whole"], found["rows"]) == (True, 20)
+
+
+# at a terminal
+
+
+def at_a_terminal(corner: Corner, *words: str, typed: list[tuple[str, str]]) -> Said:
+    """Run with a terminal on stdin; each line is typed once its question is there."""
+    near, far = pty.openpty()
+    run = subprocess.Popen(
+        [sys.executable, "-m", "cli", *words],
+        env=corner.environment(), stdin=far, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=corner.directory,
+    )  # fmt: skip
+    os.close(far)
+    said = b""
+    assert run.stderr is not None
+    for question, answer in typed:
+        while question.encode() not in said:
+            block = os.read(run.stderr.fileno(), 4096)
+            assert block, said.decode()
+            said += block
+        said = said.partition(question.encode())[2]
+        os.write(near, f"{answer}\n".encode())
+    out, err = run.communicate(timeout=60)
+    os.close(near)
+    return Said(run.returncode, out.decode(), (said + err).decode())
+
+
+ORG = "Rehearsal Org"
+
+
+def test_a_person_confirms_by_typing_the_org_and_goes_on_wave_by_wave(corner: Corner) -> None:
+    ids = backed_up(corner, 12)
+    typed = [(f"Type {ORG} to go on", ORG), ("Go on? [yes/no]", "yes")]
+    said_so(at_a_terminal(corner, "run", "switch", "--execute", typed=typed), 0, "12 switched")
+    assert links(corner, ids) == ours(corner)
+    said = at_a_terminal(corner, "run", "rollback", "--from-database", "--execute", typed=typed[:1])
+    said_so(said, 0, "12 put back")
+
+
+@pytest.mark.parametrize("answer", ["yes", "rehearsal org", ""])
+def test_anything_else_than_the_orgs_name_stops(corner: Corner, answer: str) -> None:
+    ids = backed_up(corner)
+    said = at_a_terminal(corner, "run", "switch", "--execute", typed=[("to go on; anything else stops", answer)])
+    said_so(said, 5, "not confirmed")
+    assert writes(corner, ids) == 0
+
+
+def test_a_no_between_waves_stops_there(corner: Corner) -> None:
+    ids = backed_up(corner, 12)
+    typed = [(f"Type {ORG} to go on", ORG), ("Go on? [yes/no]", "no")]
+    said_so(at_a_terminal(corner, "run", "switch", "--execute", typed=typed), 5, "1 switched", "goes on")
+    assert sum(VENDOR_BUCKET not in link for link in links(corner, ids).values()) == 1
