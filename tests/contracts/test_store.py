@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from engine.model.errors import Blocked, Refused, Transient
-from engine.model.facts import ContentHeaders, Method, Occupied, Proof
+from engine.model.facts import ContentHeaders, Method, ObjectFacts, Occupied, Proof
 from engine.model.failures import FailureClass
 from engine.pacing.bytes_gate import BytesInFlight
 from engine.pacing.clock import SystemClock
