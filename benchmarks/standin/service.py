@@ -247,7 +247,11 @@ class Service:
         identity = f"upload-{self._number}"
         kind = asked.headers.get("content-type", "binary/octet-stream")
         self.uploads[identity] = OpenUpload(asked.bucket, asked.key, kind)
-        return xml(element("InitiateMultipartUploadResult", Bucket=asked.bucket, Key=asked.key, UploadId=identity))
+        named = asked.headers.get("x-amz-checksum-algorithm", "")
+        return xml(
+            element("InitiateMultipartUploadResult", Bucket=asked.bucket, Key=asked.key, UploadId=identity),
+            f"x-amz-checksum-algorithm: {named}\r\n" if named else "",
+        )
 
     def _open(self, asked: Asked) -> OpenUpload:
         found = self.uploads.get(asked.query["uploadId"])

@@ -15,6 +15,7 @@ from typing import Any
 
 from engine.s3.answers import (
     Answer,
+    Begun,
     Fields,
     Listed,
     ListingPage,
@@ -76,11 +77,11 @@ class SdkVerbs:
         told = await self._call("copy_object", headers, time_for(size), Bucket=bucket, Key=key, CopySource=source)
         return proven(_answer(told, told.get("CopyObjectResult")))
 
-    async def create_upload(self, bucket: str, key: str, headers: Fields) -> str:
+    async def create_upload(self, bucket: str, key: str, headers: Fields) -> Begun:
         told = await self._call("create_multipart_upload", headers, Bucket=bucket, Key=key)
         if not told.get("UploadId"):
             raise StoreError("BadAnswer", 0, "the store began an upload without an id")
-        return str(told["UploadId"])
+        return Begun(str(told["UploadId"]), sums=bool(told.get("ChecksumAlgorithm")))
 
     async def upload_part(
         self, bucket: str, key: str, upload_id: str, number: int, body: bytes, headers: Fields, *, sha256: str

@@ -133,11 +133,13 @@ class Storer:
     async def _by_parts(self, passing: Passing, block: bytes, sizes: Iterator[int]) -> Stored:
         gate = asyncio.Semaphore(PARTS_AT_ONCE)
         headers = {**request_headers(passing.facts.headers), **self._placed}
+        passing.sums.without_md5()
         async with self._begin(passing.key, headers) as upload:
+            by_md5 = not (self._shows_sums or upload.sums)
             try:
                 async with asyncio.TaskGroup() as parts:
                     for number, size in enumerate(sizes, 1):
-                        sha256 = await self._sum(passing, block)
+                        sha256 = await self._sum(passing, block, by_md5=by_md5)
                         await gate.acquire()
                         parts.create_task(self._part(upload, number, block, sha256, passing, passing.claim, gate))
                         block = b""
@@ -172,17 +174,17 @@ class Storer:
                 self._declares = False
             yield upload
 
-    async def _sum(self, passing: Passing, block: bytes) -> bytes:
-        """Take a part into the sums of the whole, and compute its own; returns its SHA-256."""
+    async def _sum(self, passing: Passing, block: bytes, *, by_md5: bool) -> bytes:
+        """Take a part into the sums of the whole, and beside that compute its own; returns its SHA-256."""
 
         def own() -> bytes:
-            if passing.sums.md5 is not None:
+            if by_md5:
                 passing.md5s.append(hashlib.md5(block, usedforsecurity=False).digest())
             return hashlib.sha256(block).digest()
 
-        await passing.sums.add(block)
-        passing.sha256s.append(await hashed(len(block), own))
-        return passing.sha256s[-1]
+        _, sha256 = await asyncio.gather(passing.sums.add(block), hashed(len(block), own))
+        passing.sha256s.append(sha256)
+        return sha256
 
     async def _part(
         self,
