@@ -154,8 +154,11 @@ class Changing:
         counts = Counts()
         try:
             held = await self._links.read([c.id for c in part] + [c.id for c in lane.written])
-        except Transient as error:
-            raise _silent(error) from error
+        except (Transient, Fatal) as error:
+            # nothing of this slice was sent: it stands as it was last known, and nothing is left open
+            before = Standing.OURS if self._undo else Standing.ORIGINAL
+            await self._journal.append([self._step(c, Event.REFUSED, before, f"not sent: {error}") for c in part])
+            raise (_silent(error) if isinstance(error, Transient) else error) from error
         steps = self._noticed(lane, held, counts)
         to_write: list[Change] = []
         for change in part:

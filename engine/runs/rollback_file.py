@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 import orjson
 
 from engine.model.change import Event, Step
-from engine.model.errors import Differs, Usage
+from engine.model.errors import Blocked, Differs, Fatal, Usage
 from engine.tracking.chain import Key, sync_directory
 from engine.tracking.files import unwritable
 from engine.tracking.journal import Journal
@@ -28,8 +28,17 @@ _START = "rollback file"
 
 
 def rollback_path(database: Path, run_id: int) -> Path:
-    """Where a run's file lies."""
-    return Path(f"{database}.rollback-{run_id}.ndjson")
+    """Where a run's file is to lie."""
+    return free(database, f"rollback-{run_id}")
+
+
+def free(database: Path, name: str) -> Path:
+    """A name beside the DB that is not taken: after a lost DB run numbers begin anew, and no file is overwritten."""
+    for more in ("", *(f"-{number}" for number in range(2, 10_000))):
+        path = Path(f"{database}.{name}{more}.ndjson")
+        if not path.exists():
+            return path
+    raise Blocked(f"{database}.{name}.ndjson and all names like it are taken", hint="move the old ones away")
 
 
 class RollbackFile:
@@ -76,7 +85,8 @@ class RollbackFile:
         try:
             self._write(lines)
         except OSError as error:
-            raise unwritable(self.path, error) from error
+            told = unwritable(self.path, error)
+            raise Fatal(str(told), hint=told.hint) from error
 
     def _write(self, lines: list[dict[str, Any]]) -> None:
         block = bytearray()

@@ -34,7 +34,7 @@ from engine.runs.evidence import PREFIX, Evidence, gather_evidence, store
 from engine.runs.moving import CutShort, beating, to_its_end
 from engine.runs.plan_file import PlanFile, PlanWriter, Written, open_plan, settings_hash
 from engine.runs.preflight import check_org, check_stores
-from engine.runs.rollback_file import Recorded, RollbackFile, rollback_path
+from engine.runs.rollback_file import Recorded, RollbackFile, free, rollback_path
 from engine.runs.screen import Screen
 from engine.runs.signals import stopping
 from engine.salesforce.shape import Organization
@@ -383,8 +383,7 @@ class _Switch:
 
     def _default_plan(self, run_id: int | None) -> Path:
         now = self._clock.now().strftime("%Y%m%dT%H%M%S%fZ")
-        name = f"plan-{now}" if run_id is None else f"plan-run-{run_id}"
-        return Path(f"{self._settings.tracking.database}.{name}.ndjson")
+        return free(self._settings.tracking.database, f"plan-{now}" if run_id is None else f"plan-run-{run_id}")
 
     @property
     def _retried(self) -> list[str]:

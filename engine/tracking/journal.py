@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from engine.model.change import GENESIS, OPEN, Event, Head, Open, Standing, Step
-from engine.model.errors import Differs
+from engine.model.errors import Blocked, Differs, Fatal
 from engine.tracking import chain
 from engine.tracking.chain import Key, Walk
 from engine.tracking.counters import counted
@@ -112,9 +112,12 @@ class Journal:
         await done
 
     async def export(self) -> None:
-        """Write the head beside the DB. Raises Blocked."""
+        """Write the head beside the DB. Raises Fatal."""
         document = chain.head_document(self._key, self.head, self._db.now())
-        await asyncio.to_thread(chain.write_head, chain.head_path(self._db.path), document)
+        try:
+            await asyncio.to_thread(chain.write_head, chain.head_path(self._db.path), document)
+        except Blocked as error:
+            raise Fatal(str(error), hint=error.hint) from error
 
     async def flush(self) -> None:
         """Wait until nothing is being written: for whoever was cancelled while it waited for an append."""

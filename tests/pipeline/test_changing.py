@@ -190,6 +190,22 @@ async def test_quota_stops_the_run_and_leaves_nothing_open() -> None:
     assert all(step.failure is None for step in last.values()), "a record was failed for a quota"
 
 
+@pytest.mark.parametrize("error", [Paused("the org has used its calls"), Transient(FailureClass.NETWORK, "no answer")])
+async def test_what_could_not_even_be_read_was_not_sent_and_is_not_left_open(error: Exception) -> None:
+    scene = Scene()
+
+    def fail(_number: int) -> None:
+        raise error
+
+    scene.org.on_read = fail
+    with pytest.raises(Paused):
+        await scene.run()
+    assert scene.org.writes == []
+    assert scene.journal.of("r0") == ["intended", "refused"]
+    assert scene.journal.last("r0").failure is None
+    assert "not sent" in scene.journal.last("r0").detail
+
+
 async def test_a_user_without_rights_stops_the_run() -> None:
     scene = Scene()
     scene.org.on_write = lambda _n, changes, _c: [Said(Sent.STOP, FailureClass.REJECTED, "field-level security")] * 3
