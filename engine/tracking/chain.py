@@ -21,6 +21,8 @@ from engine.model.errors import Blocked, Differs
 from engine.tracking.files import unusable
 
 _LEAST = 16
+_BLOCK = 64
+"""Of SHA-256, in bytes."""
 
 SAFE = (
     "nothing was written to Salesforce. engine audit names the place; a rollback file of the run, kept elsewhere, "
@@ -35,7 +37,9 @@ class Key:
     """The secret behind the seals. Its repr shows the fingerprint only."""
 
     def __init__(self, secret: bytes) -> None:
-        self._secret = secret
+        block = (hashlib.sha256(secret).digest() if len(secret) > _BLOCK else secret).ljust(_BLOCK, b"\0")
+        self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in block))
+        self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in block))
         self.fingerprint = hashlib.sha256(b"engine journal key\0" + secret).hexdigest()[:16]
         """Names the journal: in files and in the bucket."""
 
@@ -43,12 +47,15 @@ class Key:
         return f"Key({self.fingerprint})"
 
     def seal(self, before: str, content: bytes) -> str:
-        """Hex HMAC-SHA256 over the seal before and the content."""
-        return hmac.digest(self._secret, before.encode() + content, "sha256").hex()
+        """Hex HMAC-SHA256 (RFC 2104) over the seal before and the content; from states kept, at half hmac's cost."""
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(before.encode() + content)
+        outer.update(inner.digest())
+        return outer.hexdigest()
 
     def seal_row(self, before: str, row: Row) -> str:
         """The hash of a journal row."""
-        return hmac.digest(self._secret, before.encode() + orjson.dumps(row), "sha256").hex()
+        return self.seal(before, orjson.dumps(row))
 
     def seal_head(self, head: Head) -> str:
         """So that nobody passes off an earlier row as the head."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import random
 import sqlite3
 import time
@@ -266,6 +267,11 @@ def refused(db: sqlite3.Connection, head: Head) -> bool:
     except Differs:
         return True
     return False
+
+
+@pytest.mark.parametrize("secret", [b"k" * 16, b"k" * 64, b"k" * 65, b"\x00\xff" * 100])
+def test_a_seal_is_an_hmac_as_everybody_knows_it(secret: bytes) -> None:
+    assert Key(secret).seal("before", b"content") == hmac.digest(secret, b"beforecontent", "sha256").hex()
 
 
 def test_another_key_does_not_fit(sealed: tuple[sqlite3.Connection, Head]) -> None:
