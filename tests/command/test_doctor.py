@@ -13,6 +13,7 @@ from tests.command.corner import Corner, Said, org_log, wait
 @pytest.fixture
 def corner(corner: Corner) -> Corner:
     """New links lead to the stand-in, which answers a GET without credentials as a private bucket does."""
+    corner.same_time()
     corner.env["ENGINE_DESTINATION__URL_TEMPLATE"] = f"{corner.stage.store.url}/{{bucket}}/{{key}}"
     return corner
 

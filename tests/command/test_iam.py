@@ -122,6 +122,7 @@ async def _all_verbs(corner: Corner, vendor: str) -> None:
 
 def test_whole_commands_stay_within_the_policies(corner: Corner) -> None:
     corner.env["ENGINE_DESTINATION__URL_TEMPLATE"] = f"{corner.stage.store.url}/{{bucket}}/{{key}}"
+    corner.same_time()
     corner.files(6)
     wait(corner.stage.objects.clear_requests())
     for words in (["run", "backup", "--full"], ["verify", "--level", "deep", "--source"], ["verify"], ["doctor"]):
