@@ -118,9 +118,8 @@ def terms_of(settings: Settings, more: Sequence[str] = ()) -> list[str]:
         if source.endpoint_url:
             place = urlsplit(source.endpoint_url).netloc
             terms += [f"{host}{place}", f"{place}/{bucket}/"]
-        else:
-            terms += [f"{host}s3", f"amazonaws.com/{bucket}/", f"amazonaws.com.cn/{bucket}/"]
-        terms.append(f"s3://{bucket}/")
+        # behind an endpoint too: links may name AWS where the settings name a gateway to it
+        terms += [f"{host}s3", f"amazonaws.com/{bucket}/", f"amazonaws.com.cn/{bucket}/", f"s3://{bucket}/"]
     for entry in (*source.allowed_hosts, *more):
         terms.append(f"//{entry.rpartition('//')[2].rstrip('/')}")
     if source.resolver is not None:

@@ -59,6 +59,21 @@ def test_every_kind_of_field_is_searched_and_queries_are_never_shown(org: Corner
     assert "do not cancel it yet" in org.engine("sweep").out
 
 
+@pytest.mark.parametrize(
+    "link",
+    [
+        "https://{bucket}.s3.us-west-2.amazonaws.com/a.pdf",
+        "https://{bucket}.s3-us-west-2.amazonaws.com/a.pdf",
+        "https://s3.us-west-2.amazonaws.com/{bucket}/a.pdf",
+        "HTTPS://{bucket}.S3.AMAZONAWS.COM/a.pdf",
+        "s3://{bucket}/a.pdf",
+    ],
+)
+def test_links_to_aws_are_found_though_the_settings_name_an_endpoint(org: Corner, link: str) -> None:
+    account(org, Website=link.replace("{bucket}", f"old-{org.tag}"))
+    assert org.engine("sweep", "--object", "Account").code == 6
+
+
 def test_long_text_that_cannot_be_filtered_is_read_up_to_the_limit(org: Corner) -> None:
     org.records([org.row() | {"Identifier__c": "nothing here"} for _ in range(5)])
     org.records([org.row() | {"Identifier__c": "x" * 50 + vendor(org)}])
