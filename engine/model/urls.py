@@ -43,7 +43,7 @@ _SHAPE = re.compile(r"([Hh][Tt][Tt][Pp][Ss]?)://([^/?#]*)([^?#]*)(?:\?([^#]*))?"
 _S3_SHAPE = re.compile(r"s3://([^/]*)(?:/(.*?))?(?:\?versionId=([^?&/#]*))?", re.IGNORECASE | re.DOTALL)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _LONE_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_DOT_SEGMENT = re.compile(r"(?:^|/)\.\.?(?:/|$)")
+_DOT_SEGMENT = re.compile(r"(?:^|/)\.\.?(?:/|\Z)")
 _LEGAL = "/?:@!$&'()*+,;=-._~%"
 _ILLEGAL = re.compile(rf"[^A-Za-z0-9{re.escape(_LEGAL)}]")
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import NamedTuple, Protocol
 
 from engine.model.change import Event, Held, Said, Sent, Standing, Step
@@ -50,7 +51,7 @@ class Steps(Protocol):
 
 
 class Change(NamedTuple):
-    """One link to move. ``tries`` went before."""
+    """One link to move. ``tries`` went before; ``crowd`` says how often its company was the trouble."""
 
     id: str
     account: str
@@ -58,6 +59,7 @@ class Change(NamedTuple):
     new: str
     wave: int
     tries: int = 0
+    crowd: int = 0
 
 
 @dataclass(slots=True)
@@ -99,7 +101,6 @@ class Changing:
         self._on_counts = on_counts
         self._again: list[Change] = []
         self._halted = False
-        self._delays = delays(clock.random)
         self.counts = Counts()
         """Of the wave; whoever starts the next one puts new ones here."""
 
@@ -134,19 +135,21 @@ class Changing:
     async def _stragglers(self) -> None:
         """What was locked, or in doubt and then found undone: one slice after the other."""
         while self._again and not self._stop.requested:
-            tries = self._again[0].tries
-            size = SMALLER[min(tries, len(SMALLER) - 1)]
-            self._again.sort(key=lambda change: (change.tries, change.account, change.id))
-            batch, self._again = self._again[:SLICE], self._again[SLICE:]
-            await self._clock.sleep(next(self._delays))
+            self._again.sort(key=lambda change: (change.crowd, change.account, change.id))
+            crowd = self._again[0].crowd
+            batch = [change for change in self._again[:SLICE] if change.crowd == crowd]
+            self._again = self._again[len(batch) :]
+            await self._clock.sleep(self._pause_s(max(change.tries for change in batch)))
             lane = Lane()
-            for part in slices(batch, size):
+            for part in slices(batch, min(self._size, SMALLER[min(crowd, len(SMALLER) - 1)])):
                 if self._stop.requested:
-                    self._again += part
-                    continue
+                    break
                 await self._slice(part, lane)
             await self._look_again(lane)
-        self._delays = delays(self._clock.random)
+
+    def _pause_s(self, tries: int) -> float:
+        """Longer with every try, and never the same for two."""
+        return next(islice(delays(self._clock.random), tries - 1, None))
 
     async def _slice(self, part: Sequence[Change], lane: Lane) -> None:
         intent = Event.UNDO_INTENDED if self._undo else Event.INTENDED
@@ -238,7 +241,9 @@ class Changing:
                 lane.written.append(change)
                 after = Standing.ORIGINAL if self._undo else Standing.OURS
                 return self._step(change, Event.UNDONE if self._undo else Event.APPLIED, after)
-            case Sent.AGAIN | Sent.APART if said.failure is FailureClass.INTERRUPTED or self._once_more(change):
+            case Sent.AGAIN | Sent.APART if said.failure is FailureClass.INTERRUPTED or self._once_more(
+                change, crowded=True
+            ):
                 return self._step(change, Event.REFUSED, before, f"{said.message}; to be tried again")
             case Sent.STOP:
                 return self._step(change, Event.REFUSED, before, said.message)
@@ -308,11 +313,11 @@ class Changing:
         self.counts.add(counts)
         self._on_counts(counts)
 
-    def _once_more(self, change: Change) -> bool:
+    def _once_more(self, change: Change, *, crowded: bool = False) -> bool:
         """Queue it for another try, unless it has had them all."""
         if change.tries + 1 >= self._attempts:
             return False
-        self._again.append(change._replace(tries=change.tries + 1))
+        self._again.append(change._replace(tries=change.tries + 1, crowd=change.crowd + crowded))
         return True
 
     def _step(

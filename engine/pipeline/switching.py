@@ -21,7 +21,7 @@ LANES = 4
 WINDOW = 4_000
 """Records shared out among the lanes at a time."""
 SMALLER = (SLICE, 50, 10, 1)
-"""Records in one write by the number of tries that went before: company shrinks until a bad row is alone."""
+"""Records in one write by how often their company was the trouble: it shrinks until a bad row is alone."""
 COUNT_FROM = 50
 """Records of a wave before its drift is judged."""
 

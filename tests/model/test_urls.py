@@ -442,3 +442,10 @@ def test_a_link_to_a_copy_reads_back_as_its_key(key: str, template: str) -> None
     assert (location.bucket, location.key) == ("docs-bucket", key)
     again = parse_url(location.url, RULES)
     assert again == location
+
+
+def test_a_dot_before_an_encoded_line_feed_is_no_dot_segment() -> None:
+    """``$`` would match before the line feed; only the true end of the key counts."""
+    rules = source_rules(["vendor"], None, "us-east-1", [])
+
+    assert parse_url("https://vendor.s3.amazonaws.com/a/.%0A", rules).key == "a/.\n"
