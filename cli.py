@@ -796,13 +796,13 @@ def rehearse(
 
 @app.command()
 def demo(
-    records: Annotated[int, typer.Option("--records", min=100, metavar="N", help="Records in the story.")] = 1500,
+    records: Annotated[int, typer.Option("--records", min=500, metavar="N", help="Records in the story.")] = 1500,
     directory: Annotated[
         Path, typer.Option("--directory", metavar="DIR", help="Where the story leaves its database and logs.")
     ] = Path("rehearsal/demo"),
     seed: Annotated[int, typer.Option("--seed", help="The same seed makes the same story.")] = 1,
 ) -> None:
-    """One command, a whole story against local stand-ins: backup, a kill, a resume, an incremental run, the status.
+    """One command, a whole story against local stand-ins: backup, kill, resume, verify, switch, rollback, audit.
 
     Example:
 

@@ -42,6 +42,13 @@ class Stage:
         """Call the org's control path: ``edit``, ``delete``, ``faults``, ``settings`` …"""
         return await _control(self.salesforce_url, action, json.dumps(document).encode())
 
+    async def links(self) -> dict[str, str]:
+        """The link of every live record as the org holds it, by Id."""
+        url = f"{self.salesforce_url}/__sim__/dump?object=DocListEntry__c"
+        async with aiohttp.ClientSession() as http, http.get(url) as answer:
+            rows = [json.loads(line) async for line in answer.content]
+        return {row["Id"]: row["Document__c"] or "" for row in rows if not row["IsDeleted"]}
+
     async def add(self, world: World) -> None:
         """Load more records and files, and note what is expected of them."""
         await _load(self.salesforce_url, self.objects, world)

@@ -1,4 +1,4 @@
-"""``engine demo``: a whole story with the real command against local stand-ins, in about a minute.
+"""``engine demo``: a whole story with the real command against local stand-ins, in under two minutes.
 
 Each act runs ``engine`` as a person would. The end of the story is told by an independent comparison of bucket, DB
 and what the generator expected; the exit code is 0 only if everything went as told.
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.model.errors import Usage
+from engine.runs.demo_links import Links
 from engine.runs.rehearse import need_rehearsal
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 LATE = 60
 """Records that arrive while the story goes on."""
+DELETED = 3
+"""Records that users delete."""
 
 
 def demo(records: int, directory: Path, seed: int, console: Console) -> int:
@@ -43,7 +46,9 @@ async def _tell(records: int, directory: Path, seed: int, console: Console) -> i
     async with stage(directory, records, seed, overrides={"migration": {"concurrency": 32}}) as place:
         say.line(f"{records:,} records, {len(place.world.objects):,} files; settings in {place.settings_file}")
         story = _Story(place, say, records)
-        for act in (story.backup_and_kill, story.resume, story.life_goes_on, story.status, story.compare):
+        links = Links(place, say, story.engine, story.copied, story.wrong)
+        files = (story.backup_and_kill, story.resume, story.life_goes_on, story.status, story.compare)
+        for act in (*files, *links.acts):
             await act()
         say.act("The end")
         if story.wrong:
@@ -73,6 +78,8 @@ class _Story:
         self._place = place
         self._say = say
         self._records = records
+        self.copied = [each.id for each in place.world.expected if each.status == "backed_up"][DELETED:]
+        """Records whose files are copied and which nobody deletes."""
         self.wrong: list[str] = []
 
     async def backup_and_kill(self) -> None:
@@ -91,7 +98,7 @@ class _Story:
 
     async def resume(self) -> None:
         self._say.act("The resume: the rest, and nothing twice")
-        await self._engine("run", "backup", "--incremental", "--no-progress", codes={3})
+        await self.engine("run", "backup", "--incremental", "--no-progress", codes={3})
 
     async def life_goes_on(self) -> None:
         from engine.rehearsal.generator import generate
@@ -99,15 +106,15 @@ class _Story:
         self._say.act("Users go on working; an incremental run follows")
         late = generate(LATE, seed=2, first=self._records + 1)
         await self._place.add(late)
-        vanishing = [e for e in self._place.world.expected if e.status == "backed_up"][:3]
+        vanishing = [e for e in self._place.world.expected if e.status == "backed_up"][:DELETED]
         await self._place.org("delete", {"ids": [e.id for e in vanishing]})
         self._forget({e.id for e in vanishing})
         self._say.line(f"{LATE} records arrived, {len(vanishing)} were deleted")
-        await self._engine("run", "backup", "--incremental", "--no-progress", codes={0, 3})
+        await self.engine("run", "backup", "--incremental", "--no-progress", codes={0, 3})
 
     async def status(self) -> None:
         self._say.act("The status")
-        await self._engine("status", "--overview", "--runs", "--errors", codes={0})
+        await self.engine("status", "--overview", "--runs", "--errors", codes={0})
 
     async def compare(self) -> None:
         from engine.rehearsal.check import check
@@ -124,7 +131,7 @@ class _Story:
 
         expect_gone(self._place.directory, ids)
 
-    async def _engine(self, *words: str, codes: set[int]) -> None:
+    async def engine(self, *words: str, codes: set[int]) -> None:
         process = await self._start(*words)
         code = await process.wait()
         if code not in codes:
