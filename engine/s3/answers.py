@@ -72,14 +72,6 @@ class Answer:
         return unquoted(self.fields.get("etag", ""))
 
 
-class Begun(NamedTuple):
-    """A multipart upload that the store has begun."""
-
-    id: str
-    sums: bool = False
-    """The store said which checksum it will keep: its answers will prove the parts, and no MD5 is needed for that."""
-
-
 class StreamedAnswer(Protocol):
     """A body being read. ``chunks`` ends only at the true end and raises StoreError when the body ends short."""
 

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 from engine.pacing.clock import Clock
 from engine.s3.address import Address
-from engine.s3.answers import Answer, Begun, Fields, ListingPage, Part, StoreError, StreamedAnswer, UploadsPage, proven
+from engine.s3.answers import Answer, Fields, ListingPage, Part, StoreError, StreamedAnswer, UploadsPage, proven
 from engine.s3.credentials import Keyring
 from engine.s3.facts import text
 from engine.s3.faults import STALE_LOGIN
@@ -107,7 +107,7 @@ class FastVerbs:
         reply = await self._ask("GET", bucket, "", query_of(pairs), headers, max_body=LISTING_BYTES)
         return parse(reply.body)
 
-    async def create_upload(self, bucket: str, key: str, headers: Fields) -> Begun:
+    async def create_upload(self, bucket: str, key: str, headers: Fields) -> str:
         return await self._control.create_upload(bucket, key, headers)
 
     async def complete_upload(

@@ -41,7 +41,8 @@ class Sums:
         self.size = 0
 
     def without_md5(self) -> None:
-        """A multipart object's ETag is made of its parts' MD5s: one over the whole would only cost (1.8 s a GB)."""
+        """A multipart object's ETag is made of its parts' MD5s: unless the source has one to compare with, an MD5 over
+        the whole would only cost (1.8 s a GB)."""
         self._md5 = None
 
     async def add(self, data: bytes) -> None:

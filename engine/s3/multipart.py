@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from engine.model.facts import ObjectFacts, Occupied
 from engine.pacing.clock import Clock
-from engine.s3.answers import Answer, Begun, Fields, Part, StoreError
+from engine.s3.answers import Answer, Fields, Part, StoreError
 from engine.s3.conditions import CONDITION
 from engine.s3.guard import Look
 from engine.s3.hashing import multipart_etag
@@ -28,8 +28,6 @@ class Upload:
     id: str
     parts: list[Part] = field(default_factory=list)
     finished: bool = False
-    sums: bool = False
-    """See ``Begun.sums``."""
 
     def etag(self) -> str:
         """The ETag that the whole will have, as far as the parts' ETags tell; empty where they are no MD5s."""
@@ -59,11 +57,10 @@ class Multipart:
         """Create an upload; whatever ends the block before ``finish`` succeeded also aborts it."""
         creating = asyncio.ensure_future(self._verbs.create_upload(self._bucket, key, {**headers, **self._always}))
         try:
-            begun = await asyncio.shield(creating)
+            upload = Upload(key, await asyncio.shield(creating))
         except asyncio.CancelledError:
             await _patiently(self._abort_created(key, creating))
             raise
-        upload = Upload(key, begun.id, sums=begun.sums)
         try:
             yield upload
         except BaseException:
@@ -149,13 +146,13 @@ class Multipart:
     def _is_ours(upload: Upload, size: int, found: ObjectFacts) -> bool:
         return found.size == size and found.etag == upload.etag() != ""
 
-    async def _abort_created(self, key: str, creating: asyncio.Future[Begun]) -> None:
+    async def _abort_created(self, key: str, creating: asyncio.Future[str]) -> None:
         try:
             async with asyncio.timeout(ABORT_SECONDS):
-                begun = await creating
+                upload_id = await creating
         except (StoreError, TimeoutError):
             return
-        await self.abort(key, begun.id)
+        await self.abort(key, upload_id)
 
 
 def _as_answer(facts: ObjectFacts) -> Answer:

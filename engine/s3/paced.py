@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, TypeVar
 
 from engine.pacing.gate import Gate
-from engine.s3.answers import Answer, Begun, Fields, ListingPage, Part, StoreError, StreamedAnswer, UploadsPage
+from engine.s3.answers import Answer, Fields, ListingPage, Part, StoreError, StreamedAnswer, UploadsPage
 from engine.s3.faults import THROTTLED
 from engine.s3.verbs import Verbs
 
@@ -71,7 +71,7 @@ class PacedVerbs:
         part = self._verbs.upload_part_copy(bucket, key, upload_id, number, headers, size=size)
         return await self._through(part, large=True)
 
-    async def create_upload(self, bucket: str, key: str, headers: Fields) -> Begun:
+    async def create_upload(self, bucket: str, key: str, headers: Fields) -> str:
         return await self._through(self._verbs.create_upload(bucket, key, headers))
 
     async def complete_upload(

@@ -87,6 +87,7 @@ class Storer:
         self._checksum = checksum
         self._spend = spend
         self._shows_sums = False  # MD5s are computed until the store has answered a write with its checksum
+        self._shows_whole = False  # whether a completed upload is answered with a checksum of the whole
         self._declares = True  # whether uploads name their checksum algorithm; off once the store knows no such thing
 
     async def store(self, stream: ByteStream, key: str, replace_etag: str | None) -> Stored:
@@ -133,9 +134,11 @@ class Storer:
     async def _by_parts(self, passing: Passing, block: bytes, sizes: Iterator[int]) -> Stored:
         gate = asyncio.Semaphore(PARTS_AT_ONCE)
         headers = {**request_headers(passing.facts.headers), **self._placed}
-        passing.sums.without_md5()
+        if self._shows_sums or not passing.facts.etag_is_md5:
+            passing.sums.without_md5()
+        # unknown counts as no: until a whole has come with its checksum, MD5s of the parts are what proves it
+        by_md5 = not self._shows_whole
         async with self._begin(passing.key, headers) as upload:
-            by_md5 = not (self._shows_sums or upload.sums)
             try:
                 async with asyncio.TaskGroup() as parts:
                     for number, size in enumerate(sizes, 1):
@@ -230,6 +233,7 @@ class Storer:
         computed = passing.sums.computed()
         if passing.md5s and [part.etag for part in upload.in_order()] == [md5.hex() for md5 in passing.md5s]:
             computed += (("etag", multipart_etag(passing.md5s)),)  # under KMS a part's ETag is no MD5, nor the whole's
+        self._shows_whole = bool(facts.checksums)
         if facts.checksum("sha256-composite"):
             computed += (("sha256-composite", composite_sha256(passing.sha256s)),)
         return Stored(facts, passing.sums.size, computed)

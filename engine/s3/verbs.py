@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from engine.s3.answers import Answer, Begun, Fields, ListingPage, Part, StreamedAnswer, UploadsPage
+from engine.s3.answers import Answer, Fields, ListingPage, Part, StreamedAnswer, UploadsPage
 
 
 class Verbs(Protocol):
@@ -33,7 +33,7 @@ class Verbs(Protocol):
         """CopyObject of ``x-amz-copy-source``; ``size`` in bytes sets how long it may take. The answer has an ETag."""
         ...
 
-    async def create_upload(self, bucket: str, key: str, headers: Fields) -> Begun:
+    async def create_upload(self, bucket: str, key: str, headers: Fields) -> str:
         """Begins a multipart upload; returns its id."""
         ...
 
