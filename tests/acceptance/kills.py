@@ -110,7 +110,7 @@ async def engine(
 
 
 def main() -> None:
-    """Kills fall by time: on a quick machine the run may end before the last of them, and half of them must have hit."""
+    """Kills fall by time: on a quick machine the run may end before the last of them; half of them must have hit."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--records", type=int, default=600)
     parser.add_argument("--kills", type=int, default=5)
