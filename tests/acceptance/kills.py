@@ -121,7 +121,14 @@ def main() -> None:
     chosen = parser.parse_args()
     shutil.rmtree(chosen.directory, ignore_errors=True)
     result = asyncio.run(
-        ordeal(chosen.directory, chosen.records, chosen.kills, chosen.seed, flags=("--transport", chosen.transport))
+        ordeal(
+            chosen.directory,
+            chosen.records,
+            chosen.kills,
+            chosen.seed,
+            flags=("--transport", chosen.transport),
+            pace=chosen.pace,
+        )
     )
     print(
         f"{chosen.records} records, {result.kills} kills, {result.runs} runs, {result.seconds:.0f} s, last exit code "
