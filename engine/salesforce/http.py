@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 
 import aiohttp
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from engine.model.errors import Transient, Usage
+from engine.model.errors import Transient
 from engine.model.failures import FailureClass
+from engine.pacing.tls import trusting
 from engine.salesforce.faults import NETWORK_ERRORS, from_network
 from engine.settings import NetworkSettings
 
@@ -87,27 +85,10 @@ async def _bounded(response: aiohttp.ClientResponse) -> bytes:
 async def open_http(network: NetworkSettings) -> AsyncIterator[Http]:
     """The session, closed at the end. Environment variables do not steer it; ``network`` does."""
     async with aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=CONNECTIONS, ssl=tls(network)),
+        connector=aiohttp.TCPConnector(limit=CONNECTIONS, ssl=trusting(network.ca_file)),
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S, sock_read=_READ_S),
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=False,
         headers={"Accept-Encoding": "gzip", "User-Agent": "engine"},
     ) as client:
         yield Http(client, proxy=network.proxy)
-
-
-def tls(network: NetworkSettings) -> ssl.SSLContext:
-    """The system's certificates, and those of ``network.ca_file`` beside them. Raises Usage when that is unreadable."""
-    return _trusting(network.ca_file)
-
-
-@lru_cache(maxsize=4)
-def _trusting(ca_file: Path | None) -> ssl.SSLContext:
-    """Cached: reading the system's certificates takes a tenth of a second."""
-    context = ssl.create_default_context()
-    if ca_file is not None:
-        try:
-            context.load_verify_locations(cafile=ca_file)
-        except (OSError, ssl.SSLError) as error:
-            raise Usage(f"network.ca_file {ca_file} cannot be read as certificates: {error}") from None
-    return context

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
-from functools import lru_cache
-from pathlib import Path
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
 from multidict import CIMultiDict
 from yarl import URL
 
-from engine.model.errors import Refused, Usage
+from engine.model.errors import Refused
 from engine.model.failures import FailureClass
 from engine.model.hosts import origin_of
 from engine.model.location import Origin
+from engine.pacing.tls import trusting
 from engine.settings import NetworkSettings
 from engine.web.faults import NETWORK_ERRORS, from_network
 from engine.web.policy import GuardedResolver, hosts_of
@@ -98,7 +96,7 @@ async def open_web(
     """
     connector = aiohttp.TCPConnector(
         limit=connections,
-        ssl=tls(network),
+        ssl=trusting(network.ca_file),
         resolver=GuardedResolver(hosts_of(origins, private_hosts, network.proxy), names),
     )
     async with aiohttp.ClientSession(
@@ -111,23 +109,6 @@ async def open_web(
         headers={"Accept-Encoding": "identity", "User-Agent": "engine"},
     ) as client:
         yield WebClient(client, origins, proxy=network.proxy)
-
-
-def tls(network: NetworkSettings) -> ssl.SSLContext:
-    """The system's certificates, and those of ``network.ca_file`` beside them. Raises Usage when that is unreadable."""
-    return _trusting(network.ca_file)
-
-
-@lru_cache(maxsize=4)
-def _trusting(ca_file: Path | None) -> ssl.SSLContext:
-    """Cached: reading the system's certificates takes a tenth of a second."""
-    context = ssl.create_default_context()
-    if ca_file is not None:
-        try:
-            context.load_verify_locations(cafile=ca_file)
-        except (OSError, ssl.SSLError) as error:
-            raise Usage(f"network.ca_file {ca_file} cannot be read as certificates: {error}") from None
-    return context
 
 
 def _parsed(url: str) -> URL:

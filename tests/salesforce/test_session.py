@@ -13,10 +13,11 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from engine.model.errors import Blocked, Fatal, Paused, Refused, Transient, Usage
 from engine.model.record import Scope
+from engine.pacing.tls import trusting
 from engine.rehearsal.salesforce import SalesforceStandIn, Server, StandInSettings
 from engine.salesforce.auth import Session
 from engine.salesforce.connection import Salesforce, open_salesforce
-from engine.salesforce.http import LONGEST_ANSWER, Answer, Http, open_http, tls
+from engine.salesforce.http import LONGEST_ANSWER, Answer, Http, open_http
 from engine.salesforce.limits import Limits, limits_in
 from engine.salesforce.session import SalesforceSession
 from engine.settings import NetworkSettings, SalesforceSettings
@@ -400,8 +401,8 @@ def test_an_unreadable_ca_file_is_a_settings_error(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("no certificate")
     for path in (tmp_path / "absent.pem", tmp_path / "ca.pem"):
         with pytest.raises(Usage, match="ca_file"):
-            tls(NetworkSettings(ca_file=path))
-    assert tls(NetworkSettings()).verify_mode is ssl.CERT_REQUIRED
+            trusting(NetworkSettings(ca_file=path).ca_file)
+    assert trusting(NetworkSettings().ca_file).verify_mode is ssl.CERT_REQUIRED
 
 
 async def test_an_org_that_cannot_be_reached_is_told_before_anything_happens(clock: QuickClock) -> None:

@@ -13,8 +13,9 @@ from engine.model.errors import Refused, Transient, Usage
 from engine.model.failures import FailureClass
 from engine.model.location import Location, Origin
 from engine.pacing.clock import SystemClock
+from engine.pacing.tls import trusting
 from engine.settings import NetworkSettings
-from engine.web.client import open_web, tls
+from engine.web.client import open_web
 from engine.web.policy import hosts_of, is_public
 from engine.web.source import WebSource
 from tests.web.conftest import at, body_of, origin, reading
@@ -205,7 +206,7 @@ async def test_cookies_are_neither_kept_nor_sent() -> None:
 
 def test_an_unreadable_ca_file_is_a_settings_error(tmp_path: Path) -> None:
     with pytest.raises(Usage, match="ca_file"):
-        tls(NetworkSettings(ca_file=tmp_path / "absent.pem"))
+        trusting(NetworkSettings(ca_file=tmp_path / "absent.pem").ca_file)
 
 
 async def test_a_url_that_cannot_be_asked_for_is_refused() -> None:
