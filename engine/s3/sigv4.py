@@ -8,10 +8,12 @@ but those of the connection (Content-Length, Accept-Encoding, User-Agent, Expect
 from __future__ import annotations
 
 import hmac
-import re
 from collections.abc import Callable, Iterable
 from datetime import datetime
+from functools import lru_cache
 from hashlib import sha256
+from operator import itemgetter
+from typing import NamedTuple
 
 from engine.model.percent import quoted
 from engine.s3.address import Address
@@ -20,8 +22,8 @@ from engine.s3.credentials import Keys
 
 Sign = Callable[[bytes], str]
 
-_BLANKS = re.compile(r"  |: | \n|[\t\r\v\f]")
-"""Blanks that the canonical form of a header trims or folds."""
+_BLANKS = ("  ", ": ", " \n", "\t", "\r", "\v", "\f")
+"""Blanks that the canonical form of a header trims or folds: a colon stands before the values, a line feed behind."""
 
 UNSIGNED = "UNSIGNED-PAYLOAD"
 EMPTY = sha256(b"").hexdigest()
@@ -50,7 +52,8 @@ class Signer:
     """Renders signed request heads of S3. Remembers one signing key: it changes once a day, or with the credentials."""
 
     def __init__(self) -> None:
-        self._scope = ("", "", "")
+        self._made_for = ("", "", "")
+        self._scope = ""
         self._sign: Sign = _keyed(b"")
         self._second = (0, 0, 0, 0)
         self._moment = ""
@@ -81,42 +84,41 @@ class Signer:
         tail = AGENT if length is None else f"{AGENT}content-length: {length}\r\n"
         if awaits:
             tail += "expect: 100-continue\r\n"
+        moment = ""
         if keys is not None:
             moment = self._stamp(at)
             fields["x-amz-content-sha256"] = payload
             fields["x-amz-date"] = moment
             if keys.token:
                 fields["x-amz-security-token"] = keys.token
-            tail += self._authorization(method, path, query, fields, keys, address.region, moment, payload)
-        lines = "".join([f"{name}: {value}\r\n" for name, value in fields.items()])
-        if lines.count("\n") != len(fields) or not lines.isascii():
+        shape = _shape_of(tuple(fields))
+        values = shape.pick(fields)
+        lines = shape.lines % values
+        if lines.count("\n") != shape.count or not lines.isascii():
             raise StoreError("InvalidArgument", 400, "a header holds a line break or is not ASCII")
+        if keys is not None:
+            canonical = shape.canonical % values
+            if _folds(canonical):
+                canonical = shape.canonical % tuple([" ".join(value.split()) for value in values])
+            request = f"{method}\n{path}\n{query}\n{canonical}\n{shape.names}\n{payload}"
+            scope, sign = self._scope_of(moment[:8], address.region, keys)
+            text = f"AWS4-HMAC-SHA256\n{moment}\n{scope}\n{sha256(request.encode()).hexdigest()}"
+            tail += (
+                f"authorization: AWS4-HMAC-SHA256 Credential={keys.access}/{scope},"
+                f" SignedHeaders={shape.names}, Signature={sign(text.encode())}\r\n"
+            )
         target = f"{path}?{query}" if query else path
         return f"{method} {target} HTTP/1.1\r\n{lines}{tail}\r\n".encode("ascii")
 
-    def _authorization(
-        self, method: str, path: str, query: str, fields: Fields, keys: Keys, region: str, moment: str, payload: str
-    ) -> str:
-        ordered = sorted(fields.items())
-        names = ";".join([name for name, _ in ordered])
-        canonical = "".join([f"{name}:{value}\n" for name, value in ordered])
-        if _BLANKS.search(canonical):
-            canonical = "".join([f"{name}:{' '.join(value.split())}\n" for name, value in ordered])
-        request = f"{method}\n{path}\n{query}\n{canonical}\n{names}\n{payload}".encode()
-        scope = f"{moment[:8]}/{region}/s3/aws4_request"
-        text = f"AWS4-HMAC-SHA256\n{moment}\n{scope}\n{sha256(request).hexdigest()}"
-        signature = self._signing_key(moment[:8], region, keys.secret)(text.encode())
-        credential = f"Credential={keys.access}/{scope}"
-        return f"authorization: AWS4-HMAC-SHA256 {credential}, SignedHeaders={names}, Signature={signature}\r\n"
-
-    def _signing_key(self, day: str, region: str, secret: str) -> Sign:
-        scope = (day, region, secret)
-        if scope != self._scope:
-            key = f"AWS4{secret}".encode()
+    def _scope_of(self, day: str, region: str, keys: Keys) -> tuple[str, Sign]:
+        """The credential scope, and what signs within it."""
+        made_for = (day, region, keys.secret)
+        if made_for != self._made_for:
+            key = f"AWS4{keys.secret}".encode()
             for step in (day, region, "s3", "aws4_request"):
                 key = hmac.digest(key, step.encode(), "sha256")
-            self._scope, self._sign = scope, _keyed(key)
-        return self._sign
+            self._made_for, self._scope, self._sign = made_for, f"{day}/{region}/s3/aws4_request", _keyed(key)
+        return self._scope, self._sign
 
     def _stamp(self, at: datetime) -> str:
         """``20261122T100000Z``; formatted once a second."""
@@ -124,6 +126,36 @@ class Signer:
         if second != self._second:
             self._second, self._moment = second, at.strftime("%Y%m%dT%H%M%SZ")
         return self._moment
+
+
+class _Shape(NamedTuple):
+    """What requests with the same header names share: ``pick`` gives their values in the order of both templates."""
+
+    pick: Callable[[Fields], tuple[str, ...]]
+    lines: str
+    canonical: str
+    names: str
+    count: int
+
+
+@lru_cache(maxsize=256)
+def _shape_of(names: tuple[str, ...]) -> _Shape:
+    ordered = sorted(names)
+    shown = [name.replace("%", "%%") for name in ordered]
+    return _Shape(
+        itemgetter(*ordered) if len(ordered) > 1 else lambda fields: (fields[ordered[0]],),
+        "".join([f"{name}: %s\r\n" for name in shown]),
+        "".join([f"{name}:%s\n" for name in shown]),
+        ";".join(ordered),
+        len(ordered),
+    )
+
+
+def _folds(canonical: str) -> bool:
+    for blank in _BLANKS:
+        if blank in canonical:
+            return True
+    return False
 
 
 def _keyed(key: bytes) -> Sign:

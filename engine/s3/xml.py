@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from functools import cache
 from xml.parsers import expat
 
 from engine.s3.answers import StoreError, retry_after
 
 MAX_BYTES = 1 << 20
-_LEAF = re.compile(rb"<(\w+)>([^<&]*)</\1>")
 
 
 def flat(body: bytes) -> tuple[str, dict[str, str]]:
@@ -94,20 +91,29 @@ def success_of(status: int, fields: dict[str, str], body: bytes, *, root: str) -
 def _plain(body: bytes, root: str) -> tuple[str, dict[str, str]] | None:
     """The same as ``flat`` for the usual answer, at a tenth of the cost: one prologue, one root, leaves without
     entities but quotes. None for everything else, which is then read in earnest."""
-    match = _usual(root).fullmatch(body)
-    if match is None:
-        return None
-    inner = match[1].replace(b"&quot;", b'"')
-    return root, {name.decode(): text.decode("utf-8", "replace") for name, text in _LEAF.findall(inner)}
-
-
-@cache
-def _usual(root: str) -> re.Pattern[bytes]:
+    before, *pieces = body.split(b"<")
+    if pieces and pieces[0].startswith(b"?xml ") and pieces[0].rstrip().endswith(b"?>"):
+        pieces = pieces[1:]
     name = root.encode()
-    leaf = rb"\s*<([A-Za-z0-9]+)>[^<&]*(?:&quot;[^<&]*)*</\2>"
-    return re.compile(
-        rb"\s*(?:<\?xml [^<>]*\?>)?\s*<" + name + rb"(?:\s[^<>]*)?>((?:" + leaf + rb")*)\s*</" + name + rb">\s*"
-    )
+    if before.strip() or len(pieces) % 2 or len(pieces) < 2 or pieces[-1].rstrip() != b"/%b>" % name:
+        return None
+    opening, _, blank = pieces[0].partition(b">")
+    if blank.strip() or opening.partition(b" ")[0] != name or opening.endswith(b"/"):
+        return None
+    told = {}
+    for number in range(1, len(pieces) - 1, 2):
+        leaf, closed, text = pieces[number].partition(b">")
+        if b"&" in text:
+            text = text.replace(b"&quot;", b'"')
+        if (
+            pieces[number + 1].rstrip() != b"/%b>" % leaf
+            or not (closed and leaf.isalnum() and text.isascii())
+            or b"&" in text
+            or b">" in text
+        ):
+            return None
+        told[leaf.decode()] = text.decode()
+    return root, told
 
 
 def as_fields(told: dict[str, str]) -> dict[str, str]:
