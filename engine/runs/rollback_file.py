@@ -1,8 +1,11 @@
 """The rollback file: every link that a switch set out to change, with what it was, sealed line by line.
 
 It is written before each change is sent, and is all that a rollback needs when the tracking DB is lost: the file, and
-the journal's key. NDJSON: a header, a line per intent, and a trailer once the run has ended by itself. Each line ends
-with a seal over the line and the seal before, so that nothing can be changed, swapped, dropped or slipped in.
+the journal's key. NDJSON: a header, a mark, a line per intent, and a trailer once the run has ended by itself. Each
+line ends with a seal over the line and the seal before, so that nothing can be changed, swapped, dropped or slipped in.
+
+The mark says how many lines there are so far. It is the one line that is written over, in place and in one page, each
+time behind the lines that it counts: so a file whose run was killed is told from one that was cut short.
 """
 
 from __future__ import annotations
@@ -13,18 +16,19 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import orjson
 
 from engine.model.change import Event, Step
 from engine.model.errors import Blocked, Differs, Fatal, Usage
 from engine.tracking.chain import Key, sync_directory
-from engine.tracking.files import unwritable
+from engine.tracking.files import unusable
 from engine.tracking.journal import Journal
 from engine.tracking.switchable import Undoable
 
 _START = "rollback file"
+_FORM = 2
 
 
 def rollback_path(database: Path, run_id: int) -> Path:
@@ -48,16 +52,20 @@ class RollbackFile:
         """Raises Blocked where it cannot be written."""
         self.path = path
         self._key = key
-        self._seal = _START
         self._lock = asyncio.Lock()
+        self._end = 0
+        """Of what stands; bytes behind it are of a write that failed."""
         self.records = 0
+        content = orjson.dumps({"engine_rollback": _FORM, "journal": key.fingerprint, **header})
+        self._seal = self._header = key.seal(_START, content)
+        first = _sealed(content, self._header)
+        self._mark_at = len(first)
         try:
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-            self._out: BinaryIO = os.fdopen(handle, "wb")
-            self._write([{"engine_rollback": 1, "journal": key.fingerprint, **header}])
+            self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+            self._write(first + self._mark())
             sync_directory(path)
         except OSError as error:
-            raise unwritable(path, error) from error
+            raise unusable(path, error) from error
 
     async def add(self, steps: Sequence[Step]) -> None:
         """Durable when it returns."""
@@ -70,33 +78,53 @@ class RollbackFile:
             return
         async with self._lock:
             await asyncio.to_thread(self._guarded, lines)
-            self.records += len(lines)
 
     def end(self, at: str) -> None:
         """Close it with its trailer."""
-        self._guarded([{"end": True, "records": self.records, "at": at}])
-        self._out.close()
-
-    def close(self) -> None:
-        """Without a trailer: the run did not end by itself."""
-        self._out.close()
+        try:
+            self._guarded([{"end": True, "records": self.records, "at": at}])
+        finally:
+            os.close(self._file)
 
     def _guarded(self, lines: list[dict[str, Any]]) -> None:
-        try:
-            self._write(lines)
-        except OSError as error:
-            told = unwritable(self.path, error)
-            raise Fatal(str(told), hint=told.hint) from error
-
-    def _write(self, lines: list[dict[str, Any]]) -> None:
-        block = bytearray()
+        block, seal = bytearray(), self._seal
         for line in lines:
             content = orjson.dumps(line)
-            self._seal = self._key.seal(self._seal, content)
-            block += content[:-1] + b',"seal":"' + self._seal.encode() + b'"}\n'
-        self._out.write(block)
-        self._out.flush()
-        os.fsync(self._out.fileno())
+            seal = self._key.seal(seal, content)
+            block += _sealed(content, seal)
+        try:
+            self._write(block)
+            self._seal = seal
+            if "end" not in lines[-1]:
+                self.records += len(lines)
+                # its lines are on the disk by now; itself it gets there with the next ones, or with the end
+                _put(self._file, self._mark(), self._mark_at)
+        except OSError as error:
+            told = unusable(self.path, error)
+            raise Fatal(str(told), hint=told.hint) from error
+
+    def _write(self, block: bytes | bytearray) -> None:
+        """Durable when it returns; when it fails, the next write goes over what is left of this one."""
+        os.ftruncate(self._file, self._end)
+        _put(self._file, block, self._end)
+        os.fsync(self._file)
+        self._end += len(block)
+
+    def _mark(self) -> bytes:
+        """Always as long as the one that it is written over."""
+        content = orjson.dumps({"so_far": f"{self.records:012d}", "last": self._seal})
+        return _sealed(content, self._key.seal(self._header, content))
+
+
+def _put(file: int, block: bytes | bytearray, at: int) -> None:
+    left = memoryview(block)
+    while left:
+        done = os.pwrite(file, left, at)
+        left, at = left[done:], at + done
+
+
+def _sealed(content: bytes, seal: str) -> bytes:
+    return content[:-1] + b',"seal":"' + seal.encode() + b'"}\n'
 
 
 class Recorded:
@@ -118,35 +146,49 @@ class Restorable:
     header: dict[str, Any]
     changes: list[Undoable] = field(default_factory=list)
     complete: bool = False
-    """It ends with its trailer."""
+    """Nothing was cut off its end."""
+    ended: bool = False
+    """Its run ended by itself; otherwise it was killed, or this is a copy made while it ran."""
 
 
 def read_rollback_file(path: Path, key: Key) -> Restorable:
     """Check every seal. Raises Usage where there is no file, Differs at the first line that does not fit."""
-    seal, number, intents = _START, 0, 0
+    intents = 0
     found: dict[str, Undoable] = {}
-    read: Restorable | None = None
     try:
         with path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
+            header, begin = _opened(path, file.readline(), 1, _START, key)
+            if header.get("engine_rollback") != _FORM:
+                raise _unfit(path, 1, "it is no rollback file")
+            mark, _ = _opened(path, file.readline(), 2, begin, key)
+            if "so_far" not in mark:
+                raise _unfit(path, 2, "its mark is missing")
+            read, marked, seal = Restorable(header), int(mark["so_far"]), begin
+            if not marked and mark["last"] != begin:
+                raise _unfit(path, 2, "it was changed")
+            for number, line in enumerate(file, start=3):
                 if not line.endswith(b"\n"):
                     break  # torn when the machine went down; its change was never sent
                 content, seal = _opened(path, line, number, seal, key)
-                if read is None:
-                    if content.get("engine_rollback") != 1:
-                        raise _unfit(path, number, "it is no rollback file")
-                    read = Restorable(content)
-                elif read.complete:
+                if read.ended:
                     raise _unfit(path, number, "it goes on behind its end")
-                elif "end" in content:
-                    read.complete = content["records"] == intents
-                else:
-                    intents += 1
-                    found[content["id"]] = Undoable(content["id"], "", content["old"], content["new"], content["wave"])
+                if "end" in content:
+                    read.ended = True
+                    continue
+                if "id" not in content:
+                    raise _unfit(path, number, "it was changed")
+                change = Undoable(content["id"], "", content["old"], content["new"], content["wave"])
+                found[change.id] = change
+                intents += 1
+                if intents == marked and seal != mark["last"]:
+                    raise _unfit(path, number, "it was changed")
     except OSError as error:
-        raise Usage(f"--rollback-file {path} cannot be read: {error.strerror}") from error
-    if read is None:
-        raise _unfit(path, 1, "it is empty")
+        raise Usage(
+            f"--rollback-file {path} cannot be read: {error.strerror}",
+            hint="every switch leaves one beside its tracking DB, such as migration_tracking.db.rollback-12.ndjson; "
+            "with the DB at hand: engine run rollback --from-database",
+        ) from error
+    read.complete = read.ended or intents >= marked
     read.changes = list(found.values())
     return read
 
@@ -157,7 +199,7 @@ def _opened(path: Path, line: bytes, number: int, before: str, key: Key) -> tupl
     expected = key.seal(before, body + b"}")
     if not hmac.compare_digest(seal, expected.encode()):
         why = "it was written with another key, or changed" if number == 1 else "it was changed"
-        raise _unfit(path, number, why)
+        raise _unfit(path, number, why if line else "it is empty" if number == 1 else "it was cut off")
     content: dict[str, Any] = orjson.loads(body + b"}")
     return content, expected
 

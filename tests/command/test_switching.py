@@ -344,14 +344,24 @@ def test_the_quota_stops_with_5_and_the_same_command_goes_on(corner: Corner) -> 
     assert links(corner, ids) == ours(corner)
 
 
-def test_a_kill_leaves_doubt_and_the_next_start_settles_it_first(corner: Corner) -> None:
-    ids = backed_up(corner, 30)
+def kill_within_a_switch(corner: Corner, ids: list[str]) -> None:
+    """A link has moved, and nobody has heard of it."""
     corner.org("faults", rules=[{"kind": "slow_after", "endpoint": "collections_update", "params": {"seconds": 30}}])
     run = corner.start(*SWITCH)
     until(lambda: any(VENDOR_BUCKET not in link for link in links(corner, ids).values()), "a link has moved")
     run.kill()
     ended(run)
     corner.org("faults", rules=[])
+
+
+def lose_the_database(corner: Corner) -> None:
+    for name in ("", "-wal", "-shm"):
+        Path(f"{corner.database}{name}").unlink(missing_ok=True)
+
+
+def test_a_kill_leaves_doubt_and_the_next_start_settles_it_first(corner: Corner) -> None:
+    ids = backed_up(corner, 30)
+    kill_within_a_switch(corner, ids)
     assert corner.query("SELECT event FROM url_changes ORDER BY id DESC LIMIT 1") == [{"event": "intended"}]
     said = said_so(corner.engine("run", "backup", "--incremental", "--no-progress"), 0, "1 link changes", "1 ours")
     assert "left open were read" in said.out
@@ -368,10 +378,7 @@ def test_a_rollback_from_the_file_needs_no_database(corner: Corner) -> None:
     before = links(corner, ids)
     assert corner.engine(*SWITCH).code == 0
     [file] = corner.directory.glob("*.rollback-*.ndjson")
-    for part in corner.directory.glob("tracking.db"):
-        part.unlink()
-    for name in ("-wal", "-shm"):
-        Path(f"{corner.database}{name}").unlink(missing_ok=True)
+    lose_the_database(corner)
     said_so(corner.engine(*ROLLBACK), 6, "has seen 10 rows", "rollback file")
     words = ("run", "rollback", "--rollback-file", str(file), "--execute", "--yes", "--no-progress")
     said_so(corner.engine(*words), 0, "5 put back")
@@ -393,15 +400,32 @@ def test_a_changed_rollback_file_is_refused_with_6(corner: Corner, change: Calla
     assert writes(corner, ids) == sent
 
 
-def test_a_rollback_file_without_its_end_takes_force(corner: Corner) -> None:
+def cut_within(text: bytes) -> bytes:
+    return b"".join(text.splitlines(keepends=True)[:-2])
+
+
+def test_a_rollback_file_that_was_cut_takes_force(corner: Corner) -> None:
     ids = backed_up(corner)
     before = links(corner, ids)
     assert corner.engine(*SWITCH).code == 0
     [file] = corner.directory.glob("*.rollback-*.ndjson")
-    file.write_bytes(cut(file.read_bytes()))
+    file.write_bytes(cut_within(file.read_bytes()))
     words = ("run", "rollback", "--rollback-file", str(file), "--execute", "--yes")
-    said_so(corner.engine(*words), 4, "has no last line", "--force")
-    said_so(corner.engine(*words, "--force"), 0, "5 put back")
+    said_so(corner.engine(*words), 4, "lines were cut off", "--force")
+    said_so(corner.engine(*words, "--force"), 0, "4 put back")
+    assert sum(links(corner, ids)[record] == before[record] for record in ids) == 4
+
+
+def test_the_rollback_file_of_a_killed_switch_needs_neither_the_db_nor_force(corner: Corner) -> None:
+    ids = backed_up(corner, 30)
+    before = links(corner, ids)
+    kill_within_a_switch(corner, ids)
+    moved = sum(link != before[record] for record, link in links(corner, ids).items())
+    assert moved
+    lose_the_database(corner)
+    [file] = corner.directory.glob("*.rollback-*.ndjson")
+    words = ("run", "rollback", "--rollback-file", str(file), "--execute", "--yes", "--no-progress")
+    said_so(corner.engine(*words), 0, f"{moved} put back")
     assert links(corner, ids) == before
 
 

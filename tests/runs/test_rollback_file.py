@@ -1,0 +1,167 @@
+"""The rollback file: usable after a kill at any moment, and never after a single byte was touched."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from engine.model.change import Event, Step
+from engine.model.errors import Differs, Fatal
+from engine.runs.rollback_file import RollbackFile, read_rollback_file
+from engine.tracking.chain import Key
+
+KEY = Key(b"a secret of some length")
+HEADER = 2
+"""Lines before the first link: the header, and the mark."""
+
+
+def steps(first: int, count: int) -> list[Step]:
+    return [Step(f"r{n}", f"old{n}", f"new{n}", Event.INTENDED, 1) for n in range(first, first + count)]
+
+
+async def killed(path: Path, *batches: int) -> RollbackFile:
+    """A file whose run was killed behind so many announcements."""
+    file = RollbackFile(path, KEY, {"run": 12})
+    for count in batches:
+        await file.add(steps(file.records, count))
+    return file
+
+
+async def test_a_file_is_usable_at_every_moment_of_its_run(tmp_path: Path) -> None:
+    path = tmp_path / "f.ndjson"
+    file = await killed(path)
+    for links in (0, 3, 5):
+        read = read_rollback_file(path, KEY)
+        assert (len(read.changes), read.complete, read.ended) == (links, True, False)
+        await file.add(steps(links, 3 if not links else 2))
+    file.end("2026-11-22T10:00:00Z")
+    read = read_rollback_file(path, KEY)
+    assert (len(read.changes), read.complete, read.ended) == (7, True, True)
+    assert [(each.id, each.old, each.new) for each in read.changes][6] == ("r6", "old6", "new6")
+
+
+async def test_a_file_that_was_cut_is_told_from_one_whose_run_was_killed(tmp_path: Path) -> None:
+    path = tmp_path / "f.ndjson"
+    await killed(path, 3, 2)
+    lines = path.read_bytes().splitlines(keepends=True)
+    assert len(lines) == HEADER + 5
+    for kept in range(HEADER, len(lines)):
+        path.write_bytes(b"".join(lines[:kept]))
+        assert not read_rollback_file(path, KEY).complete
+    path.write_bytes(b"".join(lines)[:-1])
+    assert not read_rollback_file(path, KEY).complete
+
+
+async def test_a_mark_that_lags_behind_its_lines_is_fine(tmp_path: Path) -> None:
+    """A kill between the lines and the mark, or within the lines; those that were torn were never sent."""
+    path = tmp_path / "f.ndjson"
+    file = await killed(path, 3)
+    before = path.read_bytes().splitlines(keepends=True)
+    await file.add(steps(3, 2))
+    after = path.read_bytes().splitlines(keepends=True)
+    whole = [before[0], before[1], *after[2:]]
+    for text, links in ((b"".join(whole), 5), (b"".join(whole)[:-30], 4)):
+        path.write_bytes(text)
+        read = read_rollback_file(path, KEY)
+        assert (len(read.changes), read.complete) == (links, True)
+
+
+def flip(lines: list[bytes]) -> None:
+    lines[3] = lines[3].replace(b"old1", b"old9")
+
+
+def drop(lines: list[bytes]) -> None:
+    del lines[3]
+
+
+def swap(lines: list[bytes]) -> None:
+    lines[2], lines[3] = lines[3], lines[2]
+
+
+def double(lines: list[bytes]) -> None:
+    lines.insert(3, lines[2])
+
+
+def lower_the_mark(lines: list[bytes]) -> None:
+    lines[1] = lines[1].replace(b"000000000005", b"000000000002")
+    del lines[4:]
+
+
+def lose_the_mark(lines: list[bytes]) -> None:
+    del lines[1]
+
+
+def mark_as_a_link(lines: list[bytes]) -> None:
+    lines.insert(2, lines[1])
+
+
+def header_alone(lines: list[bytes]) -> None:
+    del lines[1:]
+
+
+def nothing(lines: list[bytes]) -> None:
+    lines.clear()
+
+
+def others(lines: list[bytes]) -> None:
+    lines[0] = lines[0].replace(b'"run":12', b'"run":13')
+
+
+@pytest.mark.parametrize(
+    "tamper",
+    [flip, drop, swap, double, lower_the_mark, lose_the_mark, mark_as_a_link, header_alone, nothing, others],
+)
+@pytest.mark.parametrize("ended", [True, False])
+async def test_a_file_that_was_touched_is_refused(
+    tmp_path: Path, tamper: Callable[[list[bytes]], None], ended: bool
+) -> None:
+    path = tmp_path / "f.ndjson"
+    file = await killed(path, 3, 2)
+    if ended:
+        file.end("2026-11-22T10:00:00Z")
+    lines = path.read_bytes().splitlines(keepends=True)
+    tamper(lines)
+    path.write_bytes(b"".join(lines))
+    with pytest.raises(Differs, match="is refused at line") as refused:
+        read_rollback_file(path, KEY)
+    assert "nothing was written to Salesforce" in refused.value.hint
+
+
+async def test_the_mark_of_another_file_with_the_same_key_does_not_fit(tmp_path: Path) -> None:
+    await killed(tmp_path / "a.ndjson", 5)
+    other = RollbackFile(tmp_path / "b.ndjson", KEY, {"run": 13})
+    await other.add(steps(0, 2))
+    lines = (tmp_path / "a.ndjson").read_bytes().splitlines(keepends=True)
+    lines[1] = (tmp_path / "b.ndjson").read_bytes().splitlines(keepends=True)[1]
+    (tmp_path / "a.ndjson").write_bytes(b"".join(lines[:4]))
+    with pytest.raises(Differs, match="line 2"):
+        read_rollback_file(tmp_path / "a.ndjson", KEY)
+
+
+async def test_nothing_goes_behind_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "f.ndjson"
+    (await killed(path, 2)).end("2026-11-22T10:00:00Z")
+    path.write_bytes(path.read_bytes() + b"{}\n")
+    with pytest.raises(Differs):
+        read_rollback_file(path, KEY)
+
+
+async def test_what_a_full_disk_left_of_a_write_does_not_spoil_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "f.ndjson"
+    file = await killed(path, 3)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 100, limits[1]))
+    try:
+        with pytest.raises(Fatal):
+            await file.add(steps(3, 200))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    read = read_rollback_file(path, KEY)
+    assert (len(read.changes), read.complete) == (3, True)
+    await file.add(steps(3, 1))
+    file.end("2026-11-22T10:00:00Z")
+    read = read_rollback_file(path, KEY)
+    assert (len(read.changes), read.ended) == (4, True)
