@@ -100,6 +100,8 @@ class Open(NamedTuple):
     wave: int
     run: int
     undo: bool
+    job: str = ""
+    """The bulk job that it travels in; empty: none."""
 
 
 class Sent(StrEnum):

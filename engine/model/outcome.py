@@ -48,7 +48,7 @@ class Outcome:
     """Tries made in this run."""
     read_bytes: int = 0
     at: str = ""
-    """When it ended, UTC ISO."""
+    """When it ended, UTC ISO; empty: when it is recorded, which is moments later."""
     is_new: bool = False
     """The record had no row before."""
     page: int = 0

@@ -22,6 +22,7 @@ async def retry(
     cap_s: float = 30.0,
     throttled: int = 0,
     on_failure: Callable[[int, Transient], Awaitable[None]] | None = None,
+    failed: Transient | None = None,
 ) -> tuple[T, int]:
     """Run ``work`` until it succeeds, at most ``attempts`` times; return its value and the number of tries made.
 
@@ -29,7 +30,8 @@ async def retry(
     through. ``on_failure(number, error)`` is awaited after each failed try that another one will follow.
 
     ``throttled`` above zero: tries that the host refused for being too many are counted apart, up to so many, and soon
-    sent again: a gate paces them, and what they wait for is its turn.
+    sent again: a gate paces them, and what they wait for is its turn. ``failed``: the first try has been made, and
+    ended with this.
     """
     waits = delays(clock.random, base_s=base_s, cap_s=cap_s)
     short = delays(clock.random, base_s=min(base_s, 0.05), cap_s=min(cap_s, 5.0))
@@ -37,8 +39,11 @@ async def retry(
     while True:
         number += 1
         try:
+            if failed is not None:
+                raise failed
             return await work(), number
         except Transient as error:
+            failed = None
             apart = throttled > 0 and error.failure is FailureClass.THROTTLED
             refused += apart
             if (refused if apart else number - refused) >= (throttled if apart else attempts):

@@ -161,7 +161,7 @@ class Changing:
             # nothing of this slice was sent: it stands as it was last known, and nothing is left open
             before = Standing.OURS if self._undo else Standing.ORIGINAL
             await self._journal.append([self._step(c, Event.REFUSED, before, f"not sent: {error}") for c in part])
-            raise (_silent(error) if isinstance(error, Transient) else error) from error
+            raise (silent(error) if isinstance(error, Transient) else error) from error
         steps = self._noticed(lane, held, counts)
         to_write: list[Change] = []
         for change in part:
@@ -206,7 +206,7 @@ class Changing:
             try:
                 asked = await self._links.read(unsure)
             except Transient as error:
-                stopping = stopping or _silent(error)
+                stopping = stopping or silent(error)
             except Fatal as error:
                 stopping = stopping or error
         steps = []
@@ -216,10 +216,7 @@ class Changing:
             elif each.sent not in _UNSURE:  # the others stay open in the journal
                 steps.append(self._answered(change, each, lane, counts))
             if each.sent is Sent.STOP and stopping is None:
-                stopping = Paused(
-                    f"Salesforce lets nobody through: {each.message}",
-                    hint="Mend that (the integration user must be allowed to edit the URL field), then start again.",
-                )
+                stopping = locked_out(each)
         return steps, stopping
 
     async def _send(self, part: Sequence[Change], held: dict[str, Held | None]) -> list[Said]:
@@ -339,7 +336,16 @@ class Changing:
         return change.old if self._undo else change.new
 
 
-def _silent(error: Transient) -> Paused:
+def locked_out(said: Said) -> Paused:
+    """No row will fare better than this one did."""
+    return Paused(
+        f"Salesforce lets nobody through: {said.message}",
+        hint="Mend that (the integration user must be allowed to edit the URL field), then start again.",
+    )
+
+
+def silent(error: Transient) -> Paused:
+    """Every try was in vain."""
     return Paused(
         f"Salesforce does not answer any more: {error}",
         hint="What is open is in the journal; the next start reads it first. Start the same command again later.",

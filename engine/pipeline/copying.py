@@ -14,7 +14,7 @@ A taken destination key is never overwritten. What lies there is compared first:
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from engine.model.errors import Refused, Transient
@@ -29,8 +29,6 @@ from engine.pipeline.planning import holds
 from engine.pipeline.ports import Destination, Source
 from engine.pipeline.routes import Route
 from engine.pipeline.verify import Differs, prove
-
-Write = Callable[[str, str | None], Awaitable[Stored]]
 
 
 @value
@@ -55,6 +53,7 @@ class Memory:
     key: str
     bad_etag: str | None = None
     """ETag of a write of ours that failed its proof: the only thing a later try may replace."""
+    tries: int = 0
 
     def unpin(self, plan: Plan) -> None:
         """Forget what the listing said, and the key chosen by it."""
@@ -101,9 +100,13 @@ class Copying:
     async def copy(self, plan: Plan, location: Location, route: Route, memory: Memory) -> Copied:
         """Copy from the source itself."""
         job = _Job(plan, location, route, memory)
+        attempt = self._server_copy if route.method is Method.SERVER_COPY else self._stream
         for _ in range(4):
             try:
-                return await self._try(job)
+                try:
+                    return await attempt(job)
+                except _Taken as taken:  # by now no stream is open: comparing opens others, and both sides are counted
+                    return await self._settle(job, taken.facts, taken.found)
             except _Retarget:
                 continue
             except Transient as error:
@@ -132,38 +135,36 @@ class Copying:
             Method.TWIN, plan.key, source, stored.facts, weakest, (("sha256", twin.sha256),) if twin.sha256 else ()
         )
 
-    async def _try(self, job: _Job) -> Copied:
-        server = job.route.method is Method.SERVER_COPY
-        try:
-            return await (self._server_copy(job) if server else self._stream(job))
-        except _Taken as taken:  # by now no stream is open: comparing opens others, and both sides are counted
-            return await self._settle(job, taken.facts, taken.found)
-
     async def _server_copy(self, job: _Job) -> Copied:
-        facts = job.memory.pinned or await job.route.source.facts(job.location)
-        self._admit(facts)
-        return await self._write(
-            job, facts, lambda key, bad: self._destination.copy(job.location, facts, key, replace_etag=bad)
-        )
+        memory = job.memory
+        facts = memory.pinned or await job.route.source.facts(job.location)
+        self._aim(job, facts)
+        try:
+            stored = await self._destination.copy(job.location, facts, memory.key, replace_etag=memory.bad_etag)
+        except Occupied as taken:
+            raise _Taken(facts, taken.facts) from None
+        return await self._accepted(job, facts, stored)
 
     async def _stream(self, job: _Job) -> Copied:
-        async with job.route.source.open(job.location, job.memory.pinned) as stream:
+        memory = job.memory
+        async with job.route.source.open(job.location, memory.pinned) as stream:
             # an ETag from a plain web server says nothing of the bytes; only S3 makes it an MD5
             facts = stream.facts if job.location.in_s3 else replace(stream.facts, etag_is_md5=False)
-            self._admit(facts)
-            return await self._write(
-                job, facts, lambda key, bad: self._destination.store(stream, key, replace_etag=bad)
-            )
+            self._aim(job, facts)
+            try:
+                stored = await self._destination.store(stream, memory.key, replace_etag=memory.bad_etag)
+            except Occupied as taken:
+                raise _Taken(facts, taken.facts) from None
+            return await self._accepted(job, facts, stored)
 
-    def _admit(self, facts: ObjectFacts) -> None:
+    def _aim(self, job: _Job, facts: ObjectFacts) -> None:
+        """Whether the source may be copied at all, and to which key: content that changed since goes to another."""
         if facts.archived:
             msg = f"the object is archived ({facts.storage_class}); ask the vendor to restore it"
             raise Refused(FailureClass.ARCHIVED, msg)
         if self._max_bytes is not None and facts.size is not None and facts.size > self._max_bytes:
             msg = f"{facts.size} bytes, more than migration.max_file_size_mb allows"
             raise Refused(FailureClass.TOO_LARGE, msg)
-
-    async def _write(self, job: _Job, facts: ObjectFacts, write: Write) -> Copied:
         memory, known = job.memory, job.plan.known
         if (
             known is not None
@@ -173,10 +174,10 @@ class Copying:
             and known.source_etag not in {"", facts.etag}
         ):
             memory.key = fill_changed(job.plan.changed_key, facts.etag)
-        try:
-            stored = await write(memory.key, memory.bad_etag)
-        except Occupied as taken:
-            raise _Taken(facts, taken.facts) from None
+
+    async def _accepted(self, job: _Job, facts: ObjectFacts, stored: Stored) -> Copied:
+        """The copy, once it is proved. Raises Transient where it differs."""
+        memory = job.memory
         try:
             if facts is memory.pinned:
                 facts, proof = await self._judge(job, facts, stored)

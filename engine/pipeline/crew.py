@@ -44,27 +44,31 @@ class Crew:
                 group.create_task(self._worker(), name=f"worker-{number}")
 
     async def _worker(self) -> None:
-        while (plan := await self._next()) is not None:
-            self._tally.in_flight += 1
+        tally, recorder, stop = self._tally, self._recorder, self._stop
+        while not stop.requested and (self._lease or await self._more()):
+            plan = self._lease.pop()
+            tally.in_flight += 1
             try:
                 outcome = await self._transfer(plan)
             finally:
-                self._tally.in_flight -= 1
-            self._tally.count(outcome)
+                tally.in_flight -= 1
+            tally.count(outcome)
             self._on_outcome(outcome)
-            self._recorder.add(outcome)
-            await self._recorder.room()
+            recorder.add(outcome)
+            if recorder.full:
+                await recorder.room()
 
-    async def _next(self) -> Plan | None:
+    async def _more(self) -> bool:
+        """Wait until there is a plan in hand; False when there will be none."""
         while not self._stop.requested:
-            if self._lease:
-                return self._lease.pop()
             async with self._refill:
                 if not self._lease:
                     try:
                         lease = await self._leases.get()
                     except Ended:
-                        return None
+                        return False
                     lease.reverse()  # taken from the end, in the order of the scan
                     self._lease = lease
-        return None
+            if self._lease:
+                return True
+        return False

@@ -83,6 +83,11 @@ class Recorder:
         """Outcomes that are not committed yet."""
         return self._taken - self.written
 
+    @property
+    def full(self) -> bool:
+        """Whether so much is unwritten that ``room`` would wait."""
+        return not self._room.is_set()
+
     def _grown(self, size: int) -> None:
         if size >= self._batch_size:
             self._wake.set()

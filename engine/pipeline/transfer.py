@@ -59,6 +59,19 @@ class Transfer:
 
     async def run(self, plan: Plan) -> Outcome:
         """Bring one plan to its end. Raises Fatal (the run stops), and cancellation, nothing else."""
+        source_id = plan.source_id
+        if self._twins.met(source_id) and (settled := await self._behind_twin(plan)) is not None:
+            return settled
+        self._twins.lead(source_id)
+        outcome = None
+        try:
+            outcome = await self._guarded(plan)
+        finally:
+            self._twins.settle(source_id, outcome)
+        return outcome
+
+    async def _behind_twin(self, plan: Plan) -> Outcome | None:
+        """Wait for whoever reads the same source now, and share what was found; None: nothing to be shared."""
         while (leader := self._twins.leader(plan.source_id)) is not None:
             # shielded: a record that is cut short must not take the one it waits for with it
             failure = shared_failure(await asyncio.shield(leader))
@@ -66,33 +79,28 @@ class Transfer:
                 return self._failed(plan, failure, tries=0)
             if self._twins.recent(plan.source_id) is not None:
                 break
-        if self._twins.recent(plan.source_id) is not None:
-            return await self._guarded(plan)
-        self._twins.lead(plan.source_id)
-        outcome = None
-        try:
-            outcome = await self._guarded(plan)
-        finally:
-            self._twins.settle(plan.source_id, outcome)
-        return outcome
+        return None if self._twins.recent(plan.source_id) is None else await self._guarded(plan)
 
     async def _guarded(self, plan: Plan) -> Outcome:
+        memory = Memory(plan.pinned, plan.key)
+        tries = 1
         try:
-            return await self._with_retries(plan)
+            try:
+                copied = await self._once(plan, memory)
+            except Transient as error:
+                copied, tries = await self._again(plan, memory, error)
+            url = plan.url if copied.key == plan.key else self._link(copied.key)
+            return self._backed_up(plan, copied, url, tries)
+        except (Refused, Transient) as error:
+            return self._failed(plan, error, tries=memory.tries, bad_etag=memory.bad_etag, key=memory.key)
         except EngineError:
             raise
         except Exception as error:  # noqa: BLE001 - one odd record must not stop a million others
             self._on_bug(plan, "".join(traceback.format_exception(error)))
             return self._failed(plan, Refused(FailureClass.INTERNAL, f"{type(error).__name__}: see the log"), tries=1)
 
-    async def _with_retries(self, plan: Plan) -> Outcome:
-        memory = Memory(pinned=plan.pinned, key=plan.key)
-        tries = 0
-
-        async def once() -> Copied:
-            nonlocal tries
-            tries += 1
-            return await self._once(plan, memory)
+    async def _again(self, plan: Plan, memory: Memory, failed: Transient) -> tuple[Copied, int]:
+        """Try on after a first try that failed. Raises Refused, or the last Transient."""
 
         async def between(number: int, error: Transient) -> None:
             if error.failure is FailureClass.SOURCE_CHANGED:
@@ -102,23 +110,17 @@ class Transfer:
                 Attempt(plan.record.id, error.failure, str(error), plan.source.shown, number, iso(self._clock.now()))
             )
 
-        try:
-            copied, _ = await retry(
-                once,
-                clock=self._clock,
-                attempts=self._max_attempts,
-                throttled=PATIENCE * self._max_attempts,
-                on_failure=between,
-            )
-        except (Refused, Transient) as error:
-            return self._failed(plan, error, tries=tries, bad_etag=memory.bad_etag, key=memory.key)
-        try:
-            url = plan.url if copied.key == plan.key else self._link(copied.key)
-        except Refused as error:
-            return self._failed(plan, error, tries=tries)
-        return self._backed_up(plan, copied, url, tries)
+        return await retry(
+            lambda: self._once(plan, memory),
+            clock=self._clock,
+            attempts=self._max_attempts,
+            throttled=PATIENCE * self._max_attempts,
+            on_failure=between,
+            failed=failed,
+        )
 
     async def _once(self, plan: Plan, memory: Memory) -> Copied:
+        memory.tries += 1
         twin = self._twins.recent(plan.source_id)
         fresh = twin is not None
         twin = twin or plan.twin
@@ -148,10 +150,15 @@ class Transfer:
         return facts.etag == twin.source_etag and facts.size == twin.size
 
     def _backed_up(self, plan: Plan, copied: Copied, url: str, tries: int) -> Outcome:
-        sha256 = (
-            dict(copied.computed).get("sha256") or copied.source.checksum("sha256") or copied.copy.checksum("sha256")
-        )
-        strongest = f"sha256:{sha256}" if sha256 else next((f"{a}:{v}" for a, v in copied.copy.checksums), "")
+        sha256 = strongest = ""
+        if copied.computed or copied.copy.checksums or copied.source.checksums:
+            sha256 = (
+                dict(copied.computed).get("sha256")
+                or copied.source.checksum("sha256")
+                or copied.copy.checksum("sha256")
+                or ""
+            )
+            strongest = f"sha256:{sha256}" if sha256 else next((f"{a}:{v}" for a, v in copied.copy.checksums), "")
         return Outcome(
             record=plan.record,
             status=Status.BACKED_UP,
@@ -164,11 +171,10 @@ class Transfer:
             source_etag=copied.source.etag,
             destination_etag=copied.copy.etag,
             checksum=strongest,
-            sha256=sha256 or "",
+            sha256=sha256,
             proof=copied.proof,
             attempts=tries,
             read_bytes=copied.read_bytes,
-            at=iso(self._clock.now()),
             is_new=plan.known is None,
             page=plan.page,
         )

@@ -21,6 +21,10 @@ class Twins:
         self._recent: OrderedDict[int, Outcome] = OrderedDict()
         self._limit = recent
 
+    def met(self, source_id: int) -> bool:
+        """Whether this run is reading the source, or has read it a moment ago."""
+        return source_id in self._leaders or source_id in self._recent
+
     def recent(self, source_id: int) -> Twin | None:
         """A copy made by this run."""
         outcome = self._recent.get(source_id)

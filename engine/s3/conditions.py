@@ -43,7 +43,7 @@ def looks_first(verdict: Verdict) -> bool:
 
 def sends_condition(verdict: Verdict) -> bool:
     """Whether a write carries the condition."""
-    return verdict in {Verdict.HONOURED, Verdict.UNKNOWN}
+    return verdict is Verdict.HONOURED or verdict is Verdict.UNKNOWN
 
 
 def learn(first: Heard, *, there_now: bool = False, repeated: Heard | None = None) -> Verdict:

@@ -69,6 +69,7 @@ class Copier:
         self._multipart = multipart
         self._always = always
         self._placed = placed
+        self._whole = {**placed, **always, "x-amz-metadata-directive": "COPY"}
         self._part_try = part_try
         self._limit = limit
         self._part_bytes = part_bytes
@@ -82,12 +83,7 @@ class Copier:
         size = facts.size or 0
         if size > self._limit:
             return await self._by_parts(original, size, key, replace_etag)
-        headers = {
-            **original.asks,
-            **self._placed,
-            **self._always,
-            "x-amz-metadata-directive": "COPY",
-        }
+        headers = original.asks | self._whole
 
         async def send(more: Fields) -> Answer:
             return await self._verbs.copy(self._bucket, key, {**headers, **more}, size=size)

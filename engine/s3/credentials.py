@@ -55,12 +55,17 @@ class Keyring:
         """Whether there are any credentials at all. Raises Blocked where they are there but unusable."""
         return await self._resolve() is not None
 
+    @property
+    def current(self) -> Keys | None:
+        """The keys at hand, if there are any yet; now and then they are asked for anew behind the caller's back."""
+        if self._keys is not None and self._clock.monotonic() - self._asked > FRESH_S and self._asking is None:
+            self._ask()
+        return self._keys
+
     async def keys(self) -> Keys:
         """The current keys; waits only when there are none yet. Raises Blocked where none can be had."""
-        if self._keys is not None:
-            if self._clock.monotonic() - self._asked > FRESH_S and self._asking is None:
-                self._ask()
-            return self._keys
+        if (keys := self.current) is not None:
+            return keys
         return await asyncio.shield(self._asking or self._ask())
 
     def expire(self) -> None:

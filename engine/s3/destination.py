@@ -105,11 +105,11 @@ class S3Destination:
     async def copy(self, source: Location, facts: ObjectFacts, key: str, *, replace_etag: str | None = None) -> Stored:
         """Server-side copy of a source object with the destination's credentials, pinned by ETag."""
         original = Original(source.bucket, source.key, facts, source.version_id, self._placement.source_headers)
-        what = f"COPY {shown(source)} to {self._shown(key)}"
         try:
             stored = await self._copier.copy(original, key, replace_etag)
         except StoreError as error:
             side = await self._culprit(error, original)
+            what = f"COPY {shown(source)} to {self._shown(key)}"
             raise self._patience.judge(error, what, side=side) from None
         self._patience.well()
         return stored

@@ -22,7 +22,7 @@ SUM = "x-amz-checksum-"
 ARCHIVES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 _NOT_SUMS = frozenset({"type", "algorithm", "mode"})
 _MONTHS = {name: number for number, name in enumerate(calendar.month_abbr)}
-_MD5 = re.compile("[0-9a-f]{32}")
+_HEX = "0123456789abcdef"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 _PAIRS = (
     ("content-type", "content_type"),
@@ -92,12 +92,15 @@ def content_of(fields: Fields) -> ContentHeaders:
 
 def checksums_of(fields: Fields, *, composites: bool = False) -> tuple[tuple[str, str], ...]:
     """Full-object checksums as (algorithm, hex). A composite one (``…-N``) says nothing without the parts' sizes."""
+    names = [name for name in fields if name.startswith(SUM)]
+    if not names:
+        return ()
     whole = fields.get("x-amz-checksum-type", "").upper() != "COMPOSITE"
     sums = []
-    for name, value in fields.items():
-        if not name.startswith(SUM) or name[len(SUM) :] in _NOT_SUMS:
+    for name in names:
+        algorithm, value = name[len(SUM) :], fields[name]
+        if algorithm in _NOT_SUMS:
             continue
-        algorithm = name[len(SUM) :]
         plain, _, parts = value.partition("-")
         if (digest := _hex(plain)) is None:
             continue
@@ -116,7 +119,7 @@ def is_archived(storage_class: str, fields: Fields) -> bool:
 
 def etag_is_md5(etag: str, fields: Fields) -> bool:
     """Whether the ETag is the MD5 of the bytes (API_Object: not for multipart uploads, SSE-KMS and SSE-C)."""
-    if len(etag) != 32 or not _MD5.fullmatch(etag):
+    if len(etag) != 32 or etag.strip(_HEX):  # nothing is left where all is hexadecimal
         return False
     if fields.get("x-amz-server-side-encryption", "").startswith("aws:kms"):
         return False
@@ -125,15 +128,13 @@ def etag_is_md5(etag: str, fields: Fields) -> bool:
 
 def iso_date(http_date: str) -> str:
     """``Sun, 22 Nov 2026 10:29:58 GMT`` to ``2026-11-22T10:29:58.000Z``; anything else stays as it is."""
-    if not http_date:
-        return ""
+    if not http_date.endswith(" GMT"):
+        return http_date
     try:
-        _, day, month, year, time, zone = http_date.split(" ")
-        if zone == "GMT":
-            return f"{int(year):04d}-{_MONTHS[month]:02d}-{int(day):02d}T{time}.000Z"
+        _, day, month, year, time, _ = http_date.split(" ")
+        return f"{int(year):04d}-{_MONTHS[month]:02d}-{int(day):02d}T{time}.000Z"
     except (ValueError, KeyError):
-        pass
-    return http_date
+        return http_date
 
 
 def request_headers(headers: ContentHeaders) -> dict[str, str]:

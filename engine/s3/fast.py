@@ -64,7 +64,9 @@ class FastVerbs:
         self, bucket: str, key: str, headers: Fields, *, version_id: str | None = None, size: int | None = None
     ) -> AsyncIterator[StreamedAnswer]:
         address = self._addresses.get(bucket) or await self._locate(bucket)
-        head = await self._head("GET", address, key, _version(version_id), headers)
+        ring = self._keys
+        keys = None if ring is None else ring.current or await ring.keys()
+        head = self._signer.head("GET", address, key, _version(version_id), headers, keys=keys, at=self._clock.now())
         limit = None if size is None else QUICK_S * 10 + size / READ_RATE
         try:
             async with self._wire.stream(address.origin, head, method="GET", deadline_s=limit) as reply:
@@ -142,7 +144,19 @@ class FastVerbs:
         address = self._addresses.get(bucket) or await self._locate(bucket)
         length = None if body is None else len(body)
         patient = length is not None and length >= CONTINUE_FROM
-        head = await self._head(method, address, key, query, headers, payload=payload, length=length, awaits=patient)
+        ring = self._keys
+        head = self._signer.head(
+            method,
+            address,
+            key,
+            query,
+            headers,
+            keys=None if ring is None else ring.current or await ring.keys(),
+            at=self._clock.now(),
+            payload=payload,
+            length=length,
+            awaits=patient,
+        )
         try:
             reply = await self._wire.request(
                 address.origin,
@@ -158,32 +172,6 @@ class FastVerbs:
         if not 200 <= reply.status < 300:
             raise self._refused(reply.status, fields_of(reply.headers), reply.body)
         return reply
-
-    async def _head(
-        self,
-        method: str,
-        address: Address,
-        key: str,
-        query: str,
-        headers: Fields,
-        *,
-        payload: str = EMPTY,
-        length: int | None = None,
-        awaits: bool = False,
-    ) -> bytes:
-        keys = None if self._keys is None else await self._keys.keys()
-        return self._signer.head(
-            method,
-            address,
-            key,
-            query,
-            headers,
-            keys=keys,
-            at=self._clock.now(),
-            payload=payload,
-            length=length,
-            awaits=awaits,
-        )
 
     def _refused(self, status: int, fields: dict[str, str], body: bytes) -> StoreError:
         error = error_of(status, fields, body)

@@ -24,8 +24,10 @@ class PacedVerbs:
         self._verbs = verbs
         self.gate = gate
 
-    async def head(self, bucket: str, key: str, headers: Fields, *, version_id: str | None = None) -> Answer:
-        return await self._through(self._verbs.head(bucket, key, headers, version_id=version_id))
+    def head(
+        self, bucket: str, key: str, headers: Fields, *, version_id: str | None = None
+    ) -> Coroutine[Any, Any, Answer]:
+        return self._through(self._verbs.head(bucket, key, headers, version_id=version_id))
 
     @asynccontextmanager
     async def get(
@@ -53,44 +55,44 @@ class PacedVerbs:
             finally:
                 gate.reading -= 1
 
-    async def put(self, bucket: str, key: str, body: bytes, headers: Fields, *, sha256: str) -> Answer:
-        return await self._through(self._verbs.put(bucket, key, body, headers, sha256=sha256))
+    def put(self, bucket: str, key: str, body: bytes, headers: Fields, *, sha256: str) -> Coroutine[Any, Any, Answer]:
+        return self._through(self._verbs.put(bucket, key, body, headers, sha256=sha256))
 
-    async def copy(self, bucket: str, key: str, headers: Fields, *, size: int) -> Answer:
-        return await self._through(self._verbs.copy(bucket, key, headers, size=size), large=size >= LARGE)
+    def copy(self, bucket: str, key: str, headers: Fields, *, size: int) -> Coroutine[Any, Any, Answer]:
+        return self._through(self._verbs.copy(bucket, key, headers, size=size), large=size >= LARGE)
 
-    async def upload_part(
+    def upload_part(
         self, bucket: str, key: str, upload_id: str, number: int, body: bytes, headers: Fields, *, sha256: str
-    ) -> Answer:
+    ) -> Coroutine[Any, Any, Answer]:
         part = self._verbs.upload_part(bucket, key, upload_id, number, body, headers, sha256=sha256)
-        return await self._through(part, large=True)
+        return self._through(part, large=True)
 
-    async def upload_part_copy(
+    def upload_part_copy(
         self, bucket: str, key: str, upload_id: str, number: int, headers: Fields, *, size: int
-    ) -> Answer:
+    ) -> Coroutine[Any, Any, Answer]:
         part = self._verbs.upload_part_copy(bucket, key, upload_id, number, headers, size=size)
-        return await self._through(part, large=True)
+        return self._through(part, large=True)
 
-    async def create_upload(self, bucket: str, key: str, headers: Fields) -> str:
-        return await self._through(self._verbs.create_upload(bucket, key, headers))
+    def create_upload(self, bucket: str, key: str, headers: Fields) -> Coroutine[Any, Any, str]:
+        return self._through(self._verbs.create_upload(bucket, key, headers))
 
-    async def complete_upload(
+    def complete_upload(
         self, bucket: str, key: str, upload_id: str, parts: Sequence[Part], headers: Fields
-    ) -> Answer:
-        return await self._through(self._verbs.complete_upload(bucket, key, upload_id, parts, headers))
+    ) -> Coroutine[Any, Any, Answer]:
+        return self._through(self._verbs.complete_upload(bucket, key, upload_id, parts, headers))
 
     async def abort_upload(self, bucket: str, key: str, upload_id: str, headers: Fields) -> None:
         await self._verbs.abort_upload(bucket, key, upload_id, headers)
 
-    async def list_objects(
+    def list_objects(
         self, bucket: str, prefix: str, token: str, headers: Fields, *, after: str = "", limit: int = 1000
-    ) -> ListingPage:
-        return await self._through(self._verbs.list_objects(bucket, prefix, token, headers, after=after, limit=limit))
+    ) -> Coroutine[Any, Any, ListingPage]:
+        return self._through(self._verbs.list_objects(bucket, prefix, token, headers, after=after, limit=limit))
 
-    async def list_uploads(
+    def list_uploads(
         self, bucket: str, prefix: str, key_marker: str, id_marker: str, headers: Fields
-    ) -> UploadsPage:
-        return await self._through(self._verbs.list_uploads(bucket, prefix, key_marker, id_marker, headers))
+    ) -> Coroutine[Any, Any, UploadsPage]:
+        return self._through(self._verbs.list_uploads(bucket, prefix, key_marker, id_marker, headers))
 
     async def head_bucket(self, bucket: str, headers: Fields) -> Answer:
         return await self._verbs.head_bucket(bucket, headers)

@@ -22,9 +22,6 @@ from engine.s3.credentials import Keys
 
 Sign = Callable[[bytes], str]
 
-_BLANKS = ("  ", ": ", " \n", "\t", "\r", "\v", "\f")
-"""Blanks that the canonical form of a header trims or folds: a colon stands before the values, a line feed behind."""
-
 UNSIGNED = "UNSIGNED-PAYLOAD"
 EMPTY = sha256(b"").hexdigest()
 AGENT = "user-agent: engine\r\naccept-encoding: identity\r\n"
@@ -94,7 +91,7 @@ class Signer:
         shape = _shape_of(tuple(fields))
         values = shape.pick(fields)
         lines = shape.lines % values
-        if lines.count("\n") != shape.count or not lines.isascii():
+        if lines.count("\n") != shape.size or not lines.isascii():
             raise StoreError("InvalidArgument", 400, "a header holds a line break or is not ASCII")
         if keys is not None:
             canonical = shape.canonical % values
@@ -135,7 +132,7 @@ class _Shape(NamedTuple):
     lines: str
     canonical: str
     names: str
-    count: int
+    size: int
 
 
 @lru_cache(maxsize=256)
@@ -152,10 +149,16 @@ def _shape_of(names: tuple[str, ...]) -> _Shape:
 
 
 def _folds(canonical: str) -> bool:
-    for blank in _BLANKS:
-        if blank in canonical:
-            return True
-    return False
+    """Whether there are blanks that the canonical form trims or folds: behind a name's colon, before a line's end."""
+    return (
+        "  " in canonical
+        or ": " in canonical
+        or " \n" in canonical
+        or "\t" in canonical
+        or "\r" in canonical
+        or "\v" in canonical
+        or "\f" in canonical
+    )
 
 
 def _keyed(key: bytes) -> Sign:
