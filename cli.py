@@ -290,6 +290,10 @@ def run_rollback(
     Only records that still hold our link get their original back, byte for byte. Doing it twice changes nothing more.
     A journal or file that was tampered with is refused before the first write (exit 6).
 
+    More than 50,000 links (switch.bulk_rollback_from) go through jobs of Bulk API 2.0, 10,000 a job. Each record is
+    read right before its job starts, but Salesforce may take seconds, in a busy org minutes, to come to it: an edit of
+    that record in between is overwritten. With --strict, or bulk_rollback_from: null, jobs are not used.
+
     Examples:
 
       engine run rollback --from-database --dry-run
@@ -332,14 +336,27 @@ def audit(
     limit: Annotated[
         int | None, typer.Option("--limit", min=1, metavar="N", help="The last N steps of it [200].")
     ] = None,
+    bucket: Annotated[
+        bool | None,
+        typer.Option(
+            "--bucket/--no-bucket",
+            help="Hold it against the head in the destination bucket too: insist (exit 4 where that cannot be read), "
+            "or do not ask. By default: where it answers within seconds.",
+        ),
+    ] = None,
     as_json: AsJson = False,
     config: Config = None,
 ) -> None:
     """Check that the journal of link changes is whole, and tell its history. Exit 6 where it was tampered with.
 
+    Whoever can change the DB can also change what lies beside it. The head in the bucket is out of their reach; the
+    answer says whether it was compared.
+
     Examples:
 
       engine audit
+
+      engine audit --bucket
 
       engine audit --record a0X3D00000AbcDeQAF
 
@@ -349,7 +366,7 @@ def audit(
         from engine.runs.audit import AuditOptions, show_audit
         from engine.runs.audit import audit as look
 
-        found = look(_settings(ctx, config, {}), AuditOptions(record, account, run, limit))
+        found = _run(look(_settings(ctx, config, {}), AuditOptions(record, account, run, limit, bucket)))
         if as_json:
             _print_json(found)
         else:

@@ -1,41 +1,64 @@
-"""``engine audit``: is the journal whole, and what does it say? Reads only, needs no network."""
+"""``engine audit``: is the journal whole, and what does it say? Reads only.
+
+The journal is held against its head beside the DB and, where the network lets it, the one in the destination bucket;
+whether it was compared with that one, and if not why, is part of the answer.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from engine.model.errors import Blocked, Differs, Usage
+from engine.model.change import Head
+from engine.model.errors import Blocked, Differs, EngineError, Usage
 from engine.model.ids import to18
 from engine.model.text import bare_urls, printable
+from engine.pacing.clock import Clock, SystemClock
+from engine.runs.heads import remote_head
+from engine.s3.open import open_s3
 from engine.settings import Settings
 from engine.tracking import chain
-from engine.tracking.history import History, open_history
+from engine.tracking.chain import Key
+from engine.tracking.history import open_history
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 SHOWN = 200
+PATIENCE_S = 10.0
+"""For the bucket; whoever is offline does not wait longer."""
 
 
 @dataclass(frozen=True, slots=True)
 class AuditOptions:
-    """Whose history is asked for; None: an overview."""
+    """Whose history is asked for; None: an overview. ``bucket``: compare with the bucket's head; None: if it answers."""
 
     record: str | None = None
     account: str | None = None
     run: int | None = None
     limit: int | None = None
+    bucket: bool | None = None
 
 
-def audit(settings: Settings, options: AuditOptions) -> dict[str, Any]:
-    """Check the chain and tell the history. ``exit_code`` 6 where the chain is broken. Raises Blocked, Usage."""
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """What the bucket says of the journal: a head, or why there is none to compare with."""
+
+    head: Head | None
+    why: str = ""
+
+
+async def audit(settings: Settings, options: AuditOptions, clock: Clock | None = None) -> dict[str, Any]:
+    """Check the chain and tell the history. ``exit_code`` 6 where the chain is broken, 4 where ``bucket`` was asked
+    for and could not be looked at. Raises Blocked, Usage."""
     record, account = _id(options.record, "--record"), _id(options.account, "--account")
+    verdict = await _verdict(settings, options.bucket, clock or SystemClock())
     with open_history(settings.tracking.database) as history:
         document: dict[str, Any] = {
             "database": str(settings.tracking.database),
             "rows": history.rows(),
-            **_verdict(settings, history),
+            **verdict,
         }
         if record or account or options.run is not None:
             steps = history.steps(record=record, account=account, run=options.run, limit=options.limit or SHOWN)
@@ -61,6 +84,11 @@ def show_audit(document: dict[str, Any], console: Console) -> None:
     else:
         line(f"NOT WHOLE: {document['problem']}")
         line(f"  {document['hint']}")
+    bucket = document["bucket"]
+    if bucket["compared"]:
+        line(f"The bucket's head of row {bucket['rows']:,} was compared too")
+    elif bucket["why"]:
+        line(f"Not compared with the head in the bucket: {bucket['why']}")
     heads: tuple[str, ...]
     names: tuple[str, ...]
     if "history" in document:
@@ -82,20 +110,57 @@ def show_audit(document: dict[str, Any], console: Console) -> None:
     console.print(table)
 
 
-def _verdict(settings: Settings, history: History) -> dict[str, Any]:
-    whole: dict[str, Any] = {"whole": True, "problem": None, "hint": None, "exit_code": 0, "head": "", "in_doubt": 0}
+async def _verdict(settings: Settings, bucket: bool | None, clock: Clock) -> dict[str, Any]:
+    """Heads are read before the journal: a run that goes on meanwhile writes them behind their rows."""
+    verdict: dict[str, Any] = {"whole": True, "problem": None, "hint": None, "exit_code": 0, "head": "", "in_doubt": 0}
+    verdict["bucket"] = {"compared": False, "rows": None, "why": ""}
     database = settings.tracking.database
     head_file = chain.head_path(database)
-    if not history.rows() and not head_file.exists():
-        return whole
+    with open_history(database) as history:
+        first = history.first()
+    if not first and not head_file.exists():
+        return verdict
     try:
         key = chain.load_key(chain.key_path(database, settings.switch.journal_key_file), may_create=False)
-        if not head_file.exists():
+        witness = await _witness(settings, key, first, bucket, clock)
+        verdict["bucket"] = {
+            "compared": witness.head is not None,
+            "rows": witness.head.rows if witness.head is not None else None,
+            "why": witness.why,
+        }
+        heads = [witness.head] if witness.head is not None else []
+        if head_file.exists():
+            heads.append(chain.read_head(key, head_file.read_bytes(), str(head_file)))
+        elif not heads:
             raise Differs(f"the journal's exported head {head_file} is missing", hint=f"bring it back; {chain.SAFE}")
-        checked = history.check(key, [chain.read_head(key, head_file.read_bytes(), str(head_file))])
+        with open_history(database) as history:
+            checked = history.check(key, heads)
     except (Differs, Blocked) as error:
-        return whole | {"whole": False, "problem": str(error), "hint": error.hint, "exit_code": Differs.exit_code}
-    return whole | {"head": checked.head.hash, "in_doubt": len(checked.open)}
+        broken = {"whole": False, "problem": str(error), "hint": error.hint, "exit_code": Differs.exit_code}
+        return verdict | broken
+    unseen = bucket is True and witness.head is None
+    return verdict | {
+        "head": checked.head.hash,
+        "in_doubt": len(checked.open),
+        "exit_code": Blocked.exit_code if unseen else 0,
+    }
+
+
+async def _witness(settings: Settings, key: Key, first: str, wanted: bool | None, clock: Clock) -> Witness:
+    """Raises Differs where the bucket's head is a false one."""
+    if wanted is False:
+        return Witness(None, "--no-bucket was given")
+    if not first:
+        return Witness(None, "this journal is empty")
+    try:
+        async with asyncio.timeout(None if wanted else PATIENCE_S), open_s3(settings, clock) as s3:
+            return Witness(*await remote_head(s3, key, first))
+    except TimeoutError:
+        return Witness(None, f"no answer within {PATIENCE_S:.0f} s (--bucket waits longer)")
+    except Differs:
+        raise
+    except EngineError as error:
+        return Witness(None, str(error))
 
 
 def _shown(step: dict[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from engine.tracking.chain import Key
 from engine.tracking.connect import open_reader, refuse_foreign, refuse_outdated
 from engine.tracking.faults import translated
 from engine.tracking.files import inspect
-from engine.tracking.journal import Checked, walk
+from engine.tracking.journal import Checked, first_hash, walk
 
 _STEPS = """
 SELECT c.id, c.run_id, c.wave, c.doclist_entry_id AS record, c.event, c.at, c.detail, c.old_url, c.new_url
@@ -36,6 +36,10 @@ class History:
     def rows(self) -> int:
         """How many there are."""
         return int(self._db.execute("SELECT count(*) FROM url_changes").fetchone()[0])
+
+    def first(self) -> str:
+        """The seal of the first row, which names the journal; empty while there is none."""
+        return first_hash(self._db)
 
     def steps(self, *, record: str | None, account: str | None, run: int | None, limit: int) -> list[dict[str, Any]]:
         """Rows in the order in which they were written; the last ``limit`` of them."""

@@ -615,3 +615,57 @@ def test_a_no_between_waves_stops_there(corner: Corner) -> None:
     typed = [(f"Type {ORG} to go on", ORG), ("Go on? [yes/no]", "no")]
     said_so(at_a_terminal(corner, "run", "switch", "--execute", typed=typed), 5, "1 switched", "goes on")
     assert sum(VENDOR_BUCKET not in link for link in links(corner, ids).values()) == 1
+
+
+# the audit, and what the bucket says
+
+
+def test_the_audit_compares_with_the_bucket_and_says_so(corner: Corner) -> None:
+    backed_up(corner)
+    said_so(corner.engine("audit"), 0, "No link was ever changed")
+    assert corner.engine(*SWITCH).code == 0
+    said_so(corner.engine("audit"), 0, "The journal is whole: 10 rows", "The bucket's head of row 10 was compared too")
+    assert corner.engine("audit", "--json").json["bucket"] == {"compared": True, "rows": 10, "why": ""}
+    said = said_so(corner.engine("audit", "--no-bucket"), 0, "Not compared with the head in the bucket", "--no-bucket")
+    assert "was compared too" not in said.out
+
+
+def test_the_audit_sees_by_the_bucket_alone_that_rows_were_cut_off(corner: Corner) -> None:
+    """Whoever can cut the DB can also bring back the head that lay beside it then."""
+    backed_up(corner, 12)
+    assert corner.engine(*SWITCH, "--limit", "3").code == 0
+    copy, head = corner.directory / "older.db", Path(f"{corner.database}.journal-head.json")
+    assert corner.engine("db", "snapshot", str(copy)).code == 0
+    older = head.read_bytes()
+    assert corner.engine(*SWITCH).code == 0
+    lose_the_database(corner)
+    shutil.copy(copy, corner.database)
+    head.write_bytes(older)
+    said_so(corner.engine("audit"), 6, "NOT WHOLE", "this DB is an older copy")
+    said_so(corner.engine("audit", "--no-bucket"), 0, "The journal is whole")
+
+
+def test_an_audit_without_the_network_says_what_it_did_not_compare(corner: Corner) -> None:
+    backed_up(corner)
+    assert corner.engine(*SWITCH).code == 0
+    nowhere = {"ENGINE_DESTINATION__ENDPOINT_URL": "http://127.0.0.1:9"}
+    said = said_so(
+        corner.engine("audit", **nowhere), 0, "The journal is whole", "Not compared with the head in the bucket"
+    )
+    assert said.seconds < 20
+    found = corner.engine("audit", "--json", **nowhere).json
+    assert (found["whole"], found["bucket"]["compared"], found["bucket"]["rows"]) == (True, False, None)
+    assert found["bucket"]["why"]
+    said_so(corner.engine("audit", "--bucket", **nowhere), 4, "The journal is whole", "Not compared")
+    corner.misbehave(kind="access_denied", method="GET", path="engine")
+    said_so(corner.engine("audit"), 0, "Not compared with the head in the bucket")
+
+
+def test_heads_that_were_taken_out_of_the_bucket_are_missed(corner: Corner) -> None:
+    backed_up(corner)
+    assert corner.engine(*SWITCH).code == 0
+    other = f"{corner.bucket}-other"
+    wait(corner.stage.objects.create_buckets(other))
+    env = {"ENGINE_DESTINATION__BUCKET": other}
+    said_so(corner.engine("audit", **env), 0, "holds none of this journal")
+    said_so(corner.engine("audit", "--bucket", **env), 4, "holds none of this journal")
