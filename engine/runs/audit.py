@@ -15,8 +15,8 @@ from engine.model.errors import Blocked, Differs, EngineError, Usage
 from engine.model.ids import to18
 from engine.model.text import bare_urls, printable
 from engine.pacing.clock import Clock, SystemClock
+from engine.runs.assembly import open_outside
 from engine.runs.heads import remote_head
-from engine.s3.open import open_s3
 from engine.settings import Settings
 from engine.tracking import chain
 from engine.tracking.chain import Key
@@ -32,7 +32,7 @@ PATIENCE_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class AuditOptions:
-    """Whose history is asked for; None: an overview. ``bucket``: compare with the bucket's head; None: if it answers."""
+    """Whose history is asked for; None: an overview. ``bucket``: look at the bucket's head; None: if it answers."""
 
     record: str | None = None
     account: str | None = None
@@ -153,8 +153,11 @@ async def _witness(settings: Settings, key: Key, first: str, wanted: bool | None
     if not first:
         return Witness(None, "this journal is empty")
     try:
-        async with asyncio.timeout(None if wanted else PATIENCE_S), open_s3(settings, clock) as s3:
-            return Witness(*await remote_head(s3, key, first))
+        async with (
+            asyncio.timeout(None if wanted else PATIENCE_S),
+            open_outside(settings, clock, transport="fast") as outside,
+        ):
+            return Witness(*await remote_head(outside.s3, key, first))
     except TimeoutError:
         return Witness(None, f"no answer within {PATIENCE_S:.0f} s (--bucket waits longer)")
     except Differs:
