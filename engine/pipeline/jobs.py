@@ -65,11 +65,7 @@ async def over(
                 await jobs.abort(job)
             continue
         if longest_s is not None and waited > longest_s:
-            raise StillWorking(
-                f"the bulk job {job} is still {now.state.value}",
-                hint="What travels in it is in doubt until it ends, and nothing else was done. Start the same command "
-                "again later, or abort the job in Setup (Bulk Data Load Jobs).",
-            )
+            raise _still(job, now)
         await (clock.sleep if aborted or pause is None else pause)(next(waits))
     return now if now.state is JobState.COMPLETE else await _steady(jobs, job, now, clock)
 
@@ -87,7 +83,17 @@ async def _steady(jobs: Jobs, job: str, now: Progress, clock: Clock) -> Progress
 async def quiet(jobs: Jobs, names: Sequence[str], clock: Clock, *, abort: bool, longest_s: float) -> None:
     """Have the jobs of earlier runs end: at once where they may be aborted, else by themselves, in time.
 
-    Raises StillWorking, Transient, Fatal.
+    Raises StillWorking, also for a job that was never closed and may not be aborted; Transient, Fatal.
     """
     for job in names:
+        if not abort and (now := await jobs.progress(job)).state is JobState.OPEN:
+            raise _still(job, now)
         await over(jobs, job, clock, give_up=lambda _now, _waited: abort, longest_s=longest_s)
+
+
+def _still(job: str, now: Progress) -> StillWorking:
+    return StillWorking(
+        f"the bulk job {job} is still {now.state.value}",
+        hint="What travels in it is in doubt until it ends. Start the same command again later, or abort the job in "
+        "Setup (Bulk Data Load Jobs).",
+    )

@@ -15,6 +15,7 @@ from engine.model.facts import ContentHeaders, ObjectFacts, Occupied
 from engine.pacing.clock import iso
 from engine.pacing.retry import retry
 from engine.pipeline.changing import Change, settle
+from engine.pipeline.jobs import StillWorking, quiet
 from engine.runs.assembly import Parts
 from engine.tracking import chain, journal
 from engine.tracking.chain import Key
@@ -22,6 +23,8 @@ from engine.tracking.journal import Checked, Journal
 
 PREFIX = ".engine/"
 """Of everything in the destination bucket that is no file of a record."""
+PATIENCE_S = 120.0
+"""How long a run that changes no links waits for the bulk job of a killed rollback."""
 _JSON = ContentHeaders(content_type="application/json")
 _NDJSON = ContentHeaders(content_type="application/x-ndjson")
 _BLOCK = 1 << 20
@@ -60,8 +63,11 @@ class Evidence:
         opened.head = self.checked.head
         return opened
 
-    async def settle(self, opened: Journal) -> Settled:
-        """Read what earlier runs left open, and write down where it stands. Raises Fatal; nothing else may go first."""
+    async def settle(self, opened: Journal, *, abort: bool = True) -> Settled:
+        """Read what earlier runs left open, and write down where it stands. Raises Fatal; nothing else may go first.
+
+        Bulk jobs that it travels in have to end before: they are aborted, or else waited for (StillWorking).
+        """
         found = Settled()
 
         async def count(step: Step) -> None:
@@ -70,7 +76,9 @@ class Evidence:
             setattr(found, name, getattr(found, name) + 1)
 
         changes = [(_change(each), each.undo) for each in self.checked.open]
+        jobs = sorted({each.job for each in self.checked.open if each.job})
         try:
+            await quiet(self.parts.salesforce.bulk, jobs, self.parts.clock, abort=abort, longest_s=PATIENCE_S)
             await settle(self.parts.salesforce.links, opened, changes, count)
         except Transient as error:
             raise Paused(
@@ -194,7 +202,11 @@ async def settle_first(parts: Parts, run_id: int, note: Callable[[str], None]) -
         # a backup goes by what Salesforce says; only links may not move on a journal that does not hold
         note(f"link changes that a switch or rollback left open stay so: {error}. See engine audit")
         return
-    found = await evidence.settle(evidence.begin(run_id))
+    try:
+        found = await evidence.settle(evidence.begin(run_id), abort=False)
+    except StillWorking as error:
+        note(f"link changes that a rollback left open stay so: {error}. The next switch or rollback aborts it")
+        return
     for text in evidence.notes:
         note(text)
     if found.total:

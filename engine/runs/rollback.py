@@ -7,35 +7,30 @@ is refused before the first write.
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import AsyncIterator, Iterator, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 
 from engine import __version__
-from engine.model.change import Event, Standing, Step
-from engine.model.errors import Blocked, EngineError, Fatal, Paused, Refused, Transient, Usage
-from engine.model.ids import to18
-from engine.model.location import Location
+from engine.model.errors import Blocked, EngineError, Fatal, Paused, Usage
 from engine.model.record import Scope
-from engine.model.urls import parse_url
 from engine.pacing.clock import Clock, SystemClock, iso
-from engine.pacing.retry import retry
-from engine.pipeline.changing import Change, Changing
-from engine.pipeline.routes import Route
+from engine.pipeline.bulk import BulkUndo
+from engine.pipeline.bulk import calls as bulk_calls
+from engine.pipeline.changing import Changing
 from engine.pipeline.stop import Stop
-from engine.pipeline.switching import WINDOW, Counts, standing
+from engine.pipeline.switching import Counts
 from engine.runs.asking import Ask, Consent, Terminal
 from engine.runs.assembly import Parts, assemble
 from engine.runs.bounds import Bounds, bounds_of
+from engine.runs.candidates import Candidates, Survey, moment, read_ids
 from engine.runs.change_report import ChangeReport
 from engine.runs.evidence import Evidence, gather_evidence
 from engine.runs.moving import CutShort, beating, to_its_end
+from engine.runs.old_links import probe
 from engine.runs.preflight import check_org
-from engine.runs.rollback_file import Restorable, read_rollback_file
+from engine.runs.rollback_file import read_rollback_file
 from engine.runs.screen import Screen
 from engine.runs.signals import stopping
 from engine.salesforce.shape import Organization
@@ -44,12 +39,8 @@ from engine.tracking import switchable
 from engine.tracking.journal import Journal
 from engine.tracking.lock import RunLock
 from engine.tracking.runs import Ending
-from engine.tracking.switchable import Undo, Undoable
+from engine.tracking.switchable import Undo
 
-PROBES = 20
-"""Old links that are looked at before they are put back."""
-DEAD_SHARE = 0.1
-"""Of the probed links, more than this many dead ones stop a rollback."""
 _SECONDS_A_CALL = 0.4
 
 log = structlog.get_logger()
@@ -105,15 +96,6 @@ async def rollback(
             return await run.run()
 
 
-@dataclass(slots=True)
-class _Survey:
-    """What the first read of all candidates found."""
-
-    to_undo: int = 0
-    counts: Counts = field(default_factory=Counts)
-    samples: list[str] = field(default_factory=list)
-
-
 class _Rollback:
     def __init__(
         self,
@@ -128,17 +110,15 @@ class _Rollback:
         self._parts = parts
         self._options = options
         self._bounds = bounds
-        self._wanted = wanted
         self._screen = screen
         self._stop = stop
         self._consent = consent
         self._settings = parts.settings
         self._clock = parts.clock
         self._notes: list[str] = []
-        self._file: Restorable | None = None
-        self._rows: array[int] = array("q")
+        self._candidates = Candidates(parts.ledger, parts.salesforce.links, wanted, bounds.limit)
         self._changing: Changing | None = None
-        self._planned = 0
+        self._bulk: BulkUndo | None = None
 
     async def run(self) -> ChangeReport:
         parts = self._parts
@@ -159,7 +139,7 @@ class _Rollback:
         started = self._clock.monotonic()
         log.info("run_started", version=__version__, org=organization.id, kind="rollback")
         journal = evidence.begin(run_id)
-        survey = _Survey()
+        survey = Survey()
         try:
             await journal.export()
             found = await evidence.settle(journal)
@@ -179,7 +159,7 @@ class _Rollback:
         evidence = await gather_evidence(self._parts, lost=path is not None)
         if path is None:
             return evidence
-        read = self._file = read_rollback_file(path, evidence.key)
+        read = self._candidates.file = read_rollback_file(path, evidence.key)
         asked = self._settings.salesforce
         if (read.header.get("org"), read.header.get("object"), read.header.get("field")) != (
             organization.id,
@@ -201,18 +181,21 @@ class _Rollback:
     # looking
 
     async def _rehearse(self, evidence: Evidence) -> ChangeReport:
-        await self._select()
-        survey = _Survey()
-        async for _ in self._undoable(survey, None):
+        await self._candidates.select()
+        survey = Survey()
+        async for _ in self._candidates.undoable(survey, None):
             if self._stop.requested:
                 break
         self._notes += evidence.notes
         if evidence.checked.open:
             self._notes.append(f"{len(evidence.checked.open):,} links are in doubt; --execute reads them first")
-        dead = await self._probe(survey.samples)
+        dead = await probe(self._parts, survey.samples)
         if dead:
             self._notes.append(dead)
         needed = 2 * -(-survey.to_undo // 200)
+        if self._pays(survey.to_undo):
+            needed = bulk_calls(survey.to_undo)
+            self._notes.append("it would go through Bulk API 2.0 (switch.bulk_rollback_from), 10,000 links a job")
         limits = self._parts.salesforce.limits
         survey.counts.done = survey.to_undo
         return ChangeReport(
@@ -222,7 +205,7 @@ class _Rollback:
             exit_code=self._stop.exit_code,
             reason=self._stop.reason,
             seconds=needed * _SECONDS_A_CALL,
-            planned=self._planned,
+            planned=self._candidates.count,
             counts=survey.counts,
             database=str(self._settings.tracking.database),
             dry_run=True,
@@ -232,92 +215,17 @@ class _Rollback:
             next_steps=["the same command with --execute puts them back"] if survey.to_undo else [],
         )
 
-    async def _select(self) -> None:
-        if self._file is None:
-            self._rows = await switchable.undoable(self._parts.ledger.database, self._wanted)
-            self._planned = len(self._rows)
-        else:
-            await self._narrow()
-            self._planned = len(self._file.changes)
-
-    async def _narrow(self) -> None:
-        """Flags hold for a rollback file too. Accounts come from the DB, where it knows them."""
-        read, wanted = self._file, self._wanted
-        assert read is not None
-        found = read.changes
-        if wanted.run is not None and wanted.run != read.header.get("run"):
-            raise Usage(f"--run {wanted.run}: the file is of run {read.header.get('run')}")
-        if wanted.since is not None:
-            raise Usage("--since goes with --from-database; a rollback file knows no times")
-        if wanted.wave is not None:
-            found = [each for each in found if each.wave == wanted.wave]
-        if wanted.ids is not None:
-            ids = set(wanted.ids)
-            found = [each for each in found if each.id in ids]
-        accounts: dict[str, str] = {}
-        for start in range(0, len(found), WINDOW):
-            chunk = [each.id for each in found[start : start + WINDOW]]
-            accounts |= {name: row.account_id for name, row in (await self._parts.ledger.known(chunk)).items()}
-        if wanted.account is not None:
-            found = [each for each in found if accounts.get(each.id) == wanted.account]
-            if not accounts:
-                raise Usage("--account goes with a tracking DB that knows the records; this one is new")
-        read.changes = sorted(
-            (each._replace(account=accounts.get(each.id, "")) for each in found), key=lambda each: each.account
-        )
-
-    async def _chunks(self) -> AsyncIterator[list[Undoable]]:
-        if self._file is not None:
-            for start in range(0, len(self._file.changes), WINDOW):
-                yield self._file.changes[start : start + WINDOW]
-            return
-        for rows in switchable.chunks(self._rows, WINDOW):
-            yield await switchable.changes(self._parts.ledger.database, rows)
-
-    async def _undoable(self, survey: _Survey, journal: Journal | None) -> AsyncIterator[list[Change]]:
-        """The candidates that hold our link now, window by window; the others are written down as they stand."""
-        links = self._parts.salesforce.links
-        limit = self._bounds.limit
-        async for chunk in self._chunks():
-            try:
-                held = await links.read([each.id for each in chunk])
-            except Transient as error:
-                raise Paused(
-                    f"Salesforce does not answer: {error}", hint="Start the same command again later."
-                ) from error
-            steps: list[Step] = []
-            ours: list[Change] = []
-            for each in chunk:
-                now = held[each.id]
-                where = standing(now, each.old, each.new)
-                if where is Standing.OURS:
-                    if limit is None or survey.to_undo < limit:
-                        survey.to_undo += 1
-                        ours.append(Change(each.id, each.account, each.old, each.new, each.wave))
-                    continue
-                _count(survey.counts, where)
-                if each.standing in {"", Standing.OURS}:  # news to the journal
-                    event = Event.SETTLED if where is Standing.ORIGINAL else Event.KEPT
-                    found = now.url if now is not None and where is Standing.EDITED else ""
-                    steps.append(Step(each.id, each.old, each.new, event, each.wave, where, found=found, undo=True))
-            if journal is not None:
-                await journal.append(steps)
-            room = PROBES - len(survey.samples)
-            survey.samples += [change.old for change in _spread(ours, room)]
-            if ours:
-                yield ours
-
     # writing
 
-    async def _undo(self, organization: Organization, journal: Journal) -> _Survey:
-        await self._select()
-        looked = _Survey()
-        async for _ in self._undoable(looked, None):
+    async def _undo(self, organization: Organization, journal: Journal) -> Survey:
+        await self._candidates.select()
+        looked = Survey()
+        async for _ in self._candidates.undoable(looked, None):
             if self._stop.requested:
                 return looked
-        survey = _Survey()
+        survey = Survey()
         if looked.to_undo:
-            dead = await self._probe(looked.samples)
+            dead = await probe(self._parts, looked.samples)
             if dead and not self._options.force:
                 raise Blocked(
                     dead,
@@ -341,6 +249,16 @@ class _Rollback:
             at_once=self._settings.migration.concurrency,
             size=self._settings.migration.batch_size,
         )
+        windows = self._candidates.undoable(survey, journal)
+        if self._pays(looked.to_undo):
+            self._bulk = BulkUndo(
+                self._parts.salesforce.links,
+                self._parts.salesforce.bulk,
+                journal,
+                self._clock,
+                self._stop,
+                note=self._note,
+            )
         async with beating(
             self._clock,
             self._stop,
@@ -348,49 +266,32 @@ class _Rollback:
             line=self._line,
             say=None if self._screen.quiet else self._screen.say,
         ):
-            work = self._changing.run(self._undoable(survey, journal))
+            work = self._changing.run(windows if self._bulk is None else self._bulk.rest(windows))
             try:
                 await to_its_end(work, self._stop, self._clock, self._settings.migration.drain_seconds)
             except CutShort:
                 self._notes.append("what was in flight did not end in time and was cut; the next start reads it first")
                 await journal.flush()
         survey.counts.add(self._changing.counts)
+        if self._bulk is not None:
+            survey.counts.add(self._bulk.counts)
+            self._notes.append(f"{self._bulk.counts.done:,} went through {self._bulk.jobs:,} jobs of Bulk API 2.0")
         return survey
 
-    async def _probe(self, originals: Sequence[str]) -> str:
-        """A sentence when the old links are dead; empty when they live. Those not to be asked for do not count."""
-        places: list[Location] = []
-        for original in originals:
-            try:
-                places.append(parse_url(original, self._parts.rules))
-            except Refused as refused:
-                log.info("not_probed", why=str(refused))
-        dead: list[str] = []
-        by_bucket: dict[str, list[Location]] = {}
-        for place in places:
-            by_bucket.setdefault(place.bucket, []).append(place)
-        for bucket, group in by_bucket.items():
-            try:
-                route = await self._parts.probe(bucket, group)
-            except (EngineError, ValueError) as error:
-                dead += [str(error)] * len(group)
-                continue
-            for place in group:
-                if why := await self._dead(route, place):
-                    dead.append(why)
-        if len(dead) <= DEAD_SHARE * len(places):
-            return ""
-        return f"{len(dead)} of {len(places)} old links that were tried are dead (for example: {dead[0]})"
+    def _pays(self, links: int) -> bool:
+        """Whether so many go through bulk jobs. A strict write has its check in the request, which a job has not."""
+        least = self._settings.switch.bulk_rollback_from
+        return least is not None and links > least and not self._options.strict
 
-    async def _dead(self, route: Route, place: Location) -> str:
-        try:
-            await retry(lambda: route.source.facts(place), clock=self._clock, attempts=3)
-        except (Refused, Transient) as error:
-            return str(error)
-        return ""
+    def _note(self, text: str) -> None:
+        self._notes.append(text)
+        self._screen.say(text)
 
     def _line(self) -> str:
-        counts = self._changing.counts if self._changing is not None else Counts()
+        counts = Counts()
+        for moved in (self._changing, self._bulk):
+            if moved is not None:
+                counts.add(moved.counts)
         return f"rollback: {counts.done:,} put back, {counts.edited:,} edited ones left, {counts.failed:,} failed"
 
     async def _failed(self, run_id: int, error: BaseException) -> None:
@@ -405,7 +306,7 @@ class _Rollback:
         except Fatal as second:
             log.error("run_not_closed", why=str(second))
 
-    async def _ended(self, run_id: int, started: float, survey: _Survey) -> ChangeReport:
+    async def _ended(self, run_id: int, started: float, survey: Survey) -> ChangeReport:
         stop, counts = self._stop, survey.counts
         status: Ending
         if stop.requested:
@@ -426,7 +327,7 @@ class _Rollback:
             exit_code=code,
             reason=stop.reason,
             seconds=self._clock.monotonic() - started,
-            planned=self._planned,
+            planned=self._candidates.count,
             counts=counts,
             database=str(self._settings.tracking.database),
             open=left,
@@ -435,57 +336,3 @@ class _Rollback:
         )
         log.info("run_ended", at=iso(self._clock.now()), **report.as_json())
         return report
-
-
-def read_ids(path: Path | None) -> list[str] | None:
-    """Ids from a file, one a line (the first word; a CSV's first cell). Raises Usage."""
-    if path is None:
-        return None
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise Usage(f"--ids {path} cannot be read: {type(error).__name__}") from error
-    found = []
-    for number, line in enumerate(lines, start=1):
-        word = line.replace(",", " ").replace('"', " ").split()
-        if not word:
-            continue
-        try:
-            found.append(to18(word[0]))
-        except ValueError as error:
-            if number == 1 and word[0].lower() in {"id", "record_id", "doclist_entry_id"}:
-                continue
-            raise Usage(f"--ids {path}, line {number}: {error}") from error
-    if not found:
-        raise Usage(f"--ids {path} names no record")
-    return found
-
-
-def moment(text: str | None) -> str | None:
-    """``--since`` in the journal's form. Raises Usage; a time without a zone is UTC."""
-    if text is None:
-        return None
-    try:
-        parsed = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise Usage(f"--since {text!r} is no time", hint="Write 2026-11-22T10:00:00Z, or 2026-11-22.") from error
-    aware = parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
-    return aware.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def _count(counts: Counts, where: Standing) -> None:
-    match where:
-        case Standing.ORIGINAL:
-            counts.already += 1
-        case Standing.EDITED:
-            counts.edited += 1
-        case Standing.GONE:
-            counts.gone += 1
-
-
-def _spread(changes: Sequence[Change], count: int) -> Iterator[Change]:
-    """Some of them, from all over."""
-    if count <= 0 or not changes:
-        return iter(())
-    step = max(1, len(changes) // count)
-    return iter(changes[::step][:count])

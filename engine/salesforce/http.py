@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ LONGEST_ANSWER = 64 * 1024 * 1024
 """Bytes, after decompression. A page of 2,000 narrow records is about one megabyte."""
 DEADLINE_S = 600.0
 """Salesforce itself ends any REST call after ten minutes."""
+_LARGE = 1 << 20
+"""Bytes. A larger body is sent piece by piece, so that the loop goes on meanwhile."""
 _CONNECT_S = 10.0
 _READ_S = 150.0
 """A query may think for two minutes before its first byte."""
@@ -55,6 +58,7 @@ class Http:
     ) -> Answer:
         """One exchange; ``url`` is in wire form. Raises Transient or Blocked for what goes wrong below HTTP."""
         target = URL(url, encoded=True)
+        data = io.BytesIO(body) if body is not None and len(body) >= _LARGE else body
         try:
             async with (
                 asyncio.timeout(DEADLINE_S),
@@ -62,7 +66,7 @@ class Http:
                     method,
                     target,
                     headers=CIMultiDict(headers),
-                    data=body,
+                    data=data,
                     allow_redirects=False,
                     proxy=self._proxy,
                 ) as response,

@@ -20,12 +20,14 @@ from engine.model.failures import FailureClass
 from engine.pacing.clock import Clock
 from engine.pacing.retry import retry
 from engine.salesforce.auth import Login, Session
-from engine.salesforce.faults import SessionExpired, from_answer, parsed
+from engine.salesforce.faults import SessionExpired, csv_text, from_answer, parsed
 from engine.salesforce.http import Answer, Http
 from engine.salesforce.limits import Limits, limits_in
 
 _RENEWALS = 2
 """Renewals that one request may cause before its 401 is taken to be about something else."""
+_JSON = "application/json"
+_CSV = "text/csv"
 LONGEST_URI = 16_384 - 4_096
 """Bytes. Salesforce takes 16,384 for the URI and all headers together; tokens can be over a kilobyte."""
 
@@ -95,6 +97,21 @@ class SalesforceSession:
         """PATCH and parse; None for an empty answer. Sent once: a Transient leaves open whether it was applied."""
         return await self._call("PATCH", self._target(path), _encoded(body), doing)
 
+    async def put_csv(self, path: str, body: bytes, *, doing: str) -> None:
+        """PUT a CSV in UTF-8. Sent once: a Transient leaves open whether it arrived."""
+        await self._call("PUT", self._target(path), body, doing, _CSV)
+
+    async def get_csv(self, path: str, *, doing: str) -> str:
+        """GET a CSV as text. Transient failures are tried again; the last of them passes through."""
+        target = self._target(path)
+        value, _ = await retry(
+            lambda: self._call("GET", target, None, doing, _CSV),
+            clock=self._clock,
+            attempts=self.attempts,
+            on_failure=self._failed,
+        )
+        return str(value)
+
     def versioned(self, path: str) -> str:
         """A path below the versioned root, for requests inside requests."""
         return self._target(path)
@@ -134,7 +151,7 @@ class SalesforceSession:
             )
         return url[len(base) :]
 
-    async def _call(self, method: str, target: str, body: bytes | None, doing: str) -> Any:
+    async def _call(self, method: str, target: str, body: bytes | None, doing: str, kind: str = _JSON) -> Any:
         """One request; sent again after a renewed login, at most twice."""
         renewals = 0
         while True:
@@ -142,7 +159,7 @@ class SalesforceSession:
             if self.limits is not None:
                 self.limits.check(self._budget, under_way=self._under_way)
             try:
-                return await self._send(method, session, target, body, doing, generation)
+                return await self._send(method, session, target, body, doing, generation, kind)
             except SessionExpired as error:
                 if generation == self._generation:
                     if renewals == _RENEWALS or self._accepted < generation:
@@ -151,16 +168,16 @@ class SalesforceSession:
                     await self._renew(generation)
 
     async def _send(
-        self, method: str, session: Session, target: str, body: bytes | None, doing: str, generation: int
+        self, method: str, session: Session, target: str, body: bytes | None, doing: str, generation: int, kind: str
     ) -> Any:
         headers = {
             "Authorization": f"Bearer {session.token}",
-            "Accept": "application/json",
+            "Accept": kind,
             "Sforce-Call-Options": "client=engine",
             "Sforce-Query-Options": "batchSize=2000",
         }
         if body is not None:
-            headers["Content-Type"] = "application/json; charset=utf-8"
+            headers["Content-Type"] = f"{kind}; charset=utf-8"
         self._sent += 1
         self._under_way += 1
         number = self._sent
@@ -175,7 +192,8 @@ class SalesforceSession:
             raise from_answer(answer.status, answer.headers, answer.body, doing=doing)
         value = None
         if answer.body or method == "GET":
-            value = parsed(answer.body, answer.headers, doing=doing, host=urlsplit(session.instance_url).netloc)
+            read = parsed if kind == _JSON else csv_text
+            value = read(answer.body, answer.headers, doing=doing, host=urlsplit(session.instance_url).netloc)
         self._accepted = max(self._accepted, generation)
         return value
 

@@ -25,6 +25,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
+from engine.model.bulk import job_in
 from engine.model.change import GENESIS, OPEN, Event, Head, Open, Standing, Step
 from engine.model.errors import Blocked, Differs, Fatal
 from engine.tracking import chain
@@ -180,7 +181,7 @@ def walk(db: sqlite3.Connection, key: Key, heads: Iterable[Head]) -> Checked:
             way.step(tuple(row), before, seal)
             record, event = row[3], row[6]
             if event in names:
-                waiting[record] = Open(record, row[4], row[5], row[2], row[1], event == undo)
+                waiting[record] = Open(record, row[4], row[5], row[2], row[1], event == undo, job_in(row[8]))
             else:
                 waiting.pop(record, None)
     return Checked(way.end(), list(waiting.values()))
