@@ -111,8 +111,12 @@ def changed_key(key: str, etag: str) -> str:
 
 def destination_url(template: str, bucket: str, region: str, key: str) -> str:
     """The link to a copy: the key percent-encoded once, byte for byte as S3 has it."""
-    base = template.replace("{bucket}", bucket).replace("{region}", region)
-    return base.replace("{key}", quoted(key))
+    return _placed(template, bucket, region).replace("{key}", quoted(key))
+
+
+@lru_cache(maxsize=64)
+def _placed(template: str, bucket: str, region: str) -> str:
+    return template.replace("{bucket}", bucket).replace("{region}", region)
 
 
 def fits(url: str, length: int) -> bool:
@@ -151,7 +155,9 @@ def _parts(template: str) -> tuple[tuple[str, str], ...]:
 
 
 def _flat(value: str) -> str:
-    return (value if _UNFIT.search(value) is None else _UNFIT.sub("_", value)).strip()
+    if value.isprintable() and "/" not in value and "\\" not in value:  # several times faster than looking for each
+        return value.strip()
+    return _UNFIT.sub("_", value).strip()
 
 
 _VALUES: dict[str, Callable[[Record, str, Location], str]] = {

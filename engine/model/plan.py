@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from engine.model.facts import ObjectFacts
+from engine.model.keys import changed_template
 from engine.model.location import Location
 from engine.model.outcome import Status, Twin
 from engine.model.record import Record
@@ -47,8 +48,6 @@ class Plan:
     key: str
     url: str
     """The future link."""
-    changed_key: str
-    """Template of the key to use when ``key`` holds other content of ours; contains ``{etag8}``."""
     twin: Twin | None = None
     """A proved copy of the same source under another record, if the tracking DB knows one."""
     pinned: ObjectFacts | None = None
@@ -56,3 +55,11 @@ class Plan:
     known: Known | None = None
     page: int = 0
     """Sequence number of the page it came with: the checkpoint moves when all of a page is recorded."""
+
+    @property
+    def changed_key(self) -> str:
+        """Template of the key to use when ``key`` holds other content of ours; contains ``{etag8}``.
+
+        Raises Refused ``bad_key`` where that would be too long.
+        """
+        return changed_template(self.key)

@@ -32,18 +32,18 @@ that changes later moves no object.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from engine.model.errors import Refused
 from engine.model.facts import ObjectFacts
 from engine.model.failures import FailureClass
 from engine.model.keys import (
+    changed_key,
     changed_template,
     destination_key,
     destination_url,
     extension_of,
     file_name_of,
-    fill_changed,
     fits,
 )
 from engine.model.location import Location
@@ -131,7 +131,18 @@ class Planner:
             self._admit(plan.file_name, listed)
         except Refused as refused:
             return _ended(plan.record, plan.known, plan.page, refused, plan.file_name, plan.key, plan.url)
-        return replace(plan, pinned=listed)
+        return Plan(
+            plan.record,
+            plan.source,
+            plan.source_id,
+            plan.file_name,
+            plan.key,
+            plan.url,
+            twin=plan.twin,
+            pinned=listed,
+            known=plan.known,
+            page=plan.page,
+        )
 
     def locate(self, record: Record) -> Location | None:
         """The source that the record names, for a look into a listing; None when it names none that may be read."""
@@ -160,9 +171,8 @@ class Planner:
             if known is not None and known.our_key and record.url == known.our_url:
                 key = known.our_key  # users follow that link: the copy is proved, or made again, where it leads
             url = self.url_of(key)
-            template = changed_template(key)
-            occupied = changed and known is not None and holds(known.our_key, key, template)
-            self._must_fit(self.url_of(fill_changed(template, _ANY_ETAG)) if occupied else url)
+            occupied = changed and known is not None and holds(known.our_key, key, changed_template(key))
+            self._must_fit(self.url_of(changed_key(key, _ANY_ETAG)) if occupied else url)
         except Refused as refused:
             return _ended(record, known, page, refused, file_name, key, url)
         return Plan(
@@ -172,7 +182,6 @@ class Planner:
             file_name,
             key,
             url,
-            template,
             pinned=pinned,
             known=known,
             page=page,

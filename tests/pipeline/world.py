@@ -40,7 +40,6 @@ def plan(number: int, *, source_key: str = "", known: Known | None = None, twin:
         file_name=f"{number}.pdf",
         key=f"up/{number}.pdf",
         url=f"https://ours/up/{number}.pdf",
-        changed_key=f"up/{number}~{{etag8}}.pdf",
         known=known,
         twin=twin,
     )
