@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from engine.model.errors import Differs, Paused
 from engine.pipeline.switching import Counts
 from engine.runs.report import duration
 
@@ -86,6 +87,21 @@ class ChangeReport:
         lines += [f"  {note}" for note in self.notes]
         lines += [f"  next: {step}" for step in self.next_steps]
         return lines
+
+
+def after_a_switch(code: int, counts: Counts, run_id: int) -> list[str]:
+    """What to type next."""
+    undo = f"engine run rollback --from-database --run {run_id}   shows what an undo would do"
+    steps = []
+    if code == Differs.exit_code:
+        steps.append("engine run backup --incremental   copies what was edited; then switch again")
+    elif code in {Paused.exit_code, 130, 143}:
+        steps.append("engine run switch --execute   goes on")
+    elif code == 3:
+        steps.append("engine status --errors   says why; engine run backup --incremental repairs what it can")
+    elif counts.edited:
+        steps.append("engine run backup --incremental   copies what was edited meanwhile")
+    return [*steps, undo] if counts.done else steps
 
 
 _DONE = {"switch": "switched", "rollback": "restored"}

@@ -1,4 +1,4 @@
-"""What a switch and a rollback have in common: a stop that is heeded, a time limit, signs of life, an honest end."""
+"""What a switch and a rollback have in common: leave to write, a stop that is heeded, signs of life, an honest end."""
 
 from __future__ import annotations
 
@@ -7,14 +7,57 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
-from engine.model.errors import Paused
+import structlog
+
+from engine.model.errors import Blocked, EngineError, Fatal, Paused, Usage
+from engine.model.record import ObjectShape
 from engine.pacing.clock import Clock
 from engine.pipeline.stop import Stop
 from engine.runs.report import duration
+from engine.settings import Settings
+from engine.tracking.ledger import Ledger
+from engine.tracking.runs import Ending
 
 T = TypeVar("T")
 BEAT_S = 0.5
 SAY_EVERY_S = 15.0
+SECONDS_A_CALL = 0.4
+"""What a Salesforce call takes as a rule of thumb, four side by side; from no measurement of a live org."""
+CUT_SHORT = "what was in flight did not end in time and was cut; the next start reads it first"
+
+log = structlog.get_logger()
+
+
+def may_execute(settings: Settings) -> None:
+    """Raises Usage where the test settings forbid every write."""
+    if settings.migration.dry_run:
+        raise Usage(
+            "--execute would override migration.dry_run: true",
+            hint="Set migration.dry_run to false to let runs write.",
+        )
+
+
+def check_updateable(shape: ObjectShape) -> None:
+    """Raises Blocked where this login may not change the links."""
+    if not shape.url_updateable:
+        raise Blocked(
+            f"this user may not edit {shape.name}.{shape.url_field}",
+            hint="Give the integration user edit access to that field (field-level security).",
+        )
+
+
+async def close_failed(ledger: Ledger, run_id: int, error: BaseException, *told: str) -> None:
+    """Close the run row where that can still be done; where not, the next start marks it as crashed. ``told``: what a
+    person must know besides the error: what is safe, and what to type next."""
+    message = str(error) if isinstance(error, EngineError) else f"{type(error).__name__}: see logs"
+    log.error("run_failed", told=True, why=message)
+    if isinstance(error, Fatal):
+        error.hint = "\n  ".join(filter(None, [error.hint, *told]))
+    try:
+        ending: Ending = "stopped" if isinstance(error, Paused) else "failed"
+        await ledger.end_run(run_id, ending, message)
+    except Fatal as second:
+        log.error("run_not_closed", why=str(second))
 
 
 class CutShort(Exception):

@@ -22,6 +22,7 @@ import orjson
 
 from engine.model.change import Event, Step
 from engine.model.errors import Blocked, Differs, Fatal, Usage
+from engine.settings import Settings
 from engine.tracking.chain import Key, sync_directory
 from engine.tracking.files import unusable
 from engine.tracking.journal import Journal
@@ -29,11 +30,6 @@ from engine.tracking.switchable import Undoable
 
 _START = "rollback file"
 _FORM = 2
-
-
-def rollback_path(database: Path, run_id: int) -> Path:
-    """Where a run's file is to lie."""
-    return free(database, f"rollback-{run_id}")
 
 
 def free(database: Path, name: str) -> Path:
@@ -125,6 +121,20 @@ def _put(file: int, block: bytes | bytearray, at: int) -> None:
 
 def _sealed(content: bytes, seal: str) -> bytes:
     return content[:-1] + b',"seal":"' + seal.encode() + b'"}\n'
+
+
+def begun(settings: Settings, key: Key, run_id: int, org_id: str, plan_sha256: str, at: str) -> RollbackFile:
+    """The file of a switch that is about to start. Raises Blocked."""
+    asked = settings.salesforce
+    header = {
+        "run": run_id,
+        "at": at,
+        "org": org_id,
+        "object": asked.object,
+        "field": asked.url_field,
+        "plan_sha256": plan_sha256,
+    }
+    return RollbackFile(free(settings.tracking.database, f"rollback-{run_id}"), key, header)
 
 
 class Recorded:

@@ -1,0 +1,74 @@
+"""Plans of a switch: made from the tracking DB, and held against the settings before they are applied."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+
+from engine.model.errors import Differs
+from engine.model.record import ObjectShape
+from engine.pacing.clock import iso
+from engine.pipeline.switching import calls
+from engine.runs.assembly import Parts
+from engine.runs.plan_file import PlanFile, PlanWriter, Written, open_plan, settings_hash
+from engine.runs.rollback_file import free
+from engine.salesforce.shape import Organization
+from engine.tracking import switchable
+from engine.tracking.switchable import Wanted
+
+
+class Plans:
+    """Of one org and object. ``wanted``: which records a new plan takes."""
+
+    def __init__(self, parts: Parts, wanted: Wanted, organization: Organization, shape: ObjectShape) -> None:
+        self._database = parts.ledger.database
+        self._clock = parts.clock
+        self._settings = parts.settings
+        self._wanted = wanted
+        self._organization = organization
+        self._shape = shape
+        self._fits = settings_hash(parts.settings, organization.id)
+        self.notes: list[str] = []
+
+    async def make(self, path: Path, run_id: int | None) -> tuple[Written, int]:
+        """A plan, and the Salesforce calls that it takes. Raises Blocked where the file cannot be written."""
+        shape = self._shape
+        rows = await switchable.switchable(self._database, self._wanted)
+        header = {
+            "run": run_id,
+            "at": iso(self._clock.now()),
+            "org": self._organization.id,
+            "org_name": self._organization.name,
+            "settings": self._fits,
+            "object": shape.name,
+            "field": shape.url_field,
+            "count": len(rows),
+        }
+        needed, too_long = 0, 0
+        writer = PlanWriter(path, header)
+        for chunk in switchable.chunks(rows):
+            links = await switchable.links(self._database, chunk)
+            fitting = [link for link in links if len(link.new) <= shape.url_length or not shape.url_length]
+            too_long += len(links) - len(fitting)
+            needed += calls(fitting)
+            writer.add(fitting)
+        if too_long:
+            self.notes.append(
+                f"{too_long:,} records are left out: their new link is longer than {shape.url_length} characters"
+            )
+        return writer.finish(), needed
+
+    def open(self, stack: ExitStack, path: Path) -> PlanFile:
+        """Check and hold a plan. Raises Usage, Differs."""
+        plan = stack.enter_context(open_plan(path))
+        if plan.header.get("settings") != self._fits:
+            raise Differs(
+                f"the plan {path} was made for another org, field or destination than these settings name",
+                hint="nothing was written to Salesforce. Make a new plan: engine run switch --dry-run",
+            )
+        return plan
+
+    def path(self, run_id: int | None) -> Path:
+        """Where a plan lies that nobody has named."""
+        now = self._clock.now().strftime("%Y%m%dT%H%M%S%fZ")
+        return free(self._settings.tracking.database, f"plan-{now}" if run_id is None else f"plan-run-{run_id}")

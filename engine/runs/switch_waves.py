@@ -1,0 +1,207 @@
+"""A switch under way, wave by wave: a question before each, a look at the objects, the links, and a judgement."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import structlog
+
+from engine.model.change import Link
+from engine.model.errors import Paused
+from engine.pipeline.changing import Change, Changing, Steps
+from engine.pipeline.presence import Trouble
+from engine.pipeline.stop import Stop
+from engine.pipeline.switching import WINDOW, Counts, Limits, Wave
+from engine.runs.asking import Consent
+from engine.runs.assembly import Parts
+from engine.runs.bounds import Bounds
+from engine.runs.claims import Claims, listing_pays
+from engine.runs.moving import CUT_SHORT, CutShort, to_its_end
+from engine.runs.plan_file import PlanFile
+from engine.runs.screen import Screen
+from engine.tracking import switchable
+from engine.tracking.verdicts import Verdict, Verdicts, Wrong
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a switch has come."""
+
+    total: Counts = field(default_factory=Counts)
+    waves: list[dict[str, Any]] = field(default_factory=list)
+    left_out: int = 0
+    """Lines of the plan that flags or test settings did not let through."""
+    notes: list[str] = field(default_factory=list)
+
+
+class Waves:
+    """Moves the links of a plan. ``progress`` is told as it goes, whatever ends it."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        plan: PlanFile,
+        steps: Steps,
+        screen: Screen,
+        stop: Stop,
+        *,
+        bounds: Bounds,
+        retried: Sequence[str],
+        strict: bool,
+        verdicts: Verdicts,
+        progress: Progress,
+    ) -> None:
+        self._parts = parts
+        self._settings = settings = parts.settings
+        self._plan = plan
+        self._screen = screen
+        self._stop = stop
+        self._bounds = bounds
+        self._retried = retried
+        self._verdicts = verdicts
+        self._progress = progress
+        self._taken = 0
+        self._limits = Limits(settings.switch.max_drift, settings.migration.error_budget)
+        self._changing = Changing(
+            parts.salesforce.links,
+            steps,
+            parts.clock,
+            stop,
+            strict=strict,
+            attempts=settings.migration.max_attempts,
+            at_once=settings.migration.concurrency,
+            size=settings.migration.batch_size,
+            on_counts=self._judge,
+        )
+
+    async def run(
+        self,
+        wanted: Sequence[Wave],
+        consent: Consent,
+        *,
+        flush: Callable[[], Awaitable[None]],
+        after_wave: Callable[[], Awaitable[None]],
+    ) -> None:
+        """One wave after the other, until one says stop. Raises Paused and other Fatal."""
+        for place, wave in enumerate(wanted):
+            if place and not await consent.go_on(
+                f"Wave {wanted[place - 1].number} is done: {told(self._progress.waves[-1])}. "
+                f"Wave {wave.number} has {wave.records:,} links."
+            ):
+                self._stop.request(f"not asked to go on behind wave {wanted[place - 1].number}", Paused.exit_code)
+            if self._stop.requested or self._full:
+                return
+            counts = await self._wave(wave, flush)
+            if not self._stop.requested and (verdict := self._limits.verdict(counts, over=True)) is not None:
+                self._stop.request(*verdict)
+            await after_wave()
+
+    @property
+    def so_far(self) -> Counts:
+        """Of this run, the wave under way included."""
+        counts = Counts()
+        counts.add(self._progress.total)
+        counts.add(self._changing.counts)
+        return counts
+
+    async def _wave(self, wave: Wave, flush: Callable[[], Awaitable[None]]) -> Counts:
+        changing, progress = self._changing, self._progress
+        self._screen.say(f"wave {wave.number}: {wave.records:,} links")
+        changing.counts = Counts()
+        work = changing.run(self._windows(wave, await self._look(wave)))
+        try:
+            await to_its_end(work, self._stop, self._parts.clock, self._settings.migration.drain_seconds)
+        except CutShort:
+            progress.notes.append(CUT_SHORT)
+            await flush()
+        finally:
+            counts, changing.counts = changing.counts, Counts()
+            progress.total.add(counts)
+            progress.waves.append({"wave": wave.number, "records": wave.records, **asdict(counts)})
+            log.info("wave", wave=wave.number, **asdict(counts))
+        return counts
+
+    async def _look(self, wave: Wave) -> Claims:
+        """What must hold of the objects behind this wave's links."""
+        attempts = self._settings.migration.max_attempts
+        claims = Claims(self._parts.s3.destination, self._parts.clock, attempts=attempts)
+        if listing_pays(wave.records, await self._parts.ledger.database.read(switchable.copies)):
+            for start in range(wave.start, wave.stop, WINDOW):
+                claims.expect(self._plan.window(start, min(start + WINDOW, wave.stop)))
+            await claims.look()
+        return claims
+
+    async def _windows(self, wave: Wave, claims: Claims) -> AsyncIterator[list[Change]]:
+        for start in range(wave.start, wave.stop, WINDOW):
+            if self._stop.requested or self._full:
+                return
+            links = self._plan.window(start, min(start + WINDOW, wave.stop))
+            ready = await self._ready(self._within(links), claims)
+            if ready:
+                yield [Change(link.id, link.account, link.old, link.new, wave.number) for link in ready]
+
+    def _within(self, links: list[Link]) -> list[Link]:
+        """Those that flags and test settings let through."""
+        account, limit = self._bounds.account_id, self._bounds.limit
+        found = [link for link in links if account is None or link.account == account]
+        if limit is not None:
+            found = found[: max(0, limit - self._taken)]
+        self._taken += len(found)
+        self._progress.left_out += len(links) - len(found)
+        return found
+
+    @property
+    def _full(self) -> bool:
+        return self._bounds.limit is not None and self._taken >= self._bounds.limit
+
+    async def _ready(self, links: Sequence[Link], claims: Claims) -> list[Link]:
+        """Those of which the tracking DB still says what the plan says, and whose objects are there."""
+        counts = self._changing.counts
+        accepted = self._settings.switch.accept_proof
+        now = await switchable.now(self._parts.ledger.database, [link.id for link in links], accepted, self._retried)
+        standing: list[Link] = []
+        for link in links:
+            row = now.get(link.id)
+            if row is not None and row.switched and (row.link.old, row.link.new) == (link.old, link.new):
+                counts.already += 1
+            elif row is None or not row.may_move or row.link != link:
+                counts.stale += 1
+            else:
+                standing.append(link)
+        problems = await claims.problems(standing)
+        if not problems:
+            return standing
+        counts.missing += len(problems)
+        wrong = {Trouble.MISSING: Wrong.MISSING, Trouble.DIFFERS: Wrong.DIFFERS}
+        await self._verdicts.condemn(
+            [
+                Verdict(now[link.id].row, link.id, link.old, wrong[problem.trouble], problem.message)
+                for link in standing
+                if (problem := problems.get(link.id)) is not None and problem.trouble in wrong
+            ]
+        )
+        for record, problem in problems.items():
+            log.info("copy_missing", record=record, trouble=problem.trouble, why=problem.message)
+        return [link for link in standing if link.id not in problems]
+
+    def _judge(self, _latest: Counts) -> None:
+        if (verdict := self._limits.verdict(self._changing.counts, over=False)) is not None:
+            self._stop.request(*verdict)
+
+
+def told(counts: dict[str, Any]) -> str:
+    """Counts as words."""
+    words = {
+        "done": "switched",
+        "already": "already so",
+        "edited": "edited by others and left alone",
+        "gone": "deleted",
+        "missing": "without their copy",
+        "stale": "changed since the plan",
+        "failed": "failed",
+    }
+    return ", ".join(f"{counts[name]:,} {word}" for name, word in words.items() if counts.get(name)) or "nothing yet"
