@@ -21,6 +21,7 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import chain
 
 from engine.model.outcome import Attempt, Batch, Outcome, Status, Touch
 from engine.model.record import Record
@@ -77,17 +78,34 @@ _SETS = (
 
 # tries of runs that died before they could record an outcome count too
 _LOST_TRIES = (
-    "(SELECT count(*) FROM migration_errors WHERE doclist_entry_id = ?1 AND settled = 0"
-    f" AND run_id IS NOT ?{_COLUMNS.index('run_id') + 1})"
+    "(SELECT count(*) FROM migration_errors WHERE doclist_entry_id = ?{id} AND settled = 0 AND run_id IS NOT ?{run})"
 )
 
-_UPSERT = (
-    f"INSERT INTO file_migrations ({', '.join(_COLUMNS)}) VALUES ("
-    + ", ".join(
-        f"?{n} + {_LOST_TRIES}" if column == "attempts" else f"?{n}" for n, column in enumerate(_COLUMNS, start=1)
+
+def _upsert(rows: int) -> str:
+    """Stores so many rows in one step: each step hands the interpreter lock to and fro beside the event loop."""
+    wide = len(_COLUMNS)
+    values = [
+        ", ".join(
+            f"?{base + n}"
+            + (
+                f" + {_LOST_TRIES.format(id=base + 1, run=base + 1 + _COLUMNS.index('run_id'))}"
+                if column == "attempts"
+                else ""
+            )
+            for n, column in enumerate(_COLUMNS, start=1)
+        )
+        for base in range(0, rows * wide, wide)
+    ]
+    return (
+        f"INSERT INTO file_migrations ({', '.join(_COLUMNS)}) VALUES ({'), ('.join(values)})"
+        f" ON CONFLICT (doclist_entry_id) DO UPDATE SET {', '.join(_SETS)}"
     )
-    + f") ON CONFLICT (doclist_entry_id) DO UPDATE SET {', '.join(_SETS)}"
-)
+
+
+_TOGETHER = 50
+_UPSERT = _upsert(1)
+_UPSERT_MANY = _upsert(_TOGETHER)
 
 _ERROR = (
     "INSERT INTO migration_errors (run_id, doclist_entry_id, error_type, error_message, original_url, timestamp,"
@@ -100,7 +118,11 @@ def record(db: sqlite3.Connection, batch: Batch, *, run_id: int | None, scan_id:
     outcomes = batch.outcomes
     with counted(db, (outcome.record.id for outcome in outcomes)):
         db.executemany(_ERROR, [_tried(attempt, run_id) for attempt in batch.attempts])
-        db.executemany(_UPSERT, [_row(outcome, run_id, now) for outcome in outcomes])
+        rows = [_row(outcome, run_id, now) for outcome in outcomes]
+        whole = len(rows) - len(rows) % _TOGETHER
+        for start in range(0, whole, _TOGETHER):
+            db.execute(_UPSERT_MANY, [*chain.from_iterable(rows[start : start + _TOGETHER])])
+        db.executemany(_UPSERT, rows[whole:])
     _settle(db, outcomes)
     db.executemany(_ERROR, [_failed(o, run_id, now) for o in outcomes if o.status is Status.FAILED])
     _touch(db, batch.touches, run_id, now)
