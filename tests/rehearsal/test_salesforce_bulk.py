@@ -209,3 +209,65 @@ async def test_a_job_can_be_stuck_and_can_fail_half_way() -> None:
         assert job["numberRecordsProcessed"] == 2
         assert sorted(row[0] for row in rows(left)[1:]) == ids[2:]
         assert len(await org.names("WHERE Identifier__c = 'x'")) == 2
+
+
+async def closed_job(org: Caller, ids: list[str]) -> str:
+    body = {"object": "DocListEntry__c", "operation": "update"}
+    job: str = (await org.call("POST", "/jobs/ingest", json=body)).json["id"]
+    text = "Id,Identifier__c\n" + "".join(f"{row_id},x\n" for row_id in ids)
+    await org.call("PUT", f"/jobs/ingest/{job}/batches", data=text.encode(), headers=CSV)
+    await org.call("PATCH", f"/jobs/ingest/{job}", json={"state": "UploadComplete"})
+    return job
+
+
+async def test_a_job_can_go_on_by_itself_whether_or_not_anybody_asks() -> None:
+    async with calling() as org:
+        ids = org.load(1_000)
+        await org.sim("POST", "settings", json={"bulk_rows_per_s": 100, "bulk_queue_s": 3})
+        job = await closed_job(org, ids)
+        arrived = [entry.arrived for entry in org.server.org.log if entry.name == "ingest_change"]
+
+        async def done() -> int:
+            await org.sim("GET", "clock")
+            return sum(len(rows) for rows in org.server.org.jobs.of_kind("ingest")[0].results.values())
+
+        seen = [await done()]
+        for pause in (2.9, 3.0, 2.0, 100.0):
+            await org.clock.sleep(pause)
+            seen.append(await done())
+        told = (await org.call("GET", f"/jobs/ingest/{job}")).json
+        work = [entry for entry in org.server.org.log if entry.name == "ingest_work"]
+
+        assert seen == [0, 0, 200, 400, 1_000]
+        assert (told["state"], told["numberRecordsProcessed"]) == ("JobComplete", 1_000)
+        assert {entry.arrived for entry in work} == set(arrived)
+        assert sorted(" ".join(entry.ids_written for entry in work).split()) == ids
+
+
+async def test_an_administrator_can_abort_and_what_was_done_stays() -> None:
+    async with calling() as org:
+        ids = org.load(500)
+        await org.sim("POST", "settings", json={"bulk_rows_per_poll": 200, "bulk_polls_until_done": 1})
+        await org.faults({"kind": "bulk_aborted", "endpoint": "ingest_info", "nth": 2})
+        job = await closed_job(org, ids)
+        states = [(await org.call("GET", f"/jobs/ingest/{job}")).json for _ in range(3)]
+        good = await org.call("GET", f"/jobs/ingest/{job}/successfulResults")
+        left = await org.call("GET", f"/jobs/ingest/{job}/unprocessedrecords")
+
+        assert [state["state"] for state in states] == ["InProgress", "Aborted", "Aborted"]
+        assert [len(rows(answer)) - 1 for answer in (good, left)] == [200, 300]
+
+
+async def test_lists_can_lack_rows_and_any_call_can_be_refused() -> None:
+    async with calling() as org:
+        ids = org.load(10)
+        await org.faults(
+            {"kind": "bulk_unrecorded", "params": {"every": 5}},
+            {"kind": "refused", "endpoint": "ingest_list", "params": {"status": 403, "code": "NOPE", "message": "no"}},
+        )
+        job = await ingest_job(org, "Id,Identifier__c\n" + "".join(f"{row_id},x\n" for row_id in ids))
+        good = await org.call("GET", f"/jobs/ingest/{job['id']}/successfulResults")
+        refused = await org.call("GET", "/jobs/ingest")
+
+        assert (job["numberRecordsProcessed"], len(rows(good)) - 1) == (10, 8)
+        assert (refused.status, refused.code, refused.message) == (403, "NOPE", "no")

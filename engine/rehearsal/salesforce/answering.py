@@ -111,6 +111,8 @@ def refused(org: Org, request: ApiRequest, rule: Rule) -> ApiResponse:
     if kind == "locator_lost":
         org.locators.drop(request.params.get("locator", ""))
         raise lost()
+    if kind == "refused":
+        raise ApiError(int(params.get("status", 400)), params["code"], params.get("message", "no"))
     return _edge_answer(kind, params)
 
 
@@ -155,6 +157,10 @@ def change_world(org: Org, rule: Rule) -> None:
         org.world.set_deleted(params["ids"], deleted=True, user_id=org.colleague_id)
     elif rule.kind == "insert":
         org.world.load(params["object"], params["records"])
+    elif rule.kind == "bulk_aborted":
+        for job in org.jobs.of_kind("ingest"):
+            if job.state in {"Open", "UploadComplete", "InProgress"}:
+                job.state = "Aborted"
     else:
         item = org.schema.get(params["object"]).column(params["field"])
         if item is None:

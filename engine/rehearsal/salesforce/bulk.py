@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.rehearsal.salesforce.clock import OrgClock, stamp
 from engine.rehearsal.salesforce.wire import ApiError, ApiRequest, ApiResponse, as_json, not_found
 from engine.rehearsal.salesforce.world import make_id
+
+if TYPE_CHECKING:
+    from engine.rehearsal.salesforce.auth import Session
 
 LIFETIME = timedelta(days=7)
 DELIMITERS = {"COMMA": ",", "SEMICOLON": ";", "TAB": "\t", "PIPE": "|", "CARET": "^", "BACKQUOTE": "`"}
@@ -40,6 +43,8 @@ class Job:
     waiting: list[list[str]] = field(default_factory=list)
     header: list[str] = field(default_factory=list)
     results: dict[str, list[list[str]]] = field(default_factory=dict)
+    closed: tuple[float, str, Session | None] | None = None
+    """When, in running seconds and as a stamp in microseconds, and by whom."""
 
     def describe(self) -> dict[str, Any]:
         """The job as JSON, without its numbers."""

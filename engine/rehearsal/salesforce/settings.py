@@ -23,6 +23,8 @@ class StandInSettings:
     then carries the other port as its ``instance_url``. ``instance_host`` alone only changes the host name in there.
     ``lock_parent`` names a reference field, such as ``Account__c``: calls that write to children of the same parent at
     the same time (latency makes them overlap) then fail on those rows with UNABLE_TO_LOCK_ROW.
+    ``bulk_rows_per_s``: ingest jobs go on by themselves, ``bulk_queue_s`` after they were closed; None: they go on when
+    somebody asks for them, ``bulk_rows_per_poll`` rows at a time from the ``bulk_polls_until_done``-th time on.
     ``db`` None keeps the rows in memory.
     """
 
@@ -59,4 +61,7 @@ class StandInSettings:
     lock_parent: str | None = None
     gzip: bool = True
     bulk_polls_until_done: int = 2
+    bulk_rows_per_poll: int = 20_000
+    bulk_rows_per_s: float | None = None
+    bulk_queue_s: float = 0.0
     latency_ms: dict[str, Latency] = field(default_factory=dict)
