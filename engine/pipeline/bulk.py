@@ -149,15 +149,13 @@ class BulkUndo:
             try:
                 job = await self._jobs.create()
                 await self._jobs.upload(job, [(change.id, change.old) for change in changes])
-            except Transient as error:
+            except (Transient, Blocked, Refused) as error:
                 why = str(error)
                 await self._drop(job)
+                if not job and not isinstance(error, Transient):
+                    break  # an upload may be refused because it arrived twice; a job that may not be made, may not be
                 await self._pause(pause)
                 continue
-            except (Blocked, Refused) as error:
-                why = str(error)
-                await self._drop(job)
-                break
             return job
         self._give_way(f"Salesforce takes no bulk job: {why}")
         return None

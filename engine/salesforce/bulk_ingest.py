@@ -57,7 +57,10 @@ class SalesforceBulk:
         return job
 
     async def upload(self, job: str, changes: Sequence[tuple[str, str]]) -> None:
-        """Send the rows (record, link); far below 100 MB."""
+        """Send the rows (record, link); far below 100 MB.
+
+        The transport may repeat a PUT, and a job takes only one: Blocked may mean that the rows are there already.
+        """
         body = bulk_csv.written(["Id", self._field], changes)
         try:
             await self._session.put_csv(f"{_JOBS}/{job}/batches", body, doing="upload to a bulk job")
