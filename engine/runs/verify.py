@@ -12,7 +12,7 @@ the next backup repairs it (``tracking/verdicts.py``). Salesforce is not asked a
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -25,32 +25,30 @@ from engine.model.facts import Method
 from engine.model.failures import FailureClass
 from engine.model.urls import identity_hash
 from engine.pacing.clock import Clock, SystemClock
-from engine.pacing.many import each
 from engine.pipeline.routes import Route
 from engine.pipeline.stop import Stop
 from engine.runs.assembly import Parts, assemble
 from engine.runs.bounds import Bounds, bounds_of
-from engine.runs.looking import Looking, Seen
+from engine.runs.looking import Looking
 from engine.runs.preflight import check_stores
 from engine.runs.sampling import Draw, First, Sample
 from engine.runs.screen import Screen
 from engine.runs.signals import stopping
+from engine.runs.verify_judging import Judging
 from engine.runs.verify_report import Found, Lines, Symbol, VerifyReport, confidence
 from engine.s3.answers import Listed
 from engine.s3.source import S3Source
 from engine.s3.survey import Bounds as Span
 from engine.s3.transport import Transport
 from engine.settings import Settings
-from engine.tracking.copies import Copy, Met, is_marked, mark
+from engine.tracking.copies import Copy, Met, mark
 from engine.tracking.lock import RunLock
 from engine.tracking.runs import Ending
-from engine.tracking.verdicts import Verdict, Verdicts, Wrong
 
 Level = Literal["list", "head", "deep"]
 
 LISTING_PAYS = 1000
 """Copies that one call of a listing looks at: fewer of them than calls are looked at one by one."""
-_BEAT_S = 10.0
 
 log = structlog.get_logger()
 
@@ -98,21 +96,22 @@ class _Verify:
         self._copies = parts.ledger.copies
         self._found = Found(lines)
         self._looking = Looking(parts)
-        self._verdicts: Verdicts | None = None
-        self._notes: list[str] = []
+        self._judging = Judging(
+            parts, self._found, self._looking, screen, stop, source=options.source, deep=options.level == "deep"
+        )
+        self._notes = self._judging.notes
         self._total = 0
-        self._bad = bytearray()
-        self._began = self._beaten = parts.clock.monotonic()
+        self._began = parts.clock.monotonic()
 
     async def run(self) -> VerifyReport:
         parts, ledger = self._parts, self._parts.ledger
         await check_stores(parts)
-        self._total = await self._copies.count(self._bounds.account_id or "")
+        self._total = self._judging.total = await self._copies.count(self._bounds.account_id or "")
         run_id = None
         if not self._bounds.dry_run:
             run_id = await ledger.begin_run("verify", parts.settings.snapshot(), version=__version__)
             structlog.contextvars.bind_contextvars(run_id=run_id)
-            self._verdicts = ledger.verdicts()
+            self._judging.verdicts = ledger.verdicts()
         log.info("run_started", version=__version__, level=self._options.level, copies=self._total)
         try:
             await self._patiently()
@@ -137,7 +136,7 @@ class _Verify:
         if options.level == "list" and self._total:
             self._notes.append("so few of the copies are in scope that each was asked for by HEAD")
         async for copies in self._chosen():
-            await self._each(copies)
+            await self._judging.each(copies)
 
     def _listing_pays(self) -> bool:
         """A listing answers for all copies or for none."""
@@ -167,7 +166,7 @@ class _Verify:
             if self._stop.requested:
                 return
             # what a listing lacks, or tells otherwise, is asked for by HEAD before it is called so
-            await self._each(await self._copies.of(rows), sources=False)
+            await self._judging.each(await self._copies.of(rows), sources=False)
         if self._options.source and not self._stop.requested:
             await self._sources()
 
@@ -196,9 +195,9 @@ class _Verify:
         if self._found.lines.everything:
             for copy in await self._copies.of(found.equal):
                 self._found.lines.add(Symbol.MATCH, copy.record_id, copy.key, "")
-        if self._verdicts is not None:
-            await self._verdicts.confirm(found.equal)
-        self._beat()
+        if self._judging.verdicts is not None:
+            await self._judging.verdicts.confirm(found.equal)
+        self._judging.beat()
 
     async def _sources(self) -> None:
         """Whether the sources are still what was copied: by listing where they can be listed, else by HEAD."""
@@ -219,10 +218,7 @@ class _Verify:
         async for rows in self._copies.rows(seen=fresh):
             if self._stop.requested:
                 return
-            copies = await self._copies.of(rows)
-            await self._looking.learn(copies)
-            rest = [copy for copy in copies if not is_marked(self._bad, copy.row)]
-            await self._judge(rest, self._source_only, again=True)
+            await self._judging.sources(await self._copies.of(rows))
 
     async def _survey_source(self, bucket: str, source: S3Source, fresh: bytearray) -> None:
         async def put(rows: list[Listed], _: list[Span]) -> bool:
@@ -231,7 +227,7 @@ class _Verify:
                 [(identity_hash(prefix + row.key), row.size, row.etag) for row in rows]
             )
             mark(fresh, found.equal)
-            self._beat()
+            self._judging.beat()
             return not self._stop.requested
 
         settings, clock = self._parts.settings, self._parts.clock
@@ -240,89 +236,14 @@ class _Verify:
         except Refused as error:
             self._notes.append(f"s3://{bucket} could not be listed ({error}); its objects were asked for one by one")
 
-    async def _source_only(self, copy: Copy) -> Seen:
-        if self._cannot_ask(copy):
-            return Seen(copy, Symbol.MATCH)
-        _, seen = await self._looking.source(copy)
-        return seen
-
-    def _cannot_ask(self, copy: Copy) -> bool:
-        """Behind a resolver a source can only be asked by fetching a link, which is what a backup does."""
-        at = self._looking.location(copy)
-        if at is None or self._parts.resolve is None or self._looking.route(at).method is not Method.HTTP:
-            return False
-        note = "sources behind source.resolver were not asked: engine run backup --full looks at them"
-        if note not in self._notes:
-            self._notes.append(note)
-        return True
-
-    # one by one
-
-    async def _each(self, copies: list[Copy], *, sources: bool | None = None) -> None:
-        with_source = self._options.source if sources is None else sources
-        deep = self._options.level == "deep"
-        if with_source or deep:
-            await self._looking.learn(copies)
-
-        async def look(copy: Copy) -> Seen:
-            ask = with_source and not self._cannot_ask(copy)
-            work = self._looking.deep if deep else self._looking.shallow
-            return await work(copy, with_source=ask)
-
-        await self._judge(copies, look)
-
-    async def _judge(
-        self, copies: Sequence[Copy], look: Callable[[Copy], Awaitable[Seen]], *, again: bool = False
-    ) -> None:
-        """Look at each and write down what was found. ``again``: they have been counted as matches before."""
-        looks: list[Seen] = []
-
-        async def one(copy: Copy) -> None:
-            if not self._stop.requested:
-                looks.append(await look(copy))
-
-        await each(copies, one, at_once=self._parts.settings.migration.concurrency)
-        looks.sort(key=lambda seen: seen.copy.row)
-        for seen in looks:
-            self._tell(seen, again=again)
-        if self._verdicts is not None:
-            stands = [seen for seen in looks if seen.symbol in {Symbol.MATCH, Symbol.SOURCE_GONE}]
-            if not again:
-                await self._verdicts.confirm([seen.copy.row for seen in stands if seen.raised is None])
-                await self._verdicts.raise_proofs([seen.raised for seen in stands if seen.raised is not None])
-            await self._verdicts.condemn(
-                [
-                    Verdict(seen.copy.row, seen.copy.record_id, seen.copy.url, seen.wrong, seen.message)
-                    for seen in looks
-                    if seen.wrong is not None
-                ]
-            )
-        self._beat()
-
-    def _tell(self, seen: Seen, *, again: bool) -> None:
-        found, copy = self._found, seen.copy
-        if seen.symbol is Symbol.MATCH:
-            found.raised += seen.raised is not None and seen.raised.proof != copy.proof
-            if not again:
-                found.add(Symbol.MATCH, copy.record_id, copy.key, seen.message)
-            return
-        if again:
-            found.counts[Symbol.MATCH] -= 1
-        found.add(seen.symbol, copy.record_id, copy.key, seen.message)
-        found.changed_sources += seen.wrong is Wrong.SOURCE_CHANGED
-        if seen.wrong is not None:
-            mark(self._bad, [copy.row])
-        if copy.switched and seen.wrong in {Wrong.MISSING, Wrong.DIFFERS}:
-            found.broken_links += 1
-        log.info("copy_not_as_recorded", record=copy.record_id, found=seen.symbol.word, why=seen.message)
-
     async def _failed(self, run_id: int | None, error: BaseException) -> None:
         message = str(error) if isinstance(error, EngineError) else f"{type(error).__name__}: see logs"
         log.error("run_failed", told=True, why=message)
         if run_id is None:
             return
         if isinstance(error, Fatal):
-            error.hint = "\n  ".join(filter(None, [error.hint, "What was verified until then is recorded."]))
+            safe = "What was verified until then is recorded; nothing was changed in any bucket or in Salesforce."
+            error.hint = "\n  ".join(filter(None, [error.hint, safe, "The same command starts again."]))
         try:
             await self._parts.ledger.end_run(run_id, "failed", message)
         except Fatal as second:
@@ -357,30 +278,7 @@ class _Verify:
             found=found,
             file=options.report,
             notes=self._notes,
-            next_steps=self._next_steps(),
+            next_steps=found.next_steps(stopped=stop.requested),
         )
         log.info("run_ended", **report.as_json())
         return report
-
-    def _next_steps(self) -> list[str]:
-        found = self._found
-        steps = []
-        conflicts = found.counts[Symbol.DIFFER] - found.changed_sources
-        if found.counts[Symbol.MISSING] or found.changed_sources:
-            steps.append("engine run backup --incremental   copies again what is missing or has changed")
-        if conflicts:
-            steps.append(
-                "look at the objects that differ: they were left as they are. Move or delete those that are not wanted,"
-                " then: engine run backup --incremental --retry-class key_conflict"
-            )
-        if found.counts[Symbol.ERROR]:
-            steps.append("the same command again   for what could not be looked at")
-        if self._stop.requested:
-            steps.append("the same command again   starts from the beginning; what was found is recorded")
-        return steps
-
-    def _beat(self) -> None:
-        now = self._parts.clock.monotonic()
-        if now - self._beaten >= _BEAT_S and not self._screen.quiet:
-            self._beaten = now
-            self._screen.say(f"verify: {self._found.checked:,} of {self._total:,} copies looked at")

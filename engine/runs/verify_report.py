@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import Enum, StrEnum
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -31,6 +31,13 @@ class Symbol(Enum):
     @property
     def word(self) -> str:
         return str(self.value[1])
+
+
+class Beyond(StrEnum):
+    """Why no backup can make the lost copy of a switched record again."""
+
+    CHANGED = "its source has changed since"
+    GONE = "its source is gone too"
 
 
 class Lines:
@@ -79,6 +86,8 @@ class Found:
     changed_sources: int = 0
     broken_links: int = 0
     """Switched records whose object is missing or differs: users meet it."""
+    beyond: Counter[Beyond] = field(default_factory=Counter)
+    """Of the broken links, those that no backup repairs."""
     raised: int = 0
     unclaimed: int = 0
     """Objects in our bucket that no record claims."""
@@ -103,6 +112,35 @@ class Found:
     @property
     def checked(self) -> int:
         return sum(self.counts.values())
+
+    def next_steps(self, *, stopped: bool) -> list[str]:
+        """What to type next."""
+        steps = []
+        lost = sum(self.beyond.values())
+        conflicts = self.counts[Symbol.DIFFER] - self.changed_sources
+        if self.counts[Symbol.MISSING] > lost or self.changed_sources:
+            steps.append("engine run backup --incremental   copies again what is missing or has changed")
+        if lost:
+            steps.append(
+                f"{lost:,} switched links lead to nothing, and no backup can make their copies again. If the bucket "
+                "keeps versions, bring those objects back under their keys; then engine verify"
+            )
+        if self.beyond[Beyond.CHANGED]:
+            steps.append(
+                "or give those whose source has changed their old links back, which lead to what is there now: "
+                "engine run rollback --from-database --ids FILE --execute (an Id a line; engine verify --report FILE "
+                "names all), then engine verify, engine run backup --incremental, engine run switch"
+            )
+        if conflicts:
+            steps.append(
+                "look at the objects that differ: they were left as they are. Move or delete those that are not wanted,"
+                " then: engine run backup --incremental --retry-class key_conflict"
+            )
+        if self.counts[Symbol.ERROR]:
+            steps.append("the same command again   for what could not be looked at")
+        if stopped:
+            steps.append("the same command again   starts from the beginning; what was found is recorded")
+        return steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +176,7 @@ class VerifyReport:
             "counts": {symbol.word: found.counts[symbol] for symbol in Symbol},
             "changed_sources": found.changed_sources,
             "broken_links": found.broken_links,
+            "broken_beyond_backup": {each.name.lower(): found.beyond[each] for each in Beyond},
             "proofs_raised": found.raised,
             "unclaimed_objects": found.unclaimed,
             "examples": found.examples,

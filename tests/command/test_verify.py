@@ -6,6 +6,7 @@ import sqlite3
 import urllib.request
 from contextlib import closing
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -202,3 +203,58 @@ def test_a_dry_run_setting_lets_verify_look_but_not_write(backed_up: Corner) -> 
     assert said.code == 6
     assert {row["status"] for row in backed_up.rows().values()} == {"backed_up"}
     assert backed_up.runs()[-1]["run_type"] == "backup"
+
+
+def lose_a_switched_copy(corner: Corner) -> tuple[str, str, str]:
+    """Really switched, so that its journal knows the way back; its record, our key and the vendor's key."""
+    assert corner.engine("run", "switch", "--execute", "--yes", "--no-progress").code == 0
+    victim = corner.rows()[min(corner.rows())]
+    remove(corner, corner.bucket, victim["your_s3_key"])
+    source = urlsplit(victim["original_url"]).path.lstrip("/")
+    return victim["doclist_entry_id"], victim["your_s3_key"], source
+
+
+def test_a_switched_copy_that_is_lost_while_its_source_has_changed_is_named_with_the_way_out(backed_up: Corner) -> None:
+    """Its link keeps its key, and other content never goes under that: the way out leads back to the vendor first."""
+    record, key, source = lose_a_switched_copy(backed_up)
+    replace(backed_up, VENDOR_BUCKET, source, b"a later version")
+
+    for level in ("list", "head"):
+        said = backed_up.engine("verify", "--level", level)
+        assert said.code == 6
+        assert f"- {record}  {key}" in said.out
+        assert "no backup can make it again: its source has changed since" in said.out
+        assert "1 switched links lead to nothing" in said.out
+        assert "rollback --from-database --ids FILE --execute" in said.out
+        assert "copies again what is missing" not in said.out, "it would not help"
+    found = backed_up.engine("verify", "--json").json
+    assert found["broken_beyond_backup"] == {"changed": 1, "gone": 0}
+
+    # it says what is so: a backup neither repairs it nor makes it worse
+    assert backed_up.engine("run", "backup", "--incremental").code in {0, 3}
+    assert key not in backed_up.held()
+    assert backed_up.rows()[record]["status"] == "switched"
+
+    # what it says to type next
+    report, ids = backed_up.directory / "report.tsv", backed_up.directory / "ids.txt"
+    assert backed_up.engine("verify", "--report", str(report)).code == 6
+    ids.write_text("".join(f"{line.split(chr(9))[1]}\n" for line in report.read_text().splitlines()))
+    rollback = ("run", "rollback", "--from-database", "--ids", str(ids), "--execute", "--yes", "--no-progress")
+    assert "1 put back" in backed_up.engine(*rollback).out
+    assert backed_up.engine("verify").code == 6
+    assert backed_up.engine("run", "backup", "--incremental").code == 0
+    said = backed_up.engine("run", "switch", "--execute", "--yes", "--no-progress")
+    assert "1 switched" in said.out, said.everything
+    assert backed_up.held()[backed_up.rows()[record]["your_s3_key"]].size == len(b"a later version")
+    assert backed_up.engine("verify", "--source").code == 0
+
+
+def test_a_switched_copy_that_is_lost_with_its_source_is_told_apart(backed_up: Corner) -> None:
+    record, _, source = lose_a_switched_copy(backed_up)
+    remove(backed_up, VENDOR_BUCKET, source)
+    said = backed_up.engine("verify")
+    assert said.code == 6
+    assert "no backup can make it again: its source is gone too" in said.out
+    assert record in said.out
+    assert "If the bucket keeps versions" in said.out
+    assert "rollback" not in said.out, "the old link is dead"
