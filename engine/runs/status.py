@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 ACCOUNTS_SHOWN = 50
 WORTH_TELLING_S = 5.0
 """Shorter runs have no slow part, only a beginning and an end."""
+_RESUMES = {
+    "switch": "engine run switch --execute   goes on; what is in doubt is read first",
+    "rollback": "the same engine run rollback … --execute   goes on; what is in doubt is read first",
+    "verify": "engine verify   starts again",
+}
 _RUN_COUNTS = ("total_files_processed", "successful_files", "new_files", "skipped_files", "failed_files")
 
 
@@ -124,7 +129,10 @@ def _overview(report: Report, console: Console) -> None:
         if (shares := report.shares()) is not None and shares["seconds"] >= WORTH_TELLING_S:
             line(console, f"slow was    {slow_line(shares)}" + f" (run {shares['run']})")
         if run["status"] in {"crashed", "stopped"}:
-            line(console, "next        engine run backup --incremental   resumes")
+            line(console, f"next        {_RESUMES.get(run['run_type'], 'engine run backup --incremental   resumes')}")
+    if unproved := report.unproved():
+        line(console, f"BROKEN      {unproved:,} switched links lead to no copy, or to another file: users meet it")
+        line(console, "next        engine verify   names them, and says what mends them")
     if files["failed"]:
         line(console, "next        engine status --errors   says why files failed")
 

@@ -230,6 +230,10 @@ def test_a_switched_copy_that_is_lost_while_its_source_has_changed_is_named_with
     found = backed_up.engine("verify", "--json").json
     assert found["broken_beyond_backup"] == {"changed": 1, "gone": 0}
 
+    said = backed_up.engine("status")
+    assert "1 switched links lead to no copy" in said.out
+    assert "engine verify   names them" in said.out
+
     # it says what is so: a backup neither repairs it nor makes it worse
     assert backed_up.engine("run", "backup", "--incremental").code in {0, 3}
     assert key not in backed_up.held()
@@ -247,11 +251,13 @@ def test_a_switched_copy_that_is_lost_while_its_source_has_changed_is_named_with
     assert "1 switched" in said.out, said.everything
     assert backed_up.held()[backed_up.rows()[record]["your_s3_key"]].size == len(b"a later version")
     assert backed_up.engine("verify", "--source").code == 0
+    assert "BROKEN" not in backed_up.engine("status").out
 
 
 def test_a_switched_copy_that_is_lost_with_its_source_is_told_apart(backed_up: Corner) -> None:
     record, _, source = lose_a_switched_copy(backed_up)
     remove(backed_up, VENDOR_BUCKET, source)
+    backed_up.forget_requests()  # ours, not the engine's: others count what the vendor's bucket was asked
     said = backed_up.engine("verify")
     assert said.code == 6
     assert "no backup can make it again: its source is gone too" in said.out
