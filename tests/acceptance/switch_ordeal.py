@@ -1,6 +1,8 @@
 """Switch everything and put it back, while sessions end, answers get lost, rows are locked, users edit and kills fall.
 
     python -m tests.acceptance.switch_ordeal --records 100000 --kills 20
+    python -m tests.acceptance.switch_ordeal --records 100000 --kills 20 --bulk     # the way back by bulk jobs
+    python -m tests.acceptance.switch_ordeal --records 60000 --kills 0 --bulk --calm --edits 0.01
 
 Afterwards the org itself is asked, record by record. After the switch every link is exactly ours, with its proved
 object behind it, or the user's, or named with its class. The org's log is held against the journal: no row was written
@@ -14,6 +16,7 @@ import argparse
 import asyncio
 import json
 import random
+import resource
 import shutil
 import signal
 import sqlite3
@@ -38,8 +41,16 @@ FAULTS: list[dict[str, Any]] = [
     {"kind": "503_html", "endpoint": "composite/sobjects", "rate": 0.005, "seed": 4},
     {"kind": "lock_row", "rate": 0.02, "seed": 5, "params": {"tries": 1}},
 ]
+BULK_FAULTS: list[dict[str, Any]] = [
+    {"kind": "commit_then_cut", "endpoint": "jobs/ingest", "rate": 0.05, "seed": 6},
+    {"kind": "commit_then_503", "endpoint": "jobs/ingest", "rate": 0.05, "seed": 7},
+    {"kind": "session_expired", "endpoint": "jobs/ingest", "rate": 0.02, "seed": 8},
+    {"kind": "503_html", "endpoint": "jobs/ingest", "rate": 0.03, "seed": 9},
+    {"kind": "bulk_unrecorded", "rate": 0.2, "seed": 10, "params": {"every": 50}},
+]
+BULK_WORLD = {"bulk_rows_per_s": 5_000, "bulk_queue_s": 1.0}
 EDITED = 0.01
-WRITES = {"collections_update", "composite", "record_update"}
+WRITES = {"collections_update", "composite", "record_update", "ingest_work"}
 PLAIN = Cast(filthy=0.15, large=0.0, mean_bytes=300, html=0.0, missing=0.01, archived=0.005)
 
 
@@ -50,6 +61,8 @@ class Act:
     runs: int = 0
     kills: int = 0
     seconds: float = 0.0
+    cpu: float = 0.0
+    calls: Counter[str] = field(default_factory=Counter)
     codes: list[int] = field(default_factory=list)
     edits: dict[str, str] = field(default_factory=dict)
     ends: Counter[str] = field(default_factory=Counter)
@@ -68,8 +81,10 @@ class Ordeal:
 
 
 class _Play:
-    def __init__(self, place: Stage, seed: int) -> None:
+    def __init__(self, place: Stage, seed: int, faults: list[dict[str, Any]], edited: float) -> None:
         self.place = place
+        self.faults = faults
+        self.edited = edited
         self.chance = random.Random(seed)
         self.result = Ordeal()
         self.database = place.directory / "migration_tracking.db"
@@ -78,7 +93,7 @@ class _Play:
     async def run(self, records: int, kills: int, pace: float) -> Ordeal:
         before = await self.links()
         await self.must("run", "backup", "--full", codes={0, 3})
-        await self.place.org("faults", FAULTS)
+        await self.place.org("faults", self.faults)
         ids = sorted(before)
         await self.act(self.result.switch, ids, kills, records / pace, "run", "switch", "--execute", "--yes")
         await self.check_switch(before)
@@ -95,7 +110,8 @@ class _Play:
 
     async def act(self, act: Act, ids: list[str], kills: int, seconds: float, *words: str) -> None:
         """Run to its end through so many kills, with users at work."""
-        begun = time.monotonic()
+        begun, worked = time.monotonic(), _children_s()
+        seen = await self.last_call()
         users = asyncio.create_task(self.users(act, ids, seconds))
         try:
             await self.until_done(act, kills, seconds, words)
@@ -103,7 +119,8 @@ class _Play:
             users.cancel()
             with suppress(asyncio.CancelledError):
                 await users
-        act.seconds = time.monotonic() - begun
+        act.seconds, act.cpu = time.monotonic() - begun, _children_s() - worked
+        act.calls = await self.calls(seen)
         await self.check_journal()
 
     async def until_done(self, act: Act, kills: int, seconds: float, words: tuple[str, ...]) -> None:
@@ -130,7 +147,7 @@ class _Play:
 
     async def users(self, act: Act, ids: list[str], seconds: float) -> None:
         """Edit one record in a hundred, whichever and whenever."""
-        count = max(1, int(len(ids) * EDITED))
+        count = max(1, int(len(ids) * self.edited))
         for number in range(count):
             await asyncio.sleep(self.chance.random() * 2 * seconds / count)
             record = self.chance.choice(ids)
@@ -218,6 +235,18 @@ class _Play:
                     found += (await answer.json())["entries"]
         return [entry for entry in found if entry["ids_written"]]
 
+    async def calls(self, since: int) -> Counter[str]:
+        """What the org was asked, by name."""
+        url = f"{self.place.salesforce_url}/__sim__/log?since={since}"
+        async with aiohttp.ClientSession() as http, http.get(url) as answer:
+            entries = (await answer.json())["entries"]
+        return Counter(entry["name"] for entry in entries if entry["name"] != "ingest_work")
+
+    async def last_call(self) -> int:
+        url = f"{self.place.salesforce_url}/__sim__/log?limit=1"
+        async with aiohttp.ClientSession() as http, http.get(url) as answer:
+            return max((entry["number"] for entry in (await answer.json())["entries"]), default=0)
+
     def steps(self) -> int:
         return int(self.query("SELECT count(*) FROM url_changes")[0][0])
 
@@ -231,12 +260,32 @@ class _Play:
             self.say(f"engine {' '.join(words)} ended with {code}")
 
 
-async def ordeal(directory: Path, records: int, kills: int, seed: int, *, pace: float = 1500.0) -> Ordeal:
-    """``pace``: links per second to expect; it spreads the kills and the edits."""
+def _children_s() -> float:
+    """CPU seconds of the runs so far."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+async def ordeal(
+    directory: Path,
+    records: int,
+    kills: int,
+    seed: int,
+    *,
+    pace: float = 1500.0,
+    bulk: bool = False,
+    calm: bool = False,
+    edited: float = EDITED,
+) -> Ordeal:
+    """``pace``: links per second to expect; it spreads the kills and the edits. ``bulk``: the way back goes by jobs,
+    which go on by themselves. ``calm``: nothing goes wrong but for the kills and the edits."""
     overrides: dict[str, dict[str, Any]] = {"migration": {"concurrency": 64}}
+    if bulk:
+        overrides["switch"] = {"bulk_rollback_from": 0}
+    faults = [] if calm else FAULTS + BULK_FAULTS * bulk
     async with stage(directory, records, seed, overrides=overrides, cast=PLAIN) as place:
-        await place.org("settings", {"daily_max": 10_000_000})
-        return await _Play(place, seed).run(records, kills, pace)
+        await place.org("settings", {"daily_max": 10_000_000, **(BULK_WORLD if bulk else {})})
+        return await _Play(place, seed, faults, edited).run(records, kills, pace)
 
 
 def main() -> None:
@@ -246,14 +295,22 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--directory", type=Path, default=Path("rehearsal/switch_ordeal"))
     parser.add_argument("--pace", type=float, default=1500.0, help="links per second to expect")
+    parser.add_argument("--bulk", action="store_true", help="the rollback goes through Bulk API 2.0")
+    parser.add_argument("--calm", action="store_true", help="no faults")
+    parser.add_argument("--edits", type=float, default=EDITED, help="share of records that users edit in each half")
     chosen = parser.parse_args()
     shutil.rmtree(chosen.directory, ignore_errors=True)
-    result = asyncio.run(ordeal(chosen.directory, chosen.records, chosen.kills, chosen.seed, pace=chosen.pace))
+    play = ordeal(
+        chosen.directory, chosen.records, chosen.kills, chosen.seed,
+        pace=chosen.pace, bulk=chosen.bulk, calm=chosen.calm, edited=chosen.edits,
+    )  # fmt: skip
+    result = asyncio.run(play)
     for name, act in (("switch", result.switch), ("rollback", result.rollback)):
         print(
             f"{name}: {act.runs} runs, {act.kills} kills, {act.seconds:.0f} s, exit codes {act.codes}, "
             f"{len(act.edits)} edits, {len(act.overwritten)} of them overwritten; {dict(act.ends)}"
         )
+        print(f"  {act.cpu:.1f} s of CPU, {act.calls.total():,} calls: {dict(act.calls)}")
     print(f"{result.requests} writes held against the journal; {len(result.problems)} problems")
     for problem in result.problems[:20]:
         print("  ", problem)
