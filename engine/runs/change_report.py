@@ -35,6 +35,10 @@ class ChangeReport:
     notes: list[str] = field(default_factory=list)
     next_steps: list[str] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        if self.counts.gone:
+            self.next_steps.append(_HIDDEN[self.run_type])
+
     def as_json(self) -> dict[str, Any]:
         c = asdict(self.counts)
         done = c.pop("done")
@@ -67,7 +71,7 @@ class ChangeReport:
             (c.done, f"would be {_TOLD[self.run_type]}" if self.dry_run else _TOLD[self.run_type]),
             (c.already, "already so"),
             (c.edited, "edited by others and left alone"),
-            (c.gone, "deleted"),
+            (c.gone, GONE),
             (c.missing, "without their copy"),
             (c.stale, "changed since the plan"),
             (c.failed, "failed"),
@@ -104,5 +108,11 @@ def after_a_switch(code: int, counts: Counts, run_id: int) -> list[str]:
     return [*steps, undo] if counts.done else steps
 
 
+GONE = "deleted, or hidden from this login"
+_SEEING = "for records that are only hidden: let this login see them all (sharing, or View All), then"
+_HIDDEN = {
+    "switch": f"{_SEEING} engine run backup --full, and switch again",
+    "rollback": f"{_SEEING} the same command",
+}
 _DONE = {"switch": "switched", "rollback": "restored"}
 _TOLD = {"switch": "switched", "rollback": "put back"}

@@ -17,6 +17,7 @@ from engine.pipeline.switching import WINDOW, Counts, Limits, Wave
 from engine.runs.asking import Consent
 from engine.runs.assembly import Parts
 from engine.runs.bounds import Bounds
+from engine.runs.change_report import GONE
 from engine.runs.claims import Claims, listing_pays
 from engine.runs.moving import CUT_SHORT, CutShort, to_its_end
 from engine.runs.plan_file import PlanFile
@@ -199,7 +200,7 @@ def told(counts: dict[str, Any]) -> str:
         "done": "switched",
         "already": "already so",
         "edited": "edited by others and left alone",
-        "gone": "deleted",
+        "gone": GONE,
         "missing": "without their copy",
         "stale": "changed since the plan",
         "failed": "failed",

@@ -138,6 +138,7 @@ class Corner:
         """Both stand-ins behave."""
         wait(self.stage.objects.misbehave())
         self.org("faults", rules=[])
+        self.org("access")
         self.org("settings", daily_used=0, daily_max=100_000, latency_ms={})
 
     def org(self, action: str, **document: Any) -> Any:

@@ -669,3 +669,36 @@ def test_heads_that_were_taken_out_of_the_bucket_are_missed(corner: Corner) -> N
     env = {"ENGINE_DESTINATION__BUCKET": other}
     said_so(corner.engine("audit", **env), 0, "holds none of this journal")
     said_so(corner.engine("audit", "--bucket", **env), 4, "holds none of this journal")
+
+
+# what sharing hides
+
+
+def test_what_sharing_hides_is_not_switched_and_is_when_it_shows_again(corner: Corner) -> None:
+    ids = backed_up(corner, 12)
+    before = links(corner, ids)
+    corner.org("access", hidden=[ids[3]])
+    said_so(corner.engine(*SWITCH), 0, "11 switched", "1 deleted, or hidden from this login")
+    assert links(corner, [ids[3]]) == {ids[3]: before[ids[3]]}
+    row = corner.rows()[ids[3]]
+    assert (row["status"], row["failure_class"]) == ("gone", "deleted")
+    assert "hidden from this user" in row["error_message"]
+    corner.org("access")
+    assert corner.engine("run", "backup", "--full", "--no-progress").code == 0
+    assert corner.rows()[ids[3]]["status"] == "backed_up"
+    said_so(corner.engine(*SWITCH), 0, "1 switched")
+    assert links(corner, ids) == ours(corner)
+
+
+def test_a_rollback_leaves_what_sharing_hides_and_puts_it_back_once_it_shows(corner: Corner) -> None:
+    ids = backed_up(corner, 6)
+    before = links(corner, ids)
+    assert corner.engine(*SWITCH).code == 0
+    corner.org("access", hidden=[ids[1]])
+    said_so(corner.engine("run", "rollback", "--from-database"), 0, "5 would be put back", "1 deleted, or hidden")
+    said_so(corner.engine(*ROLLBACK), 0, "5 put back", "1 deleted, or hidden from this login")
+    assert links(corner, [ids[1]]) == {ids[1]: ours(corner)[ids[1]]}
+    said_so(corner.engine(*ROLLBACK), 0, "5 already so", "1 deleted, or hidden")
+    corner.org("access")
+    said_so(corner.engine(*ROLLBACK), 0, "1 put back", "5 already so")
+    assert links(corner, ids) == before

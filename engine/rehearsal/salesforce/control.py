@@ -9,7 +9,7 @@
 * ``POST revoke``: every session ends
 * ``GET clock``; ``POST clock`` ``{"advance": seconds}``
 * ``GET settings``; ``POST settings``: any of SETTABLE, and ``daily_used``
-* ``POST access`` ``{"read_only": [ids]}``: rows that sharing makes read-only
+* ``POST access`` ``{"read_only": [ids], "hidden": [ids]}``: rows that sharing makes read-only, or hides altogether
 * ``POST field`` ``{"object", "field", …}``: change length, readable, updateable, nillable or type of a field
 """
 
@@ -156,8 +156,9 @@ def _set_settings(org: Org, http: web.Request, body: bytes) -> Any:
 
 
 def _access(org: Org, http: web.Request, body: bytes) -> Any:
-    org.read_only_ids = set(orjson.loads(body)["read_only"])
-    return {"read_only": len(org.read_only_ids)}
+    data = orjson.loads(body)
+    org.read_only_ids, org.hidden_ids = (set(data.get(name, [])) for name in ("read_only", "hidden"))
+    return {"read_only": len(org.read_only_ids), "hidden": len(org.hidden_ids)}
 
 
 def _field(org: Org, http: web.Request, body: bytes) -> Any:

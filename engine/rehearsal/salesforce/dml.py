@@ -167,7 +167,7 @@ def _check_rows(org: Org, request: ApiRequest, changes: Sequence[Change]) -> Non
         field = org.settings.lock_parent
         parents = org.world.parents(ids, field) if request.taken and field is not None else {}
         for change in good:
-            if change.id not in present:
+            if change.id not in present or change.id in org.hidden_ids:
                 change.fail("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id")
             elif present[change.id][0]:
                 change.fail("ENTITY_IS_DELETED", "entity is deleted")

@@ -41,6 +41,7 @@ class Org:
         self.instance_url = ""
         self.login_url = ""
         self.read_only_ids: set[str] = set()
+        self.hidden_ids: set[str] = set()
         self._settle()
 
     def bulk_query_jobs(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from engine.rehearsal.salesforce.compile import Compiled, compile_query
@@ -49,15 +50,24 @@ def query_more(org: Org, request: ApiRequest) -> ApiResponse:
 
 def rows_by_id(org: Org, compiled: Compiled, ids: list[str]) -> dict[str, Row]:
     """The current rows with these ids, whatever WHERE said; deleted ones only if the statement asked for all."""
-    visible = "1" if compiled.include_deleted else 't."IsDeleted" = 0'
+    visible = ("1" if compiled.include_deleted else 't."IsDeleted" = 0') + _shared(org)
     marks = ",".join("?" * len(ids))
     sql = f'SELECT {compiled.columns} FROM {compiled.source} WHERE {visible} AND t."Id" IN ({marks})'  # noqa: S608
     return {row[0]: row for row in org.world.connection.execute(sql, ids)}
 
 
+def _shared(org: Org) -> str:
+    """The condition that leaves out what sharing hides from the login."""
+    if not org.hidden_ids:
+        return ""
+    ids = ",".join(f"'{row_id}'" for row_id in sorted(org.hidden_ids) if row_id.isalnum())
+    return f' AND t."Id" NOT IN ({ids})'
+
+
 def _first_page(org: Org, request: ApiRequest, *, include_deleted: bool) -> ApiResponse:
     soql = request.query.get("q", "")
     compiled = compile_query(parse(soql), org.schema, include_deleted=include_deleted)
+    compiled = replace(compiled, where=compiled.where + _shared(org))
     if compiled.query.is_count:
         return _count(org, compiled)
     if compiled.query.is_aggregate:
