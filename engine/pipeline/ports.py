@@ -34,6 +34,11 @@ class ByteStream(Protocol):
     @property
     def facts(self) -> ObjectFacts: ...
 
+    @property
+    def whole(self) -> bytes | None:
+        """All of it, where it came at once and has been found complete; None: read ``chunks``."""
+        ...
+
     def chunks(self) -> AsyncIterator[bytes | memoryview]:
         """The bytes in order, each valid until the next is asked for; Transient when the body ends short."""
         ...

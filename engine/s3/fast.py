@@ -15,11 +15,13 @@ from engine.s3.faults import STALE_LOGIN
 from engine.s3.listing import parse
 from engine.s3.sigv4 import EMPTY, Signer, query_of
 from engine.s3.verbs import READ_RATE, Verbs, time_for
-from engine.s3.wire import Headers, Reply, StreamedReply, TimedOut, TlsFailed, Wire, WireError
+from engine.s3.wire import BodyTooLarge, Headers, Reply, StreamedReply, TimedOut, TlsFailed, Wire, WireError
 from engine.s3.xml import error_of, success_of
 
 QUICK_S = 60.0
 _OF_THE_REQUEST = frozenset({b"x-amz-request-id", b"x-amz-id-2"})
+ERROR_BYTES = 64 * 1024
+"""As much of a refusal's body as an error document needs."""
 LISTING_BYTES = 16 << 20
 CONTINUE_FROM = 1 << 20
 """Bodies of so many bytes wait for the store's consent (Expect: 100-continue), so that a refusal costs no upload."""
@@ -75,6 +77,20 @@ class FastVerbs:
                 yield _Body(fields_of(reply.headers), reply)
         except WireError as error:
             raise unreached(error) from None
+
+    async def read(
+        self, bucket: str, key: str, headers: Fields, *, size: int, version_id: str | None = None
+    ) -> tuple[Answer, bytes]:
+        limit_s, most = QUICK_S * 10 + size / READ_RATE, max(size, ERROR_BYTES)
+        try:
+            reply = await self._ask("GET", bucket, key, _version(version_id), headers, limit_s=limit_s, max_body=most)
+        except BodyTooLarge:
+            raise StoreError("PreconditionFailed", 412, f"the object holds more than {size} bytes") from None
+        if reply.status not in {200, 206}:
+            raise self._refused(reply.status, fields_of(reply.headers), reply.body)
+        if reply.framing == "close":
+            raise _unproved()
+        return Answer(reply.status, fields_of(reply.headers)), reply.body
 
     async def put(self, bucket: str, key: str, body: bytes, headers: Fields, *, sha256: str) -> Answer:
         reply = await self._ask("PUT", bucket, key, "", headers, body=body, payload=sha256)
@@ -167,6 +183,8 @@ class FastVerbs:
                 max_body=max_body,
                 expect_continue=patient,
             )
+        except BodyTooLarge:
+            raise
         except WireError as error:
             raise unreached(error) from None
         if not 200 <= reply.status < 300:
@@ -215,7 +233,11 @@ class _Body:
         except WireError as error:
             raise unreached(error) from None
         if self._reply.framing == "close":
-            raise StoreError("BadAnswer", 0, "the body has neither length nor chunks: nothing proves that it is whole")
+            raise _unproved()
+
+
+def _unproved() -> StoreError:
+    return StoreError("BadAnswer", 0, "the body has neither length nor chunks: nothing proves that it is whole")
 
 
 def fields_of(headers: Headers) -> dict[str, str]:
@@ -247,8 +269,8 @@ def _version(version_id: str | None) -> str:
     return query_of((("versionId", version_id),)) if version_id else ""
 
 
-async def _beginning(reply: StreamedReply, limit: int = 64 * 1024) -> bytes:
-    """The body of a refusal, as much of it as an error document needs."""
+async def _beginning(reply: StreamedReply, limit: int = ERROR_BYTES) -> bytes:
+    """The body of a refusal."""
     body = bytearray()
     async for chunk in reply.chunks():
         body += chunk

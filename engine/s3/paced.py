@@ -55,6 +55,11 @@ class PacedVerbs:
             finally:
                 gate.reading -= 1
 
+    def read(
+        self, bucket: str, key: str, headers: Fields, *, size: int, version_id: str | None = None
+    ) -> Coroutine[Any, Any, tuple[Answer, bytes]]:
+        return self._through(self._verbs.read(bucket, key, headers, size=size, version_id=version_id))
+
     def put(self, bucket: str, key: str, body: bytes, headers: Fields, *, sha256: str) -> Coroutine[Any, Any, Answer]:
         return self._through(self._verbs.put(bucket, key, body, headers, sha256=sha256))
 

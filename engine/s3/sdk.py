@@ -67,6 +67,17 @@ class SdkVerbs:
         finally:
             body.close()
 
+    async def read(
+        self, bucket: str, key: str, headers: Fields, *, size: int, version_id: str | None = None
+    ) -> tuple[Answer, bytes]:
+        body = bytearray()
+        async with self.get(bucket, key, headers, version_id=version_id, size=size) as answer:
+            async for chunk in answer.chunks():
+                body += chunk
+                if len(body) > size:
+                    raise StoreError("PreconditionFailed", 412, f"the object holds more than {size} bytes")
+        return Answer(200, answer.fields), bytes(body)
+
     async def put(self, bucket: str, key: str, body: bytes, headers: Fields, *, sha256: str) -> Answer:
         limit = time_for(len(body))
         return proven(_answer(await self._call("put_object", headers, limit, Bucket=bucket, Key=key, Body=body)))

@@ -16,7 +16,7 @@ from engine.s3.facts import facts_of
 from engine.s3.faults import Patience
 from engine.s3.listing import pages
 from engine.s3.survey import WORKERS, Bounds, Put, Survey
-from engine.s3.verbs import Verbs
+from engine.s3.verbs import WHOLE, Verbs
 
 WITH_SUMS = {"x-amz-checksum-mode": "ENABLED"}
 
@@ -49,7 +49,7 @@ class S3Source:
         return facts_of(answer.fields)
 
     @asynccontextmanager
-    async def open(self, location: Location, facts: ObjectFacts | None) -> AsyncIterator[Reading]:
+    async def open(self, location: Location, facts: ObjectFacts | None) -> AsyncIterator[Reading | SmallReading]:
         """GET. The ETag pins it; a version only where the URL names one, or where there is no ETag to pin with, for
         reading by version needs a right of its own (s3:GetObjectVersion)."""
         what = f"GET {shown(location)}"
@@ -60,6 +60,16 @@ class S3Source:
         elif facts is not None:
             version = version or facts.version_id
         try:
+            if size is not None and size <= WHOLE:
+                told, body = await self._verbs.read(
+                    location.bucket, location.key, headers, version_id=version, size=size
+                )
+                small = SmallReading(facts_of(told.fields), body)
+                _same(small.facts, facts, what)
+                _whole(small.facts, len(body), what)
+                self._patience.well()
+                yield small
+                return
             async with self._verbs.get(location.bucket, location.key, headers, version_id=version, size=size) as answer:
                 reading = Reading(answer, facts_of(answer.fields), self._patience, what)
                 _same(reading.facts, facts, what)
@@ -104,6 +114,8 @@ class S3Source:
 class Reading:
     """Fits ``ports.ByteStream``."""
 
+    whole: bytes | None = None
+
     def __init__(self, answer: StreamedAnswer, facts: ObjectFacts, patience: Patience, what: str) -> None:
         self._answer = answer
         self._patience = patience
@@ -119,9 +131,24 @@ class Reading:
                 yield chunk
         except StoreError as error:
             raise self._patience.judge(error, self._what) from None
-        if self.facts.size is not None and seen != self.facts.size:
-            message = f"{self._what}: {seen} of {self.facts.size} bytes came"
-            raise Transient(FailureClass.NETWORK, message)
+        _whole(self.facts, seen, self._what)
+
+
+class SmallReading:
+    """The same of an object that came at once."""
+
+    def __init__(self, facts: ObjectFacts, body: bytes) -> None:
+        self.facts = facts
+        self.whole: bytes | None = body
+
+    async def chunks(self) -> AsyncIterator[bytes | memoryview]:
+        assert self.whole is not None
+        yield self.whole
+
+
+def _whole(facts: ObjectFacts, came: int, what: str) -> None:
+    if facts.size is not None and came != facts.size:
+        raise Transient(FailureClass.NETWORK, f"{what}: {came} of {facts.size} bytes came")
 
 
 def shown(location: Location) -> str:

@@ -37,6 +37,9 @@ class ByteStream(Protocol):
     @property
     def facts(self) -> ObjectFacts: ...
 
+    @property
+    def whole(self) -> bytes | None: ...
+
     def chunks(self) -> AsyncIterator[bytes | memoryview]: ...
 
 
@@ -92,6 +95,15 @@ class Storer:
 
     async def store(self, stream: ByteStream, key: str, replace_etag: str | None) -> Stored:
         """Raises Occupied, StoreError, EngineError."""
+        if stream.whole is not None and len(stream.whole) <= self._part_bytes:
+            claim = await Claim.of(self._budget, len(stream.whole))
+            try:
+                if self._spend is not None:
+                    await self._spend(len(stream.whole))
+                sums = Sums(md5=not self._shows_sums, crc=self._crc)
+                return await self._put(stream.facts, key, replace_etag, stream.whole, sums)
+            finally:
+                claim.release()
         size = stream.facts.size
         sizes = growing(self._part_bytes) if size is None else repeat(part_size(size, self._part_bytes))
         first = next(sizes)
@@ -103,33 +115,33 @@ class Storer:
         try:
             block = await blocks.take(first)
             if await blocks.at_end():
-                return await self._put(passing, block)
+                return await self._put(stream.facts, key, replace_etag, block, sums)
             if first == size:
-                raise _wrong_length(passing, f"more than {first}")
+                raise _wrong_length(passing.facts, key, f"more than {first}")
             await self._guard.must_be_free(key, unless=replace_etag)
             return await self._by_parts(passing, block, sizes)
         finally:
             passing.claim.release()
             await blocks.close()
 
-    async def _put(self, passing: Passing, body: bytes) -> Stored:
-        await passing.sums.add(body)
-        _check(passing)
-        sums, key = passing.sums, passing.key
-        name, value = sum_header(self._checksum, sums.crc or sums.sha256)
-        headers = {**request_headers(passing.facts.headers), **self._placed, **self._always, name: value}
-        sha256 = sums.sha256.hex()
+    async def _put(self, source: ObjectFacts, key: str, replace_etag: str | None, body: bytes, sums: Sums) -> Stored:
+        await sums.add(body)
+        computed = _check(source, sums, key)
+        digest = sums.sha256
+        name, value = sum_header(self._checksum, sums.crc or digest)
+        headers = {**request_headers(source.headers), **self._placed, **self._always, name: value}
+        sha256 = digest.hex()
 
         async def send(more: Fields) -> Answer:
             return await self._verbs.put(self._bucket, key, body, {**headers, **more}, sha256=sha256)
 
         answer = None
-        if passing.replace_etag is not None:
-            answer = await self._guard.replace(key, send, passing.replace_etag)
+        if replace_etag is not None:
+            answer = await self._guard.replace(key, send, replace_etag)
         if answer is None:
             answer = await self._guard.write(key, send)
         self._shows_sums = self._shows_sums or name in answer.fields
-        return Stored(written(answer, len(body), passing.facts.headers), len(body), sums.computed())
+        return Stored(written(answer, len(body), source.headers), len(body), computed)
 
     async def _by_parts(self, passing: Passing, block: bytes, sizes: Iterator[int]) -> Stored:
         gate = asyncio.Semaphore(PARTS_AT_ONCE)
@@ -151,10 +163,10 @@ class Storer:
                         passing.claim = await Claim.of(self._budget, size)
                         block = await passing.blocks.take(size)
                     else:
-                        raise _wrong_length(passing, "more than 10,000 parts hold")
+                        raise _wrong_length(passing.facts, passing.key, "more than 10,000 parts hold")
             except BaseExceptionGroup as group:
                 raise first_of(group) from None
-            _check(passing)
+            _check(passing.facts, passing.sums, passing.key)
             answer = await self._multipart.finish(
                 upload, passing.sums.size, self._closing(passing), replace_etag=passing.replace_etag
             )
@@ -239,20 +251,24 @@ class Storer:
         return Stored(facts, passing.sums.size, computed)
 
 
-def _check(passing: Passing) -> None:
-    """All bytes have been read: are they as many, and the ones, that the source promised? Nothing is stored yet."""
-    facts, sums = passing.facts, passing.sums
+def _check(facts: ObjectFacts, sums: Sums, key: str) -> tuple[tuple[str, str], ...]:
+    """All bytes have been read: are they as many, and the ones, that the source promised? Nothing is stored yet.
+
+    Returns the sums, as (algorithm, hex).
+    """
     if facts.size is not None and sums.size != facts.size:
-        raise _wrong_length(passing, str(sums.size))
+        raise _wrong_length(facts, key, str(sums.size))
     promised = dict(facts.checksums)
     if facts.etag_is_md5 and etag_is_md5(facts.etag, {}):
         promised["md5"] = facts.etag
-    for algorithm, digest in sums.computed():
+    computed = sums.computed()
+    for algorithm, digest in computed:
         if promised.get(algorithm, digest) != digest:
-            message = f"the source's {algorithm} does not fit the bytes read for {passing.key}"
+            message = f"the source's {algorithm} does not fit the bytes read for {key}"
             raise Transient(FailureClass.CHECKSUM_MISMATCH, message)
+    return computed
 
 
-def _wrong_length(passing: Passing, came: str) -> Transient:
-    promised = "an unknown number" if passing.facts.size is None else str(passing.facts.size)
-    return Transient(FailureClass.NETWORK, f"{came} of {promised} bytes came for {passing.key}")
+def _wrong_length(facts: ObjectFacts, key: str, came: str) -> Transient:
+    promised = "an unknown number" if facts.size is None else str(facts.size)
+    return Transient(FailureClass.NETWORK, f"{came} of {promised} bytes came for {key}")

@@ -25,6 +25,13 @@ class Verbs(Protocol):
         """``size``, where known, bounds how long the reading may take as a whole."""
         ...
 
+    async def read(
+        self, bucket: str, key: str, headers: Fields, *, size: int, version_id: str | None = None
+    ) -> tuple[Answer, bytes]:
+        """GET of an object that is known to be small, whole: ``size`` bytes, up to WHOLE. One that has grown since is
+        refused like an ETag that does not match."""
+        ...
+
     async def put(self, bucket: str, key: str, body: bytes, headers: Fields, *, sha256: str) -> Answer:
         """``sha256`` is the body's digest in hex: it signs the payload. The answer has an ETag."""
         ...
@@ -64,6 +71,8 @@ class Verbs(Protocol):
     async def head_bucket(self, bucket: str, headers: Fields) -> Answer: ...
 
 
+WHOLE = 256 * 1024
+"""Bytes up to which an object is better read at once than as a stream: no more than a stream holds unread."""
 WRITE_RATE = 20_000
 """Bytes a second below which a write is given up: 200 parts at once still pass through 4 MB/s."""
 READ_RATE = 1_000

@@ -78,27 +78,23 @@ _SETS = (
 
 # tries of runs that died before they could record an outcome count too
 _LOST_TRIES = (
-    "(SELECT count(*) FROM migration_errors WHERE doclist_entry_id = ?{id} AND settled = 0 AND run_id IS NOT ?{run})"
+    "(SELECT count(*) FROM migration_errors WHERE doclist_entry_id = column1 AND settled = 0"
+    f" AND run_id IS NOT column{_COLUMNS.index('run_id') + 1})"
+)
+_CHOSEN = ", ".join(
+    f"column{number}" + (f" + {_LOST_TRIES}" if column == "attempts" else "")
+    for number, column in enumerate(_COLUMNS, start=1)
 )
 
 
 def _upsert(rows: int) -> str:
-    """Stores so many rows in one step: each step hands the interpreter lock to and fro beside the event loop."""
-    wide = len(_COLUMNS)
-    values = [
-        ", ".join(
-            f"?{base + n}"
-            + (
-                f" + {_LOST_TRIES.format(id=base + 1, run=base + 1 + _COLUMNS.index('run_id'))}"
-                if column == "attempts"
-                else ""
-            )
-            for n, column in enumerate(_COLUMNS, start=1)
-        )
-        for base in range(0, rows * wide, wide)
-    ]
+    """Stores so many rows in one step: each step hands the interpreter lock to and fro beside the event loop.
+
+    The placeholders have no numbers: Python 3.12 looks each one's name up in a list of them all.
+    """
+    values = ", ".join([f"({', '.join('?' * len(_COLUMNS))})"] * rows)
     return (
-        f"INSERT INTO file_migrations ({', '.join(_COLUMNS)}) VALUES ({'), ('.join(values)})"
+        f"INSERT INTO file_migrations ({', '.join(_COLUMNS)}) SELECT {_CHOSEN} FROM (VALUES {values}) WHERE true"
         f" ON CONFLICT (doclist_entry_id) DO UPDATE SET {', '.join(_SETS)}"
     )
 

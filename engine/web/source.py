@@ -74,6 +74,8 @@ class WebSource:
 class WebStream:
     """One body being read."""
 
+    whole: bytes | None = None
+
     def __init__(
         self, response: aiohttp.ClientResponse, facts: ObjectFacts, clock: Clock, *, expected: int | None, host: str
     ) -> None:

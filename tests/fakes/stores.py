@@ -42,6 +42,7 @@ class FakeObject:
 class FakeStream:
     facts: ObjectFacts
     body: bytes
+    whole = None
 
     async def chunks(self) -> AsyncIterator[bytes]:
         for start in range(0, len(self.body), 7):

@@ -54,6 +54,8 @@ def at(bucket: str, key: str, version_id: str | None = None) -> Location:
 class Bytes:
     """A stream of given chunks that promises ``size`` (by default the truth) and may break off with ``error``."""
 
+    whole = None
+
     def __init__(
         self,
         chunks: bytes | Sequence[bytes],

@@ -24,6 +24,7 @@ class _Probe:
     """Fits ``ports.ByteStream``."""
 
     facts: ObjectFacts
+    whole = None
 
     async def chunks(self) -> AsyncIterator[bytes]:
         yield _BODY
