@@ -66,6 +66,7 @@ class Waves:
         self._verdicts = verdicts
         self._progress = progress
         self._taken = 0
+        self._seen = 0
         self._limits = Limits(settings.switch.max_drift, settings.migration.error_budget)
         self._changing = Changing(
             parts.salesforce.links,
@@ -89,17 +90,21 @@ class Waves:
     ) -> None:
         """One wave after the other, until one says stop. Raises Paused and other Fatal."""
         for place, wave in enumerate(wanted):
+            if self._full:
+                break
             if place and not await consent.go_on(
                 f"Wave {wanted[place - 1].number} is done: {told(self._progress.waves[-1])}. "
                 f"Wave {wave.number} has {wave.records:,} links."
             ):
                 self._stop.request(f"not asked to go on behind wave {wanted[place - 1].number}", Paused.exit_code)
-            if self._stop.requested or self._full:
+            if self._stop.requested:
                 return
             counts = await self._wave(wave, flush)
             if not self._stop.requested and (verdict := self._limits.verdict(counts, over=True)) is not None:
                 self._stop.request(*verdict)
             await after_wave()
+        if self._full:
+            self._progress.left_out += sum(wave.records for wave in wanted) - self._seen
 
     @property
     def so_far(self) -> Counts:
@@ -141,16 +146,23 @@ class Waves:
             if self._stop.requested or self._full:
                 return
             links = self._plan.window(start, min(start + WINDOW, wave.stop))
+            self._seen += len(links)
             ready = await self._ready(self._within(links), claims)
             if ready:
                 yield [Change(link.id, link.account, link.old, link.new, wave.number) for link in ready]
 
     def _within(self, links: list[Link]) -> list[Link]:
-        """Those that flags and test settings let through."""
-        account, limit = self._bounds.account_id, self._bounds.limit
+        """Those of the account in scope."""
+        account = self._bounds.account_id
         found = [link for link in links if account is None or link.account == account]
-        if limit is not None:
-            found = found[: max(0, limit - self._taken)]
+        self._progress.left_out += len(links) - len(found)
+        return found
+
+    def _limited(self, links: list[Link]) -> list[Link]:
+        """As many as the limit still lets through. Links that have moved before count for nothing, so that the same
+        command goes on behind them."""
+        limit = self._bounds.limit
+        found = links if limit is None else links[: max(0, limit - self._taken)]
         self._taken += len(found)
         self._progress.left_out += len(links) - len(found)
         return found
@@ -173,6 +185,7 @@ class Waves:
                 counts.stale += 1
             else:
                 standing.append(link)
+        standing = self._limited(standing)
         problems = await claims.problems(standing)
         if not problems:
             return standing

@@ -702,3 +702,65 @@ def test_a_rollback_leaves_what_sharing_hides_and_puts_it_back_once_it_shows(cor
     corner.org("access")
     said_so(corner.engine(*ROLLBACK), 0, "1 put back", "5 already so")
     assert links(corner, ids) == before
+
+
+# limits, and waves that are small
+
+
+def test_a_limit_ends_within_a_wave_and_the_same_plan_goes_on_behind_it(corner: Corner) -> None:
+    ids = backed_up(corner, 12)
+    plan = planned(corner, corner.directory / "plan.ndjson")
+    env = {"ENGINE_SWITCH__WAVES": '[1, 5, "100%"]'}
+    words = (*SWITCH, "--plan", str(plan), "--limit", "3")
+    for moved in (3, 6, 9, 12):
+        said = said_so(corner.engine(*words, **env), 0, "3 switched")
+        assert sum(VENDOR_BUCKET not in link for link in links(corner, ids).values()) == moved
+        assert ("lie outside --account, --limit" in said.out) is (moved < 12)
+    said_so(corner.engine(*words, **env), 0, "12 already so")
+
+
+def test_a_limit_counts_rows_that_come_back_from_a_lock_once(corner: Corner) -> None:
+    ids = backed_up(corner, 12)
+    corner.org("faults", rules=[{"kind": "lock_row", "endpoint": "collections_update", "rate": 0.6}])
+    said_so(corner.engine(*SWITCH, "--limit", "7"), 0, "7 links: 7 switched")
+    assert sum(VENDOR_BUCKET not in link for link in links(corner, ids).values()) == 7
+    assert writes(corner, ids) > 2, "none was locked"
+    assert not corner.query(
+        "SELECT 1 FROM url_changes c WHERE event = 'intended' AND NOT EXISTS (SELECT 1 FROM url_changes d"
+        " WHERE d.doclist_entry_id = c.doclist_entry_id AND d.id > c.id)"
+    ), "a straggler is half-known"
+
+
+def test_a_limit_that_is_reached_asks_for_no_more_waves(corner: Corner) -> None:
+    backed_up(corner, 12)
+    typed = [(f"Type {ORG} to go on", ORG)]
+    plan = planned(corner, corner.directory / "plan.ndjson")
+    words = ("run", "switch", "--execute", "--plan", str(plan), "--limit", "1")
+    said = said_so(at_a_terminal(corner, *words, typed=typed), 0, "1 switched")
+    assert "Go on?" not in said.everything
+
+
+def test_a_wave_of_fewer_than_fifty_is_not_judged_by_its_drift_but_the_next_one_is(corner: Corner) -> None:
+    """switch.max_drift counts from 50 records on: a canary of one that was edited would be drift of 100 %."""
+    ids = sorted(backed_up(corner, 100))
+    theirs = "https://users.test/moved.pdf"
+    corner.edit([*ids[:20], *ids[60:75]], Document__c=theirs)
+    env = {"ENGINE_SWITCH__WAVES": '[1, 49, "100%"]'}
+    said = corner.engine(*SWITCH, **env)
+    said_so(said, 6, "15 of 51 records of this wave were edited or deleted", "switch.max_drift")
+    first, second, third = said_waves(corner)
+    assert (first["edited"], second["edited"]) == (1, 19)
+    assert (second["done"], third["edited"]) == (29, 15)
+    assert all(link == theirs for link in links(corner, ids[:20]).values())
+
+
+def test_a_small_plan_that_drifted_as_a_whole_ends_well_and_says_so(corner: Corner) -> None:
+    ids = backed_up(corner, 10)
+    corner.edit(ids, Document__c="https://users.test/moved.pdf")
+    said_so(corner.engine(*SWITCH), 0, "10 edited by others and left alone", "backup --incremental")
+    assert writes(corner, ids) == 0
+
+
+def said_waves(corner: Corner) -> list[dict[str, Any]]:
+    """The waves of the last run, as its log has them."""
+    return [line for line in map(json.loads, corner.logged().splitlines()) if line["event"] == "wave"]
