@@ -18,30 +18,26 @@ the rest goes through collections. Whoever comes after a kill finds the job in t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from itertools import islice
 
 from engine.model.bulk import JobState, Progress, told
-from engine.model.change import Event, Held, Said, Sent, Standing, Step
+from engine.model.change import Event, Held, Said, Sent, Standing
 from engine.model.errors import Blocked, EngineError, Fatal, Paused, Refused, Transient
 from engine.model.failures import FailureClass
 from engine.pacing.backoff import delays
 from engine.pacing.clock import Clock
 from engine.pacing.many import each
+from engine.pipeline.bulk_rules import READ, ROWS, found, pieces, step
 from engine.pipeline.changing import Change, Links, Steps, locked_out, silent
 from engine.pipeline.jobs import Jobs, over
 from engine.pipeline.stop import Stop
 from engine.pipeline.switching import LANES, WINDOW, Counts, slices, standing
 
-ROWS = 10_000
-"""Rows of a job: what Salesforce works on as one batch. More would only widen the gap."""
-CHARACTERS = 5_000_000
-"""Of the links of a job: at most 20 MB of CSV, where Salesforce takes 100."""
 QUEUED_S = 120.0
 """How long a closed job may wait for its turn."""
 WORKING_S = 1_800.0
 """How long it may take."""
-_READ = 2_000
 _TRIES = 3
 _BUILDS = 4
 
@@ -111,10 +107,7 @@ class BulkUndo:
         job = await self._filled(changes)
         if job is None:
             return [], list(changes)
-        intent = Event.UNDO_INTENDED
-        await self._journal.append(
-            [Step(c.id, c.old, c.new, intent, c.wave, message=told(job), undo=True) for c in changes]
-        )
+        await self._journal.append([step(c, Event.UNDO_INTENDED, None, told(job)) for c in changes])
         try:
             held = await self._read([change.id for change in changes])
         except (Transient, Fatal) as error:
@@ -170,7 +163,7 @@ class BulkUndo:
             return
 
     async def _unsent(self, changes: Sequence[Change], why: str) -> None:
-        await self._journal.append([_step(c, Event.REFUSED, Standing.OURS, why) for c in changes])
+        await self._journal.append([step(c, Event.REFUSED, Standing.OURS, why) for c in changes])
 
     async def _anew(self, job: str, changes: Sequence[Change], held: dict[str, Held | None]) -> list[Change]:
         """Write down what moved while the job was filled; the others are for the next one."""
@@ -178,9 +171,9 @@ class BulkUndo:
         for change in changes:
             if standing(held[change.id], change.old, change.new) is Standing.OURS:
                 rest.append(change)
-                steps.append(_step(change, Event.REFUSED, Standing.OURS, f"not sent: {told(job)} was given up"))
+                steps.append(step(change, Event.REFUSED, Standing.OURS, f"not sent: {told(job)} was given up"))
             else:
-                steps.append(_found(change, held[change.id], counts, ours=False))
+                steps.append(found(change, held[change.id], counts, ours=False))
         await self._journal.append(steps)
         self.counts.add(counts)
         return rest
@@ -207,24 +200,24 @@ class BulkUndo:
         counts, steps, later = Counts(), [], []
         for change, answer in answers:
             if change.id in held:
-                step = _found(change, held[change.id], counts, ours=True, surely=answer.sent is Sent.DONE)
-                if step.standing is Standing.OURS and answer.sent is not Sent.DONE:
+                row = found(change, held[change.id], counts, ours=True, surely=answer.sent is Sent.DONE)
+                if row.standing is Standing.OURS and answer.sent is not Sent.DONE:
                     later.append(change._replace(tries=1))
-                steps.append(step)
+                steps.append(row)
             elif answer.sent is Sent.DONE:  # nobody could look any more, but it is certain
                 counts.done += 1
-                steps.append(_step(change, Event.UNDONE, Standing.ORIGINAL))
+                steps.append(step(change, Event.UNDONE, Standing.ORIGINAL))
             elif answer.sent in {Sent.AGAIN, Sent.APART}:
                 later.append(change._replace(tries=1, crowd=1))
                 message = f"{answer.message}; to be tried again"
-                steps.append(_step(change, Event.REFUSED, Standing.OURS, message))
+                steps.append(step(change, Event.REFUSED, Standing.OURS, message))
             elif answer.sent is Sent.STOP:
                 stopping = stopping or locked_out(answer)
-                steps.append(_step(change, Event.REFUSED, Standing.OURS, answer.message))
+                steps.append(step(change, Event.REFUSED, Standing.OURS, answer.message))
             elif answer.sent is Sent.REFUSED:
                 counts.failed += 1
                 failure = answer.failure or FailureClass.REJECTED
-                steps.append(_step(change, Event.REFUSED, Standing.OURS, answer.message, failure=failure))
+                steps.append(step(change, Event.REFUSED, Standing.OURS, answer.message, failure=failure))
         await self._journal.append(steps)
         self.counts.add(counts)
         if stopping is not None:
@@ -238,7 +231,7 @@ class BulkUndo:
         async def read(part: Sequence[str]) -> None:
             held.update(await self._links.read(part))
 
-        await each(slices(ids, _READ), read, at_once=LANES)
+        await each(slices(ids, READ), read, at_once=LANES)
         return held
 
     def _too_long(self, now: Progress, waited: float) -> bool:
@@ -261,60 +254,3 @@ class BulkUndo:
     def _give_way(self, why: str) -> None:
         self._off = True
         self._note(f"{why}; the rest goes through collections")
-
-
-def pieces(changes: Sequence[Change], rows: int) -> Iterator[list[Change]]:
-    """Consecutive groups that a job can hold."""
-    piece: list[Change] = []
-    characters = 0
-    for change in changes:
-        if piece and (len(piece) == rows or characters + len(change.old) > CHARACTERS):
-            yield piece
-            piece, characters = [], 0
-        piece.append(change)
-        characters += len(change.old)
-    if piece:
-        yield piece
-
-
-def calls(links: int) -> int:
-    """Salesforce calls of an undo by jobs when nothing goes wrong: four to make, fill, close and wait for one, about
-    four more while it works, two lists, and two looks at every record."""
-    jobs = -(-links // ROWS)
-    return 10 * jobs + 2 * -(-links // _READ)
-
-
-def _found(change: Change, now: Held | None, counts: Counts, *, ours: bool, surely: bool = False) -> Step:
-    """A record, as it was found. ``ours``: its job was closed, so that an original may be our doing; ``surely``: the
-    job's list says that it is."""
-    where = standing(now, change.old, change.new)
-    message = "another link was there right after this one was written" if surely else ""
-    match where:
-        case Standing.GONE:
-            counts.gone += 1
-            return _step(change, Event.KEPT, where)
-        case Standing.EDITED:
-            counts.edited += 1
-            return _step(change, Event.KEPT, where, message, found=now.url if now else "")
-        case Standing.OURS if surely:
-            counts.edited += 1
-            return _step(change, Event.SETTLED, where, message)
-        case Standing.OURS:
-            return _step(change, Event.SETTLED, where, "found undone after its bulk job; to be tried again")
-    if ours:
-        counts.done += 1
-    else:
-        counts.already += 1
-    return _step(change, Event.UNDONE if surely else Event.SETTLED, where)
-
-
-def _step(
-    change: Change,
-    event: Event,
-    where: Standing,
-    message: str = "",
-    *,
-    found: str = "",
-    failure: FailureClass | None = None,
-) -> Step:
-    return Step(change.id, change.old, change.new, event, change.wave, where, message, found, failure, undo=True)

@@ -59,10 +59,13 @@ async def over(
     aborted = False
     while not (now := await jobs.progress(job)).state.over:
         waited = clock.monotonic() - begun
-        if not aborted and give_up(now, waited):
-            aborted, begun, longest_s = True, clock.monotonic(), LONGEST_S
+        first = not aborted and give_up(now, waited)
+        if first:
+            aborted, begun, waited, longest_s = True, clock.monotonic(), 0.0, LONGEST_S
+        if aborted:
             with suppress(Transient, Blocked, Refused):  # over by now, or heeded all the same: the next look tells
                 await jobs.abort(job)
+        if first:
             continue
         if longest_s is not None and waited > longest_s:
             raise _still(job, now)
@@ -80,14 +83,20 @@ async def _steady(jobs: Jobs, job: str, now: Progress, clock: Clock) -> Progress
         now = again
 
 
-async def quiet(jobs: Jobs, names: Sequence[str], clock: Clock, *, abort: bool, longest_s: float) -> None:
+async def quiet(
+    jobs: Jobs, names: Sequence[str], clock: Clock, *, abort: bool, longest_s: float, say: Callable[[str], None]
+) -> None:
     """Have the jobs of earlier runs end: at once where they may be aborted, else by themselves, in time.
 
     Raises StillWorking, also for a job that was never closed and may not be aborted; Transient, Fatal.
     """
     for job in names:
-        if not abort and (now := await jobs.progress(job)).state is JobState.OPEN:
+        now = await jobs.progress(job)
+        if not abort and now.state is JobState.OPEN:
             raise _still(job, now)
+        if not now.state.over:
+            does = "aborted" if abort else "waited for"
+            say(f"the bulk job {job} of an earlier run is {now.state.value}: it is {does} before anything is read")
         await over(jobs, job, clock, give_up=lambda _now, _waited: abort, longest_s=longest_s)
 
 

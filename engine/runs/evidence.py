@@ -63,7 +63,7 @@ class Evidence:
         opened.head = self.checked.head
         return opened
 
-    async def settle(self, opened: Journal, *, abort: bool = True) -> Settled:
+    async def settle(self, opened: Journal, say: Callable[[str], None], *, abort: bool = True) -> Settled:
         """Read what earlier runs left open, and write down where it stands. Raises Fatal; nothing else may go first.
 
         Bulk jobs that it travels in have to end before: they are aborted, or else waited for (StillWorking).
@@ -78,7 +78,8 @@ class Evidence:
         changes = [(_change(each), each.undo) for each in self.checked.open]
         jobs = sorted({each.job for each in self.checked.open if each.job})
         try:
-            await quiet(self.parts.salesforce.bulk, jobs, self.parts.clock, abort=abort, longest_s=PATIENCE_S)
+            bulk, clock = self.parts.salesforce.bulk, self.parts.clock
+            await quiet(bulk, jobs, clock, abort=abort, longest_s=PATIENCE_S, say=say)
             await settle(self.parts.salesforce.links, opened, changes, count)
         except Transient as error:
             raise Paused(
@@ -203,7 +204,7 @@ async def settle_first(parts: Parts, run_id: int, note: Callable[[str], None]) -
         note(f"link changes that a switch or rollback left open stay so: {error}. See engine audit")
         return
     try:
-        found = await evidence.settle(evidence.begin(run_id), abort=False)
+        found = await evidence.settle(evidence.begin(run_id), note, abort=False)
     except StillWorking as error:
         note(f"link changes that a rollback left open stay so: {error}. The next switch or rollback aborts it")
         return

@@ -16,20 +16,17 @@ from engine import __version__
 from engine.model.errors import Blocked, EngineError, Fatal, Paused, Usage
 from engine.model.record import Scope
 from engine.pacing.clock import Clock, SystemClock, iso
-from engine.pipeline.bulk import BulkUndo
-from engine.pipeline.bulk import calls as bulk_calls
-from engine.pipeline.changing import Changing
+from engine.pipeline.bulk_rules import calls as bulk_calls
 from engine.pipeline.stop import Stop
-from engine.pipeline.switching import Counts
 from engine.runs.asking import Ask, Consent, Terminal
 from engine.runs.assembly import Parts, assemble
 from engine.runs.bounds import Bounds, bounds_of
 from engine.runs.candidates import Candidates, Survey, moment, read_ids
 from engine.runs.change_report import ChangeReport
 from engine.runs.evidence import Evidence, gather_evidence
-from engine.runs.moving import CutShort, beating, to_its_end
 from engine.runs.old_links import probe
 from engine.runs.preflight import check_org
+from engine.runs.restoring import Restoring, bulk_pays
 from engine.runs.rollback_file import read_rollback_file
 from engine.runs.screen import Screen
 from engine.runs.signals import stopping
@@ -117,8 +114,6 @@ class _Rollback:
         self._clock = parts.clock
         self._notes: list[str] = []
         self._candidates = Candidates(parts.ledger, parts.salesforce.links, wanted, bounds.limit)
-        self._changing: Changing | None = None
-        self._bulk: BulkUndo | None = None
 
     async def run(self) -> ChangeReport:
         parts = self._parts
@@ -142,7 +137,7 @@ class _Rollback:
         survey = Survey()
         try:
             await journal.export()
-            found = await evidence.settle(journal)
+            found = await evidence.settle(journal, self._screen.say)
             if found.total:
                 self._notes.append(f"{found.total:,} links that an earlier run left in doubt were read: {found}")
             survey = await self._undo(organization, journal)
@@ -193,7 +188,7 @@ class _Rollback:
         if dead:
             self._notes.append(dead)
         needed = 2 * -(-survey.to_undo // 200)
-        if self._pays(survey.to_undo):
+        if bulk_pays(self._settings, survey.to_undo, strict=self._options.strict):
             needed = bulk_calls(survey.to_undo)
             self._notes.append("it would go through Bulk API 2.0 (switch.bulk_rollback_from), 10,000 links a job")
         limits = self._parts.salesforce.limits
@@ -238,61 +233,18 @@ class _Rollback:
             if not await self._consent.typed(what, name):
                 self._stop.request("not confirmed", Paused.exit_code)
                 return looked
-        self._changing = Changing(
-            self._parts.salesforce.links,
+        moving = Restoring(
+            self._parts,
             journal,
-            self._clock,
+            self._screen,
             self._stop,
-            undo=True,
+            self._notes.append,
             strict=self._options.strict,
-            attempts=self._settings.migration.max_attempts,
-            at_once=self._settings.migration.concurrency,
-            size=self._settings.migration.batch_size,
+            bulk=bulk_pays(self._settings, looked.to_undo, strict=self._options.strict),
         )
-        windows = self._candidates.undoable(survey, journal)
-        if self._pays(looked.to_undo):
-            self._bulk = BulkUndo(
-                self._parts.salesforce.links,
-                self._parts.salesforce.bulk,
-                journal,
-                self._clock,
-                self._stop,
-                note=self._note,
-            )
-        async with beating(
-            self._clock,
-            self._stop,
-            max_duration_s=self._options.max_duration_s,
-            line=self._line,
-            say=None if self._screen.quiet else self._screen.say,
-        ):
-            work = self._changing.run(windows if self._bulk is None else self._bulk.rest(windows))
-            try:
-                await to_its_end(work, self._stop, self._clock, self._settings.migration.drain_seconds)
-            except CutShort:
-                self._notes.append("what was in flight did not end in time and was cut; the next start reads it first")
-                await journal.flush()
-        survey.counts.add(self._changing.counts)
-        if self._bulk is not None:
-            survey.counts.add(self._bulk.counts)
-            self._notes.append(f"{self._bulk.counts.done:,} went through {self._bulk.jobs:,} jobs of Bulk API 2.0")
+        await moving.run(self._candidates.undoable(survey, journal), max_duration_s=self._options.max_duration_s)
+        survey.counts.add(moving.counts)
         return survey
-
-    def _pays(self, links: int) -> bool:
-        """Whether so many go through bulk jobs. A strict write has its check in the request, which a job has not."""
-        least = self._settings.switch.bulk_rollback_from
-        return least is not None and links > least and not self._options.strict
-
-    def _note(self, text: str) -> None:
-        self._notes.append(text)
-        self._screen.say(text)
-
-    def _line(self) -> str:
-        counts = Counts()
-        for moved in (self._changing, self._bulk):
-            if moved is not None:
-                counts.add(moved.counts)
-        return f"rollback: {counts.done:,} put back, {counts.edited:,} edited ones left, {counts.failed:,} failed"
 
     async def _failed(self, run_id: int, error: BaseException) -> None:
         message = str(error) if isinstance(error, EngineError) else f"{type(error).__name__}: see logs"

@@ -243,7 +243,7 @@ class _Switch:
         return organization, shape
 
     async def _settle(self, evidence: Evidence, journal: Journal) -> None:
-        found = await evidence.settle(journal)
+        found = await evidence.settle(journal, self._screen.say)
         notes = self._progress.notes
         if found.total:
             notes.append(f"{found.total:,} links that an earlier run left in doubt were read: {found}")

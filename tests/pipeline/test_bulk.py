@@ -13,8 +13,9 @@ from engine.model.bulk import Progress, told
 from engine.model.change import GENESIS, Event, Held, Open, Said, Standing, Step
 from engine.model.errors import Paused
 from engine.pacing.clock import SystemClock
-from engine.pipeline import bulk
-from engine.pipeline.bulk import BulkUndo, pieces
+from engine.pipeline import bulk_rules
+from engine.pipeline.bulk import BulkUndo
+from engine.pipeline.bulk_rules import pieces
 from engine.pipeline.changing import Change, Changing, settle
 from engine.pipeline.jobs import StillWorking, quiet
 from engine.pipeline.stop import Stop
@@ -163,7 +164,7 @@ class Scene:
         async def nothing(_step: Step) -> None:
             return
 
-        await quiet(self.world, names, self.clock, abort=abort, longest_s=60)
+        await quiet(self.world, names, self.clock, abort=abort, longest_s=60, say=self.notes.append)
         opened = [(Change(each.id, "", each.old, each.new, each.wave), each.undo) for each in checked.open]
         await settle(self.world, self.journal, opened, nothing)
         return checked.open
@@ -638,13 +639,23 @@ async def test_a_job_that_does_not_end_leaves_its_links_open_where_it_may_not_be
     assert scene.links() == scene.originals()
 
 
-def test_a_job_holds_so_many_rows_and_characters(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_abort_that_went_astray_is_sent_again(scene_of: SceneOf) -> None:
+    scene = await scene_of(40)
+    fault(scene.org, {"kind": "bulk_stuck"}, {"kind": "reset", "endpoint": "ingest_change", "nth": [2, 3]})
+    await scene.rollback()
+    assert scene.world.calls.count("abort") == 3
+    assert scene.links() == scene.originals()
+    await scene.whole()
+    scene.settle_jobs()
+
+
+def test_a_job_holds_so_many_rows_and_characters() -> None:
     def sizes(*lengths: int) -> list[int]:
         changes = [Change(f"r{n}", "", "x" * length, "", 1) for n, length in enumerate(lengths)]
         assert [each for piece in pieces(changes, 3) for each in piece] == changes
         return [len(piece) for piece in pieces(changes, 3)]
 
-    half = bulk.CHARACTERS // 2
+    half = bulk_rules.CHARACTERS // 2
     assert sizes() == []
     assert sizes(*[10] * 7) == [3, 3, 1]
     assert sizes(half, half, 1, 1) == [2, 2]
