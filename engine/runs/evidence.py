@@ -161,6 +161,8 @@ async def store(parts: Parts, key: str, content: bytes, headers: ContentHeaders 
 class Bytes:
     """Fits ``ports.ByteStream``: content that is in memory."""
 
+    whole = None
+
     def __init__(self, content: bytes, headers: ContentHeaders) -> None:
         self._content = content
         self.facts = ObjectFacts(len(content), headers=headers)
