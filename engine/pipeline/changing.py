@@ -103,6 +103,9 @@ class Changing:
         self._halted = False
         self.counts = Counts()
         """Of the wave; whoever starts the next one puts new ones here."""
+        self.unseen_s = 0.0
+        """The longest that lay between asking what records hold and the answer to their write: an edit within it was
+        overwritten, unless the writes were strict."""
 
     async def run(self, windows: AsyncIterator[Sequence[Change]]) -> None:
         """Move them all, unless a stop is asked for. Raises Paused and other Fatal; the journal knows what is open.
@@ -155,6 +158,7 @@ class Changing:
         intent = Event.UNDO_INTENDED if self._undo else Event.INTENDED
         await self._journal.append([Step(c.id, c.old, c.new, intent, c.wave, undo=self._undo) for c in part])
         counts = Counts()
+        asked_at = self._clock.monotonic()
         try:
             held = await self._links.read([c.id for c in part] + [c.id for c in lane.written])
         except (Transient, Fatal) as error:
@@ -172,7 +176,7 @@ class Changing:
                 steps.append(self._settled(change, now, counts))
         stopping: Fatal | None = None
         if to_write:
-            more, stopping = await self._write(to_write, held, lane, counts)
+            more, stopping = await self._write(to_write, held, lane, counts, asked_at)
             steps += more
         await self._journal.append(steps)
         self.counts.add(counts)
@@ -181,7 +185,7 @@ class Changing:
             raise stopping
 
     async def _write(
-        self, changes: list[Change], held: dict[str, Held | None], lane: Lane, counts: Counts
+        self, changes: list[Change], held: dict[str, Held | None], lane: Lane, counts: Counts, asked_at: float
     ) -> tuple[list[Step], Fatal | None]:
         """Write, and say how each ended. The Fatal is what ends the run, once the steps are in the journal."""
         answers: list[tuple[Change, Said]] = []
@@ -200,6 +204,7 @@ class Changing:
                     # refused as a whole before anything was done: quota, login, a request that does not stand
                     stopping = error
                     said = [Said(Sent.AGAIN, FailureClass.INTERRUPTED, f"not done: {error}")] * len(part)
+                self.unseen_s = max(self.unseen_s, self._clock.monotonic() - asked_at)
             answers += zip(part, said, strict=True)
         asked: dict[str, Held | None] = {}
         if unsure := [change.id for change, each in answers if each.sent in _UNSURE]:

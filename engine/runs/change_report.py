@@ -31,6 +31,8 @@ class ChangeReport:
     api_remaining: int | None = None
     open: int = 0
     """Changes that nobody knows the end of; the next start reads them first."""
+    unseen_s: float = 0.0
+    """The longest between reading a link and the answer to its write; 0: nothing was written, or all of it strictly."""
     waves: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     next_steps: list[str] = field(default_factory=list)
@@ -57,6 +59,7 @@ class ChangeReport:
             "rollback_file": self.rollback_file or None,
             "api_calls": self.api_calls,
             "api_remaining": self.api_remaining,
+            "unseen_ms": round(self.unseen_s * 1000),
             "database": self.database,
             "notes": self.notes,
             "next": self.next_steps,
@@ -88,6 +91,11 @@ class ChangeReport:
             lines.append(f"  about {self.api_calls:,} Salesforce API calls{left}, about {duration(self.seconds)}")
         elif not self.dry_run:
             lines.append(f"  in {duration(self.seconds)}")
+        if self.unseen_s:
+            lines.append(
+                f"  at most {self.unseen_s * 1000:,.0f} ms lay between reading a link and its write: an edit of that "
+                "record within them was overwritten (--strict closes that gap)"
+            )
         lines += [f"  {note}" for note in self.notes]
         lines += [f"  next: {step}" for step in self.next_steps]
         return lines

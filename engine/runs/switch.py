@@ -273,10 +273,8 @@ class _Switch:
         left = await self._parts.ledger.database.read(switchable.open_changes(run_id))
         await self._parts.ledger.end_run(run_id, status, stop.reason or None)
         progress = self._progress
-        if progress.left_out:
-            progress.notes.append(
-                f"{progress.left_out:,} lines of the plan lie outside --account, --limit or the test settings"
-            )
+        if out := progress.left_out:
+            progress.notes.append(f"{out:,} lines of the plan lie outside --account, --limit or the test settings")
         report = ChangeReport(
             run_type="switch",
             run_id=run_id,
@@ -291,6 +289,7 @@ class _Switch:
             plan_sha256=plan.sha256,
             rollback_file=str(file.path) if file is not None else "",
             open=left,
+            unseen_s=progress.unseen_s,
             waves=progress.waves,
             notes=[*progress.notes, f"the journal of {self._settings.tracking.database} knows the way back for each"],
             next_steps=after_a_switch(code, total, run_id),

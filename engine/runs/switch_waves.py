@@ -34,6 +34,8 @@ class Progress:
 
     total: Counts = field(default_factory=Counts)
     waves: list[dict[str, Any]] = field(default_factory=list)
+    unseen_s: float = 0.0
+    """``Changing.unseen_s``; 0 for strict writes."""
     left_out: int = 0
     """Lines of the plan that flags or test settings did not let through."""
     notes: list[str] = field(default_factory=list)
@@ -63,6 +65,7 @@ class Waves:
         self._stop = stop
         self._bounds = bounds
         self._retried = retried
+        self._strict = strict
         self._verdicts = verdicts
         self._progress = progress
         self._taken = 0
@@ -127,6 +130,7 @@ class Waves:
         finally:
             counts, changing.counts = changing.counts, Counts()
             progress.total.add(counts)
+            progress.unseen_s = 0.0 if self._strict else changing.unseen_s
             progress.waves.append({"wave": wave.number, "records": wave.records, **asdict(counts)})
             log.info("wave", wave=wave.number, **asdict(counts))
         return counts

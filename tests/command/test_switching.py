@@ -559,6 +559,7 @@ def test_json_tells_it_all(corner: Corner) -> None:
     done = corner.engine(*SWITCH, "--json").json
     assert done["records"]["switched"] == 5
     assert done["waves"][0]["done"] == 1
+    assert 0 < done["unseen_ms"] < 60_000
     back = corner.engine(*ROLLBACK, "--json").json
     assert back["records"]["restored"] == 5
     found = corner.engine("audit", "--json").json
@@ -702,6 +703,13 @@ def test_a_rollback_leaves_what_sharing_hides_and_puts_it_back_once_it_shows(cor
     corner.org("access")
     said_so(corner.engine(*ROLLBACK), 0, "1 put back", "5 already so")
     assert links(corner, ids) == before
+
+
+def test_the_report_says_how_long_an_edit_could_have_gone_unseen(corner: Corner) -> None:
+    backed_up(corner, 2)
+    said_so(corner.engine(*SWITCH, "--limit", "1"), 0, "1 switched", "ms lay between reading a link and its write")
+    said = said_so(corner.engine(*SWITCH, "--strict"), 0, "1 switched")
+    assert "ms lay between" not in said.out
 
 
 # limits, and waves that are small

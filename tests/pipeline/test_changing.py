@@ -273,6 +273,22 @@ async def test_a_stop_ends_between_slices() -> None:
     assert len(scene.journal.announced) == 200
 
 
+async def test_how_long_an_edit_could_have_gone_unseen_is_measured() -> None:
+    """From the request that reads to the answer of the write; the longest of all."""
+    scene = Scene(2)
+    scene.changes = [change(0, "one"), change(1, "two")]
+    scene.org.on_read = lambda number: scene.clock.advance(0.2 if number == 1 else 0.0)
+
+    def slow(number: int, _changes: object, carry_out: Callable[[], list[Said]]) -> list[Said]:
+        scene.clock.advance(0.3 if number == 1 else 0.1)
+        return carry_out()
+
+    scene.org.on_write = slow
+    assert scene.changing.unseen_s == 0
+    await scene.run([scene.changes[0]], [scene.changes[1]])
+    assert scene.changing.unseen_s == pytest.approx(0.5)
+
+
 async def test_strict_writes_go_by_twenty_five() -> None:
     scene = Scene(60, strict=True)
     await scene.run()
