@@ -67,6 +67,8 @@ class BulkUndo:
         self._unheeded = False
         self.jobs = 0
         """Jobs that were closed."""
+        self.unseen_s = 0.0
+        """The longest that lay between the last look at the records of a job and its end."""
         self.counts = Counts()
         """Of what the jobs have settled."""
 
@@ -108,6 +110,7 @@ class BulkUndo:
         if job is None:
             return [], list(changes)
         await self._journal.append([step(c, Event.UNDO_INTENDED, None, told(job)) for c in changes])
+        looked = self._clock.monotonic()
         try:
             held = await self._read([change.id for change in changes])
         except (Transient, Fatal) as error:
@@ -132,6 +135,7 @@ class BulkUndo:
             now = await over(self._jobs, job, self._clock, give_up=self._too_long, pause=self._pause)
         except Transient as error:
             raise silent(error) from error
+        self.unseen_s = max(self.unseen_s, self._clock.monotonic() - looked)
         return await self._settled(job, now, changes)
 
     async def _filled(self, changes: Sequence[Change]) -> str | None:
