@@ -85,8 +85,9 @@ class Restoring:
         if self._bulk is not None and self._bulk.jobs:
             done, jobs, unseen_s = self._bulk.counts.done, self._bulk.jobs, self._bulk.unseen_s
             self._note(
-                f"{done:,} went through {jobs:,} job{'s' * (jobs != 1)} of Bulk API 2.0; up to {unseen_s:,.1f} s lay between "
-                "the last look at a record and the end of its job: an edit of that very record within them was overwritten"
+                f"{done:,} went through {jobs:,} job{'s' * (jobs != 1)} of Bulk API 2.0; up to {unseen_s:,.1f} s lay "
+                "between the last look at a record and the end of its job: an edit of that very record within them was "
+                "overwritten"
             )
 
     def _aloud(self, text: str) -> None:
