@@ -149,3 +149,16 @@ def test_a_stop_aborts_the_job_and_the_same_command_goes_on(corner: Corner) -> N
     corner.org("settings", bulk_queue_s=0)
     said_so(corner.engine(*ROLLBACK, **ALWAYS), 0, "5 put back")
     assert links(corner, ids) == before
+
+
+def test_a_stop_that_may_not_wait_leaves_doubt_that_the_next_start_settles(corner: Corner) -> None:
+    ids, before = switched(corner)
+    corner.org("settings", bulk_rows_per_s=1_000_000, bulk_queue_s=600)
+    run = corner.start(*ROLLBACK, **ALWAYS, ENGINE_MIGRATION__DRAIN_SECONDS="0")
+    until(lambda: asked(corner, "ingest_info") > 0, "the job is closed")
+    run.terminate()
+    said = ended(run)
+    said_so(said, 143, "was cut; the next start reads it first", "5 in doubt")
+    said = corner.engine(*ROLLBACK)
+    said_so(said, 0, "is UploadComplete: it is aborted before anything is read", "5 put back")
+    assert links(corner, ids) == before
