@@ -177,4 +177,5 @@ def _id(text: str | None, name: str) -> str | None:
     try:
         return to18(text)
     except ValueError as error:
-        raise Usage(f"{name} {text!r} is not a Salesforce Id: {error}") from error
+        hint = "An Id has 15 or 18 letters and digits, such as a0X3D00000AbcDeQAF."
+        raise Usage(f"{name} {text!r} is not a Salesforce Id: {error}", hint=hint) from error

@@ -101,19 +101,26 @@ class ChangeReport:
         return lines
 
 
-def after_a_switch(code: int, counts: Counts, run_id: int) -> list[str]:
-    """What to type next."""
-    undo = f"engine run rollback --from-database --run {run_id}   shows what an undo would do"
+def after_a_switch(code: int, counts: Counts, run_id: int, again: str) -> list[str]:
+    """What to type next. ``again``: the command that goes on."""
     steps = []
+    if counts.failed:
+        steps.append(
+            f"engine status --errors   says why records failed; once that is mended: {again} --retry-class CLASS"
+        )
+    if counts.missing:
+        steps.append("engine run backup --incremental   copies again what has lost its copy; then switch again")
+    if counts.stale:
+        steps.append("engine run switch --dry-run   plans anew what has changed since this plan was made")
     if code == Differs.exit_code:
         steps.append("engine run backup --incremental   copies what was edited; then switch again")
     elif code in {Paused.exit_code, 130, 143}:
-        steps.append("engine run switch --execute   goes on")
-    elif code == 3:
-        steps.append("engine status --errors   says why; engine run backup --incremental repairs what it can")
+        steps.append(f"{again}   goes on")
     elif counts.edited:
         steps.append("engine run backup --incremental   copies what was edited meanwhile")
-    return [*steps, undo] if counts.done else steps
+    if counts.done:
+        steps.append(f"engine run rollback --from-database --run {run_id}   shows what an undo would do")
+    return steps
 
 
 GONE = "deleted, or hidden from this login"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, TypeVar
 
 import structlog
@@ -44,6 +44,17 @@ def check_updateable(shape: ObjectShape) -> None:
             f"this user may not edit {shape.name}.{shape.url_field}",
             hint="Give the integration user edit access to that field (field-level security).",
         )
+
+
+@contextmanager
+def before_the_first_write() -> Iterator[None]:
+    """Whatever refuses to start also says that nothing was written."""
+    try:
+        yield
+    except Fatal as error:
+        if "nothing was" not in error.hint.lower():
+            error.hint = "\n  ".join(filter(None, [error.hint, "Nothing was written to Salesforce."]))
+        raise
 
 
 async def close_failed(ledger: Ledger, run_id: int, error: BaseException, *told: str) -> None:

@@ -22,6 +22,8 @@ import orjson
 
 from engine.model.change import Event, Step
 from engine.model.errors import Blocked, Differs, Fatal, Usage
+from engine.runs.assembly import Parts
+from engine.runs.evidence import PREFIX, store
 from engine.settings import Settings
 from engine.tracking.chain import Key, sync_directory
 from engine.tracking.files import unusable
@@ -135,6 +137,14 @@ def begun(settings: Settings, key: Key, run_id: int, org_id: str, plan_sha256: s
         "plan_sha256": plan_sha256,
     }
     return RollbackFile(free(settings.tracking.database, f"rollback-{run_id}"), key, header)
+
+
+async def keep_in_bucket(parts: Parts, file: RollbackFile, key: Key) -> str:
+    """Put it into the destination bucket too; where it is, or why not."""
+    name = f"{PREFIX}rollback/{key.fingerprint}/{file.path.name}"
+    if why := await store(parts, name, file.path.read_bytes()):
+        return f"the rollback file could not be put into the bucket: {why}; copy {file.path} elsewhere by hand"
+    return f"the rollback file is also at s3://{parts.settings.destination.bucket}/{name}"
 
 
 class Recorded:

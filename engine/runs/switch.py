@@ -24,11 +24,18 @@ from engine.runs.asking import Ask, Consent, Terminal
 from engine.runs.assembly import Parts, assemble
 from engine.runs.bounds import Bounds, bounds_of
 from engine.runs.change_report import ChangeReport, after_a_switch
-from engine.runs.evidence import PREFIX, Evidence, gather_evidence, store
-from engine.runs.moving import SECONDS_A_CALL, beating, check_updateable, close_failed, may_execute
+from engine.runs.evidence import Evidence, gather_evidence
+from engine.runs.moving import (
+    SECONDS_A_CALL,
+    beating,
+    before_the_first_write,
+    check_updateable,
+    close_failed,
+    may_execute,
+)
 from engine.runs.plan_file import PlanFile
 from engine.runs.preflight import check_org, check_stores
-from engine.runs.rollback_file import Recorded, RollbackFile, begun
+from engine.runs.rollback_file import Recorded, RollbackFile, begun, keep_in_bucket
 from engine.runs.screen import Screen
 from engine.runs.signals import stopping
 from engine.runs.switch_plan import Plans
@@ -63,6 +70,11 @@ class SwitchOptions:
     max_duration_s: float | None = None
     retry_classes: frozenset[FailureClass] = frozenset()
 
+    @property
+    def again(self) -> str:
+        """The command that goes on."""
+        return "engine run switch --execute" + (f" --plan {self.plan}" if self.plan is not None else "")
+
 
 async def switch(
     settings: Settings, options: SwitchOptions, screen: Screen, clock: Clock | None = None, ask: Ask | None = None
@@ -75,7 +87,10 @@ async def switch(
         settings.migration, account=options.account, limit=options.limit, dry_run=None if options.execute else True
     )
     if options.wave is not None and not 1 <= options.wave <= len(settings.switch.waves):
-        raise Usage(f"--wave {options.wave}: switch.waves has {len(settings.switch.waves)} waves")
+        raise Usage(
+            f"--wave {options.wave}: switch.waves has {len(settings.switch.waves)} waves",
+            hint="engine run switch --dry-run   shows them, with their links",
+        )
     stop = Stop()
     consent = Consent(screen, stop, ask or Terminal(), yes=options.yes)
     if options.execute:
@@ -105,8 +120,6 @@ class _Switch:
         self._clock = parts.clock
         self._progress = Progress()
         self._retried = sorted({each.value for each in RETRIED} | {each.value for each in options.retry_classes})
-
-    # a dry run
 
     async def rehearse(self) -> ChangeReport:
         """Make a plan file; nothing else is written anywhere."""
@@ -144,19 +157,18 @@ class _Switch:
             else ["engine status --readiness   says what is not ready and why"],
         )
 
-    # the real thing
-
     async def execute(self) -> ChangeReport:
         """Apply a plan."""
-        parts = self._parts
-        organization, shape = await self._org()
-        check_updateable(shape)
-        await check_stores(parts)
-        evidence = await gather_evidence(parts)
-        plans = self._plans(organization, shape)
-        plans.notes = self._progress.notes
+        parts, path = self._parts, self._settings.tracking.database
         with ExitStack() as stack:
-            plan = plans.open(stack, self._options.plan) if self._options.plan else None
+            with before_the_first_write():
+                organization, shape = await self._org()
+                check_updateable(shape)
+                await check_stores(parts)
+                evidence = await gather_evidence(parts)
+                plans = self._plans(organization, shape)
+                plans.notes = self._progress.notes
+                plan = plans.open(stack, self._options.plan) if self._options.plan else None
             snapshot = self._settings.snapshot() | {"org_id": organization.id}
             if plan is not None:
                 snapshot["plan"] = {"file": str(plan.path), "sha256": plan.sha256}
@@ -169,19 +181,18 @@ class _Switch:
                 await journal.export()
                 await self._settle(evidence, journal)
                 if plan is None:
-                    path = plans.path(run_id)
-                    await plans.make(path, run_id)
-                    plan = plans.open(stack, path)
+                    new = plans.path(run_id)
+                    await plans.make(new, run_id)
+                    plan = plans.open(stack, new)
                 file = await self._apply(plan, organization, journal, evidence, run_id)
             except BaseException as error:
-                database = self._settings.tracking.database
                 await close_failed(
                     parts.ledger,
                     run_id,
                     error,
-                    f"{told(asdict(self._progress.total))}. Every change, and what it was, is in the journal of "
-                    f"{database}.",
-                    "engine run switch --execute   goes on;  engine run rollback --from-database   undoes",
+                    f"{told(asdict(self._progress.total))}. Each change, and what it was, is in the journal of {path}.",
+                    f"{self._options.again}   goes on",
+                    f"engine run rollback --from-database --run {run_id}   shows what an undo would do",
                 )
                 raise
             return await self._ended(run_id, started, plan, file)
@@ -227,10 +238,8 @@ class _Switch:
         finally:
             file.end(iso(self._clock.now()))
             if self._options.upload:
-                await self._upload(file, journal)
+                self._progress.notes.append(await keep_in_bucket(self._parts, file, journal.key))
         return file
-
-    # small things
 
     def _plans(self, organization: Organization, shape: ObjectShape) -> Plans:
         accepted = self._settings.switch.accept_proof
@@ -249,16 +258,6 @@ class _Switch:
             notes.append(f"{found.total:,} links that an earlier run left in doubt were read: {found}")
         notes += evidence.notes
         evidence.notes = notes
-
-    async def _upload(self, file: RollbackFile, journal: Journal) -> None:
-        key = f"{PREFIX}rollback/{journal.key.fingerprint}/{file.path.name}"
-        why = await store(self._parts, key, file.path.read_bytes())
-        bucket = self._settings.destination.bucket
-        self._progress.notes.append(
-            f"the rollback file could not be put into the bucket: {why}"
-            if why
-            else f"the rollback file is also at s3://{bucket}/{key}"
-        )
 
     async def _ended(self, run_id: int, started: float, plan: PlanFile, file: RollbackFile | None) -> ChangeReport:
         stop, total = self._stop, self._progress.total
@@ -292,7 +291,7 @@ class _Switch:
             unseen_s=progress.unseen_s,
             waves=progress.waves,
             notes=[*progress.notes, f"the journal of {self._settings.tracking.database} knows the way back for each"],
-            next_steps=after_a_switch(code, total, run_id),
+            next_steps=after_a_switch(code, total, run_id, self._options.again),
         )
         log.info("run_ended", at=iso(self._clock.now()), **report.as_json())
         return report

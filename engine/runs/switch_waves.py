@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 
 from engine.model.change import Link
-from engine.model.errors import Paused
+from engine.model.errors import Paused, Transient
 from engine.pipeline.changing import Change, Changing, Steps
 from engine.pipeline.presence import Trouble
 from engine.pipeline.stop import Stop
@@ -142,7 +142,13 @@ class Waves:
         if listing_pays(wave.records, await self._parts.ledger.database.read(switchable.copies)):
             for start in range(wave.start, wave.stop, WINDOW):
                 claims.expect(self._plan.window(start, min(start + WINDOW, wave.stop)))
-            await claims.look()
+            try:
+                await claims.look()
+            except Transient as error:
+                raise Paused(
+                    f"the destination does not say which objects it holds: {error}",
+                    hint="Nothing of this wave was sent. Start the same command again when the store is well.",
+                ) from error
         return claims
 
     async def _windows(self, wave: Wave, claims: Claims) -> AsyncIterator[list[Change]]:

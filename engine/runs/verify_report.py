@@ -61,7 +61,10 @@ class Lines:
                     errors="replace",
                 )
             except OSError as error:
-                raise Usage(f"--report {self._path} cannot be written: {error.strerror}") from error
+                raise Usage(
+                    f"--report {self._path} cannot be written: {error.strerror}",
+                    hint="nothing was looked at yet. Name a file in a directory that exists and may be written",
+                ) from error
         return self
 
     def __exit__(

@@ -95,7 +95,7 @@ def ids_in(path: Path) -> Iterator[str]:
                 yield word
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise Usage(f"--file {path} cannot be read: {why}") from error
+        raise Usage(f"--file {path} cannot be read: {why}", hint="nothing was noted. It takes an Id a line") from error
 
 
 def _id(text: str) -> str:

@@ -25,8 +25,9 @@ _BLOCK = 64
 """Of SHA-256, in bytes."""
 
 SAFE = (
-    "nothing was written to Salesforce. engine audit names the place; a rollback file of the run, kept elsewhere, "
-    "can undo without this DB: engine run rollback --rollback-file FILE"
+    "nothing was written to Salesforce. engine audit names the place; a rollback file of the run, kept elsewhere, can "
+    "undo without this DB: engine run rollback --rollback-file FILE, with tracking.database set to a new file and "
+    "switch.journal_key_file to this journal's key"
 )
 
 Row = tuple[int, int, int, str, str, str, str, str, str]
@@ -75,7 +76,9 @@ def load_key(path: Path, *, may_create: bool) -> Key:
         if not path.exists():
             raise Blocked(
                 f"the journal's key {path} is missing, so the journal cannot be checked",
-                hint="put the key file back (switch.journal_key_file says where it is looked for); " + SAFE,
+                hint="nothing was written to Salesforce. Put the key file back (switch.journal_key_file says where it "
+                "is looked for): without it neither the journal nor a rollback file can be checked, and links go back "
+                "only by hand",
             )
         mode = stat.S_IMODE(path.stat().st_mode)
         if mode & 0o077:

@@ -336,7 +336,7 @@ def test_a_user_who_may_not_edit_the_field_is_refused_with_4(corner: Corner) -> 
 def test_the_quota_stops_with_5_and_the_same_command_goes_on(corner: Corner) -> None:
     ids = backed_up(corner, 10)
     corner.org("faults", rules=[{"kind": "daily_limit", "endpoint": "collections_update", "after": 1}])
-    said_so(corner.engine(*SWITCH), 5, "daily API calls", "engine run switch --execute   goes on", "undoes")
+    said_so(corner.engine(*SWITCH), 5, "daily API calls", "engine run switch --execute   goes on", "an undo would do")
     corner.org("faults", rules=[])
     assert corner.runs()[-1]["status"] == "stopped"
     assert {row["status"] for row in corner.rows().values()} == {"switched", "backed_up"}
@@ -772,3 +772,62 @@ def test_a_small_plan_that_drifted_as_a_whole_ends_well_and_says_so(corner: Corn
 def said_waves(corner: Corner) -> list[dict[str, Any]]:
     """The waves of the last run, as its log has them."""
     return [line for line in map(json.loads, corner.logged().splitlines()) if line["event"] == "wave"]
+
+
+# what an operator reads at three in the morning
+
+
+def test_a_tampered_journal_is_undone_from_the_file_as_its_refusal_says(corner: Corner) -> None:
+    ids = backed_up(corner)
+    before = links(corner, ids)
+    assert corner.engine(*SWITCH).code == 0
+    tampered_row(corner)
+    [file] = corner.directory.glob("*.rollback-*.ndjson")
+    words = ("run", "rollback", "--rollback-file", str(file), "--execute", "--yes", "--no-progress")
+    hints = ("tracking.database set to a new file", "switch.journal_key_file to this journal's key")
+    said_so(corner.engine(*ROLLBACK), 6, *hints)
+    said_so(corner.engine(*words), 6, *hints)
+    env = {
+        "ENGINE_TRACKING__DATABASE": str(corner.directory / "new.db"),
+        "ENGINE_SWITCH__JOURNAL_KEY_FILE": f"{corner.database}.journal-key",
+    }
+    said_so(corner.engine(*words, **env), 0, "5 put back")
+    assert links(corner, ids) == before
+
+
+def test_a_lost_key_promises_no_way_that_needs_it(corner: Corner) -> None:
+    backed_up(corner)
+    assert corner.engine(*SWITCH).code == 0
+    lost_key(corner)
+    said = said_so(corner.engine(*ROLLBACK), 4, "Put the key file back", "nothing was written to Salesforce")
+    assert "--rollback-file FILE" not in said.everything
+
+
+def test_a_refusal_before_the_start_says_that_nothing_was_written(corner: Corner) -> None:
+    backed_up(corner)
+    nowhere = {"ENGINE_DESTINATION__ENDPOINT_URL": "http://127.0.0.1:9", "ENGINE_MIGRATION__MAX_ATTEMPTS": "1"}
+    said_so(corner.engine(*SWITCH, **nowhere), 4, "does not answer", "Nothing was written to Salesforce")
+    said_so(corner.engine(*SWITCH, ENGINE_SALESFORCE__CLIENT_SECRET="wrong"), 4, "Nothing was written to Salesforce")
+
+
+def test_a_stop_names_the_command_that_goes_on_with_the_same_plan(corner: Corner) -> None:
+    ids = backed_up(corner, 10)
+    plan = planned(corner, corner.directory / "plan.ndjson")
+    corner.org("access", read_only=ids)
+    again = f"engine run switch --execute --plan {plan}"
+    said_so(
+        corner.engine(*SWITCH, "--plan", str(plan)), 5, "engine status --errors", f"{again}   goes on", "--retry-class"
+    )
+    corner.org("access")
+    corner.org("faults", rules=[{"kind": "daily_limit", "endpoint": "collections_update", "after": 1}])
+    said_so(corner.engine(*SWITCH, "--plan", str(plan)), 5, f"{again}   goes on", "what an undo would do", "journal")
+    assert writes(corner, ids)
+
+
+def test_a_bucket_that_falls_silent_before_a_wave_stops_it_resumably(corner: Corner) -> None:
+    """Enough copies for a listing to pay: the listing is what fails."""
+    ids = backed_up(corner, 2_000, size=1)
+    corner.misbehave(kind="slow_down", method="GET", path="list-type")
+    said = corner.engine(*SWITCH, ENGINE_SWITCH__WAVES='["100%"]', ENGINE_MIGRATION__MAX_ATTEMPTS="1")
+    said_so(said, 5, "Nothing of this wave was sent", "Start the same command again")
+    assert writes(corner, ids) == 0
