@@ -43,6 +43,7 @@ class Restoring:
         self._screen = screen
         self._stop = stop
         self._note = note
+        self._strict = strict
         self._changing = Changing(
             links,
             journal,
@@ -67,6 +68,12 @@ class Restoring:
             both.add(self._bulk.counts)
         return both
 
+    @property
+    def unseen_s(self) -> float:
+        """The longest between the last look at a record and the end of its write; 0 for strict writes."""
+        jobs = 0.0 if self._bulk is None else self._bulk.unseen_s
+        return max(jobs, 0.0 if self._strict else self._changing.unseen_s)
+
     async def run(self, windows: AsyncIterator[Sequence[Change]], *, max_duration_s: float | None) -> None:
         """Put them back, unless a stop is asked for. Raises Paused and other Fatal; the journal knows what is open."""
         async with beating(
@@ -83,12 +90,8 @@ class Restoring:
                 self._note(CUT)
                 await self._journal.flush()
         if self._bulk is not None and self._bulk.jobs:
-            done, jobs, unseen_s = self._bulk.counts.done, self._bulk.jobs, self._bulk.unseen_s
-            self._note(
-                f"{done:,} went through {jobs:,} job{'s' * (jobs != 1)} of Bulk API 2.0; up to {unseen_s:,.1f} s lay "
-                "between the last look at a record and the end of its job: an edit of that very record within them was "
-                "overwritten"
-            )
+            done, jobs = self._bulk.counts.done, self._bulk.jobs
+            self._note(f"{done:,} went through {jobs:,} job{'s' * (jobs != 1)} of Bulk API 2.0")
 
     def _aloud(self, text: str) -> None:
         self._note(text)

@@ -113,6 +113,7 @@ class _Rollback:
         self._settings = parts.settings
         self._clock = parts.clock
         self._notes: list[str] = []
+        self._unseen_s = 0.0
         self._candidates = Candidates(parts.ledger, parts.salesforce.links, wanted, bounds.limit)
 
     async def run(self) -> ChangeReport:
@@ -244,6 +245,7 @@ class _Rollback:
         )
         await moving.run(self._candidates.undoable(survey, journal), max_duration_s=self._options.max_duration_s)
         survey.counts.add(moving.counts)
+        self._unseen_s = moving.unseen_s
         return survey
 
     async def _failed(self, run_id: int, error: BaseException) -> None:
@@ -283,6 +285,7 @@ class _Rollback:
             counts=counts,
             database=str(self._settings.tracking.database),
             open=left,
+            unseen_s=self._unseen_s,
             notes=[*self._notes, "every record that held another link than ours was left alone"],
             next_steps=steps,
         )
