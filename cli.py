@@ -463,8 +463,9 @@ def sweep(
     """
     with _guarded(as_json, ctx):
         from engine.runs.options import duration_s, moment
-        from engine.runs.sweep import SweepOptions, show_swept
+        from engine.runs.sweep import SweepOptions
         from engine.runs.sweep import sweep as search
+        from engine.runs.sweep_report import show_swept
 
         options = SweepOptions(
             hosts=tuple(host or ()),

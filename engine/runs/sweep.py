@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from engine.model.errors import Blocked, Fatal, Paused, Refused, Transient
@@ -23,12 +22,10 @@ from engine.runs.assembly import open_org
 from engine.runs.preflight import check_org
 from engine.runs.screen import Screen
 from engine.runs.signals import stopping
+from engine.runs.sweep_report import Pointer, Swept
 from engine.salesforce.faults import QueryTooSlow
 from engine.salesforce.search import Place, Search, value
 from engine.settings import Settings
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 AT_ONCE = 4
 EXAMPLES = 3
@@ -47,65 +44,6 @@ class SweepOptions:
     once: bool = False
     every_s: float = 900.0
     since: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Pointer:
-    """A field in which something still points at the vendor."""
-
-    object: str
-    field: str
-    count: int
-    examples: tuple[tuple[str, str], ...]
-    """(record Id, value without its query); the Id is empty for a formula or default value."""
-    at_least: bool = False
-    """More rows may hold it: not all were read."""
-
-
-@dataclass(slots=True)
-class Swept:
-    """What was found, and what was not looked at."""
-
-    terms: list[str]
-    found: list[Pointer] = field(default_factory=list)
-    searched: int = 0
-    fields: int = 0
-    skipped: dict[str, str] = field(default_factory=dict)
-    unsearched: dict[str, str] = field(default_factory=dict)
-    """Objects that should have been searched, and why they were not, or not as a whole."""
-    stopped: str = ""
-    exit_code_of_stop: int = 0
-
-    @property
-    def exit_code(self) -> int:
-        if self.stopped:
-            return self.exit_code_of_stop
-        if self.found:
-            return 6
-        return 3 if self.unsearched else 0
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "exit_code": self.exit_code,
-            "searched_for": self.terms,
-            "objects_searched": self.searched,
-            "fields_searched": self.fields,
-            "complete": not self.unsearched and not self.stopped,
-            "records": sum(each.count for each in self.found),
-            "found": [
-                {
-                    "object": each.object,
-                    "field": each.field,
-                    "count": each.count,
-                    "at_least": each.at_least,
-                    "examples": [{"id": name or None, "value": text} for name, text in each.examples],
-                }
-                for each in self.found
-            ],
-            "not_searched": self.unsearched,
-            "skipped": self.skipped,
-            "stopped": self.stopped or None,
-        }
 
 
 def terms_of(settings: Settings, more: Sequence[str] = ()) -> list[str]:
@@ -166,7 +104,7 @@ class _Sweep:
         names = list(self._options.objects)
         try:
             if not names:
-                names, swept.skipped = await self._search.objects()
+                names, swept.skipped = await self._objects()
             await each(names, self._object, at_once=AT_ONCE)
         except Paused as error:
             swept.stopped, swept.exit_code_of_stop = str(error), Paused.exit_code
@@ -174,6 +112,16 @@ class _Sweep:
             swept.stopped, swept.exit_code_of_stop = self._stop.reason, self._stop.exit_code
         swept.found.sort(key=lambda found: (-found.count, found.object, found.field))
         return swept
+
+    async def _objects(self) -> tuple[list[str], dict[str, str]]:
+        try:
+            return await self._search.objects()
+        except Transient as error:
+            raise Paused(f"Salesforce does not answer: {error}") from error
+        except Refused as error:
+            raise Blocked(
+                f"this login may not list the org's objects: {error}", hint="name them instead: --object NAME …"
+            ) from error
 
     async def _object(self, name: str) -> None:
         if self._stop.requested:
@@ -309,45 +257,6 @@ class _Sweep:
         until = self._clock.monotonic() + self._options.every_s
         while not self._stop.requested and (left := until - self._clock.monotonic()) > 0:
             await self._clock.sleep(min(left, 1.0))
-
-
-def show_swept(found: Swept, console: Console, *, watched: bool = False) -> None:
-    """The same for a person."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-    from rich.text import Text
-
-    def line(text: str) -> None:
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-    if found.found:
-        table = Table(box=SIMPLE_HEAD, pad_edge=False)
-        for head in ("object", "field", "records", "such as"):
-            table.add_column(head, justify="right" if head == "records" else "left", overflow="fold")
-        for pointer in found.found:
-            record, text = pointer.examples[0] if pointer.examples else ("", "")
-            count = f"{'≥ ' if pointer.at_least else ''}{pointer.count:,}"
-            table.add_row(Text(pointer.object), Text(pointer.field), count, Text(f"{record} {text}".strip()))
-        console.print(table)
-    line(f"searched for {', '.join(found.terms)}")
-    reasons = Counter(found.skipped.values())
-    skipped = "; ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())
-    line(f"in {found.fields:,} fields of {found.searched:,} objects" + (f" (skipped: {skipped})" if skipped else ""))
-    for name, why in list(found.unsearched.items())[:10]:
-        line(f"NOT SEARCHED {name}: {printable(why)}")
-    if len(found.unsearched) > 10:
-        line(f"… and {len(found.unsearched) - 10:,} more objects: --json names all")
-    if found.stopped:
-        line(f"stopped early: {found.stopped}. The answer is not complete; start the same command again.")
-    elif found.found:
-        total = sum(pointer.count for pointer in found.found)
-        line(f"{total:,} places still point at the vendor: do not cancel it yet.")
-        if watched:
-            line("next: engine run backup --incremental   copies them; then switch them in the next wave")
-    elif found.unsearched:
-        line("Nothing was found, but not everything was searched: this is no all-clear.")
-    else:
-        line("Nothing that this login can see points at the vendor any more.")
 
 
 def _shown(text: str) -> str:

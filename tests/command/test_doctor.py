@@ -103,6 +103,8 @@ def test_what_may_not_be_read_is_unknown_and_stops_nothing(corner: Corner) -> No
     assert said.code == 0, said.everything
     assert found(said)["triggers"]["level"] == "unknown"
     assert found(said)["destination"]["level"] == "ok"
+    without = [each["check"] for each in said.json["findings"] if each["level"] != "ok" and not each["fix"]]
+    assert without == [], "each finding says what to do"
 
 
 def test_a_field_that_may_not_be_edited_blocks_a_switch_only(corner: Corner) -> None:

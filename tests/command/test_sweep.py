@@ -44,7 +44,9 @@ def test_an_org_without_a_trace_ends_with_0_and_says_what_was_skipped(org: Corne
     assert said.code == 0, said.everything
     assert said.json["complete"] is True
     assert said.json["objects_searched"] == 4
-    assert "Nothing that this login can see" in org.engine("sweep").out
+    said = org.engine("sweep")
+    assert "Nothing that this login can see" in said.out
+    assert "next: engine sweep --watch" in said.out
 
 
 def test_every_kind_of_field_is_searched_and_queries_are_never_shown(org: Corner) -> None:
@@ -56,7 +58,9 @@ def test_every_kind_of_field_is_searched_and_queries_are_never_shown(org: Corner
     [first, second] = sorted(said.json["found"], key=lambda each: each["object"])
     assert [first["examples"][0]["id"], second["examples"][0]["id"]] == [site, record]
     assert "secret" not in said.everything
-    assert "do not cancel it yet" in org.engine("sweep").out
+    said = org.engine("sweep")
+    assert "do not cancel it yet" in said.out
+    assert "next: engine status --readiness" in said.out
 
 
 @pytest.mark.parametrize(
@@ -157,3 +161,11 @@ def test_terms_never_find_our_own_links() -> None:
         "https://files.vendor.example/a",
     ):
         assert any(term in theirs for term in terms), theirs
+
+
+def test_an_org_that_falls_silent_stops_a_sweep_resumably(org: Corner) -> None:
+    org.org("faults", rules=[{"kind": "500_unknown", "endpoint": "describe_global"}])
+    said = org.engine("sweep", ENGINE_MIGRATION__MAX_ATTEMPTS="1")
+    assert said.code == 5, said.everything
+    assert "Salesforce does not answer" in said.out
+    assert "start the same command again" in said.out

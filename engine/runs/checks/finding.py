@@ -38,5 +38,5 @@ def block(check: str, what: str, fix: str) -> Finding:
     return Finding(check, Level.BLOCK, what, fix)
 
 
-def unknown(check: str, what: str, fix: str = "") -> Finding:
+def unknown(check: str, what: str, fix: str) -> Finding:
     return Finding(check, Level.UNKNOWN, what, fix)

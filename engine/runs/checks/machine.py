@@ -64,7 +64,7 @@ def open_files(settings: Settings) -> Finding:
 def clock_skew(check: str, who: str, seconds: float | None) -> Finding:
     """``seconds``: their clock less ours; None: they did not say."""
     if seconds is None:
-        return unknown(check, f"{who} does not tell its time")
+        return unknown(check, f"{who} does not tell its time", "look whether this machine's clock is set: timedatectl")
     told = f"this machine's clock and that of {who} are {abs(seconds):.0f} s apart"
     fix = "set the clock: timedatectl set-ntp true"
     if abs(seconds) >= 300:

@@ -16,6 +16,8 @@ from engine.salesforce.shape import Organization
 PAGE, PATCH = 2000, 200
 """Records a call when reading, and when changing links."""
 
+_LOOK = "look at the org's API usage in its Setup before a long run"
+
 
 def login(found: Organization, pinned: str | None) -> Finding:
     """Which org the login leads to."""
@@ -43,7 +45,11 @@ async def records(salesforce: Salesforce) -> tuple[int | None, Finding]:
     try:
         count = await salesforce.pages.count(Scope())
     except Paused as error:
-        return None, unknown("records", f"the records could not be counted: {error}")
+        return None, unknown(
+            "records",
+            f"the records could not be counted: {error}",
+            "start the same command again; if it stays so, try a simpler salesforce.where",
+        )
     if not count:
         fix = "check salesforce.object, salesforce.where and what the integration user may see"
         return 0, warn("records", "no record is in scope", fix)
@@ -54,11 +60,11 @@ def quota(salesforce: Salesforce, count: int | None, budget: float) -> Finding:
     """Whether a scan and a switch of so many records fit into what is left of the day."""
     limits = salesforce.limits
     if limits is None:
-        return unknown("api_quota", "the org does not tell its API usage")
+        return unknown("api_quota", "the org does not tell its API usage", _LOOK)
     left = max(0, int(limits.allowed * budget) - limits.used)
     told = f"{limits.used:,} of {limits.allowed:,} daily API calls are used; api_budget {budget:.0%} leaves {left:,}"
     if count is None:
-        return unknown("api_quota", told)
+        return unknown("api_quota", told, _LOOK)
     scan = math.ceil(count / PAGE) + 1
     # read again, change, and read once more what is in doubt
     switch = math.ceil(count / PAGE) * 2 + math.ceil(count / PATCH)

@@ -66,7 +66,11 @@ def new_links(found: Walk, shape: ObjectShape, known_longest: int) -> Finding:
         fix = "shorten destination.key_template or url_template, for instance without {account_id} or {file_name}"
         return block("new_links", f"{told}; {found.too_long:,} do not fit", fix)
     if not found.records:
-        return unknown("new_links", "no record to make a link from")
+        return unknown(
+            "new_links",
+            "no record to make a link from",
+            "if there should be some, check salesforce.where and source.buckets",
+        )
     return ok("new_links", told)
 
 

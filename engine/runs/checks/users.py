@@ -18,7 +18,11 @@ _SECONDS = 20.0
 async def open_links(client: WebClient, urls: Sequence[str], *, grave: bool) -> Finding:
     """Open each. ``grave``: links that do not open block; else they are a warning, for a backup does not need them."""
     if not urls:
-        return unknown("user_links", "there is no copy yet whose link could be opened")
+        return unknown(
+            "user_links",
+            "there is no copy yet whose link could be opened",
+            "after a first backup (engine run backup --full --limit 10) start doctor again",
+        )
     told: Counter[str] = Counter()
     for url in urls:
         told[await _open(client, url)] += 1
@@ -48,7 +52,11 @@ async def policies(desk: BucketDesk, *, opened: bool) -> Finding:
     if policy.known and policy.value and opened:
         fix = "anybody who knows a link can read the file: make sure that this is what you want"
         return Finding("exposure", Level.WARN, text, fix)
-    return ok("exposure", text) if block.known and policy.known else unknown("exposure", text)
+    if block.known and policy.known:
+        return ok("exposure", text)
+    return unknown(
+        "exposure", text, "grant the rights that engine doctor --iam lists, or look at the bucket's settings"
+    )
 
 
 async def _open(client: WebClient, url: str) -> str:
