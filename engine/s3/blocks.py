@@ -21,17 +21,13 @@ class Blocks:
 
     async def take(self, nbytes: int) -> bytes:
         """The next ``nbytes`` bytes; fewer only at the end."""
-        if nbytes and not self._rest and not await self._more():
-            return b""
-        if len(self._rest) == nbytes:
-            block, self._rest = self._rest, b""
-            return block
-        filled = bytearray()
-        while len(filled) < nbytes and (self._rest or await self._more()):
-            wanted = nbytes - len(filled)
-            filled += self._rest[:wanted]
-            self._rest = self._rest[wanted:]
-        return bytes(filled)
+        pieces: list[bytes] = []  # put together once: a buffer that grows is moved time and again
+        wanted = nbytes
+        while wanted and (self._rest or await self._more()):
+            piece, self._rest = self._rest[:wanted], self._rest[wanted:]
+            pieces.append(piece)
+            wanted -= len(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     async def at_end(self) -> bool:
         """Whether nothing follows. Reads on to know: when it is true, the stream's own checks at its end have run."""

@@ -26,6 +26,7 @@ from engine.s3.guard import Guard
 from engine.s3.hashing import Sums, composite_sha256, crc64nvme, hashed, multipart_etag
 from engine.s3.multipart import Multipart, Upload, first_of
 from engine.s3.parts import growing, part_size
+from engine.s3.sigv4 import UNSIGNED
 from engine.s3.verbs import Verbs
 
 PARTS_AT_ONCE = 4
@@ -54,9 +55,11 @@ class Passing:
     sums: Sums
     claim: Claim
     md5s: list[bytes] = field(default_factory=list)
-    """Of each part, where the store shows no checksums."""
+    """Of each part, where the store shows no checksums of parts."""
+    compared: int = 0
+    """Parts that the store has shown to hold what their checksums say, under ETags that are their MD5s."""
     sha256s: list[bytes] = field(default_factory=list)
-    """Of each part."""
+    """Of each part, where they are what proves it."""
 
 
 class Storer:
@@ -90,7 +93,7 @@ class Storer:
         self._checksum = checksum
         self._spend = spend
         self._shows_sums = False  # MD5s are computed until the store has answered a write with its checksum
-        self._shows_whole = False  # whether a completed upload is answered with a checksum of the whole
+        self._shows_parts: bool | None = None  # the same of parts: whether the store has compared what it got
         self._declares = True  # whether uploads name their checksum algorithm; off once the store knows no such thing
 
     async def store(self, stream: ByteStream, key: str, replace_etag: str | None) -> Stored:
@@ -148,15 +151,22 @@ class Storer:
         headers = {**request_headers(passing.facts.headers), **self._placed}
         if self._shows_sums or not passing.facts.etag_is_md5:
             passing.sums.without_md5()
-        # unknown counts as no: until a whole has come with its checksum, MD5s of the parts are what proves it
-        by_md5 = not self._shows_whole
+        by_md5 = not self._shows_parts
         async with self._begin(passing.key, headers) as upload:
             try:
                 async with asyncio.TaskGroup() as parts:
                     for number, size in enumerate(sizes, 1):
-                        sha256 = await self._sum(passing, block, by_md5=by_md5)
+                        digest = await self._sum(passing, block, by_md5=by_md5)
                         await gate.acquire()
-                        parts.create_task(self._part(upload, number, block, sha256, passing, passing.claim, gate))
+                        part = parts.create_task(
+                            self._part(upload, number, block, digest, passing, passing.claim, gate)
+                        )
+                        if self._shows_parts is None:
+                            await asyncio.wait({part})  # its answer may spare us the MD5s of all others
+                        if by_md5 and self._shows_parts and number == 1:
+                            by_md5 = False
+                            passing.md5s.clear()
+                            passing.sums.without_md5()
                         block = b""
                         if await passing.blocks.at_end():
                             break
@@ -190,33 +200,35 @@ class Storer:
             yield upload
 
     async def _sum(self, passing: Passing, block: bytes, *, by_md5: bool) -> bytes:
-        """Take a part into the sums of the whole, and beside that compute its own; returns its SHA-256."""
+        """Take a part into the sums of the whole, and beside that compute its own; returns its checksum."""
 
         def own() -> bytes:
             if by_md5:
                 passing.md5s.append(hashlib.md5(block, usedforsecurity=False).digest())
-            return hashlib.sha256(block).digest()
+            return crc64nvme(block).to_bytes(8, "big") if self._crc else hashlib.sha256(block).digest()
 
-        _, sha256 = await asyncio.gather(passing.sums.add(block), hashed(len(block), own))
-        passing.sha256s.append(sha256)
-        return sha256
+        _, digest = await asyncio.gather(passing.sums.add(block), hashed(len(block), own))
+        if not self._crc:
+            passing.sha256s.append(digest)
+        return digest
 
     async def _part(
         self,
         upload: Upload,
         number: int,
         block: bytes,
-        sha256: bytes,
+        digest: bytes,
         passing: Passing,
         claim: Claim,
         gate: asyncio.Semaphore,
     ) -> None:
-        digest = crc64nvme(block).to_bytes(8, "big") if self._crc else sha256
         name, value = sum_header(self._checksum, digest)
+        # the signature covers the header with the part's CRC: the store itself compares the bytes with that
+        payload = UNSIGNED if self._crc else digest.hex()
 
         async def send() -> Answer:
             return await self._verbs.upload_part(
-                self._bucket, upload.key, upload.id, number, block, {**self._always, name: value}, sha256=sha256.hex()
+                self._bucket, upload.key, upload.id, number, block, {**self._always, name: value}, sha256=payload
             )
 
         try:
@@ -224,7 +236,13 @@ class Storer:
         finally:
             claim.release()
             gate.release()
-        self._shows_sums = self._shows_sums or name in answer.fields
+        shown = answer.fields.get(name)
+        if shown not in {None, value}:
+            message = f"part {number} of s3://{self._bucket}/{upload.key} arrived with another {self._checksum}"
+            raise Transient(FailureClass.CHECKSUM_MISMATCH, message)
+        self._shows_parts = shown is not None
+        self._shows_sums = self._shows_sums or self._shows_parts
+        passing.compared += shown is not None and etag_is_md5(answer.etag, answer.fields)
         if passing.md5s and etag_is_md5(answer.etag, answer.fields) and answer.etag != passing.md5s[number - 1].hex():
             message = f"part {number} of s3://{self._bucket}/{upload.key} arrived with another MD5"
             raise Transient(FailureClass.CHECKSUM_MISMATCH, message)
@@ -245,7 +263,9 @@ class Storer:
         computed = passing.sums.computed()
         if passing.md5s and [part.etag for part in upload.in_order()] == [md5.hex() for md5 in passing.md5s]:
             computed += (("etag", multipart_etag(passing.md5s)),)  # under KMS a part's ETag is no MD5, nor the whole's
-        self._shows_whole = bool(facts.checksums)
+        elif passing.compared == len(upload.parts) and upload.etag() == facts.etag:
+            # the store compared each part with its checksum, and made the whole of just these parts
+            computed += (("etag", facts.etag),)
         if facts.checksum("sha256-composite"):
             computed += (("sha256-composite", composite_sha256(passing.sha256s)),)
         return Stored(facts, passing.sums.size, computed)

@@ -46,7 +46,9 @@ class Verbs(Protocol):
 
     async def upload_part(
         self, bucket: str, key: str, upload_id: str, number: int, body: bytes, headers: Fields, *, sha256: str
-    ) -> Answer: ...
+    ) -> Answer:
+        """``sha256`` as in ``put``, or ``sigv4.UNSIGNED`` where a header holds another checksum of the body."""
+        ...
 
     async def upload_part_copy(
         self, bucket: str, key: str, upload_id: str, number: int, headers: Fields, *, size: int
