@@ -181,7 +181,7 @@ def run_switch(
         typer.Option(
             "--strict",
             help="25 records a call instead of 200, each written only if unmodified since it was read. Without it, an "
-            "edit of the very record within the one round trip between its read and its write (the report says how many "
+            "edit of it within the one round trip between its read and its write (the report says how many "
             "ms) is overwritten. Salesforce compares whole seconds and calls that weak validation.",
         ),
     ] = False,
