@@ -6,6 +6,7 @@ bucket's set-up takes rights that copying into it does not.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,7 +39,8 @@ class Fact:
 class BucketDesk:
     """Questions about one bucket. No verb raises."""
 
-    def __init__(self, sdk: SdkVerbs, bucket: str, always: Fields) -> None:
+    def __init__(self, sdk: Callable[[], Awaitable[SdkVerbs]], bucket: str, always: Fields) -> None:
+        """``sdk`` opens the SDK when it is first needed."""
         self._sdk = sdk
         self._bucket = bucket
         self._always = always
@@ -85,7 +87,8 @@ class BucketDesk:
 
     async def _ask(self, verb: str, **arguments: str) -> Fact:
         try:
-            return Fact(True, await self._sdk.ask(verb, self._always, Bucket=self._bucket, **arguments))
+            sdk = await self._sdk()
+            return Fact(True, await sdk.ask(verb, self._always, Bucket=self._bucket, **arguments))
         except StoreError as error:
             if error.code in _ABSENT:
                 return Fact(True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,14 +29,21 @@ def session_for(settings: Credentials) -> Any:
     from aiobotocore.session import AioSession
 
     session = AioSession(profile=settings.profile) if settings.profile else AioSession()
-    if settings.access_key_id and settings.secret_access_key:
-        token = settings.session_token
-        session.set_credentials(
-            settings.access_key_id.get_secret_value(),
-            settings.secret_access_key.get_secret_value(),
-            token.get_secret_value() if token else None,
-        )
+    if (keys := _fixed(settings)) is not None:
+        session.set_credentials(keys.access, keys.secret, keys.token)
     return session
+
+
+def _fixed(settings: Credentials) -> Keys | None:
+    """The keys that the settings themselves give."""
+    if not (settings.access_key_id and settings.secret_access_key):
+        return None
+    token = settings.session_token
+    return Keys(
+        settings.access_key_id.get_secret_value(),
+        settings.secret_access_key.get_secret_value(),
+        token.get_secret_value() if token else None,
+    )
 
 
 class Keyring:
@@ -43,17 +51,25 @@ class Keyring:
 
     def __init__(self, settings: Credentials, clock: Clock, side: str) -> None:
         self._settings = settings
-        self.session = session_for(settings)
+        self._session: Any = None
         self._clock = clock
         self._side = side
-        self._keys: Keys | None = None
-        self._asked = 0.0
+        self._fixed = _fixed(settings)
+        self._keys = self._fixed
+        self._asked = math.inf if self._fixed else 0.0
         self._provider: Any = None
         self._asking: asyncio.Task[Keys] | None = None
 
+    @property
+    def session(self) -> Any:
+        """The aiobotocore session; made when it is asked for, as it takes long to import."""
+        if self._session is None:
+            self._session = session_for(self._settings)
+        return self._session
+
     async def found(self) -> bool:
         """Whether there are any credentials at all. Raises Blocked where they are there but unusable."""
-        return await self._resolve() is not None
+        return self._fixed is not None or await self._resolve() is not None
 
     @property
     def current(self) -> Keys | None:
@@ -70,9 +86,9 @@ class Keyring:
 
     def expire(self) -> None:
         """The store says that the keys have expired: the next caller resolves them afresh, files and all."""
-        self._keys = None
+        self._keys = self._fixed
         self._provider = None
-        self.session = session_for(self._settings)
+        self._session = None
 
     async def close(self) -> None:
         """End a refresh that is under way."""

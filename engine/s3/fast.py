@@ -1,10 +1,11 @@
-"""The hot verbs over our own wire: signed, sent and read without an SDK between. The rare ones go to ``sdk.py``."""
+"""The verbs over our own wire: signed, sent and read without an SDK between."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from hashlib import sha256
 
 from engine.pacing.clock import Clock
 from engine.s3.address import Address
@@ -14,7 +15,8 @@ from engine.s3.facts import text
 from engine.s3.faults import STALE_LOGIN
 from engine.s3.listing import parse
 from engine.s3.sigv4 import EMPTY, Signer, query_of
-from engine.s3.verbs import READ_RATE, Verbs, time_for
+from engine.s3.uploads import completion, open_uploads
+from engine.s3.verbs import READ_RATE, time_for
 from engine.s3.wire import BodyTooLarge, Headers, Reply, StreamedReply, TimedOut, TlsFailed, Wire, WireError
 from engine.s3.xml import error_of, success_of
 
@@ -39,7 +41,6 @@ class FastVerbs:
         wire: Wire,
         clock: Clock,
         keys: Keyring | None,
-        control: Verbs,
         where: Callable[[str, str], Address],
         *,
         region: str,
@@ -49,7 +50,6 @@ class FastVerbs:
         self._wire = wire
         self._clock = clock
         self._keys = keys
-        self._control = control
         self._where = where
         self._region = region
         self._roams = roams
@@ -126,23 +126,39 @@ class FastVerbs:
         return parse(reply.body)
 
     async def create_upload(self, bucket: str, key: str, headers: Fields) -> str:
-        return await self._control.create_upload(bucket, key, headers)
+        reply = await self._ask("POST", bucket, key, "uploads=", headers, body=b"", once=True)
+        told = success_of(reply.status, {}, reply.body, root="InitiateMultipartUploadResult", keep=("UploadId",))
+        if not told.get("UploadId"):
+            raise StoreError("BadAnswer", 0, "the store began an upload without an id")
+        return told["UploadId"]
 
     async def complete_upload(
         self, bucket: str, key: str, upload_id: str, parts: Sequence[Part], headers: Fields
     ) -> Answer:
-        return await self._control.complete_upload(bucket, key, upload_id, parts, headers)
+        body, limit_s = completion(parts), time_for(len(parts) * 1_000_000)
+        payload, query = sha256(body).hexdigest(), _upload(upload_id)
+        reply = await self._ask(
+            "POST", bucket, key, query, headers, body=body, payload=payload, limit_s=limit_s, once=True
+        )
+        return _copied(reply, "CompleteMultipartUploadResult")
 
     async def abort_upload(self, bucket: str, key: str, upload_id: str, headers: Fields) -> None:
-        await self._control.abort_upload(bucket, key, upload_id, headers)
+        await self._ask("DELETE", bucket, key, _upload(upload_id), headers)
 
     async def list_uploads(
         self, bucket: str, prefix: str, key_marker: str, id_marker: str, headers: Fields
     ) -> UploadsPage:
-        return await self._control.list_uploads(bucket, prefix, key_marker, id_marker, headers)
+        pairs = [("uploads", ""), ("encoding-type", "url"), ("prefix", prefix)]
+        if key_marker:
+            pairs.append(("key-marker", key_marker))
+        if id_marker:
+            pairs.append(("upload-id-marker", id_marker))
+        reply = await self._ask("GET", bucket, "", query_of(pairs), headers, max_body=LISTING_BYTES)
+        return open_uploads(reply.body)
 
     async def head_bucket(self, bucket: str, headers: Fields) -> Answer:
-        return await self._control.head_bucket(bucket, headers)
+        reply = await self._ask("HEAD", bucket, "", "", headers)
+        return Answer(reply.status, fields_of(reply.headers))
 
     async def _ask(
         self,
@@ -156,6 +172,7 @@ class FastVerbs:
         payload: str = EMPTY,
         limit_s: float = 0.0,
         max_body: int = 1 << 20,
+        once: bool = False,
     ) -> Reply:
         address = self._addresses.get(bucket) or await self._locate(bucket)
         length = None if body is None else len(body)
@@ -182,6 +199,7 @@ class FastVerbs:
                 deadline_s=limit_s or time_for(length or 0),
                 max_body=max_body,
                 expect_continue=patient,
+                once=once,
             )
         except BodyTooLarge:
             raise
@@ -263,6 +281,10 @@ def unreached(error: WireError) -> StoreError:
 
 def _copied(reply: Reply, root: str) -> Answer:
     return proven(Answer(reply.status, success_of(reply.status, facts_in(reply.headers), reply.body, root=root)))
+
+
+def _upload(upload_id: str) -> str:
+    return query_of((("uploadId", upload_id),))
 
 
 def _version(version_id: str | None) -> str:

@@ -2,7 +2,7 @@
 
 | what | file |
 |---|---|
-| the verbs, as a port | ``verbs.py``; by the SDK ``sdk.py``, by our wire ``fast.py``, ``sigv4.py``, ``address.py`` |
+| the verbs, as a port | ``verbs.py``; by the SDK ``sdk.py``; by our wire ``fast.py``, ``sigv4.py``, ``uploads.py`` |
 | the vendor's side, read only | ``source.py``, ``listing.py`` |
 | our side | ``destination.py``: ``copying.py`` by the server, ``storing.py`` through us, on ``multipart.py`` |
 | no overwrite | ``conditions.py`` decides, ``guard.py`` asks |

@@ -27,12 +27,12 @@ from engine.s3.answers import (
     retry_after,
     unquoted,
 )
+from engine.s3.uploads import ELEMENT_OF
 from engine.s3.verbs import READ_RATE, time_for
 from engine.s3.xml import as_fields
 
 QUICK_S = 60.0
 CHUNK = 256 * 1024
-PARAM_OF = {"sha256": "ChecksumSHA256", "crc64nvme": "ChecksumCRC64NVME"}
 _extra: ContextVar[Fields] = ContextVar("_extra", default={})  # noqa: B039 - never mutated
 
 
@@ -219,7 +219,7 @@ def _version(version_id: str | None) -> dict[str, str]:
 def _part(part: Part) -> dict[str, Any]:
     told: dict[str, Any] = {"PartNumber": part.number, "ETag": f'"{part.etag}"'}
     if part.checksum:
-        told[PARAM_OF[part.checksum[0]]] = part.checksum[1]
+        told[ELEMENT_OF[part.checksum[0]]] = part.checksum[1]
     return told
 
 

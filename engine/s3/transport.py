@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Literal
@@ -31,8 +33,8 @@ SILENCE_S = 180.0
 class Sides:
     source: Verbs
     destination: Verbs
-    control: SdkVerbs
-    """The destination's, for the questions that only the SDK asks."""
+    control: Callable[[], Awaitable[SdkVerbs]]
+    """Opens the destination's SDK, for the questions that only it asks."""
 
 
 async def open_verbs(
@@ -62,16 +64,19 @@ async def open_verbs(
             ca_file=str(network.ca_file) if network.ca_file else None,
         )
 
-    source_sdk = await sdk(source, source_keys, anonymous=source.anonymous)
-    destination_sdk = await sdk(destination, destination_keys, anonymous=False)
-    if transport == "sdk":
-        return Sides(
-            PacedVerbs(source_sdk, gates.source), PacedVerbs(destination_sdk, gates.destination), destination_sdk
-        )
+    async def control() -> SdkVerbs:
+        async with opening:
+            if not opened:
+                opened.append(await sdk(destination, destination_keys, anonymous=False))
+        return opened[0]
 
-    async def fast(
-        side: SourceSettings | DestinationSettings, keys: Keyring | None, control: Verbs, home: str = ""
-    ) -> FastVerbs:
+    opened: list[SdkVerbs] = []
+    opening = asyncio.Lock()
+    if transport == "sdk":
+        source_sdk = await sdk(source, source_keys, anonymous=source.anonymous)
+        return Sides(PacedVerbs(source_sdk, gates.source), PacedVerbs(await control(), gates.destination), control)
+
+    async def fast(side: SourceSettings | DestinationSettings, keys: Keyring | None, home: str = "") -> FastVerbs:
         wire = Wire(
             limit=settings.migration.concurrency + SPARE,
             clock=clock,
@@ -83,16 +88,15 @@ async def open_verbs(
             await stack.enter_async_context(wire),
             clock,
             keys,
-            control,
             lambda bucket, region: address_of(bucket, region, side.endpoint_url),
             region=side.region,
             roams=side.endpoint_url is None,
             home=home,
         )
 
-    from_source = await fast(source, None if source.anonymous else source_keys, source_sdk)
-    to_destination = await fast(destination, destination_keys, destination_sdk, destination.bucket)
-    return Sides(PacedVerbs(from_source, gates.source), PacedVerbs(to_destination, gates.destination), destination_sdk)
+    from_source = await fast(source, None if source.anonymous else source_keys)
+    to_destination = await fast(destination, destination_keys, destination.bucket)
+    return Sides(PacedVerbs(from_source, gates.source), PacedVerbs(to_destination, gates.destination), control)
 
 
 def trust(network: NetworkSettings) -> ssl.SSLContext | None:

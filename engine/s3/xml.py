@@ -15,6 +15,20 @@ def flat(body: bytes) -> tuple[str, dict[str, str]]:
 
     White space before the prologue is allowed: S3 sends it to keep long copies alive. Raises StoreError ``BadAnswer``.
     """
+    root, found, _ = _read(body, "")
+    return root, found
+
+
+def rows_of(body: bytes, root: str, row: str) -> tuple[dict[str, str], list[dict[str, str]]]:
+    """The same of a document that must be a ``root``, and beside it each of its children named ``row``: the text of
+    their own children, by name. Raises StoreError ``BadAnswer``."""
+    name, found, rows = _read(body, row)
+    if name != root:
+        raise StoreError("BadAnswer", 0, f"the answer is no {root}")
+    return found, rows
+
+
+def _read(body: bytes, row: str) -> tuple[str, dict[str, str], list[dict[str, str]]]:
     body = body.lstrip()
     if not body:
         raise StoreError("BadAnswer", 0, "the answer's body is empty")
@@ -22,6 +36,7 @@ def flat(body: bytes) -> tuple[str, dict[str, str]]:
         raise StoreError("BadAnswer", 0, "the answer's body is too large")
     path: list[str] = []
     found: dict[str, str] = {}
+    rows: list[dict[str, str]] = []
     root: list[str] = []
 
     def start(name: str, _attributes: dict[str, str]) -> None:
@@ -31,6 +46,10 @@ def flat(body: bytes) -> tuple[str, dict[str, str]]:
             root.append(name)
         elif len(path) == 2:
             found[name] = ""
+            if name == row:
+                rows.append({})
+        elif len(path) == 3 and path[1] == row:
+            rows[-1][name] = ""
 
     def end(_name: str) -> None:
         path.pop()
@@ -38,6 +57,8 @@ def flat(body: bytes) -> tuple[str, dict[str, str]]:
     def characters(data: str) -> None:
         if len(path) == 2:
             found[path[1]] += data
+        elif len(path) == 3 and path[1] == row:
+            rows[-1][path[2]] += data
 
     def refuse(*_: object) -> None:
         raise StoreError("BadAnswer", 0, "the answer declares a document type")
@@ -52,7 +73,7 @@ def flat(body: bytes) -> tuple[str, dict[str, str]]:
         parser.Parse(body, True)
     except expat.ExpatError:
         raise StoreError("BadAnswer", 0, "the answer is not well-formed XML") from None
-    return root[0], found
+    return root[0], found, rows
 
 
 def error_of(status: int, fields: dict[str, str], body: bytes) -> StoreError:
@@ -75,8 +96,11 @@ def error_of(status: int, fields: dict[str, str], body: bytes) -> StoreError:
     )
 
 
-def success_of(status: int, fields: dict[str, str], body: bytes, *, root: str) -> dict[str, str]:
-    """Headers and body of a 200 that must hold ``root``, merged: ``ETag`` and ``Checksum…`` under their header names.
+def success_of(
+    status: int, fields: dict[str, str], body: bytes, *, root: str, keep: tuple[str, ...] = ()
+) -> dict[str, str]:
+    """Headers and body of a 200 that must hold ``root``, merged: ``ETag`` and ``Checksum…`` under their header names,
+    those of ``keep`` under their own.
 
     Raises StoreError for an empty body, another document, or an ``Error`` that came with status 200.
     """
@@ -86,7 +110,7 @@ def success_of(status: int, fields: dict[str, str], body: bytes, *, root: str) -
         raise StoreError(error.code, 500, error.message)
     if name != root:
         raise StoreError("BadAnswer", status, f"the answer is no {root}")
-    return {**fields, **as_fields(told)}
+    return {**fields, **as_fields(told), **{each: told[each] for each in keep if each in told}}
 
 
 def _plain(body: bytes, root: str) -> tuple[str, dict[str, str]] | None:

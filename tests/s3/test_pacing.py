@@ -102,7 +102,6 @@ async def test_a_hidden_rate_is_found_and_kept_over_real_connections() -> None:
             wire,
             clock,
             None,
-            None,  # type: ignore[arg-type] - no verb of the control plane is asked for
             lambda bucket, region: address_of(bucket, region, f"http://127.0.0.1:{port}"),
             region="us-east-1",
             roams=False,

@@ -79,10 +79,7 @@ async def roaming(regions: Regions) -> AsyncIterator[FastVerbs]:
         def where(bucket: str, region: str) -> Address:
             return Address(origin, parts.netloc, f"/{region}/{bucket}", region)
 
-        no_control: Any = None
-        yield FastVerbs(
-            wire, clock, Keyring(keys, clock, "source"), no_control, where, region="us-east-1", roams=True, home="ours"
-        )
+        yield FastVerbs(wire, clock, Keyring(keys, clock, "source"), where, region="us-east-1", roams=True, home="ours")
 
 
 async def test_a_buckets_region_is_asked_for_once_and_kept() -> None:
@@ -250,6 +247,7 @@ async def test_expired_keys_are_fetched_again_for_the_next_try(
     write("OLD")
     profile = {"access_key_id": None, "secret_access_key": None, "profile": "p"}
     async with facing(transport, answer, source=profile) as (s3, _):
+        await s3.source_keys.keys()
         write("NEW")
         with pytest.raises(Transient):
             async with s3.source.open(at("vendor", "a"), None):

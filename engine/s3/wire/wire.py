@@ -96,6 +96,7 @@ class Wire:
         deadline_s: float | None = None,
         max_body: int = 1 << 20,
         expect_continue: bool = False,
+        once: bool = False,
     ) -> Reply:
         """Send one request and read its answer whole, at most ``max_body`` bytes of body.
 
@@ -104,13 +105,17 @@ class Wire:
         waits for 100 Continue, or a second. An answer that comes before the body is sent ends the sending.
 
         A request without body, or with bytes, is sent once more on a new connection when a reused one turns out stale;
-        the reply says so. Raises WireError, and whatever the body's iterator or the resolver raises.
+        the reply says so. Not with ``once``: that is for what must not be done twice.
+
+        Raises WireError, and whatever the body's iterator or the resolver raises.
         """
 
         def whole(connection: Connection) -> Whole:
             return Whole(connection.loop.create_future(), method=method, max_head=self._max_head, max_body=max_body)
 
-        connection, _, reply = await self._perform(origin, head, body, whole, deadline_s, hold=expect_continue)
+        connection, _, reply = await self._perform(
+            origin, head, body, whole, deadline_s, hold=expect_continue, once=once
+        )
         self._settle(connection)
         return reply
 
@@ -158,6 +163,7 @@ class Wire:
         deadline_s: float | None,
         *,
         hold: bool = False,
+        once: bool = False,
     ) -> tuple[Connection, E, Reply]:
         """One request up to the resolution of its exchange."""
         now = self._clock.monotonic()
@@ -181,7 +187,7 @@ class Wire:
                 else:
                     reply = await _send_along(connection, exchange, head, body, hold=hold)
             except Stale:
-                if resent or not (body is None or isinstance(body, bytes | memoryview)):
+                if once or resent or not (body is None or isinstance(body, bytes | memoryview)):
                     raise
                 resent = True
                 connection = None
