@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -18,7 +18,7 @@ END = "</ListMultipartUploadsResult>"
 
 
 def test_a_completion_names_each_part_with_its_etag_and_checksum() -> None:
-    tree = ElementTree.fromstring(completion([Part(1, "aa<&", ("sha256", "q+/=")), Part(2, "bb")]))
+    tree = ET.fromstring(completion([Part(1, "aa<&", ("sha256", "q+/=")), Part(2, "bb")]))
     rows = [{child.tag.rpartition("}")[2]: child.text for child in row} for row in tree]
     assert rows == [
         {"PartNumber": "1", "ETag": '"aa<&"', "ChecksumSHA256": "q+/="},
