@@ -57,6 +57,7 @@ class Recorder:
         self._closed = False
         self._progress = asyncio.Event()
         self._taken = 0
+        self._awaited = 0  # outcomes that somebody waits for: the last of them is written at once
         self.book = PageBook()
         self.written = 0
 
@@ -64,6 +65,8 @@ class Recorder:
         """Take one outcome; durable after the next commit."""
         self._batch.outcomes.append(outcome)
         self._taken += 1
+        if self._taken == self._awaited:
+            self._wake.set()
         self._grown(len(self._batch.outcomes))
 
     def touch(self, touch: Touch) -> None:
@@ -100,10 +103,11 @@ class Recorder:
 
     async def reached(self, outcomes: int) -> None:
         """Wait until so many outcomes have been committed since the start."""
+        self._awaited = outcomes
+        if self._taken >= outcomes:
+            self._wake.set()
         while self.written < outcomes:
             self._progress.clear()
-            if self._taken >= outcomes:
-                self._wake.set()
             await self._progress.wait()
 
     def nudge(self) -> None:

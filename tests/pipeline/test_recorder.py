@@ -81,6 +81,23 @@ async def test_outcomes_are_written_in_batches_and_the_rest_at_the_end() -> None
     assert recorder.written == 7
 
 
+@pytest.mark.parametrize("early", [0, 1, 2])
+async def test_the_last_outcome_that_is_waited_for_is_written_at_once(early: int) -> None:
+    recorder = Recorder(Shelf(), 100)
+    running = asyncio.create_task(recorder.run())
+    for number in range(early):
+        recorder.add(outcome(number))
+    waiting = asyncio.create_task(recorder.reached(2))
+    await asyncio.sleep(0)
+    for number in range(early, 2):
+        recorder.add(outcome(number))
+    await asyncio.wait_for(waiting, 1)  # nobody nudges
+
+    assert recorder.written == 2
+    recorder.close()
+    await asyncio.wait_for(running, 1)
+
+
 async def test_the_checkpoint_rides_with_the_last_outcome_of_its_page() -> None:
     shelf = Shelf()
     recorder = Recorder(shelf, 2)
