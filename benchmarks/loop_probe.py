@@ -20,6 +20,7 @@ from typing import Any
 import uvloop
 
 import cli
+from engine.runs.runtime import tune_process
 
 TICK_S = 0.005
 OPENING = 3.0
@@ -67,7 +68,11 @@ def main() -> None:
         finally:
             watching.cancel()
 
-    cli._run = lambda work: uvloop.run(watched(work))  # the one place where the command line starts its loop
+    def start(work: Coroutine[Any, Any, Any]) -> Any:
+        tune_process()
+        return uvloop.run(watched(work))
+
+    cli._run = start  # the one place where the command line starts its loop
     try:
         cli.main()
     finally:

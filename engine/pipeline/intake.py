@@ -10,6 +10,7 @@ from engine.model.outcome import Checkpoint, Outcome, Status, Touch
 from engine.model.plan import Plan
 from engine.model.record import Page, Record
 from engine.pacing.clock import Clock, iso
+from engine.pacing.turns import SHARE, next_turn
 from engine.pipeline.channel import Channel, Ended
 from engine.pipeline.planning import Decision, Planner
 from engine.pipeline.ports import Ledger
@@ -126,7 +127,9 @@ class Intake:
                 if decision is not None:
                     touches.append(decision)
 
-        for record in records:
+        for place, record in enumerate(records, 1):
+            if place % SHARE == 0:
+                await next_turn()
             if self._left == 0:
                 whole = False
                 break
@@ -142,7 +145,9 @@ class Intake:
                 self._left -= 1
         if plans and (listed := await self._ledger.inventory([plan.source_id for plan in plans])):
             planned, plans = plans, []
-            for plan in planned:
+            for place, plan in enumerate(planned, 1):
+                if place % SHARE == 0:
+                    await next_turn()
                 facts = listed.get(plan.source_id)
                 sort(plan if facts is None else self._planner.pin(plan, facts))
         if reaches is not None and whole:

@@ -14,7 +14,8 @@ from typing import Any
 from engine.model.errors import Fatal, Paused, Transient, Usage
 from engine.model.failures import FailureClass
 from engine.model.ids import to18
-from engine.model.record import IdRange, Page, Scope
+from engine.model.record import IdRange, Page, Record, Scope
+from engine.pacing.turns import SHARE, next_turn
 from engine.salesforce import soql
 from engine.salesforce.faults import LocatorLost, QueryTooSlow
 from engine.salesforce.rows import MODIFIED, Rows, id_of
@@ -67,7 +68,7 @@ class SalesforcePages:
                     announced = total
                     if rows:
                         received += len(rows)
-                        page = self._page(rows, deleted=scope.deleted)
+                        page = await self._page(rows, deleted=scope.deleted)
                         way.go_on(page)
                         cursor = page.last_id
                         yield page
@@ -151,8 +152,12 @@ class SalesforcePages:
             visited.add(link)
             answer = await self._session.get_json(link, doing="read the next page")
 
-    def _page(self, rows: list[Mapping[str, Any]], *, deleted: bool) -> Page:
-        records = [self._rows.record(row) for row in rows]
+    async def _page(self, rows: list[Mapping[str, Any]], *, deleted: bool) -> Page:
+        records: list[Record] = []
+        for start in range(0, len(rows), SHARE):
+            if start:
+                await next_turn()
+            records += [self._rows.record(row) for row in rows[start : start + SHARE]]
         return Page(records, last_id=records[-1].id, deleted=deleted)
 
 
