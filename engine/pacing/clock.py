@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 import time
 from datetime import UTC, datetime
@@ -42,7 +41,9 @@ class SystemClock:
         return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
+        from asyncio import sleep  # status reads the clock too, and need not wait for the event loop's modules
+
+        await sleep(seconds)
 
     def random(self) -> float:
         return self._random.random()

@@ -17,7 +17,6 @@ def tune_process() -> None:
     glibc gives every large buffer back to the kernel and fetches it again; keeping some halves the cost of a body
     of 100 kB. Other C libraries know no mallopt and are left as they are.
     """
-    gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
