@@ -173,6 +173,11 @@ class Copying:
             and facts.etag
             and known.source_etag not in {"", facts.etag}
         ):
+            if job.plan.record.url == known.our_url:
+                msg = "the copy behind our link is gone or differs, and its source has changed since: no copy under"
+                raise Refused(
+                    FailureClass.SOURCE_CHANGED, f"{msg} another key mends that link; engine verify says what does"
+                )
             memory.key = fill_changed(job.plan.changed_key, facts.etag)
 
     async def _accepted(self, job: _Job, facts: ObjectFacts, stored: Stored) -> Copied:

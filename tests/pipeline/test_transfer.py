@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -103,6 +104,23 @@ async def test_changed_content_gets_a_new_key_and_the_old_object_stays(method: M
     assert second.url == f"https://ours/{second.key}"
     assert world.destination.objects["up/1.pdf"].body == old
     assert world.destination.objects[second.key].body == b"new content"
+
+
+@pytest.mark.parametrize("method", METHODS)
+async def test_a_link_of_ours_whose_copy_is_lost_is_not_called_backed_up_by_a_copy_elsewhere(method: Method) -> None:
+    world = World(method)
+    world.fill(1)
+    [first] = await world.run(plan(1))
+    row = known(first)._replace(status=Status.SWITCHED)
+    del world.destination.objects["up/1.pdf"]
+    world.source.objects["src/1.pdf"] = FakeObject(b"new content")
+    world.transfer._twins._recent.clear()
+    switched = replace(plan(1, known=row), record=replace(first.record, url=first.url))
+    [second] = await world.run(switched)
+
+    assert (second.status, second.failure) == (Status.FAILED, FailureClass.SOURCE_CHANGED)
+    assert "engine verify" in second.message
+    assert not world.destination.objects
 
 
 async def test_a_lost_db_adopts_the_changed_copy_too() -> None:
