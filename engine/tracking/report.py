@@ -22,6 +22,9 @@ from engine.tracking.schema import UNPROVED, WAIVED, among
 STATUSES = ("pending", "backed_up", "failed", "skipped", "switched", "rolled_back", "gone")
 COPIED = ("backed_up", "switched", "rolled_back")
 _COPIED = among("status", *COPIED)
+_WAITING = ("backed_up", "rolled_back")
+"""What a switch takes, once its proof is accepted."""
+_WAITS = among("status", *_WAITING)
 _UNPROVED = f"SELECT count(*) FROM file_migrations WHERE {UNPROVED}"  # noqa: S608 - constants
 
 # one step down the index per account, where count(DISTINCT) would walk all of it
@@ -48,7 +51,7 @@ SELECT status, coalesce(failure_class, ''), coalesce(proof, ''), count(*) FROM f
 WHERE doclist_entry_id IN ({WAIVED}) GROUP BY 1, 2, 3
 """  # noqa: S608 - constants
 
-_CAN = "(status = 'switched' OR (status = 'backed_up' AND proof IN (SELECT value FROM json_each(?1))))"
+_CAN = f"(status = 'switched' OR ({_WAITS} AND proof IN (SELECT value FROM json_each(?1))))"
 
 _READY_ACCOUNTS = f"""
 SELECT sum(able = records), sum(able > 0 AND able < records), sum(able = 0) FROM (
@@ -58,7 +61,7 @@ SELECT sum(able = records), sum(able > 0 AND able < records), sum(able = 0) FROM
 
 _UNREADY = f"""
 SELECT f.doclist_entry_id, account_id, status,
-    CASE WHEN w.id IS NOT NULL THEN 'waived' WHEN status = 'backed_up' THEN 'proof_' || proof
+    CASE WHEN w.id IS NOT NULL THEN 'waived' WHEN {_WAITS} THEN 'proof_' || proof
         ELSE coalesce(failure_class, status) END,
     coalesce(w.reason, error_message, '')
 FROM file_migrations f LEFT JOIN waivers w ON w.id = (
@@ -68,7 +71,7 @@ WHERE NOT {_CAN} OR w.id IS NOT NULL ORDER BY account_id, f.id
 
 _EXAMPLE = f"""
 SELECT doclist_entry_id FROM file_migrations WHERE ((status <> 'switched' AND failure_class = ?1)
-    OR (failure_class IS NULL AND status = ?2) OR (status = 'backed_up' AND proof = ?3))
+    OR (failure_class IS NULL AND status = ?2) OR ({_WAITS} AND proof = ?3))
     AND doclist_entry_id NOT IN ({WAIVED}) LIMIT 1
 """  # noqa: S608 - constants
 
@@ -185,12 +188,12 @@ class Report:
         ready = switched = 0
         waiting: Counter[str] = Counter()
         for (status, failure, proof), files in sums.items():
-            if status == "backed_up" and proof in accept_proof:
+            if status in _WAITING and proof in accept_proof:
                 ready += files
             elif status == "switched":
                 switched += files
             else:
-                waiting[f"proof_{proof}" if status == "backed_up" else failure or status] += files
+                waiting[f"proof_{proof}" if status in _WAITING else failure or status] += files
         in_scope = tracked - waived
         return {
             "accept_proof": list(accept_proof),

@@ -111,8 +111,8 @@ def test_accounts_come_with_most_failures_first_and_in_pages(path: Path) -> None
 @pytest.mark.parametrize(
     ("accept", "ready", "reasons"),
     [
-        (("checksum", "etag"), 9, {"proof_size": 3, "source_missing": 2}),
-        (("checksum", "etag", "size"), 12, {"source_missing": 2, "network": 1}),
+        (("checksum", "etag"), 10, {"proof_size": 3, "source_missing": 2}),
+        (("checksum", "etag", "size"), 13, {"source_missing": 2, "network": 1}),
     ],
 )
 def test_readiness_says_who_can_be_switched_and_why_not_the_rest(
