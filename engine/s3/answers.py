@@ -16,7 +16,8 @@ class StoreError(Exception):
     """A request that did not succeed, in the store's own words; ``faults.py`` says what it means.
 
     ``code`` is S3's error code (``NoSuchKey``), or the bare status (``"404"``) where no body told more, or one of ours
-    where no answer came: ``Unreachable``, ``TimedOut``, ``TlsFailed``, ``BadAnswer``, ``NoETag``. ``status`` is 0 then.
+    where no answer came, or none to go by: ``Unreachable``, ``TimedOut``, ``TlsFailed``, ``BadAnswer``, ``TooLong``,
+    ``NoETag``. ``status`` is 0 then, but for the last.
     ``region`` is where the bucket lives, if the store said so.
     """
 

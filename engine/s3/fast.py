@@ -22,6 +22,8 @@ from engine.s3.xml import error_of, success_of
 
 QUICK_S = 60.0
 _OF_THE_REQUEST = frozenset({b"x-amz-request-id", b"x-amz-id-2"})
+TOO_LONG = "TooLong"
+"""Our code for an answer that is longer than it may be."""
 ERROR_BYTES = 64 * 1024
 """As much of a refusal's body as an error document needs."""
 LISTING_BYTES = 16 << 20
@@ -84,7 +86,9 @@ class FastVerbs:
         limit_s, most = QUICK_S * 10 + size / READ_RATE, max(size, ERROR_BYTES)
         try:
             reply = await self._ask("GET", bucket, key, _version(version_id), headers, limit_s=limit_s, max_body=most)
-        except BodyTooLarge:
+        except StoreError as error:
+            if error.code != TOO_LONG:
+                raise
             raise StoreError("PreconditionFailed", 412, f"the object holds more than {size} bytes") from None
         if reply.status not in {200, 206}:
             raise self._refused(reply.status, fields_of(reply.headers), reply.body)
@@ -201,8 +205,6 @@ class FastVerbs:
                 expect_continue=patient,
                 once=once,
             )
-        except BodyTooLarge:
-            raise
         except WireError as error:
             raise unreached(error) from None
         if not 200 <= reply.status < 300:
@@ -276,6 +278,8 @@ def unreached(error: WireError) -> StoreError:
     """An error of the wire in terms of the store."""
     if isinstance(error, TlsFailed):
         return StoreError("TlsFailed", 0, str(error))
+    if isinstance(error, BodyTooLarge):
+        return StoreError(TOO_LONG, 0, str(error))
     return StoreError("TimedOut" if isinstance(error, TimedOut) else "Unreachable", 0, str(error))
 
 

@@ -28,7 +28,7 @@ THROTTLED = frozenset(
     }
 )  # fmt: skip
 UNWELL = frozenset(
-    {"InternalError", "RequestTimeout", "IncompleteBody", "NoETag", "BadAnswer", "Unreachable", "TimedOut", "Stale"}
+    {"InternalError", "RequestTimeout", "IncompleteBody", "NoETag", "BadAnswer", "TooLong", "Unreachable", "TimedOut"}
 )
 CORRUPT = frozenset({"BadDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch", "InvalidPart"})
 STALE_LOGIN = frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired"})

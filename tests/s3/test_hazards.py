@@ -154,6 +154,16 @@ async def test_h4_a_short_source_stores_nothing(transport: Any) -> None:
         assert {each.method for each in double.requests} == {"GET"}
 
 
+async def test_h4_an_answer_too_long_to_be_one_is_a_failure_of_the_network() -> None:
+    def answer(request: Recorded) -> Reply:
+        return Reply(404) if request.method == "HEAD" else Reply(200, {"ETag": '"x"'}, b"y" * (2 * MIB))
+
+    async with facing("fast", otherwise=answer) as (s3, _):
+        with pytest.raises(Transient) as odd:
+            await s3.destination.store(Bytes(b"hello"), "k")
+    assert odd.value.failure is FailureClass.NETWORK
+
+
 async def test_h5_nothing_is_retried_below_so_no_quota_can_starve(transport: Any) -> None:
     async with facing(transport) as (s3, double):
         await learned(s3, double)
