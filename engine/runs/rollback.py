@@ -13,7 +13,7 @@ from pathlib import Path
 import structlog
 
 from engine import __version__
-from engine.model.errors import Blocked, EngineError, Fatal, Paused, Usage
+from engine.model.errors import Blocked, Paused
 from engine.model.record import Scope
 from engine.pacing.clock import Clock, SystemClock, iso
 from engine.pipeline.bulk_rules import calls as bulk_calls
@@ -24,6 +24,7 @@ from engine.runs.bounds import Bounds, bounds_of
 from engine.runs.candidates import Candidates, Survey, moment, read_ids
 from engine.runs.change_report import ChangeReport
 from engine.runs.evidence import Evidence, gather_evidence
+from engine.runs.moving import SECONDS_A_CALL, before_the_first_write, check_updateable, close_failed, may_execute
 from engine.runs.old_links import probe
 from engine.runs.preflight import check_org
 from engine.runs.restoring import Restoring, bulk_pays
@@ -37,8 +38,6 @@ from engine.tracking.journal import Journal
 from engine.tracking.lock import RunLock
 from engine.tracking.runs import Ending
 from engine.tracking.switchable import Undo
-
-_SECONDS_A_CALL = 0.4
 
 log = structlog.get_logger()
 
@@ -67,11 +66,8 @@ async def rollback(
 ) -> ChangeReport:
     """Look, or execute, and report. Raises Fatal when it cannot start, or cannot go on."""
     clock = clock or SystemClock()
-    if options.execute and settings.migration.dry_run:
-        raise Usage(
-            "--execute would override migration.dry_run: true",
-            hint="Set migration.dry_run to false to let runs write.",
-        )
+    if options.execute:
+        may_execute(settings)
     bounds = bounds_of(
         settings.migration, account=options.account, limit=options.limit, dry_run=None if options.execute else True
     )
@@ -118,14 +114,12 @@ class _Rollback:
 
     async def run(self) -> ChangeReport:
         parts = self._parts
-        organization, shape = await check_org(parts.salesforce, Scope(account_id=self._bounds.account_id))
-        await parts.ledger.check_org(organization.id)
-        if self._options.execute and not shape.url_updateable:
-            raise Blocked(
-                f"this user may not edit {shape.name}.{shape.url_field}",
-                hint="Give the integration user edit access to that field (field-level security).",
-            )
-        evidence = await self._evidence(organization)
+        with before_the_first_write():
+            organization, shape = await check_org(parts.salesforce, Scope(account_id=self._bounds.account_id))
+            await parts.ledger.check_org(organization.id)
+            if self._options.execute:
+                check_updateable(shape)
+            evidence = await self._evidence(organization)
         if not self._options.execute:
             return await self._rehearse(evidence)
         run_id = await parts.ledger.begin_run(
@@ -144,7 +138,13 @@ class _Rollback:
             survey = await self._undo(organization, journal)
             await evidence.export(journal)
         except BaseException as error:
-            await self._failed(run_id, error)
+            await close_failed(
+                parts.ledger,
+                run_id,
+                error,
+                f"Every change is in the journal of {self._settings.tracking.database}.",
+                "The same command goes on where it stopped.",
+            )
             raise
         self._notes += evidence.notes
         return await self._ended(run_id, started, survey)
@@ -172,6 +172,10 @@ class _Rollback:
             if not self._options.force:
                 raise Blocked(what, hint="The DB knows more (--from-database). --force puts back what the file holds.")
             self._notes.append(what)
+        elif not read.ended:
+            self._notes.append(
+                f"the run of {path} was killed, or goes on: the file holds all that it had set out to do"
+            )
         return evidence
 
     # looking
@@ -200,7 +204,7 @@ class _Rollback:
             status="stopped" if self._stop.requested else "planned",
             exit_code=self._stop.exit_code,
             reason=self._stop.reason,
-            seconds=needed * _SECONDS_A_CALL,
+            seconds=needed * SECONDS_A_CALL,
             planned=self._candidates.count,
             counts=survey.counts,
             database=str(self._settings.tracking.database),
@@ -247,18 +251,6 @@ class _Rollback:
         survey.counts.add(moving.counts)
         self._unseen_s = moving.unseen_s
         return survey
-
-    async def _failed(self, run_id: int, error: BaseException) -> None:
-        message = str(error) if isinstance(error, EngineError) else f"{type(error).__name__}: see logs"
-        log.error("run_failed", told=True, why=message)
-        if isinstance(error, Fatal):
-            safe = f"Every change is in the journal of {self._settings.tracking.database}."
-            error.hint = "\n  ".join(filter(None, [error.hint, safe, "The same command goes on where it stopped."]))
-        try:
-            ending: Ending = "stopped" if isinstance(error, Paused) else "failed"
-            await self._parts.ledger.end_run(run_id, ending, message)
-        except Fatal as second:
-            log.error("run_not_closed", why=str(second))
 
     async def _ended(self, run_id: int, started: float, survey: Survey) -> ChangeReport:
         stop, counts = self._stop, survey.counts
