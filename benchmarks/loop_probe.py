@@ -20,7 +20,7 @@ from typing import Any
 import uvloop
 
 import cli
-from engine.runs.runtime import tune_process
+from engine.commands import frame
 
 TICK_S = 0.005
 OPENING = 3.0
@@ -69,10 +69,9 @@ def main() -> None:
             watching.cancel()
 
     def start(work: Coroutine[Any, Any, Any]) -> Any:
-        tune_process()
         return uvloop.run(watched(work))
 
-    cli._run = start  # the one place where the command line starts its loop
+    frame.start_loop = start  # the one place where the command line starts its loop
     try:
         cli.main()
     finally:

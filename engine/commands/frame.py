@@ -1,0 +1,118 @@
+"""What stands around every command: settings, the loop, the terminal, the answer, and what becomes of an error."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from engine.settings import Settings
+
+LOGS = "engine.logs"
+"""Where the click context keeps the log directory, once the settings have told it."""
+
+
+def settings_for(ctx: typer.Context, config: Path | None, overrides: dict[str, Any]) -> Settings:
+    """The settings of the file given here or before the command; flags that are not None come on top."""
+    from engine.settings_load import load_settings
+
+    given = config or ctx.obj
+    flags = {key: value for key, value in overrides.items() if value is not None}
+    settings = load_settings(given or Path("settings.yaml"), environ=os.environ, overrides=flags)
+    ctx.meta[LOGS] = settings.logging.directory
+    return settings
+
+
+def perform(work: Any) -> Any:
+    """Run a coroutine to its end, in a process that is tuned for it."""
+    from engine.runs.runtime import tune_process
+
+    tune_process()
+    return start_loop(work)
+
+
+def start_loop(work: Any) -> Any:
+    """Run a coroutine on the fastest loop there is. No command starts a loop anywhere else: a probe can stand here."""
+    if sys.platform == "win32":
+        import asyncio
+
+        return asyncio.run(work)
+    import uvloop
+
+    return uvloop.run(work)
+
+
+def stdout() -> Any:
+    """A console for tables."""
+    from rich.console import Console
+
+    # off a terminal there is no width to fit: tables keep their lines whole
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 140)
+
+
+def stderr() -> Any:
+    """A console for what is said along the way."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
+
+
+@contextmanager
+def screen_for(progress: bool | None) -> Iterator[Any]:
+    """The screen a run reports to: live on a terminal unless told otherwise, quiet with ``--no-progress``."""
+    from engine.runs.screen import Screen
+
+    console = stderr()
+    live = console.is_terminal if progress is None else progress
+    yield Screen(console, live=live and console.is_terminal, quiet=progress is False)
+
+
+def print_json(document: Any) -> None:
+    """One JSON document on stdout."""
+    from engine.runs.report import document_text
+
+    sys.stdout.write(document_text(document))
+
+
+def answer(report: Any, as_json: bool) -> None:
+    """Print a report in the form asked for, and end with its exit code."""
+    if as_json:
+        print_json(report.as_json())
+    else:
+        for line in report.lines():
+            typer.echo(line)
+    raise typer.Exit(report.exit_code)
+
+
+@contextmanager
+def guarded(as_json: bool = False, ctx: typer.Context | None = None) -> Iterator[None]:
+    """Errors become one clear message and the right exit code; a crash leaves a file in the log directory."""
+    try:
+        yield
+    except (typer.Exit, typer.Abort, KeyboardInterrupt, BrokenPipeError):
+        raise
+    except BaseException as error:
+        from engine.runs.report import first_fatal
+
+        fatal = first_fatal(error)
+        if fatal is None:
+            if not isinstance(error, Exception):
+                raise
+            from engine.log import crash_file
+
+            file = crash_file(ctx.meta.get(LOGS, Path("logs")) if ctx else Path("logs"), error)
+            typer.echo(f"engine: unexpected {type(error).__name__}; details are in {file}", err=True)
+            typer.echo("What was recorded is safe; the same command resumes.", err=True)
+            raise typer.Exit(1) from None
+        if as_json:
+            print_json({"error": str(fatal), "hint": fatal.hint, "exit_code": fatal.exit_code})
+        typer.echo(f"engine: {fatal}", err=True)
+        if fatal.hint:
+            typer.echo(f"  {fatal.hint}", err=True)
+        raise typer.Exit(fatal.exit_code) from None
