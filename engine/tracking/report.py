@@ -51,7 +51,7 @@ SELECT status, coalesce(failure_class, ''), coalesce(proof, ''), count(*) FROM f
 WHERE doclist_entry_id IN ({WAIVED}) GROUP BY 1, 2, 3
 """  # noqa: S608 - constants
 
-_CAN = f"(status = 'switched' OR ({_WAITS} AND proof IN (SELECT value FROM json_each(?1))))"
+_CAN = f"(status = 'switched' OR ({_WAITS} AND proof IN (SELECT value FROM json_each(?1))))"  # noqa: S608 - constants
 
 _READY_ACCOUNTS = f"""
 SELECT sum(able = records), sum(able > 0 AND able < records), sum(able = 0) FROM (

@@ -25,6 +25,7 @@ def found(said: Said) -> dict[str, dict[str, Any]]:
 def test_a_sound_world_has_no_blocker_and_is_left_as_it_was(corner: Corner) -> None:
     corner.files(8)
     wait(corner.stage.objects.clear_requests())
+    org_log(corner.stage, "clear=1")
     said = corner.engine("doctor", "--json")
     assert said.code == 0, said.everything
     checks = found(said)

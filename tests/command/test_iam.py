@@ -31,11 +31,11 @@ _OF_THE_BUCKET = {
 def needs(asked: Asked) -> Iterator[Need]:
     """What AWS asks for before it answers (Service Authorization Reference, "Actions for Amazon S3")."""
     name, _, key = asked.path.lstrip("/").partition("/")
-    first = asked.query.partition("&")[0].partition("=")[0]
+    names = [pair.partition("=")[0] for pair in asked.query.split("&")]
     home = f"arn:aws:s3:::{name}"
     match asked.method, key:
         case "GET" | "HEAD", "":
-            yield _OF_THE_BUCKET.get(first, "s3:ListBucket"), home
+            yield next((_OF_THE_BUCKET[each] for each in names if each in _OF_THE_BUCKET), "s3:ListBucket"), home
         case "GET" | "HEAD", _:
             versioned = "versionId=" in asked.query
             yield "s3:GetObjectVersion" if versioned else "s3:GetObject", f"{home}/{key}"
