@@ -94,7 +94,7 @@ class ChangeReport:
         if self.unseen_s:
             lines.append(
                 f"  at most {self.unseen_s * 1000:,.0f} ms lay between reading a link and its write: an edit of that "
-                "record within them was overwritten (--strict closes that gap)"
+                "record within them would have been overwritten (--strict closes that gap)"
             )
         lines += [f"  {note}" for note in self.notes]
         lines += [f"  next: {step}" for step in self.next_steps]

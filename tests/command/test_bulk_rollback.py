@@ -40,7 +40,7 @@ def test_a_rollback_by_jobs_restores_byte_for_byte_keeps_edits_and_is_a_no_op_th
         "4 put back",
         "1 edited",
         "4 went through 1 job of Bulk API 2.0",
-        "was overwritten (--strict",
+        "would have been overwritten (--strict",
     )
     assert links(corner, ids) == before | {ids[2]: "https://users.test/mine.pdf"}
     assert (asked(corner, "ingest_create"), asked(corner, "collections_update")) == (1, 0)
