@@ -25,11 +25,18 @@ async def each(items: Iterable[T], work: Callable[[T], Awaitable[None]], *, at_o
             for _ in range(max(1, at_once)):
                 group.create_task(worker())
     except BaseExceptionGroup as failures:
-        raise _first(failures) from None
+        raise first_of(failures) from None
 
 
-def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:
-    error: BaseException = failures
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
+def first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The error that a group of sibling tasks failed with first; cancellations behind it are its echo."""
+    leaves = list(_leaves(group))
+    return next((each for each in leaves if not isinstance(each, asyncio.CancelledError)), leaves[0])
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterable[BaseException]:
+    for each in group.exceptions:
+        if isinstance(each, BaseExceptionGroup):
+            yield from _leaves(each)
+        else:
+            yield each

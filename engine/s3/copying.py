@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 
 from engine.model.errors import Transient
@@ -10,10 +9,11 @@ from engine.model.facts import ObjectFacts, Stored
 from engine.model.failures import FailureClass
 from engine.model.percent import quoted
 from engine.model.value import value
+from engine.pacing.many import each
 from engine.s3.answers import Answer, Fields, Part, StoreError
 from engine.s3.facts import facts_of, request_headers, written
 from engine.s3.guard import Guard
-from engine.s3.multipart import Multipart, Upload, first_of
+from engine.s3.multipart import Multipart, Upload
 from engine.s3.parts import part_size, ranges
 from engine.s3.source import WITH_SUMS
 from engine.s3.verbs import Verbs
@@ -91,11 +91,7 @@ class Copier:
         async def moved() -> None:
             await self._must_not_have_moved(original)
 
-        answer = None
-        if replace_etag is not None:
-            answer = await self._guard.replace(key, send, replace_etag)
-        if answer is None:
-            answer = await self._guard.write(key, send, otherwise=moved)
+        answer = await self._guard.write(key, send, replace_etag=replace_etag, otherwise=moved)
         return Stored(await self._seen(written(answer, size), facts, key))
 
     async def look(self, original: Original) -> ObjectFacts:
@@ -114,15 +110,11 @@ class Copier:
         headers = {**request_headers(found.headers), **self._placed, **_same_sums(found)}
         spans = ranges(size, part_size(size, self._part_bytes))
         async with self._multipart.begin(key, headers) as upload:
-            gate = asyncio.Semaphore(PARTS_AT_ONCE)
-            try:
-                async with asyncio.TaskGroup() as parts:
-                    for number, span in enumerate(spans, 1):
-                        await gate.acquire()
-                        task = parts.create_task(self._part(upload, pinned, number, span))
-                        task.add_done_callback(lambda _: gate.release())
-            except BaseExceptionGroup as group:
-                raise first_of(group) from None
+
+            async def part(numbered: tuple[int, tuple[int, int]]) -> None:
+                await self._part(upload, pinned, *numbered)
+
+            await each(enumerate(spans, 1), part, at_once=PARTS_AT_ONCE)
             answer = await self._multipart.finish(upload, size, {}, replace_etag=replace_etag)
         return Stored(await self._seen(written(answer, size), found, key))
 

@@ -13,13 +13,12 @@ import calendar
 import re
 from urllib.parse import quote
 
-from engine.model.facts import ContentHeaders, ObjectFacts
+from engine.model.facts import ARCHIVES, ContentHeaders, ObjectFacts
 from engine.s3.answers import Answer, Fields, unquoted
 
 META = "x-amz-meta-"
 NO_HEADERS = ContentHeaders()
 SUM = "x-amz-checksum-"
-ARCHIVES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 _NOT_SUMS = frozenset({"type", "algorithm", "mode"})
 _MONTHS = {name: number for number, name in enumerate(calendar.month_abbr)}
 _HEX = "0123456789abcdef"

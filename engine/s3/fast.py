@@ -68,8 +68,7 @@ class FastVerbs:
         self, bucket: str, key: str, headers: Fields, *, version_id: str | None = None, size: int | None = None
     ) -> AsyncIterator[StreamedAnswer]:
         address = self._addresses.get(bucket) or await self._locate(bucket)
-        ring = self._keys
-        keys = None if ring is None else ring.current or await ring.keys()
+        keys = None if self._keys is None else await self._keys.keys()
         head = self._signer.head("GET", address, key, _version(version_id), headers, keys=keys, at=self._clock.now())
         limit = None if size is None else QUICK_S * 10 + size / READ_RATE
         try:

@@ -27,11 +27,21 @@ class Guard:
         self._learning = asyncio.Lock()
         self.verdict = Verdict.UNKNOWN
 
-    async def write(self, key: str, send: Send, *, otherwise: Callable[[], Awaitable[None]] = nothing_else) -> Answer:
+    async def write(
+        self,
+        key: str,
+        send: Send,
+        *,
+        replace_etag: str | None = None,
+        otherwise: Callable[[], Awaitable[None]] = nothing_else,
+    ) -> Answer:
         """Write at a free key. Raises Occupied where it is taken, StoreError where the write fails.
 
-        ``otherwise`` is awaited when a 412 was not about the key: it raises if another precondition explains it.
+        ``replace_etag``: an object with it is our own earlier write, and may be overwritten. ``otherwise`` is awaited
+        when a 412 was not about the key: it raises if another precondition explains it.
         """
+        if replace_etag is not None and (answer := await self._replace(key, send, replace_etag)) is not None:
+            return answer
         if self.verdict is Verdict.UNKNOWN:
             # outside the lock: where every key is taken (a DB was lost), nobody learns and all must go on side by side
             await self.must_be_free(key)
@@ -52,7 +62,7 @@ class Guard:
             await otherwise()
             raise StoreError("ConditionalRequestConflict", 409, "refused as taken, yet the key is free") from None
 
-    async def replace(self, key: str, send: Send, etag: str) -> Answer | None:
+    async def _replace(self, key: str, send: Send, etag: str) -> Answer | None:
         """Overwrite our own earlier write, known by its ETag; None when the key is free (then ``write`` is due).
 
         Raises Occupied when anything else is there.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -167,17 +167,3 @@ async def _patiently(cleanup: Awaitable[object]) -> None:
             await asyncio.shield(task)
         except asyncio.CancelledError:
             continue
-
-
-def first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The error that a group of sibling tasks failed with first; cancellations behind it are its echo."""
-    leaves = list(_leaves(group))
-    return next((each for each in leaves if not isinstance(each, asyncio.CancelledError)), leaves[0])
-
-
-def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterable[BaseException]:
-    for each in group.exceptions:
-        if isinstance(each, BaseExceptionGroup):
-            yield from _leaves(each)
-        else:
-            yield each

@@ -18,13 +18,14 @@ from engine.model.errors import Transient
 from engine.model.facts import ObjectFacts, Stored
 from engine.model.failures import FailureClass
 from engine.pacing.bytes_gate import BytesInFlight
+from engine.pacing.many import first_of
 from engine.s3.answers import Answer, Fields, Part, StoreError
 from engine.s3.blocks import Blocks, Claim, Spend
 from engine.s3.copying import PartTry
 from engine.s3.facts import etag_is_md5, request_headers, sum_header, written
 from engine.s3.guard import Guard
 from engine.s3.hashing import Sums, composite_sha256, crc64nvme, hashed, multipart_etag
-from engine.s3.multipart import Multipart, Upload, first_of
+from engine.s3.multipart import Multipart, Upload
 from engine.s3.parts import growing, part_size
 from engine.s3.sigv4 import UNSIGNED
 from engine.s3.verbs import Verbs
@@ -138,11 +139,7 @@ class Storer:
         async def send(more: Fields) -> Answer:
             return await self._verbs.put(self._bucket, key, body, {**headers, **more}, sha256=sha256)
 
-        answer = None
-        if replace_etag is not None:
-            answer = await self._guard.replace(key, send, replace_etag)
-        if answer is None:
-            answer = await self._guard.write(key, send)
+        answer = await self._guard.write(key, send, replace_etag=replace_etag)
         self._shows_sums = self._shows_sums or name in answer.fields
         return Stored(written(answer, len(body), source.headers), len(body), computed)
 

@@ -14,8 +14,8 @@ from operator import eq
 
 from engine.model.errors import Refused
 from engine.model.failures import FailureClass
+from engine.pacing.many import first_of
 from engine.s3.answers import Listed, ListingPage
-from engine.s3.multipart import first_of
 from engine.s3.spans import Span, cut
 
 WORKERS = 12
