@@ -71,4 +71,4 @@ def step(
     failure: FailureClass | None = None,
 ) -> Step:
     """A row of the journal about a link that travels back."""
-    return Step(change.id, change.old, change.new, event, change.wave, where, message, found, failure, undo=True)
+    return change.step(event, where, message, found=found, failure=failure, undo=True)

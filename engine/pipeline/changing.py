@@ -61,6 +61,19 @@ class Change(NamedTuple):
     tries: int = 0
     crowd: int = 0
 
+    def step(
+        self,
+        event: Event,
+        where: Standing | None,
+        message: str = "",
+        *,
+        found: str = "",
+        failure: FailureClass | None = None,
+        undo: bool,
+    ) -> Step:
+        """A row of the journal about it. ``undo``: the link travels back."""
+        return Step(self.id, self.old, self.new, event, self.wave, where, message, found, failure, undo)
+
 
 @dataclass(slots=True)
 class Lane:
@@ -156,7 +169,7 @@ class Changing:
 
     async def _slice(self, part: Sequence[Change], lane: Lane) -> None:
         intent = Event.UNDO_INTENDED if self._undo else Event.INTENDED
-        await self._journal.append([Step(c.id, c.old, c.new, intent, c.wave, undo=self._undo) for c in part])
+        await self._journal.append([self._step(c, intent, None) for c in part])
         counts = Counts()
         asked_at = self._clock.monotonic()
         try:
@@ -326,13 +339,13 @@ class Changing:
         self,
         change: Change,
         event: Event,
-        where: Standing,
+        where: Standing | None,
         message: str = "",
         *,
         found: str = "",
         failure: FailureClass | None = None,
     ) -> Step:
-        return Step(change.id, change.old, change.new, event, change.wave, where, message, found, failure, self._undo)
+        return change.step(event, where, message, found=found, failure=failure, undo=self._undo)
 
     def _expected(self, change: Change) -> str:
         return change.new if self._undo else change.old
@@ -388,7 +401,7 @@ async def settle(
             where = standing(now, change.old, change.new)
             found = now.url if now is not None and where is Standing.EDITED else ""
             message = "found after a run that was cut short"
-            step = Step(change.id, change.old, change.new, Event.SETTLED, change.wave, where, message, found, undo=undo)
+            step = change.step(Event.SETTLED, where, message, found=found, undo=undo)
             steps.append(step)
             await on_step(step)
         await journal.append(steps)

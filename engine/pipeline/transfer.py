@@ -83,14 +83,13 @@ class Transfer:
 
     async def _guarded(self, plan: Plan) -> Outcome:
         memory = Memory(plan.pinned, plan.key)
-        tries = 1
         try:
             try:
                 copied = await self._once(plan, memory)
             except Transient as error:
-                copied, tries = await self._again(plan, memory, error)
+                copied = await self._again(plan, memory, error)
             url = plan.url if copied.key == plan.key else self._link(copied.key)
-            return self._backed_up(plan, copied, url, tries)
+            return self._backed_up(plan, copied, url, memory.tries)
         except (Refused, Transient) as error:
             return self._failed(plan, error, tries=memory.tries, bad_etag=memory.bad_etag, key=memory.key)
         except EngineError:
@@ -99,7 +98,7 @@ class Transfer:
             self._on_bug(plan, "".join(traceback.format_exception(error)))
             return self._failed(plan, Refused(FailureClass.INTERNAL, f"{type(error).__name__}: see the log"), tries=1)
 
-    async def _again(self, plan: Plan, memory: Memory, failed: Transient) -> tuple[Copied, int]:
+    async def _again(self, plan: Plan, memory: Memory, failed: Transient) -> Copied:
         """Try on after a first try that failed. Raises Refused, or the last Transient."""
 
         async def between(number: int, error: Transient) -> None:
@@ -110,7 +109,7 @@ class Transfer:
                 Attempt(plan.record.id, error.failure, str(error), plan.source.shown, number, iso(self._clock.now()))
             )
 
-        return await retry(
+        copied, _ = await retry(
             lambda: self._once(plan, memory),
             clock=self._clock,
             attempts=self._max_attempts,
@@ -118,6 +117,7 @@ class Transfer:
             on_failure=between,
             failed=failed,
         )
+        return copied
 
     async def _once(self, plan: Plan, memory: Memory) -> Copied:
         memory.tries += 1

@@ -66,16 +66,17 @@ class Candidates:
             for each in chunk:
                 now = held[each.id]
                 where = standing(now, each.old, each.new)
+                change = Change(each.id, each.account, each.old, each.new, each.wave)
                 if where is Standing.OURS:
                     if self._limit is None or survey.to_undo < self._limit:
                         survey.to_undo += 1
-                        ours.append(Change(each.id, each.account, each.old, each.new, each.wave))
+                        ours.append(change)
                     continue
                 _count(survey.counts, where)
                 if each.standing in {"", Standing.OURS}:  # news to the journal
                     event = Event.SETTLED if where is Standing.ORIGINAL else Event.KEPT
                     found = now.url if now is not None and where is Standing.EDITED else ""
-                    steps.append(Step(each.id, each.old, each.new, event, each.wave, where, found=found, undo=True))
+                    steps.append(change.step(event, where, found=found, undo=True))
             if journal is not None:
                 await journal.append(steps)
             room = PROBES - len(survey.samples)
