@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from engine.model.errors import Blocked
 from engine.tracking import files, schema
-from engine.tracking.faults import RESTORE
+from engine.tracking.faults import RESTORE, translated
 
 #: Files up to this size are checked as a whole when opened (about 5 ms per MiB).
 CHECK_UP_TO_BYTES = 64 << 20
@@ -41,6 +44,27 @@ def open_reader(path: Path) -> sqlite3.Connection:
         db.close()
         raise
     return db
+
+
+@contextmanager
+def snapshot(path: Path) -> Iterator[sqlite3.Connection]:
+    """One look at a tracking DB without touching it, also while a run writes. Raises Blocked when it cannot be read."""
+    files.inspect(path)
+    with translated(path, starting=True):
+        db = open_reader(path)
+        try:
+            refuse_foreign(db, path)
+            refuse_outdated(db, path)
+            db.execute("BEGIN")
+            yield db
+        finally:
+            db.close()
+
+
+def by_name(cursor: sqlite3.Cursor) -> list[dict[str, Any]]:
+    """All rows of a query, by column."""
+    names = [column[0] for column in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in cursor]
 
 
 def open_writer(path: Path) -> sqlite3.Connection:

@@ -12,9 +12,7 @@ from typing import Any
 
 from engine.model.change import Head
 from engine.tracking.chain import Key
-from engine.tracking.connect import open_reader, refuse_foreign, refuse_outdated
-from engine.tracking.faults import translated
-from engine.tracking.files import inspect
+from engine.tracking.connect import by_name, snapshot
 from engine.tracking.journal import Checked, first_hash, walk
 
 _STEPS = """
@@ -54,8 +52,7 @@ class History:
             f"SELECT * FROM ({statement} ORDER BY c.id DESC LIMIT :limit) ORDER BY id",
             {"record": record, "account": account, "run": run, "limit": limit},
         )
-        names = [column[0] for column in cursor.description]
-        return [dict(zip(names, row, strict=True)) for row in cursor]
+        return by_name(cursor)
 
     def runs(self) -> list[dict[str, Any]]:
         """How many steps of each kind every run and wave made."""
@@ -63,20 +60,11 @@ class History:
             "SELECT run_id, wave, event, count(*) AS steps, min(at) AS first, max(at) AS last FROM url_changes"
             " GROUP BY run_id, wave, event ORDER BY run_id, wave, min(id)"
         )
-        names = [column[0] for column in cursor.description]
-        return [dict(zip(names, row, strict=True)) for row in cursor]
+        return by_name(cursor)
 
 
 @contextmanager
 def open_history(path: Path) -> Iterator[History]:
     """Look at the journal without touching it. Raises Blocked when the DB cannot be read."""
-    inspect(path)
-    with translated(path, starting=True):
-        db = open_reader(path)
-        try:
-            refuse_foreign(db, path)
-            refuse_outdated(db, path)
-            db.execute("BEGIN")
-            yield History(db)
-        finally:
-            db.close()
+    with snapshot(path) as db:
+        yield History(db)

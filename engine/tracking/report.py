@@ -14,9 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from engine.tracking.connect import open_reader, refuse_foreign, refuse_outdated
-from engine.tracking.faults import translated
-from engine.tracking.files import inspect, unwritable
+from engine.tracking.connect import by_name, snapshot
+from engine.tracking.files import unwritable
 from engine.tracking.schema import UNPROVED, WAIVED, among
 
 STATUSES = ("pending", "backed_up", "failed", "skipped", "switched", "rolled_back", "gone")
@@ -286,24 +285,14 @@ class Report:
         return int(self._db.execute(statement, parameters).fetchone()[0])
 
     def _rows(self, sql: str, *parameters: object) -> list[dict[str, Any]]:
-        cursor = self._db.execute(sql, parameters)
-        names = [column[0] for column in cursor.description]
-        return [dict(zip(names, row, strict=True)) for row in cursor]
+        return by_name(self._db.execute(sql, parameters))
 
 
 @contextmanager
 def open_report(path: Path) -> Iterator[Report]:
     """Look at a tracking DB without touching it, also while a run writes. Raises Blocked when it cannot be read."""
-    inspect(path)
-    with translated(path, starting=True):
-        db = open_reader(path)
-        try:
-            refuse_foreign(db, path)
-            refuse_outdated(db, path)
-            db.execute("BEGIN")
-            yield Report(db)
-        finally:
-            db.close()
+    with snapshot(path) as db:
+        yield Report(db)
 
 
 def _percent(part: int, whole: int) -> float:
