@@ -157,7 +157,11 @@ async def _witness(settings: Settings, key: Key, first: str, wanted: bool | None
             asyncio.timeout(None if wanted else PATIENCE_S),
             open_outside(settings, clock, transport="fast") as outside,
         ):
-            return Witness(*await remote_head(outside.s3, key, first))
+            head, why = await remote_head(outside.s3, key, first)
+            if head is None and not why:
+                bucket = settings.destination.bucket
+                why = f"s3://{bucket} holds none of this journal: none was ever exported, or it was deleted"
+            return Witness(head, why)
     except TimeoutError:
         return Witness(None, f"no answer within {PATIENCE_S:.0f} s (--bucket waits longer)")
     except Differs:

@@ -6,7 +6,7 @@ beside the DB or in the destination bucket, has seen more rows or others. After 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from engine.model.change import GENESIS, Head, Open, Standing, Step
@@ -17,17 +17,16 @@ from engine.pacing.retry import retry
 from engine.pipeline.changing import Change, settle
 from engine.pipeline.jobs import StillWorking, quiet
 from engine.runs.assembly import Parts
+from engine.runs.heads import folder, remote_head
+from engine.s3.blocks import InMemory
 from engine.tracking import chain, journal
 from engine.tracking.chain import Key
 from engine.tracking.journal import Checked, Journal
 
-PREFIX = ".engine/"
-"""Of everything in the destination bucket that is no file of a record."""
 PATIENCE_S = 120.0
 """How long a run that changes no links waits for the bulk job of a killed rollback."""
 _JSON = ContentHeaders(content_type="application/json")
 _NDJSON = ContentHeaders(content_type="application/x-ndjson")
-_BLOCK = 1 << 20
 
 
 @dataclass(slots=True)
@@ -95,7 +94,7 @@ class Evidence:
             return
         name = await self.parts.ledger.database.read(journal.first_hash)
         document = chain.head_document(self.key, head, iso(self.parts.clock.now()))
-        path = f"{_folder(self.key, name)}{head.rows:012d}.json"
+        path = f"{folder(self.key, name)}{head.rows:012d}.json"
         why = await store(self.parts, path, document, _JSON)
         if why:
             self.notes.append(f"the journal's head could not be put into the bucket: {why}")
@@ -129,7 +128,7 @@ async def gather_evidence(parts: Parts, *, lost: bool = False) -> Evidence:
             local.replace(kept)
             notes.append(f"the head of the lost journal is kept as {kept}")
     if first:
-        remote, why = await _remote_head(parts, key, first)
+        remote, why = await remote_head(parts.s3, key, first)
         if remote is not None:
             heads.append(remote)
         if why:
@@ -144,7 +143,7 @@ async def store(parts: Parts, key: str, content: bytes, headers: ContentHeaders 
 
     async def once() -> None:
         try:
-            await parts.s3.destination.store(Bytes(content, headers), key)
+            await parts.s3.destination.store(InMemory(ObjectFacts(len(content), headers=headers), content), key)
         except Occupied as taken:
             if taken.facts.size != len(content):
                 raise
@@ -156,39 +155,6 @@ async def store(parts: Parts, key: str, content: bytes, headers: ContentHeaders 
     except Occupied:
         return f"{key} is taken by something else"
     return ""
-
-
-class Bytes:
-    """Fits ``ports.ByteStream``: content that is in memory."""
-
-    whole = None
-
-    def __init__(self, content: bytes, headers: ContentHeaders) -> None:
-        self._content = content
-        self.facts = ObjectFacts(len(content), headers=headers)
-
-    async def chunks(self) -> AsyncIterator[bytes | memoryview]:
-        for start in range(0, len(self._content), _BLOCK):
-            yield self._content[start : start + _BLOCK]
-
-
-async def _remote_head(parts: Parts, key: Key, first: str) -> tuple[Head | None, str]:
-    """The latest head in the bucket; None and why, where the bucket does not say. Raises Differs for a false one."""
-    last = ""
-    try:
-        async for rows in parts.s3.destination.inventory(_folder(key, first)):
-            last = rows[-1].key
-        if not last:
-            return None, ""
-        async with parts.through_destination.open(parts.locate(last), None) as reading:
-            document = b"".join([bytes(chunk) async for chunk in reading.chunks()])
-    except EngineError as error:
-        return None, str(error)
-    return chain.read_head(key, document, f"s3://{parts.settings.destination.bucket}/{last}"), ""
-
-
-def _folder(key: Key, first: str) -> str:
-    return f"{PREFIX}journal/{key.fingerprint}-{first[:16]}/"
 
 
 def _change(each: Open) -> Change:

@@ -9,21 +9,25 @@ from engine.s3.open import S3
 from engine.tracking import chain
 from engine.tracking.chain import Key
 
+PREFIX = ".engine/"
+"""Of everything in the destination bucket that is no file of a record."""
+
 
 def folder(key: Key, first: str) -> str:
     """Where the heads of one journal lie in the bucket; ``first``: the seal of its first row."""
-    return f".engine/journal/{key.fingerprint}-{first[:16]}/"
+    return f"{PREFIX}journal/{key.fingerprint}-{first[:16]}/"
 
 
 async def remote_head(s3: S3, key: Key, first: str) -> tuple[Head | None, str]:
-    """The latest head in the bucket; None and why, where the bucket does not say. Raises Differs for a false one."""
+    """The latest head in the bucket; None where it holds none; None and why, where it does not say. Raises Differs for
+    a false one."""
     bucket = s3.settings.destination.bucket
     last = ""
     try:
         async for rows in s3.destination.inventory(folder(key, first)):
             last = rows[-1].key
         if not last:
-            return None, f"s3://{bucket} holds none of this journal: none was ever exported, or it was deleted"
+            return None, ""
         async with s3.ours.open(_place(bucket, last), None) as reading:
             document = b"".join([bytes(chunk) async for chunk in reading.chunks()])
     except Differs:

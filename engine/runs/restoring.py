@@ -9,12 +9,10 @@ from engine.pipeline.changing import Change, Changing
 from engine.pipeline.stop import Stop
 from engine.pipeline.switching import Counts
 from engine.runs.assembly import Parts
-from engine.runs.moving import CutShort, beating, to_its_end
+from engine.runs.moving import CUT_SHORT, CutShort, beating, to_its_end
 from engine.runs.screen import Screen
 from engine.settings import Settings
 from engine.tracking.journal import Journal
-
-CUT = "what was in flight did not end in time and was cut; the next start reads it first"
 
 
 def bulk_pays(settings: Settings, links: int, *, strict: bool) -> bool:
@@ -87,7 +85,7 @@ class Restoring:
             try:
                 await to_its_end(work, self._stop, self._parts.clock, self._parts.settings.migration.drain_seconds)
             except CutShort:
-                self._note(CUT)
+                self._note(CUT_SHORT)
                 await self._journal.flush()
         if self._bulk is not None and self._bulk.jobs:
             done, jobs = self._bulk.counts.done, self._bulk.jobs

@@ -210,7 +210,7 @@ class _Rollback:
             database=str(self._settings.tracking.database),
             dry_run=True,
             api_calls=needed,
-            api_remaining=None if limits is None else max(0, limits.allowed - limits.used),
+            api_remaining=None if limits is None else limits.left,
             notes=[*self._notes, "dry run: every record was read, nothing was written"],
             next_steps=["the same command with --execute puts them back"] if survey.to_undo else [],
         )

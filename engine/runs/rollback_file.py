@@ -23,7 +23,8 @@ import orjson
 from engine.model.change import Event, Step
 from engine.model.errors import Blocked, Differs, Fatal, Usage
 from engine.runs.assembly import Parts
-from engine.runs.evidence import PREFIX, store
+from engine.runs.evidence import store
+from engine.runs.heads import PREFIX
 from engine.settings import Settings
 from engine.tracking.chain import Key, sync_directory
 from engine.tracking.files import unusable

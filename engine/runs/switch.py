@@ -145,7 +145,7 @@ class _Switch:
             plan=str(path),
             plan_sha256=written.sha256,
             api_calls=needed,
-            api_remaining=None if limits is None else max(0, limits.allowed - limits.used),
+            api_remaining=None if limits is None else limits.left,
             waves=found,
             notes=[
                 *plans.notes,

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 
+from engine.model.facts import ObjectFacts
 from engine.pacing.bytes_gate import BytesInFlight
 
 Spend = Callable[[int], Awaitable[None]]
 """Waits until so many bytes may pass: the bandwidth cap."""
+
+
+_PIECE = 1 << 20
 
 
 class Blocks:
@@ -50,6 +54,19 @@ class Blocks:
                     await self._spend(len(self._rest))
                 return True
         return False
+
+
+class InMemory:
+    """Fits ``pipeline/ports.py``'s ByteStream: bytes that are here already."""
+
+    def __init__(self, facts: ObjectFacts, content: bytes) -> None:
+        self.facts = facts
+        self.whole: bytes | None = content
+        self._content = content
+
+    async def chunks(self) -> AsyncIterator[bytes | memoryview]:
+        for start in range(0, len(self._content), _PIECE):
+            yield self._content[start : start + _PIECE]
 
 
 class Claim:

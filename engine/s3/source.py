@@ -12,6 +12,7 @@ from engine.model.location import Location
 from engine.pacing.clock import Clock
 from engine.pacing.retry import retry
 from engine.s3.answers import Fields, Listed, ListingPage, StoreError, StreamedAnswer
+from engine.s3.blocks import InMemory
 from engine.s3.facts import facts_of
 from engine.s3.faults import Patience
 from engine.s3.listing import pages
@@ -49,7 +50,7 @@ class S3Source:
         return facts_of(answer.fields)
 
     @asynccontextmanager
-    async def open(self, location: Location, facts: ObjectFacts | None) -> AsyncIterator[Reading | SmallReading]:
+    async def open(self, location: Location, facts: ObjectFacts | None) -> AsyncIterator[Reading | InMemory]:
         """GET. The ETag pins it; a version only where the URL names one, or where there is no ETag to pin with, for
         reading by version needs a right of its own (s3:GetObjectVersion)."""
         what = f"GET {shown(location)}"
@@ -64,7 +65,7 @@ class S3Source:
                 told, body = await self._verbs.read(
                     location.bucket, location.key, headers, version_id=version, size=size
                 )
-                small = SmallReading(facts_of(told.fields), body)
+                small = InMemory(facts_of(told.fields), body)
                 _same(small.facts, facts, what)
                 _whole(small.facts, len(body), what)
                 self._patience.well()
@@ -132,18 +133,6 @@ class Reading:
         except StoreError as error:
             raise self._patience.judge(error, self._what) from None
         _whole(self.facts, seen, self._what)
-
-
-class SmallReading:
-    """The same of an object that came at once."""
-
-    def __init__(self, facts: ObjectFacts, body: bytes) -> None:
-        self.facts = facts
-        self.whole: bytes | None = body
-
-    async def chunks(self) -> AsyncIterator[bytes | memoryview]:
-        assert self.whole is not None
-        yield self.whole
 
 
 def _whole(facts: ObjectFacts, came: int, what: str) -> None:

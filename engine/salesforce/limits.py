@@ -17,6 +17,10 @@ class Limits:
     used: int
     allowed: int
 
+    @property
+    def left(self) -> int:
+        return max(0, self.allowed - self.used)
+
     def check(self, budget: float, *, under_way: int = 0) -> None:
         """Raise Paused when the share ``budget`` (0 to 1) of the allowance is used up.
 

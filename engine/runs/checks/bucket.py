@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
 
 from engine.model.errors import EngineError, Fatal
 from engine.model.facts import ObjectFacts
@@ -13,21 +11,11 @@ from engine.pacing.clock import Clock
 from engine.pacing.retry import retry
 from engine.runs.assembly import Outside
 from engine.runs.checks.finding import Finding, block, ok, unknown, warn
+from engine.s3.blocks import InMemory
 from engine.s3.bucket import BucketDesk, Fact
 
 PROBES = ".engine/doctor-"
 _BODY = b"engine doctor: written to see whether it can be; safe to delete\n"
-
-
-@dataclass(frozen=True, slots=True)
-class _Probe:
-    """Fits ``ports.ByteStream``."""
-
-    facts: ObjectFacts
-    whole = None
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        yield _BODY
 
 
 def probe_key(clock: Clock) -> str:
@@ -41,7 +29,7 @@ async def write_and_read(outside: Outside, key: str) -> Finding:
     where = f"s3://{outside.settings.destination.bucket}"
     try:
         await destination.check()
-        stream = _Probe(ObjectFacts(size=len(_BODY), etag="", etag_is_md5=False))
+        stream = InMemory(ObjectFacts(size=len(_BODY), etag="", etag_is_md5=False), _BODY)
         await retry(lambda: destination.store(stream, key), clock=outside.clock, attempts=attempts)
         back = await _read(outside, key)
     except EngineError as error:
