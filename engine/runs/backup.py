@@ -29,18 +29,17 @@ from engine.pipeline.stop import Stop
 from engine.pipeline.tally import Tally
 from engine.pipeline.transfer import Transfer
 from engine.pipeline.watch import TimedShelf, Watch, watching
-from engine.runs.assembly import Parts, assemble, fitting_link, max_bytes
+from engine.runs.assembly import Parts, fitting_link, max_bytes
+from engine.runs.at_work import at_work
 from engine.runs.bounds import Bounds, bounds_of
 from engine.runs.evidence import settle_first
 from engine.runs.feeds import Feeds, scope_hash
 from engine.runs.preflight import check_org, check_stores, unless_stopped
 from engine.runs.report import RunReport, duration, first_fatal
 from engine.runs.screen import Screen
-from engine.runs.signals import stopping
 from engine.runs.stages import FlowStages, pressure
 from engine.s3.transport import Transport
 from engine.settings import Settings
-from engine.tracking.lock import RunLock
 from engine.tracking.runs import Ending
 
 RESUME = "engine run backup --incremental"
@@ -68,13 +67,8 @@ async def backup(settings: Settings, options: BackupOptions, screen: Screen, clo
     bounds = bounds_of(migration, account=options.account, limit=options.limit, dry_run=options.dry_run)
     stop = Stop()
     command = f"engine run backup {'--full' if options.full else '--incremental'}"
-    with (
-        RunLock(settings.tracking.database, clock, command),
-        screen.logging(settings),
-        stopping(stop, screen.say, migration.drain_seconds),
-    ):
-        async with assemble(settings, clock, transport=options.transport) as parts:
-            return await _Backup(parts, options, bounds, screen, stop).run()
+    async with at_work(settings, clock, command, screen, stop, transport=options.transport) as parts:
+        return await _Backup(parts, options, bounds, screen, stop).run()
 
 
 class Unwritten:

@@ -34,6 +34,13 @@ async def check_org(salesforce: Salesforce, scope: Scope) -> tuple[Organization,
     return organization, shape
 
 
+async def check_own_org(parts: Parts, scope: Scope) -> tuple[Organization, ObjectShape]:
+    """The same, and that the tracking DB follows this org. Raises Fatal."""
+    organization, shape = await check_org(parts.salesforce, scope)
+    await parts.ledger.check_org(organization.id)
+    return organization, shape
+
+
 async def check_stores(parts: Parts) -> None:
     """Both sides of S3 answer, and the buckets exist. Raises Fatal."""
     sides: list[tuple[str, Callable[[], Awaitable[None]]]] = [

@@ -19,23 +19,22 @@ from engine.pacing.clock import Clock, SystemClock, iso
 from engine.pipeline.bulk_rules import calls as bulk_calls
 from engine.pipeline.stop import Stop
 from engine.runs.asking import Ask, Consent, Terminal
-from engine.runs.assembly import Parts, assemble
+from engine.runs.assembly import Parts
+from engine.runs.at_work import at_work
 from engine.runs.bounds import Bounds, bounds_of
 from engine.runs.candidates import Candidates, Survey, moment, read_ids
 from engine.runs.change_report import ChangeReport
 from engine.runs.evidence import Evidence, gather_evidence
 from engine.runs.moving import SECONDS_A_CALL, before_the_first_write, check_updateable, close_failed, may_execute
 from engine.runs.old_links import probe
-from engine.runs.preflight import check_org
+from engine.runs.preflight import check_own_org
 from engine.runs.restoring import Restoring, bulk_pays
 from engine.runs.rollback_file import read_rollback_file
 from engine.runs.screen import Screen
-from engine.runs.signals import stopping
 from engine.salesforce.shape import Organization
 from engine.settings import Settings
 from engine.tracking import switchable
 from engine.tracking.journal import Journal
-from engine.tracking.lock import RunLock
 from engine.tracking.runs import Ending
 from engine.tracking.switchable import Undo
 
@@ -78,15 +77,10 @@ async def rollback(
     if options.execute:
         consent.must_be_possible()
     command = f"engine run rollback {'--execute' if options.execute else '--dry-run'}"
-    with (
-        RunLock(settings.tracking.database, clock, command),
-        screen.logging(settings),
-        stopping(stop, screen.say, settings.migration.drain_seconds),
-    ):
-        async with assemble(settings, clock, transport="fast") as parts:
-            wanted = Undo(options.run, options.wave, bounds.account_id, ids, since)
-            run = _Rollback(parts, options, bounds, wanted, screen, stop, consent)
-            return await run.run()
+    async with at_work(settings, clock, command, screen, stop) as parts:
+        wanted = Undo(options.run, options.wave, bounds.account_id, ids, since)
+        run = _Rollback(parts, options, bounds, wanted, screen, stop, consent)
+        return await run.run()
 
 
 class _Rollback:
@@ -115,8 +109,7 @@ class _Rollback:
     async def run(self) -> ChangeReport:
         parts = self._parts
         with before_the_first_write():
-            organization, shape = await check_org(parts.salesforce, Scope(account_id=self._bounds.account_id))
-            await parts.ledger.check_org(organization.id)
+            organization, shape = await check_own_org(parts, Scope(account_id=self._bounds.account_id))
             if self._options.execute:
                 check_updateable(shape)
             evidence = await self._evidence(organization)

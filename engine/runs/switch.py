@@ -21,7 +21,8 @@ from engine.pacing.clock import Clock, SystemClock, iso
 from engine.pipeline.stop import Stop
 from engine.pipeline.switching import Counts, waves
 from engine.runs.asking import Ask, Consent, Terminal
-from engine.runs.assembly import Parts, assemble
+from engine.runs.assembly import Parts
+from engine.runs.at_work import at_work
 from engine.runs.bounds import Bounds, bounds_of
 from engine.runs.change_report import ChangeReport, after_a_switch
 from engine.runs.evidence import Evidence, gather_evidence
@@ -34,17 +35,15 @@ from engine.runs.moving import (
     may_execute,
 )
 from engine.runs.plan_file import PlanFile
-from engine.runs.preflight import check_org, check_stores
+from engine.runs.preflight import check_own_org, check_stores
 from engine.runs.rollback_file import Recorded, RollbackFile, begun, keep_in_bucket
 from engine.runs.screen import Screen
-from engine.runs.signals import stopping
 from engine.runs.switch_plan import Plans
 from engine.runs.switch_waves import Progress, Waves, told
 from engine.salesforce.shape import Organization
 from engine.settings import Settings
 from engine.tracking import switchable
 from engine.tracking.journal import Journal
-from engine.tracking.lock import RunLock
 from engine.tracking.runs import Ending
 from engine.tracking.switchable import Wanted
 from engine.tracking.verdicts import Verdicts
@@ -96,14 +95,9 @@ async def switch(
     if options.execute:
         consent.must_be_possible()
     command = f"engine run switch {'--execute' if options.execute else '--dry-run'}"
-    with (
-        RunLock(settings.tracking.database, clock, command),
-        screen.logging(settings),
-        stopping(stop, screen.say, settings.migration.drain_seconds),
-    ):
-        async with assemble(settings, clock, transport="fast") as parts:
-            run = _Switch(parts, options, bounds, screen, stop, consent)
-            return await (run.execute() if options.execute else run.rehearse())
+    async with at_work(settings, clock, command, screen, stop) as parts:
+        run = _Switch(parts, options, bounds, screen, stop, consent)
+        return await (run.execute() if options.execute else run.rehearse())
 
 
 class _Switch:
@@ -247,9 +241,7 @@ class _Switch:
         return Plans(self._parts, wanted, organization, shape)
 
     async def _org(self) -> tuple[Organization, ObjectShape]:
-        organization, shape = await check_org(self._parts.salesforce, Scope(account_id=self._bounds.account_id))
-        await self._parts.ledger.check_org(organization.id)
-        return organization, shape
+        return await check_own_org(self._parts, Scope(account_id=self._bounds.account_id))
 
     async def _settle(self, evidence: Evidence, journal: Journal) -> None:
         found = await evidence.settle(journal, self._screen.say)

@@ -1,0 +1,29 @@
+"""A run at work: the lock on its tracking DB, its log, the signals that stop it, and everything that it needs, open."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from engine.pacing.clock import Clock
+from engine.pipeline.stop import Stop
+from engine.runs.assembly import Parts, assemble
+from engine.runs.screen import Screen
+from engine.runs.signals import stopping
+from engine.s3.transport import Transport
+from engine.settings import Settings
+from engine.tracking.lock import RunLock
+
+
+@asynccontextmanager
+async def at_work(
+    settings: Settings, clock: Clock, command: str, screen: Screen, stop: Stop, *, transport: Transport = "fast"
+) -> AsyncIterator[Parts]:
+    """For the length of the block. ``command`` is what the lock shows to others. Raises Fatal."""
+    with (
+        RunLock(settings.tracking.database, clock, command),
+        screen.logging(settings),
+        stopping(stop, screen.say, settings.migration.drain_seconds),
+    ):
+        async with assemble(settings, clock, transport=transport) as parts:
+            yield parts
