@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from engine.model.failures import FailureClass
 from engine.model.outcome import Checkpoint, Outcome, Status, Touch
-from engine.model.plan import Plan
+from engine.model.plan import Known, Plan
 from engine.model.record import Page, Record
 from engine.pacing.clock import Clock, iso
 from engine.pacing.turns import SHARE, next_turn
@@ -136,8 +136,8 @@ class Intake:
             row = known.get(record.id)
             if row is not None and self._seen is not None:
                 _mark(self._seen, row.row)
-            if row is not None and row.run == self._run_id and row.modified == record.modified:
-                again += 1  # this very run has dealt with it: a delta overlaps the scan before it
+            if row is not None and row.run == self._run_id and _dealt_with(row, record, number):
+                again += 1
                 continue
             decision = self._planner.plan(record, row, number, force=number == AGAIN)
             sort(decision)
@@ -191,3 +191,11 @@ def _mark(bitmap: bytearray, row: int) -> None:
     if byte >= len(bitmap):
         bitmap.extend(bytes(byte + 1 - len(bitmap) + 4096))
     bitmap[byte] |= 1 << (row & 7)
+
+
+def _dealt_with(row: Known, record: Record, number: int) -> bool:
+    """Whether what this very run has done with the record is enough: a delta overlaps the scan before it.
+
+    A switched record that is to be proved anew has only been touched by then: its own switch has stamped it.
+    """
+    return row.modified == record.modified and not (number == AGAIN and row.status is Status.SWITCHED)

@@ -32,8 +32,9 @@ def make_switched(corner: Corner, record: str) -> None:
     row = corner.rows()[record]
     with closing(sqlite3.connect(corner.database)) as db:
         db.execute(
-            "UPDATE file_migrations SET status = 'switched', salesforce_updated = 1 WHERE doclist_entry_id = ?",
-            (record,),
+            "UPDATE file_migrations SET status = 'switched', salesforce_updated = 1, last_modified_sf = ?"
+            " WHERE doclist_entry_id = ?",
+            ("2020-01-01T00:00:00.000+0000", record),  # the switch's own write has stamped the record anew
         )
         db.execute("UPDATE counters SET files = files - 1, bytes = bytes - 400 WHERE status = 'backed_up'")
         db.execute("INSERT INTO counters VALUES ('switched', '', ?, 1, 400)", (row["proof"],))
