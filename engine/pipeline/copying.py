@@ -14,8 +14,9 @@ A taken destination key is never overwritten. What lies there is compared first:
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
+from typing import Any
 
 from engine.model.errors import Refused, Transient
 from engine.model.facts import Method, ObjectFacts, Occupied, Proof, Stored
@@ -26,7 +27,7 @@ from engine.model.outcome import Twin
 from engine.model.plan import Plan
 from engine.model.value import value
 from engine.pipeline.planning import holds
-from engine.pipeline.ports import Destination, Source
+from engine.pipeline.ports import Destination, Express, Source
 from engine.pipeline.routes import Route
 from engine.pipeline.verify import Differs, prove
 
@@ -91,11 +92,36 @@ class Copying:
         locate: Callable[[str], Location],
         *,
         max_bytes: int | None,
+        express: Express | None = None,
     ) -> None:
+        self._express = express
         self._destination = destination
         self._reader = destination_reader
         self._locate = locate
         self._max_bytes = max_bytes
+
+    def quick(self, plan: Plan, memory: Memory) -> Coroutine[Any, Any, Copied | None] | None:
+        """The short way of ``copy`` by the server, for a plan met for the first time; None where there is none.
+
+        It comes to None where ``copy`` must see to it.
+        """
+        facts = memory.pinned
+        if self._express is None or facts is None or plan.known is not None or plan.twin is not None:
+            return None
+        copying = self._express.copy(plan.source, facts, plan.key)
+        return None if copying is None else self._quickly(copying, facts, memory)
+
+    async def _quickly(
+        self, copying: Coroutine[Any, Any, Stored | None], facts: ObjectFacts, memory: Memory
+    ) -> Copied | None:
+        stored = await copying
+        if stored is None:
+            return None
+        copy = stored.facts
+        if copy.etag == facts.etag and copy.etag_is_md5 and facts.etag_is_md5:
+            return Copied(Method.SERVER_COPY, memory.key, facts, copy, Proof.ETAG)
+        memory.bad_etag = copy.etag or None  # it is ours: the usual way may write it anew, and finds other proofs
+        return None
 
     async def copy(self, plan: Plan, location: Location, route: Route, memory: Memory) -> Copied:
         """Copy from the source itself."""

@@ -5,9 +5,9 @@ Every verb raises only errors of ``model/errors.py``: Transient, Refused, Fatal.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from typing import Any, Protocol
 
 from engine.model.facts import ObjectFacts, Stored
 from engine.model.location import Location
@@ -73,6 +73,15 @@ class Destination(Protocol):
 
     async def store(self, stream: ByteStream, key: str, *, replace_etag: str | None = None) -> Stored:
         """Write the stream: PUT, or multipart above the part size. Checks length and sum; aborts its own multipart."""
+        ...
+
+
+class Express(Protocol):
+    """A short way of ``Destination.copy``, for what a listing has told all about and while all is well."""
+
+    def copy(self, source: Location, facts: ObjectFacts, key: str) -> Coroutine[Any, Any, Stored | None] | None:
+        """The copy as an awaitable, which must be awaited; None where the usual way is to be gone, now or at once
+        after it was tried. Never overwrites, raises no errors of its own."""
         ...
 
 

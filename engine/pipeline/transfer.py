@@ -129,6 +129,13 @@ class Transfer:
             if copied is not None:
                 return copied
         route = self._routes.of(plan.source)
+        if (
+            route.method is Method.SERVER_COPY
+            and memory.tries == 1
+            and (copying := self._copying.quick(plan, memory)) is not None
+            and (quickly := await copying) is not None
+        ):
+            return quickly
         if self._resolve is not None and route.method is Method.HTTP:
             return await self._copying.copy(plan, await self._resolve(plan), route, memory)
         try:

@@ -143,7 +143,13 @@ class _Backup:
             on_page=lambda records, plans, done: log.info("page", records=records, plans=plans, settled=done),
         )
         transfer = Transfer(
-            Copying(parts.s3.destination, parts.through_destination, parts.locate, max_bytes=max_bytes(self._settings)),
+            Copying(
+                parts.s3.destination,
+                parts.through_destination,
+                parts.locate,
+                max_bytes=max_bytes(self._settings),
+                express=parts.s3.express,
+            ),
             routes,
             recorder,
             self._tally,

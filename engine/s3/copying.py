@@ -40,11 +40,16 @@ class Original:
         asks = {"x-amz-copy-source": f"{name}?versionId={self.version_id}" if self.version_id else name}
         if self.facts.etag:
             asks["x-amz-copy-source-if-match"] = f'"{self.facts.etag}"'
-        if "x-amz-request-payer" in self.headers:
-            asks["x-amz-request-payer"] = self.headers["x-amz-request-payer"]
-        if "x-amz-expected-bucket-owner" in self.headers:
-            asks["x-amz-source-expected-bucket-owner"] = self.headers["x-amz-expected-bucket-owner"]
-        return asks
+        return asks | as_of_the_source(self.headers)
+
+
+def as_of_the_source(headers: Fields) -> dict[str, str]:
+    """The headers of reading an object, as a request that copies it says them."""
+    names = {
+        "x-amz-request-payer": "x-amz-request-payer",
+        "x-amz-expected-bucket-owner": "x-amz-source-expected-bucket-owner",
+    }
+    return {theirs: headers[name] for name, theirs in names.items() if name in headers}
 
 
 class Copier:
@@ -93,6 +98,10 @@ class Copier:
 
         answer = await self._guard.write(key, send, replace_etag=replace_etag, otherwise=moved)
         return Stored(await self._seen(written(answer, size), facts, key))
+
+    def fixed(self, source_headers: Fields) -> dict[str, str]:
+        """What every CopyObject carries, whatever it copies."""
+        return {**as_of_the_source(source_headers), **self._whole}
 
     async def look(self, original: Original) -> ObjectFacts:
         """The source as the destination's credentials see it. Raises StoreError."""

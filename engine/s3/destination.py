@@ -12,10 +12,12 @@ from engine.model.facts import ObjectFacts, Stored
 from engine.model.location import Location
 from engine.pacing.bytes_gate import BytesInFlight
 from engine.pacing.clock import Clock
+from engine.pacing.gate import Gate
 from engine.pacing.retry import retry
 from engine.s3.answers import Answer, Fields, Listed, ListingPage, StoreError
 from engine.s3.blocks import Spend
 from engine.s3.copying import Copier, Original
+from engine.s3.express import Express, Road
 from engine.s3.facts import facts_of
 from engine.s3.faults import BAD_LOGIN, Patience, Side
 from engine.s3.guard import Guard
@@ -97,6 +99,11 @@ class S3Destination:
             checksum=placement.checksum,
             spend=spend,
         )
+
+    def express(self, road: Road, gate: Gate) -> Express:
+        """The short way of ``copy``, which shares what this side has learnt."""
+        fixed, limit = self._copier.fixed(self._placement.source_headers), self._placement.copy_limit
+        return Express(road, gate, self.copies, self._patience, self._clock, fixed=fixed, limit=limit)
 
     async def facts(self, key: str) -> ObjectFacts | None:
         """HEAD with checksums, a multipart SHA-256 included (``sha256-composite``); None when the key is free."""

@@ -101,7 +101,7 @@ class FastVerbs:
 
     async def copy(self, bucket: str, key: str, headers: Fields, *, size: int) -> Answer:
         reply = await self._ask("PUT", bucket, key, "", headers, body=b"", limit_s=time_for(size))
-        return _copied(reply, "CopyObjectResult")
+        return copied(reply, "CopyObjectResult")
 
     async def upload_part(
         self, bucket: str, key: str, upload_id: str, number: int, body: bytes, headers: Fields, *, sha256: str
@@ -115,7 +115,7 @@ class FastVerbs:
     ) -> Answer:
         query = query_of((("partNumber", str(number)), ("uploadId", upload_id)))
         reply = await self._ask("PUT", bucket, key, query, headers, body=b"", limit_s=time_for(size))
-        return _copied(reply, "CopyPartResult")
+        return copied(reply, "CopyPartResult")
 
     async def list_objects(
         self, bucket: str, prefix: str, token: str, headers: Fields, *, after: str = "", limit: int = 1000
@@ -143,7 +143,7 @@ class FastVerbs:
         reply = await self._ask(
             "POST", bucket, key, query, headers, body=body, payload=payload, limit_s=limit_s, once=True
         )
-        return _copied(reply, "CompleteMultipartUploadResult")
+        return copied(reply, "CompleteMultipartUploadResult")
 
     async def abort_upload(self, bucket: str, key: str, upload_id: str, headers: Fields) -> None:
         await self._ask("DELETE", bucket, key, _upload(upload_id), headers)
@@ -282,7 +282,8 @@ def unreached(error: WireError) -> StoreError:
     return StoreError("TimedOut" if isinstance(error, TimedOut) else "Unreachable", 0, str(error))
 
 
-def _copied(reply: Reply, root: str) -> Answer:
+def copied(reply: Reply, root: str) -> Answer:
+    """What a 200 says of the object that it put together. Raises StoreError, for a 200 may hold an error."""
     return proven(Answer(reply.status, success_of(reply.status, facts_in(reply.headers), reply.body, root=root)))
 
 

@@ -5,6 +5,7 @@
 | the verbs, as a port | ``verbs.py``; by the SDK ``sdk.py``; by our wire ``fast.py``, ``sigv4.py``, ``uploads.py`` |
 | the vendor's side, read only | ``source.py``, ``listing.py`` |
 | our side | ``destination.py``: ``copying.py`` by the server, ``storing.py`` through us, on ``multipart.py`` |
+| the short way of a copy | ``express.py``, its signed heads ``form.py`` |
 | no overwrite | ``conditions.py`` decides, ``guard.py`` asks |
 | headers and errors | ``facts.py``, ``xml.py``, ``faults.py`` |
 """
@@ -27,6 +28,7 @@ from engine.s3.blocks import Spend
 from engine.s3.bucket import BucketDesk
 from engine.s3.credentials import Keyring
 from engine.s3.destination import Placement, S3Destination
+from engine.s3.express import Express
 from engine.s3.faults import Patience, Side
 from engine.s3.hashing import crc64nvme
 from engine.s3.parts import COPY_LIMIT, MIB
@@ -46,6 +48,8 @@ class S3:
 
     source: S3Source
     destination: S3Destination
+    express: Express | None
+    """The short way of a copy to it; None by the SDK."""
     ours: S3Source
     """Reads objects of our own bucket."""
     bucket: BucketDesk
@@ -154,16 +158,18 @@ async def open_s3(
             region=None if destination.endpoint_url else destination.region,
         )
         patience = Patience(clock, Side.SOURCE)
+        ours = S3Destination(
+            sides.destination,
+            Patience(clock, Side.DESTINATION),
+            clock,
+            placement,
+            budget=budget or BytesInFlight(16 * part_bytes),
+            spend=spend,
+        )
         yield S3(
             source=S3Source(sides.source, patience, source_headers(source)),
-            destination=S3Destination(
-                sides.destination,
-                Patience(clock, Side.DESTINATION),
-                clock,
-                placement,
-                budget=budget or BytesInFlight(16 * part_bytes),
-                spend=spend,
-            ),
+            destination=ours,
+            express=None if sides.road is None else ours.express(sides.road, gates.destination),
             ours=S3Source(sides.destination, Patience(clock, Side.DESTINATION), placement.always),
             bucket=BucketDesk(sides.control, destination.bucket, placement.always),
             settings=settings,

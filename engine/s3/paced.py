@@ -43,7 +43,7 @@ class PacedVerbs:
                     self._verbs.get(bucket, key, headers, version_id=version_id, size=size)
                 )
             except StoreError as error:
-                self._told(ticket, error, large=False)
+                told(gate, ticket, error, large=False)
                 raise
             except BaseException:
                 gate.left(ticket)
@@ -114,7 +114,7 @@ class PacedVerbs:
         try:
             answer = await request
         except StoreError as error:
-            self._told(ticket, error, large=large)
+            told(gate, ticket, error, large=large)
             raise
         except BaseException:
             gate.left(ticket, large=large)
@@ -122,13 +122,14 @@ class PacedVerbs:
         gate.passed(ticket, large=large)
         return answer
 
-    def _told(self, ticket: int, error: StoreError, *, large: bool) -> None:
-        """What an error says of the host: too much, too slow, nothing; or that it is well, for it said a clear no."""
-        if error.code in THROTTLED or error.status in {429, 503}:
-            self.gate.refused(ticket, retry_after_s=error.retry_after_s, large=large)
-        elif error.code == "TimedOut":
-            self.gate.timed_out(ticket, large=large)
-        elif 0 < error.status < 500:
-            self.gate.passed(ticket, large=large)
-        else:
-            self.gate.left(ticket, large=large)
+
+def told(gate: Gate, ticket: int, error: StoreError, *, large: bool = False) -> None:
+    """What an error says of the host: too much, too slow, nothing; or that it is well, for it said a clear no."""
+    if error.code in THROTTLED or error.status in {429, 503}:
+        gate.refused(ticket, retry_after_s=error.retry_after_s, large=large)
+    elif error.code == "TimedOut":
+        gate.timed_out(ticket, large=large)
+    elif 0 < error.status < 500:
+        gate.passed(ticket, large=large)
+    else:
+        gate.left(ticket, large=large)

@@ -83,7 +83,7 @@ class Signer:
             tail += "expect: 100-continue\r\n"
         moment = ""
         if keys is not None:
-            moment = self._stamp(at)
+            moment = self.stamp(at)
             fields["x-amz-content-sha256"] = payload
             fields["x-amz-date"] = moment
             if keys.token:
@@ -98,7 +98,7 @@ class Signer:
             if _folds(canonical):
                 canonical = shape.canonical % tuple([" ".join(value.split()) for value in values])
             request = f"{method}\n{path}\n{query}\n{canonical}\n{shape.names}\n{payload}"
-            scope, sign = self._scope_of(moment[:8], address.region, keys)
+            scope, sign = self.scope_of(moment[:8], address.region, keys)
             text = f"AWS4-HMAC-SHA256\n{moment}\n{scope}\n{sha256(request.encode()).hexdigest()}"
             tail += (
                 f"authorization: AWS4-HMAC-SHA256 Credential={keys.access}/{scope},"
@@ -107,7 +107,7 @@ class Signer:
         target = f"{path}?{query}" if query else path
         return f"{method} {target} HTTP/1.1\r\n{lines}{tail}\r\n".encode("ascii")
 
-    def _scope_of(self, day: str, region: str, keys: Keys) -> tuple[str, Sign]:
+    def scope_of(self, day: str, region: str, keys: Keys) -> tuple[str, Sign]:
         """The credential scope, and what signs within it."""
         made_for = (day, region, keys.secret)
         if made_for != self._made_for:
@@ -117,7 +117,7 @@ class Signer:
             self._made_for, self._scope, self._sign = made_for, f"{day}/{region}/s3/aws4_request", _keyed(key)
         return self._scope, self._sign
 
-    def _stamp(self, at: datetime) -> str:
+    def stamp(self, at: datetime) -> str:
         """``20261122T100000Z``; formatted once a second."""
         second = (at.second, at.minute, at.hour, at.toordinal())
         if second != self._second:

@@ -15,6 +15,7 @@ from engine.pacing.clock import Clock
 from engine.pacing.gates import Gates
 from engine.s3.address import address_of
 from engine.s3.credentials import Keyring
+from engine.s3.express import Road
 from engine.s3.fast import FastVerbs
 from engine.s3.paced import PacedVerbs
 from engine.s3.sdk import SdkVerbs, open_sdk
@@ -35,6 +36,8 @@ class Sides:
     destination: Verbs
     control: Callable[[], Awaitable[SdkVerbs]]
     """Opens the destination's SDK, for the questions that only it asks."""
+    road: Road | None = None
+    """The destination by our own wire."""
 
 
 async def open_verbs(
@@ -76,16 +79,20 @@ async def open_verbs(
         source_sdk = await sdk(source, source_keys, anonymous=source.anonymous)
         return Sides(PacedVerbs(source_sdk, gates.source), PacedVerbs(await control(), gates.destination), control)
 
-    async def fast(side: SourceSettings | DestinationSettings, keys: Keyring | None, home: str = "") -> FastVerbs:
-        wire = Wire(
-            limit=settings.migration.concurrency + SPARE,
-            clock=clock,
-            read_s=SILENCE_S,
-            ssl_context=trust(network),
-            proxy=proxy_of(network),
+    async def wire() -> Wire:
+        return await stack.enter_async_context(
+            Wire(
+                limit=settings.migration.concurrency + SPARE,
+                clock=clock,
+                read_s=SILENCE_S,
+                ssl_context=trust(network),
+                proxy=proxy_of(network),
+            )
         )
+
+    def fast(over: Wire, side: SourceSettings | DestinationSettings, keys: Keyring | None, home: str = "") -> FastVerbs:
         return FastVerbs(
-            await stack.enter_async_context(wire),
+            over,
             clock,
             keys,
             lambda bucket, region: address_of(bucket, region, side.endpoint_url),
@@ -94,9 +101,16 @@ async def open_verbs(
             home=home,
         )
 
-    from_source = await fast(source, None if source.anonymous else source_keys)
-    to_destination = await fast(destination, destination_keys, destination.bucket)
-    return Sides(PacedVerbs(from_source, gates.source), PacedVerbs(to_destination, gates.destination), control)
+    from_source = fast(await wire(), source, None if source.anonymous else source_keys)
+    out = await wire()
+    to_destination = fast(out, destination, destination_keys, destination.bucket)
+    home = address_of(destination.bucket, destination.region, destination.endpoint_url)
+    return Sides(
+        PacedVerbs(from_source, gates.source),
+        PacedVerbs(to_destination, gates.destination),
+        control,
+        Road(out, destination_keys, home),
+    )
 
 
 def trust(network: NetworkSettings) -> ssl.SSLContext | None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import Counter, defaultdict, deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from engine.model.errors import EngineError, Refused, Transient
 from engine.model.facts import ContentHeaders, ObjectFacts, Occupied, Stored
@@ -145,3 +146,24 @@ class FakeDestination:
             self.lost.discard(key)
             raise Transient(FailureClass.NETWORK, "the answer was lost")
         return Stored(made.facts)
+
+
+@dataclass
+class FakeExpress:
+    """The short way to the same bucket. ``shut``: it takes nothing."""
+
+    destination: FakeDestination
+    shut: bool = False
+    took: list[str] = field(default_factory=list)
+
+    def copy(self, source: Location, facts: ObjectFacts, key: str) -> Coroutine[Any, Any, Stored | None] | None:
+        if self.shut or not facts.etag_is_md5:
+            return None
+        self.took.append(key)
+        return self._copy(source, facts, key)
+
+    async def _copy(self, source: Location, facts: ObjectFacts, key: str) -> Stored | None:
+        try:
+            return await self.destination.copy(source, facts, key)
+        except (Occupied, EngineError):
+            return None

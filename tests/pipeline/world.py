@@ -18,7 +18,7 @@ from engine.pipeline.routes import Route, Routes
 from engine.pipeline.tally import Tally
 from engine.pipeline.transfer import Transfer
 from tests.fakes.clock import ManualClock
-from tests.fakes.stores import ORIGIN, FakeDestination, FakeObject, FakeSource
+from tests.fakes.stores import ORIGIN, FakeDestination, FakeExpress, FakeObject, FakeSource
 
 
 def record(number: int, url: str = "") -> Record:
@@ -95,10 +95,18 @@ class ShelfLedger:
 
 
 class World:
-    def __init__(self, method: Method = Method.STREAM, *, max_attempts: int = 5, max_bytes: int | None = None) -> None:
+    def __init__(
+        self,
+        method: Method = Method.STREAM,
+        *,
+        max_attempts: int = 5,
+        max_bytes: int | None = None,
+        express: bool = False,
+    ) -> None:
         self.clock = ManualClock()
         self.source = FakeSource()
         self.destination = FakeDestination(self.source)
+        self.express = FakeExpress(self.destination, shut=not express)
         self.ledger = ShelfLedger()
         self.recorder = Recorder(self.ledger, 10)
         self.tally = Tally(0.0)
@@ -110,7 +118,7 @@ class World:
 
         self.routes = Routes(probe)
         ours = FakeSource(objects=self.destination.objects)
-        self.copying = Copying(self.destination, ours, location, max_bytes=max_bytes)
+        self.copying = Copying(self.destination, ours, location, max_bytes=max_bytes, express=self.express)
         self.transfer = Transfer(
             self.copying,
             self.routes,

@@ -119,6 +119,33 @@ class Wire:
         self._settle(connection)
         return reply
 
+    def idle(self, origin: Origin) -> Connection | None:
+        """A connection for ``ask`` that is good and has nothing to do, taken from the pool; None: there is none."""
+        return self._pool.reuse(origin, self._clock.monotonic())
+
+    def spare(self, connection: Connection) -> None:
+        """Give back what ``idle`` gave, unused."""
+        self._pool.release(connection)
+
+    async def ask(
+        self, connection: Connection, head: bytes, *, method: str, deadline_s: float, max_body: int = 1 << 20
+    ) -> Reply:
+        """``request`` at its shortest: without body, on a connection in hand, once. Raises WireError."""
+        exchange = Whole(connection.loop.create_future(), method=method, max_head=self._max_head, max_body=max_body)
+        now = self._clock.monotonic()
+        self._requests += 1
+        self._reused += 1
+        connection.begin(exchange, now=now, due=now + deadline_s)
+        try:
+            connection.send(head, None)
+            reply: Reply = await exchange.answer
+        except BaseException:
+            exchange.abandon()
+            connection.drop()
+            raise
+        self._settle(connection)
+        return reply
+
     @asynccontextmanager
     async def stream(
         self, origin: Origin, head: bytes, *, method: str, deadline_s: float | None = None
