@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 
 from engine.model.errors import Refused
 from engine.model.failures import FailureClass
 from engine.model.outcome import Outcome, Status, Twin
 
-RECENT = 20_000
+RECENT = 5_000
+"""At least so many are remembered, which is more than are planned before a row is there to be found. Not many more:
+all that lives long is looked at by the garbage collector."""
 
 
 class Twins:
@@ -18,17 +19,22 @@ class Twins:
     def __init__(self, recent: int = RECENT) -> None:
         # the future is made by the first that waits: nearly every source has one record, and nobody does
         self._leaders: dict[int, asyncio.Future[Outcome] | None] = {}
-        self._recent: OrderedDict[int, Outcome] = OrderedDict()
+        self._recent: dict[int, Outcome] = {}
+        self._earlier: dict[int, Outcome] = {}
         self._limit = recent
 
     def met(self, source_id: int) -> bool:
         """Whether this run is reading the source, or has read it a moment ago."""
-        return source_id in self._leaders or source_id in self._recent
+        return source_id in self._leaders or source_id in self._recent or source_id in self._earlier
 
     def recent(self, source_id: int) -> Twin | None:
         """A copy made by this run."""
-        outcome = self._recent.get(source_id)
+        outcome = self._recent.get(source_id) or self._earlier.get(source_id)
         return None if outcome is None else twin_of(outcome)
+
+    def forget(self) -> None:
+        """Remember no copy any more."""
+        self._recent, self._earlier = {}, {}
 
     def leader(self, source_id: int) -> asyncio.Future[Outcome] | None:
         """The record that is reading this source at the moment, as a future of its outcome."""
@@ -53,9 +59,9 @@ class Twins:
         if future is not None and not future.done():
             future.set_result(outcome)
         if outcome.status is Status.BACKED_UP and outcome.proof is not None:
+            if len(self._recent) >= self._limit:
+                self._recent, self._earlier = {}, self._recent
             self._recent[source_id] = outcome
-            if len(self._recent) > self._limit:
-                self._recent.popitem(last=False)
 
 
 def twin_of(outcome: Outcome) -> Twin | None:

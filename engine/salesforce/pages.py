@@ -69,6 +69,7 @@ class SalesforcePages:
                     if rows:
                         received += len(rows)
                         page = await self._page(rows, deleted=scope.deleted)
+                        rows.clear()  # thousands of dictionaries, while the page waits to be taken
                         way.go_on(page)
                         cursor = page.last_id
                         yield page
@@ -135,19 +136,21 @@ class SalesforcePages:
     async def answers(
         self, statement: str, *, deleted: bool = False
     ) -> AsyncIterator[tuple[int, list[Mapping[str, Any]]]]:
-        """A query's answers one by one: the total it announces, and the rows at hand, perhaps none."""
+        """A query's answers one by one: the total it announces, and the rows at hand, perhaps none. The rows are the
+        caller's, to keep or to clear."""
         path, query = "queryAll" if deleted else "query", {"q": statement}
         answer = await self._session.get_json(path, query=query, doing="query")
         visited: set[str] = set()
         empty = 0
         while True:
             total, rows, link = _read(answer)
+            filled = bool(rows)
             yield total, rows
             if link is None:
                 return
-            empty = 0 if rows else empty + 1
+            empty = 0 if filled else empty + 1
             # An empty answer may well point to where it came from: it has not moved on.
-            if (rows and link in visited) or empty > _EMPTY_ANSWERS:
+            if (filled and link in visited) or empty > _EMPTY_ANSWERS:
                 raise Fatal("Salesforce's pages lead in a circle; nothing is lost, the scan stopped")
             visited.add(link)
             answer = await self._session.get_json(link, doing="read the next page")

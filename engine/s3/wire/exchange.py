@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Final
 
+from engine.pacing.turns import Turnstile
 from engine.s3.wire.errors import BadResponse, BodyTooLarge, PeerClosed, Stale, WireError
 from engine.s3.wire.framing import Dechunker, Head, parse_head
 from engine.s3.wire.reply import Framing, Headers, Reply
@@ -219,13 +220,23 @@ class Exchange:
 
 
 class Whole(Exchange):
-    """Collects the body, at most ``max_body`` bytes of it."""
+    """Collects the body, at most ``max_body`` bytes of it. ``turnstile`` sees to it that whole answers that come in
+    crowds do not wake all at once who waits for them."""
 
-    __slots__ = ("_max_body", "_pieces", "_size")
+    __slots__ = ("_max_body", "_pieces", "_size", "_turnstile")
 
-    def __init__(self, answer: asyncio.Future[Reply], *, method: str, max_head: int, max_body: int) -> None:
+    def __init__(
+        self,
+        answer: asyncio.Future[Reply],
+        *,
+        method: str,
+        max_head: int,
+        max_body: int,
+        turnstile: Turnstile | None = None,
+    ) -> None:
         super().__init__(answer, method=method, max_head=max_head)
         self._max_body = max_body
+        self._turnstile = turnstile
         self._pieces: list[bytes | memoryview] = []
         self._size = 0
 
@@ -241,4 +252,8 @@ class Whole(Exchange):
 
     def _complete(self) -> None:
         if not self.answer.done():
-            self.answer.set_result(self._reply(b"".join(self._pieces)))
+            reply = self._reply(b"".join(self._pieces))
+            if self._turnstile is None:
+                self.answer.set_result(reply)
+            else:
+                self._turnstile.resolve(self.answer, reply)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Self, TypeVar
 
 from engine.pacing.clock import Clock
+from engine.pacing.turns import Turnstile
 from engine.s3.wire.connection import Connection
 from engine.s3.wire.dialer import Dialer
 from engine.s3.wire.errors import Stale
@@ -73,6 +74,7 @@ class Wire:
         )
         self._pool = Pool(self._dialer.dial, clock, limit=limit, idle_s=idle_s)
         self._timer: asyncio.TimerHandle | None = None
+        self._turnstile = Turnstile()
         self._requests = 0
         self._reused = 0
 
@@ -111,7 +113,7 @@ class Wire:
         """
 
         def whole(connection: Connection) -> Whole:
-            return Whole(connection.loop.create_future(), method=method, max_head=self._max_head, max_body=max_body)
+            return self._whole(connection, method, max_body)
 
         connection, _, reply = await self._perform(
             origin, head, body, whole, deadline_s, hold=expect_continue, once=once
@@ -131,7 +133,7 @@ class Wire:
         self, connection: Connection, head: bytes, *, method: str, deadline_s: float, max_body: int = 1 << 20
     ) -> Reply:
         """``request`` at its shortest: without body, on a connection in hand, once. Raises WireError."""
-        exchange = Whole(connection.loop.create_future(), method=method, max_head=self._max_head, max_body=max_body)
+        exchange = self._whole(connection, method, max_body)
         now = self._clock.monotonic()
         self._requests += 1
         self._reused += 1
@@ -225,6 +227,10 @@ class Wire:
             else:
                 reply.resent = resent
                 return connection, exchange, reply
+
+    def _whole(self, connection: Connection, method: str, max_body: int) -> Whole:
+        answer = connection.loop.create_future()
+        return Whole(answer, method=method, max_head=self._max_head, max_body=max_body, turnstile=self._turnstile)
 
     def _settle(self, connection: Connection) -> None:
         if connection.finish():
