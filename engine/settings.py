@@ -244,7 +244,7 @@ class MigrationSettings(Section):
     queue_size: Annotated[int, Field(ge=1, le=1_000_000)] = Field(2000, description="plans waiting at most")
     batch_size: Annotated[int, Field(ge=1, le=10_000)] = Field(500, description="outcomes per commit")
     part_size_mb: Annotated[int, Field(ge=5, le=5120)] = Field(
-        16, description="larger files travel in parts of this size"
+        16, description="files beyond four times this size travel in parts of it"
     )
     max_file_size_mb: Annotated[float, Field(gt=0)] | None = Field(
         None, description="larger files are skipped; null: no limit"

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from engine.model.facts import ObjectFacts
 from engine.pacing.bytes_gate import BytesInFlight
 
+Bytes = bytes | memoryview
 Spend = Callable[[int], Awaitable[None]]
 """Waits until so many bytes may pass: the bandwidth cap."""
 
@@ -22,6 +23,15 @@ class Blocks:
         self._spend = spend
         self._rest = b""
         self._ended = False
+
+    async def fill(self, memory: memoryview) -> memoryview:
+        """The next bytes, put into ``memory``: as much of it as is filled; all but at the end."""
+        at = 0
+        while at < len(memory) and (self._rest or await self._more()):
+            piece, self._rest = self._rest[: len(memory) - at], self._rest[len(memory) - at :]
+            memory[at : at + len(piece)] = piece
+            at += len(piece)
+        return memory[:at]
 
     async def take(self, nbytes: int) -> bytes:
         """The next ``nbytes`` bytes; fewer only at the end."""
@@ -69,18 +79,57 @@ class InMemory:
             yield self._content[start : start + _PIECE]
 
 
-class Claim:
-    """Bytes of the budget, held until released; releasing twice is harmless."""
+class Buffers:
+    """Memory for blocks, used again and again: of fresh pages the kernel makes as much work as of copying into them.
 
-    def __init__(self, budget: BytesInFlight, taken: int) -> None:
+    ``least`` bytes and more are worth it; up to ``idle`` bytes are kept for the next.
+    """
+
+    def __init__(self, least: int, idle: int) -> None:
+        self.least = least
+        self._room = idle
+        self._idle: dict[int, list[bytearray]] = {}
+
+    def take(self, nbytes: int) -> memoryview:
+        """Memory of just so many bytes, whatever is in it."""
+        size = -(-nbytes // self.least) * self.least
+        idle = self._idle.get(size)
+        if idle:
+            self._room += size
+            return memoryview(idle.pop())[:nbytes]
+        return memoryview(bytearray(size))[:nbytes]
+
+    def give(self, memory: memoryview) -> None:
+        """It is used no more."""
+        whole = memory.obj
+        if isinstance(whole, bytearray) and len(whole) <= self._room:
+            self._room -= len(whole)
+            self._idle.setdefault(len(whole), []).append(whole)
+
+
+class Claim:
+    """Bytes of the budget, held until released, and the memory for them where they are many; releasing twice is
+    harmless."""
+
+    def __init__(self, budget: BytesInFlight, taken: int, buffers: Buffers, memory: memoryview | None) -> None:
         self._budget = budget
         self._taken = taken
+        self._buffers = buffers
+        self._memory = memory
 
     @classmethod
-    async def of(cls, budget: BytesInFlight, nbytes: int) -> Claim:
-        return cls(budget, await budget.claim(nbytes))
+    async def of(cls, budget: BytesInFlight, nbytes: int, buffers: Buffers) -> Claim:
+        taken = await budget.claim(nbytes)
+        return cls(budget, taken, buffers, buffers.take(nbytes) if nbytes >= buffers.least else None)
+
+    async def fill(self, blocks: Blocks, nbytes: int) -> Bytes:
+        """The next ``nbytes`` bytes, to be used until the release."""
+        return await (blocks.take(nbytes) if self._memory is None else blocks.fill(self._memory))
 
     def release(self) -> None:
         taken, self._taken = self._taken, 0
         if taken:
             self._budget.release(taken)
+        memory, self._memory = self._memory, None
+        if memory is not None:
+            self._buffers.give(memory)

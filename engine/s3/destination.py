@@ -43,6 +43,8 @@ class Placement:
     source_headers: Fields
     """Headers of reading a source object: request payer, its bucket's expected owner."""
     part_bytes: int
+    put_limit: int
+    """The largest stream of known size that goes by one PUT."""
     checksum: str
     attempts: int
     """Tries per part of a multipart upload."""
@@ -96,6 +98,7 @@ class S3Destination:
             part_try=self._part,
             budget=budget,
             part_bytes=placement.part_bytes,
+            put_limit=placement.put_limit,
             checksum=placement.checksum,
             spend=spend,
         )

@@ -95,7 +95,7 @@ class FastVerbs:
             raise _unproved()
         return Answer(reply.status, fields_of(reply.headers)), reply.body
 
-    async def put(self, bucket: str, key: str, body: bytes, headers: Fields, *, sha256: str) -> Answer:
+    async def put(self, bucket: str, key: str, body: bytes | memoryview, headers: Fields, *, sha256: str) -> Answer:
         reply = await self._ask("PUT", bucket, key, "", headers, body=body, payload=sha256)
         return proven(Answer(reply.status, fields_of(reply.headers)))
 
@@ -104,7 +104,15 @@ class FastVerbs:
         return copied(reply, "CopyObjectResult")
 
     async def upload_part(
-        self, bucket: str, key: str, upload_id: str, number: int, body: bytes, headers: Fields, *, sha256: str
+        self,
+        bucket: str,
+        key: str,
+        upload_id: str,
+        number: int,
+        body: bytes | memoryview,
+        headers: Fields,
+        *,
+        sha256: str,
     ) -> Answer:
         query = query_of((("partNumber", str(number)), ("uploadId", upload_id)))
         reply = await self._ask("PUT", bucket, key, query, headers, body=body, payload=sha256)
@@ -171,7 +179,7 @@ class FastVerbs:
         query: str,
         headers: Fields,
         *,
-        body: bytes | None = None,
+        body: bytes | memoryview | None = None,
         payload: str = EMPTY,
         limit_s: float = 0.0,
         max_body: int = 1 << 20,

@@ -31,9 +31,10 @@ from engine.s3.destination import Placement, S3Destination
 from engine.s3.express import Express
 from engine.s3.faults import Patience, Side
 from engine.s3.hashing import crc64nvme
-from engine.s3.parts import COPY_LIMIT, MIB
+from engine.s3.parts import COPY_LIMIT, MIB, PUT_LIMIT
 from engine.s3.probe import Readable, Route, choose, readable
 from engine.s3.source import WITH_SUMS, S3Source
+from engine.s3.storing import PARTS_AT_ONCE
 from engine.s3.template import shape_of
 from engine.s3.transport import Transport, open_verbs
 from engine.s3.verbs import Verbs
@@ -126,12 +127,14 @@ async def open_s3(
     copy_limit: int = COPY_LIMIT,
     copy_part_bytes: int = COPY_PART,
     part_bytes: int | None = None,
+    put_limit: int | None = None,
 ) -> AsyncIterator[S3]:
     """Both sides for the length of the block. Raises Blocked where the destination has no credentials.
 
     ``budget`` bounds the bytes in memory over all files (default: 16 parts), ``spend`` is the bandwidth
     cap, ``gates`` pace the requests (default: their own). Sizes are in bytes; ``part_bytes`` overrides
-    ``migration.part_size_mb``.
+    ``migration.part_size_mb``, ``put_limit`` is the most that goes by one PUT (default: as much as a file's parts hold
+    in memory anyway; so each byte is hashed once, not twice, and the store shows the checksum of the whole).
     """
     migration, source, destination = settings.migration, settings.source, settings.destination
     part_bytes = part_bytes or migration.part_size_mb * MIB
@@ -151,6 +154,7 @@ async def open_s3(
             placed=placed(destination),
             source_headers=source_headers(source),
             part_bytes=part_bytes,
+            put_limit=min(put_limit or PARTS_AT_ONCE * part_bytes, PUT_LIMIT),
             checksum=migration.checksum,
             attempts=migration.max_attempts,
             copy_limit=copy_limit,

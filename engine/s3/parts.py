@@ -11,6 +11,8 @@ MIN_PART = 5 * MIB
 MAX_PART = 5 * GIB
 COPY_LIMIT = 5 * GIB
 """The most that one CopyObject moves; in bytes."""
+PUT_LIMIT = 5 * GIB
+"""The most that one PUT takes; in bytes."""
 
 
 def part_size(total: int, wished: int) -> int:

@@ -78,9 +78,9 @@ class SdkVerbs:
                     raise StoreError("PreconditionFailed", 412, f"the object holds more than {size} bytes")
         return Answer(200, answer.fields), bytes(body)
 
-    async def put(self, bucket: str, key: str, body: bytes, headers: Fields, *, sha256: str) -> Answer:
+    async def put(self, bucket: str, key: str, body: bytes | memoryview, headers: Fields, *, sha256: str) -> Answer:
         limit = time_for(len(body))
-        return proven(_answer(await self._call("put_object", headers, limit, Bucket=bucket, Key=key, Body=body)))
+        return proven(_answer(await self._call("put_object", headers, limit, Bucket=bucket, Key=key, Body=bytes(body))))
 
     async def copy(self, bucket: str, key: str, headers: Fields, *, size: int) -> Answer:
         source = headers["x-amz-copy-source"]
@@ -94,10 +94,18 @@ class SdkVerbs:
         return str(told["UploadId"])
 
     async def upload_part(
-        self, bucket: str, key: str, upload_id: str, number: int, body: bytes, headers: Fields, *, sha256: str
+        self,
+        bucket: str,
+        key: str,
+        upload_id: str,
+        number: int,
+        body: bytes | memoryview,
+        headers: Fields,
+        *,
+        sha256: str,
     ) -> Answer:
         where = {"Bucket": bucket, "Key": key, "UploadId": upload_id, "PartNumber": number}
-        return proven(_answer(await self._call("upload_part", headers, time_for(len(body)), **where, Body=body)))
+        return proven(_answer(await self._call("upload_part", headers, time_for(len(body)), **where, Body=bytes(body))))
 
     async def upload_part_copy(
         self, bucket: str, key: str, upload_id: str, number: int, headers: Fields, *, size: int

@@ -20,7 +20,7 @@ from engine.model.failures import FailureClass
 from engine.pacing.bytes_gate import BytesInFlight
 from engine.pacing.many import first_of
 from engine.s3.answers import Answer, Fields, Part, StoreError
-from engine.s3.blocks import Blocks, Claim, Spend
+from engine.s3.blocks import Blocks, Buffers, Bytes, Claim, Spend
 from engine.s3.copying import PartTry
 from engine.s3.facts import etag_is_md5, request_headers, sum_header, written
 from engine.s3.guard import Guard
@@ -64,7 +64,7 @@ class Passing:
 
 
 class Storer:
-    """Writes streams into one bucket. ``checksum`` is ``sha256`` or ``crc64nvme``."""
+    """Writes streams into one bucket. ``checksum``: ``sha256`` or ``crc64nvme``; ``put_limit`` bytes go by one PUT."""
 
     def __init__(
         self,
@@ -78,6 +78,7 @@ class Storer:
         part_try: PartTry,
         budget: BytesInFlight,
         part_bytes: int,
+        put_limit: int,
         checksum: str,
         spend: Spend | None,
     ) -> None:
@@ -89,7 +90,9 @@ class Storer:
         self._placed = placed
         self._part_try = part_try
         self._budget = budget
+        self._buffers = Buffers(part_bytes, budget.capacity // 4)
         self._part_bytes = part_bytes
+        self._put_limit = put_limit
         self._crc = checksum == "crc64nvme"
         self._checksum = checksum
         self._spend = spend
@@ -100,24 +103,22 @@ class Storer:
     async def store(self, stream: ByteStream, key: str, replace_etag: str | None) -> Stored:
         """Raises Occupied, StoreError, EngineError."""
         if stream.whole is not None and len(stream.whole) <= self._part_bytes:
-            claim = await Claim.of(self._budget, len(stream.whole))
-            try:
+            async with self._budget.holding(len(stream.whole)):
                 if self._spend is not None:
                     await self._spend(len(stream.whole))
                 sums = Sums(md5=not self._shows_sums, crc=self._crc)
                 return await self._put(stream.facts, key, replace_etag, stream.whole, sums)
-            finally:
-                claim.release()
         size = stream.facts.size
         sizes = growing(self._part_bytes) if size is None else repeat(part_size(size, self._part_bytes))
         first = next(sizes)
         if size is not None:
-            first = min(first, size)
+            first = size if size <= self._put_limit else first
         blocks = Blocks(stream.chunks(), self._spend)
         sums = Sums(md5=not self._shows_sums, crc=self._crc)
-        passing = Passing(stream.facts, key, replace_etag, blocks, sums, await Claim.of(self._budget, first))
+        claim = await Claim.of(self._budget, first, self._buffers)
+        passing = Passing(stream.facts, key, replace_etag, blocks, sums, claim)
         try:
-            block = await blocks.take(first)
+            block = await claim.fill(blocks, first)
             if await blocks.at_end():
                 return await self._put(stream.facts, key, replace_etag, block, sums)
             if first == size:
@@ -128,7 +129,7 @@ class Storer:
             passing.claim.release()
             await blocks.close()
 
-    async def _put(self, source: ObjectFacts, key: str, replace_etag: str | None, body: bytes, sums: Sums) -> Stored:
+    async def _put(self, source: ObjectFacts, key: str, replace_etag: str | None, body: Bytes, sums: Sums) -> Stored:
         await sums.add(body)
         computed = _check(source, sums, key)
         digest = sums.sha256
@@ -143,7 +144,7 @@ class Storer:
         self._shows_sums = self._shows_sums or name in answer.fields
         return Stored(written(answer, len(body), source.headers), len(body), computed)
 
-    async def _by_parts(self, passing: Passing, block: bytes, sizes: Iterator[int]) -> Stored:
+    async def _by_parts(self, passing: Passing, block: Bytes, sizes: Iterator[int]) -> Stored:
         gate = asyncio.Semaphore(PARTS_AT_ONCE)
         headers = {**request_headers(passing.facts.headers), **self._placed}
         if self._shows_sums or not passing.facts.etag_is_md5:
@@ -167,8 +168,8 @@ class Storer:
                         block = b""
                         if await passing.blocks.at_end():
                             break
-                        passing.claim = await Claim.of(self._budget, size)
-                        block = await passing.blocks.take(size)
+                        passing.claim = await Claim.of(self._budget, size, self._buffers)
+                        block = await passing.claim.fill(passing.blocks, size)
                     else:
                         raise _wrong_length(passing.facts, passing.key, "more than 10,000 parts hold")
             except BaseExceptionGroup as group:
@@ -196,7 +197,7 @@ class Storer:
                 self._declares = False
             yield upload
 
-    async def _sum(self, passing: Passing, block: bytes, *, by_md5: bool) -> bytes:
+    async def _sum(self, passing: Passing, block: Bytes, *, by_md5: bool) -> bytes:
         """Take a part into the sums of the whole, and beside that compute its own; returns its checksum."""
 
         def own() -> bytes:
@@ -213,7 +214,7 @@ class Storer:
         self,
         upload: Upload,
         number: int,
-        block: bytes,
+        block: Bytes,
         digest: bytes,
         passing: Passing,
         claim: Claim,

@@ -82,7 +82,14 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
     for bucket in (vendor, ours):
         client.create_bucket(Bucket=bucket)
     settings = settings_for(server, vendor, ours)
-    async with open_s3(settings, SystemClock(), transport=transport, copy_limit=6 * MIB, copy_part_bytes=5 * MIB) as s3:
+    async with open_s3(
+        settings,
+        SystemClock(),
+        transport=transport,
+        copy_limit=6 * MIB,
+        copy_part_bytes=5 * MIB,
+        put_limit=6 * MIB,
+    ) as s3:
         yield Store(s3, client, vendor, ours, server)
     client.close()
 

@@ -49,6 +49,7 @@ async def breaking(moto: ObjectServer, transport: Any, *faults: Fault) -> AsyncI
         transport=transport,
         copy_limit=6 * MIB,
         copy_part_bytes=5 * MIB,
+        put_limit=5 * MIB,
     ) as s3:
         await door.misbehave(*(replace(fault, path=f"{bucket}.*{fault.path}") for fault in faults))
         try:

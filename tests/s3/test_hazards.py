@@ -34,7 +34,10 @@ async def facing(transport: Any, *answers: Any, otherwise: Any = aws, **more: An
     async with AsyncExitStack() as stack:
         double = await stack.enter_async_context(capture_server(*answers, otherwise=otherwise))
         settings = settings_for(double.server, **TOKEN, **more)
-        yield await stack.enter_async_context(open_s3(settings, SystemClock(), transport=transport)), double
+        yield (
+            await stack.enter_async_context(open_s3(settings, SystemClock(), transport=transport, put_limit=5 * MIB)),
+            double,
+        )
 
 
 async def learned(s3: S3, double: Double) -> None:

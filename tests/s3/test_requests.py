@@ -82,11 +82,18 @@ def completing() -> Callable[[Recorded], Reply]:
 
 
 @asynccontextmanager
-async def world(transport: Any, **sections: dict[str, Any]) -> AsyncIterator[tuple[S3, Double]]:
+async def world(
+    transport: Any, *, put_limit: int | None = 5 * MIB, **sections: dict[str, Any]
+) -> AsyncIterator[tuple[S3, Double]]:
     async with capture_server(otherwise=completing()) as double:
         settings = settings_for(double.server, **(sections or OPTIONS))
         async with open_s3(
-            settings, SystemClock(), transport=transport, copy_limit=6 * MIB, copy_part_bytes=5 * MIB
+            settings,
+            SystemClock(),
+            transport=transport,
+            copy_limit=6 * MIB,
+            copy_part_bytes=5 * MIB,
+            put_limit=put_limit,
         ) as s3:
             yield s3, double
 
@@ -188,6 +195,26 @@ async def test_a_large_store_sums_every_part_and_states_its_size(transport: Any)
         (complete,) = by(double, "POST", "uploadId")
         assert holds(complete, {**OURS, "if-none-match": "*", "x-amz-mp-object-size": str(12 * MIB)})
         assert complete.body.count(b"<ChecksumSHA256>") == 3
+
+
+async def test_as_much_as_its_parts_would_hold_in_memory_goes_by_one_put(transport: Any) -> None:
+    body = [b"x" * MIB] * 20
+    async with world(transport, put_limit=None) as (s3, double):
+        stored = await s3.destination.store(Bytes(body), "k")
+        (put,) = by(double, "PUT", "/ours/k")[:1]
+        assert by(double, "POST") == []
+        assert put.body == b"".join(body)
+        digest = hashlib.sha256(put.body).digest()
+        assert put.headers["x-amz-checksum-sha256"] == base64.b64encode(digest).decode()
+        assert dict(stored.computed)["sha256"] == digest.hex()
+
+
+@pytest.mark.parametrize("size", ["true", None])
+async def test_more_than_that_or_of_unknown_length_goes_by_parts(transport: Any, size: str | None) -> None:
+    async with world(transport, put_limit=None) as (s3, double):
+        await s3.destination.store(Bytes([b"x" * MIB] * (21 if size else 6), size=size), "k")
+        assert len(by(double, "POST", "uploads")) == 1
+        assert sum(len(part.body) for part in by(double, "PUT", "partNumber")) == (21 if size else 6) * MIB
 
 
 async def test_crc64nvme_is_sent_for_parts_and_whole(transport: Any) -> None:

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.model.facts import Method
+from engine.pacing.bytes_gate import BytesInFlight
 from engine.s3.address import address_of
 from engine.s3.answers import Answer, StoreError, proven
-from engine.s3.blocks import Blocks
+from engine.s3.blocks import Blocks, Buffers, Claim
 from engine.s3.hashing import Sums, composite_sha256, crc64nvme, multipart_etag
 from engine.s3.parts import MAX_PART, MAX_PARTS, MIB, growing, part_size, ranges
 from engine.s3.probe import Readable, choose, readable
@@ -262,3 +263,38 @@ def test_an_error_tells_code_message_and_region() -> None:
 def test_a_success_without_an_etag_is_none() -> None:
     with pytest.raises(StoreError, match="NoETag"):
         proven(Answer(200, {}))
+
+
+def test_large_memory_is_used_again_and_no_more_is_kept_than_allowed() -> None:
+    buffers = Buffers(100, 300)
+    first, second, third = buffers.take(150), buffers.take(200), buffers.take(100)
+    assert [len(each) for each in (first, second, third)] == [150, 200, 100]
+    for each in (first, second, third):
+        buffers.give(each)
+
+    again, fresh = buffers.take(120), buffers.take(130)
+    assert again.obj is first.obj  # 200 bytes were kept, another 200 would have been too many
+    assert fresh.obj is not second.obj
+    assert buffers.take(99).obj is third.obj
+
+
+@given(st.lists(st.binary(max_size=40), max_size=12), st.lists(st.integers(1, 120), min_size=1, max_size=6))
+async def test_a_stream_is_cut_alike_into_fresh_memory_and_into_used(chunks: list[bytes], sizes: list[int]) -> None:
+    async def stream() -> AsyncIterator[bytes]:
+        for chunk in chunks:
+            yield chunk
+
+    budget, buffers = BytesInFlight(1000), Buffers(60, 300)
+    blocks, found = Blocks(stream(), None), []
+    for size in sizes:
+        claim = await Claim.of(budget, size, buffers)
+        block = await claim.fill(blocks, size)
+        assert isinstance(block, memoryview) is (size >= 60)
+        found.append(bytes(block))
+        claim.release()
+        claim.release()
+    whole, at = b"".join(chunks), 0
+    for size, block in zip(sizes, found, strict=True):
+        assert block == whole[at : at + size]
+        at += size
+    assert budget.held == 0

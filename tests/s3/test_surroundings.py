@@ -183,7 +183,7 @@ async def test_an_unfit_destination_is_named_with_its_fix(transport: Any, reply:
 @pytest.mark.parametrize("lives_in", ["us-east-1", "eu-west-1"])
 async def test_the_bucket_must_live_where_the_settings_say(transport: Any, lives_in: str) -> None:
     async with facing(transport, Reply(200, {"x-amz-bucket-region": lives_in})) as (s3, _):
-        placement = Placement("ours", {}, {}, {}, 5 << 20, "sha256", 1, 1, 1, "us-east-1")
+        placement = Placement("ours", {}, {}, {}, 5 << 20, 5 << 20, "sha256", 1, 1, 1, "us-east-1")
         clock = SystemClock()
         patience = Patience(clock, Side.DESTINATION)
         ours = S3Destination(s3.destination_verbs, patience, clock, placement, budget=BytesInFlight(1))
