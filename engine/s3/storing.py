@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import repeat
 from typing import Protocol
 
@@ -156,9 +157,8 @@ class Storer:
                     for number, size in enumerate(sizes, 1):
                         digest = await self._sum(passing, block, by_md5=by_md5)
                         await gate.acquire()
-                        part = parts.create_task(
-                            self._part(upload, number, block, digest, passing, passing.claim, gate)
-                        )
+                        part = parts.create_task(self._part(upload, number, block, digest, passing))
+                        part.add_done_callback(partial(_over, passing.claim, gate))
                         if self._shows_parts is None:
                             await asyncio.wait({part})  # its answer may spare us the MD5s of all others
                         if by_md5 and self._shows_parts and number == 1:
@@ -217,8 +217,6 @@ class Storer:
         block: Bytes,
         digest: bytes,
         passing: Passing,
-        claim: Claim,
-        gate: asyncio.Semaphore,
     ) -> None:
         name, value = sum_header(self._checksum, digest)
         # the signature covers the header with the part's CRC: the store itself compares the bytes with that
@@ -229,11 +227,7 @@ class Storer:
                 self._bucket, upload.key, upload.id, number, block, {**self._always, name: value}, sha256=payload
             )
 
-        try:
-            answer = await self._part_try(send, f"PUT part {number} of s3://{self._bucket}/{upload.key}")
-        finally:
-            claim.release()
-            gate.release()
+        answer = await self._part_try(send, f"PUT part {number} of s3://{self._bucket}/{upload.key}")
         shown = answer.fields.get(name)
         if shown not in {None, value}:
             message = f"part {number} of s3://{self._bucket}/{upload.key} arrived with another {self._checksum}"
@@ -267,6 +261,12 @@ class Storer:
         if facts.checksum("sha256-composite"):
             computed += (("sha256-composite", composite_sha256(passing.sha256s)),)
         return Stored(facts, passing.sums.size, computed)
+
+
+def _over(claim: Claim, gate: asyncio.Semaphore, _part: asyncio.Task[None]) -> None:
+    """A part is done with, one way or another; also one that was cut short before it began."""
+    claim.release()
+    gate.release()
 
 
 def _check(facts: ObjectFacts, sums: Sums, key: str) -> tuple[tuple[str, str], ...]:
