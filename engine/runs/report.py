@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.model.errors import Fatal
-from engine.pipeline.tally import Tally
+
+if TYPE_CHECKING:
+    from engine.pipeline.tally import Tally  # status says numbers the same way, and need not wait for the pipeline
 
 _UNSAFE = re.compile(r"[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """C1 controls, direction marks, line separators and lone surrogates: JSON leaves them as they are inside strings."""
