@@ -10,6 +10,8 @@ from engine.model.value import value
 
 Fields = Mapping[str, str]
 """Headers by lower-case name."""
+Bytes = bytes | memoryview
+"""Content: as it came, or in memory that is used again."""
 
 
 class StoreError(Exception):

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 from engine.model.facts import ObjectFacts
 from engine.pacing.bytes_gate import BytesInFlight
+from engine.s3.answers import Bytes
 
-Bytes = bytes | memoryview
 Spend = Callable[[int], Awaitable[None]]
 """Waits until so many bytes may pass: the bandwidth cap."""
 
@@ -18,7 +18,7 @@ _PIECE = 1 << 20
 class Blocks:
     """A stream cut into blocks of the size asked for."""
 
-    def __init__(self, chunks: AsyncIterator[bytes | memoryview], spend: Spend | None) -> None:
+    def __init__(self, chunks: AsyncIterator[Bytes], spend: Spend | None) -> None:
         self._chunks = chunks
         self._spend = spend
         self._rest = b""
@@ -74,7 +74,7 @@ class InMemory:
         self.whole: bytes | None = content
         self._content = content
 
-    async def chunks(self) -> AsyncIterator[bytes | memoryview]:
+    async def chunks(self) -> AsyncIterator[Bytes]:
         for start in range(0, len(self._content), _PIECE):
             yield self._content[start : start + _PIECE]
 

@@ -9,7 +9,7 @@ from hashlib import sha256
 
 from engine.pacing.clock import Clock
 from engine.s3.address import Address
-from engine.s3.answers import Answer, Fields, ListingPage, Part, StoreError, StreamedAnswer, UploadsPage, proven
+from engine.s3.answers import Answer, Bytes, Fields, ListingPage, Part, StoreError, StreamedAnswer, UploadsPage, proven
 from engine.s3.credentials import Keyring
 from engine.s3.facts import text
 from engine.s3.faults import STALE_LOGIN
@@ -95,7 +95,7 @@ class FastVerbs:
             raise _unproved()
         return Answer(reply.status, fields_of(reply.headers)), reply.body
 
-    async def put(self, bucket: str, key: str, body: bytes | memoryview, headers: Fields, *, sha256: str) -> Answer:
+    async def put(self, bucket: str, key: str, body: Bytes, headers: Fields, *, sha256: str) -> Answer:
         reply = await self._ask("PUT", bucket, key, "", headers, body=body, payload=sha256)
         return proven(Answer(reply.status, fields_of(reply.headers)))
 
@@ -104,15 +104,7 @@ class FastVerbs:
         return copied(reply, "CopyObjectResult")
 
     async def upload_part(
-        self,
-        bucket: str,
-        key: str,
-        upload_id: str,
-        number: int,
-        body: bytes | memoryview,
-        headers: Fields,
-        *,
-        sha256: str,
+        self, bucket: str, key: str, upload_id: str, number: int, body: Bytes, headers: Fields, *, sha256: str
     ) -> Answer:
         query = query_of((("partNumber", str(number)), ("uploadId", upload_id)))
         reply = await self._ask("PUT", bucket, key, query, headers, body=body, payload=sha256)
@@ -179,7 +171,7 @@ class FastVerbs:
         query: str,
         headers: Fields,
         *,
-        body: bytes | memoryview | None = None,
+        body: Bytes | None = None,
         payload: str = EMPTY,
         limit_s: float = 0.0,
         max_body: int = 1 << 20,

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from engine.model.errors import Blocked
+from engine.s3.answers import Bytes
 
 INLINE = 256 * 1024
 """Bytes up to which a thread costs more than it saves."""
@@ -19,7 +20,7 @@ async def hashed(nbytes: int, work: Callable[[], T]) -> T:
     return work() if nbytes <= INLINE else await asyncio.to_thread(work)
 
 
-def crc64nvme(data: bytes | memoryview, start: int = 0) -> int:
+def crc64nvme(data: Bytes, start: int = 0) -> int:
     """The CRC-64/NVME of ``data`` behind bytes whose CRC is ``start``. Raises Blocked where awscrt is not installed."""
     try:
         from awscrt.checksums import crc64nvme as compute
@@ -45,11 +46,11 @@ class Sums:
         the whole would only cost (1.8 s a GB)."""
         self._md5 = None
 
-    async def add(self, data: bytes | memoryview) -> None:
+    async def add(self, data: Bytes) -> None:
         """Take the next bytes; to be awaited before the next call."""
         await hashed(len(data), lambda: self._add(data))
 
-    def _add(self, data: bytes | memoryview) -> None:
+    def _add(self, data: Bytes) -> None:
         self.size += len(data)
         self._sha256.update(data)
         if self._md5 is not None:

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, TypeVar
 
 from engine.pacing.gate import Gate
-from engine.s3.answers import Answer, Fields, ListingPage, Part, StoreError, StreamedAnswer, UploadsPage
+from engine.s3.answers import Answer, Bytes, Fields, ListingPage, Part, StoreError, StreamedAnswer, UploadsPage
 from engine.s3.faults import THROTTLED
 from engine.s3.verbs import Verbs
 
@@ -60,24 +60,14 @@ class PacedVerbs:
     ) -> Coroutine[Any, Any, tuple[Answer, bytes]]:
         return self._through(self._verbs.read(bucket, key, headers, size=size, version_id=version_id))
 
-    def put(
-        self, bucket: str, key: str, body: bytes | memoryview, headers: Fields, *, sha256: str
-    ) -> Coroutine[Any, Any, Answer]:
+    def put(self, bucket: str, key: str, body: Bytes, headers: Fields, *, sha256: str) -> Coroutine[Any, Any, Answer]:
         return self._through(self._verbs.put(bucket, key, body, headers, sha256=sha256))
 
     def copy(self, bucket: str, key: str, headers: Fields, *, size: int) -> Coroutine[Any, Any, Answer]:
         return self._through(self._verbs.copy(bucket, key, headers, size=size), large=size >= LARGE)
 
     def upload_part(
-        self,
-        bucket: str,
-        key: str,
-        upload_id: str,
-        number: int,
-        body: bytes | memoryview,
-        headers: Fields,
-        *,
-        sha256: str,
+        self, bucket: str, key: str, upload_id: str, number: int, body: Bytes, headers: Fields, *, sha256: str
     ) -> Coroutine[Any, Any, Answer]:
         part = self._verbs.upload_part(bucket, key, upload_id, number, body, headers, sha256=sha256)
         return self._through(part, large=True)

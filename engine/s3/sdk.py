@@ -15,6 +15,7 @@ from typing import Any
 
 from engine.s3.answers import (
     Answer,
+    Bytes,
     Fields,
     Listed,
     ListingPage,
@@ -78,7 +79,7 @@ class SdkVerbs:
                     raise StoreError("PreconditionFailed", 412, f"the object holds more than {size} bytes")
         return Answer(200, answer.fields), bytes(body)
 
-    async def put(self, bucket: str, key: str, body: bytes | memoryview, headers: Fields, *, sha256: str) -> Answer:
+    async def put(self, bucket: str, key: str, body: Bytes, headers: Fields, *, sha256: str) -> Answer:
         limit = time_for(len(body))
         return proven(_answer(await self._call("put_object", headers, limit, Bucket=bucket, Key=key, Body=bytes(body))))
 
@@ -94,15 +95,7 @@ class SdkVerbs:
         return str(told["UploadId"])
 
     async def upload_part(
-        self,
-        bucket: str,
-        key: str,
-        upload_id: str,
-        number: int,
-        body: bytes | memoryview,
-        headers: Fields,
-        *,
-        sha256: str,
+        self, bucket: str, key: str, upload_id: str, number: int, body: Bytes, headers: Fields, *, sha256: str
     ) -> Answer:
         where = {"Bucket": bucket, "Key": key, "UploadId": upload_id, "PartNumber": number}
         return proven(_answer(await self._call("upload_part", headers, time_for(len(body)), **where, Body=bytes(body))))

@@ -20,8 +20,8 @@ from engine.model.facts import ObjectFacts, Stored
 from engine.model.failures import FailureClass
 from engine.pacing.bytes_gate import BytesInFlight
 from engine.pacing.many import first_of
-from engine.s3.answers import Answer, Fields, Part, StoreError
-from engine.s3.blocks import Blocks, Buffers, Bytes, Claim, Spend
+from engine.s3.answers import Answer, Bytes, Fields, Part, StoreError
+from engine.s3.blocks import Blocks, Buffers, Claim, Spend
 from engine.s3.copying import PartTry
 from engine.s3.facts import etag_is_md5, request_headers, sum_header, written
 from engine.s3.guard import Guard

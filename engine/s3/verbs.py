@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from engine.s3.answers import Answer, Fields, ListingPage, Part, StreamedAnswer, UploadsPage
+from engine.s3.answers import Answer, Bytes, Fields, ListingPage, Part, StreamedAnswer, UploadsPage
 
 
 class Verbs(Protocol):
@@ -32,7 +32,7 @@ class Verbs(Protocol):
         refused like an ETag that does not match."""
         ...
 
-    async def put(self, bucket: str, key: str, body: bytes | memoryview, headers: Fields, *, sha256: str) -> Answer:
+    async def put(self, bucket: str, key: str, body: Bytes, headers: Fields, *, sha256: str) -> Answer:
         """``sha256`` is the body's digest in hex: it signs the payload. The answer has an ETag."""
         ...
 
@@ -45,15 +45,7 @@ class Verbs(Protocol):
         ...
 
     async def upload_part(
-        self,
-        bucket: str,
-        key: str,
-        upload_id: str,
-        number: int,
-        body: bytes | memoryview,
-        headers: Fields,
-        *,
-        sha256: str,
+        self, bucket: str, key: str, upload_id: str, number: int, body: Bytes, headers: Fields, *, sha256: str
     ) -> Answer:
         """``sha256`` as in ``put``, or ``sigv4.UNSIGNED`` where a header holds another checksum of the body."""
         ...
