@@ -25,7 +25,7 @@ class Blocks:
         self._ended = False
 
     async def fill(self, memory: memoryview) -> memoryview:
-        """The next bytes, put into ``memory``: as much of it as is filled; all but at the end."""
+        """The next bytes, put into ``memory``: returns what of it is filled, all but at the end."""
         at = 0
         while at < len(memory) and (self._rest or await self._more()):
             piece, self._rest = self._rest[: len(memory) - at], self._rest[len(memory) - at :]
@@ -90,9 +90,13 @@ class Buffers:
         self._room = idle
         self._idle: dict[int, list[bytearray]] = {}
 
+    def size(self, nbytes: int) -> int:
+        """How much memory is taken for so many bytes: whole units of ``least``, so that it fits the next as well."""
+        return -(-nbytes // self.least) * self.least
+
     def take(self, nbytes: int) -> memoryview:
         """Memory of just so many bytes, whatever is in it."""
-        size = -(-nbytes // self.least) * self.least
+        size = self.size(nbytes)
         idle = self._idle.get(size)
         if idle:
             self._room += size
@@ -108,23 +112,24 @@ class Buffers:
 
 
 class Claim:
-    """Bytes of the budget, held until released, and the memory for them where they are many; releasing twice is
-    harmless."""
+    """Room for the next ``nbytes`` bytes: of the budget as much as they take in memory, and that memory where it is
+    used again. Held until released; releasing twice is harmless."""
 
-    def __init__(self, budget: BytesInFlight, taken: int, buffers: Buffers, memory: memoryview | None) -> None:
+    def __init__(self, budget: BytesInFlight, taken: int, buffers: Buffers, nbytes: int) -> None:
         self._budget = budget
         self._taken = taken
         self._buffers = buffers
-        self._memory = memory
+        self._nbytes = nbytes
+        self._memory = buffers.take(nbytes) if nbytes >= buffers.least else None
 
     @classmethod
     async def of(cls, budget: BytesInFlight, nbytes: int, buffers: Buffers) -> Claim:
-        taken = await budget.claim(nbytes)
-        return cls(budget, taken, buffers, buffers.take(nbytes) if nbytes >= buffers.least else None)
+        memory = buffers.size(nbytes) if nbytes >= buffers.least else nbytes
+        return cls(budget, await budget.claim(memory), buffers, nbytes)
 
-    async def fill(self, blocks: Blocks, nbytes: int) -> Bytes:
-        """The next ``nbytes`` bytes, to be used until the release."""
-        return await (blocks.take(nbytes) if self._memory is None else blocks.fill(self._memory))
+    async def fill(self, blocks: Blocks) -> Bytes:
+        """The next bytes, to be used until the release; fewer than claimed only at the end."""
+        return await (blocks.take(self._nbytes) if self._memory is None else blocks.fill(self._memory))
 
     def release(self) -> None:
         taken, self._taken = self._taken, 0

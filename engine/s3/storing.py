@@ -1,7 +1,8 @@
 """A stream into the destination: one PUT while it is small, parts in flight when it is not; sums over every byte.
 
-Memory: at most four parts in flight and one being filled per file, all within the shared byte budget. A part holds its
-claim until it is stored and needs no other to get there, so files cannot lock each other out.
+Memory: at most four parts in flight and one being filled per file, all within the shared byte budget; beyond it at most
+a quarter as much is kept to be used again. A part holds its claim until it is stored and needs no other to get there,
+so files cannot lock each other out.
 """
 
 from __future__ import annotations
@@ -112,14 +113,14 @@ class Storer:
         size = stream.facts.size
         sizes = growing(self._part_bytes) if size is None else repeat(part_size(size, self._part_bytes))
         first = next(sizes)
-        if size is not None:
-            first = size if size <= self._put_limit else first
+        if size is not None and size <= self._put_limit:
+            first = size
         blocks = Blocks(stream.chunks(), self._spend)
         sums = Sums(md5=not self._shows_sums, crc=self._crc)
         claim = await Claim.of(self._budget, first, self._buffers)
         passing = Passing(stream.facts, key, replace_etag, blocks, sums, claim)
         try:
-            block = await claim.fill(blocks, first)
+            block = await claim.fill(blocks)
             if await blocks.at_end():
                 return await self._put(stream.facts, key, replace_etag, block, sums)
             if first == size:
@@ -169,7 +170,7 @@ class Storer:
                         if await passing.blocks.at_end():
                             break
                         passing.claim = await Claim.of(self._budget, size, self._buffers)
-                        block = await passing.claim.fill(passing.blocks, size)
+                        block = await passing.claim.fill(passing.blocks)
                     else:
                         raise _wrong_length(passing.facts, passing.key, "more than 10,000 parts hold")
             except BaseExceptionGroup as group:

@@ -272,6 +272,7 @@ def test_large_memory_is_used_again_and_no_more_is_kept_than_allowed() -> None:
     for each in (first, second, third):
         buffers.give(each)
 
+    assert [buffers.size(each) for each in (99, 100, 150, 200)] == [100, 100, 200, 200]
     again, fresh = buffers.take(120), buffers.take(130)
     assert again.obj is first.obj  # 200 bytes were kept, another 200 would have been too many
     assert fresh.obj is not second.obj
@@ -288,7 +289,8 @@ async def test_a_stream_is_cut_alike_into_fresh_memory_and_into_used(chunks: lis
     blocks, found = Blocks(stream(), None), []
     for size in sizes:
         claim = await Claim.of(budget, size, buffers)
-        block = await claim.fill(blocks, size)
+        assert budget.held == (buffers.size(size) if size >= 60 else size)
+        block = await claim.fill(blocks)
         assert isinstance(block, memoryview) is (size >= 60)
         found.append(bytes(block))
         claim.release()
