@@ -117,11 +117,11 @@ class Copying:
         stored = await copying
         if stored is None:
             return None
-        copy = stored.facts
-        if copy.etag == facts.etag and copy.etag_is_md5 and facts.etag_is_md5:
-            return Copied(Method.SERVER_COPY, memory.key, facts, copy, Proof.ETAG)
-        memory.bad_etag = copy.etag or None  # it is ours: the usual way may write it anew, and finds other proofs
-        return None
+        proof = _plain_proof(facts, stored.facts)
+        if proof is None:
+            memory.bad_etag = stored.facts.etag or None  # ours: the usual way may write it anew, and finds other proofs
+            return None
+        return Copied(Method.SERVER_COPY, memory.key, facts, stored.facts, proof)
 
     async def copy(self, plan: Plan, location: Location, route: Route, memory: Memory) -> Copied:
         """Copy from the source itself."""
@@ -242,7 +242,7 @@ class Copying:
     async def _settle(self, job: _Job, facts: ObjectFacts, found: ObjectFacts) -> Copied:
         """The key is taken: adopt, find another key, replace our own bad write, or give up. See the module's table."""
         plan, memory, known = job.plan, job.memory, job.plan.known
-        if facts is memory.pinned and not _plainly_equal(facts, found):
+        if facts is memory.pinned and _plain_proof(facts, found) is None:
             memory.unpin(plan)
             raise _Retarget
         if (proof := await self._equal(job, facts, memory.key, found)) is not None:
@@ -279,12 +279,12 @@ class Copying:
         return Proof.CHECKSUM if ours == theirs else None
 
 
-def _plainly_equal(facts: ObjectFacts, found: ObjectFacts) -> bool:
-    """Whether a listing alone proves it: it lacks checksums, and under SSE-KMS its ETags are no MD5."""
+def _plain_proof(listed: ObjectFacts, found: ObjectFacts) -> Proof | None:
+    """What a listing alone proves, if anything: it lacks checksums, and under SSE-KMS its ETags are no MD5."""
     try:
-        return prove(facts, found) is not None
+        return prove(listed, found)
     except Differs:
-        return False
+        return None
 
 
 async def _digest(source: Source, location: Location) -> str:

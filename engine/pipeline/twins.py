@@ -9,8 +9,8 @@ from engine.model.failures import FailureClass
 from engine.model.outcome import Outcome, Status, Twin
 
 RECENT = 5_000
-"""At least so many are remembered, which is more than are planned before a row is there to be found. Not many more:
-all that lives long is looked at by the garbage collector."""
+"""At least so many are remembered: with the settings' defaults more than are planned before a row is there to be found.
+Not many more: all that lives long is looked at by the garbage collector."""
 
 
 class Twins:
@@ -31,10 +31,6 @@ class Twins:
         """A copy made by this run."""
         outcome = self._recent.get(source_id) or self._earlier.get(source_id)
         return None if outcome is None else twin_of(outcome)
-
-    def forget(self) -> None:
-        """Remember no copy any more."""
-        self._recent, self._earlier = {}, {}
 
     def leader(self, source_id: int) -> asyncio.Future[Outcome] | None:
         """The record that is reading this source at the moment, as a future of its outcome."""

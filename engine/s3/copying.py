@@ -43,13 +43,15 @@ class Original:
         return asks | as_of_the_source(self.headers)
 
 
+_SOURCE_NAMES = {
+    "x-amz-request-payer": "x-amz-request-payer",
+    "x-amz-expected-bucket-owner": "x-amz-source-expected-bucket-owner",
+}
+
+
 def as_of_the_source(headers: Fields) -> dict[str, str]:
     """The headers of reading an object, as a request that copies it says them."""
-    names = {
-        "x-amz-request-payer": "x-amz-request-payer",
-        "x-amz-expected-bucket-owner": "x-amz-source-expected-bucket-owner",
-    }
-    return {theirs: headers[name] for name, theirs in names.items() if name in headers}
+    return {theirs: headers[name] for name, theirs in _SOURCE_NAMES.items() if name in headers}
 
 
 class Copier:

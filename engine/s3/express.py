@@ -1,4 +1,4 @@
-"""The short way of a copy: what a large run does a million times, at a third of the usual cost.
+"""The short way of a copy: what a large run does a million times, with as little between as there can be.
 
 It is for objects of which a listing has told everything that a CopyObject needs, and only while all is well: the store
 is known to honour ``If-None-Match: *``, the gate lets requests through at once, a connection is idle. Nothing is judged

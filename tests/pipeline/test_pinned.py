@@ -54,7 +54,7 @@ async def test_the_key_of_changed_content_is_named_after_what_it_holds_not_after
     world = World(Method.SERVER_COPY)
     world.fill(1)
     [first] = await world.run(plan(1))
-    world.transfer._twins.forget()
+    world.next_run()
     world.source.objects["src/1.pdf"] = FakeObject(b"second")
     stale = replace(plan(1, known=known(first)), pinned=listed(world.source.objects["src/1.pdf"]))
     world.source.objects["src/1.pdf"] = FakeObject(b"third")

@@ -47,7 +47,7 @@ async def test_what_no_listing_told_of_goes_the_usual_way(world: World) -> None:
 
 async def test_a_record_that_has_a_row_goes_the_usual_way(world: World) -> None:
     [first] = await world.run(pinned(world))
-    world.transfer._twins.forget()
+    world.next_run()
     world.source.objects["src/1.pdf"] = FakeObject(b"second")
     [second] = await world.run(replace(pinned(world), known=known(first)))
 

@@ -96,7 +96,7 @@ async def test_changed_content_gets_a_new_key_and_the_old_object_stays(method: M
     [first] = await world.run(plan(1))
     old = world.destination.objects["up/1.pdf"].body
     world.source.objects["src/1.pdf"] = FakeObject(b"new content")
-    world.transfer._twins.forget()
+    world.next_run()
     [second] = await world.run(plan(1, known=known(first)))
 
     assert second.status is Status.BACKED_UP
@@ -114,7 +114,7 @@ async def test_a_link_of_ours_whose_copy_is_lost_is_not_called_backed_up_by_a_co
     row = known(first)._replace(status=Status.SWITCHED)
     del world.destination.objects["up/1.pdf"]
     world.source.objects["src/1.pdf"] = FakeObject(b"new content")
-    world.transfer._twins.forget()
+    world.next_run()
     switched = replace(plan(1, known=row), record=replace(first.record, url=first.url))
     [second] = await world.run(switched)
 
@@ -128,9 +128,9 @@ async def test_a_lost_db_adopts_the_changed_copy_too() -> None:
     world.fill(1)
     [first] = await world.run(plan(1))
     world.source.objects["src/1.pdf"] = FakeObject(b"new content")
-    world.transfer._twins.forget()
+    world.next_run()
     [second] = await world.run(plan(1, known=known(first)))
-    world.transfer._twins.forget()
+    world.next_run()
     [again] = await world.run(plan(1))
 
     assert (again.method, again.key) == (Method.ADOPTED, second.key)
@@ -190,7 +190,7 @@ async def test_content_may_change_again_and_again(method: Method) -> None:
     [last] = await world.run(plan(1))
     for body in (b"second", b"third", b"fourth"):
         world.source.objects["src/1.pdf"] = FakeObject(body)
-        world.transfer._twins.forget()
+        world.next_run()
         [last] = await world.run(plan(1, known=known(last)))
 
     assert last.status is Status.BACKED_UP
@@ -282,7 +282,7 @@ async def test_a_changed_link_that_no_longer_fits_the_field_is_refused() -> None
     world.fill(1)
     [first] = await world.run(plan(1))
     world.source.objects["src/1.pdf"] = FakeObject(b"new content")
-    world.transfer._twins.forget()
+    world.next_run()
 
     def too_long(key: str) -> str:
         raise Refused(FailureClass.URL_TOO_LONG, "the new link does not fit")

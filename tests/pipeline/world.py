@@ -119,6 +119,11 @@ class World:
         self.routes = Routes(probe)
         ours = FakeSource(objects=self.destination.objects)
         self.copying = Copying(self.destination, ours, location, max_bytes=max_bytes, express=self.express)
+        self._max_attempts = max_attempts
+        self.next_run()
+
+    def next_run(self) -> None:
+        """A run that remembers nothing of the ones before; the stores and the shelf do."""
         self.transfer = Transfer(
             self.copying,
             self.routes,
@@ -126,7 +131,7 @@ class World:
             self.tally,
             self.clock,
             link=lambda key: f"https://ours/{key}",
-            max_attempts=max_attempts,
+            max_attempts=self._max_attempts,
             on_bug=lambda _plan, trace: self.bugs.append(trace),
         )
 

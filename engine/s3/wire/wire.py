@@ -135,16 +135,7 @@ class Wire:
         """``request`` at its shortest: without body, on a connection in hand, once. Raises WireError."""
         exchange = self._whole(connection, method, max_body)
         now = self._clock.monotonic()
-        self._requests += 1
-        self._reused += 1
-        connection.begin(exchange, now=now, due=now + deadline_s)
-        try:
-            connection.send(head, None)
-            reply: Reply = await exchange.answer
-        except BaseException:
-            exchange.abandon()
-            connection.drop()
-            raise
+        reply = await self._carry(connection, exchange, head, None, now=now, due=now + deadline_s)
         self._settle(connection)
         return reply
 
@@ -205,28 +196,43 @@ class Wire:
                 self._tick_on()
                 connection = await self._pool.obtain(origin, due, fresh=resent)
                 now = self._clock.monotonic()
-            self._requests += 1
-            self._reused += connection.uses > 0
             exchange = make(connection)
-            connection.begin(exchange, now=now, due=due)
             try:
-                if body is None or isinstance(body, bytes | memoryview):
-                    connection.send(head, body, hold=hold)
-                    reply: Reply = await exchange.answer
-                else:
-                    reply = await _send_along(connection, exchange, head, body, hold=hold)
+                reply = await self._carry(connection, exchange, head, body, now=now, due=due, hold=hold)
             except Stale:
                 if once or resent or not (body is None or isinstance(body, bytes | memoryview)):
                     raise
                 resent = True
                 connection = None
-            except BaseException:
-                exchange.abandon()
-                connection.drop()
-                raise
             else:
                 reply.resent = resent
                 return connection, exchange, reply
+
+    async def _carry(
+        self,
+        connection: Connection,
+        exchange: Whole | Streamed,
+        head: bytes,
+        body: Body,
+        *,
+        now: float,
+        due: float,
+        hold: bool = False,
+    ) -> Reply:
+        """One exchange on one connection, which is dropped where it fails."""
+        self._requests += 1
+        self._reused += connection.uses > 0
+        connection.begin(exchange, now=now, due=due)
+        try:
+            if body is None or isinstance(body, bytes | memoryview):
+                connection.send(head, body, hold=hold)
+                reply: Reply = await exchange.answer
+                return reply
+            return await _send_along(connection, exchange, head, body, hold=hold)
+        except BaseException:
+            exchange.abandon()
+            connection.drop()
+            raise
 
     def _whole(self, connection: Connection, method: str, max_body: int) -> Whole:
         answer = connection.loop.create_future()
