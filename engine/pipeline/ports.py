@@ -5,7 +5,7 @@ Every verb raises only errors of ``model/errors.py``: Transient, Refused, Fatal.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
@@ -41,6 +41,12 @@ class ByteStream(Protocol):
 
     def chunks(self) -> AsyncIterator[bytes | memoryview]:
         """The bytes in order, each valid until the next is asked for; Transient when the body ends short."""
+        ...
+
+    @property
+    def fill(self) -> Callable[[memoryview], Awaitable[int]] | None:
+        """Puts the next bytes right where they are wanted; comes to how many: fewer than there is room only at the end.
+        None: they only come as ``chunks``, which may be used in turn with it, and which alone know a short end."""
         ...
 
 

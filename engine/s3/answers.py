@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -12,6 +12,11 @@ Fields = Mapping[str, str]
 """Headers by lower-case name."""
 Bytes = bytes | memoryview
 """Content: as it came, or in memory that is used again."""
+
+
+Fill = Callable[[memoryview], Awaitable[int]]
+"""Puts the next bytes of a body right where they are wanted; comes to how many: fewer than there is room only at the
+end."""
 
 
 class StoreError(Exception):
@@ -81,7 +86,12 @@ class StreamedAnswer(Protocol):
     @property
     def fields(self) -> Fields: ...
 
-    def chunks(self) -> AsyncIterator[bytes | memoryview]: ...
+    def chunks(self) -> AsyncIterator[Bytes]: ...
+
+    @property
+    def fill(self) -> Fill | None:
+        """None where the body only comes as ``chunks``; both may be used in turn, and ``chunks`` knows the end."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 from engine.model.facts import ObjectFacts
 from engine.pacing.bytes_gate import BytesInFlight
-from engine.s3.answers import Bytes
+from engine.s3.answers import Bytes, Fill
 
 Spend = Callable[[int], Awaitable[None]]
 """Waits until so many bytes may pass: the bandwidth cap."""
@@ -18,30 +18,33 @@ _PIECE = 1 << 20
 class Blocks:
     """A stream cut into blocks of the size asked for."""
 
-    def __init__(self, chunks: AsyncIterator[Bytes], spend: Spend | None) -> None:
+    def __init__(self, chunks: AsyncIterator[Bytes], spend: Spend | None, fill: Fill | None = None) -> None:
+        """``fill``: the stream's way of putting bytes where they are to be, if it has one."""
         self._chunks = chunks
         self._spend = spend
+        self._put = fill
         self._rest = b""
         self._ended = False
 
     async def fill(self, memory: memoryview) -> memoryview:
         """The next bytes, put into ``memory``: returns what of it is filled, all but at the end."""
         at = 0
-        while at < len(memory) and (self._rest or await self._more()):
-            piece, self._rest = self._rest[: len(memory) - at], self._rest[len(memory) - at :]
-            memory[at : at + len(piece)] = piece
-            at += len(piece)
+        while at < len(memory):
+            if self._rest:
+                piece, self._rest = self._rest[: len(memory) - at], self._rest[len(memory) - at :]
+                memory[at : at + len(piece)] = piece
+                at += len(piece)
+            elif self._put is not None:
+                room = memory[at:] if self._spend is None else memory[at : at + _PIECE]
+                came = await self._put(room)
+                at += came
+                if self._spend is not None and came:
+                    await self._spend(came)
+                if came < len(room):
+                    break
+            elif not await self._more():
+                break
         return memory[:at]
-
-    async def take(self, nbytes: int) -> bytes:
-        """The next ``nbytes`` bytes; fewer only at the end."""
-        pieces: list[bytes] = []  # put together once: a buffer that grows is moved time and again
-        wanted = nbytes
-        while wanted and (self._rest or await self._more()):
-            piece, self._rest = self._rest[:wanted], self._rest[wanted:]
-            pieces.append(piece)
-            wanted -= len(piece)
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     async def at_end(self) -> bool:
         """Whether nothing follows. Reads on to know: when it is true, the stream's own checks at its end have run."""
@@ -69,6 +72,8 @@ class Blocks:
 class InMemory:
     """Fits ``pipeline/ports.py``'s ByteStream: bytes that are here already."""
 
+    fill: Fill | None = None
+
     def __init__(self, facts: ObjectFacts, content: bytes) -> None:
         self.facts = facts
         self.whole: bytes | None = content
@@ -86,13 +91,13 @@ class Buffers:
     """
 
     def __init__(self, least: int, idle: int) -> None:
-        self.least = least
+        self._least = least
         self._room = idle
         self._idle: dict[int, list[bytearray]] = {}
 
     def size(self, nbytes: int) -> int:
         """How much memory is taken for so many bytes: whole units of ``least``, so that it fits the next as well."""
-        return -(-nbytes // self.least) * self.least
+        return nbytes if nbytes < self._least else -(-nbytes // self._least) * self._least
 
     def take(self, nbytes: int) -> memoryview:
         """Memory of just so many bytes, whatever is in it."""
@@ -106,30 +111,29 @@ class Buffers:
     def give(self, memory: memoryview) -> None:
         """It is used no more."""
         whole = memory.obj
-        if isinstance(whole, bytearray) and len(whole) <= self._room:
+        if isinstance(whole, bytearray) and self._least <= len(whole) <= self._room:
             self._room -= len(whole)
             self._idle.setdefault(len(whole), []).append(whole)
 
 
 class Claim:
-    """Room for the next ``nbytes`` bytes: of the budget as much as they take in memory, and that memory where it is
-    used again. Held until released; releasing twice is harmless."""
+    """Memory for the next ``nbytes`` bytes, and as much of the budget. Held until released; releasing twice is
+    harmless."""
 
     def __init__(self, budget: BytesInFlight, taken: int, buffers: Buffers, nbytes: int) -> None:
         self._budget = budget
         self._taken = taken
         self._buffers = buffers
-        self._nbytes = nbytes
-        self._memory = buffers.take(nbytes) if nbytes >= buffers.least else None
+        self._memory: memoryview | None = buffers.take(nbytes)
 
     @classmethod
     async def of(cls, budget: BytesInFlight, nbytes: int, buffers: Buffers) -> Claim:
-        memory = buffers.size(nbytes) if nbytes >= buffers.least else nbytes
-        return cls(budget, await budget.claim(memory), buffers, nbytes)
+        return cls(budget, await budget.claim(buffers.size(nbytes)), buffers, nbytes)
 
-    async def fill(self, blocks: Blocks) -> Bytes:
+    async def fill(self, blocks: Blocks) -> memoryview:
         """The next bytes, to be used until the release; fewer than claimed only at the end."""
-        return await (blocks.take(self._nbytes) if self._memory is None else blocks.fill(self._memory))
+        assert self._memory is not None
+        return await blocks.fill(self._memory)
 
     def release(self) -> None:
         taken, self._taken = self._taken, 0

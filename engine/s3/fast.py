@@ -245,6 +245,12 @@ class _Body:
         self.fields = fields
         self._reply = reply
 
+    async def fill(self, memory: memoryview) -> int:
+        try:
+            return await self._reply.fill(memory)
+        except WireError as error:
+            raise unreached(error) from None
+
     async def chunks(self) -> AsyncIterator[bytes | memoryview]:
         try:
             async for chunk in self._reply.chunks():

@@ -17,6 +17,7 @@ from engine.s3.answers import (
     Answer,
     Bytes,
     Fields,
+    Fill,
     Listed,
     ListingPage,
     OpenUpload,
@@ -184,6 +185,8 @@ class SdkVerbs:
 class _Body:
     """A body through the SDK. aiohttp's payload errors are no botocore errors, and a body without length or chunks ends
     silently wherever the connection does; both are told here."""
+
+    fill: Fill | None = None
 
     def __init__(self, fields: Fields, body: Any, limit_s: float | None) -> None:
         self.fields = fields

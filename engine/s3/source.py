@@ -11,7 +11,7 @@ from engine.model.failures import FailureClass
 from engine.model.location import Location
 from engine.pacing.clock import Clock
 from engine.pacing.retry import retry
-from engine.s3.answers import Fields, Listed, ListingPage, StoreError, StreamedAnswer
+from engine.s3.answers import Bytes, Fields, Fill, Listed, ListingPage, StoreError, StreamedAnswer
 from engine.s3.blocks import InMemory
 from engine.s3.facts import facts_of
 from engine.s3.faults import Patience
@@ -121,18 +121,31 @@ class Reading:
         self._answer = answer
         self._patience = patience
         self._what = what
+        self._seen = 0
         self.facts = facts
 
-    async def chunks(self) -> AsyncIterator[bytes | memoryview]:
+    @property
+    def fill(self) -> Fill | None:
+        return None if self._answer.fill is None else self._fill
+
+    async def chunks(self) -> AsyncIterator[Bytes]:
         """To the true end; Transient when the body ends short or long."""
-        seen = 0
         try:
             async for chunk in self._answer.chunks():
-                seen += len(chunk)
+                self._seen += len(chunk)
                 yield chunk
         except StoreError as error:
             raise self._patience.judge(error, self._what) from None
-        _whole(self.facts, seen, self._what)
+        _whole(self.facts, self._seen, self._what)
+
+    async def _fill(self, memory: memoryview) -> int:
+        assert self._answer.fill is not None
+        try:
+            filled = await self._answer.fill(memory)
+        except StoreError as error:
+            raise self._patience.judge(error, self._what) from None
+        self._seen += filled
+        return filled
 
 
 def _whole(facts: ObjectFacts, came: int, what: str) -> None:

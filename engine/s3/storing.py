@@ -21,7 +21,7 @@ from engine.model.facts import ObjectFacts, Stored
 from engine.model.failures import FailureClass
 from engine.pacing.bytes_gate import BytesInFlight
 from engine.pacing.many import first_of
-from engine.s3.answers import Answer, Bytes, Fields, Part, StoreError
+from engine.s3.answers import Answer, Bytes, Fields, Fill, Part, StoreError
 from engine.s3.blocks import Blocks, Buffers, Claim, Spend
 from engine.s3.copying import PartTry
 from engine.s3.facts import etag_is_md5, request_headers, sum_header, written
@@ -44,7 +44,10 @@ class ByteStream(Protocol):
     @property
     def whole(self) -> bytes | None: ...
 
-    def chunks(self) -> AsyncIterator[bytes | memoryview]: ...
+    def chunks(self) -> AsyncIterator[Bytes]: ...
+
+    @property
+    def fill(self) -> Fill | None: ...
 
 
 @dataclass(slots=True)
@@ -108,21 +111,20 @@ class Storer:
             async with self._budget.holding(len(stream.whole)):
                 if self._spend is not None:
                     await self._spend(len(stream.whole))
-                sums = Sums(md5=not self._shows_sums, crc=self._crc)
-                return await self._put(stream.facts, key, replace_etag, stream.whole, sums)
+                return await self._put(stream.facts, key, replace_etag, stream.whole)
         size = stream.facts.size
         sizes = growing(self._part_bytes) if size is None else repeat(part_size(size, self._part_bytes))
         first = next(sizes)
         if size is not None and size <= self._put_limit:
             first = size
-        blocks = Blocks(stream.chunks(), self._spend)
-        sums = Sums(md5=not self._shows_sums, crc=self._crc)
+        blocks = Blocks(stream.chunks(), self._spend, stream.fill)
         claim = await Claim.of(self._budget, first, self._buffers)
+        sums = Sums(md5=not self._shows_sums and _names_md5(stream.facts), crc=self._crc)
         passing = Passing(stream.facts, key, replace_etag, blocks, sums, claim)
         try:
             block = await claim.fill(blocks)
             if await blocks.at_end():
-                return await self._put(stream.facts, key, replace_etag, block, sums)
+                return await self._put(stream.facts, key, replace_etag, block)
             if first == size:
                 raise _wrong_length(passing.facts, key, f"more than {first}")
             await self._guard.must_be_free(key, unless=replace_etag)
@@ -131,7 +133,9 @@ class Storer:
             passing.claim.release()
             await blocks.close()
 
-    async def _put(self, source: ObjectFacts, key: str, replace_etag: str | None, body: Bytes, sums: Sums) -> Stored:
+    async def _put(self, source: ObjectFacts, key: str, replace_etag: str | None, body: Bytes) -> Stored:
+        # a store that shows no checksums shows an MD5 at best, and the source's own will do to compare that with
+        sums = Sums(md5=not (self._shows_sums or _names_md5(source)), crc=self._crc)
         await sums.add(body)
         computed = _check(source, sums, key)
         digest = sums.sha256
@@ -149,8 +153,6 @@ class Storer:
     async def _by_parts(self, passing: Passing, block: Bytes, sizes: Iterator[int]) -> Stored:
         gate = asyncio.Semaphore(PARTS_AT_ONCE)
         headers = {**request_headers(passing.facts.headers), **self._placed}
-        if self._shows_sums or not passing.facts.etag_is_md5:
-            passing.sums.without_md5()
         by_md5 = not self._shows_parts
         async with self._begin(passing.key, headers) as upload:
             try:
@@ -278,7 +280,7 @@ def _check(facts: ObjectFacts, sums: Sums, key: str) -> tuple[tuple[str, str], .
     if facts.size is not None and sums.size != facts.size:
         raise _wrong_length(facts, key, str(sums.size))
     promised = dict(facts.checksums)
-    if facts.etag_is_md5 and etag_is_md5(facts.etag, {}):
+    if _names_md5(facts):
         promised["md5"] = facts.etag
     computed = sums.computed()
     for algorithm, digest in computed:
@@ -286,6 +288,10 @@ def _check(facts: ObjectFacts, sums: Sums, key: str) -> tuple[tuple[str, str], .
             message = f"the source's {algorithm} does not fit the bytes read for {key}"
             raise Transient(FailureClass.CHECKSUM_MISMATCH, message)
     return computed
+
+
+def _names_md5(facts: ObjectFacts) -> bool:
+    return facts.etag_is_md5 and etag_is_md5(facts.etag, {})
 
 
 def _wrong_length(facts: ObjectFacts, key: str, came: str) -> Transient:

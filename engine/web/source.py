@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
 
@@ -75,6 +75,7 @@ class WebStream:
     """One body being read."""
 
     whole: bytes | None = None
+    fill: Callable[[memoryview], Awaitable[int]] | None = None
 
     def __init__(
         self, response: aiohttp.ClientResponse, facts: ObjectFacts, clock: Clock, *, expected: int | None, host: str

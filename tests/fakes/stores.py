@@ -44,6 +44,7 @@ class FakeStream:
     facts: ObjectFacts
     body: bytes
     whole = None
+    fill = None
 
     async def chunks(self) -> AsyncIterator[bytes]:
         for start in range(0, len(self.body), 7):

@@ -12,7 +12,7 @@ import pytest
 from engine.model.errors import Transient
 from engine.model.facts import ObjectFacts, Proof, Stored
 from engine.model.failures import FailureClass
-from engine.pipeline.verify import prove
+from engine.pipeline.verify import Differs, prove
 from tests.s3.test_hazards import facing
 from tests.s3.test_requests import aws, document
 from tests.s3.world import MIB, Bytes, at
@@ -66,6 +66,31 @@ async def test_a_store_that_shows_nothing_is_proved_by_md5s_of_ours(transport: A
         stored = await s3.destination.store(Bytes(BODY), "k")
     assert dict(stored.computed)["etag"] == WHOLE
     assert proof_of(stored) is Proof.ETAG
+
+
+@pytest.mark.parametrize("named", [True, False])
+async def test_a_small_stream_into_a_store_that_shows_nothing_is_proved_by_one_md5_or_the_other(
+    transport: Any, named: bool
+) -> None:
+    etag = hashlib.md5(b"hello").hexdigest() if named else ""
+    async with facing(transport, otherwise=store(lambda _: None)) as (s3, _):
+        stream = Bytes(b"hello", etag=etag)
+        stored = await s3.destination.store(stream, "k")
+    assert ("md5" in dict(stored.computed)) is not named
+    assert prove(stream.facts, stored.facts, stored.computed) is Proof.ETAG
+
+
+async def test_a_small_stream_that_arrived_as_something_else_is_found_out_without_an_md5_of_ours(
+    transport: Any,
+) -> None:
+    def other(request: Recorded) -> Reply:
+        return Reply(200, {"ETag": f'"{"0" * 32}"'}) if request.method == "PUT" else aws(request)
+
+    async with facing(transport, otherwise=other) as (s3, _):
+        stream = Bytes(b"hello", etag=hashlib.md5(b"hello").hexdigest())
+        stored = await s3.destination.store(stream, "k")
+    with pytest.raises(Differs, match="ETag"):
+        prove(stream.facts, stored.facts, stored.computed)
 
 
 async def test_a_part_that_arrived_as_another_ends_the_upload(transport: Any) -> None:

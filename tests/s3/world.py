@@ -55,6 +55,7 @@ class Bytes:
     """A stream of given chunks that promises ``size`` (by default the truth) and may break off with ``error``."""
 
     whole = None
+    fill = None
 
     def __init__(
         self,

@@ -8,7 +8,7 @@ import ssl
 from collections.abc import Callable
 
 from engine.pacing.clock import Clock
-from engine.s3.wire.connection import Connection
+from engine.s3.wire.connection import READ, Connection
 from engine.s3.wire.deadlines import Deadlines
 from engine.s3.wire.errors import ConnectFailed, TimedOut, TlsFailed, WireError
 from engine.s3.wire.exchange import Whole
@@ -44,6 +44,7 @@ class Dialer:
         self._proxy = proxy
         self._context = context
         self._max_head = max_head
+        self._scratch = memoryview(bytearray(READ))
 
     async def dial(self, origin: Origin, due: float, on_lost: Callable[[Connection], None]) -> Connection:
         """A connection ready for a request. Raises ConnectFailed, TlsFailed, TimedOut, or what the resolver raises."""
@@ -51,7 +52,7 @@ class Dialer:
         hop = self._proxy or origin
         addresses = await self._addresses(hop, due)
         sock = await self._reach(hop, addresses, due)
-        connection = Connection(origin, on_lost)
+        connection = Connection(origin, on_lost, self._scratch)
         try:
             async with self.deadlines.until(due):
                 await self._set_up(connection, sock)

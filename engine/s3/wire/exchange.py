@@ -24,13 +24,15 @@ MAX_INTERIM = 16
 _END = b"\r\n\r\n"
 _START = b"HTTP/1."
 _COPY_BELOW = 8192  # below this many bytes a copy is cheaper than a view
+NOWHERE = memoryview(b"")
 
 
 class Exchange:
     """The answer to one request. ``answer`` resolves to a Reply or a StreamedReply, or fails with a WireError.
 
     ``stage`` is DONE when nothing more is expected; then ``reusable`` says whether the connection may serve again.
-    ``excess`` is set when bytes came behind the end. ``received`` counts answer bytes, head included.
+    ``excess`` is set when bytes came behind the end. ``received`` counts answer bytes, head included. ``landing`` is
+    where the next bytes of the body may be read to right off the socket, if anywhere; ``landed`` is told of them then.
     """
 
     __slots__ = (
@@ -44,6 +46,7 @@ class Exchange:
         "excess",
         "framing",
         "head",
+        "landing",
         "on_interim",
         "received",
         "reusable",
@@ -62,6 +65,7 @@ class Exchange:
         self.received = 0
         self.reusable = False
         self.excess = False
+        self.landing = NOWHERE
         self.on_interim: Callable[[int], None] | None = None
 
     def feed(self, data: bytes) -> None:
@@ -79,6 +83,14 @@ class Exchange:
         else:
             self.excess = True
             self.reusable = False
+
+    def landed(self, nbytes: int) -> None:
+        """So many bytes of the body have been read into ``landing``, which ends where the body ends, or before."""
+        self.received += nbytes
+        self._left -= nbytes
+        self.landing = self.landing[nbytes:]
+        if not self._left:
+            self._finish(clean=True)
 
     def closed(self, cause: str, *, sent: bool, reused: bool) -> WireError | None:
         """The peer closed (``cause`` empty) or broke off. Ends a close-delimited body; otherwise returns the error."""

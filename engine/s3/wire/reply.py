@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -55,19 +55,27 @@ class Reply:
 class StreamedReply:
     """An answer whose body is read as it comes."""
 
-    __slots__ = ("_pieces", "framing", "headers", "reason", "resent", "status")
+    __slots__ = ("_fill", "_pieces", "framing", "headers", "reason", "resent", "status")
 
-    def __init__(self, head: Reply, pieces: AsyncIterator[bytes | memoryview]) -> None:
+    def __init__(
+        self, head: Reply, pieces: AsyncIterator[bytes | memoryview], fill: Callable[[memoryview], Awaitable[int]]
+    ) -> None:
         self.status = head.status
         self.reason = head.reason
         self.headers = head.headers
         self.framing = head.framing
         self.resent = head.resent
         self._pieces = pieces
+        self._fill = fill
 
     def chunks(self) -> AsyncIterator[bytes | memoryview]:
         """The body, piece by piece, at the reader's pace. To be read once; raises the WireError that cut it short."""
         return self._pieces
+
+    def fill(self, memory: memoryview) -> Awaitable[int]:
+        """Put the next bytes of the body into ``memory``; comes to how many: fewer than there is room only at the end.
+        May be used in turn with ``chunks``, not beside it; raises the same."""
+        return self._fill(memory)
 
     def __repr__(self) -> str:
         return f"StreamedReply({self.status})"

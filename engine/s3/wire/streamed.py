@@ -1,4 +1,5 @@
-"""An answer read as it comes: resolved at the end of the head, then handed to one reader piece by piece."""
+"""An answer read as it comes: resolved at the end of the head, then handed to one reader, piece by piece or put right
+where the reader wants it."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from collections.abc import AsyncIterator
 from typing import Any, Protocol
 
 from engine.s3.wire.errors import WireError
-from engine.s3.wire.exchange import DONE, Exchange
+from engine.s3.wire.exchange import DONE, LENGTH, NOWHERE, Exchange
 
 HIGH_WATER = 1 << 19  # bytes per answer; a single read may go beyond it by one socket read
 LOW_WATER = 1 << 17
@@ -22,7 +23,8 @@ class Flow(Protocol):
 
 
 class Streamed(Exchange):
-    """Hands the body to one reader; stops the socket while more than HIGH_WATER bytes wait to be taken."""
+    """Hands the body to one reader; stops the socket while more than HIGH_WATER bytes wait to be taken, and where the
+    memory that the reader gave is full."""
 
     __slots__ = ("_error", "_flow", "_pieces", "_waiting", "_wake", "paused")
 
@@ -52,19 +54,66 @@ class Streamed(Exchange):
             while self._pieces:
                 piece = self._pieces.popleft()
                 self._waiting -= len(piece)
-                if self.paused and self._waiting <= LOW_WATER and self.stage != DONE:
-                    self.paused = False
-                    self._flow.resume_reading()
+                if self._waiting <= LOW_WATER:
+                    self._go_on()
                 yield piece
-            if self._error is not None:
-                raise self._error
-            if self.stage == DONE:
+            if not await self._more():
                 return
+
+    async def fill(self, memory: memoryview) -> int:
+        """Put the next bytes of the body into ``memory``, read off the socket right there where its length is known;
+        returns how many: fewer than there is room for only at the end. Raises the WireError that ended it."""
+        at = 0
+        while at < len(memory):
+            if self._pieces:
+                piece = self._pieces.popleft()
+                taken, rest = piece[: len(memory) - at], piece[len(memory) - at :]
+                memory[at : at + len(taken)] = taken
+                at += len(taken)
+                self._waiting -= len(taken)
+                if rest:
+                    self._pieces.appendleft(rest)
+                continue
+            room = self.landing = memory[at : at + self._left] if self.stage == LENGTH else NOWHERE
+            try:
+                more = await self._more()
+                at += len(room) - len(self.landing)
+            finally:
+                self.landing = NOWHERE
+            if not more:
+                break
+        return at
+
+    def landed(self, nbytes: int) -> None:
+        super().landed(nbytes)
+        if not self.landing and self.stage != DONE:
+            self._stop()
+            self._rouse()
+
+    async def _more(self) -> bool:
+        """Wait for more of the body; False: there is none. Raises the WireError that ended it."""
+        if self._error is None and self.stage != DONE:
+            self._go_on()
             self._wake = self.answer.get_loop().create_future()
             try:
                 await self._wake
             finally:
                 self._wake = None
+        if self._pieces:
+            return True
+        if self._error is not None:
+            raise self._error
+        return self.stage != DONE
+
+    def _stop(self) -> None:
+        if not self.paused:
+            self.paused = True
+            self._flow.pause_reading()
+
+    def _go_on(self) -> None:
+        if self.paused and self.stage != DONE:
+            self.paused = False
+            self._flow.resume_reading()
 
     def _begin(self) -> None:
         if not self.answer.done():
@@ -73,9 +122,8 @@ class Streamed(Exchange):
     def _body(self, data: bytes | memoryview) -> None:
         self._pieces.append(data)
         self._waiting += len(data)
-        if self._waiting > HIGH_WATER and not self.paused:
-            self.paused = True
-            self._flow.pause_reading()
+        if self._waiting > HIGH_WATER:
+            self._stop()
         self._rouse()
 
     def _complete(self) -> None:

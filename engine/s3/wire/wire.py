@@ -153,7 +153,7 @@ class Wire:
 
         connection, exchange, reply = await self._perform(origin, head, None, streamed, deadline_s)
         try:
-            yield StreamedReply(reply, exchange.pieces())
+            yield StreamedReply(reply, exchange.pieces(), exchange.fill)
         finally:
             if exchange.drained:
                 self._settle(connection)

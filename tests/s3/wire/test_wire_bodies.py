@@ -120,12 +120,13 @@ class Stuffed(asyncio.Transport):
 
 
 async def test_a_connection_with_unsent_bytes_behind_an_answer_is_not_used_again() -> None:
-    connection = Connection(Origin("http", "peer", 80), lambda _: None)
+    connection = Connection(Origin("http", "peer", 80), lambda _: None, memoryview(bytearray(1000)))
     connection.connection_made(Stuffed())
     exchange = Whole(asyncio.get_running_loop().create_future(), method="PUT", max_head=1000, max_body=10)
     connection.begin(exchange, now=0.0, due=1.0)
     connection.send(put(4), b"body")
-    connection.data_received(OK)
+    connection.get_buffer(-1)[: len(OK)] = OK
+    connection.buffer_updated(len(OK))
     assert (await exchange.answer).body == b"hi"
     assert exchange.reusable
     assert not connection.finish()
