@@ -52,7 +52,7 @@ def stdout() -> Any:
     """A console for tables."""
     from rich.console import Console
 
-    # off a terminal there is no width to fit: tables keep their lines whole
+    # off a terminal there is no width to fit: tables keep their lines whole; no emoji: :a: may be part of a name
     return Console(emoji=False, highlight=False, width=None if sys.stdout.isatty() else 140)
 
 
