@@ -3,9 +3,8 @@
 The commands themselves are in ``engine.commands``.
 """
 
-from __future__ import annotations
-
 import gc
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -35,8 +34,12 @@ app.add_typer(db_app, name="db")
 
 def main() -> None:
     """The console command."""
-    gc.set_threshold(50_000)  # imports make no garbage: looking for it took a tenth of a command's start
-    app()
+    gc.set_threshold(200_000)  # imports make no garbage: looking for it took a tenth of a command's start
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # it would look through every installed package
+    try:
+        app()
+    finally:
+        gc.freeze()  # nor look at the end, with the system about to take all of it back
 
 
 def _version(wanted: bool) -> None:

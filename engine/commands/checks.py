@@ -1,7 +1,5 @@
 """Commands that judge, and say so by their exit code: doctor before a run, verify behind it, sweep at the end."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated, Literal
 

@@ -1,7 +1,5 @@
 """What a person does to the tracking DB by hand: take records out of the sum (waive), copy it (db snapshot)."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

@@ -1,7 +1,5 @@
 """Commands for the first day: init writes the settings; rehearse, demo and tune work against local stand-ins."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

@@ -52,15 +52,15 @@ def stdout() -> Any:
     """A console for tables."""
     from rich.console import Console
 
-    # off a terminal there is no width to fit: tables keep their lines whole
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 140)
+    # off a terminal there is no width to fit: tables keep their lines whole; no emoji: :a: may be part of a name
+    return Console(emoji=False, highlight=False, width=None if sys.stdout.isatty() else 140)
 
 
 def stderr() -> Any:
     """A console for what is said along the way."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False)
+    return Console(stderr=True, emoji=False, highlight=False)
 
 
 @contextmanager

@@ -1,7 +1,5 @@
 """Commands that only look and tell: status, audit, accounts, analyze."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

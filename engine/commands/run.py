@@ -1,7 +1,5 @@
 """``engine run``: backup, switch, rollback; the three commands that move files and links."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated, Literal
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from urllib.parse import urlsplit
 from engine.model.errors import Blocked
 from engine.pacing.clock import Clock
 from engine.pacing.gates import Gates
+from engine.pacing.tls import trusting
 from engine.s3.address import address_of
 from engine.s3.credentials import Keyring
 from engine.s3.express import Road
@@ -51,7 +51,8 @@ async def open_verbs(
 ) -> Sides:
     """Open both sides for the length of ``stack``, each behind its gate.
 
-    Each side has a wire of its own: a source's unread bodies must never keep the destination's writes waiting.
+    Each side has a wire of its own: a source's unread bodies must never keep the destination's writes waiting. Raises
+    Usage where ``network.ca_file`` cannot be read.
     """
     source, destination, network = settings.source, settings.destination, settings.network
 
@@ -85,7 +86,7 @@ async def open_verbs(
                 limit=settings.migration.concurrency + SPARE,
                 clock=clock,
                 read_s=SILENCE_S,
-                ssl_context=trust(network),
+                ssl_context=trusting(network.ca_file),
                 proxy=proxy_of(network),
             )
         )
@@ -111,21 +112,6 @@ async def open_verbs(
         control,
         Road(out, destination_keys, home),
     )
-
-
-def trust(network: NetworkSettings) -> ssl.SSLContext | None:
-    """The certificates to trust beside the system's; None: the system's alone. Raises Blocked for a bad file."""
-    if network.ca_file is None:
-        return None
-    context = ssl.create_default_context()
-    try:
-        context.load_verify_locations(network.ca_file)
-    except (OSError, ssl.SSLError) as error:
-        raise Blocked(
-            f"network.ca_file {network.ca_file} cannot be used ({type(error).__name__})",
-            hint="it must be a readable PEM file",
-        ) from None
-    return context
 
 
 def proxy_of(network: NetworkSettings) -> Origin | None:

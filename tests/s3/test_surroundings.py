@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from engine.model.errors import Blocked, Refused, Transient
+from engine.model.errors import Blocked, Refused, Transient, Usage
 from engine.model.facts import Method, ObjectFacts
 from engine.model.failures import FailureClass
 from engine.pacing.bytes_gate import BytesInFlight
@@ -220,11 +220,11 @@ async def test_a_proxy_is_the_only_way_out(transport: Any) -> None:
         assert store.connections == 0
 
 
-async def test_a_certificate_file_that_is_none_blocks_the_run(tmp_path: Path) -> None:
+async def test_a_certificate_file_that_is_none_is_a_settings_error(tmp_path: Path) -> None:
     junk = tmp_path / "ca.pem"
     junk.write_text("no certificate")
     async with capture_server() as double:
-        with pytest.raises(Blocked, match=r"ca\.pem"):
+        with pytest.raises(Usage, match=r"ca\.pem"):
             async with open_s3(settings_for(double.server, network={"ca_file": str(junk)}), SystemClock()):
                 pass
 
