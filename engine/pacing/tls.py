@@ -1,11 +1,8 @@
-"""Whom we trust on TLS: the one context that all connections share, and none for those that nobody uses."""
+"""Whom we trust on TLS: the one context that all connections share."""
 
 from __future__ import annotations
 
-import os
 import ssl
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
@@ -25,20 +22,3 @@ def trusting(ca_file: Path | None) -> ssl.SSLContext:
         except (OSError, ssl.SSLError) as error:
             raise Usage(f"network.ca_file {ca_file} cannot be read as certificates: {error}") from None
     return context
-
-
-@contextmanager
-def trusting_nobody() -> Iterator[None]:
-    """Contexts made in here find no certificates of the system, where OpenSSL has them in one file.
-
-    For the import of a library that makes contexts which we never use: reading that file takes 35 ms each time.
-    """
-    before = os.environ.get("SSL_CERT_FILE")
-    os.environ["SSL_CERT_FILE"] = os.devnull
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["SSL_CERT_FILE"]
-        else:
-            os.environ["SSL_CERT_FILE"] = before

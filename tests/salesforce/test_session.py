@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import os
 import ssl
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -406,20 +403,6 @@ def test_an_unreadable_ca_file_is_a_settings_error(tmp_path: Path) -> None:
         with pytest.raises(Usage, match="ca_file"):
             trusting(NetworkSettings(ca_file=path).ca_file)
     assert trusting(NetworkSettings().ca_file).verify_mode is ssl.CERT_REQUIRED
-
-
-def test_the_system_is_asked_for_its_certificates_only_for_connections_of_ours(tmp_path: Path) -> None:
-    certificate, _ = _self_signed(tmp_path)
-    code = (
-        "import gc, os, ssl, engine.runs.backup\n"
-        "from engine.pacing.tls import trusting\n"
-        "made = [each for each in gc.get_objects() if isinstance(each, ssl.SSLContext)]\n"
-        "print(sum(each.cert_store_stats()['x509'] for each in made), trusting(None).cert_store_stats()['x509'])\n"
-        "print(os.environ['SSL_CERT_FILE'])"
-    )
-    env = os.environ | {"SSL_CERT_FILE": str(certificate)}
-    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env)
-    assert child.stdout.split() == ["0", "1", str(certificate)]
 
 
 async def test_an_org_that_cannot_be_reached_is_told_before_anything_happens(clock: QuickClock) -> None:
