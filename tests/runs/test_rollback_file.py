@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import resource
 from collections.abc import Callable
 from pathlib import Path
@@ -41,6 +42,20 @@ async def test_a_file_is_usable_at_every_moment_of_its_run(tmp_path: Path) -> No
     read = read_rollback_file(path, KEY)
     assert (len(read.changes), read.complete, read.ended) == (7, True, True)
     assert [(each.id, each.old, each.new) for each in read.changes][6] == ("r6", "old6", "new6")
+
+
+async def test_lanes_that_add_at_once_each_find_their_links_in_it(tmp_path: Path) -> None:
+    path = tmp_path / "f.ndjson"
+    file = await killed(path)
+    await asyncio.gather(*(file.add(steps(first, 50)) for first in range(0, 400, 50)))
+    cut = asyncio.ensure_future(file.add(steps(400, 50)))
+    await asyncio.wait([cut], timeout=0)
+    cut.cancel()
+    await file.flush()
+    file.end("2026-11-22T10:00:00Z")
+    read = read_rollback_file(path, KEY)
+    assert read.ended
+    assert [each.id for each in read.changes] == [f"r{n}" for n in range(450)]
 
 
 async def test_a_file_that_was_cut_is_told_from_one_whose_run_was_killed(tmp_path: Path) -> None:
