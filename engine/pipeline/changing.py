@@ -6,7 +6,7 @@ Each slice of up to 200 records goes its way by itself, four of them side by sid
 2. the records are read, and only those that hold exactly the expected link stay in;
 3. those are written at once, so that nobody's edit fits in between but one within that very round trip;
 4. whatever answer leaves a row open is settled by reading it again, never by guessing;
-5. the outcomes are committed together with the records' rows.
+5. the outcomes are committed together with the records' rows, and with what the lane intends next.
 
 The next read of a lane also looks once more at what the lane has just written: a trigger may have put something else
 there. Records that were locked come back in smaller and smaller company, after a pause.
@@ -77,9 +77,12 @@ class Change(NamedTuple):
 
 @dataclass(slots=True)
 class Lane:
-    """What a lane has just written and not looked at again."""
+    """What a lane has just done."""
 
     written: list[Change] = field(default_factory=list)
+    """And not looked at again."""
+    ended: list[Step] = field(default_factory=list)
+    """And not committed: it goes in with what the lane does next, without a pause between."""
 
 
 class Changing:
@@ -143,10 +146,10 @@ class Changing:
                 if self._stop.requested or self._halted:
                     break
                 await self._slice(part, lane)
+            await self._look_again(lane)
         except Fatal:
             self._halted = True
             raise
-        await self._look_again(lane)
 
     async def _stragglers(self) -> None:
         """What was locked, or in doubt and then found undone: one slice after the other."""
@@ -169,7 +172,7 @@ class Changing:
 
     async def _slice(self, part: Sequence[Change], lane: Lane) -> None:
         intent = Event.UNDO_INTENDED if self._undo else Event.INTENDED
-        await self._journal.append([self._step(c, intent, None) for c in part])
+        await self._commit(lane, [self._step(c, intent, None) for c in part])
         counts = Counts()
         asked_at = self._clock.monotonic()
         try:
@@ -191,11 +194,18 @@ class Changing:
         if to_write:
             more, stopping = await self._write(to_write, held, lane, counts, asked_at)
             steps += more
-        await self._journal.append(steps)
+        lane.ended = steps
+        if stopping is not None:
+            await self._commit(lane)
         self.counts.add(counts)
         self._on_counts(counts)
         if stopping is not None:
             raise stopping
+
+    async def _commit(self, lane: Lane, next_steps: Sequence[Step] = ()) -> None:
+        steps, lane.ended = [*lane.ended, *next_steps], []
+        if steps:
+            await self._journal.append(steps)
 
     async def _write(
         self, changes: list[Change], held: dict[str, Held | None], lane: Lane, counts: Counts, asked_at: float
@@ -315,6 +325,7 @@ class Changing:
         return steps
 
     async def _look_again(self, lane: Lane) -> None:
+        await self._commit(lane)
         if not lane.written:
             return
         counts = Counts()

@@ -162,7 +162,12 @@ class Recorded:
         self._file = file
 
     async def append(self, steps: Sequence[Step]) -> None:
-        await self._file.add(steps)
+        try:
+            await self._file.add(steps)
+        except Fatal:
+            # the outcomes among them stand, whatever cannot be announced any more
+            await self._journal.append([step for step in steps if step.event is not Event.INTENDED])
+            raise
         await self._journal.append(steps)
 
     async def flush(self) -> None:

@@ -9,10 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from engine.model.change import Event, Step
+from engine.model.change import Event, Standing, Step
 from engine.model.errors import Differs, Fatal
-from engine.runs.rollback_file import RollbackFile, read_rollback_file
+from engine.pacing.clock import SystemClock
+from engine.runs.rollback_file import Recorded, RollbackFile, read_rollback_file
 from engine.tracking.chain import Key
+from engine.tracking.database import open_database
+from engine.tracking.journal import Journal
+from engine.tracking.ledger import Ledger
 
 KEY = Key(b"a secret of some length")
 HEADER = 2
@@ -180,3 +184,21 @@ async def test_what_a_full_disk_left_of_a_write_does_not_spoil_the_file(tmp_path
     file.end("2026-11-22T10:00:00Z")
     read = read_rollback_file(path, KEY)
     assert (len(read.changes), read.ended) == (4, True)
+
+
+async def test_outcomes_are_in_the_journal_though_nothing_more_can_be_announced(tmp_path: Path) -> None:
+    path = tmp_path / "f.ndjson"
+    file = await killed(path, 20_000)
+    async with open_database(tmp_path / "t.db", SystemClock()) as database:
+        journal = Journal(database, KEY, await Ledger(database).begin_run("switch", {}))
+        await Recorded(journal, file).append([step._replace(id=f"{step.id:0>18}") for step in steps(0, 2)])
+        ended = [step._replace(id=f"{step.id:0>18}", event=Event.KEPT, standing=Standing.GONE) for step in steps(0, 2)]
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 100, limits[1]))
+        try:
+            with pytest.raises(Fatal):
+                await Recorded(journal, file).append(ended + steps(0, 200))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        events = await database.fetch("SELECT event, count(*) FROM url_changes GROUP BY event ORDER BY event")
+    assert events == [("intended", 2), ("kept", 2)]
