@@ -90,7 +90,7 @@ class Step(NamedTuple):
         """For the journal: ``standing: message``."""
         if self.standing is None:
             return self.message
-        return f"{self.standing.value}: {self.message}" if self.message else self.standing.value
+        return f"{self.standing}: {self.message}" if self.message else str(self.standing)
 
 
 class Open(NamedTuple):
