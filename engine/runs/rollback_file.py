@@ -164,8 +164,8 @@ class Recorded:
     async def append(self, steps: Sequence[Step]) -> None:
         try:
             await self._file.add(steps)
-        except Fatal:
-            # the outcomes among them stand, whatever cannot be announced any more
+        except (Fatal, asyncio.CancelledError):
+            # the outcomes among them stand, though the rest is not announced any more
             await self._journal.append([step for step in steps if step.event is not Event.INTENDED])
             raise
         await self._journal.append(steps)

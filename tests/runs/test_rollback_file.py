@@ -186,19 +186,46 @@ async def test_what_a_full_disk_left_of_a_write_does_not_spoil_the_file(tmp_path
     assert (len(read.changes), read.ended) == (4, True)
 
 
+def as_records(steps: list[Step]) -> list[Step]:
+    return [step._replace(id=f"{step.id:0>18}") for step in steps]
+
+
+def ended(steps: list[Step]) -> list[Step]:
+    return [step._replace(event=Event.KEPT, standing=Standing.GONE) for step in steps]
+
+
+EVENTS = "SELECT event, count(*) FROM url_changes GROUP BY event ORDER BY event"
+
+
 async def test_outcomes_are_in_the_journal_though_nothing_more_can_be_announced(tmp_path: Path) -> None:
     path = tmp_path / "f.ndjson"
     file = await killed(path, 20_000)
     async with open_database(tmp_path / "t.db", SystemClock()) as database:
-        journal = Journal(database, KEY, await Ledger(database).begin_run("switch", {}))
-        await Recorded(journal, file).append([step._replace(id=f"{step.id:0>18}") for step in steps(0, 2)])
-        ended = [step._replace(id=f"{step.id:0>18}", event=Event.KEPT, standing=Standing.GONE) for step in steps(0, 2)]
+        both = Recorded(Journal(database, KEY, await Ledger(database).begin_run("switch", {})), file)
+        first, later = as_records(steps(0, 2)), as_records(steps(2, 200))
+        await both.append(first)
         limits = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 100, limits[1]))
         try:
             with pytest.raises(Fatal):
-                await Recorded(journal, file).append(ended + steps(0, 200))
+                await both.append(ended(first) + later)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        events = await database.fetch("SELECT event, count(*) FROM url_changes GROUP BY event ORDER BY event")
-    assert events == [("intended", 2), ("kept", 2)]
+        assert await database.fetch(EVENTS) == [("intended", 2), ("kept", 2)]
+
+
+async def test_outcomes_are_in_the_journal_though_their_lane_was_cut_short(tmp_path: Path) -> None:
+    file = await killed(tmp_path / "f.ndjson")
+    async with open_database(tmp_path / "t.db", SystemClock()) as database:
+        both = Recorded(Journal(database, KEY, await Ledger(database).begin_run("switch", {})), file)
+        first, later = as_records(steps(0, 2)), as_records(steps(2, 200))
+        await both.append(first)
+        cut = asyncio.ensure_future(both.append(ended(first) + later))
+        await asyncio.wait([cut], timeout=0)
+        cut.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await cut
+        await both.flush()
+        assert await database.fetch(EVENTS) == [("intended", 2), ("kept", 2)]
+    file.end("2026-11-22T10:00:00Z")
+    assert read_rollback_file(tmp_path / "f.ndjson", KEY).ended
