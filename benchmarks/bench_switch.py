@@ -2,13 +2,13 @@
 
     python -m benchmarks.bench_switch --records 100000
 
-Salesforce is a dictionary here; the tracking DB, the journal with its seals, the rollback file and the plan are real.
+Salesforce is a dictionary here; the tracking DB, the journal with its seals, the rollback file and the plan are real,
+the rows are as a backup leaves them, and the process starts as a run does.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import os
 import random
 import resource
@@ -19,6 +19,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
+from engine.commands.frame import perform
 from engine.model.change import Held, Said, Sent
 from engine.pacing.clock import SystemClock
 from engine.pipeline.changing import Change, Changing
@@ -33,20 +34,23 @@ from engine.tracking.ledger import Ledger
 from engine.tracking.switchable import Wanted
 
 _INSERT = (
-    "INSERT INTO file_migrations (doclist_entry_id, account_id, original_url, your_s3_key, your_s3_url,"
-    " file_size_bytes, created_date, updated_date, status, destination_etag, proof)"
-    " VALUES (?, ?, ?, ?, ?, 1000, 't', 't', 'backed_up', ?, 'etag')"
+    "INSERT INTO file_migrations (doclist_entry_id, account_id, account_name, record_name, original_url, your_s3_key,"
+    " your_s3_url, file_name, source_id, source_etag, destination_etag, last_modified_sf, created_date, updated_date,"
+    " backup_timestamp, verified_at, file_size_bytes, status, method, proof, attempts, run_id) VALUES (?1, ?2, ?3, ?4,"
+    " ?5, ?6, ?7, ?8, ?9, ?10, ?10, ?11, ?11, ?11, ?11, ?11, 1000, 'backed_up', 'server_copy', 'etag', 1, 1)"
 )
 
 
-def rows(count: int) -> Iterator[tuple[str, ...]]:
+def rows(count: int) -> Iterator[tuple[object, ...]]:
     chance = random.Random(1)
     for number in range(count):
-        record, account = f"a0X5e{number:010d}AAA", f"0015e{chance.randrange(max(1, count // 40)):010d}AAA"
-        key = f"uploads/{account}/{record}/contract {number}.pdf"
+        customer = chance.randrange(max(1, count // 40))
+        record, account, file = f"a0X5e{number:010d}AAA", f"0015e{customer:010d}AAA", f"contract {number}.pdf"
+        key = f"uploads/{account}/{record}/{file}"
         old = f"https://vendor-documents.s3.us-west-2.amazonaws.com/docs/{account}/{number}/contract%20{number}.pdf"
         new = f"https://my-documents.s3.us-east-1.amazonaws.com/{key.replace(' ', '%20')}"
-        yield record, account, old, key, new, f"{number:032x}"
+        source, etag, at = chance.getrandbits(63), f"{number:032x}", "2026-01-01T00:00:00.000Z"
+        yield record, account, f"Account {customer}", f"Contract {number}", old, key, new, file, source, etag, at
 
 
 def fill(path: Path, count: int) -> None:
@@ -66,13 +70,13 @@ class Org:
     """Salesforce at no cost."""
 
     def __init__(self) -> None:
-        self.links: dict[str, str] = {}
+        self.links: dict[str, Held] = {}
 
     async def read(self, ids: Sequence[str]) -> dict[str, Held | None]:
-        return {each: Held(self.links[each], "") for each in ids}
+        return {each: self.links[each] for each in ids}
 
     async def write(self, changes: Sequence[tuple[str, str]]) -> list[Said]:
-        self.links |= dict(changes)
+        self.links |= {record: Held(link, "") for record, link in changes}
         return [Said(Sent.DONE)] * len(changes)
 
     async def write_strictly(self, changes: Sequence[tuple[str, str, str]]) -> list[Said]:
@@ -95,7 +99,7 @@ async def bench(directory: Path, count: int) -> None:
         file = RollbackFile(directory / "rollback.ndjson", key, {})
         with open_plan(directory / "plan.ndjson") as plan:
             for start in range(0, count, WINDOW):
-                org.links |= {each.id: each.old for each in plan.window(start, min(start + WINDOW, count))}
+                org.links |= {each.id: Held(each.old, "") for each in plan.window(start, min(start + WINDOW, count))}
             changing = Changing(org, Recorded(journal, file), clock, Stop())
             with Stopwatch("switch", count):
                 await changing.run(windows(database, plan))
@@ -145,7 +149,7 @@ def main() -> None:
     chosen = parser.parse_args()
     print(f"load average {os.getloadavg()[0]:.1f}")
     with tempfile.TemporaryDirectory() as directory:
-        asyncio.run(bench(Path(directory), chosen.records))
+        perform(bench(Path(directory), chosen.records))
 
 
 if __name__ == "__main__":

@@ -88,7 +88,9 @@ class Step(NamedTuple):
     @property
     def detail(self) -> str:
         """For the journal: ``standing: message``."""
-        return ": ".join(part for part in (self.standing.value if self.standing else "", self.message) if part)
+        if self.standing is None:
+            return self.message
+        return f"{self.standing}: {self.message}" if self.message else str(self.standing)
 
 
 class Open(NamedTuple):

@@ -6,7 +6,7 @@ Each slice of up to 200 records goes its way by itself, four of them side by sid
 2. the records are read, and only those that hold exactly the expected link stay in;
 3. those are written at once, so that nobody's edit fits in between but one within that very round trip;
 4. whatever answer leaves a row open is settled by reading it again, never by guessing;
-5. the outcomes are committed together with the records' rows.
+5. the outcomes are committed together with the records' rows, and with what the lane intends next.
 
 The next read of a lane also looks once more at what the lane has just written: a trigger may have put something else
 there. Records that were locked come back in smaller and smaller company, after a pause.
@@ -31,7 +31,7 @@ from engine.pipeline.switching import LANES, SLICE, SMALLER, Counts, Move, decid
 STRICT_SLICE = 25
 
 
-_UNSURE = frozenset({Sent.UNKNOWN, Sent.MOVED})
+_UNSURE = (Sent.UNKNOWN, Sent.MOVED)
 
 
 class Links(Protocol):
@@ -77,9 +77,12 @@ class Change(NamedTuple):
 
 @dataclass(slots=True)
 class Lane:
-    """What a lane has just written and not looked at again."""
+    """What a lane has just done."""
 
     written: list[Change] = field(default_factory=list)
+    """And not looked at again."""
+    ended: list[Step] = field(default_factory=list)
+    """And not committed: it goes in with what the lane does next, without a pause between."""
 
 
 class Changing:
@@ -107,6 +110,11 @@ class Changing:
         self._clock = clock
         self._stop = stop
         self._undo = undo
+        self._before, self._after = Standing.ORIGINAL, Standing.OURS
+        self._intent, self._success = Event.INTENDED, Event.APPLIED
+        if undo:
+            self._before, self._after = self._after, self._before
+            self._intent, self._success = Event.UNDO_INTENDED, Event.UNDONE
         self._strict = strict
         self._attempts = attempts
         self._lanes = max(1, min(LANES, at_once))
@@ -143,10 +151,10 @@ class Changing:
                 if self._stop.requested or self._halted:
                     break
                 await self._slice(part, lane)
+            await self._look_again(lane)
         except Fatal:
             self._halted = True
             raise
-        await self._look_again(lane)
 
     async def _stragglers(self) -> None:
         """What was locked, or in doubt and then found undone: one slice after the other."""
@@ -168,16 +176,15 @@ class Changing:
         return next(islice(delays(self._clock.random), tries - 1, None))
 
     async def _slice(self, part: Sequence[Change], lane: Lane) -> None:
-        intent = Event.UNDO_INTENDED if self._undo else Event.INTENDED
-        await self._journal.append([self._step(c, intent, None) for c in part])
+        await self._commit(lane, [self._step(change, self._intent, None) for change in part])
         counts = Counts()
         asked_at = self._clock.monotonic()
         try:
             held = await self._links.read([c.id for c in part] + [c.id for c in lane.written])
         except (Transient, Fatal) as error:
             # nothing of this slice was sent: it stands as it was last known, and nothing is left open
-            before = Standing.OURS if self._undo else Standing.ORIGINAL
-            await self._journal.append([self._step(c, Event.REFUSED, before, f"not sent: {error}") for c in part])
+            why = f"not sent: {error}"
+            await self._journal.append([self._step(each, Event.REFUSED, self._before, why) for each in part])
             raise (silent(error) if isinstance(error, Transient) else error) from error
         steps = self._noticed(lane, held, counts)
         to_write: list[Change] = []
@@ -191,11 +198,18 @@ class Changing:
         if to_write:
             more, stopping = await self._write(to_write, held, lane, counts, asked_at)
             steps += more
-        await self._journal.append(steps)
+        lane.ended = steps
+        if stopping is not None:
+            await self._commit(lane)
         self.counts.add(counts)
         self._on_counts(counts)
         if stopping is not None:
             raise stopping
+
+    async def _commit(self, lane: Lane, next_steps: Sequence[Step] = ()) -> None:
+        steps, lane.ended = [*lane.ended, *next_steps], []
+        if steps:
+            await self._journal.append(steps)
 
     async def _write(
         self, changes: list[Change], held: dict[str, Held | None], lane: Lane, counts: Counts, asked_at: float
@@ -249,33 +263,30 @@ class Changing:
 
     def _answered(self, change: Change, said: Said, lane: Lane, counts: Counts) -> Step:
         """A row whose answer is certain."""
-        before = Standing.OURS if self._undo else Standing.ORIGINAL
         match said.sent:
             case Sent.DONE:
                 counts.done += 1
                 lane.written.append(change)
-                after = Standing.ORIGINAL if self._undo else Standing.OURS
-                return self._step(change, Event.UNDONE if self._undo else Event.APPLIED, after)
+                return self._step(change, self._success, self._after)
             case Sent.AGAIN | Sent.APART if said.failure is FailureClass.INTERRUPTED or self._once_more(
                 change, crowded=True
             ):
-                return self._step(change, Event.REFUSED, before, f"{said.message}; to be tried again")
+                return self._step(change, Event.REFUSED, self._before, f"{said.message}; to be tried again")
             case Sent.STOP:
-                return self._step(change, Event.REFUSED, before, said.message)
+                return self._step(change, Event.REFUSED, self._before, said.message)
         counts.failed += 1
         failure = said.failure or FailureClass.REJECTED
-        return self._step(change, Event.REFUSED, before, said.message, failure=failure)
+        return self._step(change, Event.REFUSED, self._before, said.message, failure=failure)
 
     def _asked(self, change: Change, now: Held | None, said: Said, counts: Counts) -> Step:
         """A row whose answer left it open, and what it was found to hold."""
-        if standing(now, change.old, change.new) is not (Standing.OURS if self._undo else Standing.ORIGINAL):
+        if standing(now, change.old, change.new) is not self._before:
             return self._settled(change, now, counts)
-        before = Standing.OURS if self._undo else Standing.ORIGINAL
         why = f"found undone after: {said.message or 'an unclear answer'}"
         if self._once_more(change):
-            return self._step(change, Event.SETTLED, before, why)
+            return self._step(change, Event.SETTLED, self._before, why)
         counts.failed += 1
-        return self._step(change, Event.REFUSED, before, why, failure=said.failure or FailureClass.NETWORK)
+        return self._step(change, Event.REFUSED, self._before, why, failure=said.failure or FailureClass.NETWORK)
 
     def _settled(self, change: Change, now: Held | None, counts: Counts) -> Step:
         """A row that needs no write, or whose write was found done."""
@@ -298,7 +309,7 @@ class Changing:
         steps = []
         for change in lane.written:
             now = held[change.id]
-            if standing(now, change.old, change.new) is (Standing.ORIGINAL if self._undo else Standing.OURS):
+            if standing(now, change.old, change.new) is self._after:
                 continue
             counts.done -= 1
             if now is None:
@@ -315,6 +326,7 @@ class Changing:
         return steps
 
     async def _look_again(self, lane: Lane) -> None:
+        await self._commit(lane)
         if not lane.written:
             return
         counts = Counts()
@@ -345,7 +357,8 @@ class Changing:
         found: str = "",
         failure: FailureClass | None = None,
     ) -> Step:
-        return change.step(event, where, message, found=found, failure=failure, undo=self._undo)
+        record, _, old, new, wave, _, _ = change
+        return Step(record, old, new, event, wave, where, message, found, failure, self._undo)
 
     def _expected(self, change: Change) -> str:
         return change.new if self._undo else change.old

@@ -22,6 +22,7 @@ import orjson
 
 from engine.model.change import Event, Step
 from engine.model.errors import Blocked, Differs, Fatal, Usage
+from engine.pacing.together import Together
 from engine.runs.assembly import Parts
 from engine.runs.evidence import store
 from engine.runs.heads import PREFIX
@@ -51,7 +52,7 @@ class RollbackFile:
         """Raises Blocked where it cannot be written."""
         self.path = path
         self._key = key
-        self._lock = asyncio.Lock()
+        self._together = Together(self._write_lines)
         self._end = 0
         """Of what stands; bytes behind it are of a write that failed."""
         self.records = 0
@@ -67,16 +68,21 @@ class RollbackFile:
             raise unusable(path, error) from error
 
     async def add(self, steps: Sequence[Step]) -> None:
-        """Durable when it returns."""
+        """Durable when it returns. Raises Fatal; then it counts none of them."""
         lines = [
             {"id": step.id, "old": step.old, "new": step.new, "wave": step.wave}
             for step in steps
             if step.event is Event.INTENDED
         ]
-        if not lines:
-            return
-        async with self._lock:
-            await asyncio.to_thread(self._guarded, lines)
+        if lines:
+            await self._together.add(lines)
+
+    async def flush(self) -> None:
+        """Wait until nothing is being written: before the end, where whoever added was cancelled."""
+        await self._together.flush()
+
+    async def _write_lines(self, lines: list[dict[str, Any]]) -> None:
+        await asyncio.to_thread(self._guarded, lines)
 
     def end(self, at: str) -> None:
         """Close it with its trailer."""
@@ -156,8 +162,18 @@ class Recorded:
         self._file = file
 
     async def append(self, steps: Sequence[Step]) -> None:
-        await self._file.add(steps)
+        try:
+            await self._file.add(steps)
+        except (Fatal, asyncio.CancelledError):
+            # the outcomes among them stand, though the rest is not announced any more
+            await self._journal.append([step for step in steps if step.event is not Event.INTENDED])
+            raise
         await self._journal.append(steps)
+
+    async def flush(self) -> None:
+        """Wait until nothing is being written."""
+        await self._file.flush()
+        await self._journal.flush()
 
 
 @dataclass(slots=True)

@@ -206,10 +206,11 @@ class _Switch:
             self._stop.request("not confirmed", Paused.exit_code)
             return None
         file = begun(self._settings, journal.key, run_id, organization.id, plan.sha256, iso(self._clock.now()))
+        steps = Recorded(journal, file)
         moving = Waves(
             self._parts,
             plan,
-            Recorded(journal, file),
+            steps,
             self._screen,
             self._stop,
             bounds=self._bounds,
@@ -226,9 +227,7 @@ class _Switch:
                 line=lambda: f"switch: {told(asdict(moving.so_far))}",
                 say=None if self._screen.quiet else self._screen.say,
             ):
-                await moving.run(
-                    wanted, self._consent, flush=journal.flush, after_wave=lambda: evidence.export(journal)
-                )
+                await moving.run(wanted, self._consent, flush=steps.flush, after_wave=lambda: evidence.export(journal))
         finally:
             file.end(iso(self._clock.now()))
             if self._options.upload:

@@ -18,7 +18,7 @@ import orjson
 from engine.model.outcome import Status
 from engine.tracking.database import Database
 from engine.tracking.lookups import max_row
-from engine.tracking.schema import COPIED
+from engine.tracking.schema import COPIED, PROVED
 
 CHUNK = 2000
 """Copies handed over at a time."""
@@ -87,7 +87,7 @@ FROM json_each(?) JOIN temp.seats ON seats.key = value ->> 0
 _MEET_SOURCES = f"""
 SELECT json_group_array(json_array(f.id, CASE WHEN coalesce(f.source_etag, '') = '' OR value ->> 2 = ''
     THEN f.file_size_bytes = value ->> 1 ELSE f.source_etag = value ->> 2 END))
-FROM json_each(?) JOIN file_migrations f ON f.source_id = value ->> 0 AND {COPIED}
+FROM json_each(?) JOIN file_migrations f ON f.source_id = value ->> 0 AND {PROVED}
 """
 
 

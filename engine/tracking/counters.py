@@ -10,6 +10,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 Key = tuple[str, str, str]
 """Status, failure class, proof; empty where there is none."""
@@ -20,14 +21,31 @@ FROM file_migrations WHERE doclist_entry_id IN (SELECT value FROM json_each(?)) 
 """
 
 
+@dataclass(slots=True)
+class Rows:
+    """The rows that are counted."""
+
+    files: int
+    became: str = ""
+    """Set by whoever knows that each of them has this status by now, no failure class, and the proof and size that it
+    had: they are not counted again then."""
+
+
 @contextmanager
-def counted(db: sqlite3.Connection, ids: Iterable[str]) -> Iterator[None]:
+def counted(db: sqlite3.Connection, ids: Iterable[str]) -> Iterator[Rows]:
     """Inside the block rows of these records may change, appear or vanish; the counters follow, exactly."""
     chosen = json.dumps(list(ids))
+    before = db.execute(_TALLY, (chosen,)).fetchall()
+    rows = Rows(sum(files for _, _, _, files, _ in before))
+    yield rows
+    after = (
+        [(rows.became, "", proof, files, size) for _, _, proof, files, size in before]
+        if rows.became
+        else db.execute(_TALLY, (chosen,))
+    )
     change: dict[Key, tuple[int, int]] = {}
-    _add(change, db.execute(_TALLY, (chosen,)), -1)
-    yield
-    _add(change, db.execute(_TALLY, (chosen,)), +1)
+    _add(change, before, -1)
+    _add(change, after, +1)
     moved = {key: by for key, by in change.items() if by != (0, 0)}
     db.executemany("INSERT OR IGNORE INTO counters VALUES (?, ?, ?, 0, 0)", moved)
     db.executemany(

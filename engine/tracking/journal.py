@@ -28,6 +28,7 @@ from functools import partial
 from engine.model.bulk import job_in
 from engine.model.change import GENESIS, OPEN, Event, Head, Open, Standing, Step
 from engine.model.errors import Blocked, Differs, Fatal
+from engine.pacing.together import Together
 from engine.tracking import chain
 from engine.tracking.chain import Key, Walk
 from engine.tracking.counters import counted
@@ -91,8 +92,7 @@ class Journal:
         self._db = database
         self._key = key
         self._run_id = run_id
-        self._waiting: list[tuple[Sequence[Step], asyncio.Future[None]]] = []
-        self._writer: asyncio.Task[None] | None = None
+        self._together = Together(self._write_batch)
         self.head = GENESIS
 
     @property
@@ -104,13 +104,8 @@ class Journal:
 
         Whatever comes while a batch is being written goes into the next one together.
         """
-        if not steps:
-            return
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((steps, done))
-        if self._writer is None or self._writer.done():
-            self._writer = asyncio.ensure_future(self._write_on())
-        await done
+        if steps:
+            await self._together.add(steps)
 
     async def export(self) -> None:
         """Write the head beside the DB. Raises Fatal."""
@@ -122,52 +117,28 @@ class Journal:
 
     async def flush(self) -> None:
         """Wait until nothing is being written: for whoever was cancelled while it waited for an append."""
-        if self._writer is not None:
-            await asyncio.wait([self._writer])
+        await self._together.flush()
 
-    async def _write_on(self) -> None:
-        """Write batch after batch until nobody waits. A failure goes to those whose steps it hit."""
-        while self._waiting:
-            batch, self._waiting = self._waiting, []
-            steps = [step for each, _ in batch for step in each]
-            # microseconds: later than whatever it answers, earlier than whatever it announces
-            at = self._db.clock.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-            try:
-                self.head = await self._db.write(partial(self._write, steps, at))
-                await self.export()
-            except BaseException as error:
-                _tell(batch, error)
-                if not isinstance(error, Exception):
-                    raise
-            else:
-                _tell(batch, None)
+    async def _write_batch(self, steps: Sequence[Step]) -> None:
+        # microseconds: later than whatever it answers, earlier than whatever it announces
+        at = self._db.clock.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        self.head = await self._db.write(partial(self._write, steps, at))
+        await self.export()
 
     def _write(self, steps: Sequence[Step], at: str, db: sqlite3.Connection) -> Head:
-        rows, before = db.execute(_LAST).fetchone() or (0, GENESIS.hash)
-        sealed = []
+        number, before = db.execute(_LAST).fetchone() or (0, GENESIS.hash)
+        rows = []
         for step in steps:
-            rows += 1
-            row = (rows, self._run_id, step.wave, step.id, step.old, step.new, step.event.value, at,
+            number += 1
+            row = (number, self._run_id, step.wave, step.id, step.old, step.new, str(step.event), at,
                    _clean(step.detail)[:MESSAGE_LIMIT])  # fmt: skip
             seal = self._key.seal_row(before, row)
-            sealed.append((*row, before, seal))
+            rows.append((*row, before, seal))
             before = seal
-        db.executemany(_INSERT, sealed)
-        ended = [step for step in steps if step.standing is not None]
-        if ended:
-            with counted(db, [step.id for step in ended]):
-                _record(db, ended, self._run_id, at[:23] + "Z")
-        return Head(rows, before)
-
-
-def _tell(batch: Sequence[tuple[Sequence[Step], asyncio.Future[None]]], error: BaseException | None) -> None:
-    for _, done in batch:
-        if done.done():  # whoever waited was cancelled; what was written stays
-            continue
-        if error is None:
-            done.set_result(None)
-        else:
-            done.set_exception(error)
+        db.executemany(_INSERT, rows)
+        if ended := [step for step in steps if step.standing is not None]:
+            _record(db, ended, self._run_id, at[:23] + "Z")
+        return Head(number, before)
 
 
 def walk(db: sqlite3.Connection, key: Key, heads: Iterable[Head]) -> Checked:
@@ -228,22 +199,29 @@ def _record(db: sqlite3.Connection, steps: Sequence[Step], run_id: int, now: str
         statement, values = _effect(step, run_id, now)
         if statement:
             by.setdefault(statement, []).append(values)
-    for statement, rows in by.items():
-        db.executemany(statement, rows)
-    db.executemany(
-        _ERROR,
-        [
-            (run_id, s.id, s.failure.value, _clean(s.message)[:MESSAGE_LIMIT], s.old.partition("?")[0], now,
-             s.failure.value)
-            for s in steps
-            if s.failure is not None
-        ],
-    )  # fmt: skip
-    moved = sum(s.event in {Event.APPLIED, Event.UNDONE} for s in steps)
-    settled = sum(s.event is Event.SETTLED for s in steps)
-    failed = sum(s.failure is not None for s in steps)
-    kept = sum(s.event is Event.KEPT for s in steps)
-    db.execute(_COUNT_RUN, (moved + settled + failed + kept, moved, failed, moved, settled + kept, now, run_id))
+    with counted(db, [step.id for step in steps]) as rows:
+        changed = {statement: db.executemany(statement, values).rowcount for statement, values in by.items()}
+        if changed.get(_OURS) == rows.files == len(steps):
+            rows.became = "switched"
+    failures = [
+        (
+            run_id,
+            s.id,
+            s.failure.value,
+            _clean(s.message)[:MESSAGE_LIMIT],
+            s.old.partition("?")[0],
+            now,
+            s.failure.value,
+        )
+        for s in steps
+        if s.failure is not None
+    ]
+    db.executemany(_ERROR, failures)
+    events = [step.event for step in steps]
+    moved = events.count(Event.APPLIED) + events.count(Event.UNDONE)
+    rest = events.count(Event.SETTLED) + events.count(Event.KEPT)
+    failed = len(failures)
+    db.execute(_COUNT_RUN, (moved + failed + rest, moved, failed, moved, rest, now, run_id))
 
 
 def _effect(step: Step, run_id: int, now: str) -> tuple[str, tuple[object, ...]]:

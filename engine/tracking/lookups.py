@@ -19,7 +19,7 @@ from engine.model.outcome import Status, Twin
 from engine.model.plan import Known
 from engine.model.record import Record
 from engine.tracking.database import Database
-from engine.tracking.schema import COPIED, TO_DO, UNPROVED
+from engine.tracking.schema import PROVED, TO_DO, UNPROVED
 
 #: Rows in a chunk of ``pending``.
 CHUNK = 2000
@@ -46,7 +46,7 @@ _TWINS = f"""
 SELECT json_group_array(json_array(source_id, doclist_entry_id, your_s3_key, file_size_bytes,
     coalesce(source_etag, ''), coalesce(destination_etag, ''), coalesce(checksum, ''), coalesce(file_hash, ''), proof))
 FROM json_each(?) AS wanted JOIN file_migrations ON file_migrations.id = (
-    SELECT f.id FROM file_migrations f WHERE f.source_id = wanted.value AND {COPIED} ORDER BY proof LIMIT 1)
+    SELECT f.id FROM file_migrations f WHERE f.source_id = wanted.value AND {PROVED} ORDER BY proof LIMIT 1)
 """
 
 _PENDING = f"""

@@ -22,6 +22,8 @@ def among(column: str, *words: str) -> str:
 
 #: The row claims a proved copy.
 COPIED = among("status", "backed_up", "switched", "rolled_back")
+#: The same, in the words that ``files_by_source`` is asked in.
+PROVED = f"({COPIED} AND proof IS NOT NULL)"
 #: An incremental run looks at the row again.
 TO_DO = among("status", "pending", "failed")
 
@@ -275,6 +277,12 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX waivers_by_record ON waivers (doclist_entry_id, id)",
         *_WAIVERS_STAY,
         f"CREATE INDEX files_unproved ON file_migrations (id) WHERE {UNPROVED}",
+    ),
+    # an index whose condition names a column is written anew whenever that column is set: a switch sets the status of
+    # every row, and each one's place in here is on a page of its own
+    (
+        "DROP INDEX files_by_source",
+        "CREATE INDEX files_by_source ON file_migrations (source_id, proof) WHERE proof IS NOT NULL",
     ),
 )
 

@@ -55,6 +55,8 @@ class FakeJournal:
     def __init__(self, org: FakeOrg) -> None:
         self._org = org
         self.steps: list[Step] = []
+        self.batches: list[int] = []
+        """How many steps came at a time."""
         self.announced: set[str] = set()
         self.fails_at: int | None = None
         self.error: EngineError | None = None
@@ -63,6 +65,7 @@ class FakeJournal:
         if self.error is not None and len(self.steps) >= (self.fails_at or 0):
             raise self.error
         self.steps += steps
+        self.batches += [len(steps)] if steps else []
         self.announced |= {step.id for step in steps if step.event in {Event.INTENDED, Event.UNDO_INTENDED}}
 
     def of(self, record: str) -> list[str]:

@@ -273,6 +273,20 @@ async def test_a_stop_ends_between_slices() -> None:
     assert len(scene.journal.announced) == 200
 
 
+async def test_an_outcome_is_committed_with_what_comes_next_and_never_waits_for_the_org() -> None:
+    scene = Scene(450)
+    seen: list[tuple[int, int]] = []
+
+    def look(_number: int) -> None:
+        outcomes = [step for step in scene.journal.steps if step.event.value == "applied"]
+        seen.append((len(scene.journal.announced), len(outcomes)))
+
+    scene.org.on_read = look
+    await scene.run()
+    assert seen == [(200, 0), (400, 200), (450, 400), (450, 450)]
+    assert scene.journal.batches == [200, 400, 250, 50]
+
+
 async def test_how_long_an_edit_could_have_gone_unseen_is_measured() -> None:
     """From the request that reads to the answer of the write; the longest of all."""
     scene = Scene(2)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import resource
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from engine.model.change import Event, Step
+from engine.model.change import Event, Standing, Step
 from engine.model.errors import Differs, Fatal
-from engine.runs.rollback_file import RollbackFile, read_rollback_file
+from engine.pacing.clock import SystemClock
+from engine.runs.rollback_file import Recorded, RollbackFile, read_rollback_file
 from engine.tracking.chain import Key
+from engine.tracking.database import open_database
+from engine.tracking.journal import Journal
+from engine.tracking.ledger import Ledger
 
 KEY = Key(b"a secret of some length")
 HEADER = 2
@@ -41,6 +46,20 @@ async def test_a_file_is_usable_at_every_moment_of_its_run(tmp_path: Path) -> No
     read = read_rollback_file(path, KEY)
     assert (len(read.changes), read.complete, read.ended) == (7, True, True)
     assert [(each.id, each.old, each.new) for each in read.changes][6] == ("r6", "old6", "new6")
+
+
+async def test_lanes_that_add_at_once_each_find_their_links_in_it(tmp_path: Path) -> None:
+    path = tmp_path / "f.ndjson"
+    file = await killed(path)
+    await asyncio.gather(*(file.add(steps(first, 50)) for first in range(0, 400, 50)))
+    cut = asyncio.ensure_future(file.add(steps(400, 50)))
+    await asyncio.wait([cut], timeout=0)
+    cut.cancel()
+    await file.flush()
+    file.end("2026-11-22T10:00:00Z")
+    read = read_rollback_file(path, KEY)
+    assert read.ended
+    assert [each.id for each in read.changes] == [f"r{n}" for n in range(450)]
 
 
 async def test_a_file_that_was_cut_is_told_from_one_whose_run_was_killed(tmp_path: Path) -> None:
@@ -165,3 +184,48 @@ async def test_what_a_full_disk_left_of_a_write_does_not_spoil_the_file(tmp_path
     file.end("2026-11-22T10:00:00Z")
     read = read_rollback_file(path, KEY)
     assert (len(read.changes), read.ended) == (4, True)
+
+
+def as_records(steps: list[Step]) -> list[Step]:
+    return [step._replace(id=f"{step.id:0>18}") for step in steps]
+
+
+def ended(steps: list[Step]) -> list[Step]:
+    return [step._replace(event=Event.KEPT, standing=Standing.GONE) for step in steps]
+
+
+EVENTS = "SELECT event, count(*) FROM url_changes GROUP BY event ORDER BY event"
+
+
+async def test_outcomes_are_in_the_journal_though_nothing_more_can_be_announced(tmp_path: Path) -> None:
+    path = tmp_path / "f.ndjson"
+    file = await killed(path, 20_000)
+    async with open_database(tmp_path / "t.db", SystemClock()) as database:
+        both = Recorded(Journal(database, KEY, await Ledger(database).begin_run("switch", {})), file)
+        first, later = as_records(steps(0, 2)), as_records(steps(2, 200))
+        await both.append(first)
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 100, limits[1]))
+        try:
+            with pytest.raises(Fatal):
+                await both.append(ended(first) + later)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert await database.fetch(EVENTS) == [("intended", 2), ("kept", 2)]
+
+
+async def test_outcomes_are_in_the_journal_though_their_lane_was_cut_short(tmp_path: Path) -> None:
+    file = await killed(tmp_path / "f.ndjson")
+    async with open_database(tmp_path / "t.db", SystemClock()) as database:
+        both = Recorded(Journal(database, KEY, await Ledger(database).begin_run("switch", {})), file)
+        first, later = as_records(steps(0, 2)), as_records(steps(2, 200))
+        await both.append(first)
+        cut = asyncio.ensure_future(both.append(ended(first) + later))
+        await asyncio.wait([cut], timeout=0)
+        cut.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await cut
+        await both.flush()
+        assert await database.fetch(EVENTS) == [("intended", 2), ("kept", 2)]
+    file.end("2026-11-22T10:00:00Z")
+    assert read_rollback_file(tmp_path / "f.ndjson", KEY).ended

@@ -80,6 +80,25 @@ async def test_a_row_follows_what_the_journal_learns(
         await counters_fit(database)
 
 
+@pytest.mark.parametrize(
+    "numbers", [(0, 1, 2), (0, 1, 7), (0, 0, 7), (0, 1, 8), (0, 0, 1), (7, 8), (0, 9)], ids=lambda numbers: str(numbers)
+)
+async def test_a_batch_that_fits_only_partly_counts_what_it_changed(path: Path, numbers: tuple[int, ...]) -> None:
+    """7 points at another copy by now, 8 is not in the DB, 9 stays with the original link."""
+    async with open_database(path, SystemClock()) as database:
+        journal = await prepared(database, 3)
+        await Ledger(database).write(Batch(outcomes=[copied(7, size=70), copied(9)]))
+        steps = [step for number in numbers for step in steps_of(number, APPLIED)]
+        steps = [s._replace(new="https://ours.example/another.pdf") if s.id == record_id(7) else s for s in steps]
+        steps = [
+            s._replace(event=Event.SETTLED, standing=Standing.ORIGINAL) if s.id == record_id(9) else s for s in steps
+        ]
+        await journal.append(steps)
+        switched = await database.fetch("SELECT doclist_entry_id FROM file_migrations WHERE status = 'switched'")
+        assert {name for (name,) in switched} == {record_id(number) for number in numbers if number < 7}
+        await counters_fit(database)
+
+
 async def test_an_undo_restores_the_row_and_a_failed_one_leaves_it_switched(path: Path) -> None:
     async with open_database(path, SystemClock()) as database:
         journal = await prepared(database)

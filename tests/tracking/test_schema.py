@@ -129,7 +129,7 @@ def test_the_journal_takes_new_rows_and_refuses_every_change_of_old_ones(db: sql
     ("query", "index"),
     [
         ("SELECT * FROM file_migrations WHERE doclist_entry_id = 'x'", "sqlite_autoindex_file_migrations_1"),
-        (f"SELECT * FROM file_migrations WHERE source_id = 1 AND {schema.COPIED} ORDER BY proof", "files_by_source"),
+        (f"SELECT * FROM file_migrations WHERE source_id = 1 AND {schema.PROVED} ORDER BY proof", "files_by_source"),
         (f"SELECT * FROM file_migrations WHERE id > 1 AND {schema.TO_DO} ORDER BY id LIMIT 9", "files_to_do"),
         ("SELECT account_id, status, count(*) FROM file_migrations GROUP BY 1, 2", "files_by_account"),
         ("SELECT count(*) FROM migration_errors WHERE doclist_entry_id = 'x' AND settled = 0", "errors_unsettled"),
@@ -140,3 +140,30 @@ def test_hot_questions_are_answered_from_an_index(db: sqlite3.Connection, query:
 
     assert index in plan
     assert "TEMP B-TREE" not in plan
+
+
+def test_setting_the_status_leaves_the_index_of_sources_alone(db: sqlite3.Connection) -> None:
+    names = {row[0]: row[1] for row in db.execute("SELECT rootpage, name FROM sqlite_master WHERE rootpage > 0")}
+    program = db.execute("EXPLAIN UPDATE file_migrations SET status = 'switched' WHERE id = 1")
+    written = {names[row[3]] for row in program if row[1] == "OpenWrite"}
+
+    assert {"file_migrations", "files_by_account"} <= written
+    assert "files_by_source" not in written
+
+
+def test_an_older_file_finds_copies_by_their_source_as_before() -> None:
+    db = sqlite3.connect(":memory:", isolation_level=None)
+    schema.migrate(db, schema.STEPS[:4])
+    for number, status, failure in ((1, "backed_up", "NULL"), (2, "gone", "'deleted'"), (3, "rolled_back", "NULL")):
+        db.execute(
+            "INSERT INTO file_migrations (id, doclist_entry_id, created_date, updated_date, source_id, your_s3_key,"
+            " your_s3_url, file_size_bytes, proof, status, failure_class)"
+            f" VALUES ({number}, 'a0B00000000000000{number}', 't', 't', 7, {COPY}, '{status}', {failure})"
+        )
+    schema.migrate(db)
+    query = f"SELECT id FROM file_migrations WHERE source_id = 7 AND {schema.PROVED}"
+
+    assert sorted(db.execute(query)) == [(1,), (3,)]
+    assert "files_by_source" in db.execute(f"EXPLAIN QUERY PLAN {query}").fetchone()[3]
+    assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    db.close()
