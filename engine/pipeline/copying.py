@@ -8,7 +8,7 @@ A taken destination key is never overwritten. What lies there is compared first:
 | same size, nothing to compare by                 | both are read and hashed; equal: adopted                |
 | our own copy of what the source held earlier     | the new content goes to ``{stem}~{etag8}{ext}``         |
 | a write of ours that failed its proof            | replaced, on condition that it is still the same object |
-| anything else                                    | ``key_conflict``                                        |
+| anything else; any of them behind our own link   | ``key_conflict``                                        |
 """
 
 from __future__ import annotations
@@ -251,6 +251,9 @@ class Copying:
         if ours and known is not None and not known.proof and memory.bad_etag is None:
             memory.bad_etag = found.etag
             raise _Retarget
+        if known is not None and plan.record.url == known.our_url:
+            msg = f"our link leads to {memory.key}, which holds other content by now: restore that object's version in"
+            raise Refused(FailureClass.KEY_CONFLICT, f"{msg} the bucket, or put the link back with engine run rollback")
         if memory.key == plan.key:
             version = facts.etag or f"{job.location.identity}|{facts.size}|{facts.last_modified}"
             other = fill_changed(plan.changed_key, version)

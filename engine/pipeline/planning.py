@@ -7,7 +7,7 @@ Whatever is asked first wins:
     =====================  ==============================================  =======================================
     anything               an account out of scope                         None
     a copy, any status     the link is our own link                        None, or Touch (*)
-    backed_up, switched,   the same URL; no listing, or the same ETag      None, or Touch
+    backed_up,             the same URL; no listing, or the same ETag      None, or Touch
     rolled_back
     skipped                skipped again, for the same reason              None, or Touch
     (+)                    no URL                                          skipped / no_url
@@ -21,7 +21,7 @@ Whatever is asked first wins:
     =====================  ==============================================  =======================================
 
     (+) no row; pending, failed, skipped or gone; or a copy whose URL was edited, whose listed ETag differs, or whose
-        record is forced.
+        record is forced; or one whose link was switched and put back to the original by somebody else.
     (*) A record that was gone and is back with our own link, or is forced, is planned from its original URL: the copy
         is proved again, while record and row go on saying what the link is and what it was.
 
@@ -106,18 +106,20 @@ class Planner:
         """The answer of the table above. ``pinned`` is the source's row of a listing; ``force`` plans a copy anew."""
         if self._filters.account_id is not None and record.account_id != self._filters.account_id:
             return None
-        changed = False
+        changed = keep = False
         link = record.url
         if known is not None and link:
             if link == known.our_url:
                 if known.status is not Status.GONE and not force:
                     return _touched(record, known)
-                link = known.url
+                link, keep = known.url, True  # users follow our link: the copy is proved, or made again, where it leads
             elif known.status in _SETTLED:
                 changed = link != known.url or _other_content(known, pinned)
-                if not changed and not force:
+                # the original under a switched row: somebody has put it back, and the row must not say otherwise
+                keep = known.status is Status.SWITCHED and not changed
+                if not changed and not keep and not force:
                     return _touched(record, known)
-        return self._fresh(record, link, known, page, pinned, changed=changed)
+        return self._fresh(record, link, known, page, pinned, changed=changed, keep=keep)
 
     def pin(self, plan: Plan, listed: ObjectFacts) -> Decision:
         """The plan once a listing has told what its source is.
@@ -160,7 +162,15 @@ class Planner:
         return fits(url, self._target.url_length)
 
     def _fresh(
-        self, record: Record, link: str, known: Known | None, page: int, pinned: ObjectFacts | None, *, changed: bool
+        self,
+        record: Record,
+        link: str,
+        known: Known | None,
+        page: int,
+        pinned: ObjectFacts | None,
+        *,
+        changed: bool,
+        keep: bool,
     ) -> Decision:
         file_name = key = url = ""
         try:
@@ -168,9 +178,9 @@ class Planner:
             file_name = file_name_of(source, record.name)
             self._admit(file_name, pinned)
             key = destination_key(self._target.key_template, record, file_name, source)
-            if known is not None and known.our_key and record.url == known.our_url:
-                key = known.our_key  # users follow that link: the copy is proved, or made again, where it leads
-            url = self.url_of(key)
+            if known is not None and known.our_key and keep:
+                key = known.our_key
+            url = record.url if known is not None and record.url == known.our_url else self.url_of(key)
             occupied = changed and known is not None and holds(known.our_key, key, changed_template(key))
             self._must_fit(self.url_of(changed_key(key, _ANY_ETAG)) if occupied else url)
         except Refused as refused:

@@ -31,6 +31,7 @@ from engine.salesforce.connection import Salesforce, open_salesforce
 from engine.settings import Settings
 from engine.tracking.database import open_database
 from engine.tracking.ledger import Ledger
+from engine.tracking.links import Form
 from engine.web.client import WebClient, open_web
 from engine.web.resolver import LinkResolver, fields_of, resolver_origin
 from engine.web.source import WebSource
@@ -118,12 +119,18 @@ def fitting_link(planner: Planner, key: str) -> str:
 @asynccontextmanager
 async def assemble(settings: Settings, clock: Clock, *, transport: Transport) -> AsyncIterator[Parts]:
     """Open the tracking DB, Salesforce and both sides of S3. The caller holds the run lock."""
-    async with (
-        open_database(settings.tracking.database, clock) as database,
-        open_outside(settings, clock, transport=transport) as outside,
-    ):
+    async with AsyncExitStack() as stack:
+        ledger = Ledger(await stack.enter_async_context(open_database(settings.tracking.database, clock)))
+        await ledger.check_bucket(settings.destination.bucket)
+        outside = await stack.enter_async_context(open_outside(settings, clock, transport=transport))
         around = {each.name: getattr(outside, each.name) for each in fields(outside)}
-        yield Parts(**around, ledger=Ledger(database))
+        yield Parts(**around, ledger=ledger)
+
+
+def link_form(settings: Settings) -> Form:
+    """What our links look like."""
+    ours = settings.destination
+    return Form(ours.url_template, ours.bucket, ours.region)
 
 
 @asynccontextmanager

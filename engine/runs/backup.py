@@ -29,7 +29,7 @@ from engine.pipeline.stop import Stop
 from engine.pipeline.tally import Tally
 from engine.pipeline.transfer import Transfer
 from engine.pipeline.watch import TimedShelf, Watch, watching
-from engine.runs.assembly import Parts, fitting_link, max_bytes
+from engine.runs.assembly import Parts, fitting_link, link_form, max_bytes
 from engine.runs.at_work import at_work
 from engine.runs.bounds import Bounds, bounds_of
 from engine.runs.evidence import settle_first
@@ -40,6 +40,7 @@ from engine.runs.screen import Screen
 from engine.runs.stages import FlowStages, pressure
 from engine.s3.transport import Transport
 from engine.settings import Settings
+from engine.tracking import links
 from engine.tracking.runs import Ending
 
 RESUME = "engine run backup --incremental"
@@ -107,14 +108,16 @@ class _Backup:
             "run_started", version=__version__, full=self._options.full, org=organization.id, dry_run=run_id is None
         )
         started = self._clock.monotonic()
+        planner = parts.planner(shape, self._bounds.account_id)
         try:
             if run_id is not None:
                 await self._sweep()
                 await settle_first(parts, run_id, self._note)
+                await self._renew_links(planner)
             feeds = Feeds(
                 parts, self._options, self._bounds, scope_hash(self._settings, organization.id), self._tally, self._note
             )
-            await self._flow(feeds, parts.planner(shape, self._bounds.account_id), dry_run=run_id is None)
+            await self._flow(feeds, planner, dry_run=run_id is None)
         except BaseException as error:
             await self._failed(run_id, error)
             raise
@@ -225,6 +228,12 @@ class _Backup:
         else:
             if swept:
                 self._note(f"{swept} multipart upload{'s' if swept > 1 else ''} of a killed run aborted")
+
+    async def _renew_links(self, planner: Planner) -> None:
+        form = link_form(self._settings)
+        renewed = await links.renew(self._parts.ledger.database, form, planner.url_of, planner.fits)
+        if renewed:
+            self._note(f"{renewed:,} links to copies were formed anew, as destination.url_template and region say now")
 
     async def _feed(self, feeds: Feeds, intake: Intake) -> None:
         """What keeps the feed from going on now, but not for ever, ends the run early: work in hand is finished."""

@@ -219,6 +219,9 @@ def _errors(report: Report, console: Console) -> None:
         for error in report.errors()
     ]
     table(console, "Failures by class", ("class", "records", "latest, UTC", "for example", "which said"), rows, (1,))
+    if unproved := report.unproved():
+        line(console, f"BROKEN      {unproved:,} switched links lead to no copy, or to another file")
+        line(console, "next        engine status --recent-errors 20   says what a backup made of them")
     skipped = report.skipped()
     if skipped:
         line(console, "skipped: " + ", ".join(f"{name} {count:,}" for name, count in skipped.items()))

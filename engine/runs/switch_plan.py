@@ -5,14 +5,15 @@ from __future__ import annotations
 from contextlib import ExitStack
 from pathlib import Path
 
-from engine.model.errors import Differs
+from engine.model.errors import Blocked, Differs
 from engine.model.record import ObjectShape
 from engine.pacing.clock import iso
 from engine.pipeline.switching import calls
-from engine.runs.assembly import Parts
+from engine.runs.assembly import Parts, link_form
 from engine.runs.plan_file import PlanFile, PlanWriter, Written, open_plan, settings_hash
 from engine.runs.rollback_file import free
 from engine.salesforce.shape import Organization
+from engine.tracking import links as links_now
 from engine.tracking import switchable
 from engine.tracking.switchable import Wanted
 
@@ -33,6 +34,11 @@ class Plans:
     async def make(self, path: Path, run_id: int | None) -> tuple[Written, int]:
         """A plan, and the Salesforce calls that it takes. Raises Blocked where the file cannot be written."""
         shape = self._shape
+        if await links_now.outdated(self._database, link_form(self._settings)):
+            raise Blocked(
+                "there are copies whose links were formed with another destination.url_template or region",
+                hint="engine run backup --incremental   forms them anew; it copies nothing for that",
+            )
         rows = await switchable.switchable(self._database, self._wanted)
         header = {
             "run": run_id,

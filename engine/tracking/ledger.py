@@ -99,6 +99,21 @@ class Ledger:
                 hint="Log in to that org, or give this one a DB of its own (tracking.database).",
             )
 
+    async def check_bucket(self, bucket: str) -> None:
+        """Raise Blocked when the copies that this DB knows lie in another bucket: it would be asked for them in vain,
+        and links would lead to the one while the other was looked at."""
+        rows = await self._db.fetch(
+            "SELECT json_extract(config_snapshot, '$.destination.bucket') FROM migration_runs"
+            " WHERE json_extract(config_snapshot, '$.destination.bucket') <> ''"
+            " AND EXISTS (SELECT 1 FROM file_migrations WHERE proof IS NOT NULL) ORDER BY id DESC LIMIT 1"
+        )
+        if rows and rows[0][0] != bucket:
+            raise Blocked(
+                f"{self._db.path} tracks copies in s3://{rows[0][0]}, but destination.bucket is {bucket}",
+                hint=f"Set destination.bucket: {rows[0][0]}, or give s3://{bucket} a DB of its own (tracking.database):"
+                " a full backup copies to it.",
+            )
+
     async def begin_run(self, run_type: str, config_snapshot: Mapping[str, object], *, version: str = "") -> int:
         """Open a run; runs that died are marked ``crashed``. Hold the run lock."""
         now = self._db.now()

@@ -146,6 +146,23 @@ def test_an_edit_after_the_switch_survives_the_rollback(corner: Corner) -> None:
     assert steps[-1]["detail"].startswith("edited")
 
 
+@pytest.mark.parametrize("kind", ["--full", "--incremental"])
+def test_an_original_link_that_somebody_put_back_is_no_longer_called_switched(corner: Corner, kind: str) -> None:
+    ids = backed_up(corner)
+    before = links(corner, ids)
+    assert corner.engine(*SWITCH).code == 0
+    corner.edit([ids[1]], Document__c=before[ids[1]])
+    assert corner.engine("run", "backup", kind, "--no-progress").code == 0
+    row = corner.rows()[ids[1]]
+    assert (row["status"], row["salesforce_updated"], row["original_url"]) == ("backed_up", 0, before[ids[1]])
+    assert corner.status()["files"]["switched"] == 4
+    assert len([key for key in corner.held() if key.startswith("uploads/")]) == 5, "its copy was there already"
+    said_so(corner.engine(*SWITCH), 0, "1 switched")
+    assert links(corner, ids) == ours(corner)
+    said_so(corner.engine(*ROLLBACK), 0, "5 put back")
+    assert links(corner, ids) == before
+
+
 def test_an_object_that_is_gone_keeps_its_record_from_being_switched(corner: Corner) -> None:
     ids = backed_up(corner, 30)
     with closing(sqlite3.connect(corner.database)) as db:

@@ -79,7 +79,7 @@ def test_a_listing_row_and_the_known_row_travel_with_the_plan() -> None:
     assert plan.known is COPIED
 
 
-@pytest.mark.parametrize("status", SETTLED)
+@pytest.mark.parametrize("status", [Status.BACKED_UP, Status.ROLLED_BACK])
 def test_an_unchanged_copy_needs_nothing(status: Status) -> None:
     known = COPIED._replace(status=status)
     assert PLANNER.plan(RECORD, known, 0) is None
@@ -88,7 +88,7 @@ def test_an_unchanged_copy_needs_nothing(status: Status) -> None:
     assert PLANNER.plan(RECORD, known._replace(source_etag=""), 0, pinned=ObjectFacts(size=3, etag="f" * 32)) is None
 
 
-@pytest.mark.parametrize("status", SETTLED)
+@pytest.mark.parametrize("status", [Status.BACKED_UP, Status.ROLLED_BACK])
 @pytest.mark.parametrize(
     "record",
     [
@@ -109,6 +109,18 @@ def test_our_own_link_keeps_the_status(status: Status) -> None:
     assert PLANNER.plan(record, known, 0) is None
     stamped = replace(record, modified="2026-11-23T00:00:00.000Z")
     assert PLANNER.plan(stamped, known, 0) == Touch(stamped)
+
+
+def test_a_switched_record_whose_original_link_somebody_has_put_back_is_planned_under_its_key() -> None:
+    known = COPIED._replace(status=Status.SWITCHED, our_key="where/it/lies.pdf", our_url="https://ours.test/it")
+    plan = plan_of(PLANNER.plan(replace(RECORD, name="renamed"), known, 0))
+    assert (plan.key, plan.url) == ("where/it/lies.pdf", PLANNER.url_of("where/it/lies.pdf"))
+
+
+def test_a_link_of_ours_that_was_formed_otherwise_stays_as_the_record_has_it() -> None:
+    known = COPIED._replace(status=Status.SWITCHED, our_url="https://formed.otherwise.test/it")
+    plan = plan_of(PLANNER.plan(replace(RECORD, url=known.our_url), known, 0, force=True))
+    assert (plan.key, plan.url) == (known.our_key, "https://formed.otherwise.test/it")
 
 
 def test_a_switched_record_that_comes_back_from_deletion_is_proved_from_its_original_url() -> None:
