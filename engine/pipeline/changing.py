@@ -394,9 +394,9 @@ async def _all(tasks: Sequence[asyncio.Task[None]]) -> None:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         raise
-    for task in tasks:
-        if (error := task.exception()) is not None:
-            raise error
+    errors = [error for task in tasks if (error := task.exception()) is not None]  # asked of all: else they tell it
+    if errors:
+        raise errors[0]
 
 
 async def settle(

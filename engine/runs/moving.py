@@ -15,6 +15,7 @@ from engine.pacing.clock import Clock
 from engine.pipeline.stop import Stop
 from engine.runs.report import duration
 from engine.settings import Settings
+from engine.tracking import switchable
 from engine.tracking.ledger import Ledger
 from engine.tracking.runs import Ending
 
@@ -59,16 +60,24 @@ def before_the_first_write() -> Iterator[None]:
 
 async def close_failed(ledger: Ledger, run_id: int, error: BaseException, *told: str) -> None:
     """Close the run row where that can still be done; where not, the next start marks it as crashed. ``told``: what a
-    person must know besides the error: what is safe, and what to type next."""
+    person must know besides the error: what is safe, and what to type next; what is in doubt is told first."""
     message = str(error) if isinstance(error, EngineError) else f"{type(error).__name__}: see logs"
     log.error("run_failed", told=True, why=message)
     if isinstance(error, Fatal):
-        error.hint = "\n  ".join(filter(None, [error.hint, *told]))
+        error.hint = "\n  ".join(filter(None, [error.hint, await _in_doubt(ledger, run_id), *told]))
     try:
         ending: Ending = "stopped" if isinstance(error, Paused) else "failed"
         await ledger.end_run(run_id, ending, message)
     except Fatal as second:
         log.error("run_not_closed", why=str(second))
+
+
+async def _in_doubt(ledger: Ledger, run_id: int) -> str:
+    try:
+        left = await ledger.database.read(switchable.open_changes(run_id))
+    except Fatal:
+        return ""
+    return f"{left:,} links are in doubt: sent, or about to be. The next start reads them first." if left else ""
 
 
 class CutShort(Exception):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 
 from engine.model.change import Event, Held, Said, Sent, Step
@@ -27,6 +28,7 @@ class FakeOrg:
 
     async def read(self, ids: Sequence[str]) -> dict[str, Held | None]:
         self.reads.append(list(ids))
+        await asyncio.sleep(0)  # others get their turn, as with a real org
         if self.on_read is not None:
             self.on_read(len(self.reads))
         return {each: None if (link := self.links[each]) is None else Held(link, "stamp") for each in ids}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 from collections.abc import AsyncIterator, Callable, Sequence
 
 import pytest
@@ -188,6 +190,26 @@ async def test_quota_stops_the_run_and_leaves_nothing_open() -> None:
     moved = sum(link is not None and link.startswith("new") for link in scene.org.links.values())
     assert moved == scene.changing.counts.done > 0
     assert all(step.failure is None for step in last.values()), "a record was failed for a quota"
+
+
+async def test_lanes_that_are_stopped_together_leave_one_error_and_no_traces() -> None:
+    scene = Scene(600)
+    scene.changes = [change(n, f"acc{n}") for n in range(600)]
+    loud: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: loud.append(context))
+
+    asked: list[int] = []
+
+    def quota(number: int, _changes: Sequence[tuple[str, str]], _carry_out: Callable[[], list[Said]]) -> list[Said]:
+        asked.append(number)
+        raise Paused("the org has used its calls")
+
+    scene.org.on_write = quota
+    with pytest.raises(Paused, match="used its calls"):
+        await scene.run()
+    assert len(asked) > 1, "only one lane got there"
+    gc.collect()  # what nobody asked a task for, it tells when it goes
+    assert loud == []
 
 
 @pytest.mark.parametrize("error", [Paused("the org has used its calls"), Transient(FailureClass.NETWORK, "no answer")])
