@@ -6,7 +6,6 @@ All answers of one report come from one snapshot of the DB, so that they agree w
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.tracking.connect import by_name, snapshot
+from engine.tracking.exports import replacing
 from engine.tracking.files import unwritable
 from engine.tracking.schema import UNPROVED, WAIVED, among
 
@@ -256,20 +256,16 @@ class Report:
         return [{"at": at, **json.loads(text)} for at, text in reversed(rows)]
 
     def export(self, path: Path, *, accept_proof: Sequence[str] = ("checksum", "etag")) -> None:
-        """Write everything, all accounts and runs included, as one JSON file, mode 0600; replaces the file at once."""
+        """Write everything, all accounts and runs included, as one JSON file, mode 0600; see ``replacing``."""
         everything = {
             **self.document(runs=-1, accept_proof=accept_proof),
             "account_breakdown": self.accounts(),
             "recent_errors": self.recent_errors(1000),
             "waivers": self.waivers(),
         }
-        partial = Path(f"{path}.partial")
         try:
-            with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "w") as file:  # noqa: PTH123
+            with replacing(path) as file:
                 json.dump(everything, file, indent=1)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
         except OSError as error:
             raise unwritable(path, error) from error
 
