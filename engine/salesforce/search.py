@@ -2,10 +2,13 @@
 
 SOQL compares text without case. What may be filtered is filtered by the org (a call counts all rows); long text may not
 be, and what takes the org too long may not either: such rows are read and looked at here, up to a limit.
+
+A term stands for itself, but ``//host`` finds the host also where people leave its scheme out, as in "see host/a.pdf".
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +24,8 @@ PAGE = 2000
 _TEXT = frozenset({"url", "string", "textarea", "combobox", "anyType"})
 _COPIES = ("History", "Feed", "Share", "ChangeEvent", "Tag")
 """Endings of objects that Salesforce derives from others, or that say who may see or who changed what."""
+_BEFORE_A_HOST = ("//", " ", "\n", "\t", "(", "<", ">", '"', ",", ";", "=")
+"""And the start of a text. Behind a letter, digit, hyphen or dot it is the end of another host's name."""
 _ROOM = LONGEST_URI // 2
 """Characters of conditions in one query: encoding may nearly double them."""
 
@@ -79,11 +84,14 @@ class Search:
                 found.columns.append(Column(label, bool(item.get("filterable"))))
         return found
 
-    async def count(self, place: str, columns: Sequence[str], terms: Sequence[str], *, since: str | None = None) -> int:
-        """How many rows hold one of the terms in one of these filterable fields."""
+    async def count(self, place: str, columns: Sequence[str], terms: Sequence[str], *, roughly: bool = False) -> int:
+        """How many rows hold one of the terms in one of these filterable fields.
+
+        ``roughly``: in few calls; other hosts that end in a host of the terms count too.
+        """
         total = 0
-        for chunk in _chunks(columns, terms):
-            statement = soql.select(["COUNT()"], place, conditions=_conditions(chunk, terms, since))
+        for chunk in _chunks(columns, terms, roughly=roughly):
+            statement = soql.select(["COUNT()"], place, conditions=[_any_of(chunk, terms, roughly=roughly)])
             async for announced, _ in self._salesforce.pages.answers(statement):
                 total += announced
                 break
@@ -99,9 +107,8 @@ class Search:
         since: str | None = None,
     ) -> list[tuple[str, str]]:
         """(Id, value) of up to ``most`` rows that hold one of the terms in this filterable field."""
-        statement = soql.select(
-            ["Id", column], place, conditions=_conditions([column], terms, since), order=["Id"], limit=most
-        )
+        conditions = [_any_of([column], terms), soql.since(MODIFIED, since) if since else ""]
+        statement = soql.select(["Id", column], place, conditions=conditions, order=["Id"], limit=most)
         found: list[tuple[str, str]] = []
         async for _, rows in self._salesforce.pages.answers(statement):
             found += [(str(row.get("Id")), value(row, column)) for row in rows]
@@ -141,22 +148,39 @@ def _unfit(item: Mapping[str, Any], name: str) -> str | None:
     return None
 
 
-def _like(column: str, term: str) -> str:
+def finder(terms: Sequence[str]) -> re.Pattern[str]:
+    """Finds in a text what the org finds by the same terms."""
+    before = f"(?:^|{'|'.join(map(re.escape, _BEFORE_A_HOST))})"
+    return re.compile(
+        "|".join(before + re.escape(term[2:]) if term.startswith("//") else re.escape(term) for term in terms),
+        re.IGNORECASE,
+    )
+
+
+def _likes(column: str, term: str, *, roughly: bool = False) -> list[str]:
     """``column LIKE '%term%'``, with what LIKE takes for a wildcard taken literally."""
-    quoted = soql.text_literal(term)[1:-1].replace("%", "\\%").replace("_", "\\_")
-    return f"{soql.name(column)} LIKE '%{quoted}%'"
+    host = term.removeprefix("//")
+    texts = ["%" + _quoted(host if roughly else term)]
+    if host != term and not roughly:
+        texts = [_quoted(host), *("%" + _quoted(mark + host) for mark in _BEFORE_A_HOST)]
+    return [f"{soql.name(column)} LIKE '{text}%'" for text in texts]
 
 
-def _conditions(columns: Sequence[str], terms: Sequence[str], since: str | None) -> list[str]:
-    any_of = soql.either([[_like(column, term)] for column in columns for term in terms])
-    return [any_of, soql.since(MODIFIED, since) if since else ""]
+def _quoted(text: str) -> str:
+    return soql.text_literal(text)[1:-1].replace("%", "\\%").replace("_", "\\_")
 
 
-def _chunks(columns: Sequence[str], terms: Sequence[str]) -> list[list[str]]:
+def _any_of(columns: Sequence[str], terms: Sequence[str], *, roughly: bool = False) -> str:
+    return soql.either(
+        [[like] for column in columns for term in terms for like in _likes(column, term, roughly=roughly)]
+    )
+
+
+def _chunks(columns: Sequence[str], terms: Sequence[str], *, roughly: bool) -> list[list[str]]:
     chunks: list[list[str]] = [[]]
     size = 0
     for column in columns:
-        cost = sum(len(_like(column, term)) + 8 for term in terms)
+        cost = sum(len(like) + 8 for term in terms for like in _likes(column, term, roughly=roughly))
         if chunks[-1] and size + cost > _ROOM:
             chunks.append([])
             size = 0
