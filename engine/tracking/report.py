@@ -114,11 +114,14 @@ class Report:
         """Characters of the longest new link of any copy."""
         return int(self._db.execute("SELECT coalesce(max(length(your_s3_url)), 0) FROM file_migrations").fetchone()[0])
 
-    def links(self, count: int) -> list[str]:
-        """New links of up to so many copies, spread over the table."""
+    def links(self, count: int, account: str | None = None) -> list[str]:
+        """New links of up to so many copies, spread over the table; of one account only, where it is given."""
         last = self._db.execute("SELECT coalesce(max(id), 0) FROM file_migrations").fetchone()[0]
-        sql = f"SELECT your_s3_url FROM file_migrations WHERE id >= ? AND {_COPIED} ORDER BY id LIMIT 1"  # noqa: S608
-        found = [self._db.execute(sql, (1 + last * n // count,)).fetchone() for n in range(count)]
+        sql = (
+            f"SELECT your_s3_url FROM file_migrations WHERE id >= ?1 AND {_COPIED}"  # noqa: S608 - constants
+            " AND (?2 IS NULL OR account_id = ?2) ORDER BY id LIMIT 1"
+        )
+        found = [self._db.execute(sql, (1 + last * n // count, account)).fetchone() for n in range(count)]
         return list(dict.fromkeys(row[0] for row in found if row is not None))
 
     def account_count(self) -> int:
