@@ -19,20 +19,25 @@ def write_settings(path: Path, force: bool = False) -> None:
         settings_text,
     )  # pydantic and PyYAML are needed only once there is something to write
 
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         if force:
             with replacing(path) as file:
                 file.write(settings_text())
-            return
-        if path.exists() or path.is_symlink():
-            raise FileExistsError
-        with replacing(draft) as file:
-            file.write(settings_text())
-        os.link(draft, path)
+        else:
+            _create(path, settings_text())
     except FileExistsError as error:
         raise Usage(f"{path} exists and was left as it is", hint="`engine init --force` replaces it") from error
     except OSError as error:
         raise Usage(f"{path} cannot be written: {error.strerror}", hint="name another place with --config") from error
+
+
+def _create(path: Path, text: str) -> None:
+    if path.exists() or path.is_symlink():
+        raise FileExistsError
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with replacing(draft) as file:
+            file.write(text)
+        os.link(draft, path)
     finally:
         draft.unlink(missing_ok=True)

@@ -23,7 +23,7 @@ def replacing(path: Path) -> Iterator[IO[str]]:
             yield file
         return
     target = Path(os.path.realpath(path))
-    handle, name = mkstemp(prefix=f".{target.name[:200]}.", dir=target.parent)
+    handle, name = mkstemp(prefix=".engine-", dir=target.parent)
     try:
         with _writer(handle) as file:
             yield file

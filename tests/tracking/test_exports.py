@@ -48,7 +48,7 @@ def put(request: pytest.FixtureRequest) -> Callable[[Path], None]:
 
 
 def test_a_plain_file_is_replaced_by_a_private_one(tmp_path: Path, put: Callable[[Path], None]) -> None:
-    path = tmp_path / "there"
+    path = tmp_path / ("a" * 255)
     path.write_text("old")
     path.chmod(0o644)
     before = path.stat().st_ino
