@@ -170,10 +170,13 @@ class _Sweep:
             return
         terms, left = self._swept.terms, list(names)
         try:
-            if not await self._search.count(place.name, names, terms, roughly=True):
+            if not await self._search.perhaps(place.name, names, terms):
                 return
             for name in names:
-                if count := await self._search.count(place.name, [name], terms):
+                count = await self._search.count(place.name, name, terms)
+                if count is None:
+                    await self._read(place, [name])
+                elif count:
                     rows = await self._search.rows(place.name, name, terms, most=EXAMPLES)
                     self._add(place.name, name, count, rows)
                 left.remove(name)

@@ -84,18 +84,19 @@ class Search:
                 found.columns.append(Column(label, bool(item.get("filterable"))))
         return found
 
-    async def count(self, place: str, columns: Sequence[str], terms: Sequence[str], *, roughly: bool = False) -> int:
-        """How many rows hold one of the terms in one of these filterable fields.
+    async def perhaps(self, place: str, columns: Sequence[str], terms: Sequence[str]) -> bool:
+        """Whether any row may hold one of the terms in one of these filterable fields, asked in few calls: hosts that
+        only end in a host of the terms are taken for it."""
+        likes = [[_like(column, f"%{_quoted(term.removeprefix('//'))}") for term in terms] for column in columns]
+        for batch in _batches(likes):
+            if await self._count(place, batch):
+                return True
+        return False
 
-        ``roughly``: in few calls; other hosts that end in a host of the terms count too.
-        """
-        total = 0
-        for chunk in _chunks(columns, terms, roughly=roughly):
-            statement = soql.select(["COUNT()"], place, conditions=[_any_of(chunk, terms, roughly=roughly)])
-            async for announced, _ in self._salesforce.pages.answers(statement):
-                total += announced
-                break
-        return total
+    async def count(self, place: str, column: str, terms: Sequence[str]) -> int | None:
+        """How many rows hold one of the terms in this filterable field; None: the terms do not fit into one query."""
+        likes, *more = _batches(_exactly(column, terms))
+        return None if more else await self._count(place, likes)
 
     async def rows(
         self,
@@ -107,12 +108,19 @@ class Search:
         since: str | None = None,
     ) -> list[tuple[str, str]]:
         """(Id, value) of up to ``most`` rows that hold one of the terms in this filterable field."""
-        conditions = [_any_of([column], terms), soql.since(MODIFIED, since) if since else ""]
-        statement = soql.select(["Id", column], place, conditions=conditions, order=["Id"], limit=most)
-        found: list[tuple[str, str]] = []
-        async for _, rows in self._salesforce.pages.answers(statement):
-            found += [(str(row.get("Id")), value(row, column)) for row in rows]
-        return found
+        found: dict[str, str] = {}
+        for likes in _batches(_exactly(column, terms)):
+            conditions = [_any_of(likes), soql.since(MODIFIED, since) if since else ""]
+            statement = soql.select(["Id", column], place, conditions=conditions, order=["Id"], limit=most)
+            async for _, rows in self._salesforce.pages.answers(statement):
+                found |= {str(row.get("Id")): value(row, column) for row in rows}
+        return sorted(found.items())[:most]
+
+    async def _count(self, place: str, likes: Sequence[str]) -> int:
+        statement = soql.select(["COUNT()"], place, conditions=[_any_of(likes)])
+        async for total, _ in self._salesforce.pages.answers(statement):
+            return total
+        return 0
 
     async def scan(
         self, place: str, columns: Sequence[str], *, since: str | None = None
@@ -157,33 +165,38 @@ def finder(terms: Sequence[str]) -> re.Pattern[str]:
     )
 
 
-def _likes(column: str, term: str, *, roughly: bool = False) -> list[str]:
-    """``column LIKE '%term%'``, with what LIKE takes for a wildcard taken literally."""
-    host = term.removeprefix("//")
-    texts = ["%" + _quoted(host if roughly else term)]
-    if host != term and not roughly:
-        texts = [_quoted(host), *("%" + _quoted(mark + host) for mark in _BEFORE_A_HOST)]
-    return [f"{soql.name(column)} LIKE '{text}%'" for text in texts]
+def _exactly(column: str, terms: Sequence[str]) -> list[list[str]]:
+    """Conditions for each of the terms."""
+    found = []
+    for term in terms:
+        host = term.removeprefix("//")
+        heads = ["", *(f"%{_quoted(mark)}" for mark in _BEFORE_A_HOST)] if host != term else ["%"]
+        found.append([_like(column, head + _quoted(host)) for head in heads])
+    return found
+
+
+def _like(column: str, pattern: str) -> str:
+    return f"{soql.name(column)} LIKE '{pattern}%'"
 
 
 def _quoted(text: str) -> str:
+    """What LIKE takes for a wildcard, taken literally."""
     return soql.text_literal(text)[1:-1].replace("%", "\\%").replace("_", "\\_")
 
 
-def _any_of(columns: Sequence[str], terms: Sequence[str], *, roughly: bool = False) -> str:
-    return soql.either(
-        [[like] for column in columns for term in terms for like in _likes(column, term, roughly=roughly)]
-    )
+def _any_of(likes: Sequence[str]) -> str:
+    return soql.either([like] for like in likes)
 
 
-def _chunks(columns: Sequence[str], terms: Sequence[str], *, roughly: bool) -> list[list[str]]:
-    chunks: list[list[str]] = [[]]
+def _batches(groups: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Conditions, as many of the groups together as fit into one query."""
+    batches: list[list[str]] = [[]]
     size = 0
-    for column in columns:
-        cost = sum(len(like) + 8 for term in terms for like in _likes(column, term, roughly=roughly))
-        if chunks[-1] and size + cost > _ROOM:
-            chunks.append([])
+    for group in groups:
+        cost = sum(len(like) + 8 for like in group)
+        if batches[-1] and size + cost > _ROOM:
+            batches.append([])
             size = 0
-        chunks[-1].append(column)
+        batches[-1] += group
         size += cost
-    return [chunk for chunk in chunks if chunk]
+    return batches

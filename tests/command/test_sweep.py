@@ -87,6 +87,19 @@ def test_a_host_is_found_with_and_without_its_scheme_and_no_other_that_ends_in_i
     assert {each["id"] for each in said.json["found"][0]["examples"]} <= set(found)
 
 
+def test_more_hosts_than_fit_into_a_query_are_found_too(org: Corner) -> None:
+    hosts = [f"files-{n}.{org.tag}.vendor.example" for n in range(40)]
+    words = [word for host in hosts for word in ("--host", host)]
+    account(org, Website=f"see {hosts[0]}/a and https://{hosts[39]}/b")
+    last = org.records([org.row(url=f"https://{hosts[39]}/c")])
+    said = org.engine("sweep", *words, "--json")
+    assert said.code == 6, said.everything
+    assert places(said.json) == {("Account", "Website"): 1, ("DocListEntry__c", "Document__c"): 1}
+    assert said.json["complete"] is True
+    said = org.engine("sweep", "--watch", "--once", *words, "--json")
+    assert [each["id"] for each in said.json["found"][0]["examples"]] == last
+
+
 def test_every_kind_of_field_is_searched_and_queries_are_never_shown(org: Corner) -> None:
     site = account(org, Website=vendor(org))
     [record] = org.records([org.row() | {"Identifier__c": f"see {vendor(org)} for more"}])
