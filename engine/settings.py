@@ -252,10 +252,14 @@ class MigrationSettings(Section):
     allowed_extensions: list[str] = Field(default_factory=list, description="such as [.pdf, .docx]; empty: all")
     test_single_account: bool = Field(False, description="restrict every command to test_account_id")
     test_account_id: str | None = Field(None, description='in quotes: "0015g00000AbCdEAAV"')
-    max_test_files: Annotated[int, Field(ge=1)] | None = Field(None, description="stop each run after so many files")
+    max_test_files: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="stop each run after so many files that need work; unchanged ones do not count"
+    )
     dry_run: bool = Field(False, description="no command writes anything, whatever its flags say")
     bandwidth_mb_s: Annotated[float, Field(gt=0)] | None = Field(None, description="megabytes a second; null: no limit")
-    max_attempts: Annotated[int, Field(ge=1, le=100)] = Field(5, description="tries per file and run")
+    max_attempts: Annotated[int, Field(ge=1, le=100)] = Field(
+        5, description="tries per file and run; ten times as many where a store is only too busy (429, 503)"
+    )
     checksum: Literal["sha256", "crc64nvme"] = Field("sha256", description="sha256 | crc64nvme (needs the crt extra)")
     error_budget: Annotated[float, Field(ge=0, le=1)] = Field(
         0.2,
@@ -323,11 +327,11 @@ class LoggingSettings(Section):
 
 
 class MetricsSettings(Section):
-    """Where metrics are served; nothing listens unless asked."""
+    """Reserved for metrics: nothing is served yet."""
 
     listen: (
         Annotated[str, matching(r"([^\s:]+|\[[0-9a-fA-F:]+\]):\d{1,5}", "host:port, such as 127.0.0.1:9108")] | None
-    ) = Field(None, description='"127.0.0.1:9108" serves /metrics; null: nothing listens')
+    ) = Field(None, description="reserved: nothing is served yet, whatever is set here, such as 127.0.0.1:9108")
 
 
 class NetworkSettings(Section):

@@ -115,7 +115,8 @@ def sweep(
         list[str] | None, typer.Option("--host", metavar="HOST", help="Search for this host too; repeatable.")
     ] = None,
     only: Annotated[
-        list[str] | None, typer.Option("--object", metavar="NAME", help="Search only this object; repeatable.")
+        list[str] | None,
+        typer.Option("--object", metavar="NAME", help="Search only this object (no all-clear); repeatable."),
     ] = None,
     limit: Annotated[
         int, typer.Option("--limit", min=1, metavar="N", help="Rows read per object where text cannot be filtered.")
@@ -135,7 +136,7 @@ def sweep(
 ) -> None:
     """Search every text field of every object for links to the vendor: may it be cancelled? Nothing is written.
 
-    Exit 0: nothing points there; 6: something does; 3: nothing was found, but not everything could be searched.
+    Exit 0: nothing points there; 6: something does; 3: nothing was found, but not everything was searched.
 
     Examples:
 
@@ -166,5 +167,5 @@ def sweep(
         if as_json:
             print_json(found.as_json())
         else:
-            show_swept(found, stdout(), watched=options.watch)
+            show_swept(found, stdout())
         raise typer.Exit(found.exit_code)

@@ -103,6 +103,7 @@ def tune(
       engine tune --real --requests 1000 --concurrency 50 --concurrency 200 --concurrency 800
     """
     with guarded(as_json, ctx):
+        from engine.runs.signals import tidied
         from engine.runs.tune import CONCURRENCY, TuneOptions, tune_rehearsed
         from engine.runs.tune_real import tune_real
         from engine.runs.tune_show import show_sweep
@@ -110,7 +111,7 @@ def tune(
         options = TuneOptions(allow_writes, records, requests, tuple(sorted(concurrency or CONCURRENCY)), latency_ms)
         with screen_for(None) as screen:
             work = tune_real(settings_for(ctx, config, {}), options, screen.say) if real else None
-            found = perform(work or tune_rehearsed(options, screen.say))
+            found = perform(tidied(work or tune_rehearsed(options, screen.say), screen.say))
         if as_json:
             print_json(found.as_json())
         else:

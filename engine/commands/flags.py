@@ -13,7 +13,10 @@ Progress = Annotated[bool | None, typer.Option("--progress/--no-progress", help=
 Export = Annotated[Path | None, typer.Option("--export", metavar="FILE", help="Write the whole report as JSON.")]
 
 Account = Annotated[str | None, typer.Option("--account", metavar="ID", help="Only this account's records.")]
-Limit = Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="At most N records.")]
+Limit = Annotated[
+    int | None,
+    typer.Option("--limit", min=1, metavar="N", help="At most N records that need work; unchanged ones do not count."),
+]
 MaxDuration = Annotated[
     str | None, typer.Option("--max-duration", metavar="TIME", help="Stop cleanly after 90s, 30m, 6h … (exit 5).")
 ]

@@ -164,11 +164,12 @@ def analyze(
         from engine.runs.analyze import AnalyzeOptions
         from engine.runs.analyze import analyze as look
         from engine.runs.analyze_show import show_analysis
+        from engine.runs.signals import tidied
 
         options = AnalyzeOptions(account=account, limit=limit, sample=sample, archived=archived, export=export)
         settings = settings_for(ctx, config, {})
         with screen_for(progress) as screen:
-            found = perform(look(settings, options, screen))
+            found = perform(tidied(look(settings, options, screen), screen.say))
         if as_json:
             print_json(found)
         else:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from engine.model.record import Scope
 from engine.model.text import printable
 from engine.pacing.clock import SystemClock
+from engine.runs.bounds import bounds_of
 from engine.runs.preflight import check_org
 from engine.salesforce.connection import open_salesforce
 from engine.settings import Settings
@@ -17,10 +18,11 @@ if TYPE_CHECKING:
 
 async def list_accounts(settings: Settings, limit: int | None) -> dict[str, Any]:
     """Accounts with records, most first, and the sums over all of them. Raises Fatal."""
+    only = bounds_of(settings.migration, account=None, limit=None, dry_run=None).account_id
     attempts = settings.migration.max_attempts
     async with open_salesforce(settings.salesforce, settings.network, SystemClock(), attempts=attempts) as salesforce:
-        organization, _ = await check_org(salesforce, Scope())
-        found = [account async for account in salesforce.accounts()]
+        organization, _ = await check_org(salesforce, Scope(account_id=only))
+        found = [account async for account in salesforce.accounts(only)]
     found.sort(key=lambda account: (-account.files, account.id))
     return {
         "org": {"id": organization.id, "name": organization.name},

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from engine.model.text import csv_safe
+from engine.tracking.exports import replacing
 from engine.tracking.files import unwritable
 
 FIELDS = ("bucket", "key", "version_id", "bytes", "storage_class", "records", "example_record")
@@ -33,21 +32,9 @@ def as_csv(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def write(path: Path, texts: Iterable[str]) -> None:
-    """A file of mode 0600, there as a whole or not at all. Raises Blocked."""
-    partial = Path(f"{path}.partial")
+    """A file of mode 0600, there as a whole or not at all; see ``replacing``. Raises Blocked."""
     try:
-        with _opened(partial) as out:
-            for text in texts:
-                out.write(text.encode("utf-8", "replace"))
-        partial.replace(path)
+        with replacing(path) as out:
+            out.writelines(texts)
     except OSError as error:
         raise unwritable(path, error) from error
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(handle, "wb") as out:
-        yield out
-        out.flush()
-        os.fsync(handle)

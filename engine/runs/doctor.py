@@ -19,7 +19,7 @@ from engine.model.record import ObjectShape, Scope
 from engine.model.text import printable
 from engine.pacing.clock import Clock, SystemClock
 from engine.runs.assembly import Outside, open_as_user, open_outside
-from engine.runs.bounds import bounds_of
+from engine.runs.bounds import Bounds, bounds_of
 from engine.runs.checks import bucket, machine, org, sources, users
 from engine.runs.checks.finding import Finding, Level, block, unknown
 from engine.runs.preflight import check_org
@@ -87,11 +87,12 @@ async def doctor(settings: Settings, options: DoctorOptions, clock: Clock | None
     diagnosis = Diagnosis(options.purpose)
     diagnosis.findings += machine.permissions(settings, options.settings_file)
     diagnosis.findings.append(machine.open_files(settings))
-    known, finding = _from_database(settings, options.samples)
+    bounds = bounds_of(settings.migration, account=None, limit=None, dry_run=None)
+    known, finding = _from_database(settings, bounds, options.samples)
     if finding is not None:
         diagnosis.findings.append(finding)
     async with open_outside(settings, clock, transport="fast") as outside:
-        async for found in _outside(outside, settings, options, known):
+        async for found in _outside(outside, settings, bounds, options, known):
             diagnosis.findings.append(_judged(found, options.purpose))
     return diagnosis
 
@@ -103,9 +104,8 @@ def _judged(found: Finding, purpose: Purpose) -> Finding:
 
 
 async def _outside(
-    outside: Outside, settings: Settings, options: DoctorOptions, known: _Known
+    outside: Outside, settings: Settings, bounds: Bounds, options: DoctorOptions, known: _Known
 ) -> AsyncIterator[Finding]:
-    bounds = bounds_of(settings.migration, account=None, limit=None, dry_run=None)
     scope = Scope(account_id=bounds.account_id)
     shape, count, findings = await _org(outside, settings, scope)
     for found in findings:
@@ -132,7 +132,7 @@ async def _org(
         return None, None, [block("login", str(error), error.hint)]
     findings = [org.login(organization, settings.salesforce.org_id), org.url_field(shape)]
     try:
-        count, found = await org.records(salesforce)
+        count, found = await org.records(salesforce, scope)
         findings += [found, org.quota(salesforce, count, settings.salesforce.api_budget)]
         findings += await org.built_on(salesforce, shape.name)
         asked = outside.clock.now()
@@ -212,12 +212,12 @@ async def _s3_clock(outside: Outside) -> Finding:
     return machine.clock_skew("clock_s3", "the S3 service", (theirs - outside.clock.now()).total_seconds())
 
 
-def _from_database(settings: Settings, samples: int) -> tuple[_Known, Finding | None]:
+def _from_database(settings: Settings, bounds: Bounds, samples: int) -> tuple[_Known, Finding | None]:
     if not settings.tracking.database.exists():
         return _Known(), None
     try:
         with open_report(settings.tracking.database) as report:
-            return _Known(report.longest_link(), tuple(report.links(samples))), None
+            return _Known(report.longest_link(), tuple(report.links(samples, bounds.account_id))), None
     except Blocked as error:
         return _Known(), unknown("database", str(error), error.hint)
 

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from engine.model.errors import Usage
+from engine.tracking.exports import replacing
 
 
 def write_settings(path: Path, force: bool = False) -> None:
@@ -18,22 +19,25 @@ def write_settings(path: Path, force: bool = False) -> None:
         settings_text,
     )  # pydantic and PyYAML are needed only once there is something to write
 
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        if not force and (path.exists() or path.is_symlink()):
-            raise FileExistsError
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(settings_text())
-            file.flush()
-            os.fsync(file.fileno())
         if force:
-            draft.replace(path)
+            with replacing(path) as file:
+                file.write(settings_text())
         else:
-            os.link(draft, path)
+            _create(path, settings_text())
     except FileExistsError as error:
         raise Usage(f"{path} exists and was left as it is", hint="`engine init --force` replaces it") from error
     except OSError as error:
         raise Usage(f"{path} cannot be written: {error.strerror}", hint="name another place with --config") from error
+
+
+def _create(path: Path, text: str) -> None:
+    if path.exists() or path.is_symlink():
+        raise FileExistsError
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with replacing(draft) as file:
+            file.write(text)
+        os.link(draft, path)
     finally:
         draft.unlink(missing_ok=True)

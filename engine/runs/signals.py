@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from typing import Any, TypeVar
 
 from engine.pipeline.stop import Stop
 
+T = TypeVar("T")
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -32,6 +34,32 @@ def stopping(stop: Stop, say: Callable[[str], None], drain_s: float) -> Iterator
         loop.add_signal_handler(number, first, number)
     try:
         yield
+    finally:
+        for number in SIGNALS:
+            loop.remove_signal_handler(number)
+
+
+async def tidied(work: Coroutine[Any, Any, T], say: Callable[[str], None]) -> T:
+    """For work of which nothing is kept: a signal cancels it, so that it clears away its children and files, and ends
+    the process with 130 or 143. The second ends it at once."""
+    loop, task = asyncio.get_running_loop(), asyncio.ensure_future(work)
+    came: list[signal.Signals] = []
+
+    def on(number: signal.Signals) -> None:
+        if came:
+            os._exit(128 + number)
+        came.append(number)
+        task.cancel()
+        say(f"{number.name}: clearing away. Once more ends at once.")
+
+    for number in SIGNALS:
+        loop.add_signal_handler(number, on, number)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        if not came:
+            raise
+        raise SystemExit(128 + came[0]) from None
     finally:
         for number in SIGNALS:
             loop.remove_signal_handler(number)

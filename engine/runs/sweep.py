@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from urllib.parse import urlsplit
 
-from engine.model.errors import Blocked, Fatal, Paused, Refused, Transient
+from engine.model.errors import Blocked, Fatal, Paused, Refused, Transient, Usage
+from engine.model.hosts import origin_of
 from engine.model.record import Scope
 from engine.model.text import bare_urls, printable
 from engine.pacing.clock import Clock, SystemClock, iso
@@ -24,7 +25,7 @@ from engine.runs.screen import Screen
 from engine.runs.signals import stopping
 from engine.runs.sweep_report import Pointer, Swept
 from engine.salesforce.faults import QueryTooSlow
-from engine.salesforce.search import Place, Search, value
+from engine.salesforce.search import Place, Search, finder, value
 from engine.settings import Settings
 
 AT_ONCE = 4
@@ -58,11 +59,25 @@ def terms_of(settings: Settings, more: Sequence[str] = ()) -> list[str]:
             terms += [f"{host}{place}", f"{place}/{bucket}/"]
         # behind an endpoint too: links may name AWS where the settings name a gateway to it
         terms += [f"{host}s3", f"amazonaws.com/{bucket}/", f"amazonaws.com.cn/{bucket}/", f"s3://{bucket}/"]
-    for entry in (*source.allowed_hosts, *more):
+    for entry in (*source.allowed_hosts, *map(_host, more)):
         terms.append(f"//{entry.rpartition('//')[2].rstrip('/')}")
     if source.resolver is not None:
         terms.append(f"//{urlsplit(source.resolver.url).netloc}")
     return list(dict.fromkeys(term.lower() for term in terms))
+
+
+def _host(entry: str) -> str:
+    """What ``--host`` names. Raises Usage for what is no host: it would be found nowhere, as if all were clear."""
+    scheme, _, rest = entry.strip().lower().rpartition("://")
+    try:
+        if scheme in {"", "http", "https"}:
+            return str(origin_of(scheme or "https", rest.removesuffix("/")))
+    except Refused:
+        pass
+    raise Usage(
+        f"--host {printable(entry)!r} is no host",
+        hint="give a name alone, such as files.vendor.example, or with its port: files.vendor.example:8443",
+    )
 
 
 async def sweep(settings: Settings, options: SweepOptions, screen: Screen, clock: Clock | None = None) -> Swept:
@@ -75,7 +90,8 @@ async def sweep(settings: Settings, options: SweepOptions, screen: Screen, clock
     with screen.logging(settings), stopping(stop, screen.say, settings.migration.drain_seconds):
         async with open_org(settings, clock) as salesforce:
             await check_org(salesforce, Scope())
-            work = _Sweep(Search(salesforce), settings, options, screen, stop, clock, Swept(terms))
+            swept = Swept(terms, only=options.objects, watch=options.watch)
+            work = _Sweep(Search(salesforce), settings, options, screen, stop, clock, swept)
             return await (work.watch() if options.watch else work.whole())
 
 
@@ -97,6 +113,7 @@ class _Sweep:
         self._stop = stop
         self._clock = clock
         self._swept = swept
+        self._finder = finder(swept.terms)
 
     async def whole(self) -> Swept:
         """Every object, or those that were named."""
@@ -153,10 +170,13 @@ class _Sweep:
             return
         terms, left = self._swept.terms, list(names)
         try:
-            if not await self._search.count(place.name, names, terms):
+            if not await self._search.perhaps(place.name, names, terms):
                 return
             for name in names:
-                if count := await self._search.count(place.name, [name], terms):
+                count = await self._search.count(place.name, name, terms)
+                if count is None:
+                    await self._read(place, [name])
+                elif count:
                     rows = await self._search.rows(place.name, name, terms, most=EXAMPLES)
                     self._add(place.name, name, count, rows)
                 left.remove(name)
@@ -197,13 +217,12 @@ class _Sweep:
         self._swept.found.append(Pointer(place, name, count, shown, at_least))
 
     def _holds(self, text: str) -> bool:
-        lowered = text.lower()
-        return any(term in lowered for term in self._swept.terms)
+        return self._finder.search(text) is not None
 
     def _around(self, text: str) -> str:
         """The part of a text that gives it away, without queries."""
-        lowered = text.lower()
-        at = min((place for term in self._swept.terms if (place := lowered.find(term)) >= 0), default=0)
+        found = self._finder.search(text)
+        at = found.start() if found else 0
         start = max(0, at - 20)
         return _shown(("…" if start else "") + text[start : at + 140])
 

@@ -30,6 +30,10 @@ class Swept:
     """What was found, and what was not looked at."""
 
     terms: list[str]
+    only: tuple[str, ...] = ()
+    """Objects that the search was restricted to: however clean they are, that is no all-clear."""
+    watch: bool = False
+    """Only new and changed records were asked for: a round without any ends with 0, and is no all-clear either."""
     found: list[Pointer] = field(default_factory=list)
     searched: int = 0
     fields: int = 0
@@ -45,15 +49,21 @@ class Swept:
             return self.exit_code_of_stop
         if self.found:
             return 6
-        return 3 if self.unsearched else 0
+        return 0 if self.whole else 3
+
+    @property
+    def whole(self) -> bool:
+        """Whether everything was searched that the answer is about."""
+        return not self.unsearched and not self.stopped and (self.watch or not self.only)
 
     def as_json(self) -> dict[str, Any]:
         return {
             "exit_code": self.exit_code,
             "searched_for": self.terms,
+            "restricted_to": list(self.only) or None,
             "objects_searched": self.searched,
             "fields_searched": self.fields,
-            "complete": not self.unsearched and not self.stopped,
+            "complete": self.whole,
             "records": sum(each.count for each in self.found),
             "found": [
                 {
@@ -71,7 +81,7 @@ class Swept:
         }
 
 
-def show_swept(found: Swept, console: Console, *, watched: bool = False) -> None:
+def show_swept(found: Swept, console: Console) -> None:
     """The same for a person."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
@@ -102,7 +112,7 @@ def show_swept(found: Swept, console: Console, *, watched: bool = False) -> None
     elif found.found:
         total = sum(pointer.count for pointer in found.found)
         line(f"{total:,} places still point at the vendor: do not cancel it yet.")
-        if watched:
+        if found.watch:
             line("next: engine run backup --incremental   copies them; then switch them in the next wave")
         else:
             line("next: engine status --readiness   says which links the switch has not moved yet, and why not")
@@ -112,6 +122,13 @@ def show_swept(found: Swept, console: Console, *, watched: bool = False) -> None
     elif found.unsearched:
         line("Nothing was found, but not everything was searched: this is no all-clear.")
         line("next: give the login read access to those, or raise --limit; then the same command")
+    elif found.watch:
+        line(
+            "No record that came or changed since then points at the vendor. This is no all-clear: engine sweep is one."
+        )
+    elif found.only:
+        line(f"Nothing was found, but only {', '.join(map(printable, found.only))} was searched: this is no all-clear.")
+        line("next: engine sweep   without --object searches the whole org")
     else:
         line("Nothing that this login can see points at the vendor any more.")
         line("next: engine sweep --watch   tells of new ones")

@@ -39,7 +39,7 @@ from engine.runs.preflight import check_own_org, check_stores
 from engine.runs.rollback_file import Recorded, RollbackFile, begun, keep_in_bucket
 from engine.runs.screen import Screen
 from engine.runs.switch_plan import Plans
-from engine.runs.switch_waves import Progress, Waves, told
+from engine.runs.switch_waves import Progress, Waves, beyond, told
 from engine.salesforce.shape import Organization
 from engine.settings import Settings
 from engine.tracking import switchable
@@ -124,6 +124,7 @@ class _Switch:
         written, needed = await plans.make(path, None)
         log.info("plan_written", file=str(path), links=written.count, sha256=written.sha256)
         found = [{"wave": w.number, "records": w.records} for w in waves(self._settings.switch.waves, written.count)]
+        covered = sum(each["records"] for each in found)
         limits = self._parts.salesforce.limits
         return ChangeReport(
             run_type="switch",
@@ -133,7 +134,7 @@ class _Switch:
             reason="",
             seconds=needed * SECONDS_A_CALL if written.count else self._clock.monotonic() - started,
             planned=written.count,
-            counts=Counts(done=written.count),
+            counts=Counts(done=covered),
             database=str(self._settings.tracking.database),
             dry_run=True,
             plan=str(path),
@@ -144,9 +145,13 @@ class _Switch:
             notes=[
                 *plans.notes,
                 "waves: " + (", ".join(f"{each['wave']}: {each['records']:,}" for each in found) or "none"),
+                *beyond(self._settings.switch.waves, written.count),
                 "dry run: nothing was written to Salesforce or the tracking DB",
             ],
-            next_steps=[f"engine run switch --execute --plan {path}   applies exactly this plan"]
+            next_steps=[
+                f"engine run switch --execute --plan {path}   applies exactly this plan"
+                + (", as far as its waves reach" if covered < written.count else "")
+            ]
             if written.count
             else ["engine status --readiness   says what is not ready and why"],
         )
@@ -265,6 +270,7 @@ class _Switch:
         progress = self._progress
         if out := progress.left_out:
             progress.notes.append(f"{out:,} lines of the plan lie outside --account, --limit or the test settings")
+        progress.notes += beyond(self._settings.switch.waves, plan.count)
         report = ChangeReport(
             run_type="switch",
             run_id=run_id,

@@ -13,7 +13,7 @@ from engine.model.errors import Paused, Transient
 from engine.pipeline.changing import Change, Changing, Steps
 from engine.pipeline.presence import Trouble
 from engine.pipeline.stop import Stop
-from engine.pipeline.switching import WINDOW, Counts, Limits, Wave
+from engine.pipeline.switching import WINDOW, Counts, Limits, Wave, waves
 from engine.runs.asking import Consent
 from engine.runs.assembly import Parts
 from engine.runs.bounds import Bounds
@@ -215,6 +215,15 @@ class Waves:
     def _judge(self, _latest: Counts) -> None:
         if (verdict := self._limits.verdict(self._changing.counts, over=False)) is not None:
             self._stop.request(*verdict)
+
+
+def beyond(targets: Sequence[int | str], planned: int) -> list[str]:
+    """A note of the links that no wave reaches, where there are any."""
+    covered = sum(wave.records for wave in waves(targets, planned))
+    if covered == planned:
+        return []
+    text = f"switch.waves [{', '.join(map(str, targets))}] reach {covered:,} of the plan's {planned:,} links: the other"
+    return [f'{text} {planned - covered:,} stay as they are until a last wave "100%" takes them']
 
 
 def told(counts: dict[str, Any]) -> str:

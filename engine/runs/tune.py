@@ -125,7 +125,12 @@ class _Rehearsed:
             env=kept | own, stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
-        out, told = await process.communicate()
+        try:
+            out, told = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
         if process.returncode:
             raise Fatal(f"the backup of the rehearsal ended with {process.returncode}: {told.decode()[-300:]}")
         report = json.loads(out)

@@ -12,12 +12,13 @@ from typing import Any
 from engine.model.errors import Usage
 from engine.model.ids import to18
 from engine.pacing.clock import Clock, SystemClock
+from engine.runs.bounds import bounds_of
 from engine.settings import Settings
 from engine.tracking.database import open_database
 from engine.tracking.ledger import Ledger
 from engine.tracking.lock import RunLock
 from engine.tracking.report import open_report
-from engine.tracking.waivers import Event, Noted
+from engine.tracking.waivers import Event, Noted, outside
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ class Waived:
 async def waive(
     settings: Settings, ids: Sequence[str], *, reason: str, undo: bool, clock: Clock | None = None
 ) -> Waived:
-    """Write it down. Raises Fatal; nothing is noted where one Id is malformed."""
+    """Write it down. Raises Fatal; nothing is noted where one Id is malformed, or out of bounds."""
     clock = clock or SystemClock()
     if not ids:
         raise Usage("no record Id was given", hint="engine waive ID… --reason TEXT, or --file FILE with an Id a line")
@@ -72,13 +73,20 @@ async def waive(
         raise Usage("--reason is empty", hint="Say why: it stays on record, with your name and the time.")
     if settings.migration.dry_run:
         raise Usage("migration.dry_run is on: nothing may be written", hint="Set migration.dry_run to false.")
+    account = bounds_of(settings.migration, account=None, limit=None, dry_run=None).account_id
     if not settings.tracking.database.exists():
         with open_report(settings.tracking.database):  # says what is missing
             pass
     with RunLock(settings.tracking.database, clock, "engine waive"):
         async with open_database(settings.tracking.database, clock) as database:
             event: Event = "undone" if undo else "waived"
-            noted = await Ledger(database).waive([_id(each) for each in ids], event, reason=reason.strip(), who=_who())
+            chosen = [_id(each) for each in ids]
+            if account is not None and (others := await outside(database, chosen, account)):
+                raise Usage(
+                    f"{len(others):,} records lie outside migration.test_account_id ({account}), such as {others[0]}",
+                    hint="Nothing was noted. Leave them out, or turn migration.test_single_account off.",
+                )
+            noted = await Ledger(database).waive(chosen, event, reason=reason.strip(), who=_who())
     with open_report(settings.tracking.database) as report:
         return Waived(undo, noted, report.readiness(settings.switch.accept_proof))
 

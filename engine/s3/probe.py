@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from engine.model.facts import Method
@@ -11,7 +11,7 @@ from engine.model.location import Location
 from engine.s3.answers import StoreError
 
 SAMPLES = 5
-"""How many objects are asked for at most, per way."""
+"""How many objects at most tell of one way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,21 +34,30 @@ class Readable(Enum):
 async def readable(samples: Sequence[Location], head: Callable[[Location], Awaitable[object]]) -> Readable:
     """Whether ``head`` may read the samples. A denial stands only if no later sample is read: keys differ in rights.
 
-    Raises StoreError for anything but missing, denied and archived.
+    400 answers a version or key that cannot be, and a bad login; a HEAD has no body to tell which. So such a sample
+    says nothing, and is asked for once more without its version. Credentials that hear nothing else are no good.
+
+    Raises StoreError for anything but missing, denied and unfit.
     """
-    denied = False
-    for sample in samples[:SAMPLES]:
+    denied = missing = unfit = 0
+    plain = (replace(sample, version_id=None) for sample in samples if sample.version_id)
+    for sample in (*samples, *plain):
+        if denied + missing == SAMPLES:
+            break
         try:
             await head(sample)
         except StoreError as error:
             if error.missing:
-                continue
-            if error.status in {400, 401, 403}:
-                denied = True
-                continue
-            raise
-        return Readable.YES
-    return Readable.NO if denied else Readable.UNSURE
+                missing += 1
+            elif error.status in {401, 403}:
+                denied += 1
+            elif error.status == 400:
+                unfit += 1
+            else:
+                raise
+        else:
+            return Readable.YES
+    return Readable.NO if denied or (unfit and not missing) else Readable.UNSURE
 
 
 def choose(copy: Readable | None, read: Readable | None, access: str) -> Route:

@@ -30,9 +30,9 @@ class AccountFiles:
 
 
 async def accounts(
-    pages: SalesforcePages, settings: SalesforceSettings, *, page_size: int = LARGEST_PAGE
+    pages: SalesforcePages, settings: SalesforceSettings, *, only: str | None = None, page_size: int = LARGEST_PAGE
 ) -> AsyncIterator[AccountFiles]:
-    """All accounts that hold records, in the server's order; the records of none come last."""
+    """All accounts that hold records, in the server's order; the records of none come last. ``only``: of this one."""
     account, title = settings.account_field, settings.account_name_field
     fields = [soql.name(account), soql.name(title), "COUNT(Id) files", "MAX(SystemModstamp) newest"]
     keys = account.lower(), title.rpartition(".")[2].lower()
@@ -42,7 +42,7 @@ async def accounts(
             fields,
             settings.object,
             conditions=[
-                soql.bracketed(settings.where),
+                *conditions_of(Scope(account_id=only), settings),
                 soql.compare(account, ">", cursor) if cursor else f"{soql.name(account)} != null",
             ],
             group=[account, title],
@@ -64,7 +64,7 @@ async def accounts(
             yield group
         if len(groups) < limit:
             break
-    if orphans := await _without_account(pages, settings):
+    if only is None and (orphans := await _without_account(pages, settings)):
         yield orphans
 
 

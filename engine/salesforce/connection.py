@@ -61,9 +61,9 @@ class Salesforce:
         """How often the org has asked for patience so far."""
         return self.session.throttled
 
-    def accounts(self) -> AsyncIterator[AccountFiles]:
-        """Every account that holds records, and how many."""
-        return accounts(self.pages, self._settings)
+    def accounts(self, only: str | None = None) -> AsyncIterator[AccountFiles]:
+        """Every account that holds records, or this one, and how many."""
+        return accounts(self.pages, self._settings, only=only)
 
     async def server_now(self) -> datetime:
         """The org's clock as of its last answer: the watermark of a scan, when asked before its first page."""

@@ -2,10 +2,13 @@
 
 SOQL compares text without case. What may be filtered is filtered by the org (a call counts all rows); long text may not
 be, and what takes the org too long may not either: such rows are read and looked at here, up to a limit.
+
+A term stands for itself, but ``//host`` finds the host also where people leave its scheme out, as in "see host/a.pdf".
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +24,8 @@ PAGE = 2000
 _TEXT = frozenset({"url", "string", "textarea", "combobox", "anyType"})
 _COPIES = ("History", "Feed", "Share", "ChangeEvent", "Tag")
 """Endings of objects that Salesforce derives from others, or that say who may see or who changed what."""
+_BEFORE_A_HOST = ("//", " ", "\n", "\t", "(", "<", ">", '"', ",", ";", "=")
+"""And the start of a text. Behind a letter, digit, hyphen or dot it is the end of another host's name."""
 _ROOM = LONGEST_URI // 2
 """Characters of conditions in one query: encoding may nearly double them."""
 
@@ -79,15 +84,19 @@ class Search:
                 found.columns.append(Column(label, bool(item.get("filterable"))))
         return found
 
-    async def count(self, place: str, columns: Sequence[str], terms: Sequence[str], *, since: str | None = None) -> int:
-        """How many rows hold one of the terms in one of these filterable fields."""
-        total = 0
-        for chunk in _chunks(columns, terms):
-            statement = soql.select(["COUNT()"], place, conditions=_conditions(chunk, terms, since))
-            async for announced, _ in self._salesforce.pages.answers(statement):
-                total += announced
-                break
-        return total
+    async def perhaps(self, place: str, columns: Sequence[str], terms: Sequence[str]) -> bool:
+        """Whether any row may hold one of the terms in one of these filterable fields, asked in few calls: hosts that
+        only end in a host of the terms are taken for it."""
+        likes = [[_like(column, f"%{_quoted(term.removeprefix('//'))}") for term in terms] for column in columns]
+        for batch in _batches(likes):
+            if await self._count(place, batch):
+                return True
+        return False
+
+    async def count(self, place: str, column: str, terms: Sequence[str]) -> int | None:
+        """How many rows hold one of the terms in this filterable field; None: the terms do not fit into one query."""
+        likes, *more = _batches(_exactly(column, terms))
+        return None if more else await self._count(place, likes)
 
     async def rows(
         self,
@@ -99,13 +108,19 @@ class Search:
         since: str | None = None,
     ) -> list[tuple[str, str]]:
         """(Id, value) of up to ``most`` rows that hold one of the terms in this filterable field."""
-        statement = soql.select(
-            ["Id", column], place, conditions=_conditions([column], terms, since), order=["Id"], limit=most
-        )
-        found: list[tuple[str, str]] = []
-        async for _, rows in self._salesforce.pages.answers(statement):
-            found += [(str(row.get("Id")), value(row, column)) for row in rows]
-        return found
+        found: dict[str, str] = {}
+        for likes in _batches(_exactly(column, terms)):
+            conditions = [_any_of(likes), soql.since(MODIFIED, since) if since else ""]
+            statement = soql.select(["Id", column], place, conditions=conditions, order=["Id"], limit=most)
+            async for _, rows in self._salesforce.pages.answers(statement):
+                found |= {str(row.get("Id")): value(row, column) for row in rows}
+        return sorted(found.items())[:most]
+
+    async def _count(self, place: str, likes: Sequence[str]) -> int:
+        statement = soql.select(["COUNT()"], place, conditions=[_any_of(likes)])
+        async for total, _ in self._salesforce.pages.answers(statement):
+            return total
+        return 0
 
     async def scan(
         self, place: str, columns: Sequence[str], *, since: str | None = None
@@ -141,25 +156,47 @@ def _unfit(item: Mapping[str, Any], name: str) -> str | None:
     return None
 
 
-def _like(column: str, term: str) -> str:
-    """``column LIKE '%term%'``, with what LIKE takes for a wildcard taken literally."""
-    quoted = soql.text_literal(term)[1:-1].replace("%", "\\%").replace("_", "\\_")
-    return f"{soql.name(column)} LIKE '%{quoted}%'"
+def finder(terms: Sequence[str]) -> re.Pattern[str]:
+    """Finds in a text what the org finds by the same terms."""
+    before = f"(?:^|{'|'.join(map(re.escape, _BEFORE_A_HOST))})"
+    return re.compile(
+        "|".join(before + re.escape(term[2:]) if term.startswith("//") else re.escape(term) for term in terms),
+        re.IGNORECASE,
+    )
 
 
-def _conditions(columns: Sequence[str], terms: Sequence[str], since: str | None) -> list[str]:
-    any_of = soql.either([[_like(column, term)] for column in columns for term in terms])
-    return [any_of, soql.since(MODIFIED, since) if since else ""]
+def _exactly(column: str, terms: Sequence[str]) -> list[list[str]]:
+    """Conditions for each of the terms."""
+    found = []
+    for term in terms:
+        host = term.removeprefix("//")
+        heads = ["", *(f"%{_quoted(mark)}" for mark in _BEFORE_A_HOST)] if host != term else ["%"]
+        found.append([_like(column, head + _quoted(host)) for head in heads])
+    return found
 
 
-def _chunks(columns: Sequence[str], terms: Sequence[str]) -> list[list[str]]:
-    chunks: list[list[str]] = [[]]
+def _like(column: str, pattern: str) -> str:
+    return f"{soql.name(column)} LIKE '{pattern}%'"
+
+
+def _quoted(text: str) -> str:
+    """What LIKE takes for a wildcard, taken literally."""
+    return soql.text_literal(text)[1:-1].replace("%", "\\%").replace("_", "\\_")
+
+
+def _any_of(likes: Sequence[str]) -> str:
+    return soql.either([like] for like in likes)
+
+
+def _batches(groups: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Conditions, as many of the groups together as fit into one query."""
+    batches: list[list[str]] = [[]]
     size = 0
-    for column in columns:
-        cost = sum(len(_like(column, term)) + 8 for term in terms)
-        if chunks[-1] and size + cost > _ROOM:
-            chunks.append([])
+    for group in groups:
+        cost = sum(len(like) + 8 for like in group)
+        if batches[-1] and size + cost > _ROOM:
+            batches.append([])
             size = 0
-        chunks[-1].append(column)
+        batches[-1] += group
         size += cost
-    return [chunk for chunk in chunks if chunk]
+    return batches

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shlex
 import stat
 from pathlib import Path
 
@@ -31,16 +32,17 @@ def prepare(path: Path) -> None:
         _create(path)
         for file in _family(path):
             _refuse_foreign(file)
+        _refuse_locked(_family(path))
     except OSError as error:
         raise unusable(path, error) from error
 
 
 def make_private(path: Path) -> None:
-    """Take group's and others' rights off the file and its companions. Raises Blocked."""
+    """Take group's and others' rights off the file and its companions; never give a right. Raises Blocked."""
     try:
         for file in _family(path):
-            if file.exists() and stat.S_IMODE(file.stat().st_mode) != 0o600:
-                file.chmod(0o600)
+            if file.exists() and (mode := stat.S_IMODE(file.stat().st_mode)) & 0o077:
+                file.chmod(mode & 0o700)
     except OSError as error:
         raise unusable(path, error) from error
 
@@ -126,6 +128,16 @@ def _refuse_foreign(path: Path) -> None:
         raise Blocked(
             f"{path} belongs to another user (uid {facts.st_uid}; we are {os.geteuid()})",
             hint="run as that user, or set tracking.database to another path",
+        )
+
+
+def _refuse_locked(files: list[Path]) -> None:
+    """A file that its owner may not write to is so by somebody's decision, which also binds a root who could."""
+    locked = [str(file) for file in files if file.exists() and not file.stat().st_mode & stat.S_IWUSR]
+    if locked:
+        raise Blocked(
+            f"read-only, and left so: {', '.join(locked)}",
+            hint=f"if runs may write again: chmod u+w {shlex.join(locked)}",
         )
 
 

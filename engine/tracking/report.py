@@ -6,7 +6,6 @@ All answers of one report come from one snapshot of the DB, so that they agree w
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.tracking.connect import by_name, snapshot
+from engine.tracking.exports import replacing
 from engine.tracking.files import unwritable
 from engine.tracking.schema import UNPROVED, WAIVED, among
 
@@ -114,11 +114,14 @@ class Report:
         """Characters of the longest new link of any copy."""
         return int(self._db.execute("SELECT coalesce(max(length(your_s3_url)), 0) FROM file_migrations").fetchone()[0])
 
-    def links(self, count: int) -> list[str]:
-        """New links of up to so many copies, spread over the table."""
+    def links(self, count: int, account: str | None = None) -> list[str]:
+        """New links of up to so many copies, spread over the table; of one account only, where it is given."""
         last = self._db.execute("SELECT coalesce(max(id), 0) FROM file_migrations").fetchone()[0]
-        sql = f"SELECT your_s3_url FROM file_migrations WHERE id >= ? AND {_COPIED} ORDER BY id LIMIT 1"  # noqa: S608
-        found = [self._db.execute(sql, (1 + last * n // count,)).fetchone() for n in range(count)]
+        sql = (
+            f"SELECT your_s3_url FROM file_migrations WHERE id >= ?1 AND {_COPIED}"  # noqa: S608 - constants
+            " AND (?2 IS NULL OR account_id = ?2) ORDER BY id LIMIT 1"
+        )
+        found = [self._db.execute(sql, (1 + last * n // count, account)).fetchone() for n in range(count)]
         return list(dict.fromkeys(row[0] for row in found if row is not None))
 
     def account_count(self) -> int:
@@ -256,20 +259,16 @@ class Report:
         return [{"at": at, **json.loads(text)} for at, text in reversed(rows)]
 
     def export(self, path: Path, *, accept_proof: Sequence[str] = ("checksum", "etag")) -> None:
-        """Write everything, all accounts and runs included, as one JSON file, mode 0600; replaces the file at once."""
+        """Write everything, all accounts and runs included, as one JSON file, mode 0600; see ``replacing``."""
         everything = {
             **self.document(runs=-1, accept_proof=accept_proof),
             "account_breakdown": self.accounts(),
             "recent_errors": self.recent_errors(1000),
             "waivers": self.waivers(),
         }
-        partial = Path(f"{path}.partial")
         try:
-            with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "w") as file:  # noqa: PTH123
+            with replacing(path) as file:
                 json.dump(everything, file, indent=1)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
         except OSError as error:
             raise unwritable(path, error) from error
 

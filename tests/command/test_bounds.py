@@ -70,6 +70,30 @@ def test_the_test_settings_bind_a_run(corner: Corner) -> None:
     assert set(corner.rows()) == set(wanted)
 
 
+def test_the_test_account_binds_commands_that_are_no_runs_too(corner: Corner) -> None:
+    mine = corner.account("Mine")
+    inside = corner.files(3, account=mine)
+    outside = [*corner.files(2, account=corner.account("Other")), *corner.files(1)]
+    assert corner.engine(*BACKUP).code == 0
+    test = {"ENGINE_MIGRATION__TEST_SINGLE_ACCOUNT": "true", "ENGINE_MIGRATION__TEST_ACCOUNT_ID": mine}
+
+    listed = corner.engine("accounts", "--json", **test).json
+    assert [(each["account_id"], each["files"]) for each in listed["accounts"]] == [(mine, 3)]
+    assert (listed["total_accounts"], listed["total_files"]) == (1, 3)
+
+    template = f"{corner.stage.store.url}/{{bucket}}/{{key}}"
+    looked = corner.engine("doctor", "--json", **test, ENGINE_DESTINATION__URL_TEMPLATE=template)
+    told = {each["check"]: each["what"] for each in looked.json["findings"]}
+    assert told["records"].startswith("3 records")
+
+    for other in outside:
+        said = corner.engine("waive", inside[0], other, "--reason", "lost", **test)
+        assert said.code == 2, said.everything
+        assert "test_account_id" in said.err
+    assert corner.query("SELECT * FROM waivers") == []
+    assert corner.engine("waive", *inside, "--reason", "lost", **test).code == 0
+
+
 def test_a_test_account_that_is_not_set_is_a_settings_error(corner: Corner) -> None:
     said = corner.engine(*BACKUP, ENGINE_MIGRATION__TEST_SINGLE_ACCOUNT="true")
     assert said.code == 2

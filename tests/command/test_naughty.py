@@ -78,3 +78,19 @@ def test_a_second_look_changes_nothing(naughty: tuple[Corner, Said, list[str]]) 
     assert again.json["records"]["backed_up"] == 0
     assert before == {n: (r["status"], r["failure_class"], r["your_s3_key"]) for n, r in corner.rows().items()}
     assert corner.held() == held
+
+
+def test_links_to_versions_that_cannot_be_do_not_keep_the_others_from_their_way(corner: Corner) -> None:
+    account = corner.account("Odd")
+    key = f"{corner.tag}/there.pdf"
+    corner.put(key)
+    odd = corner.records(
+        [corner.row(url=corner.url(key) + "?versionId=bogus", account=account) for _ in range(6)],
+    )
+    good = corner.files(5, account=account)
+    said = corner.engine("run", "backup", "--full", "--account", account)
+    assert said.code == 3, said.everything
+    rows = corner.rows()
+    assert {rows[each]["status"] for each in good} == {"backed_up"}
+    assert {rows[each]["method"] for each in good} == {"server_copy"}
+    assert {rows[each]["failure_class"] for each in odd} == {"rejected"}

@@ -49,6 +49,57 @@ def test_an_org_without_a_trace_ends_with_0_and_says_what_was_skipped(org: Corne
     assert "next: engine sweep --watch" in said.out
 
 
+def test_a_search_of_some_objects_gives_no_all_clear(org: Corner) -> None:
+    org.records([org.row(url=vendor(org))])
+    said = org.engine("sweep", "--object", "Account", "--json")
+    assert said.code == 3, said.everything
+    assert (said.json["complete"], said.json["restricted_to"]) == (False, ["Account"])
+    said = org.engine("sweep", "--object", "Account")
+    assert "only Account was searched: this is no all-clear" in said.out
+    assert "Nothing that this login can see" not in said.out
+
+
+@pytest.mark.parametrize("host", ["*.vendor.example", "%", "", "host/path", "ftp://vendor.example", "a b", "me@host"])
+def test_what_is_no_host_is_refused_with_the_form_that_is_meant(org: Corner, host: str) -> None:
+    said = org.engine("sweep", "--host", host)
+    assert said.code == 2, said.everything
+    assert "is no host" in said.err
+    assert "files.vendor.example" in said.err
+
+
+@pytest.mark.parametrize("host", ["{tag}.Vendor.example", "https://{tag}.vendor.example/", "{tag}.vendor.example:443"])
+@pytest.mark.parametrize("readable", [True, False])
+def test_a_host_is_found_with_and_without_its_scheme_and_no_other_that_ends_in_it(
+    org: Corner, host: str, readable: bool
+) -> None:
+    name = f"{org.tag}.vendor.example"
+    found = [
+        account(org, Website=text.replace("HOST", name))
+        for text in ("HOST/a", "see HOST/a", "see (HOST)", "line\nHOST", "https://HOST/a", '<a href="HOST/a">', "HOST")
+    ]
+    for text in ("notHOST/a", "x.HOST/a", "my-HOST", "https://xHOST"):
+        account(org, Website=text.replace("HOST", name))
+    if not readable:
+        org.org("field", object="Account", field="Website", type="textarea", length=32_000)
+    said = org.engine("sweep", "--host", host.replace("{tag}", org.tag), "--json")
+    assert said.code == 6, said.everything
+    assert places(said.json) == {("Account", "Website"): len(found)}
+    assert {each["id"] for each in said.json["found"][0]["examples"]} <= set(found)
+
+
+def test_more_hosts_than_fit_into_a_query_are_found_too(org: Corner) -> None:
+    hosts = [f"files-{n}.{org.tag}.vendor.example" for n in range(40)]
+    words = [word for host in hosts for word in ("--host", host)]
+    account(org, Website=f"see {hosts[0]}/a and https://{hosts[39]}/b")
+    last = org.records([org.row(url=f"https://{hosts[39]}/c")])
+    said = org.engine("sweep", *words, "--json")
+    assert said.code == 6, said.everything
+    assert places(said.json) == {("Account", "Website"): 1, ("DocListEntry__c", "Document__c"): 1}
+    assert said.json["complete"] is True
+    said = org.engine("sweep", "--watch", "--once", *words, "--json")
+    assert [each["id"] for each in said.json["found"][0]["examples"]] == last
+
+
 def test_every_kind_of_field_is_searched_and_queries_are_never_shown(org: Corner) -> None:
     site = account(org, Website=vendor(org))
     [record] = org.records([org.row() | {"Identifier__c": f"see {vendor(org)} for more"}])
@@ -128,7 +179,8 @@ def test_a_round_of_the_watch_finds_new_records_only(org: Corner) -> None:
     org.records([org.row(url=vendor(org))])
     assert org.engine("sweep", "--watch", "--once", "--json").code == 6
     later = org.engine("sweep", "--watch", "--once", "--since", "2999-01-01", "--json")
-    assert later.code == 0
+    assert (later.code, later.json["complete"]) == (0, True)
+    assert "no all-clear" in org.engine("sweep", "--watch", "--once", "--since", "2999-01-01").out
     assert org.engine("sweep", "--watch", "--once", "--since", "yesterday").code == 2
 
 

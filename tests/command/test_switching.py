@@ -759,6 +759,19 @@ def test_a_limit_counts_rows_that_come_back_from_a_lock_once(corner: Corner) -> 
     ), "a straggler is half-known"
 
 
+@pytest.mark.parametrize(("waves", "reached"), [("[2]", 2), ("[]", 0), ('["20%", 3]', 3)])
+def test_what_the_waves_do_not_reach_is_named_before_and_after(corner: Corner, waves: str, reached: int) -> None:
+    ids = backed_up(corner)
+    before = links(corner, ids)
+    rest = f"reach {reached} of the plan's 5 links: the other {5 - reached} stay as they are"
+    dry = said_so(corner.engine("run", "switch", ENGINE_SWITCH__WAVES=waves), 0, rest, "as far as its waves reach")
+    assert (f"{reached} would be switched" if reached else "nothing done") in dry.out
+    said = said_so(corner.engine(*SWITCH, "--json", ENGINE_SWITCH__WAVES=waves), 0, rest)
+    assert (said.json["records"]["planned"], said.json["records"]["switched"]) == (5, reached)
+    assert sum(links(corner, ids)[each] != before[each] for each in ids) == reached
+    assert "stay as they are" not in said_so(corner.engine(*SWITCH), 0).out
+
+
 def test_a_limit_that_is_reached_asks_for_no_more_waves(corner: Corner) -> None:
     backed_up(corner, 12)
     typed = [(f"Type {ORG} to go on", ORG)]

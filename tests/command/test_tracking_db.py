@@ -77,6 +77,23 @@ def test_a_damaged_db_is_refused_with_the_way_to_restore_it(corner: Corner) -> N
     assert corner.database.read_bytes() == data
 
 
+def test_a_db_that_was_made_read_only_is_refused_and_stays_so(corner: Corner) -> None:
+    corner.files(3)
+    assert corner.engine(*BACKUP).code == 0
+    corner.database.chmod(0o400)
+    before = corner.database.read_bytes()
+    refused(corner.engine(*BACKUP), 4, "read-only", f"chmod u+w {corner.database}")
+    assert corner.engine("status").code == 0  # SQLite leaves read-only companions behind
+    said = corner.engine(*BACKUP)
+    assert said.code == 4
+    assert corner.database.read_bytes() == before
+    assert corner.database.stat().st_mode & 0o777 == 0o400
+
+    for name in said.err.partition("chmod u+w ")[2].split():
+        Path(name).chmod(0o600)
+    assert corner.engine(*BACKUP).code == 0
+
+
 @pytest.mark.parametrize("words", [BACKUP, ("status",), ("db", "snapshot", "copy.db")])
 def test_a_path_below_a_file_is_refused(corner: Corner, words: tuple[str, ...]) -> None:
     (corner.directory / "file").write_text("")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import signal
+from pathlib import Path
+
 import pytest
 
 from engine.rehearsal.generator import VENDOR_BUCKET
-from tests.command.corner import Corner, wait
+from engine.rehearsal.object_faults import Fault
+from tests.command.corner import Corner, ended, until, wait
 
 REAL = ("tune", "--real", "--requests", "20", "--concurrency", "2", "--concurrency", "8", "--json")
 
@@ -74,3 +78,43 @@ def test_a_rehearsed_sweep_ends_with_settings_to_paste(corner: Corner) -> None:
     assert said.code == 0, said.everything
     assert said.out.splitlines()[-4:-2] == ["migration:", "  concurrency: 4"]
     assert "the shape, not what S3 can do" in said.out
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_rehearsed_sweep_that_is_stopped_leaves_no_process_and_no_file(
+    corner: Corner, number: signal.Signals, code: int
+) -> None:
+    room = corner.directory / "room"
+    room.mkdir()
+    words = ("tune", "--records", "400", "--concurrency", "1", "--latency-ms", "500")
+    run = corner.start(*words, TMPDIR=str(room))
+    until(lambda: list(room.glob("*/concurrency-1.db*")), "the backup of the rehearsal is under way")
+    children = below(run.pid)
+    assert len(children) >= 3
+    run.send_signal(number)
+    said = ended(run)
+    assert said.code == code, said.everything
+    assert "Traceback" not in said.everything
+    assert list(room.iterdir()) == []
+    assert [each for each in children if Path(f"/proc/{each}").exists()] == []
+
+
+@pytest.mark.parametrize("words", [(*REAL, "--requests", "10000"), ("analyze", "--json")])
+def test_work_on_real_endpoints_that_is_stopped_leaves_no_file(corner: Corner, words: tuple[str, ...]) -> None:
+    corner.files(30)
+    corner.env["ENGINE_SOURCE__INVENTORY"] = "never"
+    wait(corner.stage.objects.misbehave(Fault("delay", seconds=1.0)))
+    room = corner.directory / "room"
+    room.mkdir()
+    run = corner.start(*words, TMPDIR=str(room))
+    until(lambda: list(room.glob("engine-*/unused.db")), "it is under way")
+    run.send_signal(signal.SIGTERM)
+    said = ended(run)
+    assert said.code == 143, said.everything
+    assert "Traceback" not in said.everything
+    assert list(room.iterdir()) == []
+
+
+def below(parent: int) -> list[int]:
+    """The processes that this one has started."""
+    return [int(each) for each in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]

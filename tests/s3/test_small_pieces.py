@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.model.facts import Method
+from engine.model.location import Location
 from engine.pacing.bytes_gate import BytesInFlight
 from engine.s3.address import address_of
 from engine.s3.answers import Answer, StoreError, proven
@@ -147,9 +148,19 @@ def test_the_route_follows_from_who_may_read(
 
 @pytest.mark.parametrize(
     ("statuses", "expected"),
-    [([404, 200], Y), ([403, 404, 200], Y), ([403, 404], N), ([404, 404], U), ([404] * 5 + [200], U)],
+    [
+        ([404, 200], Y),
+        ([403, 404, 200], Y),
+        ([403, 404], N),
+        ([404, 404], U),
+        ([404] * 5 + [200], U),
+        ([400] * 6 + [200], Y),
+        ([400] * 8, N),
+        ([400] * 7 + [404], U),
+        ([400, 403, 404], N),
+    ],
 )
-async def test_missing_samples_decide_nothing(statuses: list[int], expected: Readable) -> None:
+async def test_missing_and_unfit_samples_decide_nothing(statuses: list[int], expected: Readable) -> None:
     answers = iter(statuses)
 
     async def head(_: object) -> object:
@@ -158,6 +169,16 @@ async def test_missing_samples_decide_nothing(statuses: list[int], expected: Rea
         return None
 
     assert await readable([at("b", str(n)) for n in range(len(statuses))], head) is expected
+
+
+async def test_an_object_whose_version_cannot_be_is_asked_for_as_it_is() -> None:
+    samples = [at("b", str(n), "bogus") for n in range(8)]
+
+    async def head(sample: Location) -> None:
+        if sample.version_id:
+            raise StoreError("400", 400)
+
+    assert await readable(samples, head) is Y
 
 
 async def test_a_store_that_is_unwell_decides_nothing_either() -> None:

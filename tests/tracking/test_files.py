@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from engine.model.errors import Blocked
-from engine.tracking.files import NETWORK, file_system, inspect, prepare
+from engine.tracking.files import NETWORK, file_system, inspect, make_private, prepare
 
 MOUNTS = "\n".join(
     [
@@ -85,6 +85,28 @@ def test_a_directory_or_a_pipe_is_refused(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "pipe"):
         with pytest.raises(Blocked, match="not a regular file"):
             prepare(path)
+
+
+@pytest.mark.parametrize("name", ["t.db", "t.db-wal"])
+def test_a_file_that_was_made_read_only_is_refused_and_stays_so(tmp_path: Path, name: str) -> None:
+    for each in ("t.db", "t.db-wal"):
+        (tmp_path / each).touch(0o600)
+    (tmp_path / name).chmod(0o400)
+
+    with pytest.raises(Blocked, match="read-only") as caught:
+        prepare(tmp_path / "t.db")
+    assert f"chmod u+w {tmp_path / name}" in caught.value.hint
+    assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o400
+
+
+@pytest.mark.parametrize(("before", "after"), [(0o644, 0o600), (0o660, 0o600), (0o444, 0o400), (0o600, 0o600)])
+def test_rights_are_taken_from_others_and_given_to_nobody(tmp_path: Path, before: int, after: int) -> None:
+    path = tmp_path / "t.db"
+    path.touch()
+    path.chmod(before)
+
+    make_private(path)
+    assert stat.S_IMODE(path.stat().st_mode) == after
 
 
 def test_a_path_below_a_file_is_refused_with_a_hint(tmp_path: Path) -> None:

@@ -180,3 +180,9 @@ def test_looking_needs_neither_an_event_loop_nor_a_network_library() -> None:
     child = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
 
     assert child.stdout.strip() == "[]"
+
+
+def test_links_are_those_of_the_account_that_is_asked_for(path: Path) -> None:
+    with open_report(path) as report:
+        assert len(report.links(5)) == 4
+        assert report.links(5, a_record(6).account_id) == [f"https://ours.example/uploads/{n}.pdf" for n in (6, 20)]

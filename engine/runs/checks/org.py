@@ -40,10 +40,10 @@ def url_field(shape: ObjectShape) -> Finding:
     )
 
 
-async def records(salesforce: Salesforce) -> tuple[int | None, Finding]:
+async def records(salesforce: Salesforce, scope: Scope) -> tuple[int | None, Finding]:
     """How many records are in scope; None: too many to count in one call."""
     try:
-        count = await salesforce.pages.count(Scope())
+        count = await salesforce.pages.count(scope)
     except Paused as error:
         return None, unknown(
             "records",
