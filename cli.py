@@ -12,6 +12,8 @@ import typer
 
 from engine import __version__
 from engine.commands import checks, database, first_steps, reports, run
+from engine.commands.frame import names_settings
+from engine.commands.streams import standard_streams
 
 EXITS = """Exit codes: 0 done; 1 unexpected failure; 2 usage or settings; 3 finished, some records failed;
 4 refused before starting; 5 stopped early, resumable; 6 differences found; 11 another run holds the lock;
@@ -37,7 +39,8 @@ def main() -> None:
     gc.set_threshold(200_000)  # imports make no garbage: looking for it took a tenth of a command's start
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # it would look through every installed package
     try:
-        app()
+        with standard_streams():
+            app()
     finally:
         gc.freeze()  # nor look at the end, with the system about to take all of it back
 
@@ -61,6 +64,7 @@ def root(
 ) -> None:
     """Options that every command shares."""
     ctx.obj = config
+    names_settings(config)
 
 
 run_app.command("backup")(run.run_backup)

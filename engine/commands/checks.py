@@ -91,10 +91,12 @@ def verify(
       engine verify --level deep --sample 1%
     """
     with guarded(as_json, ctx):
+        from engine.runs.options import goes_with
         from engine.runs.sampling import sample as sampled
         from engine.runs.verify import VerifyOptions
         from engine.runs.verify import verify as look
 
+        goes_with("--report-all", report_all, "--report", report is not None)
         options = VerifyOptions(
             level=level,
             source=source,
@@ -126,8 +128,8 @@ def sweep(
     ] = False,
     once: Annotated[bool, typer.Option("--once", help="With --watch: one round, for cron.")] = False,
     every: Annotated[
-        str, typer.Option("--every", metavar="TIME", help="With --watch: the time between rounds.")
-    ] = "15m",
+        str | None, typer.Option("--every", metavar="TIME", help="With --watch: the time between rounds [15m].")
+    ] = None,
     since: Annotated[
         str | None, typer.Option("--since", metavar="TIME", help="With --watch: from when on, UTC [24 hours ago].")
     ] = None,
@@ -147,18 +149,20 @@ def sweep(
       engine sweep --watch --once --since 2026-11-22T00:00:00Z
     """
     with guarded(as_json, ctx):
-        from engine.runs.options import duration_s, moment
+        from engine.runs.options import duration_s, goes_with, moment
         from engine.runs.sweep import SweepOptions
         from engine.runs.sweep import sweep as search
         from engine.runs.sweep_report import show_swept
 
+        for name, value in (("--once", once or None), ("--every", every), ("--since", since)):
+            goes_with(name, value is not None, "--watch", watch)
         options = SweepOptions(
             hosts=tuple(host or ()),
             objects=tuple(only or ()),
             limit=limit,
-            watch=watch or once,
+            watch=watch,
             once=once,
-            every_s=duration_s(every, "--every") or 900.0,
+            every_s=duration_s(every or "15m", "--every") or 900.0,
             since=moment(since, "--since"),
         )
         settings = settings_for(ctx, config, {})

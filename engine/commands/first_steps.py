@@ -6,11 +6,14 @@ from typing import Annotated
 import typer
 
 from engine.commands.flags import AsJson, Config
-from engine.commands.frame import guarded, perform, print_json, screen_for, settings_for, stderr, stdout
+from engine.commands.frame import guarded, names_settings, perform, print_json, screen_for, settings_for, stderr, stdout
 
 
 def init(
-    file: Annotated[Path, typer.Argument(help="Where to write.", metavar="FILE")] = Path("settings.yaml"),
+    ctx: typer.Context,
+    file: Annotated[
+        Path | None, typer.Argument(help="Where to write [what --config names, or settings.yaml].", metavar="FILE")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
 ) -> None:
     """Write a commented settings.yaml with every key and its default.
@@ -21,10 +24,13 @@ def init(
     """
     with guarded():
         from engine.runs.init import write_settings
+        from engine.runs.shell import to_type
 
+        file = file or ctx.obj or Path("settings.yaml")
+        names_settings(file)
         write_settings(file, force=force)
         typer.echo(f"Wrote {file} (mode 0600). Fill in salesforce, source and destination; secrets go into the")
-        typer.echo("environment, for example ENGINE_SALESFORCE__CLIENT_SECRET. Then: engine accounts")
+        typer.echo(to_type("environment, for example ENGINE_SALESFORCE__CLIENT_SECRET. Then: engine accounts"))
 
 
 def rehearse(

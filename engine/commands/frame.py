@@ -14,8 +14,17 @@ import typer
 if TYPE_CHECKING:
     from engine.settings import Settings
 
+USAGE = 2
 LOGS = "engine.logs"
 """Where the click context keeps the log directory, once the settings have told it."""
+
+
+def names_settings(given: Path | None) -> None:
+    """Commands that are told what to type next name these settings, unless they find them by themselves."""
+    from engine.runs.shell import name_in_commands
+
+    found = Path(os.environ.get("ENGINE_CONFIG") or "settings.yaml")
+    name_in_commands(None if given == found else given)
 
 
 def settings_for(ctx: typer.Context, config: Path | None, overrides: dict[str, Any]) -> Settings:
@@ -23,6 +32,7 @@ def settings_for(ctx: typer.Context, config: Path | None, overrides: dict[str, A
     from engine.settings_load import load_settings
 
     given = config or ctx.obj
+    names_settings(given)
     flags = {key: value for key, value in overrides.items() if value is not None}
     settings = load_settings(given or Path("settings.yaml"), environ=os.environ, overrides=flags)
     ctx.meta[LOGS] = settings.logging.directory
@@ -50,17 +60,17 @@ def start_loop(work: Any) -> Any:
 
 def stdout() -> Any:
     """A console for tables."""
-    from rich.console import Console
+    from engine.commands.consoles import Answers
 
     # off a terminal there is no width to fit: tables keep their lines whole; no emoji: :a: may be part of a name
-    return Console(emoji=False, highlight=False, width=None if sys.stdout.isatty() else 140)
+    return Answers(emoji=False, highlight=False, width=None if sys.stdout.isatty() else 140)
 
 
 def stderr() -> Any:
     """A console for what is said along the way."""
-    from rich.console import Console
+    from engine.commands.consoles import Asides
 
-    return Console(stderr=True, emoji=False, highlight=False)
+    return Asides(stderr=True, emoji=False, highlight=False)
 
 
 @contextmanager
@@ -76,8 +86,15 @@ def screen_for(progress: bool | None) -> Iterator[Any]:
 def print_json(document: Any) -> None:
     """One JSON document on stdout."""
     from engine.runs.report import document_text
+    from engine.runs.shell import to_type
 
+    if isinstance(document, dict):
+        if isinstance(steps := document.get("next"), list):
+            document = {**document, "next": [to_type(step) for step in steps]}
+        if isinstance(hint := document.get("hint"), str):
+            document = {**document, "hint": to_type(hint)}
     sys.stdout.write(document_text(document))
+    sys.stdout.flush()  # a reader that has gone away, or a full disk, is met here and not on the way out
 
 
 def answer(report: Any, as_json: bool) -> None:
@@ -85,8 +102,10 @@ def answer(report: Any, as_json: bool) -> None:
     if as_json:
         print_json(report.as_json())
     else:
+        from engine.runs.shell import to_type
+
         for line in report.lines():
-            typer.echo(line)
+            typer.echo(to_type(line))
     raise typer.Exit(report.exit_code)
 
 
@@ -99,6 +118,7 @@ def guarded(as_json: bool = False, ctx: typer.Context | None = None) -> Iterator
         raise
     except BaseException as error:
         from engine.runs.report import first_fatal
+        from engine.runs.shell import to_type
 
         fatal = first_fatal(error)
         if fatal is None:
@@ -110,9 +130,10 @@ def guarded(as_json: bool = False, ctx: typer.Context | None = None) -> Iterator
             typer.echo(f"engine: unexpected {type(error).__name__}; details are in {file}", err=True)
             typer.echo("What was recorded is safe; the same command resumes.", err=True)
             raise typer.Exit(1) from None
+        told = to_type(str(fatal)) if fatal.exit_code == USAGE else str(fatal)  # a lock names another one's command
         if as_json:
-            print_json({"error": str(fatal), "hint": fatal.hint, "exit_code": fatal.exit_code})
-        typer.echo(f"engine: {fatal}", err=True)
+            print_json({"error": told, "hint": fatal.hint, "exit_code": fatal.exit_code})
+        typer.echo(f"engine: {told}", err=True)
         if fatal.hint:
-            typer.echo(f"  {fatal.hint}", err=True)
+            typer.echo(f"  {to_type(fatal.hint)}", err=True)
         raise typer.Exit(fatal.exit_code) from None

@@ -1,5 +1,6 @@
 """``engine run``: backup, switch, rollback; the three commands that move files and links."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -18,6 +19,11 @@ from engine.commands.flags import (
     Yes,
 )
 from engine.commands.frame import answer, guarded, perform, screen_for, settings_for
+
+
+def _migration(flags: Mapping[str, object]) -> dict[str, object]:
+    """Flags that stand for settings of that name."""
+    return {f"migration.{name}": value for name, value in flags.items()}
 
 
 def run_backup(
@@ -80,14 +86,14 @@ def run_backup(
         from engine.runs.backup import BackupOptions, backup
         from engine.runs.options import duration_s, failure_classes, one_of
         from engine.runs.profile import profiling
+        from engine.runs.shell import flags
 
-        overrides = {
-            "migration.concurrency": concurrency,
-            "migration.queue_size": queue_size,
-            "migration.batch_size": batch_size,
-            "migration.part_size_mb": part_size_mb,
-            "migration.max_file_size_mb": max_file_size_mb,
-            "migration.allowed_extensions": extension or None,
+        tuned = {
+            "concurrency": concurrency,
+            "queue_size": queue_size,
+            "batch_size": batch_size,
+            "part_size_mb": part_size_mb,
+            "max_file_size_mb": max_file_size_mb,
         }
         options = BackupOptions(
             full=one_of("--full", full, "--incremental", incremental),
@@ -97,7 +103,16 @@ def run_backup(
             max_duration_s=duration_s(max_duration),
             retry_classes=failure_classes(retry_class or []),
             transport=transport,
+            flags=flags(
+                account=account,
+                limit=limit,
+                **tuned,
+                extension=extension,
+                retry_class=retry_class,
+                transport=transport if transport != "fast" else None,
+            ),
         )
+        overrides = _migration(tuned) | {"migration.allowed_extensions": extension or None}
         settings = settings_for(ctx, config, overrides)
         with screen_for(progress) as screen, profiling(profile):
             report = perform(backup(settings, options, screen))
@@ -158,8 +173,10 @@ def run_switch(
     """
     with guarded(as_json, ctx):
         from engine.runs.options import dry_or, duration_s, failure_classes
+        from engine.runs.shell import flags
         from engine.runs.switch import SwitchOptions, switch
 
+        tuned = {"concurrency": concurrency, "batch_size": batch_size}
         options = SwitchOptions(
             execute=dry_or("--execute", execute, dry_run=dry_run),
             plan=plan,
@@ -171,9 +188,18 @@ def run_switch(
             limit=limit,
             max_duration_s=duration_s(max_duration),
             retry_classes=failure_classes(retry_class or []),
+            flags=flags(
+                plan=plan,
+                wave=wave,
+                strict=strict,
+                upload_rollback_file=upload,
+                account=account,
+                limit=limit,
+                retry_class=retry_class,
+                **tuned,
+            ),
         )
-        overrides = {"migration.concurrency": concurrency, "migration.batch_size": batch_size}
-        settings = settings_for(ctx, config, overrides)
+        settings = settings_for(ctx, config, _migration(tuned))
         with screen_for(progress) as screen:
             answer(perform(switch(settings, options, screen)), as_json)
 
@@ -233,8 +259,10 @@ def run_rollback(
     with guarded(as_json, ctx):
         from engine.runs.options import dry_or, duration_s, one_of
         from engine.runs.rollback import RollbackOptions, rollback
+        from engine.runs.shell import flags
 
         one_of("--from-database", from_database, "--rollback-file", rollback_file is not None)
+        tuned = {"concurrency": concurrency, "batch_size": batch_size}
         options = RollbackOptions(
             file=rollback_file,
             execute=dry_or("--execute", execute, dry_run=dry_run),
@@ -248,8 +276,20 @@ def run_rollback(
             strict=strict,
             limit=limit,
             max_duration_s=duration_s(max_duration),
+            flags=flags(
+                from_database=from_database,
+                rollback_file=rollback_file,
+                run=run,
+                wave=wave,
+                account=account,
+                ids=ids,
+                since=since,
+                force=force,
+                strict=strict,
+                limit=limit,
+                **tuned,
+            ),
         )
-        overrides = {"migration.concurrency": concurrency, "migration.batch_size": batch_size}
-        settings = settings_for(ctx, config, overrides)
+        settings = settings_for(ctx, config, _migration(tuned))
         with screen_for(progress) as screen:
             answer(perform(rollback(settings, options, screen)), as_json)

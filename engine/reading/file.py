@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 import re
+import shlex
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -153,7 +154,7 @@ class _Document:
             other = f", or {key.way[-1]}_file: PATH" if key.is_secret else ""
             text = (
                 f"{key.dotted} {how}, and the file's mode is {stat.S_IMODE(self._mode):04o}: "
-                f"chmod 600 {self._path}, or use {key.variable}{other} instead"
+                f"chmod 600 {shlex.quote(str(self._path))}, or use {key.variable}{other} instead"
             )
             self._findings.add(self._at(node), text, key.way)
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 from dataclasses import replace
 from pathlib import Path
@@ -54,7 +55,7 @@ def _read(path: Path, credentials: str | None) -> str:
         raise _Unusable(f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
     handed_over = credentials is not None and path.is_relative_to(credentials)
     if is_open_to_others(mode & ~0o070 if handed_over else mode):
-        raise _Unusable(f"may be used by others (mode {stat.S_IMODE(mode):04o}): chmod 600 {path}")
+        raise _Unusable(f"may be used by others (mode {stat.S_IMODE(mode):04o}): chmod 600 {shlex.quote(str(path))}")
     if len(content) > MAX_BYTES:
         raise _Unusable(f"holds more than {MAX_BYTES:,} bytes; that is no secret")
     try:

@@ -15,6 +15,7 @@ from engine.model.errors import Blocked, Differs, EngineError, Usage
 from engine.model.ids import to18
 from engine.model.text import bare_urls, printable
 from engine.pacing.clock import Clock, SystemClock
+from engine.runs import tables
 from engine.runs.assembly import open_outside
 from engine.runs.heads import remote_head
 from engine.settings import Settings
@@ -75,10 +76,13 @@ def show_audit(document: dict[str, Any], console: Console) -> None:
     from rich.text import Text
 
     def line(text: str) -> None:
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
+        tables.line(console, text)
 
     if document["whole"]:
-        line(f"The journal is whole: {document['rows']:,} rows, each sealed; last seal {document['head'][:16]}")
+        if document["rows"]:
+            line(f"The journal is whole: {document['rows']:,} rows, each sealed; last seal {document['head'][:16]}")
+        else:
+            line("The journal is empty: there is no seal yet")
         if document["in_doubt"]:
             line(f"{document['in_doubt']:,} links are in doubt; the next switch, rollback or backup reads them first")
     else:

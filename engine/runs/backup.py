@@ -43,8 +43,6 @@ from engine.settings import Settings
 from engine.tracking import links
 from engine.tracking.runs import Ending
 
-RESUME = "engine run backup --incremental"
-
 log = structlog.get_logger()
 
 
@@ -59,6 +57,13 @@ class BackupOptions:
     max_duration_s: float | None = None
     retry_classes: frozenset[FailureClass] = frozenset()
     transport: Transport = "fast"
+    flags: str = ""
+    """As ``shell.flags`` has them: what the command that resumes must repeat."""
+
+    def again(self, bounds: Bounds) -> str:
+        """The command that resumes. A full scan that is restricted leaves no mark: nothing could take it up."""
+        kind = "--full" if self.full and not bounds.whole else "--incremental"
+        return f"engine run backup {kind}{self.flags}"
 
 
 async def backup(settings: Settings, options: BackupOptions, screen: Screen, clock: Clock | None = None) -> RunReport:
@@ -84,6 +89,7 @@ class _Backup:
         self._parts = parts
         self._options = options
         self._bounds = bounds
+        self._again = options.again(bounds)
         self._screen = screen
         self._stop = stop
         self._clock = parts.clock
@@ -101,7 +107,7 @@ class _Backup:
         await parts.ledger.check_org(organization.id)
         run_id = None
         if not self._bounds.dry_run:
-            snapshot = self._settings.snapshot() | {"org_id": organization.id}
+            snapshot = self._settings.snapshot() | {"org_id": organization.id, "again": self._again}
             run_id = await parts.ledger.begin_run("backup", snapshot, version=__version__)
             structlog.contextvars.bind_contextvars(run_id=run_id)
         log.info(
@@ -287,7 +293,7 @@ class _Backup:
         if run_id is not None:
             if isinstance(error, Fatal):
                 safe = f"What was copied and recorded is safe in {self._settings.tracking.database}."
-                error.hint = "\n  ".join(filter(None, [error.hint, safe, f"{RESUME}   resumes"]))
+                error.hint = "\n  ".join(filter(None, [error.hint, safe, f"{self._again}   resumes"]))
             try:
                 await self._parts.ledger.end_run(run_id, "failed", message)
             except Fatal as second:
@@ -334,5 +340,5 @@ class _Backup:
         if self._bounds.dry_run:
             return ["the same command without --dry-run copies"]
         if code in {5, 130, 143}:
-            return [f"{RESUME}   resumes"]
+            return [f"{self._again}   resumes"]
         return ["engine status --errors   says why files failed"] if code == 3 else []

@@ -16,10 +16,13 @@ from engine.pipeline.changing import Change, Links
 from engine.pipeline.switching import WINDOW, Counts, standing
 from engine.runs.old_links import PROBES
 from engine.runs.rollback_file import Restorable
+from engine.runs.shell import flags
 from engine.tracking import switchable
 from engine.tracking.journal import Journal
 from engine.tracking.ledger import Ledger
 from engine.tracking.switchable import Undo, Undoable
+
+RUNS_SHOWN = 20
 
 
 @dataclass(slots=True)
@@ -42,6 +45,37 @@ class Candidates:
         self._rows: array[int] = array("q")
         self.file: Restorable | None = None
         self.count = 0
+
+    async def must_exist(self) -> None:
+        """Raises Usage where no switch was the run, or had the wave, that is wanted."""
+        run, wave, database = self._wanted.run, self._wanted.wave, self._ledger.database
+        if self.file is None and run is not None:
+            self._must_be_a_switch(run, await switchable.runs(database))
+        if wave is None:
+            return
+        waves = (
+            await switchable.waves(database, run) if self.file is None else {each.wave for each in self.file.changes}
+        )
+        if wave not in waves:
+            there = ", ".join(map(str, sorted(waves))) or "none"
+            raise Usage(f"--wave {wave}: no link was to move in such a wave", hint=f"waves that there are: {there}")
+
+    def _must_be_a_switch(self, run: int, runs: dict[int, str]) -> None:
+        kind = runs.get(run, "")
+        if kind == "switch":
+            return
+        if kind == "rollback":
+            again = f"engine run switch --dry-run{flags(account=self._wanted.account)}"
+            raise Usage(
+                f"--run {run} is a rollback, and those are not undone by run: a new switch brings our links back",
+                hint=f"{again}   plans it, with whatever else is ready",
+            )
+        switches = [str(each) for each, type_ in runs.items() if type_ == "switch"]
+        shown = ", ".join(switches[:RUNS_SHOWN]) + (" …" if len(switches) > RUNS_SHOWN else "")
+        raise Usage(
+            f"--run {run}: " + (f"that is a {kind}, which moves no links" if kind else "there is no such run"),
+            hint=f"runs that switched, latest first: {shown or 'none yet'}",
+        )
 
     async def select(self) -> None:
         """Find them. Raises Usage for flags that do not go with a rollback file."""

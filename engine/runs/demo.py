@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from engine.model.errors import Usage
 from engine.runs.demo_links import Links
 from engine.runs.rehearse import need_rehearsal
+from engine.runs.shell import quoted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -56,7 +57,8 @@ async def _tell(records: int, directory: Path, seed: int, console: Console) -> i
                 say.line(f"NOT AS TOLD: {wrong}")
             return 1
         say.line(f"Everything as told. The tracking DB, logs and settings are in {directory}/")
-        say.line(f"Look again with: sqlite3 {directory}/migration_tracking.db, or less {directory}/logs/*")
+        there = quoted(directory)
+        say.line(f"Look again with: sqlite3 {there}/migration_tracking.db, or less {there}/logs/*")
         return 0
 
 

@@ -23,6 +23,7 @@ from engine.runs.bounds import Bounds, bounds_of
 from engine.runs.checks import bucket, machine, org, sources, users
 from engine.runs.checks.finding import Finding, Level, block, unknown
 from engine.runs.preflight import check_org
+from engine.runs.shell import to_type
 from engine.s3.answers import StoreError
 from engine.s3.open import owner
 from engine.settings import Settings
@@ -67,7 +68,7 @@ class Diagnosis:
             "exit_code": self.exit_code,
             "counts": {level.value: counts[level] for level in Level},
             "findings": [
-                {"check": each.check, "level": each.level.value, "what": each.what, "fix": each.fix}
+                {"check": each.check, "level": each.level.value, "what": each.what, "fix": to_type(each.fix)}
                 for each in self.findings
             ],
         }
@@ -241,7 +242,7 @@ def show_diagnosis(found: Diagnosis, console: Console) -> None:
             Text(_MARKS[each.level], style=_COLOURS[each.level]), Text(each.check), Text(printable(each.what))
         )
         if each.fix and each.level is not Level.OK:
-            table.add_row("", "", Text(f"→ {printable(each.fix)}", style="dim"))
+            table.add_row("", "", Text(f"→ {printable(to_type(each.fix))}", style="dim"))
     console.print(table)
     counts = Counter(each.level for each in found.findings)
     blockers = counts[Level.BLOCK]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from engine.model.errors import Usage
@@ -28,7 +29,9 @@ def write_settings(path: Path, force: bool = False) -> None:
     except FileExistsError as error:
         raise Usage(f"{path} exists and was left as it is", hint="`engine init --force` replaces it") from error
     except OSError as error:
-        raise Usage(f"{path} cannot be written: {error.strerror}", hint="name another place with --config") from error
+        raise Usage(
+            f"{path} cannot be written: {error.strerror}", hint="name another place: engine --config FILE init"
+        ) from error
 
 
 def _create(path: Path, text: str) -> None:
@@ -40,4 +43,5 @@ def _create(path: Path, text: str) -> None:
             file.write(text)
         os.link(draft, path)
     finally:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):
+            draft.unlink()

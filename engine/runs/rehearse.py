@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.model.errors import Blocked
+from engine.runs import tables
+from engine.runs.shell import quoted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -38,8 +40,8 @@ async def _rehearse(records: int, directory: Path, seed: int, console: Console) 
         console.print(f"Salesforce stand-in  {place.salesforce_url}", markup=False)
         console.print(f"S3 stand-in          {place.store.url}", markup=False)
         console.print(f"settings             {place.settings_file}", markup=False)
-        console.print(
-            f"Try, in another terminal:  engine --config {place.settings_file} run backup --full", markup=False
+        tables.line(
+            console, f"Try, in another terminal:  engine --config {quoted(place.settings_file)} run backup --full"
         )
         console.print("Ctrl-C ends both.")
         await over.wait()

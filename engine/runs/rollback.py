@@ -58,6 +58,13 @@ class RollbackOptions:
     strict: bool = False
     limit: int | None = None
     max_duration_s: float | None = None
+    flags: str = ""
+    """As ``shell.flags`` has them: what the command that goes on must repeat."""
+
+    @property
+    def again(self) -> str:
+        """The command that puts back, or goes on with it."""
+        return f"engine run rollback{self.flags} --execute"
 
 
 async def rollback(
@@ -96,6 +103,7 @@ class _Rollback:
     ) -> None:
         self._parts = parts
         self._options = options
+        self._again = options.again
         self._bounds = bounds
         self._screen = screen
         self._stop = stop
@@ -113,10 +121,13 @@ class _Rollback:
             if self._options.execute:
                 check_updateable(shape)
             evidence = await self._evidence(organization)
+            await self._candidates.must_exist()
         if not self._options.execute:
             return await self._rehearse(evidence)
         run_id = await parts.ledger.begin_run(
-            "rollback", self._settings.snapshot() | {"org_id": organization.id}, version=__version__
+            "rollback",
+            self._settings.snapshot() | {"org_id": organization.id, "again": self._again},
+            version=__version__,
         )
         structlog.contextvars.bind_contextvars(run_id=run_id)
         started = self._clock.monotonic()
@@ -136,7 +147,7 @@ class _Rollback:
                 run_id,
                 error,
                 f"Every change is in the journal of {self._settings.tracking.database}.",
-                "The same command goes on where it stopped.",
+                f"{self._again}   goes on where it stopped",
             )
             raise
         self._notes += evidence.notes
@@ -185,6 +196,7 @@ class _Rollback:
         dead = await probe(self._parts, survey.samples)
         if dead:
             self._notes.append(dead)
+            self._insist()
         needed = 2 * -(-survey.to_undo // 200)
         if bulk_pays(self._settings, survey.to_undo, strict=self._options.strict):
             needed = bulk_calls(survey.to_undo)
@@ -205,8 +217,13 @@ class _Rollback:
             api_calls=needed,
             api_remaining=None if limits is None else limits.left,
             notes=[*self._notes, "dry run: every record was read, nothing was written"],
-            next_steps=["the same command with --execute puts them back"] if survey.to_undo else [],
+            next_steps=[f"{self._again}   puts them back"] if survey.to_undo else [],
         )
+
+    def _insist(self) -> None:
+        """What goes on although old links are dead."""
+        if not self._options.force:
+            self._again += " --force"
 
     # writing
 
@@ -220,6 +237,7 @@ class _Rollback:
         if looked.to_undo:
             dead = await probe(self._parts, looked.samples)
             if dead and not self._options.force:
+                self._insist()
                 raise Blocked(
                     dead,
                     hint="Nothing was written to Salesforce. Ask the vendor; --force puts the links back all the same.",
@@ -256,9 +274,9 @@ class _Rollback:
         await self._parts.ledger.end_run(run_id, status, stop.reason or None)
         steps = []
         if code in {Paused.exit_code, 130, 143}:
-            steps.append("the same command goes on where it stopped")
+            steps.append(f"{self._again}   goes on where it stopped")
         elif code == 3:
-            steps.append(f"engine audit --run {run_id}   says why; the same command tries the rest again")
+            steps.append(f"engine audit --run {run_id}   says why; then: {self._again}")
         report = ChangeReport(
             run_type="rollback",
             run_id=run_id,

@@ -24,10 +24,16 @@ if TYPE_CHECKING:
 ACCOUNTS_SHOWN = 50
 WORTH_TELLING_S = 5.0
 """Shorter runs have no slow part, only a beginning and an end."""
+_AGAIN = {
+    "switch": "the same engine run switch … --execute",
+    "rollback": "the same engine run rollback … --execute",
+    "verify": "engine verify",
+}
+"""For runs that did not note their command."""
 _RESUMES = {
-    "switch": "engine run switch --execute   goes on; what is in doubt is read first",
-    "rollback": "the same engine run rollback … --execute   goes on; what is in doubt is read first",
-    "verify": "engine verify   starts again",
+    "switch": "goes on; what is in doubt is read first",
+    "rollback": "goes on; what is in doubt is read first",
+    "verify": "starts again",
 }
 _RUN_COUNTS = ("total_files_processed", "successful_files", "new_files", "skipped_files", "failed_files")
 
@@ -94,6 +100,7 @@ def _print_json(document: dict[str, Any]) -> None:
     import sys
 
     sys.stdout.write(document_text(document))
+    sys.stdout.flush()  # a reader that has gone away, or a full disk, is met here and not on the way out
 
 
 def honest(run: dict[str, Any]) -> dict[str, Any]:
@@ -129,7 +136,9 @@ def _overview(report: Report, console: Console) -> None:
         if (shares := report.shares()) is not None and shares["seconds"] >= WORTH_TELLING_S:
             line(console, f"slow was    {slow_line(shares)}" + f" (run {shares['run']})")
         if run["status"] in {"crashed", "stopped"}:
-            line(console, f"next        {_RESUMES.get(run['run_type'], 'engine run backup --incremental   resumes')}")
+            kind = run["run_type"]
+            again = run["config_snapshot"].get("again") or _AGAIN.get(kind, "engine run backup --incremental")
+            line(console, f"next        {again}   {_RESUMES.get(kind, 'resumes')}")
     if unproved := report.unproved():
         line(console, f"BROKEN      {unproved:,} switched links lead to no copy, or to another file: users meet it")
         line(console, "next        engine verify   names them, and says what mends them")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from engine.model.text import printable
+from engine.runs import tables
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -88,7 +89,7 @@ def show_swept(found: Swept, console: Console) -> None:
     from rich.text import Text
 
     def line(text: str) -> None:
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
+        tables.line(console, text)
 
     if found.found:
         table = Table(box=SIMPLE_HEAD, pad_edge=False)

@@ -38,6 +38,7 @@ from engine.runs.plan_file import PlanFile
 from engine.runs.preflight import check_own_org, check_stores
 from engine.runs.rollback_file import Recorded, RollbackFile, begun, keep_in_bucket
 from engine.runs.screen import Screen
+from engine.runs.shell import flags
 from engine.runs.switch_plan import Plans
 from engine.runs.switch_waves import Progress, Waves, beyond, told
 from engine.salesforce.shape import Organization
@@ -68,11 +69,12 @@ class SwitchOptions:
     limit: int | None = None
     max_duration_s: float | None = None
     retry_classes: frozenset[FailureClass] = frozenset()
+    flags: str = ""
+    """As ``shell.flags`` has them: what the command that goes on must repeat."""
 
-    @property
-    def again(self) -> str:
-        """The command that goes on."""
-        return "engine run switch --execute" + (f" --plan {self.plan}" if self.plan is not None else "")
+    def again(self, plan: Path | None = None) -> str:
+        """The command that goes on, with this plan unless another was given."""
+        return f"engine run switch --execute{flags(plan=plan) if self.plan is None else ''}{self.flags}"
 
 
 async def switch(
@@ -149,7 +151,7 @@ class _Switch:
                 "dry run: nothing was written to Salesforce or the tracking DB",
             ],
             next_steps=[
-                f"engine run switch --execute --plan {path}   applies exactly this plan"
+                f"{self._options.again(path)}   applies exactly this plan"
                 + (", as far as its waves reach" if covered < written.count else "")
             ]
             if written.count
@@ -168,7 +170,7 @@ class _Switch:
                 plans = self._plans(organization, shape)
                 plans.notes = self._progress.notes
                 plan = plans.open(stack, self._options.plan) if self._options.plan else None
-            snapshot = self._settings.snapshot() | {"org_id": organization.id}
+            snapshot = self._settings.snapshot() | {"org_id": organization.id, "again": self._options.again()}
             if plan is not None:
                 snapshot["plan"] = {"file": str(plan.path), "sha256": plan.sha256}
             run_id = await parts.ledger.begin_run("switch", snapshot, version=__version__)
@@ -190,7 +192,7 @@ class _Switch:
                     run_id,
                     error,
                     f"{told(asdict(self._progress.total))}. Each change, and what it was, is in the journal of {path}.",
-                    f"{self._options.again}   goes on",
+                    f"{self._again(plan)}   goes on",
                     f"engine run rollback --from-database --run {run_id}   shows what an undo would do",
                 )
                 raise
@@ -238,6 +240,10 @@ class _Switch:
             if self._options.upload:
                 self._progress.notes.append(await keep_in_bucket(self._parts, file, journal.key))
         return file
+
+    def _again(self, plan: PlanFile | None) -> str:
+        """A wave is one only of the plan that it belongs to, be it the run's own."""
+        return self._options.again(plan.path if plan is not None and self._options.wave is not None else None)
 
     def _plans(self, organization: Organization, shape: ObjectShape) -> Plans:
         accepted = self._settings.switch.accept_proof
@@ -288,7 +294,7 @@ class _Switch:
             unseen_s=progress.unseen_s,
             waves=progress.waves,
             notes=[*progress.notes, f"the journal of {self._settings.tracking.database} knows the way back for each"],
-            next_steps=after_a_switch(code, total, run_id, self._options.again),
+            next_steps=after_a_switch(code, total, run_id, self._again(plan)),
         )
         log.info("run_ended", at=iso(self._clock.now()), **report.as_json())
         return report

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from engine.runs.shell import to_type
+
 if TYPE_CHECKING:
     from rich.console import Console
 
 
 def line(console: Console, text: str) -> None:
-    """One line, whatever its length; brackets and the like mean nothing."""
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    """One line, whatever its length; brackets and the like mean nothing, and commands can be typed as they stand."""
+    console.print(to_type(text), markup=False, highlight=False, soft_wrap=True)
 
 
 def table(

@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import os
 import secrets
+import shlex
 import stat
 from collections.abc import Iterable
 from pathlib import Path
@@ -82,7 +83,8 @@ def load_key(path: Path, *, may_create: bool) -> Key:
             )
         mode = stat.S_IMODE(path.stat().st_mode)
         if mode & 0o077:
-            raise Blocked(f"the journal's key {path} can be read by others (mode {mode:04o})", hint=f"chmod 600 {path}")
+            told = f"the journal's key {path} can be read by others (mode {mode:04o})"
+            raise Blocked(told, hint=f"chmod 600 {shlex.quote(str(path))}")
         secret = path.read_bytes().strip()
     except OSError as error:
         raise unusable(path, error) from error

@@ -54,6 +54,8 @@ SELECT json_group_array(json_array(c.doclist_entry_id, coalesce(f.account_id, ''
 FROM json_each(?) AS wanted JOIN url_changes c ON c.id = wanted.value
     LEFT JOIN file_migrations f ON f.doclist_entry_id = c.doclist_entry_id
 """
+_RUNS = "SELECT id, run_type FROM migration_runs ORDER BY id DESC"
+_WAVES = "SELECT DISTINCT wave FROM url_changes WHERE event = 'intended' AND (? IS NULL OR run_id = ?) ORDER BY wave"
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +166,16 @@ async def changes(database: Database, rows: Sequence[int]) -> list[Undoable]:
         Undoable(record, account, old, new, wave, word if (word := (detail or "").partition(":")[0]) in places else "")
         for record, account, old, new, wave, detail in orjson.loads(found[0][0])
     ]
+
+
+async def runs(database: Database) -> dict[int, str]:
+    """All runs, latest first, with their types. Raises Fatal."""
+    return {int(run): str(kind) for run, kind in await database.fetch(_RUNS)}
+
+
+async def waves(database: Database, run: int | None) -> list[int]:
+    """The waves of a switch, or of all of them, in which links were to move. Raises Fatal."""
+    return [int(wave) for (wave,) in await database.fetch(_WAVES, (run, run))]
 
 
 def chunks(rows: array[int], size: int = CHUNK) -> Iterator[list[int]]:

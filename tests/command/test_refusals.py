@@ -49,6 +49,10 @@ def nothing_happened(corner: Corner) -> None:
         ((*BACKUP, "--no-such-flag"), ("--no-such-flag",)),
         (("run", "nonsense"), ("nonsense",)),
         (("status", "--recent-errors", "0"), ("--recent-errors",)),
+        (("sweep", "--once"), ("--once goes with --watch",)),
+        (("sweep", "--every", "1m"), ("--every goes with --watch",)),
+        (("sweep", "--since", "2026-11-22"), ("--since goes with --watch",)),
+        (("verify", "--report-all"), ("--report-all goes with --report",)),
     ],
 )
 def test_a_wrong_flag_is_refused_with_what_to_type(
@@ -91,7 +95,7 @@ def test_every_wrong_value_is_named_at_once(corner: Corner) -> None:
 
 
 def test_a_missing_settings_file_names_the_command_that_writes_one(corner: Corner) -> None:
-    refused(corner.engine("--config", "no/such.yaml", *BACKUP), 2, "no/such.yaml", "engine init")
+    refused(corner.engine("--config", "no/such.yaml", *BACKUP), 2, "no/such.yaml", "engine --config no/such.yaml init")
 
 
 def test_a_secret_in_a_file_that_others_may_read_is_refused_without_showing_it(corner: Corner) -> None:
@@ -119,6 +123,16 @@ def test_init_never_replaces_a_file_unless_told_to(corner: Corner) -> None:
     assert path.read_text() == "mine"
     assert corner.engine("init", "--force", str(path)).code == 0
     assert "salesforce:" in path.read_text()
+
+
+def test_init_writes_where_config_says(corner: Corner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(corner.directory)
+    for name, env in (("flag.yaml", {}), ("env.yaml", {"ENGINE_CONFIG": "env.yaml"})):
+        before = ["--config", name] if not env else []
+        assert corner.engine(*before, "init", **env).code == 0
+        assert "salesforce:" in Path(name).read_text(encoding="utf-8")
+    assert not Path("settings.yaml").exists()
+    refused(corner.engine("--config", "flag.yaml/x.yaml", "init"), 2, "cannot be written", "engine --config FILE init")
 
 
 @pytest.mark.parametrize(

@@ -361,10 +361,10 @@ def test_the_quota_stops_with_5_and_the_same_command_goes_on(corner: Corner) -> 
     assert links(corner, ids) == ours(corner)
 
 
-def kill_within_a_switch(corner: Corner, ids: list[str]) -> None:
+def kill_within_a_switch(corner: Corner, ids: list[str], *words: str) -> None:
     """A link has moved, and nobody has heard of it."""
     corner.org("faults", rules=[{"kind": "slow_after", "endpoint": "collections_update", "params": {"seconds": 30}}])
-    run = corner.start(*SWITCH)
+    run = corner.start(*SWITCH, *words)
     until(lambda: any(VENDOR_BUCKET not in link for link in links(corner, ids).values()), "a link has moved")
     run.kill()
     ended(run)
@@ -385,6 +385,13 @@ def test_a_kill_leaves_doubt_and_the_next_start_settles_it_first(corner: Corner)
     assert corner.query("SELECT event FROM url_changes ORDER BY id DESC LIMIT 1") == [{"event": "settled"}]
     assert sum(row["status"] == "switched" for row in corner.rows().values()) == 1
     said_so(corner.engine(*SWITCH), 0, "29 switched")
+
+
+def test_a_killed_switch_is_told_by_the_status_with_its_flags(corner: Corner) -> None:
+    account = corner.account("One")
+    ids = backed_up(corner, 3, account=account)
+    kill_within_a_switch(corner, ids, "--account", account)
+    assert f"next        engine run switch --execute --account {account}   goes on" in corner.engine("status").out
 
 
 # the way back
@@ -532,7 +539,6 @@ def test_a_rollback_by_account_run_list_and_time(corner: Corner) -> None:
     run = corner.runs()[-1]["id"]
     listed = corner.directory / "ids.csv"
     listed.write_text(f"Id,Name\n{others[0]},x\n")
-    said_so(corner.engine(*ROLLBACK, "--run", str(run + 7)), 0, "0 links")
     said_so(corner.engine(*ROLLBACK, "--since", "2099-01-01"), 0, "0 links")
     said_so(corner.engine(*ROLLBACK, "--account", one), 0, "2 put back")
     said_so(corner.engine(*ROLLBACK, "--ids", str(listed)), 0, "1 put back")
@@ -541,6 +547,35 @@ def test_a_rollback_by_account_run_list_and_time(corner: Corner) -> None:
     )
     assert corner.status()["files"]["rolled_back"] == 5
     assert mine
+
+
+def test_a_run_or_wave_that_never_switched_is_refused_with_those_that_did(corner: Corner) -> None:
+    backed_up(corner, 12)
+    said_so(corner.engine(*ROLLBACK, "--run", "1"), 2, "is a backup", "none yet")
+    assert corner.engine(*SWITCH, "--wave", "1").code == 0
+    assert corner.engine(*SWITCH).code == 0
+    said_so(corner.engine(*ROLLBACK, "--run", "99"), 2, "no such run", "latest first: 3, 2", "Nothing was written")
+    said_so(corner.engine(*ROLLBACK, "--wave", "77"), 2, "--wave 77", "waves that there are: 1, 2")
+    said_so(corner.engine("run", "rollback", "--from-database", "--run", "2", "--wave", "2"), 2, "there are: 1")
+    [file] = corner.directory.glob("*.rollback-2.ndjson")
+    from_file = ("run", "rollback", "--rollback-file", str(file))
+    said_so(corner.engine(*from_file, "--wave", "2"), 2, "there are: 1")
+    said_so(corner.engine(*from_file, "--wave", "1"), 0, "1 would be put back")
+    assert len(corner.runs()) == 3, "a refusal is no run"
+    for _ in range(2):
+        said_so(corner.engine(*ROLLBACK, "--run", "2", "--wave", "1"), 0, "1 links")
+
+
+def test_a_rollback_is_undone_by_a_new_switch_and_says_so(corner: Corner) -> None:
+    account = corner.account("One")
+    ids = backed_up(corner, 2, account=account)
+    assert corner.engine(*SWITCH).code == 0
+    assert corner.engine(*ROLLBACK).code == 0
+    run = str(corner.runs()[-1]["id"])
+    told = f"engine run switch --dry-run --account {account}   plans it"
+    said_so(corner.engine(*ROLLBACK, "--run", run, "--account", account), 2, "is a rollback", told)
+    assert corner.engine(*SWITCH, "--account", account).code == 0
+    assert links(corner, ids) == ours(corner)
 
 
 @pytest.mark.parametrize(
@@ -646,6 +681,12 @@ def test_the_audit_compares_with_the_bucket_and_says_so(corner: Corner) -> None:
     assert corner.engine("audit", "--json").json["bucket"] == {"compared": True, "rows": 10, "why": ""}
     said = said_so(corner.engine("audit", "--no-bucket"), 0, "Not compared with the head in the bucket", "--no-bucket")
     assert "was compared too" not in said.out
+
+
+def test_the_audit_of_an_empty_journal_says_that_there_is_no_seal_yet(corner: Corner) -> None:
+    backed_up(corner, 1)
+    said = said_so(corner.engine("audit", "--no-bucket"), 0, "The journal is empty", "no seal yet")
+    assert "last seal" not in said.out
 
 
 def test_the_audit_sees_by_the_bucket_alone_that_rows_were_cut_off(corner: Corner) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import shlex
 import shutil
 import stat
 from pathlib import Path
@@ -44,7 +45,7 @@ def permissions(settings: Settings, settings_file: Path) -> list[Finding]:
         warn(
             "permissions",
             f"{path} can be read by others (mode {stat.S_IMODE(path.stat().st_mode):04o})",
-            f"chmod 600 {path}",
+            f"chmod 600 {shlex.quote(str(path))}",
         )
         for path in open_ones
     ]

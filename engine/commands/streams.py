@@ -1,0 +1,55 @@
+"""stdin, stdout and stderr as commands expect them, however this process was started."""
+
+from __future__ import annotations
+
+import codecs
+import io
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+NOBODY_READS = 141
+"""What a shell shows for a tool that SIGPIPE ended."""
+_ESCAPES = "engine_escapes"
+_STREAMS = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
+
+
+@contextmanager
+def standard_streams() -> Iterator[None]:
+    """A closed one is the null device, a letter that cannot be shown is escaped, and a reader that goes away ends the
+    command quietly."""
+    _open_closed()
+    _escape()
+    try:
+        yield
+    except SystemExit as ended:
+        if not isinstance(ended.__context__, BrokenPipeError):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for what is still in buffers
+        sys.exit(NOBODY_READS)
+
+
+def _open_closed() -> None:
+    """Else the next file or socket gets that number, and with it what is meant for the terminal; uvloop would abort."""
+    for number, (name, mode) in enumerate(_STREAMS):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))
+
+
+def _escape() -> None:
+    """As JSON writes them: an answer stays one document in any encoding."""
+    codecs.register_error(_ESCAPES, _escaped)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors in {"strict", "backslashreplace"}:
+            stream.reconfigure(errors=_ESCAPES)
+
+
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    units = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4)), error.end
