@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import json
 import os
@@ -158,7 +159,9 @@ class Corner:
         """The command in this process: as a person types it, without waiting for the imports."""
         begun = time.monotonic()
         unset = {name: None for name in os.environ if name.startswith(("ENGINE_", "AWS_"))}
+        collects = gc.get_threshold()
         result = CliRunner().invoke(app, list(words), env={**unset, **self.env, **env})
+        gc.set_threshold(*collects)  # a run sets it for a process of its own; here garbage would pile up for hours
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         return Said(result.exit_code, result.stdout, result.stderr, time.monotonic() - begun)
