@@ -21,6 +21,11 @@ MaxDuration = Annotated[
     str | None, typer.Option("--max-duration", metavar="TIME", help="Stop cleanly after 90s, 30m, 6h … (exit 5).")
 ]
 
+Profile = Annotated[
+    Path | None,
+    typer.Option("--profile", metavar="FILE", help="Write where the time goes: text, or a page if FILE is .html."),
+]
+
 Execute = Annotated[bool, typer.Option("--execute", help="Really change links in Salesforce.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing; needed off a terminal.")]
 WritesInFlight = Annotated[

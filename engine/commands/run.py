@@ -13,6 +13,7 @@ from engine.commands.flags import (
     Execute,
     Limit,
     MaxDuration,
+    Profile,
     Progress,
     RecordsPerWrite,
     WritesInFlight,
@@ -65,10 +66,7 @@ def run_backup(
     transport: Annotated[
         Literal["fast", "sdk"], typer.Option("--transport", help="Our own S3 client, or the AWS SDK.")
     ] = "fast",
-    profile: Annotated[
-        Path | None,
-        typer.Option("--profile", metavar="FILE", help="Write where the time goes: text, or a page if FILE is .html."),
-    ] = None,
+    profile: Profile = None,
     as_json: AsJson = False,
     config: Config = None,
 ) -> None:
@@ -152,6 +150,7 @@ def run_switch(
     ] = None,
     concurrency: WritesInFlight = None,
     batch_size: RecordsPerWrite = None,
+    profile: Profile = None,
     progress: Progress = None,
     as_json: AsJson = False,
     config: Config = None,
@@ -173,6 +172,7 @@ def run_switch(
     """
     with guarded(as_json, ctx):
         from engine.runs.options import dry_or, duration_s, failure_classes
+        from engine.runs.profile import profiling
         from engine.runs.shell import flags
         from engine.runs.switch import SwitchOptions, switch
 
@@ -200,7 +200,7 @@ def run_switch(
             ),
         )
         settings = settings_for(ctx, config, _migration(tuned))
-        with screen_for(progress) as screen:
+        with screen_for(progress) as screen, profiling(profile):
             answer(perform(switch(settings, options, screen)), as_json)
 
 
@@ -235,6 +235,7 @@ def run_rollback(
     max_duration: MaxDuration = None,
     concurrency: WritesInFlight = None,
     batch_size: RecordsPerWrite = None,
+    profile: Profile = None,
     progress: Progress = None,
     as_json: AsJson = False,
     config: Config = None,
@@ -258,6 +259,7 @@ def run_rollback(
     """
     with guarded(as_json, ctx):
         from engine.runs.options import dry_or, duration_s, one_of
+        from engine.runs.profile import profiling
         from engine.runs.rollback import RollbackOptions, rollback
         from engine.runs.shell import flags
 
@@ -291,5 +293,5 @@ def run_rollback(
             ),
         )
         settings = settings_for(ctx, config, _migration(tuned))
-        with screen_for(progress) as screen:
+        with screen_for(progress) as screen, profiling(profile):
             answer(perform(rollback(settings, options, screen)), as_json)

@@ -240,6 +240,14 @@ def planned(corner: Corner, file: Path) -> Path:
     return file
 
 
+@pytest.mark.parametrize("words", [BACKUP, SWITCH, ROLLBACK])
+def test_each_run_can_be_profiled(corner: Corner, words: tuple[str, ...]) -> None:
+    backed_up(corner)
+    where = corner.directory / "where.txt"
+    assert corner.engine(*words, "--profile", str(where)).code == 0
+    assert "Samples" in where.read_text(encoding="utf-8")
+
+
 def test_a_plan_is_applied_exactly(corner: Corner) -> None:
     ids = backed_up(corner, 5)
     plan = planned(corner, corner.directory / "plan.ndjson")
