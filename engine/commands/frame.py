@@ -85,7 +85,7 @@ def screen_for(progress: bool | None) -> Iterator[Any]:
 
 def print_json(document: Any) -> None:
     """One JSON document on stdout."""
-    from engine.runs.report import document_text
+    from engine.runs.report import print_document
     from engine.runs.shell import to_type
 
     if isinstance(document, dict):
@@ -93,8 +93,7 @@ def print_json(document: Any) -> None:
             document = {**document, "next": [to_type(step) for step in steps]}
         if isinstance(hint := document.get("hint"), str):
             document = {**document, "hint": to_type(hint)}
-    sys.stdout.write(document_text(document))
-    sys.stdout.flush()  # a reader that has gone away, or a full disk, is met here and not on the way out
+    print_document(document)
 
 
 def answer(report: Any, as_json: bool) -> None:

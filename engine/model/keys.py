@@ -111,11 +111,12 @@ def changed_key(key: str, etag: str) -> str:
 
 def destination_url(template: str, bucket: str, region: str, key: str) -> str:
     """The link to a copy: the key percent-encoded once, byte for byte as S3 has it."""
-    return _placed(template, bucket, region).replace("{key}", quoted(key))
+    return placed(template, bucket, region).replace("{key}", quoted(key))
 
 
 @lru_cache(maxsize=64)
-def _placed(template: str, bucket: str, region: str) -> str:
+def placed(template: str, bucket: str, region: str) -> str:
+    """The template of a link with all but its ``{key}`` filled in."""
     return template.replace("{bucket}", bucket).replace("{region}", region)
 
 

@@ -357,8 +357,7 @@ class Changing:
         found: str = "",
         failure: FailureClass | None = None,
     ) -> Step:
-        record, _, old, new, wave, _, _ = change
-        return Step(record, old, new, event, wave, where, message, found, failure, self._undo)
+        return change.step(event, where, message, found=found, failure=failure, undo=self._undo)
 
     def _expected(self, change: Change) -> str:
         return change.new if self._undo else change.old

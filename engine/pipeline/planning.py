@@ -45,6 +45,7 @@ from engine.model.keys import (
     extension_of,
     file_name_of,
     fits,
+    placed,
 )
 from engine.model.location import Location
 from engine.model.outcome import Outcome, Status, Touch
@@ -236,8 +237,7 @@ class Planner:
 
 def _constant_prefix(target: Target) -> str:
     """What every link of ours begins with, if that includes a whole host; else nothing."""
-    head = target.url_template.partition("{key}")[0]
-    prefix = head.replace("{bucket}", target.bucket).replace("{region}", target.region)
+    prefix = placed(target.url_template, target.bucket, target.region).partition("{key}")[0]
     return prefix if "/" in prefix.partition("://")[2] else ""
 
 

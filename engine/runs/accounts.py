@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 async def list_accounts(settings: Settings, limit: int | None) -> dict[str, Any]:
     """Accounts with records, most first, and the sums over all of them. Raises Fatal."""
-    only = bounds_of(settings.migration, account=None, limit=None, dry_run=None).account_id
+    only = bounds_of(settings.migration).account_id
     attempts = settings.migration.max_attempts
     async with open_salesforce(settings.salesforce, settings.network, SystemClock(), attempts=attempts) as salesforce:
         organization, _ = await check_org(salesforce, Scope(account_id=only))

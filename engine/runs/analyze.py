@@ -59,7 +59,7 @@ async def analyze(
 ) -> dict[str, Any]:
     """The document that ``--json`` prints. Raises Fatal."""
     clock = clock or SystemClock()
-    bounds = bounds_of(settings.migration, account=options.account, limit=options.limit, dry_run=None)
+    bounds = bounds_of(settings.migration, account=options.account, limit=options.limit)
     prices = prices_of(settings.prices, settings.destination.storage_class)
     for file in (options.archived, options.export):
         if file is not None and (file.is_dir() or not file.absolute().parent.is_dir()):

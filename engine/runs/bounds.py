@@ -23,7 +23,9 @@ class Bounds:
         return self.account_id is None and self.limit is None and not self.dry_run
 
 
-def bounds_of(migration: MigrationSettings, *, account: str | None, limit: int | None, dry_run: bool | None) -> Bounds:
+def bounds_of(
+    migration: MigrationSettings, *, account: str | None = None, limit: int | None = None, dry_run: bool | None = None
+) -> Bounds:
     """The bounds of a run. ``None``: flag not given. Raises Usage where a flag would widen the test settings."""
     account_id = _account(account, "--account") if account is not None else None
     if migration.test_single_account:

@@ -88,7 +88,7 @@ async def doctor(settings: Settings, options: DoctorOptions, clock: Clock | None
     diagnosis = Diagnosis(options.purpose)
     diagnosis.findings += machine.permissions(settings, options.settings_file)
     diagnosis.findings.append(machine.open_files(settings))
-    bounds = bounds_of(settings.migration, account=None, limit=None, dry_run=None)
+    bounds = bounds_of(settings.migration)
     known, finding = _from_database(settings, bounds, options.samples)
     if finding is not None:
         diagnosis.findings.append(finding)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -90,6 +91,12 @@ def document_text(document: Any) -> str:
     """One JSON document, indented, with its newline; what a terminal might obey, or UTF-8 cannot hold, is escaped."""
     text = json.dumps(document, ensure_ascii=False, indent=2)
     return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n"
+
+
+def print_document(document: Any) -> None:
+    """The same on stdout."""
+    sys.stdout.write(document_text(document))
+    sys.stdout.flush()  # a reader that has gone away, or a full disk, is met here and not on the way out
 
 
 def size(count: float) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.model.errors import Usage
 from engine.model.text import csv_safe, printable
-from engine.runs.report import document_text, duration, size
+from engine.runs.report import duration, print_document, size
 from engine.runs.slow import line as slow_line
 from engine.runs.tables import line, table
 from engine.settings import Settings
@@ -68,7 +68,7 @@ def show_status(settings: Settings, wanted: StatusOptions, console: Console) -> 
             if not wanted.as_json:
                 line(console, f"Wrote {count:,} records that cannot be switched, and why, to {wanted.not_ready}")
         if wanted.as_json:
-            _print_json(_document(report, wanted, proofs))
+            print_document(_document(report, wanted, proofs))
             return
         if wanted.overview or wanted.nothing_named:
             _overview(report, console)
@@ -94,13 +94,6 @@ def _document(report: Report, wanted: StatusOptions, proofs: Sequence[str]) -> d
     if wanted.recent_errors:
         document["recent_errors"] = report.recent_errors(wanted.recent_errors)
     return document
-
-
-def _print_json(document: dict[str, Any]) -> None:
-    import sys
-
-    sys.stdout.write(document_text(document))
-    sys.stdout.flush()  # a reader that has gone away, or a full disk, is met here and not on the way out
 
 
 def honest(run: dict[str, Any]) -> dict[str, Any]:

@@ -38,7 +38,7 @@ async def tune_real(settings: Settings, options: TuneOptions, say: Say, clock: C
     clock = clock or SystemClock()
     if options.allow_writes and settings.migration.dry_run:
         raise Usage("--allow-writes would override migration.dry_run: true")
-    bounds = bounds_of(settings.migration, account=None, limit=None, dry_run=None)
+    bounds = bounds_of(settings.migration)
     token = f"{int(clock.random() * 1e9):09d}"
     found = Sweep("")
     with tempfile.TemporaryDirectory(prefix="engine-tune-") as room:

@@ -72,7 +72,7 @@ async def verify(
 ) -> VerifyReport:
     """Look at the copies and report. Raises Fatal when it cannot start or go on."""
     clock = clock or SystemClock()
-    bounds = bounds_of(settings.migration, account=options.account, limit=options.limit, dry_run=None)
+    bounds = bounds_of(settings.migration, account=options.account, limit=options.limit)
     stop = Stop()
     with (
         RunLock(settings.tracking.database, clock, "engine verify"),

@@ -73,7 +73,7 @@ async def waive(
         raise Usage("--reason is empty", hint="Say why: it stays on record, with your name and the time.")
     if settings.migration.dry_run:
         raise Usage("migration.dry_run is on: nothing may be written", hint="Set migration.dry_run to false.")
-    account = bounds_of(settings.migration, account=None, limit=None, dry_run=None).account_id
+    account = bounds_of(settings.migration).account_id
     if not settings.tracking.database.exists():
         with open_report(settings.tracking.database):  # says what is missing
             pass

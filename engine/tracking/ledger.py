@@ -89,30 +89,34 @@ class Ledger:
 
     async def check_org(self, org_id: str) -> None:
         """Raise Blocked when this DB follows another org: its Ids would mean other records there."""
-        rows = await self._db.fetch(
-            "SELECT json_extract(config_snapshot, '$.org_id') FROM migration_runs"
-            " WHERE json_extract(config_snapshot, '$.org_id') IS NOT NULL ORDER BY id DESC LIMIT 1"
-        )
-        if rows and rows[0][0] != org_id:
+        noted = await self._noted("org_id")
+        if noted not in {None, org_id}:
             raise Blocked(
-                f"{self._db.path} follows the org {rows[0][0]}, but this login leads to {org_id}",
+                f"{self._db.path} follows the org {noted}, but this login leads to {org_id}",
                 hint="Log in to that org, or give this one a DB of its own (tracking.database).",
             )
 
     async def check_bucket(self, bucket: str) -> None:
         """Raise Blocked when the copies that this DB knows lie in another bucket: it would be asked for them in vain,
         and links would lead to the one while the other was looked at."""
-        rows = await self._db.fetch(
-            "SELECT json_extract(config_snapshot, '$.destination.bucket') FROM migration_runs"
-            " WHERE json_extract(config_snapshot, '$.destination.bucket') <> ''"
-            " AND EXISTS (SELECT 1 FROM file_migrations WHERE proof IS NOT NULL) ORDER BY id DESC LIMIT 1"
-        )
-        if rows and rows[0][0] != bucket:
+        noted = await self._noted("destination.bucket")
+        if noted in {None, bucket}:
+            return
+        if await self._db.fetch("SELECT 1 FROM file_migrations WHERE proof IS NOT NULL LIMIT 1"):
             raise Blocked(
-                f"{self._db.path} tracks copies in s3://{rows[0][0]}, but destination.bucket is {bucket}",
-                hint=f"Set destination.bucket: {rows[0][0]}, or give s3://{bucket} a DB of its own (tracking.database):"
+                f"{self._db.path} tracks copies in s3://{noted}, but destination.bucket is {bucket}",
+                hint=f"Set destination.bucket: {noted}, or give s3://{bucket} a DB of its own (tracking.database):"
                 " a full backup copies to it.",
             )
+
+    async def _noted(self, what: str) -> str | None:
+        """What the latest run that named this setting said of it."""
+        rows = await self._db.fetch(
+            "SELECT json_extract(config_snapshot, ?1) FROM migration_runs"
+            " WHERE json_extract(config_snapshot, ?1) <> '' ORDER BY id DESC LIMIT 1",
+            (f"$.{what}",),
+        )
+        return rows[0][0] if rows else None
 
     async def begin_run(self, run_type: str, config_snapshot: Mapping[str, object], *, version: str = "") -> int:
         """Open a run; runs that died are marked ``crashed``. Hold the run lock."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from engine.model.failures import FailureClass
+from engine.model.keys import placed
 from engine.tracking.counters import counted
 from engine.tracking.database import Database
 
@@ -45,8 +46,8 @@ class Form:
     @property
     def ends(self) -> dict[str, str]:
         """What stands before the key, and behind it."""
-        placed = self.template.replace("{bucket}", self.bucket).replace("{region}", self.region)
-        return {"head": placed.partition("{key}")[0], "tail": placed.rpartition("{key}")[2]}
+        link = placed(self.template, self.bucket, self.region)
+        return {"head": link.partition("{key}")[0], "tail": link.rpartition("{key}")[2]}
 
 
 async def outdated(database: Database, form: Form) -> bool:

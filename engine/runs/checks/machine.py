@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import resource
-import shlex
 import shutil
 import stat
 from pathlib import Path
 
 from engine.runs.checks.finding import Finding, block, ok, unknown, warn
 from engine.runs.report import size
+from engine.runs.shell import quoted
 from engine.settings import Settings
 from engine.tracking.chain import key_path
 
@@ -45,7 +45,7 @@ def permissions(settings: Settings, settings_file: Path) -> list[Finding]:
         warn(
             "permissions",
             f"{path} can be read by others (mode {stat.S_IMODE(path.stat().st_mode):04o})",
-            f"chmod 600 {shlex.quote(str(path))}",
+            f"chmod 600 {quoted(path)}",
         )
         for path in open_ones
     ]

@@ -166,6 +166,30 @@ def forever(block: bytes) -> Script:
     return play
 
 
+class Flood:
+    """A script that answers one request with 64 MiB, a MiB at a time; ``sent`` MiB have been taken off it."""
+
+    def __init__(self) -> None:
+        self.sent = 0
+
+    async def __call__(self, call: Call) -> None:
+        await call.request()
+        await call.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (64 << 20))
+        for _ in range(64):
+            await call.write(bytes(1 << 20))
+            self.sent += 1
+
+
+async def at_rest(count: Callable[[], int]) -> int:
+    """Let the loop turn until the count stands still; gives it."""
+    seen = -1
+    while count() != seen:
+        seen = count()
+        for _ in range(100):
+            await asyncio.sleep(0)
+    return seen
+
+
 async def until(condition: Callable[[], bool]) -> None:
     """Let the loop turn until the condition holds; the test's own timeout is the limit."""
     while not condition():  # noqa: ASYNC110 - what is waited for is state of the wire, which has no event

@@ -13,7 +13,7 @@ from engine.s3.wire.connection import Connection
 from engine.s3.wire.exchange import Whole
 from engine.s3.wire.streamed import HIGH_WATER
 from engine.s3.wire.wire import Body
-from tests.s3.wire.scripted import OK, Call, HandClock, Peer, answers, forever, get, put, until
+from tests.s3.wire.scripted import OK, Call, Flood, HandClock, Peer, answers, at_rest, forever, get, put, until
 
 BIG = bytes(range(256)) * 4096 * 12  # 12 MiB
 FORBIDDEN = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno"
@@ -57,12 +57,7 @@ async def test_an_iterated_body_is_not_drawn_faster_than_the_peer_takes_it() -> 
     async with Peer(slow) as peer, Wire(limit=1, clock=HandClock()) as client:
         asking = asyncio.create_task(client.request(peer.origin, put(64 << 20), pieces(), method="PUT"))
         await until(lambda: len(peer.heads) == 1)
-        seen = -1
-        while drawn != seen:  # until it stands still
-            seen = drawn
-            for _ in range(50):
-                await asyncio.sleep(0)
-        assert drawn < 128
+        assert await at_rest(lambda: drawn) < 128
         go.set()
         assert (await asking).status == 200
         assert drawn == 256
@@ -227,29 +222,15 @@ async def test_streams_arrive_whole_in_every_framing(block: bytes, framing: str)
 
 
 async def test_a_stream_stops_the_socket_while_its_reader_is_slow() -> None:
-    sent = 0
-
-    async def play(call: Call) -> None:
-        nonlocal sent
-        await call.request()
-        await call.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (64 << 20))
-        for _ in range(64):
-            await call.write(bytes(1 << 20))
-            sent += 1
-
+    flood = Flood()
     async with (
-        Peer(play) as peer,
+        Peer(flood) as peer,
         Wire(limit=1, clock=HandClock()) as client,
         client.stream(peer.origin, get(), method="GET") as reply,
     ):
         pieces = reply.chunks()
         got = len(await anext(pieces))
-        seen = -1
-        while sent != seen:
-            seen = sent
-            for _ in range(100):
-                await asyncio.sleep(0)
-        assert sent < 32
+        assert await at_rest(lambda: flood.sent) < 32
         assert HIGH_WATER < 2 << 20
         async for piece in pieces:
             got += len(piece)

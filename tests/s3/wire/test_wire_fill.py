@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from engine.s3.wire import Origin, PeerClosed, Wire
 from engine.s3.wire.connection import Connection
 from engine.s3.wire.streamed import Streamed
-from tests.s3.wire.scripted import OK, Call, HandClock, Peer, answers, forever, get, until
+from tests.s3.wire.scripted import OK, Call, Flood, HandClock, Peer, answers, at_rest, forever, get, until
 from tests.s3.wire.test_wire_fuzz import LOOP, valid_answers
 from tests.s3.wire.test_wire_tls import Authority
 
@@ -129,29 +129,15 @@ async def test_blocks_are_filled_in_every_framing(framing: str, secured: bool, s
 
 
 async def test_the_socket_rests_while_nobody_gives_it_memory() -> None:
-    sent = 0
-
-    async def play(call: Call) -> None:
-        nonlocal sent
-        await call.request()
-        await call.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (64 << 20))
-        for _ in range(64):
-            await call.write(bytes(1 << 20))
-            sent += 1
-
+    flood = Flood()
     async with (
-        Peer(play) as peer,
+        Peer(flood) as peer,
         Wire(limit=1, clock=HandClock()) as client,
         client.stream(peer.origin, get(), method="GET") as reply,
     ):
         memory = memoryview(bytearray(2 << 20))
         assert await reply.fill(memory) == 2 << 20
-        seen = -1
-        while sent != seen:
-            seen = sent
-            for _ in range(100):
-                await asyncio.sleep(0)
-        assert sent < 32
+        assert await at_rest(lambda: flood.sent) < 32
         got = 2 << 20
         async for piece in reply.chunks():
             got += len(piece)
