@@ -16,7 +16,7 @@ from engine.s3.faults import STALE_LOGIN
 from engine.s3.listing import parse
 from engine.s3.sigv4 import EMPTY, Signer, query_of
 from engine.s3.uploads import completion, open_uploads
-from engine.s3.verbs import READ_RATE, time_for
+from engine.s3.verbs import READ_GRACE_S, READ_RATE, reading_time, time_for
 from engine.s3.wire import BodyTooLarge, Headers, Reply, StreamedReply, TimedOut, TlsFailed, Wire, WireError
 from engine.s3.xml import error_of, success_of
 
@@ -65,14 +65,15 @@ class FastVerbs:
 
     @asynccontextmanager
     async def get(
-        self, bucket: str, key: str, headers: Fields, *, version_id: str | None = None, size: int | None = None
+        self, bucket: str, key: str, headers: Fields, *, version_id: str | None = None
     ) -> AsyncIterator[StreamedAnswer]:
         address = self._addresses.get(bucket) or await self._locate(bucket)
         keys = None if self._keys is None else await self._keys.keys()
         head = self._signer.head("GET", address, key, _version(version_id), headers, keys=keys, at=self._clock.now())
-        limit = None if size is None else QUICK_S * 10 + size / READ_RATE
         try:
-            async with self._wire.stream(address.origin, head, method="GET", deadline_s=limit) as reply:
+            async with self._wire.stream(
+                address.origin, head, method="GET", deadline_s=READ_GRACE_S, pace=READ_RATE
+            ) as reply:
                 if reply.status not in {200, 206}:
                     raise self._refused(reply.status, fields_of(reply.headers), await _beginning(reply))
                 yield _Body(fields_of(reply.headers), reply)
@@ -82,7 +83,7 @@ class FastVerbs:
     async def read(
         self, bucket: str, key: str, headers: Fields, *, size: int, version_id: str | None = None
     ) -> tuple[Answer, bytes]:
-        limit_s, most = QUICK_S * 10 + size / READ_RATE, max(size, ERROR_BYTES)
+        limit_s, most = reading_time(size), max(size, ERROR_BYTES)
         try:
             reply = await self._ask("GET", bucket, key, _version(version_id), headers, limit_s=limit_s, max_body=most)
         except StoreError as error:

@@ -31,7 +31,7 @@ class PacedVerbs:
 
     @asynccontextmanager
     async def get(
-        self, bucket: str, key: str, headers: Fields, *, version_id: str | None = None, size: int | None = None
+        self, bucket: str, key: str, headers: Fields, *, version_id: str | None = None
     ) -> AsyncIterator[StreamedAnswer]:
         # The gate admits requests and lets go once the store has answered. Held until the body is read, it would keep
         # a copier that looks at its source a second time waiting for itself.
@@ -39,9 +39,7 @@ class PacedVerbs:
         ticket = gate.enter() or await gate.turn()
         async with AsyncExitStack() as stack:
             try:
-                answer = await stack.enter_async_context(
-                    self._verbs.get(bucket, key, headers, version_id=version_id, size=size)
-                )
+                answer = await stack.enter_async_context(self._verbs.get(bucket, key, headers, version_id=version_id))
             except StoreError as error:
                 told(gate, ticket, error, large=False)
                 raise

@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
 from typing import Any
 
+from engine.pacing.clock import Clock
 from engine.s3.answers import (
     Answer,
     Bytes,
@@ -30,7 +31,7 @@ from engine.s3.answers import (
     unquoted,
 )
 from engine.s3.uploads import ELEMENT_OF
-from engine.s3.verbs import READ_RATE, time_for
+from engine.s3.verbs import reading_time, time_for
 from engine.s3.xml import as_fields
 
 QUICK_S = 60.0
@@ -52,20 +53,21 @@ def stay(context: dict[str, Any], **_: object) -> None:
 class SdkVerbs:
     """Fits ``Verbs``. ``client`` is an open aiobotocore S3 client with ``lay_headers`` registered."""
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Any, clock: Clock) -> None:
         self._client = client
+        self._clock = clock
 
     async def head(self, bucket: str, key: str, headers: Fields, *, version_id: str | None = None) -> Answer:
         return _answer(await self._call("head_object", headers, Bucket=bucket, Key=key, **_version(version_id)))
 
     @asynccontextmanager
     async def get(
-        self, bucket: str, key: str, headers: Fields, *, version_id: str | None = None, size: int | None = None
+        self, bucket: str, key: str, headers: Fields, *, version_id: str | None = None
     ) -> AsyncIterator[StreamedAnswer]:
         told = await self._call("get_object", headers, Bucket=bucket, Key=key, **_version(version_id))
         body = told["Body"]
         try:
-            yield _Body(_fields(told), body, None if size is None else QUICK_S * 10 + size / READ_RATE)
+            yield _Body(_fields(told), body, self._clock)
         finally:
             body.close()
 
@@ -73,7 +75,7 @@ class SdkVerbs:
         self, bucket: str, key: str, headers: Fields, *, size: int, version_id: str | None = None
     ) -> tuple[Answer, bytes]:
         body = bytearray()
-        async with self.get(bucket, key, headers, version_id=version_id, size=size) as answer:
+        async with self.get(bucket, key, headers, version_id=version_id) as answer:
             async for chunk in answer.chunks():
                 body += chunk
                 if len(body) > size:
@@ -188,26 +190,29 @@ class _Body:
 
     fill: Fill | None = None
 
-    def __init__(self, fields: Fields, body: Any, limit_s: float | None) -> None:
+    def __init__(self, fields: Fields, body: Any, clock: Clock) -> None:
         self.fields = fields
         self._body = body
-        self._limit_s = limit_s
+        self._clock = clock
 
     async def chunks(self) -> AsyncIterator[bytes | memoryview]:
         from aiobotocore.response import aiohttp
         from botocore.exceptions import BotoCoreError
 
         framed = "content-length" in self.fields or "transfer-encoding" in self.fields
-        loop = asyncio.get_running_loop()
-        due = None if self._limit_s is None else loop.time() + self._limit_s
+        waited, came = 0.0, 0
         try:
-            while True:
-                silence = loop.time() + QUICK_S
-                async with asyncio.timeout_at(silence if due is None else min(due, silence)):
+            while waited <= reading_time(came):
+                asked = self._clock.monotonic()
+                async with asyncio.timeout(QUICK_S):
                     chunk = await self._body.read(CHUNK)
                 if not chunk:
                     break
+                waited += self._clock.monotonic() - asked
+                came += len(chunk)
                 yield chunk
+            else:
+                raise TimeoutError
         except TimeoutError:
             raise StoreError("TimedOut", 0, "the body came too slowly") from None
         except (BotoCoreError, aiohttp.ClientError, ConnectionError) as error:
@@ -267,6 +272,7 @@ def unreached(error: BaseException) -> StoreError:
 async def open_sdk(
     stack: AsyncExitStack,
     session: Any,
+    clock: Clock,
     *,
     endpoint_url: str | None,
     region: str,
@@ -274,15 +280,19 @@ async def open_sdk(
     concurrency: int,
     proxy: str | None,
     ca_file: str | None,
+    refusal_s: float = QUICK_S,
 ) -> SdkVerbs:
-    """An aiobotocore client for the length of ``stack``, with its retries and redirects off."""
+    """An aiobotocore client for the length of ``stack``, with its retries and redirects off.
+
+    ``refusal_s``: how long the body of a refusal may take, whatever its request may.
+    """
     from aiobotocore.config import AioConfig
     from aiobotocore.httpsession import AIOHTTPSession
     from botocore import UNSIGNED
 
     class NoRedirect(AIOHTTPSession):  # type: ignore[misc]  # aiobotocore ships no types
         async def _get_session(self, proxy_url: str | None) -> _Unredirected:
-            return _Unredirected(await super()._get_session(proxy_url))
+            return _Unredirected(await super()._get_session(proxy_url), refusal_s)
 
     config = AioConfig(
         signature_version=UNSIGNED if anonymous else None,
@@ -304,14 +314,19 @@ async def open_sdk(
     )
     client.meta.events.register("before-call.s3", lay_headers)
     client.meta.events.register("before-call.s3" if endpoint_url else "before-call.s3.HeadBucket", stay)
-    return SdkVerbs(client)
+    return SdkVerbs(client, clock)
 
 
 class _Unredirected:
-    """An aiohttp session whose requests never follow a redirect."""
+    """An aiohttp session whose requests never follow a redirect, and whose refusals do not drip on."""
 
-    def __init__(self, session: Any) -> None:
+    def __init__(self, session: Any, refusal_s: float) -> None:
         self._session = session
+        self._refusal_s = refusal_s
 
     async def request(self, method: str, **arguments: Any) -> Any:
-        return await self._session.request(method, **arguments, allow_redirects=False)
+        response = await self._session.request(method, **arguments, allow_redirects=False)
+        if response.status >= 300:
+            async with asyncio.timeout(self._refusal_s):
+                await response.read()  # it keeps what it has read
+        return response

@@ -71,7 +71,7 @@ class S3Source:
                 self._patience.well()
                 yield small
                 return
-            async with self._verbs.get(location.bucket, location.key, headers, version_id=version, size=size) as answer:
+            async with self._verbs.get(location.bucket, location.key, headers, version_id=version) as answer:
                 reading = Reading(answer, facts_of(answer.fields), self._patience, what)
                 _same(reading.facts, facts, what)
                 self._patience.well()

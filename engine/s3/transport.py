@@ -60,6 +60,7 @@ async def open_verbs(
         return await open_sdk(
             stack,
             keys.session,
+            clock,
             endpoint_url=side.endpoint_url,
             region=side.region,
             anonymous=anonymous,

@@ -20,9 +20,9 @@ class Verbs(Protocol):
     async def head(self, bucket: str, key: str, headers: Fields, *, version_id: str | None = None) -> Answer: ...
 
     def get(
-        self, bucket: str, key: str, headers: Fields, *, version_id: str | None = None, size: int | None = None
+        self, bucket: str, key: str, headers: Fields, *, version_id: str | None = None
     ) -> AbstractAsyncContextManager[StreamedAnswer]:
-        """``size``, where known, bounds how long the reading may take as a whole."""
+        """The body must come at READ_RATE on average, after READ_GRACE_S; only time spent waiting for it counts."""
         ...
 
     async def read(
@@ -77,10 +77,16 @@ WHOLE = 256 * 1024
 """Bytes up to which an object is better read at once than as a stream: no more than a stream holds unread."""
 WRITE_RATE = 20_000
 """Bytes a second below which a write is given up: 200 parts at once still pass through 4 MB/s."""
-READ_RATE = 1_000
-"""Bytes a second below which a read is given up; far less, for a read waits for our own bandwidth cap and memory."""
+READ_RATE = 10_000
+"""Bytes a second below which a read is given up: 100 at once still pass through 1 MB/s."""
+READ_GRACE_S = 120.0
 
 
 def time_for(nbytes: int) -> float:
     """How long a request that writes or copies so many bytes may take, in seconds: a minute, and what they need."""
     return 60.0 + nbytes / WRITE_RATE
+
+
+def reading_time(nbytes: int) -> float:
+    """How long so many bytes may be waited for, in seconds."""
+    return READ_GRACE_S + nbytes / READ_RATE

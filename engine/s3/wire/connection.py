@@ -17,6 +17,8 @@ SLICE = 1 << 18
 READ = 1 << 18
 """Bytes of a scratch: as much of an answer as one read takes that has no better place to go."""
 CONTINUE_S = 1.0
+REFUSAL_S = 60.0
+"""Seconds within which an answer of status 300 or more must be whole, whatever the request itself may take."""
 _JOIN_BELOW = 1 << 16  # head and body of fewer bytes travel in one write
 _PROBE_AFTER_S = 0.05  # a pause in which the loop may have missed the peer's farewell
 
@@ -31,6 +33,7 @@ class Connection(asyncio.BufferedProtocol):
 
     __slots__ = (
         "_began",
+        "_checked",
         "_drain",
         "_exchange",
         "_feeding",
@@ -45,6 +48,7 @@ class Connection(asyncio.BufferedProtocol):
         "idle_since",
         "loop",
         "origin",
+        "pace",
         "quiet_since",
         "sent",
         "transport",
@@ -58,6 +62,7 @@ class Connection(asyncio.BufferedProtocol):
         self.uses = 0
         self.idle_since = 0.0
         self.due = math.inf
+        self.pace = math.inf
         self.quiet_since = 0.0
         self.sent = False
         self._on_lost = on_lost
@@ -65,6 +70,7 @@ class Connection(asyncio.BufferedProtocol):
         self._landing = False
         self._exchange: Exchange | None = None
         self._began = 0.0
+        self._checked = 0.0
         self._seen = (0, 0)
         self._unsent: memoryview | None = None
         self._full = False
@@ -131,13 +137,14 @@ class Connection(asyncio.BufferedProtocol):
         poll.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN)
         return not poll.poll(0)
 
-    def begin(self, exchange: Exchange, *, now: float, due: float) -> None:
-        """Answer bytes belong to this exchange from here on."""
+    def begin(self, exchange: Exchange, *, now: float, due: float, pace: float = math.inf) -> None:
+        """Answer bytes belong to this exchange from here on. ``due`` moves on by a second for every ``pace`` bytes."""
         self.uses += 1
         self._exchange = exchange
         self._seen = (0, 0)
-        self._began = self.quiet_since = now
+        self._began = self._checked = self.quiet_since = now
         self.due = due
+        self.pace = pace
         self.sent = False
 
     def send(self, head: bytes, body: bytes | memoryview | None, *, hold: bool = False) -> None:
@@ -201,11 +208,18 @@ class Connection(asyncio.BufferedProtocol):
         exchange = self._exchange
         if exchange is None or exchange.stage == DONE or self.transport is None:
             return
-        if now >= self.due:
-            self._time_out("total", f"no whole answer within {self.due - self._began:.1f} s", exchange)
+        ours = isinstance(exchange, Streamed) and exchange.paused
+        if ours and self.pace != math.inf:
+            self.due += now - self._checked  # a pause of our own is not the peer's
+        self._checked = now
+        due = self.due + exchange.received / self.pace
+        if exchange.refuses:
+            self.due = due = min(due, now + REFUSAL_S)
+            self.pace = math.inf
+        if now >= due:
+            self._time_out("total", f"no whole answer within {due - self._began:.1f} s", exchange)
             return
         seen = (exchange.received, self.transport.get_write_buffer_size())
-        ours = isinstance(exchange, Streamed) and exchange.paused
         if seen != self._seen or ours or self._feeding:
             self._seen = seen
             self.quiet_since = now

@@ -68,6 +68,11 @@ class Exchange:
         self.landing = NOWHERE
         self.on_interim: Callable[[int], None] | None = None
 
+    @property
+    def refuses(self) -> bool:
+        """Whether this is no success, as far as its head tells."""
+        return self.stage not in {HEAD, DONE} and self.head.status >= 300
+
     def feed(self, data: bytes) -> None:
         """Take what the socket gave. Raises WireError when the answer is unacceptable."""
         self.received += len(data)

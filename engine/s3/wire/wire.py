@@ -42,7 +42,8 @@ class Wire:
 
     ``limit`` bounds the connections over all origins. ``connect_s`` covers DNS to TLS; ``read_s`` is the longest
     silence (no byte either way) within a request; ``idle_s`` the longest rest of a connection that may be used again;
-    ``total_s`` the whole request, waiting for a connection included, where it gives no ``deadline_s`` of its own.
+    ``total_s`` the whole request, waiting for a connection included, where it gives no ``deadline_s`` of its own. An
+    answer of status 300 or more is whole within REFUSAL_S, or given up.
     Limits are enforced every TICK_S seconds. Certificates and host names are always verified.
     """
 
@@ -141,17 +142,18 @@ class Wire:
 
     @asynccontextmanager
     async def stream(
-        self, origin: Origin, head: bytes, *, method: str, deadline_s: float | None = None
+        self, origin: Origin, head: bytes, *, method: str, deadline_s: float | None = None, pace: float = math.inf
     ) -> AsyncIterator[StreamedReply]:
         """Send a request without body; the answer's body is read inside the block. What is not read to its end costs
-        the connection. The deadline covers the reading. Raises as ``request`` does."""
+        the connection. The deadline covers the reading, and moves on by a second for every ``pace`` bytes that come
+        and, given a pace, by the time in which nobody here takes them. Raises as ``request`` does."""
 
         def streamed(connection: Connection) -> Streamed:
             flow = connection.transport
             assert flow is not None
             return Streamed(connection.loop.create_future(), method=method, max_head=self._max_head, flow=flow)
 
-        connection, exchange, reply = await self._perform(origin, head, None, streamed, deadline_s)
+        connection, exchange, reply = await self._perform(origin, head, None, streamed, deadline_s, pace=pace)
         try:
             yield StreamedReply(reply, exchange.pieces(), exchange.fill)
         finally:
@@ -182,6 +184,7 @@ class Wire:
         make: Callable[[Connection], E],
         deadline_s: float | None,
         *,
+        pace: float = math.inf,
         hold: bool = False,
         once: bool = False,
     ) -> tuple[Connection, E, Reply]:
@@ -198,7 +201,7 @@ class Wire:
                 now = self._clock.monotonic()
             exchange = make(connection)
             try:
-                reply = await self._carry(connection, exchange, head, body, now=now, due=due, hold=hold)
+                reply = await self._carry(connection, exchange, head, body, now=now, due=due, pace=pace, hold=hold)
             except Stale:
                 if once or resent or not (body is None or isinstance(body, bytes | memoryview)):
                     raise
@@ -217,12 +220,13 @@ class Wire:
         *,
         now: float,
         due: float,
+        pace: float = math.inf,
         hold: bool = False,
     ) -> Reply:
         """One exchange on one connection, which is dropped where it fails."""
         self._requests += 1
         self._reused += connection.uses > 0
-        connection.begin(exchange, now=now, due=due)
+        connection.begin(exchange, now=now, due=due, pace=pace)
         try:
             if body is None or isinstance(body, bytes | memoryview):
                 connection.send(head, body, hold=hold)

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from engine.s3.wire import Origin, Sockaddr, TimedOut, Wire
-from tests.s3.wire.scripted import OK, Call, HandClock, Peer, answers, forever, get, put, reached, until
+from tests.s3.wire.scripted import OK, Call, HandClock, Peer, answers, at_rest, forever, get, put, reached, until
 
 
 async def silent(call: Call) -> None:
@@ -76,6 +76,63 @@ async def test_a_dripping_peer_cannot_escape_the_total_deadline(start: bytes) ->
             await asking
         assert caught.value.phase == "total"
         assert caught.value.received > 0
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+async def test_a_refusal_is_whole_within_a_minute_whatever_the_request_may_take(streamed: bool) -> None:
+    clock = HandClock()
+
+    async def refuses(call: Call) -> None:
+        await call.request()
+        await call.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 1000\r\n\r\n<Error>")
+        await call.hang()
+
+    async with Peer(refuses) as peer, Wire(limit=1, clock=clock, read_s=1e6) as client:
+
+        async def ask() -> None:
+            if not streamed:
+                await client.request(peer.origin, get(), method="GET", deadline_s=1e6)
+                return
+            async with client.stream(peer.origin, get(), method="GET", deadline_s=1e6, pace=0.001) as reply:
+                [piece async for piece in reply.chunks()]
+
+        asking = asyncio.create_task(ask())
+        await until(lambda: len(peer.heads) == 1)
+        await at_rest(lambda: len(peer.heads))
+        await passes(clock, client, 59)
+        assert not asking.done()
+        await passes(clock, client, 2)
+        with pytest.raises(TimedOut) as caught:
+            await asking
+        assert caught.value.phase == "total"
+
+
+async def test_a_pace_gives_time_for_what_came_and_for_pauses_of_our_own() -> None:
+    clock = HandClock()
+    size = 4 << 20
+
+    async def half(call: Call) -> None:
+        await call.request()
+        await call.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size)
+        await call.write(bytes(size // 2))
+        await call.hang()
+
+    async with (
+        Peer(half) as peer,
+        Wire(limit=1, clock=clock, read_s=1e6) as client,
+        client.stream(peer.origin, get(), method="GET", deadline_s=10, pace=size / 40) as reply,
+    ):
+        memory = memoryview(bytearray(size))
+        assert await reply.fill(memory[: 1 << 20]) == 1 << 20
+        await passes(clock, client, 1000)  # the reader pauses
+        assert await reply.fill(memory[: 1 << 20]) == 1 << 20
+        reading = asyncio.ensure_future(reply.fill(memory))
+        await passes(clock, client, 29)  # ten seconds, and twenty for half of it
+        assert not reading.done()
+        await passes(clock, client, 2)
+        with pytest.raises(TimedOut) as caught:
+            await reading
+        assert caught.value.phase == "total"
 
 
 async def test_the_default_total_applies_where_a_request_names_none() -> None:
