@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from engine.model.keys import Form
 from engine.model.text import bare_urls
 from engine.settings_rules import AT_HOME, VEILED, matching, template_fault, url_fault
 from engine.settings_rules import checked_url as checked_url
@@ -206,6 +207,11 @@ class DestinationSettings(Credentials):
     kms_key_id: str | None = Field(None, description="for aws:kms; null: the AWS managed key")
     expected_bucket_owner: str | None = Field(None, description="refuse a bucket of another AWS account (12 digits)")
     insecure: bool = Field(False, description="allow plain http to a host that is not this machine")
+
+    @property
+    def form(self) -> Form:
+        """What our links look like."""
+        return Form(self.url_template, self.bucket, self.region)
 
     @field_validator("key_template")
     @classmethod

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
 from urllib.parse import unquote
@@ -112,6 +113,19 @@ def changed_key(key: str, etag: str) -> str:
 def destination_url(template: str, bucket: str, region: str, key: str) -> str:
     """The link to a copy: the key percent-encoded once, byte for byte as S3 has it."""
     return placed(template, bucket, region).replace("{key}", quoted(key))
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What our links look like: ``template`` holds ``{key}``, and perhaps ``{bucket}`` and ``{region}``."""
+
+    template: str
+    bucket: str
+    region: str
+
+    def url(self, key: str) -> str:
+        """The link to a copy."""
+        return destination_url(self.template, self.bucket, self.region, key)
 
 
 @lru_cache(maxsize=64)

@@ -11,7 +11,6 @@ from engine.model.errors import Refused
 from engine.model.facts import Method
 from engine.model.failures import FailureClass
 from engine.model.hosts import SourceRules, origin_of, reachable, source_rules
-from engine.model.keys import destination_url
 from engine.model.location import Location, Origin
 from engine.model.record import ObjectShape
 from engine.model.urls import parse_url
@@ -31,7 +30,6 @@ from engine.salesforce.connection import Salesforce, open_salesforce
 from engine.settings import Settings
 from engine.tracking.database import open_database
 from engine.tracking.ledger import Ledger
-from engine.tracking.links import Form
 from engine.web.client import WebClient, open_web
 from engine.web.resolver import LinkResolver, fields_of, resolver_origin
 from engine.web.source import WebSource
@@ -57,7 +55,7 @@ class Outside:
     def locate(self, key: str) -> Location:
         """One of our own objects."""
         ours = self.settings.destination
-        url = destination_url(ours.url_template, ours.bucket, ours.region, key)
+        url = ours.form.url(key)
         scheme, _, rest = url.partition("://")
         return Location(origin_of(scheme, rest.partition("/")[0]), url, bucket=ours.bucket, key=key)
 
@@ -125,12 +123,6 @@ async def assemble(settings: Settings, clock: Clock, *, transport: Transport) ->
         outside = await stack.enter_async_context(open_outside(settings, clock, transport=transport))
         around = {each.name: getattr(outside, each.name) for each in fields(outside)}
         yield Parts(**around, ledger=ledger)
-
-
-def link_form(settings: Settings) -> Form:
-    """What our links look like."""
-    ours = settings.destination
-    return Form(ours.url_template, ours.bucket, ours.region)
 
 
 @asynccontextmanager

@@ -22,6 +22,7 @@ from engine.settings import Settings
 from engine.tracking import chain
 from engine.tracking.chain import Key
 from engine.tracking.history import open_history
+from engine.tracking.links import Foreign
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -51,16 +52,21 @@ class Witness:
 
 
 async def audit(settings: Settings, options: AuditOptions, clock: Clock | None = None) -> dict[str, Any]:
-    """Check the chain and tell the history. ``exit_code`` 6 where the chain is broken, 4 where ``bucket`` was asked
+    """Check the chain and tell the history. ``exit_code`` 6 where the chain is broken, or records' rows bring links of
+    their own; 4 where ``bucket`` was asked
     for and could not be looked at. Raises Blocked, Usage."""
     record, account = _id(options.record, "--record"), _id(options.account, "--account")
     verdict = await _verdict(settings, options.bucket, clock or SystemClock())
     with open_history(settings.tracking.database) as history:
+        strange = history.foreign_links(settings.destination.form)
         document: dict[str, Any] = {
             "database": str(settings.tracking.database),
             "rows": history.rows(),
             **verdict,
+            "foreign_links": {"count": strange.count, "examples": strange.examples},
         }
+        if strange.count:
+            document["exit_code"] = Differs.exit_code
         if record or account or options.run is not None:
             steps = history.steps(record=record, account=account, run=options.run, limit=options.limit or SHOWN)
             document["history"] = [_shown(step) for step in steps]
@@ -88,6 +94,8 @@ def show_audit(document: dict[str, Any], console: Console) -> None:
     else:
         line(f"NOT WHOLE: {document['problem']}")
         line(f"  {document['hint']}")
+    if document["foreign_links"]["count"]:
+        line(f"NOT AS PROVED: {Foreign(**document['foreign_links'])}")
     bucket = document["bucket"]
     if bucket["compared"]:
         line(f"The bucket's head of row {bucket['rows']:,} was compared too")

@@ -29,7 +29,7 @@ from engine.pipeline.stop import Stop
 from engine.pipeline.tally import Tally
 from engine.pipeline.transfer import Transfer
 from engine.pipeline.watch import TimedShelf, Watch, watching
-from engine.runs.assembly import Parts, fitting_link, link_form, max_bytes
+from engine.runs.assembly import Parts, fitting_link, max_bytes
 from engine.runs.at_work import at_work
 from engine.runs.bounds import Bounds, bounds_of
 from engine.runs.evidence import settle_first
@@ -236,10 +236,13 @@ class _Backup:
                 self._note(f"{swept} multipart upload{'s' if swept > 1 else ''} of a killed run aborted")
 
     async def _renew_links(self, planner: Planner) -> None:
-        form = link_form(self._settings)
-        renewed = await links.renew(self._parts.ledger.database, form, planner.url_of, planner.fits)
+        form = self._settings.destination.form
+        database = self._parts.ledger.database
+        renewed, strange = await links.renew(database, form, planner.fits, look=self._options.full)
         if renewed:
             self._note(f"{renewed:,} links to copies were formed anew, as destination.url_template and region say now")
+        if strange.count:
+            self._note(f"{strange}; they were formed anew")
 
     async def _feed(self, feeds: Feeds, intake: Intake) -> None:
         """What keeps the feed from going on now, but not for ever, ends the run early: work in hand is finished."""

@@ -112,7 +112,7 @@ def after_a_switch(code: int, counts: Counts, run_id: int, again: str) -> list[s
         steps.append("engine run backup --incremental   copies again what has lost its copy; then switch again")
     if counts.stale:
         steps.append("engine run switch --dry-run   plans anew what has changed since this plan was made")
-    if code == Differs.exit_code:
+    if code == Differs.exit_code and counts.edited + counts.gone:
         steps.append("engine run backup --incremental   copies what was edited; then switch again")
     elif code in {Paused.exit_code, 130, 143}:
         steps.append(f"{again}   goes on")

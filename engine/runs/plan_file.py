@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,17 +96,19 @@ def _taken(path: Path) -> Blocked:
 
 
 class PlanFile:
-    """A plan that was checked from its first byte to its last."""
+    """A plan that was checked from its first byte to its last. ``fits``: what ``settings_hash`` says of today's
+    settings; ``url_of``: the link that they make of a key."""
 
-    def __init__(self, path: Path, file: IO[bytes]) -> None:
+    def __init__(self, path: Path, file: IO[bytes], fits: str, url_of: Callable[[str], str]) -> None:
         self.path = path
         self._file = file
+        self._url_of = url_of
         self.header: dict[str, Any] = {}
         self.count = 0
         self.sha256 = ""
         self._windows: list[tuple[int, bytes]] = []
         """Where each WINDOW of lines begins, and the SHA-256 of its bytes: held against them once more when read."""
-        self._check()
+        self._check(fits)
 
     def window(self, start: int, stop: int) -> list[Link]:
         """Lines ``start`` to ``stop``, at most WINDOW of them. Raises Differs where they changed after the check."""
@@ -121,13 +123,15 @@ class PlanFile:
             found += [_link(orjson.loads(line)) for line in lines[first : stop - number * WINDOW]]
         return found
 
-    def _check(self) -> None:
+    def _check(self, fits: str) -> None:
         whole = hashlib.sha256()
         try:
             head = self._file.readline(1 << 20)
             self.header = orjson.loads(head)
             if self.header.get("engine_plan") != 1:
                 raise self._changed("it is no plan of this engine")
+            if self.header.get("settings") != fits:
+                raise self._changed("it was made for another org, field or destination than these settings name")
             whole.update(head)
             trailer = self._lines(whole)
             count, sha256 = int(trailer["count"]), str(trailer["sha256"])
@@ -147,7 +151,9 @@ class PlanFile:
                 break
             if not line:
                 raise self._changed("its last line is missing")
-            _link(orjson.loads(line))
+            link = _link(orjson.loads(line))
+            if link.new != self._url_of(link.key):
+                raise self._changed(f"its link for {link.id} is not what destination.url_template makes of the key")
             whole.update(line)
             part.update(line)
             self.count += 1
@@ -167,7 +173,7 @@ class PlanFile:
 
 
 @contextmanager
-def open_plan(path: Path) -> Iterator[PlanFile]:
+def open_plan(path: Path, fits: str, url_of: Callable[[str], str]) -> Iterator[PlanFile]:
     """Check and hold a plan file. Raises Usage where there is none, Differs where it is not as it was written."""
     try:
         file = path.open("rb")
@@ -175,7 +181,7 @@ def open_plan(path: Path) -> Iterator[PlanFile]:
         hint = "engine run switch --dry-run makes one"
         raise Usage(f"--plan {path} cannot be read: {error.strerror}", hint=hint) from error
     with file:
-        yield PlanFile(path, file)
+        yield PlanFile(path, file, fits, url_of)
 
 
 def _line(link: Link) -> dict[str, Any]:

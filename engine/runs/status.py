@@ -16,6 +16,7 @@ from engine.runs.report import duration, print_document, size
 from engine.runs.slow import line as slow_line
 from engine.runs.tables import line, table
 from engine.settings import Settings
+from engine.tracking.links import FORMED_ANEW
 from engine.tracking.report import Report, open_report
 
 if TYPE_CHECKING:
@@ -68,7 +69,10 @@ def show_status(settings: Settings, wanted: StatusOptions, console: Console) -> 
             if not wanted.as_json:
                 line(console, f"Wrote {count:,} records that cannot be switched, and why, to {wanted.not_ready}")
         if wanted.as_json:
-            print_document(_document(report, wanted, proofs))
+            document = _document(report, wanted, proofs)
+            if wanted.readiness:
+                document["readiness"]["foreign_links"] = report.foreign_links(settings.destination.form).count
+            print_document(document)
             return
         if wanted.overview or wanted.nothing_named:
             _overview(report, console)
@@ -82,6 +86,9 @@ def show_status(settings: Settings, wanted: StatusOptions, console: Console) -> 
             _recent(report, wanted.recent_errors, console)
         if wanted.readiness:
             _readiness(report, proofs, console)
+            if (strange := report.foreign_links(settings.destination.form)).count:
+                line(console, f"REFUSED     {strange}")
+                line(console, f"next        {FORMED_ANEW}")
     if wanted.export is not None:
         console.print(f"Wrote the whole report to {wanted.export}", markup=False)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import structlog
 
 from engine import __version__
-from engine.model.errors import Paused, Usage
+from engine.model.errors import Differs, Paused, Usage
 from engine.model.failures import FailureClass
 from engine.model.record import ObjectShape, Scope
 from engine.pacing.clock import Clock, SystemClock, iso
@@ -45,6 +45,7 @@ from engine.salesforce.shape import Organization
 from engine.settings import Settings
 from engine.tracking import switchable
 from engine.tracking.journal import Journal
+from engine.tracking.links import FORMED_ANEW, Foreign
 from engine.tracking.runs import Ending
 from engine.tracking.switchable import Wanted
 from engine.tracking.verdicts import Verdicts
@@ -124,6 +125,7 @@ class _Switch:
         plans = self._plans(organization, shape)
         path = self._options.plan or plans.path(None)
         written, needed = await plans.make(path, None)
+        strange = plans.foreign
         log.info("plan_written", file=str(path), links=written.count, sha256=written.sha256)
         found = [{"wave": w.number, "records": w.records} for w in waves(self._settings.switch.waves, written.count)]
         covered = sum(each["records"] for each in found)
@@ -132,7 +134,7 @@ class _Switch:
             run_type="switch",
             run_id=None,
             status="planned",
-            exit_code=0,
+            exit_code=Differs.exit_code if strange.count else 0,
             reason="",
             seconds=needed * SECONDS_A_CALL if written.count else self._clock.monotonic() - started,
             planned=written.count,
@@ -146,6 +148,7 @@ class _Switch:
             waves=found,
             notes=[
                 *plans.notes,
+                *_left_alone(strange),
                 "waves: " + (", ".join(f"{each['wave']}: {each['records']:,}" for each in found) or "none"),
                 *beyond(self._settings.switch.waves, written.count),
                 "dry run: nothing was written to Salesforce or the tracking DB",
@@ -168,7 +171,7 @@ class _Switch:
                 await check_stores(parts)
                 evidence = await gather_evidence(parts)
                 plans = self._plans(organization, shape)
-                plans.notes = self._progress.notes
+                plans.notes, plans.foreign = self._progress.notes, self._progress.foreign
                 plan = plans.open(stack, self._options.plan) if self._options.plan else None
             snapshot = self._settings.snapshot() | {"org_id": organization.id, "again": self._options.again()}
             if plan is not None:
@@ -267,8 +270,9 @@ class _Switch:
         if stop.requested:
             status, code = "stopped", stop.exit_code
         else:
-            bad = total.failed or total.missing or total.stale
+            bad = total.failed or total.missing or total.stale or self._progress.foreign.count
             status, code = ("completed_with_failures", 3) if bad else ("completed", 0)
+            code = Differs.exit_code if self._progress.foreign.count else code
         if (limits := self._parts.salesforce.limits) is not None:
             await self._parts.ledger.sample({"api": {"used": limits.used, "max": limits.allowed}})
         left = await self._parts.ledger.database.read(switchable.open_changes(run_id))
@@ -276,7 +280,7 @@ class _Switch:
         progress = self._progress
         if out := progress.left_out:
             progress.notes.append(f"{out:,} lines of the plan lie outside --account, --limit or the test settings")
-        progress.notes += beyond(self._settings.switch.waves, plan.count)
+        progress.notes += [*_left_alone(progress.foreign), *beyond(self._settings.switch.waves, plan.count)]
         report = ChangeReport(
             run_type="switch",
             run_id=run_id,
@@ -298,3 +302,7 @@ class _Switch:
         )
         log.info("run_ended", at=iso(self._clock.now()), **report.as_json())
         return report
+
+
+def _left_alone(strange: Foreign) -> list[str]:
+    return [f"{strange}; they were left alone; {FORMED_ANEW}"] if strange.count else []

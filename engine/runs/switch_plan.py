@@ -5,16 +5,17 @@ from __future__ import annotations
 from contextlib import ExitStack
 from pathlib import Path
 
-from engine.model.errors import Blocked, Differs
+from engine.model.errors import Blocked
 from engine.model.record import ObjectShape
 from engine.pacing.clock import iso
 from engine.pipeline.switching import calls
-from engine.runs.assembly import Parts, link_form
+from engine.runs.assembly import Parts
 from engine.runs.plan_file import PlanFile, PlanWriter, Written, open_plan, settings_hash
 from engine.runs.rollback_file import free
 from engine.salesforce.shape import Organization
 from engine.tracking import links as links_now
 from engine.tracking import switchable
+from engine.tracking.links import Foreign
 from engine.tracking.switchable import Wanted
 
 
@@ -29,12 +30,15 @@ class Plans:
         self._organization = organization
         self._shape = shape
         self._fits = settings_hash(parts.settings, organization.id)
+        self._form = parts.settings.destination.form
+        self.foreign = Foreign()
+        """Records that a new plan leaves out, because their row brings a link of its own."""
         self.notes: list[str] = []
 
     async def make(self, path: Path, run_id: int | None) -> tuple[Written, int]:
         """A plan, and the Salesforce calls that it takes. Raises Blocked where the file cannot be written."""
         shape = self._shape
-        if await links_now.outdated(self._database, link_form(self._settings)):
+        if await links_now.outdated(self._database, self._form):
             raise Blocked(
                 "there are copies whose links were formed with another destination.url_template or region",
                 hint="engine run backup --incremental   forms them anew; it copies nothing for that",
@@ -53,7 +57,10 @@ class Plans:
         needed, too_long = 0, 0
         writer = PlanWriter(path, header)
         for chunk in switchable.chunks(rows):
-            links = await switchable.links(self._database, chunk)
+            rows_now = await switchable.links(self._database, chunk)
+            links = [link for link in rows_now if link.new == self._form.url(link.key)]
+            if len(links) < len(rows_now):
+                self.foreign.add(link.id for link in rows_now if link.new != self._form.url(link.key))
             fitting = [link for link in links if len(link.new) <= shape.url_length or not shape.url_length]
             too_long += len(links) - len(fitting)
             needed += calls(fitting)
@@ -66,13 +73,7 @@ class Plans:
 
     def open(self, stack: ExitStack, path: Path) -> PlanFile:
         """Check and hold a plan. Raises Usage, Differs."""
-        plan = stack.enter_context(open_plan(path))
-        if plan.header.get("settings") != self._fits:
-            raise Differs(
-                f"the plan {path} was made for another org, field or destination than these settings name",
-                hint="nothing was written to Salesforce. Make a new plan: engine run switch --dry-run",
-            )
-        return plan
+        return stack.enter_context(open_plan(path, self._fits, self._form.url))
 
     def path(self, run_id: int | None) -> Path:
         """Where a plan lies that nobody has named."""

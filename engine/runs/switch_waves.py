@@ -23,6 +23,7 @@ from engine.runs.moving import CUT_SHORT, CutShort, to_its_end
 from engine.runs.plan_file import PlanFile
 from engine.runs.screen import Screen
 from engine.tracking import switchable
+from engine.tracking.links import Foreign
 from engine.tracking.verdicts import Verdict, Verdicts, Wrong
 
 log = structlog.get_logger()
@@ -39,6 +40,8 @@ class Progress:
     left_out: int = 0
     """Lines of the plan that flags or test settings did not let through."""
     notes: list[str] = field(default_factory=list)
+    foreign: Foreign = field(default_factory=Foreign)
+    """Records left alone because their row brings a link of its own."""
 
 
 class Waves:
@@ -61,6 +64,7 @@ class Waves:
         self._parts = parts
         self._settings = settings = parts.settings
         self._plan = plan
+        self._form = settings.destination.form
         self._screen = screen
         self._stop = stop
         self._bounds = bounds
@@ -159,7 +163,8 @@ class Waves:
             self._seen += len(links)
             ready = await self._ready(self._within(links), claims)
             if ready:
-                yield [Change(link.id, link.account, link.old, link.new, wave.number) for link in ready]
+                # formed here and now: no row and no file brings a link of its own to Salesforce
+                yield [Change(link.id, link.account, link.old, self._form.url(link.key), wave.number) for link in ready]
 
     def _within(self, links: list[Link]) -> list[Link]:
         """Those of the account in scope."""
@@ -193,6 +198,8 @@ class Waves:
                 counts.already += 1
             elif row is None or not row.may_move or row.link != link:
                 counts.stale += 1
+                if row is not None and row.link.new != self._form.url(row.link.key) and not row.switched:
+                    self._progress.foreign.add([link.id])
             else:
                 standing.append(link)
         standing = self._limited(standing)

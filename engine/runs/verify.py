@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -42,6 +43,7 @@ from engine.s3.survey import Bounds as Span
 from engine.s3.transport import Transport
 from engine.settings import Settings
 from engine.tracking.copies import Copy, Met, mark
+from engine.tracking.links import foreign
 from engine.tracking.lock import RunLock
 from engine.tracking.runs import Ending
 
@@ -113,6 +115,7 @@ class _Verify:
             structlog.contextvars.bind_contextvars(run_id=run_id)
             self._judging.verdicts = ledger.verdicts()
         log.info("run_started", version=__version__, level=self._options.level, copies=self._total)
+        self._found.foreign = await ledger.database.read(partial(foreign, form=parts.settings.destination.form))
         try:
             await self._patiently()
         except BaseException as error:
@@ -254,7 +257,7 @@ class _Verify:
         status: Ending
         if stop.requested:
             status, code = "stopped", stop.exit_code
-        elif found.wrong:
+        elif found.wrong or found.foreign.count:
             status, code = "completed_with_failures", 6
         elif found.counts[Symbol.ERROR]:
             status, code = "completed_with_failures", 3

@@ -13,6 +13,7 @@ from typing import IO, Any, Self
 from engine.model.errors import Usage
 from engine.model.text import printable
 from engine.runs.report import duration
+from engine.tracking.links import FORMED_ANEW, Foreign
 
 
 class Symbol(Enum):
@@ -95,6 +96,8 @@ class Found:
     unclaimed: int = 0
     """Objects in our bucket that no record claims."""
     examples: list[str] = field(default_factory=list)
+    foreign: Foreign = field(default_factory=Foreign)
+    """Records whose row holds a link that is not made of its key: a switch refuses them."""
 
     def match(self, count: int = 1) -> None:
         """So many are as recorded."""
@@ -118,7 +121,7 @@ class Found:
 
     def next_steps(self, *, stopped: bool) -> list[str]:
         """What to type next."""
-        steps = []
+        steps = [FORMED_ANEW.replace(" forms", "   forms")] if self.foreign.count else []
         lost = sum(self.beyond.values())
         conflicts = self.counts[Symbol.DIFFER] - self.changed_sources
         if self.counts[Symbol.MISSING] > lost or self.changed_sources:
@@ -180,6 +183,7 @@ class VerifyReport:
             "changed_sources": found.changed_sources,
             "broken_links": found.broken_links,
             "broken_beyond_backup": {each.name.lower(): found.beyond[each] for each in Beyond},
+            "foreign_links": found.foreign.count,
             "proofs_raised": found.raised,
             "unclaimed_objects": found.unclaimed,
             "examples": found.examples,
@@ -209,6 +213,8 @@ class VerifyReport:
         if found.broken_links:
             lines.append(f"  {found.broken_links:,} of them are SWITCHED: users meet a broken or wrong file right now")
         lines += [f"    {example}" for example in found.examples]
+        if found.foreign.count:
+            lines.append(f"  {found.foreign}")
         if found.raised:
             lines.append(f"  {found.raised:,} proofs raised")
         lines += [f"  {note}" for note in self.notes]

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from engine.model.change import Head
+from engine.model.keys import Form
 from engine.tracking.chain import Key
 from engine.tracking.connect import by_name, snapshot
 from engine.tracking.journal import Checked, first_hash, walk
+from engine.tracking.links import Foreign, foreign
 
 _STEPS = """
 SELECT c.id, c.run_id, c.wave, c.doclist_entry_id AS record, c.event, c.at, c.detail, c.old_url, c.new_url
@@ -34,6 +36,10 @@ class History:
     def rows(self) -> int:
         """How many there are."""
         return int(self._db.execute("SELECT count(*) FROM url_changes").fetchone()[0])
+
+    def foreign_links(self, form: Form) -> Foreign:
+        """Records whose row brings a link of its own, or says of a switch what the journal does not."""
+        return foreign(self._db, form)
 
     def first(self) -> str:
         """The seal of the first row, which names the journal; empty while there is none."""

@@ -13,9 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from engine.model.keys import Form
 from engine.tracking.connect import by_name, snapshot
 from engine.tracking.exports import replacing
 from engine.tracking.files import unwritable
+from engine.tracking.links import Foreign, foreign
 from engine.tracking.schema import UNPROVED, WAIVED, among
 
 STATUSES = ("pending", "backed_up", "failed", "skipped", "switched", "rolled_back", "gone")
@@ -114,11 +116,15 @@ class Report:
         """Characters of the longest new link of any copy."""
         return int(self._db.execute("SELECT coalesce(max(length(your_s3_url)), 0) FROM file_migrations").fetchone()[0])
 
-    def links(self, count: int, account: str | None = None) -> list[str]:
-        """New links of up to so many copies, spread over the table; of one account only, where it is given."""
+    def foreign_links(self, form: Form) -> Foreign:
+        """Records whose row brings a link of its own. Walks the whole table."""
+        return foreign(self._db, form)
+
+    def keys(self, count: int, account: str | None = None) -> list[str]:
+        """Keys of up to so many copies, spread over the table; of one account only, where it is given."""
         last = self._db.execute("SELECT coalesce(max(id), 0) FROM file_migrations").fetchone()[0]
         sql = (
-            f"SELECT your_s3_url FROM file_migrations WHERE id >= ?1 AND {_COPIED}"  # noqa: S608 - constants
+            f"SELECT your_s3_key FROM file_migrations WHERE id >= ?1 AND {_COPIED}"  # noqa: S608 - constants
             " AND (?2 IS NULL OR account_id = ?2) ORDER BY id LIMIT 1"
         )
         found = [self._db.execute(sql, (1 + last * n // count, account)).fetchone() for n in range(count)]

@@ -167,7 +167,9 @@ def test_an_object_that_is_gone_keeps_its_record_from_being_switched(corner: Cor
     ids = backed_up(corner, 30)
     with closing(sqlite3.connect(corner.database)) as db:
         db.execute(
-            "UPDATE file_migrations SET your_s3_key = your_s3_key || '.absent' WHERE doclist_entry_id = ?", (ids[4],)
+            "UPDATE file_migrations SET your_s3_key = your_s3_key || '.absent', your_s3_url = your_s3_url || '.absent'"
+            " WHERE doclist_entry_id = ?",
+            (ids[4],),
         )
         db.commit()
     said_so(corner.engine(*SWITCH), 3, "29 switched", "1 without their copy")

@@ -182,7 +182,7 @@ def test_looking_needs_neither_an_event_loop_nor_a_network_library() -> None:
     assert child.stdout.strip() == "[]"
 
 
-def test_links_are_those_of_the_account_that_is_asked_for(path: Path) -> None:
+def test_keys_are_those_of_the_account_that_is_asked_for(path: Path) -> None:
     with open_report(path) as report:
-        assert len(report.links(5)) == 4
-        assert report.links(5, a_record(6).account_id) == [f"https://ours.example/uploads/{n}.pdf" for n in (6, 20)]
+        assert len(report.keys(5)) == 4
+        assert report.keys(5, a_record(6).account_id) == [f"uploads/{n}.pdf" for n in (6, 20)]
