@@ -19,10 +19,11 @@ from pydantic_core import PydanticCustomError
 
 from engine.model.keys import Form
 from engine.model.text import bare_urls
-from engine.settings_rules import AT_HOME, VEILED, matching, template_fault, url_fault
+from engine.settings_rules import AT_HOME, VEILED, is_local, matching, template_fault, url_fault
 from engine.settings_rules import checked_url as checked_url
 from engine.settings_rules import is_loopback as is_loopback
 
+_BARRED = ", and network.loopback_only bars that"
 _NAME = r"[A-Za-z][A-Za-z0-9_]{0,79}"
 
 Identifier = Annotated[str, matching(_NAME, "one API name, such as Document__c")]
@@ -347,6 +348,11 @@ class NetworkSettings(Section):
         None, description="http://host:port; with user:password@ it is a secret: ENGINE_NETWORK__PROXY"
     )
     ca_file: File | None = Field(None, description="PEM, for a private CA; null: the system's")
+    loopback_only: bool = Field(
+        False,
+        description="for rehearsals: org, source and destination must be on this machine, and where this file says so "
+        "no ENGINE_ variable is read",
+    )
 
     def conflicts(self) -> Iterator[tuple[str, str]]:
         if self.proxy and url_fault(re.sub(r"//.*@", "//", self.proxy), insecure=True):
@@ -375,6 +381,27 @@ class Settings(Section):
         same_service = (self.source.endpoint_url or "") == (self.destination.endpoint_url or "")
         if same_service and self.destination.bucket in self.source.buckets:
             yield "destination.bucket", "is also a source bucket; keep them apart"
+        if self.network.loopback_only:
+            yield from self._leading_away()
+
+    def _leading_away(self) -> Iterator[tuple[str, str]]:
+        """What may reach beyond this machine: places, a session that `sf` knows, keys that AWS looks for."""
+        org, source, ours = self.salesforce, self.source, self.destination
+        places = [
+            ("salesforce.login_url", org.login_url),
+            ("salesforce.instance_url", org.instance_url),
+            ("source.endpoint_url", source.endpoint_url or "AWS"),
+            *(("source.allowed_hosts", host) for host in source.allowed_hosts),
+            ("source.resolver.url", source.resolver and source.resolver.url),
+            ("destination.endpoint_url", ours.endpoint_url or "AWS"),
+            ("network.proxy", self.network.proxy),
+        ]
+        yield from ((key, "leads beyond this machine" + _BARRED) for key, url in places if url and not is_local(url))
+        if org.auth == "sf_cli":
+            yield "salesforce.auth", "takes its org from elsewhere" + _BARRED
+        for key, side in (("source", source), ("destination", ours)):
+            if not side.access_key_id and not (side is source and source.anonymous):
+                yield f"{key}.access_key_id", "is missing, and keys would be looked for elsewhere" + _BARRED
 
     def snapshot(self) -> dict[str, Any]:
         """The settings as plain JSON values with every secret left out: what ``config_snapshot`` stores."""

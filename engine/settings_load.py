@@ -24,7 +24,8 @@ def load_settings(
 
     ``path`` is the YAML file, or None for none. ``environ`` gives ``ENGINE_SECTION__KEY`` variables (empty ones count
     as not set, ``null`` empties what may be empty, lists are JSON or separated by commas). ``overrides`` are flags as
-    dotted keys, such as ``{"migration.concurrency": 50}``; None means that the flag was not given.
+    dotted keys, such as ``{"migration.concurrency": 50}``; None means that the flag was not given. A file with
+    ``network.loopback_only`` is a rehearsal's: ``environ`` is not asked, whatever is exported for the real org.
 
     Raises Usage that names every problem with key, value (never a secret's), place and remedy.
     """
@@ -32,13 +33,15 @@ def load_settings(
     from engine.reading.file import read_file
     from engine.reading.findings import Findings
     from engine.reading.keys import known_keys
-    from engine.reading.layers import merged, read_environment, read_flags
+    from engine.reading.layers import ALONE, merged, read_environment, read_flags
     from engine.reading.secrets import with_secret_files
 
     known, findings = known_keys(), Findings()
+    written = read_file(path, known, findings, must_exist=must_exist) if path else []
+    alone = any(item.way == ALONE and item.value is True for item in written)
     layers = [
-        read_file(path, known, findings, must_exist=must_exist) if path else [],
-        read_environment(environ, known, findings),
+        written,
+        [] if alone else read_environment(environ, known, findings),
         read_flags(overrides, known, findings),
     ]
     given = with_secret_files(merged(layers), known, findings, credentials=environ.get("CREDENTIALS_DIRECTORY"))

@@ -21,6 +21,14 @@ def is_loopback(host: str) -> bool:
     return bool(LOOPBACK.match(host.lower()))
 
 
+def is_local(url: str) -> bool:
+    """Whether a URL, or a bare ``host:port``, leads to this machine."""
+    try:
+        return is_loopback(urlsplit(url if "//" in url else f"//{url}").hostname or "")
+    except ValueError:
+        return False
+
+
 def url_fault(value: str, *, insecure: bool) -> str | None:
     """What keeps ``value`` from being a safe http(s) base URL, or None.
 

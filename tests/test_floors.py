@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -68,6 +69,11 @@ ONLY_IN: dict[str, set[str]] = {
 """Outside packages, and the floors they stay on. One that is not here is not used."""
 
 HEAVY = {"aiohttp", "aiobotocore", "botocore", "boto3", "moto", "flask", "awscrt", "aiosqlite", "yaml", "jwt"}
+
+CHILD = re.compile(
+    r"(asyncio\.)?create_subprocess_\w+|subprocess\.(?!PIPE)\w+|Popen|os\.(exec|spawn|posix_spawn|system)\w*"
+)
+"""Calls that start a process."""
 
 NETWORK = ("engine.salesforce", "engine.s3", "engine.web")
 MODULES = sorted(ENGINE.rglob("*.py"))
@@ -167,6 +173,21 @@ def test_nothing_is_printed_and_nobody_else_configures_logging(path: Path) -> No
     assert [
         call.lineno for call in calls if isinstance(call.func, ast.Attribute) and call.func.attr == "basicConfig"
     ] == []
+
+
+def test_a_child_is_told_its_whole_environment_and_only_a_rehearsal_starts_python() -> None:
+    """It must inherit nothing by accident, and no child of ours may import from the working directory."""
+    starts, python = {}, set()
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and CHILD.fullmatch(ast.unparse(node.func)):
+                starts[name(path), node.lineno] = "env" in {each.arg for each in node.keywords}
+            if isinstance(node, ast.Attribute) and ast.unparse(node) == "sys.executable":
+                python.add(name(path))
+
+    assert len(starts) >= 5
+    assert [place for place, told in starts.items() if not told] == []
+    assert python == {"engine/rehearsal/children.py"}
 
 
 @pytest.mark.parametrize(

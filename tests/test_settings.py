@@ -459,6 +459,51 @@ class TestProxy:
         assert "hunter2" not in complaint
 
 
+class TestLoopbackOnly:
+    """Settings of a rehearsal: they reach this machine alone, and nothing that is exported has a say."""
+
+    TEXT = """\
+network: {loopback_only: true}
+salesforce: {login_url: "http://127.0.0.1:1"}
+source: {endpoint_url: "http://localhost:2", access_key_id: k, secret_access_key: s}
+destination: {bucket: ours, endpoint_url: "http://[::1]:2", access_key_id: k, secret_access_key: s}
+"""
+
+    def test_the_environment_is_not_asked(self, desk: Desk) -> None:
+        environ = {
+            "ENGINE_SALESFORCE__LOGIN_URL": "http://127.0.0.1:9",
+            "ENGINE_NETWORK__LOOPBACK_ONLY": "false",
+            "ENGINE_NO_SUCH__SETTING": "x",
+        }
+        settings = desk.load(self.TEXT, environ=environ, mode=0o600)
+
+        assert settings.salesforce.login_url == "http://127.0.0.1:1"
+        assert settings.network.loopback_only
+
+    @pytest.mark.parametrize(
+        ("flags", "blamed"),
+        [
+            ({"salesforce.login_url": "https://mydomain.my.salesforce.com"}, "salesforce.login_url leads beyond"),
+            ({"salesforce.instance_url": "https://127.0.0.1.example"}, "salesforce.instance_url leads beyond"),
+            ({"salesforce.auth": "sf_cli"}, "salesforce.auth takes its org from elsewhere"),
+            ({"source.endpoint_url": "https://s3.example"}, "source.endpoint_url leads beyond"),
+            ({"source.allowed_hosts": ["127.0.0.1:1", "vendor.example"]}, "source.allowed_hosts leads beyond"),
+            ({"source.resolver.url": "https://vendor.example/{Id}"}, "source.resolver.url leads beyond"),
+            ({"destination.endpoint_url": "https://10.0.0.1"}, "destination.endpoint_url leads beyond"),
+            ({"network.proxy": "http://proxy.example:3128"}, "network.proxy leads beyond"),
+        ],
+    )
+    def test_what_leads_beyond_this_machine_is_refused(self, desk: Desk, flags: dict[str, Any], blamed: str) -> None:
+        assert f"{blamed}" in desk.complaint(self.TEXT, flags=flags, mode=0o600)
+
+    def test_aws_and_the_keys_that_it_would_look_for_are_refused(self, desk: Desk) -> None:
+        complaint = desk.complaint(BUCKET + "network: {loopback_only: true}")
+
+        for key in ("endpoint_url leads beyond", "access_key_id is missing"):
+            assert f"source.{key}" in complaint
+            assert f"destination.{key}" in complaint
+
+
 def test_a_snapshot_is_json_without_any_secret(desk: Desk) -> None:
     import orjson
 

@@ -12,6 +12,9 @@ from engine.reading.keys import ENVIRONMENT, Key, Way, nearest
 RESERVED = {"ENGINE_CONFIG"}
 """Variables that are flags of the command line and no settings."""
 
+ALONE: Way = ("network", "loopback_only")
+"""A settings file with this one set speaks alone."""
+
 _FLAGS: dict[Way, str] = {
     ("migration", "allowed_extensions"): "--extension",
     ("migration", "test_account_id"): "--account",

@@ -21,6 +21,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
+from engine.rehearsal import children
+
 START_SECONDS = 60.0
 STOP_SECONDS = 5.0
 
@@ -44,7 +46,7 @@ class MotoProcess:
     """
 
     def __init__(self, host: str = "127.0.0.1", port: int = 0, *, detached: bool = False) -> None:
-        self._command = [sys.executable, "-m", "engine.rehearsal.objects", "--host", host, "--port", str(port)]
+        self._command = children.command("engine.rehearsal.objects", "--host", host, "--port", str(port))
         self._detached = detached
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -52,6 +54,7 @@ class MotoProcess:
         command = [*self._command, "--stay"] if self._detached else self._command
         self._process = subprocess.Popen(  # noqa: S603 - our own module under our own interpreter
             command,
+            env=children.environment(),
             stdin=subprocess.DEVNULL if self._detached else subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C is for the run, which then ends the store itself

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import sys
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
@@ -15,6 +14,7 @@ from typing import Any
 import aiohttp
 import yaml
 
+from engine.rehearsal import children
 from engine.rehearsal.generator import VENDOR_BUCKET, Cast, World, generate
 from engine.rehearsal.objects import MotoProcess, ObjectServer
 from engine.rehearsal.side_door import SideDoor
@@ -22,6 +22,10 @@ from engine.rehearsal.side_door import SideDoor
 OUR_BUCKET = "our-documents"
 _LOAD = 5_000
 _START_S = 30.0
+_HEADER = """\
+# Made by the rehearsal: local stand-ins of Salesforce and S3. The secrets in here open nothing else.
+# With network.loopback_only no ENGINE_… variable is read, and nothing but this machine is reached.
+"""
 
 
 @dataclass(slots=True)
@@ -55,6 +59,40 @@ class Stage:
         with (self.directory / "expected.ndjson").open("a", encoding="utf-8") as out:
             out.writelines(json.dumps(asdict(item)) + "\n" for item in world.expected)
 
+    def write_settings(self, file: Path, overrides: dict[str, dict[str, Any]]) -> None:
+        """A settings file for this stage; ``overrides`` go into it, section by section."""
+        document: dict[str, dict[str, Any]] = {
+            "salesforce": {
+                "login_url": self.salesforce_url,
+                "auth": "client_credentials",
+                "client_id": "rehearsal",
+                "client_secret": "rehearsal-secret",
+            },
+            "source": {
+                "endpoint_url": self.store.url,
+                "region": "us-west-2",
+                "buckets": [VENDOR_BUCKET],
+                "access_key_id": self.store.access_key,
+                "secret_access_key": self.store.secret_key,
+            },
+            "destination": {
+                "bucket": OUR_BUCKET,
+                "endpoint_url": self.store.url,
+                "region": self.store.region,
+                "access_key_id": self.store.access_key,
+                "secret_access_key": self.store.secret_key,
+            },
+            "tracking": {"database": str(self.directory.absolute() / "migration_tracking.db")},
+            "logging": {"directory": str(self.directory.absolute() / "logs")},
+            "network": {"loopback_only": True},
+        }
+        for section, values in overrides.items():
+            document.setdefault(section, {}).update(values)
+        file.unlink(missing_ok=True)
+        handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "w", encoding="utf-8") as out:
+            out.write(_HEADER + yaml.safe_dump(document, sort_keys=False, allow_unicode=True))
+
 
 @asynccontextmanager
 async def stage(
@@ -79,7 +117,7 @@ async def stage(
             (directory / "expected.ndjson").write_text("", encoding="utf-8")
             await place.add(world)
             place.world = world
-            _write_settings(place, overrides or {})
+            place.write_settings(place.settings_file, overrides or {})
             yield place
         finally:
             salesforce.terminate()
@@ -90,9 +128,11 @@ async def _start_salesforce(directory: Path) -> tuple[asyncio.subprocess.Process
     ready = directory / "salesforce.ready.json"
     ready.unlink(missing_ok=True)
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "engine.rehearsal.salesforce", "--ready-file", str(ready), "--with-parent",
-        stdin=asyncio.subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
+        *children.command("engine.rehearsal.salesforce", "--ready-file", str(ready), "--with-parent"),
+        env=children.environment(),
+        stdin=asyncio.subprocess.DEVNULL,
+        start_new_session=True,
+    )
     async with asyncio.timeout(_START_S):
         while not ready.exists():
             if process.returncode is not None:
@@ -118,37 +158,3 @@ async def _load(url: str, objects: SideDoor, world: World) -> None:
 
 def _chunks(rows: list[dict[str, str]]) -> Iterable[list[dict[str, str]]]:
     return (rows[start : start + _LOAD] for start in range(0, len(rows), _LOAD))
-
-
-def _write_settings(place: Stage, overrides: dict[str, dict[str, Any]]) -> None:
-    document: dict[str, dict[str, Any]] = {
-        "salesforce": {
-            "login_url": place.salesforce_url,
-            "auth": "client_credentials",
-            "client_id": "rehearsal",
-            "client_secret": "rehearsal-secret",
-        },
-        "source": {
-            "endpoint_url": place.store.url,
-            "region": "us-west-2",
-            "buckets": [VENDOR_BUCKET],
-            "access_key_id": place.store.access_key,
-            "secret_access_key": place.store.secret_key,
-        },
-        "destination": {
-            "bucket": OUR_BUCKET,
-            "endpoint_url": place.store.url,
-            "region": place.store.region,
-            "access_key_id": place.store.access_key,
-            "secret_access_key": place.store.secret_key,
-        },
-        "tracking": {"database": str(place.directory / "migration_tracking.db")},
-        "logging": {"directory": str(place.directory / "logs")},
-    }
-    for section, values in overrides.items():
-        document.setdefault(section, {}).update(values)
-    text = "# Made by the rehearsal: local stand-ins of Salesforce and S3. The secrets in here open nothing else.\n"
-    place.settings_file.unlink(missing_ok=True)
-    handle = os.open(place.settings_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as out:
-        out.write(text + yaml.safe_dump(document, sort_keys=False, allow_unicode=True))

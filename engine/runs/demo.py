@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import shutil
 import signal
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.model.errors import Usage
+from engine.rehearsal import children
 from engine.runs.demo_links import Links
 from engine.runs.rehearse import need_rehearsal
 from engine.runs.shell import quoted
@@ -143,7 +143,7 @@ class _Story:
         self._say.line(f"$ engine {' '.join(words)}")
         self._say.console.file.flush()
         return await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "cli", "--config", str(self._place.settings_file), *words
+            *children.command("cli", "--config", str(self._place.settings_file), *words), env=children.environment()
         )
 
     def _recorded(self) -> int:

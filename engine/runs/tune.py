@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -24,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.model.errors import Fatal, Usage
 from engine.pipeline.tuning import Point, choice
+from engine.rehearsal import children
 from engine.runs.rehearse import need_rehearsal
 
 if TYPE_CHECKING:
@@ -111,18 +110,20 @@ class _Rehearsed:
 
     def __init__(self, place: Stage, room: Path, tag: str) -> None:
         self._place = place
-        self._database = room / f"{tag}.db"
-        self._bucket = f"ours-{tag}"
+        self._room = room
+        self._tag = tag
 
-    async def point(self, value: int, settings: dict[str, int]) -> Point:
-        await self._place.objects.create_buckets(self._bucket)
-        flags = [word for name, number in settings.items() for word in (f"--{name.replace('_', '-')}", str(number))]
-        command = ("--config", str(self._place.settings_file), "run", "backup", "--full", "--no-progress", "--json")
-        own = {"ENGINE_TRACKING__DATABASE": str(self._database), "ENGINE_DESTINATION__BUCKET": self._bucket}
-        kept = {name: text for name, text in os.environ.items() if not name.startswith("ENGINE_")}
+    async def point(self, value: int, wanted: dict[str, int]) -> Point:
+        bucket = f"ours-{self._tag}"
+        await self._place.objects.create_buckets(bucket)
+        flags = [word for name, number in wanted.items() for word in (f"--{name.replace('_', '-')}", str(number))]
+        settings = self._room / f"{self._tag}.yaml"
+        own = {"destination": {"bucket": bucket}, "tracking": {"database": str(self._room / f"{self._tag}.db")}}
+        self._place.write_settings(settings, own)
+        command = ("--config", str(settings), "run", "backup", "--full", "--no-progress", "--json")
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "cli", *command, *flags,
-            env=kept | own, stdin=asyncio.subprocess.DEVNULL,
+            *children.command("cli", *command, *flags),
+            env=children.environment(), stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         try:

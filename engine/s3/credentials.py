@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,13 @@ from engine.settings import Credentials
 
 FRESH_S = 30.0
 """How long keys are used before the provider is asked again; it refreshes expiring ones 10 to 15 minutes early."""
+
+_UNASKED = {
+    "profile": (None, None, None, None),
+    "config_file": (None, None, os.devnull, None),
+    "credentials_file": (None, None, os.devnull, None),
+}
+"""The AWS configuration around us, as botocore is told of it: with keys of our own it has no say, and cannot fail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +36,10 @@ def session_for(settings: Credentials) -> Any:
     """An aiobotocore session that looks where the settings say: keys, a profile, or the AWS default chain."""
     from aiobotocore.session import AioSession
 
-    session = AioSession(profile=settings.profile) if settings.profile else AioSession()
-    if (keys := _fixed(settings)) is not None:
-        session.set_credentials(keys.access, keys.secret, keys.token)
+    if (keys := _fixed(settings)) is None:
+        return AioSession(profile=settings.profile)
+    session = AioSession(_UNASKED)
+    session.set_credentials(keys.access, keys.secret, keys.token)
     return session
 
 

@@ -304,7 +304,8 @@ async def open_sdk(
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
         s3={"addressing_style": "path" if endpoint_url else "auto", "us_east_1_regional_endpoint": "regional"},
-        proxies={"http": proxy, "https": proxy} if proxy else None,
+        proxies={"http": proxy, "https": proxy} if proxy else {},  # never the exported one
+        ignore_configured_endpoint_urls=True,
         http_session_cls=NoRedirect,
     )
     client = await stack.enter_async_context(

@@ -24,6 +24,7 @@ from engine.salesforce.faults import Unreachable, problems_in, retry_after_s, to
 from engine.salesforce.http import Http
 from engine.salesforce.sf_cli import SfCli
 from engine.settings import SalesforceSettings, checked_url
+from engine.settings_rules import is_local
 
 _ATTEMPTS = 6
 _FIRST_CONTACT = 3
@@ -233,9 +234,12 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes) -> Transient |
 def trusted_instance(url: str, settings: SalesforceSettings) -> str:
     """The origin of an org URL that a login gave, held to the rules of the login URL: https, or loopback."""
     try:
-        return _base(checked_url(url, insecure=settings.insecure, key="the instance URL of the login answer"))
+        base = _base(checked_url(url, insecure=settings.insecure, key="the instance URL of the login answer"))
     except ValueError as error:
         raise Blocked(str(error)) from None
+    if is_local(settings.login_url) and not is_local(base):
+        raise Blocked(f"the login on this machine leads to {base}", hint="Set salesforce.login_url to that org itself.")
+    return base
 
 
 def _base(url: str) -> str:

@@ -14,10 +14,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from engine.model.errors import Blocked
+from engine.model.surroundings import plain
 from engine.salesforce.faults import told
 
 _DEADLINE_S = 120.0
 _LONGEST_OUTPUT = 1024 * 1024
+_OF_SF = {
+    "HOME", "USERPROFILE", "APPDATA", "LOCALAPPDATA", "DBUS_SESSION_BUS_ADDRESS", "NODE_EXTRA_CA_CERTS",
+    "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
+}  # fmt: skip
+_SETTINGS_OF_SF = ("SF_", "SFDX_", "XDG_")
+"""What `sf` needs beyond what every program does: where its logins lie, the keyring, the way out. No secret of ours."""
 _REDACTED = "[REDACTED]"
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
@@ -49,7 +56,7 @@ class SfCli:
     async def _result(self, *words: str, show_secrets: bool = False) -> Mapping[str, Any]:
         """``result`` of one `sf … --json` call."""
         doing = f"sf {' '.join(words)}"
-        environment = {**os.environ, "SF_DISABLE_AUTOUPDATE": "true", "NO_COLOR": "1"}
+        environment = plain(os.environ, _OF_SF, _SETTINGS_OF_SF) | {"SF_DISABLE_AUTOUPDATE": "true", "NO_COLOR": "1"}
         if show_secrets:
             environment["SF_TEMP_SHOW_SECRETS"] = "true"
         answer = first_object(await self._run(doing, [*words, *self._target, "--json"], environment))

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote
 
+from engine.rehearsal import children
 from engine.rehearsal.check import check, recorded
 from engine.rehearsal.stage import Stage, stage
 
@@ -98,12 +99,8 @@ async def engine(
 ) -> asyncio.subprocess.Process:
     """The real command against the stage."""
     return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "cli",
-        "--config",
-        str(place.settings_file),
-        *words,
+        *children.command("cli", "--config", str(place.settings_file), *words),
+        env=children.environment(),
         stdout=stdout,
         stderr=asyncio.subprocess.DEVNULL if stdout == asyncio.subprocess.DEVNULL else None,
     )

@@ -17,7 +17,8 @@ RECORDS = 120
 @pytest.fixture(scope="session")
 def the_stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     with asyncio.Runner() as runner:
-        play = stage(tmp_path_factory.mktemp("stage"), RECORDS, 7)
+        mine = {"network": {"loopback_only": False}}  # the tests steer by the environment
+        play = stage(tmp_path_factory.mktemp("stage"), RECORDS, 7, overrides=mine)
         yield runner.run(play.__aenter__())
         runner.run(play.__aexit__(None, None, None))
 

@@ -220,6 +220,23 @@ async def test_a_proxy_is_the_only_way_out(transport: Any) -> None:
         assert store.connections == 0
 
 
+async def test_endpoints_and_proxies_that_are_exported_have_no_say(
+    transport: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with capture_server(otherwise=aws) as elsewhere, capture_server(otherwise=Reply(502)) as proxy:
+        for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "http_proxy", "https_proxy"):
+            monkeypatch.setenv(name, elsewhere.url)
+        aws_itself = {"endpoint_url": None}
+        settings = settings_for(
+            elsewhere.server, network={"proxy": proxy.url}, source=aws_itself, destination=aws_itself
+        )
+        async with open_s3(settings, SystemClock(), transport=transport) as s3:
+            with pytest.raises(Transient):
+                await s3.source.facts(at("vendor", "a"))
+        assert {each.method for each in proxy.requests} == {"CONNECT"}  # to AWS, over https
+        assert elsewhere.connections == 0
+
+
 async def test_a_certificate_file_that_is_none_is_a_settings_error(tmp_path: Path) -> None:
     junk = tmp_path / "ca.pem"
     junk.write_text("no certificate")

@@ -270,5 +270,9 @@ def test_an_instance_url_is_held_to_the_rules_of_the_login_url() -> None:
     for url in ("http://acme.my.salesforce.com", "https://user:pw@acme.my.salesforce.com", "file:///etc", ""):
         with pytest.raises(Fatal):
             trusted_instance(url, settings)
+    at_home = SalesforceSettings(login_url="http://127.0.0.1:1")
+    assert trusted_instance("http://localhost:2", at_home) == "http://localhost:2"
+    with pytest.raises(Blocked, match=r"leads to https://acme\.my\.salesforce\.com"):
+        trusted_instance("https://acme.my.salesforce.com", at_home)
     open_minded = SalesforceSettings(insecure=True)
     assert trusted_instance("http://acme.test", open_minded) == "http://acme.test"

@@ -24,6 +24,7 @@ def fake_sf(folder: Path, display: dict[str, Any], show: dict[str, Any], reveale
     command.write_text(
         f"""#!/bin/sh
 echo "$@" >> "{folder}/calls"
+env > "{folder}/environment"
 printf '\\033[33mWarning: {{a new version}} is available\\033[39m\\n'
 case "$*" in
   "org display"*) [ "$SF_TEMP_SHOW_SECRETS" = true ] && cat "{folder}/revealed.json" || cat "{folder}/display.json" ;;
@@ -57,6 +58,16 @@ async def test_a_new_sf_is_asked_for_the_token_by_name(tmp_path: Path) -> None:
 async def test_an_sf_in_between_is_asked_to_show_secrets(tmp_path: Path) -> None:
     command = fake_sf(tmp_path, displayed(REDACTED), UNKNOWN, displayed(TOKEN))
     assert await SfCli(None, command=command).token() == (TOKEN, ORG)
+
+
+async def test_sf_sees_its_own_settings_and_no_secret_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ENGINE_SALESFORCE__CLIENT_SECRET", "AWS_SECRET_ACCESS_KEY", "GITHUB_TOKEN", "SF_LOG_LEVEL"):
+        monkeypatch.setenv(name, "hunter2")
+    command = fake_sf(tmp_path, displayed(TOKEN), UNKNOWN)
+    await SfCli(None, command=command).token()
+    seen = dict(line.partition("=")[::2] for line in (tmp_path / "environment").read_text().splitlines())
+    assert {name for name, text in seen.items() if text == "hunter2"} == {"SF_LOG_LEVEL"}
+    assert {"PATH", "HOME"} <= set(seen)
 
 
 async def test_an_sf_that_shows_no_token_at_all_blocks(tmp_path: Path) -> None:

@@ -1,0 +1,16 @@
+"""What a child process gets to see of the environment: what it takes to run and to be read, no settings and no keys."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+_PLAIN = {
+    "PATH", "LD_LIBRARY_PATH", "SYSTEMROOT", "TMPDIR", "TEMP", "TMP", "TZ",
+    "LANG", "LANGUAGE", "TERM", "COLORTERM", "COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR",
+}  # fmt: skip
+
+
+def plain(around: Mapping[str, str], names: Collection[str] = (), prefixes: tuple[str, ...] = ()) -> dict[str, str]:
+    """Of ``around`` what any program needs, and what else this one does by ``names`` or ``prefixes``."""
+    wanted, starts = _PLAIN.union(names), ("LC_", *prefixes)
+    return {name: text for name, text in around.items() if name in wanted or name.startswith(starts)}
