@@ -102,6 +102,9 @@ class SalesforceSettings(Section):
     client_secret: SecretStr | None = Field(None, description="for client_credentials, refresh_token, password")
     jwt_key_file: File | None = Field(None, description="for jwt: the private key, PEM")
     refresh_token: SecretStr | None = Field(None, description="for refresh_token")
+    refresh_token_file: File | None = Field(
+        None, description="in its place; where the app rotates its tokens, the newest one is written back here"
+    )
     username: str | None = Field(None, description="for jwt and password")
     password: SecretStr | None = Field(None, description="for password")
     security_token: SecretStr | None = Field(None, description="for password, unless this address is trusted")

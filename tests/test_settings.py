@@ -356,6 +356,15 @@ class TestSecrets:
         assert secret is not None
         assert secret.get_secret_value() == "hunter2"
 
+    def test_a_refresh_tokens_file_is_known_too_since_new_tokens_are_written_into_it(self, desk: Desk) -> None:
+        path = desk.secret("hunter2\n")
+
+        found = desk.load(BUCKET + f"salesforce: {{refresh_token_file: {path}}}\n").salesforce
+
+        assert found.refresh_token is not None
+        assert found.refresh_token.get_secret_value() == "hunter2"
+        assert found.refresh_token_file == path
+
     @pytest.mark.parametrize("mode", [0o640, 0o604, 0o644, 0o620, 0o601])
     def test_one_in_the_settings_needs_a_private_file(self, desk: Desk, mode: int) -> None:
         complaint = desk.complaint(BUCKET + "salesforce: {client_secret: hunter2}\n", mode=mode)

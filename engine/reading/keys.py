@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import types
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -32,6 +32,7 @@ class Key:
     items: frozenset[type] = frozenset()
     nullable: bool = False
     holds_secret_of: Way | None = None  # for client_secret_file: the way of client_secret
+    is_setting: bool = False  # of those: the path itself is wanted too
 
     @property
     def dotted(self) -> str:
@@ -75,10 +76,13 @@ def _walk(section: type[BaseModel], way: Way) -> Iterator[Key]:
         wants, items, nested = _plain(field.annotation)
         nullable = type(None) in wants
         key = Key(here, frozenset(wants - {type(None)}), frozenset(items), nullable)
+        of = name.removesuffix(FILE)
+        if of != name and of in section.model_fields:
+            key = replace(key, holds_secret_of=(*way, of), is_setting=True)
         yield key
         if nested:
             yield from _walk(nested, here)
-        if key.is_secret:
+        if key.is_secret and name + FILE not in section.model_fields:
             yield Key((*way, name + FILE), frozenset({Path}), nullable=True, holds_secret_of=here)
 
 

@@ -40,6 +40,8 @@ def with_secret_files(
             continue
         try:
             result[secret] = replace(item, way=secret, value=_read(Path(item.value), credentials))
+            if key.is_setting:
+                result[item.way] = item
         except _Unusable as unusable:
             findings.add(item.origin, f"{key.dotted}: {item.value} {unusable}", secret)
     return result

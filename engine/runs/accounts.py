@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from engine.model.record import Scope
 from engine.model.text import printable
 from engine.pacing.clock import SystemClock
+from engine.runs.assembly import open_org
 from engine.runs.bounds import bounds_of
 from engine.runs.preflight import check_org
-from engine.salesforce.connection import open_salesforce
 from engine.settings import Settings
 
 if TYPE_CHECKING:
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 async def list_accounts(settings: Settings, limit: int | None) -> dict[str, Any]:
     """Accounts with records, most first, and the sums over all of them. Raises Fatal."""
     only = bounds_of(settings.migration).account_id
-    attempts = settings.migration.max_attempts
-    async with open_salesforce(settings.salesforce, settings.network, SystemClock(), attempts=attempts) as salesforce:
+    async with open_org(settings, SystemClock()) as salesforce:
         organization, _ = await check_org(salesforce, Scope(account_id=only))
         found = [account async for account in salesforce.accounts(only)]
     found.sort(key=lambda account: (-account.files, account.id))

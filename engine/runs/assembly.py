@@ -139,7 +139,7 @@ async def open_outside(settings: Settings, clock: Clock, *, transport: Transport
                 settings.network,
                 clock,
                 resolver_fields(settings),
-                attempts=settings.migration.max_attempts,
+                database=settings.tracking.database,
             )
         )
         s3 = await stack.enter_async_context(
@@ -169,8 +169,8 @@ async def open_outside(settings: Settings, clock: Clock, *, transport: Transport
 @asynccontextmanager
 async def open_org(settings: Settings, clock: Clock) -> AsyncIterator[Salesforce]:
     """Salesforce alone."""
-    attempts = settings.migration.max_attempts
-    async with open_salesforce(settings.salesforce, settings.network, clock, attempts=attempts) as salesforce:
+    database = settings.tracking.database
+    async with open_salesforce(settings.salesforce, settings.network, clock, database=database) as salesforce:
         yield salesforce
 
 

@@ -127,11 +127,12 @@ async def _org(
     outside: Outside, settings: Settings, scope: Scope
 ) -> tuple[ObjectShape | None, int | None, list[Finding]]:
     salesforce = outside.salesforce
+    findings = org.refresh_token(settings)
     try:
         organization, shape = await check_org(salesforce, scope)
     except Fatal as error:
-        return None, None, [block("login", str(error), error.hint)]
-    findings = [org.login(organization, settings.salesforce.org_id), org.url_field(shape)]
+        return None, None, [*findings, block("login", str(error), error.hint)]
+    findings += [org.login(organization, settings.salesforce.org_id), org.url_field(shape)]
     try:
         count, found = await org.records(salesforce, scope)
         findings += [found, org.quota(salesforce, count, settings.salesforce.api_budget)]

@@ -19,7 +19,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from engine.model.errors import Paused
+from engine.model.errors import Paused, Usage
 from engine.model.failures import WORTH_ANOTHER_TRY, FailureClass
 from engine.model.record import IdRange, Page, Record, Scope
 from engine.pacing.clock import iso
@@ -173,7 +173,7 @@ class Feeds:
         """Records in scope; None when there are too many to count in one call. The display then does without."""
         try:
             records = await self._pages.count(scope, left) if left else 0
-        except Paused:
+        except (Paused, Usage):  # too slow, or ranges too many for one question
             self._tally.total = None
             return None
         self._tally.total = (self._tally.total or 0) + records

@@ -7,21 +7,22 @@ that locks the user out; only outages are.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from pydantic import SecretStr
 
 from engine.model.errors import Blocked, Paused, Transient, Usage
-from engine.model.failures import FailureClass
 from engine.pacing.clock import Clock
 from engine.pacing.retry import retry
 from engine.salesforce.assertion import GRANT_TYPE, assertion
-from engine.salesforce.faults import Unreachable, problems_in, retry_after_s, told
+from engine.salesforce.faults import Unreachable
 from engine.salesforce.http import Http
+from engine.salesforce.login_faults import NOT_A_LOGIN_SERVER, granted, refusal
+from engine.salesforce.refresh_tokens import RefreshTokens
 from engine.salesforce.sf_cli import SfCli
 from engine.settings import SalesforceSettings, checked_url
 from engine.settings_rules import is_local
@@ -29,39 +30,8 @@ from engine.settings_rules import is_local
 _ATTEMPTS = 6
 _FIRST_CONTACT = 3
 """Tries at a login server that has never answered: its name is more likely wrong than its network."""
+_LATER = "Start the same command again once the login server answers; check salesforce.login_url if it stays so."
 _SHARED_LOGIN_HOSTS = frozenset({"login.salesforce.com", "test.salesforce.com"})
-
-#: OAuth's ``error`` → what to do about it; ``_BY_DESCRIPTION`` is asked first.
-_HINTS: Mapping[str, str] = {
-    "invalid_client_id": "Check salesforce.client_id, the consumer key of the app.",
-    "invalid_client": "Check salesforce.client_id and client_secret; a rotated secret needs to be set anew.",
-    "invalid_client_credentials": "Check salesforce.client_secret.",
-    "unsupported_grant_type": "The app does not allow this flow: enable it there, or choose another salesforce.auth.",
-    "inactive_user": "Activate the integration user, or log in as another.",
-    "inactive_org": "The org is locked, suspended or expired.",
-    "invalid_app_access": "Give the user access to the app (permission set or profile).",
-    "invalid_grant": "Check user, secrets and login URL, and the user's allowed IP addresses and login hours.",
-    "invalid_request": "Check salesforce.auth and its keys.",
-}
-
-_BY_DESCRIPTION: tuple[tuple[str, str], ...] = (
-    ("no client credentials user", "Choose a 'Run As' user in the app's client credentials flow."),
-    ("request not supported on this domain", "Set salesforce.login_url to the org's own My Domain URL."),
-    (
-        "audience",
-        "Set salesforce.audience: https://login.salesforce.com, or https://test.salesforce.com for sandboxes.",
-    ),
-    ("hasn't approved", "Approve the app for the user first: permitted users 'admin approved', and a permission set."),
-    ("not admin approved", "Add the user's profile or a permission set to the app."),
-    ("expired access/refresh token", "Authorise the app again and set the new salesforce.refresh_token."),
-    (
-        "authentication failure",
-        "Check user, password and security token; newer orgs block the password flow altogether.",
-    ),
-    ("invalid assertion", "Check that the app holds the certificate of salesforce.jwt_key_file, and the clock here."),
-)
-
-_RETRIED = frozenset({"server_error", "rate_limit_exceeded", "temporarily_unavailable"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +48,11 @@ Login = Callable[[], Awaitable[Session]]
 server falls silent later, or is in maintenance."""
 
 
-def login_for(settings: SalesforceSettings, http: Http, clock: Clock) -> Login:
-    """The login that ``salesforce.auth`` asks for. Raises Usage when a key that it needs is not set."""
+def login_for(settings: SalesforceSettings, http: Http, clock: Clock, database: Path | None = None) -> Login:
+    """The login that ``salesforce.auth`` asks for. Raises Usage when a key that it needs is not set.
+
+    A refresh token that rotates may be kept beside ``database``.
+    """
     if settings.auth == "access_token":
         return GivenToken(settings)
     if settings.auth == "sf_cli":
@@ -90,7 +63,7 @@ def login_for(settings: SalesforceSettings, http: Http, clock: Clock) -> Login:
             return Session(token, trusted_instance(instance_url, settings))
 
         return through_cli
-    return OAuth(settings, http, clock)
+    return OAuth(settings, http, clock, database)
 
 
 class GivenToken:
@@ -106,7 +79,7 @@ class GivenToken:
     async def __call__(self) -> Session:
         if self._spent:
             raise Blocked(
-                "the Salesforce access token has expired and cannot be renewed",
+                "the Salesforce access token has expired, or its org has moved, and it cannot be renewed",
                 hint="Set a new ENGINE_SALESFORCE__ACCESS_TOKEN, or choose a salesforce.auth that renews by itself.",
             )
         self._spent = True
@@ -116,11 +89,13 @@ class GivenToken:
 class OAuth:
     """Client credentials, JWT bearer, refresh token, or user name and password."""
 
-    def __init__(self, settings: SalesforceSettings, http: Http, clock: Clock) -> None:
+    def __init__(self, settings: SalesforceSettings, http: Http, clock: Clock, database: Path | None = None) -> None:
         self._settings = settings
         self._http = http
         self._clock = clock
-        self._refresh_token = settings.refresh_token
+        self._tokens: RefreshTokens | None = None
+        if settings.auth == "refresh_token":
+            self._tokens = RefreshTokens(_secret(settings.refresh_token, "refresh_token"), settings, database)
         self._met = False
         host = urlsplit(settings.login_url).hostname
         if settings.auth == "client_credentials" and host in _SHARED_LOGIN_HOSTS:
@@ -133,10 +108,10 @@ class OAuth:
     async def __call__(self) -> Session:
         try:
             session, _ = await retry(
-                self._mint, clock=self._clock, attempts=_ATTEMPTS, base_s=1.0, on_failure=self._never_met
+                self._in_turn, clock=self._clock, attempts=_ATTEMPTS, base_s=1.0, on_failure=self._never_met
             )
         except Transient as error:
-            raise Paused(str(error), hint="Start the same command again once the login server answers.") from None
+            raise Paused(str(error), hint=_LATER) from None
         return session
 
     async def _never_met(self, number: int, error: Transient) -> None:
@@ -146,6 +121,12 @@ class OAuth:
                 f"Salesforce cannot be reached: {error}",
                 hint="Check salesforce.login_url, network.proxy and this machine's network.",
             ) from None
+
+    async def _in_turn(self) -> Session:
+        if self._tokens is None:
+            return await self._mint()
+        async with self._tokens.turn(self._clock):
+            return await self._mint()
 
     async def _mint(self) -> Session:
         """One POST to the token endpoint. Parameters go in the body: query strings end up in logs."""
@@ -159,7 +140,7 @@ class OAuth:
         )
         self._met = True
         if answer.status == 200:
-            return self._session(_object(answer.body))
+            return await self._session(granted(answer.body))
         raise refusal(answer.status, answer.headers, answer.body)
 
     def _form(self) -> dict[str, str]:
@@ -176,8 +157,12 @@ class OAuth:
                     raise _not_set("jwt_key_file")
                 return {"grant_type": GRANT_TYPE}
             case "refresh_token":
-                token = _secret(self._refresh_token, "refresh_token")
-                form = {"grant_type": "refresh_token", "client_id": client_id, "refresh_token": token}
+                assert self._tokens is not None
+                form = {
+                    "grant_type": "refresh_token",
+                    "client_id": client_id,
+                    "refresh_token": self._tokens.newest(),
+                }
                 secret = settings.client_secret.get_secret_value() if settings.client_secret else ""
                 return form | ({"client_secret": secret} if secret else {})
             case _:
@@ -196,39 +181,13 @@ class OAuth:
             form["assertion"] = await assertion(self._settings, self._clock.now())
         return form
 
-    def _session(self, answer: Mapping[str, Any]) -> Session:
+    async def _session(self, answer: Mapping[str, Any]) -> Session:
         token, instance_url = answer.get("access_token"), answer.get("instance_url")
         if not isinstance(token, str) or not token or not isinstance(instance_url, str):
-            raise Blocked("the login answer holds no access_token and instance_url", hint=_NOT_A_LOGIN_SERVER)
-        if isinstance(rotated := answer.get("refresh_token"), str) and rotated:
-            self._refresh_token = SecretStr(rotated)
+            raise Blocked("the login answer holds no access_token and instance_url", hint=NOT_A_LOGIN_SERVER)
+        if self._tokens is not None and isinstance(rotated := answer.get("refresh_token"), str) and rotated:
+            await self._tokens.keep(rotated)
         return Session(token, trusted_instance(instance_url, self._settings), _org_id(answer.get("id")))
-
-
-_NOT_A_LOGIN_SERVER = (
-    "Check salesforce.login_url: it should be https://….my.salesforce.com or https://login.salesforce.com."
-)
-
-
-def refusal(status: int, headers: Mapping[str, str], body: bytes) -> Transient | Blocked:
-    """The error that a token endpoint's answer means."""
-    problems = problems_in(body)
-    if not problems:
-        if status == 429 or status >= 500:
-            return Transient(
-                FailureClass.NETWORK, f"the login server answered {status}", retry_after_s=retry_after_s(headers)
-            )
-        return Blocked(
-            f"the login server answered {status} with a page that is no login answer", hint=_NOT_A_LOGIN_SERVER
-        )
-    code, description = problems[0].code.lower(), problems[0].message
-    said = f"Salesforce refused the login ({told(': '.join(part for part in (code, description) if part))})"
-    if code in _RETRIED or status == 429 or status >= 500:
-        return Transient(FailureClass.NETWORK, said, retry_after_s=retry_after_s(headers))
-    for words, hint in _BY_DESCRIPTION:
-        if words in description.lower():
-            return Blocked(said, hint=hint)
-    return Blocked(said, hint=_HINTS.get(code, "Check the salesforce section of the settings."))
 
 
 def trusted_instance(url: str, settings: SalesforceSettings) -> str:
@@ -245,16 +204,6 @@ def trusted_instance(url: str, settings: SalesforceSettings) -> str:
 def _base(url: str) -> str:
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}"
-
-
-def _object(body: bytes) -> Mapping[str, Any]:
-    try:
-        answer = json.loads(body)
-    except ValueError:
-        answer = None
-    if not isinstance(answer, dict):
-        raise Blocked("the login server answered with a page that is no login answer", hint=_NOT_A_LOGIN_SERVER)
-    return answer
 
 
 def _org_id(identity: object) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
+from pathlib import Path
 
 from engine.model.record import IdRange, ObjectShape, Scope
 from engine.pacing.clock import Clock
@@ -30,7 +31,7 @@ class Salesforce:
     ) -> None:
         self.session = session
         self.pages = SalesforcePages(session, settings, extra_fields)
-        self.links = SalesforceLinks(session, settings.object, settings.url_field, attempts=session.attempts)
+        self.links = SalesforceLinks(session, settings.object, settings.url_field)
         self.bulk = SalesforceBulk(session, settings.object, settings.url_field)
         self._settings = settings
         self._extra_fields = extra_fields
@@ -77,19 +78,18 @@ async def open_salesforce(
     clock: Clock,
     extra_fields: Sequence[str] = (),
     *,
-    attempts: int = 5,
+    database: Path | None = None,
 ) -> AsyncIterator[Salesforce]:
-    """Open the connection pool; nothing is sent yet. ``attempts`` is how often a read is tried.
+    """Open the connection pool; nothing is sent yet. A refresh token that rotates may be kept beside ``database``.
 
     Raises Usage when a key that ``salesforce.auth`` needs is not set.
     """
     async with open_http(network) as http:
         session = SalesforceSession(
             http,
-            login_for(settings, http, clock),
+            login_for(settings, http, clock, database),
             clock,
             api_version=settings.api_version,
             api_budget=settings.api_budget,
-            attempts=attempts,
         )
         yield Salesforce(session, settings, extra_fields)

@@ -22,13 +22,17 @@ from typing import Any
 import aiohttp
 import orjson
 
-from engine.model.errors import Blocked, EngineError, Fatal, Paused, Refused, Transient
+from engine.model.errors import Blocked, EngineError, Fatal, Paused, Refused, Transient, Usage
 from engine.model.failures import FailureClass
 from engine.model.text import bare_urls, printable
 
 
 class SessionExpired(Blocked):
     """401: the token this request was sent with is no longer, or never was, good. Caught by the session."""
+
+
+class Moved(Blocked):
+    """A redirect: the org lives at another host now. Caught by the session, which logs in anew once."""
 
 
 class LocatorLost(Fatal):
@@ -62,6 +66,8 @@ _LONGEST_PAUSE_S = 300.0
 _INCURABLE = ("not valid for use with the REST API", "Connected app is not attached to Agent")
 
 _PERMISSION_HINT = "Give the integration user read access to the object and its fields, or change salesforce.where."
+
+TOO_LONG = "Shorten salesforce.where: it is part of every query, and Salesforce and proxies bound the length of a URL."
 
 _BLOCKED_HINTS: Mapping[str, str] = {
     "INVALID_FIELD": "Check the field names in the salesforce section; field-level security hides fields as well.",
@@ -187,7 +193,10 @@ def _by_status(status: int, headers: Mapping[str, str], said: str, first: Proble
     if status == 401:
         return SessionExpired(said)
     if 300 <= status < 400:
-        return Blocked(said, hint=f"It redirects{_target(headers)}; set the org's own https://….my.salesforce.com URL.")
+        hint = f"It redirects{redirected_to(headers)}; set the org's own https://….my.salesforce.com URL."
+        return Moved(said, hint=hint) if "Location" in headers else Blocked(said, hint=hint)
+    if status in {414, 431}:
+        return Usage(f"{said}: the request is too long", hint=TOO_LONG)
     if status == 410:
         return Blocked(said, hint=_BLOCKED_HINTS["UNSUPPORTED_API_VERSION"])
     if status == 407:
@@ -274,6 +283,7 @@ def _told(problem: Problem) -> str:
     return told(": ".join(part for part in (problem.code, problem.message) if part))
 
 
-def _target(headers: Mapping[str, str]) -> str:
+def redirected_to(headers: Mapping[str, str]) -> str:
+    """The host that a redirect names, to go into a sentence; empty where it names none."""
     match = re.match(r"https?://[^/?#@]+", headers.get("Location", ""))
     return f" to {match.group()}" if match else ""

@@ -18,7 +18,7 @@ from engine.model.ids import to18
 from engine.salesforce import soql
 from engine.salesforce.faults import Problem, QueryTooSlow, row_error, told
 from engine.salesforce.rows import MODIFIED, text
-from engine.salesforce.session import SalesforceSession
+from engine.salesforce.session import ATTEMPTS, SalesforceSession
 
 MOST_READ = 2_000
 MOST_WRITTEN = 200
@@ -30,11 +30,10 @@ _TOGETHER = frozenset({"CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", "CANNOT_EXECUTE_F
 class SalesforceLinks:
     """The one field of the one object that this program ever writes."""
 
-    def __init__(self, session: SalesforceSession, object_name: str, url_field: str, *, attempts: int = 5) -> None:
+    def __init__(self, session: SalesforceSession, object_name: str, url_field: str) -> None:
         self._session = session
         self._object = soql.name(object_name)
         self._field = soql.name(url_field)
-        self._attempts = attempts
 
     async def read(self, ids: Sequence[str]) -> dict[str, Held | None]:
         """What these records hold now; None: deleted, or not to be seen. Raises Transient after every try, Fatal."""
@@ -44,7 +43,7 @@ class SalesforceLinks:
             body = {"ids": chunk, "fields": ["Id", self._field, MODIFIED]}
             path = f"composite/sobjects/{self._object}"
             try:
-                answer = await self._session.post_json(path, body, doing="read links", attempts=self._attempts)
+                answer = await self._session.post_json(path, body, doing="read links", attempts=ATTEMPTS)
             except Refused as error:
                 raise Blocked(str(error), hint="Nothing was changed by that request.") from error
             held |= self._held(chunk, answer)

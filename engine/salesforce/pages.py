@@ -24,6 +24,7 @@ from engine.settings import SalesforceSettings
 
 LARGEST_PAGE = 2000
 SMALLEST_PAGE = 200
+_ANY_ID = "000000000000000"
 _STALLS = 3
 """Restarts without a single row in between before a scan gives up."""
 _EMPTY_ANSWERS = 20
@@ -125,8 +126,15 @@ class SalesforcePages:
         return 0
 
     async def check(self, scope: Scope) -> None:
-        """Ask for one record, so that a condition that does not stand is told before a run starts. Raises Blocked."""
-        statement = soql.select(["Id"], self._settings.object, conditions=conditions_of(scope, self._settings), limit=1)
+        """Ask for one record, so that a condition that does not stand, or is too long for a scan's questions, is told
+        before a run starts. Raises Blocked, Usage."""
+        conditions = conditions_of(scope, self._settings)
+        longest = [*conditions, *_between(_ANY_ID, _ANY_ID)]
+        page = soql.select(
+            self._rows.fields, self._settings.object, conditions=longest, order=["Id"], limit=LARGEST_PAGE
+        )
+        self._session.versioned("query", {"q": page})
+        statement = soql.select(["Id"], self._settings.object, conditions=conditions, limit=1)
         try:
             async for _ in self.answers(statement):
                 return
@@ -139,11 +147,10 @@ class SalesforcePages:
         """A query's answers one by one: the total it announces, and the rows at hand, perhaps none. The rows are the
         caller's, to keep or to clear."""
         path, query = "queryAll" if deleted else "query", {"q": statement}
-        answer = await self._session.get_json(path, query=query, doing="query")
+        total, rows, link = await self._session.get_json(path, query=query, doing="query", read=_read)
         visited: set[str] = set()
         empty = 0
         while True:
-            total, rows, link = _read(answer)
             filled = bool(rows)
             yield total, rows
             if link is None:
@@ -153,7 +160,7 @@ class SalesforcePages:
             if (filled and link in visited) or empty > _EMPTY_ANSWERS:
                 raise Fatal("Salesforce's pages lead in a circle; nothing is lost, the scan stopped")
             visited.add(link)
-            answer = await self._session.get_json(link, doing="read the next page")
+            total, rows, link = await self._session.get_json(link, doing="read the next page", read=_read)
 
     async def _page(self, rows: list[Mapping[str, Any]], *, deleted: bool) -> Page:
         records: list[Record] = []
@@ -168,10 +175,16 @@ def conditions_of(scope: Scope, settings: SalesforceSettings) -> list[str]:
     """The WHERE of a scope, without its cursor. Raises Usage for an account that is no id."""
     return [
         soql.bracketed(settings.where),
-        soql.compare(settings.account_field, "=", _checked_id(scope.account_id)) if scope.account_id else "",
+        _of_account(settings.account_field, _checked_id(scope.account_id)) if scope.account_id else "",
         soql.since(MODIFIED, scope.since) if scope.since else "",
         "IsDeleted = TRUE" if scope.deleted else "",
     ]
+
+
+def _of_account(field: str, account_id: str) -> str:
+    """A reference takes both forms of an Id; a formula holds text, mostly of 15 characters. Text compares without case,
+    so that it may bring other accounts' records too, which the planner leaves out."""
+    return soql.within(field, [account_id, account_id[:15]])
 
 
 def _between(after: str | None, until: str | None) -> list[str]:
@@ -246,8 +259,10 @@ def _read(answer: Any) -> tuple[int, list[Mapping[str, Any]], str | None]:
         if isinstance(rows, list) and all(isinstance(row, dict) for row in rows):
             if link is not None and not isinstance(link, str):
                 link = None
-            if link is None and answer.get("done") is False:
-                raise Transient(FailureClass.NETWORK, "a Salesforce answer says there is more, but not where")
+            if not link and answer.get("done") is not True:
+                raise Transient(
+                    FailureClass.NETWORK, "a Salesforce answer does not say whether there is more, or not where"
+                )
             return total if isinstance(total, int) else 0, rows, link or None
     raise Transient(FailureClass.NETWORK, "Salesforce answered a query with something else")
 

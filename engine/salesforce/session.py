@@ -9,23 +9,25 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from engine.model.errors import Blocked, Fatal, Transient
+from engine.model.errors import Blocked, Fatal, Transient, Usage
 from engine.model.failures import FailureClass
 from engine.pacing.clock import Clock
 from engine.pacing.retry import retry
 from engine.salesforce.auth import Login, Session
-from engine.salesforce.faults import SessionExpired, csv_text, from_answer, parsed
+from engine.salesforce.faults import TOO_LONG, Moved, SessionExpired, csv_text, from_answer, parsed
 from engine.salesforce.http import Answer, Http
 from engine.salesforce.limits import Limits, limits_in
 
 _RENEWALS = 2
 """Renewals that one request may cause before its 401 is taken to be about something else."""
+ATTEMPTS = 5
+"""Tries of a read. ``migration.max_attempts`` is about files."""
 _JSON = "application/json"
 _CSV = "text/csv"
 LONGEST_URI = 16_384 - 4_096
@@ -43,15 +45,12 @@ class SalesforceSession:
         *,
         api_version: str,
         api_budget: float = 1.0,
-        attempts: int = 5,
     ) -> None:
         self._http = http
         self._login = login
         self._clock = clock
         self._root = f"/services/data/v{api_version}"
         self._budget = api_budget
-        self.attempts = attempts
-        """Tries of a read."""
         self._session: Session | None = None
         self._generation = 0
         self._accepted = 0
@@ -73,18 +72,25 @@ class SalesforceSession:
         """Requests sent and not answered yet."""
         return self._under_way
 
-    async def get_json(self, path: str, *, query: Mapping[str, str] | None = None, doing: str) -> Any:
-        """GET and parse. ``path`` is host-relative: ``/services/…`` as the org gave it, or below the versioned root.
+    async def get_json(
+        self,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        doing: str,
+        read: Callable[[Any], Any] = lambda value: value,
+    ) -> Any:
+        """GET, parse and ``read``. ``path`` is host-relative: ``/services/…`` as the org gave it, or below the
+        versioned root.
 
-        Transient failures are tried again; the last of them passes through.
+        Transient failures are tried again, ``read``'s too; the last of them passes through.
         """
         target = self._target(path, query)
-        value, _ = await retry(
-            lambda: self._call("GET", target, None, doing),
-            clock=self._clock,
-            attempts=self.attempts,
-            on_failure=self._failed,
-        )
+
+        async def once() -> Any:
+            return read(await self._call("GET", target, None, doing))
+
+        value, _ = await retry(once, clock=self._clock, attempts=ATTEMPTS, on_failure=self._failed)
         return value
 
     async def post_json(self, path: str, body: Any, *, doing: str, attempts: int = 1) -> Any:
@@ -107,14 +113,14 @@ class SalesforceSession:
         value, _ = await retry(
             lambda: self._call("GET", target, None, doing, _CSV),
             clock=self._clock,
-            attempts=self.attempts,
+            attempts=ATTEMPTS,
             on_failure=self._failed,
         )
         return str(value)
 
-    def versioned(self, path: str) -> str:
-        """A path below the versioned root, for requests inside requests."""
-        return self._target(path)
+    def versioned(self, path: str, query: Mapping[str, str] | None = None) -> str:
+        """A path below the versioned root, for requests inside requests. Raises Usage for one that is too long."""
+        return self._target(path, query)
 
     async def login(self) -> Session:
         """The current token, minted if there is none yet."""
@@ -140,7 +146,7 @@ class SalesforceSession:
         if query:
             path += "?" + "&".join(f"{key}={quote(value, safe='')}" for key, value in query.items())
         if query and len(path) > LONGEST_URI:
-            raise Fatal(f"a Salesforce request of {len(path):,} bytes is too long", hint="Shorten salesforce.where.")
+            raise Usage(f"a Salesforce request of {len(path):,} bytes is too long", hint=TOO_LONG)
         return path
 
     def _own_path(self, url: str) -> str:
@@ -152,7 +158,7 @@ class SalesforceSession:
         return url[len(base) :]
 
     async def _call(self, method: str, target: str, body: bytes | None, doing: str, kind: str = _JSON) -> Any:
-        """One request; sent again after a renewed login, at most twice."""
+        """One request; sent again after a renewed login, at most twice. Neither a 401 nor a redirect did anything."""
         renewals = 0
         while True:
             generation, session = await self._current()
@@ -160,10 +166,10 @@ class SalesforceSession:
                 self.limits.check(self._budget, under_way=self._under_way)
             try:
                 return await self._send(method, session, target, body, doing, generation, kind)
-            except SessionExpired as error:
+            except (SessionExpired, Moved) as error:
                 if generation == self._generation:
                     if renewals == _RENEWALS or self._accepted < generation:
-                        raise self._hopeless(error) from None
+                        raise (self._hopeless(error) if isinstance(error, SessionExpired) else error) from None
                     renewals += 1
                     await self._renew(generation)
 

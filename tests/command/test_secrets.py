@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import stat
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from engine.rehearsal.salesforce import StandInSettings
 from tests.command.corner import Corner, Said, ended, until
 from tests.command.test_refusals import BACKUP, nobody
 
@@ -145,7 +147,7 @@ def test_no_failure_of_salesforce_tells_a_secret(guarded: Corner, fault: dict[st
     guarded.org("faults", rules=[fault])
     said = guarded.engine(*BACKUP)
     assert said.code in {4, 5}, said.everything
-    clean_corner(guarded, said, guarded.engine("accounts"))
+    clean_corner(guarded, said)
 
 
 @pytest.mark.parametrize(
@@ -209,3 +211,19 @@ def test_after_a_run_with_faults_the_source_was_only_read_and_salesforce_not_wri
     assert calls
     assert not [call for call in calls if call["ids_written"]]
     assert {call["method"] for call in calls if not call["path"].endswith("/token")} == {"GET"}
+
+
+def test_a_token_that_rotates_serves_the_next_command_and_one_beside_it(corner: Corner) -> None:
+    corner.org("settings", rotate_refresh_tokens=True, refresh_token=TOKEN)
+    file = corner.directory / "token"
+    file.write_text(TOKEN)
+    file.chmod(0o600)
+    corner.env |= {"ENGINE_SALESFORCE__AUTH": "refresh_token", "ENGINE_SALESFORCE__REFRESH_TOKEN_FILE": str(file)}
+    try:
+        together = [corner.start("accounts") for _ in range(2)]
+        for said in (*map(ended, together), corner.engine("accounts")):
+            assert said.code == 0, said.everything
+        assert TOKEN not in file.read_text()
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    finally:
+        corner.org("settings", rotate_refresh_tokens=False, refresh_token=StandInSettings().refresh_token)

@@ -131,6 +131,8 @@ async def test_a_key_file_that_holds_no_key_is_a_settings_error(content: str | N
         ("invalid_grant", "authentication failure", "security token"),
         ("unsupported_grant_type", "grant type not supported", "flow"),
         ("inactive_user", "user is inactive", "Activate"),
+        ("app_not_found", "External client app is not installed in this org", "salesforce.audience"),
+        ("invalid_grant", "app_not_found: no such app", "salesforce.audience"),
         ("something_new", "", "settings"),
     ],
 )
@@ -152,6 +154,7 @@ async def test_a_refused_login_is_told_with_its_fix_and_never_tried_again(
         Reply({"error": "server_error"}, 400),
         Reply({"error": "rate_limit_exceeded"}, 400),
         Reply(b"<html>down</html>", 503, "text/html"),
+        Reply(b"<!DOCTYPE html><title>Maintenance</title>", 200, "text/html"),
         Reply(b"", 502),
         Reply({"error": "unknown_error"}, 500),
         Reply({"access_token": "x" * 50}, cut=True),
@@ -178,7 +181,6 @@ async def test_an_outage_of_the_login_that_lasts_pauses_the_run(clock: QuickCloc
 @pytest.mark.parametrize(
     "reply",
     [
-        Reply(b"<html>Log in</html>", 200, "text/html"),
         Reply([], 200),
         Reply({"token_type": "Bearer"}, 200),
         Reply({"access_token": None, "instance_url": None}, 200),
@@ -196,6 +198,24 @@ async def test_a_login_url_that_is_no_login_server_blocks(reply: Reply, clock: Q
         assert len(server.seen) == 1
 
 
+async def test_too_many_logins_pause_the_run_and_say_how_long_to_wait(clock: QuickClock) -> None:
+    refusal = Reply({"error": "invalid_grant", "error_description": "login rate exceeded"}, 400)
+    async with ScriptedServer(lambda seen: refusal).serve() as server:
+        with pytest.raises(Paused, match="login rate exceeded") as caught:
+            await login_of(server, clock)
+        assert len(server.seen) == 1
+    assert caught.value.exit_code == 5
+    assert "wait an hour" in caught.value.hint
+
+
+async def test_a_login_url_that_has_moved_is_told_with_its_new_place(clock: QuickClock) -> None:
+    moved = Reply(b"", 301, headers={"Location": "https://new.my.salesforce.com/services/oauth2/token?x=1"})
+    async with ScriptedServer(lambda seen: moved).serve() as server:
+        with pytest.raises(Blocked, match=r"to https://new\.my\.salesforce\.com, which") as caught:
+            await login_of(server, clock)
+    assert "login_url" in caught.value.hint
+
+
 async def test_secrets_travel_in_the_body_and_stay_out_of_errors(clock: QuickClock) -> None:
     refusal = Reply(
         {"error": "invalid_grant", "error_description": "bad eyJhbGciOi.eyJzdWIi.c2ln at https://x/?t=1"}, 400
@@ -208,24 +228,6 @@ async def test_secrets_travel_in_the_body_and_stay_out_of_errors(clock: QuickClo
         assert server.seen[0].query == {}
     said = str(caught.value) + caught.value.hint
     assert all(secret not in said for secret in ("s3&cret", "eyJhbGciOi", "t=1"))
-
-
-async def test_a_rotated_refresh_token_is_used_the_next_time(clock: QuickClock) -> None:
-    used: list[str] = []
-
-    def script(seen: Seen) -> Reply:
-        if seen.path != "/services/oauth2/token":
-            expired = problem("INVALID_SESSION_ID", "Session expired or invalid", 401)
-            return expired if len(server.seen) == 3 else Reply({"totalSize": 1})
-        used.append(parse_qs(seen.body.decode())["refresh_token"][0])
-        return token_reply(server.url, refresh_token=f"rotated{len(used)}")
-
-    async with ScriptedServer(script).serve() as server:
-        settings = SalesforceSettings(login_url=server.url, auth="refresh_token", client_id="a", refresh_token="first")
-        async with open_salesforce(settings, NetworkSettings(), clock) as salesforce:
-            await salesforce.pages.count(Scope())
-            await salesforce.pages.count(Scope())
-    assert used == ["first", "rotated1"]
 
 
 async def test_a_given_token_works_until_it_expires_and_then_asks_for_a_new_one(org: Server, clock: QuickClock) -> None:

@@ -7,7 +7,7 @@ import json
 import aiohttp
 import pytest
 
-from engine.model.errors import Blocked, EngineError, Fatal, Paused, Refused, Transient
+from engine.model.errors import Blocked, EngineError, Fatal, Paused, Refused, Transient, Usage
 from engine.model.failures import FailureClass
 from engine.salesforce.faults import (
     LocatorLost,
@@ -76,17 +76,17 @@ def test_an_error_code_decides_whatever_the_status(status: int, code: str, messa
     ("status", "kind"),
     [
         (401, SessionExpired),
-        (302, Blocked),
+        (304, Blocked),
         (400, Blocked),
         (403, Blocked),
         (404, NotThere),
         (407, Blocked),
         (408, Transient),
         (410, Blocked),
-        (414, Blocked),
+        (414, Usage),
         (420, Transient),
         (429, Transient),
-        (431, Blocked),
+        (431, Usage),
         (500, Transient),
         (502, Transient),
         (503, Transient),

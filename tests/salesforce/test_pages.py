@@ -9,6 +9,7 @@ import pytest
 from engine.model.errors import Fatal, Paused, Transient, Usage
 from engine.model.record import Page, Scope
 from engine.rehearsal.salesforce import SalesforceStandIn, Server, StandInSettings
+from engine.rehearsal.salesforce.schema import Field
 from engine.salesforce.connection import Salesforce
 from engine.salesforce.pages import SalesforcePages
 from tests.salesforce.conftest import OBJECT, QuickClock, Scripted, asked, connected, fault, load
@@ -249,6 +250,43 @@ async def test_scopes_narrow_by_account_time_and_the_settings_condition(org: Ser
     async with connected(org, clock, where="Identifier__c = 'it\\'s' OR Identifier__c = null") as salesforce:
         assert sorted(ids_of(await scan(salesforce, scope))) == sorted(set(new) - set(old))
         assert await salesforce.pages.count(scope) == 2
+
+
+async def test_an_account_is_found_in_a_formula_that_holds_ids_of_15_characters(org: Server, clock: QuickClock) -> None:
+    org.org.schema.get(OBJECT).fields.append(Field(name="Account_Id__c", calculated=True))
+    org.org.world.refresh_tables()
+    account = org.world.load("Account", [{"Name": "Acme"}])[0]
+    mine = load(org, 3, Account_Id__c=account[:15])
+    load(org, 2, Account_Id__c="0015e0000000zzz")
+    async with connected(org, clock, account_field="Account_Id__c") as salesforce:
+        for given in (account, account[:15]):
+            pages = await scan(salesforce, Scope(account_id=given))
+            assert ids_of(pages) == mine
+            assert {record.account_id for page in pages for record in page.records} == {account}
+
+
+async def test_an_answer_that_says_neither_done_nor_where_more_is_is_asked_for_again(scripted: Scripted) -> None:
+    """It brings as many rows as it announces, and would pass for the last."""
+    mute = {"totalSize": 1, "records": [{"Id": A1, "SystemModstamp": "2026-01-02T03:04:05.000+0000"}]}
+    answers = [Reply(mute), rows(A1, A2)]
+    async with scripted(lambda seen: answers.pop(0)) as (salesforce, _):
+        assert ids_of(await scan(salesforce)) == [A1, A2]
+    async with scripted(lambda seen: Reply(mute)) as (salesforce, server):
+        with pytest.raises(Transient, match="whether there is more"):
+            await scan(salesforce)
+        assert len(server.seen) == 1 + 5
+
+
+@pytest.mark.parametrize("size", [12_000, 20_000])
+async def test_a_condition_too_long_for_a_url_is_a_settings_error_before_anything_is_read(
+    size: int, org: Server, clock: QuickClock
+) -> None:
+    """The shorter one would fit into the check's question, and not into a scan's."""
+    async with connected(org, clock, where=f"Name != '{'x' * size}'") as salesforce:
+        with pytest.raises(Usage, match="too long") as caught:
+            await salesforce.pages.check(Scope())
+    assert "salesforce.where" in caught.value.hint
+    assert asked(org, "query") == 0
 
 
 async def test_deleted_records_are_found_only_when_asked_for(org: Server, clock: QuickClock) -> None:

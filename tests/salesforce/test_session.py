@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from engine.model.errors import Blocked, Fatal, Paused, Refused, Transient, Usage
+from engine.model.errors import Blocked, Paused, Refused, Transient, Usage
 from engine.model.record import Scope
 from engine.pacing.tls import trusting
 from engine.rehearsal.salesforce import SalesforceStandIn, Server, StandInSettings
@@ -22,7 +22,7 @@ from engine.salesforce.limits import Limits, limits_in
 from engine.salesforce.session import SalesforceSession
 from engine.settings import NetworkSettings, SalesforceSettings
 from tests.salesforce.conftest import OBJECT, QuickClock, Scripted, asked, connected, fault, load, settings_for
-from tests.salesforce.scripted import Reply, ScriptedServer, Seen, problem, token_reply
+from tests.salesforce.scripted import Reply, ScriptedServer, Seen, problem, rows, token_reply
 
 
 async def count(salesforce: Salesforce) -> int:
@@ -113,7 +113,7 @@ async def test_a_renewed_token_that_is_refused_too_blocks_instead_of_looping(scr
 
 @pytest.mark.parametrize("body", [b"", b"<html>no</html>", b"{}", b"[]", b'"x"', b"[1]"])
 async def test_a_401_in_any_shape_is_understood(body: bytes, scripted: Scripted) -> None:
-    first = [Reply({"totalSize": 7, "done": True, "records": []}), Reply(body, 401), Reply({"totalSize": 7})]
+    first = [rows(total=7), Reply(body, 401), rows(total=7)]
 
     def script(seen: Seen) -> Reply:
         return first.pop(0)
@@ -318,9 +318,40 @@ async def test_the_servers_clock_is_used_for_watermarks(scripted: Scripted) -> N
 
 async def test_a_request_too_long_for_the_org_is_not_sent(scripted: Scripted) -> None:
     async with scripted(lambda seen: Reply({})) as (salesforce, server):
-        with pytest.raises(Fatal, match="too long"):
+        with pytest.raises(Usage, match="too long") as caught:
             await salesforce.session.get_json("query", query={"q": "x" * 13_000}, doing="query")
         assert server.seen == []
+    assert "salesforce.where" in caught.value.hint
+
+
+async def test_an_org_that_has_moved_is_followed_by_one_fresh_login(scripted: Scripted) -> None:
+    """The old host redirects; only a login says where the org lives, and whether to believe it."""
+    async with ScriptedServer(lambda seen: rows(total=5)).serve() as new:
+        old: list[Reply] = [rows(total=3), Reply(None, 301, headers={"Location": f"{new.url}/services/data/"})]
+        homes = [new.url]
+
+        def script(seen: Seen) -> Reply:
+            if seen.path == "/services/oauth2/token":
+                return token_reply(homes.pop() if len(server.seen) > 1 else server.url)
+            return old.pop(0)
+
+        async with ScriptedServer(script).serve() as server:
+            settings = SalesforceSettings(login_url=server.url, client_id="app", client_secret="s3cret")
+            async with open_salesforce(settings, NetworkSettings(), QuickClock()) as salesforce:
+                assert [await count(salesforce), await count(salesforce)] == [3, 5]
+            assert len(server.seen) == 4
+        assert len(new.seen) == 1
+
+
+@pytest.mark.parametrize("status", [301, 307])
+async def test_a_redirect_that_a_fresh_login_does_not_end_blocks(status: int, scripted: Scripted) -> None:
+    answers = [rows(total=3)]
+    moved = Reply(None, status, headers={"Location": "https://elsewhere.test/x"})
+    async with scripted(lambda seen: answers.pop() if answers else moved) as (salesforce, server):
+        await count(salesforce)
+        with pytest.raises(Blocked, match=str(status)):
+            await count(salesforce)
+        assert [seen.path for seen in server.seen].count("/services/oauth2/token") == 2
 
 
 async def test_the_token_stands_in_the_header_and_nowhere_else(org: Server, clock: QuickClock) -> None:
@@ -332,7 +363,7 @@ async def test_the_token_stands_in_the_header_and_nowhere_else(org: Server, cloc
 
 
 async def test_a_redirect_is_not_followed(scripted: Scripted) -> None:
-    async with ScriptedServer(lambda seen: Reply({"totalSize": 1})).serve() as elsewhere:
+    async with ScriptedServer(lambda seen: rows(total=1)).serve() as elsewhere:
         redirect = Reply(None, 302, headers={"Location": f"{elsewhere.url}/x?sid=secret"})
         async with scripted(lambda seen: redirect) as (salesforce, _):
             with pytest.raises(Blocked) as caught:
@@ -344,7 +375,7 @@ async def test_a_redirect_is_not_followed(scripted: Scripted) -> None:
 
 async def test_the_proxy_of_the_settings_carries_every_request(org: Server, clock: QuickClock) -> None:
     def proxy_script(seen: Seen) -> Reply:
-        return token_reply(org.url) if seen.path.endswith("/token") else Reply({"totalSize": 42})
+        return token_reply(org.url) if seen.path.endswith("/token") else rows(total=42)
 
     async with ScriptedServer(proxy_script).serve() as proxy:
         network = NetworkSettings(proxy=proxy.url)

@@ -155,9 +155,17 @@ def _jwt_bearer(org: Org, request: ApiRequest, form: dict[str, str]) -> dict[str
 
 def _refresh(org: Org, request: ApiRequest, form: dict[str, str]) -> dict[str, Any]:
     _check_client(org, form, secret="client_secret" in form)
-    if form.get("refresh_token") != org.settings.refresh_token:
+    settings, given = org.settings, form.get("refresh_token", "")
+    if not given or given != settings.refresh_token:
+        if given in org.used_refresh_tokens:
+            settings.refresh_token = ""
+            org.sessions.revoke()
         raise OAuthError("invalid_grant", "expired access/refresh token")
-    return grant(org, scope="refresh_token api")
+    answer = grant(org, scope="refresh_token api")
+    if settings.rotate_refresh_tokens:
+        org.used_refresh_tokens.add(given)
+        settings.refresh_token = answer["refresh_token"] = f"5Aep861rotated{len(org.used_refresh_tokens)}"
+    return answer
 
 
 def _password(org: Org, request: ApiRequest, form: dict[str, str]) -> dict[str, Any]:

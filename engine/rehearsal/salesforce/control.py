@@ -45,6 +45,7 @@ SETTABLE = frozenset(
         "bulk_rows_per_s",
         "bulk_queue_s",
         "refresh_token",
+        "rotate_refresh_tokens",
         "client_secret",
     }
 )

@@ -40,6 +40,7 @@ class Org:
         self.log = RequestLog()
         self.instance_url = ""
         self.login_url = ""
+        self.used_refresh_tokens: set[str] = set()
         self.read_only_ids: set[str] = set()
         self.hidden_ids: set[str] = set()
         self._settle()

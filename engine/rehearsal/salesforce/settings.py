@@ -25,6 +25,7 @@ class StandInSettings:
     the same time (latency makes them overlap) then fail on those rows with UNABLE_TO_LOCK_ROW.
     ``bulk_rows_per_s``: ingest jobs go on by themselves, ``bulk_queue_s`` after they were closed; None: they go on when
     somebody asks for them, ``bulk_rows_per_poll`` rows at a time from the ``bulk_polls_until_done``-th time on.
+    ``rotate_refresh_tokens``: each is good for one use; a used one ends all sessions and the newest token.
     ``db`` None keeps the rows in memory.
     """
 
@@ -34,6 +35,7 @@ class StandInSettings:
     password: str = field(default="rehearsal-password", repr=False)
     security_token: str = field(default="rehearsal-token", repr=False)
     refresh_token: str = field(default="5Aep861rehearsalrefreshtoken", repr=False)
+    rotate_refresh_tokens: bool = False
     jwt_public_key: str | None = None
     jwt_audiences: tuple[str, ...] = ("https://login.salesforce.com",)
     password_flow_blocked: bool = False

@@ -11,7 +11,9 @@ from engine.model.text import printable
 from engine.runs.checks.finding import Finding, block, ok, unknown, warn
 from engine.salesforce import automation
 from engine.salesforce.connection import Salesforce
+from engine.salesforce.refresh_tokens import RefreshTokens
 from engine.salesforce.shape import Organization
+from engine.settings import Settings
 
 PAGE, PATCH = 2000, 200
 """Records a call when reading, and when changing links."""
@@ -26,6 +28,23 @@ def login(found: Organization, pinned: str | None) -> Finding:
     if pinned:
         return ok("login", told)
     return warn("login", f"{told}; no org is pinned", f"set salesforce.org_id: {found.id}")
+
+
+def refresh_token(settings: Settings) -> list[Finding]:
+    """Where a refresh token that the app rotates will be kept; nothing for other ways to log in."""
+    if settings.salesforce.auth != "refresh_token":
+        return []
+    place = RefreshTokens("", settings.salesforce, settings.tracking.database).place
+    if place is not None:
+        return [ok("refresh_token", f"where the app rotates its refresh tokens, the newest one is kept in {place}")]
+    return [
+        warn(
+            "refresh_token",
+            "a new refresh token could be stored nowhere: where the app rotates its tokens, this command's login is "
+            "the last one that works",
+            "make the folder of salesforce.refresh_token_file, or that of the tracking DB, writable for this user",
+        )
+    ]
 
 
 def url_field(shape: ObjectShape) -> Finding:

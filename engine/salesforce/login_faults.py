@@ -1,0 +1,105 @@
+"""What the token endpoint's answers mean, and what to do about each refusal. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from engine.model.errors import Blocked, Paused, Transient
+from engine.model.failures import FailureClass
+from engine.salesforce.faults import problems_in, redirected_to, retry_after_s, told
+
+_AUTHORISE = (
+    "Authorise the app again and set the new salesforce.refresh_token. Where the app rotates its tokens, each is "
+    "good for one use, and whoever comes with an old one ends them all: no other program may use the same."
+)
+_APP_NOT_FOUND = (
+    "Check salesforce.login_url and that the app is installed in this org. For jwt also set salesforce.audience: "
+    "external client apps of sandboxes want https://login.salesforce.com or the org's own URL, not https://test.salesforce.com."
+)
+
+#: OAuth's ``error`` → what to do about it; ``_BY_DESCRIPTION`` is asked first.
+_HINTS: Mapping[str, str] = {
+    "invalid_client_id": "Check salesforce.client_id, the consumer key of the app.",
+    "invalid_client": "Check salesforce.client_id and client_secret; a rotated secret needs to be set anew.",
+    "invalid_client_credentials": "Check salesforce.client_secret.",
+    "unsupported_grant_type": "The app does not allow this flow: enable it there, or choose another salesforce.auth.",
+    "inactive_user": "Activate the integration user, or log in as another.",
+    "inactive_org": "The org is locked, suspended or expired.",
+    "app_not_found": _APP_NOT_FOUND,
+    "invalid_app_access": "Give the user access to the app (permission set or profile).",
+    "invalid_grant": "Check user, secrets and login URL, and the user's allowed IP addresses and login hours.",
+    "invalid_request": "Check salesforce.auth and its keys.",
+}
+
+_BY_DESCRIPTION: tuple[tuple[str, str], ...] = (
+    ("no client credentials user", "Choose a 'Run As' user in the app's client credentials flow."),
+    ("request not supported on this domain", "Set salesforce.login_url to the org's own My Domain URL."),
+    (
+        "audience",
+        "Set salesforce.audience: https://login.salesforce.com, or https://test.salesforce.com for sandboxes.",
+    ),
+    ("app_not_found", _APP_NOT_FOUND),
+    ("client app is not installed", _APP_NOT_FOUND),
+    ("hasn't approved", "Approve the app for the user first: permitted users 'admin approved', and a permission set."),
+    ("not admin approved", "Add the user's profile or a permission set to the app."),
+    (
+        "expired access/refresh token",
+        _AUTHORISE,
+    ),
+    (
+        "authentication failure",
+        "Check user, password and security token; newer orgs block the password flow altogether.",
+    ),
+    ("invalid assertion", "Check that the app holds the certificate of salesforce.jwt_key_file, and the clock here."),
+)
+
+_RETRIED = frozenset({"server_error", "rate_limit_exceeded", "temporarily_unavailable"})
+
+NOT_A_LOGIN_SERVER = (
+    "Check salesforce.login_url: it should be https://….my.salesforce.com or https://login.salesforce.com."
+)
+
+
+def refusal(status: int, headers: Mapping[str, str], body: bytes) -> Transient | Blocked | Paused:
+    """The error that a token endpoint's answer means."""
+    if 300 <= status < 400:
+        return Blocked(
+            f"the login server answered {status}, a redirect{redirected_to(headers)}, which is not followed",
+            hint="Set salesforce.login_url to where the org lives now.",
+        )
+    problems = problems_in(body)
+    if not problems:
+        if status == 429 or status >= 500:
+            return Transient(
+                FailureClass.NETWORK, f"the login server answered {status}", retry_after_s=retry_after_s(headers)
+            )
+        return Blocked(
+            f"the login server answered {status} with a page that is no login answer", hint=NOT_A_LOGIN_SERVER
+        )
+    code, description = problems[0].code.lower(), problems[0].message
+    said = f"Salesforce refused the login ({told(': '.join(part for part in (code, description) if part))})"
+    if code in _RETRIED or status == 429 or status >= 500:
+        return Transient(FailureClass.NETWORK, said, retry_after_s=retry_after_s(headers))
+    if "login rate exceeded" in description.lower():
+        return Paused(said, hint="The user may log in 3,600 times an hour; wait an hour, then start the same command.")
+    for words, hint in _BY_DESCRIPTION:
+        if words in description.lower():
+            return Blocked(said, hint=hint)
+    return Blocked(said, hint=_HINTS.get(code, "Check the salesforce section of the settings."))
+
+
+def granted(body: bytes) -> Mapping[str, Any]:
+    """The object of a 200. Raises Transient for a web page, Blocked for anything else."""
+    try:
+        answer = json.loads(body)
+    except ValueError:
+        answer = None
+    if isinstance(answer, dict):
+        return answer
+    if body.lstrip()[:1] == b"<":
+        raise Transient(
+            FailureClass.NETWORK, "the login server answered with a web page: maintenance, or no login server"
+        )
+    raise Blocked("the login server answered with a page that is no login answer", hint=NOT_A_LOGIN_SERVER)
