@@ -17,7 +17,8 @@ class BytesInFlight:
     """A semaphore that counts bytes and serves in order, so that a large claim is never starved by small ones.
 
     Nor the other way round: large claims leave an eighth free, and within that eighth small ones need not wait behind
-    them. A claim above what large ones may hold is served as if it were that much: it waits until it is alone.
+    them. A claim above what large ones may hold is served as if it were that much: it waits until it is alone. Claims
+    for ``more``, of somebody who has begun, stand in a line of their own: both lines are served in turns.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -29,14 +30,16 @@ class BytesInFlight:
         self._small = capacity // SMALL
         self._reserve = capacity // RESERVE if self._small else 0
         self._small_held = 0
+        self._more: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._queue: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._small_queue: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._turn_of_more = True
 
-    async def claim(self, nbytes: int) -> int:
+    async def claim(self, nbytes: int, *, more: bool = False) -> int:
         """Wait for room; returns what was really taken, to be given to ``release``. Cancelling it takes nothing."""
-        wanted = min(nbytes, self.capacity - self._reserve)
-        queue = self._small_queue if wanted <= self._small else self._queue
-        if not queue and self._fits(wanted):
+        wanted = self._most(nbytes)
+        queue = self._small_queue if wanted <= self._small else self._more if more else self._queue
+        if self._at_once(wanted):
             self._take(wanted)
             return wanted
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -55,22 +58,42 @@ class BytesInFlight:
 
     def release(self, taken: int) -> None:
         """Give back what ``claim`` returned."""
-        self.held -= taken
-        if taken <= self._small:
-            self._small_held -= taken
+        self._drop(taken)
         self._serve()
+
+    def trade(self, taken: int, nbytes: int) -> int | None:
+        """Claim ``nbytes`` in place of what was taken, without waiting; None where there is no room now: then what was
+        taken is still held."""
+        wanted = self._most(nbytes)
+        self._drop(taken)
+        done = wanted <= taken or self._at_once(wanted)
+        self._take(wanted if done else taken)
+        self._serve()
+        return wanted if done else None
+
+    def _most(self, nbytes: int) -> int:
+        return min(nbytes, self.capacity - self._reserve)
+
+    def _at_once(self, wanted: int) -> bool:
+        waiting = self._small_queue if wanted <= self._small else self._queue or self._more
+        return not waiting and self._fits(wanted)
 
     def _fits(self, wanted: int) -> bool:
         if self.held + wanted > self.capacity:
             return False
         if wanted <= self._small:
-            return not self._queue or self._small_held + wanted <= self._reserve
+            return not (self._queue or self._more) or self._small_held + wanted <= self._reserve
         return self.held - self._small_held + wanted <= self.capacity - self._reserve
 
     def _take(self, wanted: int) -> None:
         self.held += wanted
         if wanted <= self._small:
             self._small_held += wanted
+
+    def _drop(self, taken: int) -> None:
+        self.held -= taken
+        if taken <= self._small:
+            self._small_held -= taken
 
     @asynccontextmanager
     async def holding(self, nbytes: int) -> AsyncIterator[None]:
@@ -82,9 +105,18 @@ class BytesInFlight:
             self.release(taken)
 
     def _serve(self) -> None:
-        for queue in (self._queue, self._small_queue):
-            while queue and self._fits(queue[0][0]):
-                wanted, turn = queue.popleft()
-                if not turn.done():
-                    self._take(wanted)
-                    turn.set_result(None)
+        while (queue := self._next()) is not None:
+            wanted, turn = queue.popleft()
+            if not turn.done():
+                self._take(wanted)
+                turn.set_result(None)
+            if queue is not self._small_queue:
+                self._turn_of_more = queue is self._queue
+
+    def _next(self) -> deque[tuple[int, asyncio.Future[None]]] | None:
+        """Whose turn it is now; None: of nobody who waits and for whom there is room."""
+        first, second = (self._more, self._queue) if self._turn_of_more else (self._queue, self._more)
+        for queue in (first or second, self._small_queue):
+            if queue and self._fits(queue[0][0]):
+                return queue
+        return None

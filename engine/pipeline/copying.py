@@ -14,7 +14,7 @@ A taken destination key is never overwritten. What lies there is compared first:
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,9 +27,12 @@ from engine.model.outcome import Twin
 from engine.model.plan import Plan
 from engine.model.value import value
 from engine.pipeline.planning import holds
-from engine.pipeline.ports import Destination, Express, Source
+from engine.pipeline.ports import Destination, Express, Room, Source
 from engine.pipeline.routes import Route
 from engine.pipeline.verify import Differs, prove
+
+Renew = Callable[[], Awaitable[Location]]
+"""Gets a fresh link, where links soon expire."""
 
 
 @value
@@ -65,6 +68,14 @@ class _Retarget(Exception):
     """The key or the permission to replace has changed in memory: go round once more."""
 
 
+class _Crowded(Exception):
+    """There is no memory now for the stream that was opened; its source is ``facts``."""
+
+    def __init__(self, facts: ObjectFacts) -> None:
+        super().__init__()
+        self.facts = facts
+
+
 class _Taken(Exception):
     """The destination key holds ``found``; the source is ``facts``."""
 
@@ -80,6 +91,7 @@ class _Job:
     location: Location
     route: Route
     memory: Memory
+    renew: Renew | None = None
 
 
 class Copying:
@@ -123,9 +135,11 @@ class Copying:
             return None
         return Copied(Method.SERVER_COPY, memory.key, facts, stored.facts, proof)
 
-    async def copy(self, plan: Plan, location: Location, route: Route, memory: Memory) -> Copied:
+    async def copy(
+        self, plan: Plan, location: Location, route: Route, memory: Memory, renew: Renew | None = None
+    ) -> Copied:
         """Copy from the source itself."""
-        job = _Job(plan, location, route, memory)
+        job = _Job(plan, location, route, memory, renew)
         attempt = self._server_copy if route.method is Method.SERVER_COPY else self._stream
         for _ in range(4):
             try:
@@ -172,13 +186,30 @@ class Copying:
         return await self._accepted(job, facts, stored)
 
     async def _stream(self, job: _Job) -> Copied:
+        """Memory comes first: a body that is open while its reader waits is soon cut off by its server."""
+        wanted = job.memory.pinned
+        async with self._destination.room(None if wanted is None else wanted.size) as room:
+            for _ in range(3):
+                try:
+                    return await self._through(job, wanted, room)
+                except _Crowded as crowded:
+                    wanted = crowded.facts
+                await room.wait_for(wanted.size)
+                if job.renew is not None:
+                    job = replace(job, location=await job.renew())
+        msg = "the source tells another length each time it is asked"
+        raise Transient(FailureClass.NETWORK, msg)
+
+    async def _through(self, job: _Job, wanted: ObjectFacts | None, room: Room) -> Copied:
         memory = job.memory
-        async with job.route.source.open(job.location, memory.pinned) as stream:
+        async with job.route.source.open(job.location, wanted) as stream:
             # an ETag from a plain web server says nothing of the bytes; only S3 makes it an MD5
             facts = stream.facts if job.location.in_s3 else replace(stream.facts, etag_is_md5=False)
             self._aim(job, facts)
+            if not await room.fits(stream.facts.size):
+                raise _Crowded(stream.facts)
             try:
-                stored = await self._destination.store(stream, memory.key, replace_etag=memory.bad_etag)
+                stored = await self._destination.store(stream, memory.key, replace_etag=memory.bad_etag, room=room)
             except Occupied as taken:
                 raise _Taken(facts, taken.facts) from None
             return await self._accepted(job, facts, stored)

@@ -62,6 +62,18 @@ class Source(Protocol):
         ...
 
 
+class Room(Protocol):
+    """Memory claimed for a stream before it is opened."""
+
+    async def fits(self, size: int | None) -> bool:
+        """Whether a stream of this size (None: it tells none) can be stored now; waits for nothing."""
+        ...
+
+    async def wait_for(self, size: int | None) -> None:
+        """Wait until it can be. Nothing may be open meanwhile."""
+        ...
+
+
 class Destination(Protocol):
     """Our bucket. No verb overwrites (I7): a taken key raises ``Occupied``, unless its ETag equals ``replace_etag``."""
 
@@ -77,8 +89,13 @@ class Destination(Protocol):
         """Server-side copy inside the destination bucket: twins."""
         ...
 
-    async def store(self, stream: ByteStream, key: str, *, replace_etag: str | None = None) -> Stored:
-        """Write the stream: PUT, or multipart above the part size. Checks length and sum; aborts its own multipart."""
+    def room(self, size: int | None) -> AbstractAsyncContextManager[Room]:
+        """Memory for a stream that is to be opened, waited for; None: its size will be known only then."""
+        ...
+
+    async def store(self, stream: ByteStream, key: str, *, replace_etag: str | None = None, room: Any = None) -> Stored:
+        """Write the stream: PUT, or multipart above the part size. Checks length and sum; aborts its own multipart.
+        ``room`` fits it; without, memory is waited for with the stream open."""
         ...
 
 

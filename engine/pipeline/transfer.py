@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import traceback
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from engine.model.errors import EngineError, Refused, Transient
 from engine.model.facts import Method
@@ -137,7 +138,8 @@ class Transfer:
         ):
             return quickly
         if self._resolve is not None and route.method is Method.HTTP:
-            return await self._copying.copy(plan, await self._resolve(plan), route, memory)
+            renew = partial(self._resolve, plan)
+            return await self._copying.copy(plan, await renew(), route, memory, renew)
         try:
             return await self._copying.copy(plan, plan.source, route, memory)
         except Refused as refused:

@@ -142,11 +142,11 @@ class _Work:
             await destination.copy(plan.source, facts, f"{self._prefix}/{number}")
         elif route.method is Method.SERVER_COPY:
             await route.source.facts(plan.source)
+        elif self._prefix:
+            async with destination.room(facts.size) as room, route.source.open(plan.source, facts) as stream:
+                await destination.store(stream, f"{self._prefix}/{number}", room=room)
         else:
             async with route.source.open(plan.source, facts) as stream:
-                if self._prefix:
-                    await destination.store(stream, f"{self._prefix}/{number}")
-                    return
                 async for _ in stream.chunks():
                     pass
 

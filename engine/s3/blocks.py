@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from engine.model.facts import ObjectFacts
 from engine.pacing.bytes_gate import BytesInFlight
 from engine.s3.answers import Bytes, Fill
+from engine.s3.verbs import WHOLE
 
 Spend = Callable[[int], Awaitable[None]]
 """Waits until so many bytes may pass: the bandwidth cap."""
@@ -116,6 +118,71 @@ class Buffers:
             self._idle.setdefault(len(whole), []).append(whole)
 
 
+class Room:
+    """Memory for the first block of a stream, claimed before the stream is opened: no open body waits for memory.
+
+    ``first`` tells how much a stream of so many bytes (None: it tells no length) begins with, ``by_parts`` whether more
+    will follow. Of those only as many are under way at once as there are ``lanes``.
+    """
+
+    def __init__(
+        self,
+        budget: BytesInFlight,
+        buffers: Buffers,
+        lanes: asyncio.Semaphore,
+        first: Callable[[int | None], int],
+        by_parts: Callable[[int | None], bool],
+    ) -> None:
+        self._budget = budget
+        self._buffers = buffers
+        self._lanes = lanes
+        self._first = first
+        self._by_parts = by_parts
+        self._taken = 0
+        self._in_lane = False
+
+    async def guess(self) -> None:
+        """Claim a little, for a stream of which nothing is known yet."""
+        self._taken = await self._budget.claim(WHOLE)
+
+    async def wait_for(self, size: int | None) -> None:
+        """Claim what a stream of this size begins with. Nothing may be open meanwhile."""
+        self.release()
+        if self._by_parts(size):
+            self._in_lane = await self._lanes.acquire()
+        self._taken = await self._budget.claim(self._wanted(size))
+
+    async def fits(self, size: int | None) -> bool:
+        """Claim just that in place of what was claimed, without waiting; False where there is no room for it now."""
+        enters = self._by_parts(size) and not self._in_lane
+        if enters and self._lanes.locked():
+            return False
+        taken = self._budget.trade(self._taken, self._wanted(size))
+        if taken is None:
+            return False
+        self._taken = taken
+        if enters:
+            self._in_lane = await self._lanes.acquire()  # at once: it is not locked
+        return True
+
+    def memory(self, size: int | None) -> Claim:
+        """What was claimed, to be filled."""
+        taken, self._taken = self._taken, 0
+        return Claim(self._budget, taken, self._buffers, self._first(size))
+
+    def release(self) -> None:
+        """Give back what is left of it; releasing twice is harmless."""
+        if self._in_lane:
+            self._in_lane = False
+            self._lanes.release()
+        taken, self._taken = self._taken, 0
+        if taken:
+            self._budget.release(taken)
+
+    def _wanted(self, size: int | None) -> int:
+        return self._buffers.size(self._first(size))
+
+
 class Claim:
     """Memory for the next ``nbytes`` bytes, and as much of the budget. Held until released; releasing twice is
     harmless."""
@@ -127,8 +194,9 @@ class Claim:
         self._memory: memoryview | None = buffers.take(nbytes)
 
     @classmethod
-    async def of(cls, budget: BytesInFlight, nbytes: int, buffers: Buffers) -> Claim:
-        return cls(budget, await budget.claim(buffers.size(nbytes)), buffers, nbytes)
+    async def more(cls, budget: BytesInFlight, nbytes: int, buffers: Buffers) -> Claim:
+        """The next one of a stream that has begun."""
+        return cls(budget, await budget.claim(buffers.size(nbytes), more=True), buffers, nbytes)
 
     async def fill(self, blocks: Blocks) -> memoryview:
         """The next bytes, to be used until the release; fewer than claimed only at the end."""

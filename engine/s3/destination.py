@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
@@ -15,7 +16,7 @@ from engine.pacing.clock import Clock
 from engine.pacing.gate import Gate
 from engine.pacing.retry import retry
 from engine.s3.answers import Answer, Fields, Listed, ListingPage, StoreError
-from engine.s3.blocks import Spend
+from engine.s3.blocks import Room, Spend
 from engine.s3.copying import Copier, Original
 from engine.s3.express import Express, Road
 from engine.s3.facts import facts_of
@@ -130,9 +131,28 @@ class S3Destination:
         what = f"COPY {self._shown(from_key)} to {self._shown(key)}"
         return await self._done(self._copier.copy(original, key, None), what)
 
-    async def store(self, stream: ByteStream, key: str, *, replace_etag: str | None = None) -> Stored:
-        """Write the stream; see ``storing.py``."""
-        return await self._done(self._storer.store(stream, key, replace_etag), f"PUT {self._shown(key)}")
+    @asynccontextmanager
+    async def room(self, size: int | None) -> AsyncIterator[Room]:
+        """Room for a stream that is to be opened; None: its size will be known then."""
+        room = self._storer.room()
+        try:
+            await (room.guess() if size is None else room.wait_for(size))
+            yield room
+        finally:
+            room.release()
+
+    async def store(
+        self, stream: ByteStream, key: str, *, replace_etag: str | None = None, room: Room | None = None
+    ) -> Stored:
+        """Write the stream; see ``storing.py``. Without ``room`` it waits for some: nothing may be open behind it."""
+        if room is None:
+            async with self.room(0) as room:
+                await room.wait_for(stream.facts.size)
+                return await self.store(stream, key, replace_etag=replace_etag, room=room)
+        try:
+            return await self._done(self._storer.store(stream, key, replace_etag, room), f"PUT {self._shown(key)}")
+        finally:
+            room.release()
 
     async def inventory(self, prefix: str = "") -> AsyncIterator[list[Listed]]:
         """All our objects below a prefix, in key order, 1,000 a page."""

@@ -1,8 +1,9 @@
 """A stream into the destination: one PUT while it is small, parts in flight when it is not; sums over every byte.
 
 Memory: at most four parts in flight and one being filled per file, all within the shared byte budget; beyond it at most
-a quarter as much is kept to be used again. A part holds its claim until it is stored and needs no other to get there,
-so files cannot lock each other out.
+a quarter as much is kept to be used again. Room for the first block comes before the stream is opened; a part holds its
+claim until it is stored and needs no other to get there, so files cannot lock each other out. As many files go by parts
+at once as may have two parts each: more would wait for memory with their bodies open.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from engine.model.failures import FailureClass
 from engine.pacing.bytes_gate import BytesInFlight
 from engine.pacing.many import first_of
 from engine.s3.answers import Answer, Bytes, Fields, Fill, Part, StoreError
-from engine.s3.blocks import Blocks, Buffers, Claim, Spend
+from engine.s3.blocks import Blocks, Buffers, Claim, Room, Spend
 from engine.s3.copying import PartTry
 from engine.s3.facts import etag_is_md5, request_headers, sum_header, written
 from engine.s3.guard import Guard
@@ -96,6 +97,7 @@ class Storer:
         self._part_try = part_try
         self._budget = budget
         self._buffers = Buffers(part_bytes, budget.capacity // 4)
+        self._lanes = asyncio.Semaphore(max(1, budget.capacity // (2 * part_bytes)))
         self._part_bytes = part_bytes
         self._put_limit = put_limit
         self._crc = checksum == "crc64nvme"
@@ -105,20 +107,31 @@ class Storer:
         self._shows_parts: bool | None = None  # the same of parts: whether the store has compared what it got
         self._declares = True  # whether uploads name their checksum algorithm; off once the store knows no such thing
 
-    async def store(self, stream: ByteStream, key: str, replace_etag: str | None) -> Stored:
-        """Raises Occupied, StoreError, EngineError."""
+    def room(self) -> Room:
+        """Room for one stream to come; whoever takes it releases it."""
+        return Room(self._budget, self._buffers, self._lanes, self._first, self._in_parts)
+
+    def _first(self, size: int | None) -> int:
+        if size is not None and not self._in_parts(size):
+            return size
+        return self._part_bytes if size is None else part_size(size, self._part_bytes)
+
+    def _in_parts(self, size: int | None) -> bool:
+        return size is None or size > self._put_limit
+
+    async def store(self, stream: ByteStream, key: str, replace_etag: str | None, room: Room) -> Stored:
+        """``room`` fits the stream; what of it is not used is left to its owner. Raises Occupied, StoreError,
+        EngineError."""
         if stream.whole is not None and len(stream.whole) <= self._part_bytes:
-            async with self._budget.holding(len(stream.whole)):
-                if self._spend is not None:
-                    await self._spend(len(stream.whole))
-                return await self._put(stream.facts, key, replace_etag, stream.whole)
+            if self._spend is not None:
+                await self._spend(len(stream.whole))
+            return await self._put(stream.facts, key, replace_etag, stream.whole)
         size = stream.facts.size
         sizes = growing(self._part_bytes) if size is None else repeat(part_size(size, self._part_bytes))
-        first = next(sizes)
-        if size is not None and size <= self._put_limit:
-            first = size
+        first = self._first(size)
+        next(sizes)
         blocks = Blocks(stream.chunks(), self._spend, stream.fill)
-        claim = await Claim.of(self._budget, first, self._buffers)
+        claim = room.memory(size)
         sums = Sums(md5=not self._shows_sums and _names_md5(stream.facts), crc=self._crc)
         passing = Passing(stream.facts, key, replace_etag, blocks, sums, claim)
         try:
@@ -171,7 +184,7 @@ class Storer:
                         block = b""
                         if await passing.blocks.at_end():
                             break
-                        passing.claim = await Claim.of(self._budget, size, self._buffers)
+                        passing.claim = await Claim.more(self._budget, size, self._buffers)
                         block = await passing.claim.fill(passing.blocks)
                     else:
                         raise _wrong_length(passing.facts, passing.key, "more than 10,000 parts hold")

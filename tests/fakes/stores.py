@@ -98,6 +98,16 @@ class FakeSource:
         yield FakeStream(found.facts, found.body)
 
 
+class FakeRoom:
+    """Memory without end."""
+
+    async def fits(self, size: int | None) -> bool:
+        return True
+
+    async def wait_for(self, size: int | None) -> None:
+        raise AssertionError("it fits")
+
+
 @dataclass
 class FakeDestination:
     """Our bucket; ``source`` serves server-side copies."""
@@ -128,7 +138,13 @@ class FakeDestination:
         await asyncio.sleep(0)
         return self._put(key, self.objects[from_key], None)
 
-    async def store(self, stream: FakeStream, key: str, *, replace_etag: str | None = None) -> Stored:
+    @asynccontextmanager
+    async def room(self, size: int | None) -> AsyncIterator[FakeRoom]:
+        yield FakeRoom()
+
+    async def store(
+        self, stream: FakeStream, key: str, *, replace_etag: str | None = None, room: FakeRoom | None = None
+    ) -> Stored:
         body = b"".join([bytes(chunk) async for chunk in stream.chunks()])
         stored = self._put(key, FakeObject(body, stream.facts.headers), replace_etag)
         return replace(stored, read_bytes=len(body), computed=(("md5", hashlib.md5(body).hexdigest()),))

@@ -122,3 +122,38 @@ async def test_small_claims_take_all_there_is_while_no_large_one_waits() -> None
         await asyncio.wait_for(gate.claim(100), 1)
 
     assert gate.held == 6400
+
+
+async def test_who_has_begun_and_who_has_not_take_turns() -> None:
+    gate = BytesInFlight(6400)
+    held = [await gate.claim(800) for _ in range(7)]
+    order: list[str] = []
+
+    async def take(name: str, *, more: bool) -> None:
+        taken = await gate.claim(800, more=more)
+        order.append(name)
+        gate.release(taken)
+
+    tasks = [asyncio.create_task(take(f"new {n}", more=False)) for n in range(3)]
+    tasks += [asyncio.create_task(take(f"more {n}", more=True)) for n in range(3)]
+    await settle()
+    assert order == []
+    gate.release(held[0])
+    await asyncio.gather(*tasks)
+    assert order == ["more 0", "new 0", "more 1", "new 1", "more 2", "new 2"]
+
+
+async def test_a_claim_is_traded_at_once_or_kept() -> None:
+    gate = BytesInFlight(6400)
+    held = await gate.claim(100)
+    assert gate.trade(held, 5000) == 5000
+    assert gate.held == 5000
+    other = await gate.claim(100)
+    assert gate.trade(other, 1000) is None, "large claims leave an eighth free"
+    assert gate.held == 5100
+    waiting = asyncio.create_task(gate.claim(1000))
+    await settle()
+    assert gate.trade(5000, 5100) is None, "somebody waits already"
+    assert gate.trade(5000, 50) == 50
+    await waiting
+    assert gate.held == 1150

@@ -310,7 +310,7 @@ async def test_a_stream_is_cut_alike_into_fresh_memory_and_into_used(chunks: lis
     budget, buffers = BytesInFlight(1000), Buffers(60, 300)
     blocks, found = Blocks(stream(), None), []
     for size in sizes:
-        claim = await Claim.of(budget, size, buffers)
+        claim = await Claim.more(budget, size, buffers)
         assert budget.held == (buffers.size(size) if size >= 60 else size)
         block = await claim.fill(blocks)
         found.append(bytes(block))

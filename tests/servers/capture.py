@@ -101,7 +101,7 @@ class Double:
         number = self.connections
         with contextlib.suppress(asyncio.IncompleteReadError):
             while True:
-                request = await _read(reader, writer, number)
+                request = await read_request(reader, writer, number)
                 async with self._news:
                     self.requests.append(request)
                     self._news.notify_all()
@@ -113,7 +113,7 @@ class Double:
                 assert isinstance(answer, Reply | bytes)
                 reply = answer if isinstance(answer, Reply) else Reply(then="close")
                 if reply is not RESET:
-                    writer.write(answer if isinstance(answer, bytes) else _wire(reply, request.method))
+                    writer.write(answer if isinstance(answer, bytes) else wire_form(reply, request.method))
                     await writer.drain()
                 if reply.then == "reset":
                     reset(writer)
@@ -132,7 +132,7 @@ async def capture_server(*answers: Script, otherwise: Script = out_of_script) ->
         yield double
 
 
-async def _read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, connection: int) -> Recorded:
+async def read_request(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, connection: int) -> Recorded:
     """The next request; IncompleteReadError where the client ends instead."""
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
     first, *rest = head.rstrip("\r\n").split("\r\n")
@@ -157,7 +157,7 @@ async def _chunks(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
         pass  # trailers
 
 
-def _wire(reply: Reply, method: str) -> bytes:
+def wire_form(reply: Reply, method: str) -> bytes:
     headers = dict(reply.headers)
     framed = {"content-length", "transfer-encoding"} & {name.lower() for name in headers}
     if reply.length and not framed and reply.status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
