@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import binascii
 import hashlib
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from urllib.parse import unquote
 
 from engine.rehearsal.object_faults import Answer, error_answer
+from engine.rehearsal.object_sums import stated, value_of
 
 OWNER = "123456789012"
 """The account that owns every bucket of the stand-in; moto's own default."""
@@ -16,36 +18,47 @@ OWNER = "123456789012"
 Lookup = Callable[[str, str], "str | None"]
 """From bucket and key to the ETag of the object there, quoted, or None."""
 
-_DIGESTS: dict[str, Callable[[bytes], bytes]] = {
-    "content-md5": lambda body: hashlib.md5(body, usedforsecurity=False).digest(),
-    "x-amz-checksum-sha1": lambda body: hashlib.sha1(body, usedforsecurity=False).digest(),
-    "x-amz-checksum-sha256": lambda body: hashlib.sha256(body).digest(),
-    "x-amz-checksum-crc32": lambda body: binascii.crc32(body).to_bytes(4, "big"),
-}
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the store is asked. ``path`` is decoded, ``headers`` are by lower-case name."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def bucket(self) -> str:
+        return self.path.lstrip("/").partition("/")[0]
+
+    @property
+    def key(self) -> str:
+        return self.path.lstrip("/").partition("/")[2]
 
 
-def refusal(method: str, path: str, headers: Mapping[str, str], body: bytes, etag_of: Lookup) -> Answer | None:
-    """The answer to a request S3 would not carry out, or None where it would. ``path`` is decoded."""
+def refusal(asked: Request, etag_of: Lookup) -> Answer | None:
+    """The answer to a request S3 would not carry out, or None where it would."""
     for owner in ("x-amz-expected-bucket-owner", "x-amz-source-expected-bucket-owner"):
-        if headers.get(owner, OWNER) != OWNER:
+        if asked.headers.get(owner, OWNER) != OWNER:
             return error_answer(403, "AccessDenied")
-    if method != "PUT":
+    if asked.method != "PUT":
         return None
-    if "x-amz-copy-source" in headers:
-        return _copy_refusal(path, headers, etag_of)
-    return _digest_refusal(headers, body)
+    if "x-amz-copy-source" in asked.headers:
+        return _copy_refusal(asked, etag_of)
+    return _digest_refusal(asked.headers, asked.body)
 
 
-def _copy_refusal(path: str, headers: Mapping[str, str], etag_of: Lookup) -> Answer | None:
+def _copy_refusal(asked: Request, etag_of: Lookup) -> Answer | None:
+    headers = asked.headers
     source = unquote(headers["x-amz-copy-source"].partition("?versionId=")[0]).lstrip("/")
     bucket, _, key = source.partition("/")
     wanted, found = headers.get("x-amz-copy-source-if-match"), etag_of(bucket, key)
     if wanted is not None and found is not None and wanted.strip('"') not in ("*", found.strip('"')):
         return error_answer(412, "PreconditionFailed")
-    if headers.get("if-none-match") == "*":
-        bucket, _, key = path.lstrip("/").partition("/")
-        if etag_of(bucket, key) is not None:
-            return error_answer(412, "PreconditionFailed")
+    if headers.get("if-none-match") == "*" and etag_of(asked.bucket, asked.key) is not None:
+        return error_answer(412, "PreconditionFailed")
     return None
 
 
@@ -55,7 +68,25 @@ def _digest_refusal(headers: Mapping[str, str], body: bytes) -> Answer | None:
         return None  # the body is still in signed chunks, which moto takes apart
     if len(signed) == 64 and signed != hashlib.sha256(body).hexdigest():
         return error_answer(400, "XAmzContentSHA256Mismatch")
-    for name, digest in _DIGESTS.items():
-        if name in headers and headers[name] != b64encode(digest(body)).decode():
+    if (named := headers.get("content-md5")) is not None:
+        if not _is_md5(named):
+            return error_answer(400, "InvalidDigest")
+        if named != b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode():
+            return error_answer(400, "BadDigest")
+    sums = stated(headers)
+    if len(sums) > 1:
+        return error_answer(400, "InvalidRequest")
+    for algorithm, value in sums.items():
+        right = value_of(algorithm, body)
+        if len(value) != len(right):
+            return error_answer(400, "InvalidRequest")
+        if value != right:
             return error_answer(400, "BadDigest")
     return None
+
+
+def _is_md5(value: str) -> bool:
+    try:
+        return len(b64decode(value, validate=True)) == 16
+    except binascii.Error:
+        return False

@@ -30,8 +30,8 @@ from urllib.parse import parse_qs, unquote
 from moto.moto_server.werkzeug_app import MotoRequestHandler, create_backend_app
 from werkzeug.serving import ThreadedWSGIServer
 
-from engine.rehearsal import object_store
-from engine.rehearsal.object_checks import refusal
+from engine.rehearsal import object_echo, object_store
+from engine.rehearsal.object_checks import Request, refusal
 from engine.rehearsal.object_faults import Answer, Fault, FaultBook, spoil
 from engine.rehearsal.object_log import RequestLog
 
@@ -133,8 +133,12 @@ class _Handler(MotoRequestHandler):
     def _apply(self, environ: dict[str, Any], headers: Mapping[str, str]) -> Answer:
         body = self._read_body(environ)
         path = unquote(environ["RAW_URI"].partition("?")[0])
-        no = refusal(self.command, path, headers, body, object_store.etag_of)
-        return _call(self.server.app, environ) if no is None else no
+        query = {name: values[0] for name, values in parse_qs(environ["QUERY_STRING"], keep_blank_values=True).items()}
+        asked = Request(self.command, path, query, headers, body)
+        no = refusal(asked, object_store.etag_of) or object_echo.refusal(asked)
+        if no is not None:
+            return no
+        return object_echo.echoed(asked, _call(self.server.app, object_echo.quiet(environ, asked)))
 
     def _read_body(self, environ: dict[str, Any]) -> bytes:
         """Take the request's body off the wire and leave it in ``environ`` for the app."""

@@ -11,6 +11,7 @@ import moto.s3.models as moto_s3
 from moto.core.base_backend import BackendDict
 
 from engine.rehearsal.content import content_of
+from engine.rehearsal.object_sums import Sum, etag_of_parts, value_of
 
 _ACCOUNT = "123456789012"  # moto's own default account
 _USER = "x-amz-meta-"
@@ -23,6 +24,23 @@ class _StoredKey(moto_s3.FakeKey):
     """
 
     _content: bytes | tuple[str, int] = b""
+    summed_by = ""
+    """The algorithm of its checksum; empty: it has none."""
+    part_sizes: tuple[int, ...] = ()
+    """Of the parts it was uploaded in."""
+    _checksum: Sum | None = None
+
+    @property
+    def checksum(self) -> Sum | None:
+        """The object's, computed when it is first asked for."""
+        if self._checksum is None and self.summed_by:
+            self._checksum = Sum(self.summed_by, value_of(self.summed_by, self.value))
+        return self._checksum
+
+    def made_of(self, sizes: tuple[int, ...], checksum: Sum | None) -> None:
+        """It was uploaded in these parts, which have such a checksum together."""
+        self.part_sizes, self._checksum = sizes, checksum
+        self.summed_by = checksum.algorithm if checksum is not None else ""
 
     @property
     def value(self) -> bytes:
@@ -41,13 +59,23 @@ class _StoredKey(moto_s3.FakeKey):
     @property
     def etag(self) -> str:
         if self._etag is None:
-            self._etag = hashlib.md5(self.value, usedforsecurity=False).hexdigest()
+            sealed = self.encryption is not None and self.encryption.startswith("aws:kms")
+            salt = f"{self.bucket_name}/{self.name}".encode() if sealed else b""  # under KMS it is no MD5 of the bytes
+            self._etag = hashlib.md5(self.value + salt, usedforsecurity=False).hexdigest()
         return f'"{self._etag}"'
+
+
+class Upload(moto_s3.FakeMultipart):
+    """An upload that knows what its object is to be summed by."""
+
+    summed_by = ""
+    sum_kind = ""
 
 
 def install() -> None:
     """Make moto store what this module can load and dump. Once, before the first object."""
     vars(moto_s3)["FakeKey"] = _StoredKey
+    vars(moto_s3)["FakeMultipart"] = Upload
 
 
 def _backend() -> Any:
@@ -66,9 +94,10 @@ def load(entries: Iterable[Mapping[str, Any]]) -> tuple[int, int]:
     """Put objects; returns how many and how many bytes.
 
     An entry has ``bucket``, ``key``, and ``body_b64`` or ``size`` (content made from ``seed``, by default the key); it
-    may have ``content_type``, ``headers`` (Cache-Control and the like), ``metadata``, ``storage_class``, ``etag`` (to
-    pose as the result of a multipart upload) and ``tags``. Raises KeyError where one of the first is missing or there
-    is no such bucket.
+    may have ``content_type``, ``headers`` (Cache-Control and the like), ``metadata``, ``storage_class``, ``tags``,
+    ``etag`` (to pose as the result of a multipart upload), ``part_bytes`` (to be one, with parts and their ETag) and
+    ``checksum`` (the algorithm of the one it has). Raises KeyError where one of the first is missing or there is no
+    such bucket.
     """
     backend = _backend()
     count = total = 0
@@ -94,6 +123,11 @@ def load(entries: Iterable[Mapping[str, Any]]) -> tuple[int, int]:
         if "content_type" in entry:
             headers["Content-Type"] = entry["content_type"]
         key.set_metadata(headers)
+        if part := entry.get("part_bytes"):
+            value = key.value
+            parts = [value[start : start + part] for start in range(0, len(value), part)]
+            key.part_sizes, key._etag = tuple(map(len, parts)), etag_of_parts(parts)
+        key.summed_by = entry.get("checksum", "")
         if entry.get("tags"):
             backend.put_object_tagging(key, entry["tags"])
         count += 1
@@ -123,11 +157,26 @@ def dump(bucket: str) -> Iterator[dict[str, Any]]:
         }
 
 
+def find(bucket: str, key: str, version_id: str | None = None) -> _StoredKey | None:
+    """The current object, or that version of it; None where there is none."""
+    held = _backend().buckets.get(bucket)
+    if held is None:
+        return None
+    found = held.keys.getlist(key, []) if version_id else [held.keys.get(key)]
+    fitting = [one for one in found if isinstance(one, _StoredKey) and version_id in {None, one.version_id}]
+    return fitting[-1] if fitting else None
+
+
 def etag_of(bucket: str, key: str) -> str | None:
     """The quoted ETag of the current object, or None where there is none."""
+    found = find(bucket, key)
+    return None if found is None else found.etag
+
+
+def upload_of(bucket: str, upload_id: str) -> Upload | None:
+    """An upload that was begun and neither completed nor aborted."""
     held = _backend().buckets.get(bucket)
-    found = held.keys.get(key) if held is not None else None
-    return found.etag if isinstance(found, _StoredKey) else None
+    return None if held is None else held.multiparts.get(upload_id)
 
 
 def open_uploads(bucket: str) -> list[dict[str, Any]]:

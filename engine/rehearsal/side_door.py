@@ -21,7 +21,8 @@ _LOAD_BATCH = 2_000
 class Seeded:
     """An object to load: ``body``, or ``size`` bytes of ``content_of(seed or key, size)``, made anew at every read.
 
-    ``etag`` (no quotes) poses as the result of a multipart upload; ``headers`` are Cache-Control and the like.
+    ``etag`` (no quotes) poses as the result of a multipart upload, ``part_bytes`` makes it one, of parts of that size.
+    ``checksum`` names the algorithm of the one it has (``crc64nvme``). ``headers`` are Cache-Control and the like.
     """
 
     key: str
@@ -34,6 +35,8 @@ class Seeded:
     tags: Mapping[str, str] = field(default_factory=dict)
     storage_class: str | None = None
     etag: str | None = None
+    part_bytes: int | None = None
+    checksum: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
