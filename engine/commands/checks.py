@@ -120,6 +120,10 @@ def sweep(
         list[str] | None,
         typer.Option("--object", metavar="NAME", help="Search only this object (no all-clear); repeatable."),
     ] = None,
+    excepted: Annotated[
+        list[str] | None,
+        typer.Option("--except", metavar="NAME", help="Leave this object out, and the answer too; repeatable."),
+    ] = None,
     limit: Annotated[
         int, typer.Option("--limit", min=1, metavar="N", help="Rows read per object where text cannot be filtered.")
     ] = 100_000,
@@ -146,6 +150,8 @@ def sweep(
 
       engine sweep --host files.vendor.example --json > sweep.json
 
+      engine sweep --except ApiAnomalyEventStore
+
       engine sweep --watch --once --since 2026-11-22T00:00:00Z
     """
     with guarded(as_json, ctx):
@@ -156,9 +162,11 @@ def sweep(
 
         for name, value in (("--once", once or None), ("--every", every), ("--since", since)):
             goes_with(name, value is not None, "--watch", watch)
+        goes_with("--except", bool(excepted), "a search of all objects", not watch and not only)
         options = SweepOptions(
             hosts=tuple(host or ()),
             objects=tuple(only or ()),
+            excepted=tuple(excepted or ()),
             limit=limit,
             watch=watch,
             once=once,

@@ -10,10 +10,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from urllib.parse import urlsplit
 
 from engine.model.errors import Blocked, Fatal, Paused, Refused, Transient, Usage
-from engine.model.hosts import origin_of
 from engine.model.record import Scope
 from engine.model.text import bare_urls, printable
 from engine.pacing.clock import Clock, SystemClock, iso
@@ -24,8 +22,10 @@ from engine.runs.preflight import check_org
 from engine.runs.screen import Screen
 from engine.runs.signals import stopping
 from engine.runs.sweep_report import Pointer, Swept
-from engine.salesforce.faults import QueryTooSlow
+from engine.runs.sweep_terms import terms_of
+from engine.salesforce.faults import QueryTooSlow, Unaskable
 from engine.salesforce.search import Place, Search, finder, value
+from engine.salesforce.shape import suggestion
 from engine.settings import Settings
 
 AT_ONCE = 4
@@ -36,48 +36,17 @@ WATCH_MOST = 2000
 
 @dataclass(frozen=True, slots=True)
 class SweepOptions:
-    """``limit``: rows read per object where its text cannot be filtered. ``objects``: only these; empty: all."""
+    """``limit``: rows read per object where its text cannot be filtered. ``objects``: only these; empty: all, but for
+    those of ``excepted``."""
 
     hosts: tuple[str, ...] = ()
     objects: tuple[str, ...] = ()
+    excepted: tuple[str, ...] = ()
     limit: int = 100_000
     watch: bool = False
     once: bool = False
     every_s: float = 900.0
     since: str | None = None
-
-
-def terms_of(settings: Settings, more: Sequence[str] = ()) -> list[str]:
-    """The texts that give a link to the vendor away: buckets as hosts, in paths and as ``s3://``, and other hosts."""
-    source, ours = settings.source, settings.destination.bucket
-    terms: list[str] = []
-    for bucket in source.buckets:
-        # within our own bucket's name the bare text would find our own links
-        host = f"//{bucket}." if ours.endswith(bucket) and ours != bucket else f"{bucket}."
-        if source.endpoint_url:
-            place = urlsplit(source.endpoint_url).netloc
-            terms += [f"{host}{place}", f"{place}/{bucket}/"]
-        # behind an endpoint too: links may name AWS where the settings name a gateway to it
-        terms += [f"{host}s3", f"amazonaws.com/{bucket}/", f"amazonaws.com.cn/{bucket}/", f"s3://{bucket}/"]
-    for entry in (*source.allowed_hosts, *map(_host, more)):
-        terms.append(f"//{entry.rpartition('//')[2].rstrip('/')}")
-    if source.resolver is not None:
-        terms.append(f"//{urlsplit(source.resolver.url).netloc}")
-    return list(dict.fromkeys(term.lower() for term in terms))
-
-
-def _host(entry: str) -> str:
-    """What ``--host`` names. Raises Usage for what is no host: it would be found nowhere, as if all were clear."""
-    scheme, _, rest = entry.strip().lower().rpartition("://")
-    try:
-        if scheme in {"", "http", "https"}:
-            return str(origin_of(scheme or "https", rest.removesuffix("/")))
-    except Refused:
-        pass
-    raise Usage(
-        f"--host {printable(entry)!r} is no host",
-        hint="give a name alone, such as files.vendor.example, or with its port: files.vendor.example:8443",
-    )
 
 
 async def sweep(settings: Settings, options: SweepOptions, screen: Screen, clock: Clock | None = None) -> Swept:
@@ -122,6 +91,7 @@ class _Sweep:
         try:
             if not names:
                 names, swept.skipped = await self._objects()
+                names = self._without_excepted(names)
             await each(names, self._object, at_once=AT_ONCE)
         except Paused as error:
             swept.stopped, swept.exit_code_of_stop = str(error), Paused.exit_code
@@ -140,6 +110,16 @@ class _Sweep:
                 f"this login may not list the org's objects: {error}", hint="name them instead: --object NAME …"
             ) from error
 
+    def _without_excepted(self, names: Sequence[str]) -> list[str]:
+        """What ``--except`` leaves. Raises Usage for a name that the org does not have: it would except nothing."""
+        known = {name.lower(): name for name in (*names, *self._swept.skipped)}
+        for given in self._options.excepted:
+            if given.lower() not in known:
+                near = suggestion(given, known.values())
+                raise Usage(f"--except {printable(given)}: the org shows this login no such object{near}")
+            self._swept.set_aside[known[given.lower()]] = "--except"
+        return [name for name in names if name not in self._swept.set_aside]
+
     async def _object(self, name: str) -> None:
         if self._stop.requested:
             return
@@ -150,6 +130,8 @@ class _Sweep:
             await self._read(place, [column.name for column in place.columns if not column.filterable])
             self._swept.searched += 1
             self._swept.fields += len(place.columns)
+        except Unaskable as error:
+            await self._unaskable(name, str(error))
         except QueryTooSlow as error:
             self._swept.unsearched[name] = str(error)
         except Paused:
@@ -158,6 +140,17 @@ class _Sweep:
             self._swept.unsearched[name] = str(error)
         if not self._screen.quiet and self._swept.searched % 100 == 99:
             self._screen.say(f"sweep: {self._swept.searched + 1:,} objects searched")
+
+    async def _unaskable(self, name: str, why: str) -> None:
+        """Set an object of the platform aside that nobody may search; anybody's own, and what takes a plain question,
+        may well hold links."""
+        try:
+            nobody = "__" not in name and not await self._search.askable(name)
+        except Paused:
+            raise
+        except (Fatal, Refused, Transient):
+            nobody = False
+        (self._swept.set_aside if nobody else self._swept.unsearched)[name] = why
 
     def _set_up(self, place: Place) -> None:
         for name, text in place.formulas.items():
@@ -180,8 +173,8 @@ class _Sweep:
                     rows = await self._search.rows(place.name, name, terms, most=EXAMPLES)
                     self._add(place.name, name, count, rows)
                 left.remove(name)
-        except QueryTooSlow:
-            await self._read(place, left)  # the org cannot search them in its two minutes
+        except (QueryTooSlow, Unaskable):
+            await self._read(place, left)  # the org cannot search them in its two minutes, or takes no such filter
 
     async def _read(self, place: Place, names: list[str]) -> None:
         """Look at the rows themselves, up to the limit."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,8 @@ class Swept:
     searched: int = 0
     fields: int = 0
     skipped: dict[str, str] = field(default_factory=dict)
+    set_aside: dict[str, str] = field(default_factory=dict)
+    """Objects that nobody may search, or that the person excepted, and why. The answer is not about them."""
     unsearched: dict[str, str] = field(default_factory=dict)
     """Objects that should have been searched, and why they were not, or not as a whole."""
     stopped: str = ""
@@ -77,6 +80,7 @@ class Swept:
                 for each in self.found
             ],
             "not_searched": self.unsearched,
+            "set_aside": self.set_aside,
             "skipped": self.skipped,
             "stopped": self.stopped or None,
         }
@@ -104,6 +108,12 @@ def show_swept(found: Swept, console: Console) -> None:
     reasons = Counter(found.skipped.values())
     skipped = "; ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())
     line(f"in {found.fields:,} fields of {found.searched:,} objects" + (f" (skipped: {skipped})" if skipped else ""))
+    excepted = sorted(name for name, why in found.set_aside.items() if why == "--except")
+    closed = sorted(found.set_aside.keys() - set(excepted))
+    if closed:
+        line(f"set aside: {_names(closed)}: Salesforce takes no search of these objects of its own, from anybody")
+    if excepted:
+        line(f"set aside by --except: {_names(excepted)}")
     for name, why in list(found.unsearched.items())[:10]:
         line(f"NOT SEARCHED {name}: {printable(why)}")
     if len(found.unsearched) > 10:
@@ -123,13 +133,19 @@ def show_swept(found: Swept, console: Console) -> None:
     elif found.unsearched:
         line("Nothing was found, but not everything was searched: this is no all-clear.")
         line("next: give the login read access to those, or raise --limit; then the same command")
+        line("next: what may be left out of the answer: engine sweep --except NAME")
     elif found.watch:
         line(
             "No record that came or changed since then points at the vendor. This is no all-clear: engine sweep is one."
         )
     elif found.only:
-        line(f"Nothing was found, but only {', '.join(map(printable, found.only))} was searched: this is no all-clear.")
+        line(f"Nothing was found, but only {_names(found.only)} was searched: this is no all-clear.")
         line("next: engine sweep   without --object searches the whole org")
     else:
-        line("Nothing that this login can see points at the vendor any more.")
+        apart = " in what was searched" if found.set_aside else ""
+        line(f"Nothing that this login can see points at the vendor any more{apart}.")
         line("next: engine sweep --watch   tells of new ones")
+
+
+def _names(names: Sequence[str]) -> str:
+    return ", ".join(map(printable, names))

@@ -43,6 +43,11 @@ class QueryTooSlow(Paused):
     """The query ran out of its two minutes. Caught by the pager, which asks for fewer rows."""
 
 
+class Unaskable(Blocked):
+    """A question that Salesforce does not take about this object, however well it is formed: some objects of the
+    platform answer only with a special filter. Messages differ and are translated. Caught by the sweep."""
+
+
 class Unreachable(Transient):
     """No connection at all: a wrong name or port, or no network. Told apart by the first login only."""
 
@@ -118,6 +123,14 @@ _TRANSIENT: Mapping[str, FailureClass] = {
     "UNKNOWN_EXCEPTION": FailureClass.NETWORK,
 }
 
+_UNASKABLE = frozenset(
+    {
+        "MALFORMED_QUERY",
+        "INVALID_TYPE_FOR_OPERATION",
+        "EXTERNAL_OBJECT_UNSUPPORTED_EXCEPTION",
+        "EXTERNAL_OBJECT_EXCEPTION",
+    }
+)
 _TOO_SLOW = frozenset({"QUERY_TIMEOUT", "OPERATION_TOO_LARGE", "REQUEST_RUNNING_TOO_LONG"})
 
 
@@ -184,6 +197,8 @@ def _by_code(problem: Problem, said: str) -> EngineError | None:
         return Transient(failure, said)
     if (failure := _REFUSED.get(code)) is not None:
         return Refused(failure, said)
+    if code in _UNASKABLE:
+        return Unaskable(said, hint=_BLOCKED_HINTS.get(code, "Check salesforce.object."))
     if (hint := _BLOCKED_HINTS.get(code)) is not None:
         return Blocked(said, hint=hint)
     return None

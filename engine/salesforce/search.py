@@ -17,6 +17,7 @@ from engine.model.errors import Transient
 from engine.model.failures import FailureClass
 from engine.salesforce import soql
 from engine.salesforce.connection import Salesforce
+from engine.salesforce.faults import Unaskable
 from engine.salesforce.rows import MODIFIED
 from engine.salesforce.session import LONGEST_URI
 
@@ -83,6 +84,16 @@ class Search:
             if item.get("type") in _TEXT and not item.get("calculated"):
                 found.columns.append(Column(label, bool(item.get("filterable"))))
         return found
+
+    async def askable(self, place: str) -> bool:
+        """Whether Salesforce takes the plainest of questions about an object."""
+        statement = soql.select(["Id"], place, limit=1)
+        try:
+            async for _ in self._salesforce.pages.answers(statement):
+                break
+        except Unaskable:
+            return False
+        return True
 
     async def perhaps(self, place: str, columns: Sequence[str], terms: Sequence[str]) -> bool:
         """Whether any row may hold one of the terms in one of these filterable fields, asked in few calls: hosts that

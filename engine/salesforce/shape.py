@@ -123,17 +123,18 @@ def _check_path(path: str, fields: Mapping[str, Mapping[str, Any]], name: str, k
         known = {str(item["name"]) for item in fields.values()}
     if first.lower() not in {item.lower() for item in known}:
         kind = "relationship" if rest else "field"
-        raise Blocked(f"{name} has no {kind} {first!r} ({key}){_suggestion(first, known)}", hint=_FLS)
+        raise Blocked(f"{name} has no {kind} {first!r} ({key}){suggestion(first, known)}", hint=_FLS)
 
 
 def _missing_object(name: str, known: Iterable[str]) -> Blocked:
     return Blocked(
-        f"Salesforce knows no object {name!r} (salesforce.object){_suggestion(name, known)}",
+        f"Salesforce knows no object {name!r} (salesforce.object){suggestion(name, known)}",
         hint="It may also be hidden from the integration user: give it read access to the object.",
     )
 
 
-def _suggestion(name: str, known: Iterable[str]) -> str:
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """``; did you mean X?``; empty where nothing is near."""
     spelled = {item.lower(): item for item in known}
     near = difflib.get_close_matches(name.lower(), spelled, n=1)
     return f"; did you mean {spelled[near[0]]}?" if near else ""

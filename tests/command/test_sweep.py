@@ -14,7 +14,8 @@ from rich.console import Console
 
 from engine.rehearsal.salesforce.world import make_id
 from engine.runs.screen import Screen
-from engine.runs.sweep import SweepOptions, sweep, terms_of
+from engine.runs.sweep import SweepOptions, sweep
+from engine.runs.sweep_terms import terms_of
 from engine.settings import Settings
 from engine.settings_load import load_settings
 from tests.command.corner import Corner, ended, load, org_log, until, wait
@@ -52,6 +53,77 @@ def test_an_org_without_a_trace_ends_with_0_and_says_what_was_skipped(org: Corne
     said = org.engine("sweep")
     assert "Nothing that this login can see" in said.out
     assert "next: engine sweep --watch" in said.out
+
+
+CLOSED = {"FieldDefinition", "RelationshipDomain", "Vote", "ColorDefinition", "UserFieldAccess"}
+
+
+def test_objects_that_nobody_may_search_are_named_and_outside_the_answer(org: Corner) -> None:
+    said = org.engine("sweep", "--json")
+    assert (said.code, said.json["not_searched"]) == (0, {})
+    assert said.json["set_aside"].keys() == CLOSED
+    assert "reified column" in said.json["set_aside"]["FieldDefinition"]
+    said = org.engine("sweep")
+    assert "set aside: ColorDefinition, FieldDefinition" in said.out
+    assert "any more in what was searched" in said.out
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"status": 403, "code": "INSUFFICIENT_ACCESS", "message": "insufficient access"},
+        {"status": 400, "code": "INVALID_TYPE", "message": "sObject type 'Account' is not supported."},
+        {"status": 400, "code": "INVALID_FIELD", "message": "No such column 'Website' on entity 'Account'"},
+    ],
+    ids=lambda answer: answer["code"],
+)
+def test_an_object_that_this_login_may_not_read_keeps_the_all_clear_back_until_it_is_excepted(
+    org: Corner, answer: dict[str, Any]
+) -> None:
+    org.org("faults", rules=[{"kind": "refused", "endpoint": "FROM Account", "params": answer}])
+    said = org.engine("sweep", "--json")
+    assert said.code == 3, said.everything
+    assert list(said.json["not_searched"]) == ["Account"]
+    assert "--except NAME" in org.engine("sweep").out
+    said = org.engine("sweep", "--except", "account", "--json")
+    assert (said.code, said.json["complete"]) == (0, True), said.everything
+    assert said.json["set_aside"]["Account"] == "--except"
+    assert "set aside by --except: Account" in org.engine("sweep", "--except", "Account").out
+
+
+def test_an_object_that_only_refuses_the_filter_is_read(org: Corner) -> None:
+    account(org, Website=vendor(org))
+    refused = {"status": 400, "code": "MALFORMED_QUERY", "message": "Implementation restriction: no LIKE here"}
+    org.org("faults", rules=[{"kind": "refused", "endpoint": "FROM Account.*LIKE", "params": refused}])
+    said = org.engine("sweep", "--json")
+    assert said.code == 6, said.everything
+    assert places(said.json) == {("Account", "Website"): 1}
+    assert said.json["complete"] is True
+
+
+@pytest.mark.parametrize("at", ["FROM Account .*ORDER|FROM Account.*LIKE", "FROM DocListEntry__c"])
+def test_what_answers_a_plain_question_or_is_the_customers_own_is_never_set_aside(org: Corner, at: str) -> None:
+    """A question of ours that is wrong would excuse every object."""
+    refused = {"status": 400, "code": "MALFORMED_QUERY", "message": "Implementation restriction: odd"}
+    org.org("faults", rules=[{"kind": "refused", "endpoint": at, "params": refused, "after": int("Doc" in at)}])
+    said = org.engine("sweep", "--json")
+    assert said.code == 3, said.everything
+    assert said.json["set_aside"].keys() == CLOSED
+    assert len(said.json["not_searched"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--except", "Acount"), "did you mean Account?"),
+        (("--except", "Account", "--object", "User"), "--except goes with a search of all objects"),
+        (("--except", "Account", "--watch"), "--except goes with a search of all objects"),
+    ],
+)
+def test_an_exception_without_effect_is_refused(org: Corner, words: tuple[str, ...], told: str) -> None:
+    said = org.engine("sweep", *words)
+    assert said.code == 2, said.everything
+    assert told in said.err
 
 
 def test_a_search_of_some_objects_gives_no_all_clear(org: Corner) -> None:
@@ -150,7 +222,7 @@ def test_long_text_that_cannot_be_filtered_is_read_up_to_the_limit(org: Corner) 
 
 def test_what_the_org_cannot_search_in_time_is_read_instead(org: Corner) -> None:
     account(org, Website=vendor(org))
-    org.org("faults", rules=[{"endpoint": "q=SELECT%20COUNT", "kind": "query_timeout"}])
+    org.org("faults", rules=[{"endpoint": "q=SELECT COUNT", "kind": "query_timeout"}])
     said = org.engine("sweep", "--object", "Account", "--json")
     assert said.code == 6, said.everything
     assert places(said.json) == {("Account", "Website"): 1}

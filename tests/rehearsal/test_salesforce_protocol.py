@@ -110,12 +110,17 @@ async def test_all_objects_are_listed() -> None:
     async with calling() as org:
         answer = await org.call("GET", "/sobjects")
 
-        assert [item["name"] for item in answer.json["sobjects"]] == [
-            "Account",
-            "DocListEntry__c",
-            "Organization",
-            "User",
-        ]
+        names = {item["name"] for item in answer.json["sobjects"]}
+        assert names >= {"Account", "DocListEntry__c", "Organization", "User"}
+        assert all(item["queryable"] for item in answer.json["sobjects"])
+
+
+@pytest.mark.parametrize("name", ["FieldDefinition", "Vote", "ColorDefinition"])
+async def test_some_objects_are_listed_and_take_no_plain_question(name: str) -> None:
+    async with calling() as org:
+        described = await org.call("GET", f"/sobjects/{name}/describe")
+        assert described.json["queryable"] is True
+        assert (await org.query(f"SELECT Id FROM {name} LIMIT 1")).status == 400
 
 
 async def test_the_organisation_has_one_row() -> None:

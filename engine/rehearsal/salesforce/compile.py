@@ -84,6 +84,8 @@ class _Compiler:
                 f"sObject type '{query.sobject}' is not supported. If you are attempting to use a custom object, be "
                 f"sure to append the '__c' after the entity name. {_ADVICE}",
             )
+        if sobject.restriction is not None:
+            raise ApiError(400, *sobject.restriction)
         self.joins[()] = ("t", sobject)
         columns, shape, long_texts = self._aggregates() if query.is_aggregate else self._columns(sobject)
         where = ["1"] if include_deleted else ['t."IsDeleted" = 0']

@@ -81,6 +81,8 @@ class SObject:
     updateable: bool = True
     readable: bool = True
     rules: list[Rule] = field(default_factory=list)
+    restriction: tuple[str, str] | None = None
+    """Code and message that any question without a special filter is answered by."""
 
     def __post_init__(self) -> None:
         self.label = self.label or self.name.removesuffix("__c").replace("_", " ")
@@ -164,8 +166,53 @@ def system_fields(sobject: str) -> list[Field]:
     return fields if sobject not in {"User", "Organization"} else fields[:-1]
 
 
+def _restricted(name: str, key_prefix: str, code: str, message: str) -> SObject:
+    """An object of the platform that every org lists as queryable, and that nobody may query as a whole."""
+    return SObject(
+        name=name,
+        key_prefix=key_prefix,
+        fields=[Field(name="DurableId"), Field(name="Label")],
+        updateable=False,
+        restriction=(code, message),
+    )
+
+
+_RESTRICTED = (
+    _restricted(
+        "FieldDefinition",
+        "4fd",
+        "MALFORMED_QUERY",
+        "FieldDefinition: a filter on a reified column is required [EntityDefinitionId,DurableId]",
+    ),
+    _restricted(
+        "RelationshipDomain",
+        "4rd",
+        "MALFORMED_QUERY",
+        "RelationshipDomain: \u5217\u3092\u7d5e\u308a\u8fbc\u3080\u5834\u5408\u3001\u6761\u4ef6\u306f"
+        "\u5fc5\u9808\u3067\u3059 [DurableId]",
+    ),
+    _restricted(
+        "Vote",
+        "083",
+        "MALFORMED_QUERY",
+        "Implementation restriction: When querying the Vote object, you must filter using the following syntax: "
+        "ParentId = [single ID], Parent.Type = [Type] or Id = [single ID]",
+    ),
+    _restricted(
+        "ColorDefinition",
+        "4cd",
+        "EXTERNAL_OBJECT_UNSUPPORTED_EXCEPTION",
+        "This type of query is not supported for this entity",
+    ),
+    _restricted(
+        "UserFieldAccess", "4uf", "INVALID_TYPE_FOR_OPERATION", "entity type UserFieldAccess does not support query"
+    ),
+)
+
+
 def default_schema() -> Schema:
-    """The objects the engine meets: document list entries, their accounts, the organisation and its users."""
+    """The objects the engine meets: document list entries, their accounts, the organisation and its users, and some of
+    those that may not be searched."""
     return Schema(
         [
             SObject(
@@ -218,5 +265,6 @@ def default_schema() -> Schema:
                     Field(name="IsActive", type="boolean"),
                 ],
             ),
+            *_RESTRICTED,
         ]
     )

@@ -1,0 +1,44 @@
+"""What a sweep searches for. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+from engine.model.errors import Refused, Usage
+from engine.model.hosts import origin_of
+from engine.model.text import printable
+from engine.settings import Settings
+
+
+def terms_of(settings: Settings, more: Sequence[str] = ()) -> list[str]:
+    """The texts that give a link to the vendor away: buckets as hosts, in paths and as ``s3://``, and other hosts."""
+    source, ours = settings.source, settings.destination.bucket
+    terms: list[str] = []
+    for bucket in source.buckets:
+        # within our own bucket's name the bare text would find our own links
+        host = f"//{bucket}." if ours.endswith(bucket) and ours != bucket else f"{bucket}."
+        if source.endpoint_url:
+            place = urlsplit(source.endpoint_url).netloc
+            terms += [f"{host}{place}", f"{place}/{bucket}/"]
+        # behind an endpoint too: links may name AWS where the settings name a gateway to it
+        terms += [f"{host}s3", f"amazonaws.com/{bucket}/", f"amazonaws.com.cn/{bucket}/", f"s3://{bucket}/"]
+    for entry in (*source.allowed_hosts, *map(_host, more)):
+        terms.append(f"//{entry.rpartition('//')[2].rstrip('/')}")
+    if source.resolver is not None:
+        terms.append(f"//{urlsplit(source.resolver.url).netloc}")
+    return list(dict.fromkeys(term.lower() for term in terms))
+
+
+def _host(entry: str) -> str:
+    """What ``--host`` names. Raises Usage for what is no host: it would be found nowhere, as if all were clear."""
+    scheme, _, rest = entry.strip().lower().rpartition("://")
+    try:
+        if scheme in {"", "http", "https"}:
+            return str(origin_of(scheme or "https", rest.removesuffix("/")))
+    except Refused:
+        pass
+    raise Usage(
+        f"--host {printable(entry)!r} is no host",
+        hint="give a name alone, such as files.vendor.example, or with its port: files.vendor.example:8443",
+    )
