@@ -99,3 +99,7 @@ class Occupied(Exception):
     def __init__(self, facts: ObjectFacts) -> None:
         super().__init__("the destination key is taken")
         self.facts = facts
+
+
+class Uncopyable(Exception):
+    """The store copies this object not by itself, but it may be read and written. Nothing was written."""

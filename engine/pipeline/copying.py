@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from engine.model.errors import Refused, Transient
-from engine.model.facts import Method, ObjectFacts, Occupied, Proof, Stored
+from engine.model.facts import Method, ObjectFacts, Occupied, Proof, Stored, Uncopyable
 from engine.model.failures import FailureClass
 from engine.model.keys import fill_changed
 from engine.model.location import Location
@@ -165,6 +165,8 @@ class Copying:
             stored = await self._destination.copy_within(twin.key, facts, plan.key)
         except Occupied as taken:
             stored = Stored(taken.facts)
+        except Uncopyable:
+            return None
         try:
             proof = prove(facts, stored.facts)
         except Differs:
@@ -183,6 +185,8 @@ class Copying:
             stored = await self._destination.copy(job.location, facts, memory.key, replace_etag=memory.bad_etag)
         except Occupied as taken:
             raise _Taken(facts, taken.facts) from None
+        except Uncopyable:
+            return await self._stream(replace(job, route=replace(job.route, method=Method.STREAM)))
         return await self._accepted(job, facts, stored)
 
     async def _stream(self, job: _Job) -> Copied:

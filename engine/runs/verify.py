@@ -188,10 +188,12 @@ class _Verify:
             if error.failure is not FailureClass.REJECTED:
                 hint = "grant s3:ListBucket on it, or look at each copy: engine verify --level head"
                 raise Blocked(f"our bucket may not be listed: {error}", hint=hint) from error
-            async for rows in destination.inventory():
-                fresh = [row for row in rows if row.key]
-                if not await put(fresh, []):
-                    return
+            try:
+                async for rows in destination.inventory():
+                    if not await put(rows, []):
+                        return
+            except Refused as worse:
+                self._notes.append(f"our bucket could not be listed ({worse}); each copy was asked for by HEAD")
 
     async def _equal(self, found: Met) -> None:
         self._found.match(len(found.equal))

@@ -19,12 +19,16 @@ Fill = Callable[[memoryview], Awaitable[int]]
 end."""
 
 
+_NOT_THE_FORM = frozenset({"BadDigest", "IncompleteBody", "RequestTimeout", "ExpiredToken", "TokenRefreshRequired"})
+"""Codes of a 400 that speaks of the bytes or of the login."""
+
+
 class StoreError(Exception):
     """A request that did not succeed, in the store's own words; ``faults.py`` says what it means.
 
     ``code`` is S3's error code (``NoSuchKey``), or the bare status (``"404"``) where no body told more, or one of ours
     where no answer came, or none to go by: ``Unreachable``, ``TimedOut``, ``TlsFailed``, ``BadAnswer``, ``TooLong``,
-    ``NoETag``. ``status`` is 0 then, but for the last.
+    ``BadListing``, ``NoETag``. ``status`` is 0 then, but for the last.
     ``region`` is where the bucket lives, if the store said so.
     """
 
@@ -60,6 +64,12 @@ class StoreError(Exception):
     def unsupported(self) -> bool:
         """Whether the store does not know what was asked of it."""
         return self.status == 501 or self.code == "NotImplemented"
+
+    @property
+    def unfit(self) -> bool:
+        """Whether something about the request's form may be why: it is worth asking without what the store need not
+        know."""
+        return self.unsupported or (self.status == 400 and self.code not in _NOT_THE_FORM)
 
     @property
     def unsure(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from engine.model.errors import Transient
-from engine.model.facts import ObjectFacts, Stored
+from engine.model.facts import ObjectFacts, Stored, Uncopyable
 from engine.model.failures import FailureClass
 from engine.model.percent import quoted
 from engine.model.value import value
@@ -82,7 +82,7 @@ class Copier:
         self._part_bytes = part_bytes
 
     async def copy(self, original: Original, key: str, replace_etag: str | None) -> Stored:
-        """Raises Occupied, StoreError, EngineError."""
+        """Raises Occupied, Uncopyable, StoreError, EngineError."""
         facts = original.facts
         if facts.size is None:
             facts = await self.look(original)
@@ -145,9 +145,15 @@ class Copier:
         headers = {**original.asks, **self._always, "x-amz-copy-source-range": f"bytes={first}-{last}"}
 
         async def send() -> Answer:
-            return await self._verbs.upload_part_copy(
-                self._bucket, upload.key, upload.id, number, headers, size=last - first + 1
-            )
+            try:
+                return await self._verbs.upload_part_copy(
+                    self._bucket, upload.key, upload.id, number, headers, size=last - first + 1
+                )
+            except StoreError as error:
+                # the source was looked at and the upload begun, so both may be used: Ceph denies this request alone
+                if error.unsupported or (error.status == 403 and error.code == "AccessDenied"):
+                    raise Uncopyable(str(error)) from None
+                raise
 
         answer = await self._part_try(send, f"COPY part {number} to s3://{self._bucket}/{upload.key}")
         upload.parts.append(Part(number, answer.etag))

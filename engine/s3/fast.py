@@ -24,6 +24,7 @@ QUICK_S = 60.0
 _OF_THE_REQUEST = frozenset({b"x-amz-request-id", b"x-amz-id-2"})
 TOO_LONG = "TooLong"
 """Our code for an answer that is longer than it may be."""
+EXPECTATION_FAILED = 417
 ERROR_BYTES = 64 * 1024
 """As much of a refusal's body as an error document needs."""
 LISTING_BYTES = 16 << 20
@@ -58,6 +59,7 @@ class FastVerbs:
         self._signer = Signer()
         self._addresses: dict[str, Address] = {home: where(home, region)} if home else {}
         self._locating = asyncio.Lock()
+        self._expects = True  # whether large bodies wait for consent; off once that is refused
 
     async def head(self, bucket: str, key: str, headers: Fields, *, version_id: str | None = None) -> Answer:
         reply = await self._ask("HEAD", bucket, key, _version(version_id), headers)
@@ -180,7 +182,7 @@ class FastVerbs:
     ) -> Reply:
         address = self._addresses.get(bucket) or await self._locate(bucket)
         length = None if body is None else len(body)
-        patient = length is not None and length >= CONTINUE_FROM
+        patient = self._expects and length is not None and length >= CONTINUE_FROM
         ring = self._keys
         head = self._signer.head(
             method,
@@ -207,6 +209,20 @@ class FastVerbs:
             )
         except WireError as error:
             raise unreached(error) from None
+        if reply.status == EXPECTATION_FAILED and patient:
+            self._expects = False  # a proxy between us that does not know the header; nothing has been done
+            return await self._ask(
+                method,
+                bucket,
+                key,
+                query,
+                headers,
+                body=body,
+                payload=payload,
+                limit_s=limit_s,
+                max_body=max_body,
+                once=once,
+            )
         if not 200 <= reply.status < 300:
             raise self._refused(reply.status, fields_of(reply.headers), reply.body)
         return reply

@@ -89,6 +89,8 @@ def meaning(error: StoreError, side: Side, what: str) -> EngineError:
         return Blocked(told, hint=f"check {UNFIT[code]}")
     if error.unsupported and not source:
         return Blocked(told, hint="the store lacks what the settings ask for: check destination.storage_class and sse")
+    if code == "BadListing":
+        return Refused(F.REJECTED, f"{told}: the store cannot be listed")
     if code == "InvalidObjectState":
         return Refused(F.ARCHIVED, f"{told}: the object must be restored from its archive first")
     if error.missing or code in {"NoSuchKey", "NoSuchVersion"} or status == 405:

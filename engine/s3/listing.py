@@ -44,12 +44,12 @@ async def pages(verbs: Verbs, bucket: str, prefix: str, headers: Fields) -> Asyn
         if not page.token:
             return
         if page.token == token:
-            raise StoreError("BadAnswer", 0, "the listing does not advance")
+            raise StoreError("BadListing", 0, "the listing does not advance")
         token = page.token
 
 
 def parse(body: bytes) -> ListingPage:
-    """One ListObjectsV2 answer with ``encoding-type=url``. Raises StoreError ``BadAnswer``."""
+    """One ListObjectsV2 answer with ``encoding-type=url``. Raises StoreError ``BadAnswer``, ``BadListing``."""
     try:
         document = body.decode("utf-8")
     except UnicodeDecodeError:
@@ -99,10 +99,14 @@ def _one_by_one(document: str, *, encoded: bool) -> ListingPage:
 
 
 def _page(rows: list[Listed], rest: dict[str, str]) -> ListingPage:
-    truncated = rest.get("IsTruncated") == "true"
-    if truncated and not rest.get("NextContinuationToken"):
-        raise StoreError("BadAnswer", 0, "the listing says that there is more, but not where")
-    return ListingPage(rows, rest.get("NextContinuationToken", "") if truncated else "")
+    return page_of(rows, rest.get("NextContinuationToken", ""), truncated=rest.get("IsTruncated") == "true")
+
+
+def page_of(rows: list[Listed], token: str, *, truncated: bool) -> ListingPage:
+    """Raises StoreError ``BadListing`` where more is said to follow, and nothing says where."""
+    if truncated and not token:
+        raise StoreError("BadListing", 0, "the listing says that there is more, but not where")
+    return ListingPage(rows, token if truncated else "")
 
 
 def _row(row: str, *, encoded: bool) -> Listed:

@@ -30,6 +30,7 @@ from engine.s3.answers import (
     retry_after,
     unquoted,
 )
+from engine.s3.listing import page_of
 from engine.s3.uploads import ELEMENT_OF
 from engine.s3.verbs import reading_time, time_for
 from engine.s3.xml import as_fields
@@ -143,7 +144,7 @@ class SdkVerbs:
             )
             for row in told.get("Contents", [])
         ]
-        return ListingPage(rows, told.get("NextContinuationToken", "") if told.get("IsTruncated") else "")
+        return page_of(rows, told.get("NextContinuationToken", ""), truncated=bool(told.get("IsTruncated")))
 
     async def list_uploads(
         self, bucket: str, prefix: str, key_marker: str, id_marker: str, headers: Fields

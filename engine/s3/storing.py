@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -106,6 +106,7 @@ class Storer:
         self._shows_sums = False  # MD5s are computed until the store has answered a write with its checksum
         self._shows_parts: bool | None = None  # the same of parts: whether the store has compared what it got
         self._declares = True  # whether uploads name their checksum algorithm; off once the store knows no such thing
+        self._sums: bool | None = None  # whether writes may carry a checksum header; None: not known yet
 
     def room(self) -> Room:
         """Room for one stream to come; whoever takes it releases it."""
@@ -153,15 +154,36 @@ class Storer:
         computed = _check(source, sums, key)
         digest = sums.sha256
         name, value = sum_header(self._checksum, sums.crc or digest)
-        headers = {**request_headers(source.headers), **self._placed, **self._always, name: value}
+        headers = {**request_headers(source.headers), **self._placed, **self._always}
         sha256 = digest.hex()
 
         async def send(more: Fields) -> Answer:
-            return await self._verbs.put(self._bucket, key, body, {**headers, **more}, sha256=sha256)
+            async def put(summed: Fields) -> Answer:
+                return await self._verbs.put(self._bucket, key, body, {**headers, **more, **summed}, sha256=sha256)
+
+            return await self._summed(put, {name: value})
 
         answer = await self._guard.write(key, send, replace_etag=replace_etag)
         self._shows_sums = self._shows_sums or name in answer.fields
         return Stored(written(answer, len(body), source.headers), len(body), computed)
+
+    async def _summed(self, write: Callable[[Fields], Awaitable[Answer]], named: Fields) -> Answer:
+        """Write with a checksum header; from then on without, where the store takes the same write only so."""
+        if self._sums is False:
+            return await write({})
+        try:
+            answer = await write(named)
+        except StoreError as error:
+            if self._sums or not error.unfit:
+                raise
+            try:
+                answer = await write({})
+            except StoreError:
+                raise error from None
+            self._sums = self._declares = False
+        else:
+            self._sums = True
+        return answer
 
     async def _by_parts(self, passing: Passing, block: Bytes, sizes: Iterator[int]) -> Stored:
         gate = asyncio.Semaphore(PARTS_AT_ONCE)
@@ -207,7 +229,7 @@ class Storer:
                     self._multipart.begin(key, {**headers, **named} if self._declares else headers)
                 )
             except StoreError as error:
-                if not self._declares or not (error.unsupported or error.status == 400):
+                if not self._declares or not error.unfit:
                     raise
                 upload = await stack.enter_async_context(self._multipart.begin(key, headers))
                 self._declares = False
@@ -235,13 +257,18 @@ class Storer:
         passing: Passing,
     ) -> None:
         name, value = sum_header(self._checksum, digest)
-        # the signature covers the header with the part's CRC: the store itself compares the bytes with that
-        payload = UNSIGNED if self._crc else digest.hex()
+
+        async def put(summed: Fields) -> Answer:
+            # the signature covers the header with the part's CRC: the store itself compares the bytes with that
+            payload = UNSIGNED if self._crc and summed else digest.hex()
+            if self._crc and not summed:
+                payload = await hashed(len(block), lambda: hashlib.sha256(block).hexdigest())
+            return await self._verbs.upload_part(
+                self._bucket, upload.key, upload.id, number, block, {**self._always, **summed}, sha256=payload
+            )
 
         async def send() -> Answer:
-            return await self._verbs.upload_part(
-                self._bucket, upload.key, upload.id, number, block, {**self._always, name: value}, sha256=payload
-            )
+            return await self._summed(put, {name: value})
 
         answer = await self._part_try(send, f"PUT part {number} of s3://{self._bucket}/{upload.key}")
         shown = answer.fields.get(name)

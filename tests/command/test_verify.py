@@ -5,7 +5,10 @@ from __future__ import annotations
 import sqlite3
 import urllib.request
 from contextlib import closing
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from urllib.parse import urlsplit
 
 import pytest
@@ -265,3 +268,47 @@ def test_a_switched_copy_that_is_lost_with_its_source_is_told_apart(backed_up: C
     assert record in said.out
     assert "If the bucket keeps versions" in said.out
     assert "rollback" not in said.out, "the old link is dead"
+
+
+class Onward(BaseHTTPRequestHandler):
+    """Passes everything on to the store behind it; but its listings say that more follows, and not where."""
+
+    protocol_version = "HTTP/1.1"
+    behind = ""
+
+    def pass_on(self) -> None:
+        body = self.rfile.read(int(self.headers.get("content-length", 0)))
+        client = HTTPConnection(self.behind)
+        client.request(self.command, self.path, body, dict(self.headers))
+        answer = client.getresponse()
+        told = answer.read().replace(b"<IsTruncated>false<", b"<IsTruncated>true<")
+        self.send_response(answer.status)
+        for name, value in answer.getheaders():
+            if name.lower() not in {"content-length", "transfer-encoding", "connection", "date", "server"}:
+                self.send_header(name, value)
+        length = answer.getheader("content-length", "0") if self.command == "HEAD" else str(len(told))
+        self.send_header("Content-Length", length)
+        self.end_headers()
+        self.wfile.write(told)
+        client.close()
+
+    do_GET = do_HEAD = do_PUT = pass_on  # noqa: N815 - as the standard library calls them
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_copies_are_asked_for_one_by_one_where_a_listing_goes_on_nowhere(backed_up: Corner) -> None:
+    lost, *_ = backed_up.rows().values()
+    remove(backed_up, backed_up.bucket, lost["your_s3_key"])
+    handler = type("Handler", (Onward,), {"behind": urlsplit(backed_up.stage.store.url).netloc})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever).start()
+        try:
+            backed_up.env["ENGINE_DESTINATION__ENDPOINT_URL"] = f"http://127.0.0.1:{server.server_address[1]}"
+            said = backed_up.engine("verify", "--json")
+        finally:
+            server.shutdown()
+    assert said.code == 6, said.everything
+    assert (said.json["counts"]["match"], said.json["counts"]["missing_at_destination"]) == (11, 1)
+    assert "could not be listed" in said.out
