@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 
 from engine.model.facts import Method, Proof
@@ -62,6 +62,20 @@ class Touch:
 
 
 @value
+class Looked:
+    """A copy that stands, after its source was to be looked at."""
+
+    record: Record
+    unseen: str = ""
+    """Why nobody can say that the source still is what was copied: a failure class, ``no_validator`` or ``dry_run``;
+    empty: it is."""
+    message: str = ""
+    news: bool = False
+    """The row says otherwise: its Salesforce columns have moved, or an earlier look could not be had."""
+    page: int = 0
+
+
+@value
 class Attempt:
     """One failed try that will be followed by another; durable, so that attempt counts survive a kill."""
 
@@ -104,8 +118,12 @@ class Batch:
 
     outcomes: list[Outcome] = field(default_factory=list)
     touches: list[Touch] = field(default_factory=list)
+    looks: list[Looked] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
     checkpoints: list[Checkpoint] = field(default_factory=list)
     """At most one of each range."""
     unchanged: int = 0
     """Records that needed nothing, to be counted as skipped in the run row."""
+
+    def __bool__(self) -> bool:
+        return any(getattr(self, each.name) for each in fields(self))

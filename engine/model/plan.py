@@ -1,4 +1,4 @@
-"""Plan: what will be done for one record; Known: what the tracking DB says of it already."""
+"""Plan: what will be done for one record; Look: what will be asked; Known: what the tracking DB says of it already."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 from engine.model.facts import ObjectFacts
 from engine.model.keys import changed_template
 from engine.model.location import Location
-from engine.model.outcome import Status, Twin
+from engine.model.outcome import Looked, Status, Twin
 from engine.model.record import Record
 from engine.model.value import value
 
@@ -31,9 +31,39 @@ class Known(NamedTuple):
     attempts: int
     proof: str
     run: int = 0
-    """The run that last wrote the row."""
+    """The run whose outcome the row holds."""
+    size: int | None = None
+    """Bytes of the copy."""
+    copied_at: str = ""
+    unseen: bool = False
+    """The last look at its source could not be had."""
     listed_etag: str = ""
     """ETag of the copy's source in the listing in force; empty: there is none, or it does not say."""
+
+    def tells(self, record: Record) -> bool:
+        """Whether the row has the record's Salesforce columns as they are."""
+        return (
+            record.modified == self.modified
+            and record.name == self.name
+            and record.account_id == self.account_id
+            and record.account_name == self.account_name
+        )
+
+
+@value
+class Look:
+    """A copy that stands as far as the tracking DB knows, of which no listing tells: the source is asked."""
+
+    record: Record
+    source: Location
+    source_id: int
+    known: Known
+    page: int = 0
+
+    def stands(self, unseen: str = "", message: str = "") -> Looked:
+        """What it comes to, unless the source has changed. ``unseen``: why nobody could tell."""
+        news = bool(unseen) or self.known.unseen or not self.known.tells(self.record)
+        return Looked(self.record, unseen, message, news, self.page)
 
 
 @value
@@ -63,3 +93,7 @@ class Plan:
         Raises Refused ``bad_key`` where that would be too long.
         """
         return changed_template(self.key)
+
+
+Work = Plan | Look
+"""What the crew takes."""

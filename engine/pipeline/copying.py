@@ -233,6 +233,7 @@ class Copying:
             and known.our_key == memory.key == job.plan.key
             and facts.etag
             and known.source_etag not in {"", facts.etag}
+            and (job.location.in_s3 or facts.size != known.size)  # another web server may give another ETag
         ):
             if job.plan.record.url == known.our_url:
                 msg = "the copy behind our link is gone or differs, and its source has changed since: no copy under"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from engine.model.outcome import Outcome
-from engine.model.plan import Plan
+from engine.model.outcome import Looked, Outcome
+from engine.model.plan import Work
 from engine.pipeline.channel import Channel, Ended
 from engine.pipeline.recorder import Recorder
 from engine.pipeline.stop import Stop
@@ -18,14 +18,14 @@ class Crew:
 
     def __init__(
         self,
-        leases: Channel[list[Plan]],
-        transfer: Callable[[Plan], Awaitable[Outcome]],
+        leases: Channel[list[Work]],
+        transfer: Callable[[Work], Awaitable[Outcome | Looked]],
         recorder: Recorder,
         tally: Tally,
         stop: Stop,
         *,
         concurrency: int,
-        on_outcome: Callable[[Outcome], None] = lambda _outcome: None,
+        on_outcome: Callable[[Outcome | Looked], None] = lambda _outcome: None,
     ) -> None:
         self._leases = leases
         self._transfer = transfer
@@ -34,7 +34,7 @@ class Crew:
         self._stop = stop
         self._concurrency = concurrency
         self._on_outcome = on_outcome
-        self._lease: list[Plan] = []
+        self._lease: list[Work] = []
         self._refill = asyncio.Lock()
 
     async def run(self) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from engine.model.plan import Plan
+from engine.model.plan import Work
 from engine.pacing.clock import Clock
 from engine.pipeline.channel import Channel
 from engine.pipeline.crew import Crew
@@ -24,7 +24,7 @@ PULSE_S = 0.5
 
 async def flow(
     feed: Callable[[], Awaitable[None]],
-    leases: Channel[list[Plan]],
+    leases: Channel[list[Work]],
     crew: Crew,
     recorder: Recorder,
     *,
@@ -50,7 +50,7 @@ async def flow(
 
 async def _work(
     feed: Callable[[], Awaitable[None]],
-    leases: Channel[list[Plan]],
+    leases: Channel[list[Work]],
     crew: Crew,
     *,
     stop: Stop,

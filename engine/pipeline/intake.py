@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
+from engine.model.facts import ObjectFacts
 from engine.model.failures import FailureClass
-from engine.model.outcome import Checkpoint, Outcome, Status, Touch
-from engine.model.plan import Known, Plan
+from engine.model.outcome import Checkpoint, Looked, Outcome, Status, Touch
+from engine.model.plan import Known, Look, Plan, Work
 from engine.model.record import Page, Record
 from engine.pacing.clock import Clock, iso
 from engine.pacing.turns import SHARE, next_turn
@@ -32,7 +33,7 @@ class Intake:
         ledger: Ledger,
         planner: Planner,
         routes: Routes,
-        leases: Channel[list[Plan]],
+        leases: Channel[list[Work]],
         recorder: Recorder,
         tally: Tally,
         clock: Clock,
@@ -65,8 +66,19 @@ class Intake:
         """The limit is reached, or a stop was asked for: nothing more will be taken up."""
         return self._left == 0 or self._stop.requested
 
-    async def scan(self, pages: AsyncIterator[Page]) -> bool:
-        """Take up the pages of a scan, with checkpoints. True when it went through to its end."""
+    def take_one(self) -> bool:
+        """One more record needs work; False where the limit is reached."""
+        if self._left is not None:
+            if self._left == 0:
+                return False
+            self._left -= 1
+        return True
+
+    async def scan(self, pages: AsyncIterator[Page], *, look: bool = False) -> bool:
+        """Take up the pages of a scan, with checkpoints. True when it went through to its end.
+
+        ``look``: the sources of copies that stand are looked at too.
+        """
         async for page in pages:
             if self.exhausted:
                 return False
@@ -74,7 +86,7 @@ class Intake:
             reaches = Checkpoint(page.last_id, page.range, page.ends)
             if not page.records:
                 self._recorder.book.open(self._number, reaches, 0)
-            elif not await self._take(page.records, reaches, self._number):
+            elif not await self._take(page.records, reaches, self._number, look=look):
                 return False
         return not self.exhausted
 
@@ -108,19 +120,21 @@ class Intake:
         self._tally.count(outcome)
         self._recorder.add(outcome)
 
-    async def _take(self, records: list[Record], reaches: Checkpoint | None, number: int) -> bool:
+    async def _take(
+        self, records: list[Record], reaches: Checkpoint | None, number: int, *, look: bool = False
+    ) -> bool:
         known = await self._ledger.known([record.id for record in records])
-        plans: list[Plan] = []
-        done: list[Outcome] = []
+        plans: list[Work] = []
+        done: list[Outcome | Looked] = []
         touches: list[Touch] = []
         unchanged = again = 0
         whole = True
 
         def sort(decision: Decision) -> None:
             nonlocal unchanged
-            if isinstance(decision, Plan):
+            if isinstance(decision, Plan | Look):
                 plans.append(decision)
-            elif isinstance(decision, Outcome):
+            elif isinstance(decision, Outcome | Looked):
                 done.append(decision)
             else:
                 unchanged += 1
@@ -139,17 +153,17 @@ class Intake:
             if row is not None and row.run == self._run_id and _dealt_with(row, record, number):
                 again += 1
                 continue
-            decision = self._planner.plan(record, row, number, force=number == AGAIN)
+            decision = self._planner.plan(record, row, number, force=number == AGAIN, look=look)
             sort(decision)
-            if self._left is not None and isinstance(decision, Plan | Outcome):
-                self._left -= 1
+            if isinstance(decision, Plan | Outcome):
+                self.take_one()
         if plans and (listed := await self._ledger.inventory([plan.source_id for plan in plans])):
             planned, plans = plans, []
             for place, plan in enumerate(planned, 1):
                 if place % SHARE == 0:
                     await next_turn()
                 facts = listed.get(plan.source_id)
-                sort(plan if facts is None else self._planner.pin(plan, facts))
+                sort(plan if facts is None else self._listed(plan, facts))
         if reaches is not None and whole:
             self._recorder.book.open(number, reaches, len(plans) + len(done))
         self._tally.seen += len(plans) + len(done) + unchanged
@@ -162,7 +176,7 @@ class Intake:
         self._given += len(plans) + len(done)
         at = iso(self._clock.now())
         for outcome in done:
-            stamped = replace(outcome, at=at)
+            stamped = replace(outcome, at=at) if isinstance(outcome, Outcome) else outcome
             self._tally.count(stamped)
             self._recorder.add(stamped)
         self._on_page(len(records), len(plans), len(done))
@@ -170,13 +184,19 @@ class Intake:
         await self._hand_over(plans)
         return whole
 
-    async def _hand_over(self, plans: list[Plan]) -> None:
+    def _listed(self, work: Work, facts: ObjectFacts) -> Decision:
+        return self._planner.pin(work, facts) if isinstance(work, Plan) else self._planner.looked(work, facts)
+
+    async def _hand_over(self, plans: list[Work]) -> None:
         if not plans:
             return
         await self._routes.learn(plan.source for plan in plans)
-        twins = await self._ledger.twins([plan.source_id for plan in plans])
+        twins = await self._ledger.twins([plan.source_id for plan in plans if isinstance(plan, Plan)])
         if twins:
-            plans = [replace(p, twin=twins[p.source_id]) if p.source_id in twins else p for p in plans]
+            plans = [
+                replace(p, twin=twins[p.source_id]) if isinstance(p, Plan) and p.source_id in twins else p
+                for p in plans
+            ]
         for start in range(0, len(plans), self._lease):
             if self._stop.requested:
                 return

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 from engine.model.errors import Refused, Transient
 from engine.model.facts import ObjectFacts
@@ -22,10 +23,18 @@ class PacedSource:
         self._gates = gates
 
     async def facts(self, location: Location) -> ObjectFacts:
+        return await self._asked(location, self._source.facts)
+
+    async def look(self, location: Location) -> ObjectFacts:
+        return await self._asked(location, self._source.look)
+
+    async def _asked(
+        self, location: Location, ask: Callable[[Location], Coroutine[Any, Any, ObjectFacts]]
+    ) -> ObjectFacts:
         gate = self._gates.host(str(location.origin))
         ticket = gate.enter() or await gate.turn()
         try:
-            facts = await self._source.facts(location)
+            facts = await ask(location)
         except BaseException as error:
             _told(gate, ticket, error)
             raise

@@ -7,8 +7,9 @@ Whatever is asked first wins:
     =====================  ==============================================  =======================================
     anything               an account out of scope                         None
     a copy, any status     the link is our own link                        None, or Touch (*)
-    backed_up,             the same URL; no listing, or the same ETag      None, or Touch
-    rolled_back
+    backed_up,             the same URL; listed with the same ETag, or no  None, or Touch
+    rolled_back            full scan
+    (the same)             the same URL; a full scan, not listed           Look
     skipped                skipped again, for the same reason              None, or Touch
     (+)                    no URL                                          skipped / no_url
     (+)                    a URL into our bucket that is not known         skipped / already_ours
@@ -25,7 +26,8 @@ Whatever is asked first wins:
     (*) A record that was gone and is back with our own link, or is forced, is planned from its original URL: the copy
         is proved again, while record and row go on saying what the link is and what it was.
 
-None means that the row stands; Touch, that only its Salesforce columns have moved. A failure is told each time it is
+None means that the row stands; Touch, that only its Salesforce columns have moved; Look, that the source is to be
+asked first: what it says is one of these answers, or Looked. A failure is told each time it is
 met, so that every run counts it; a skip is told once. Copies keep the key that they got: an account or a name
 that changes later moves no object.
 """
@@ -33,6 +35,7 @@ that changes later moves no object.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from engine.model.errors import Refused
 from engine.model.facts import ObjectFacts
@@ -48,16 +51,20 @@ from engine.model.keys import (
     placed,
 )
 from engine.model.location import Location
-from engine.model.outcome import Outcome, Status, Touch
-from engine.model.plan import Known, Plan
+from engine.model.outcome import Looked, Outcome, Status, Touch
+from engine.model.plan import Known, Look, Plan
 from engine.model.record import Record
 from engine.model.urls import SourceRules, identity_hash, parse_url, source_rules
 
 _SETTLED = frozenset({Status.BACKED_UP, Status.SWITCHED, Status.ROLLED_BACK})
 _SKIPS = frozenset({FailureClass.NO_URL, FailureClass.ALREADY_OURS, FailureClass.TYPE_FILTERED, FailureClass.TOO_LARGE})
 _ANY_ETAG = "0" * 32
+NO_VALIDATOR = "no_validator"
+"""The source says neither ETag nor date, and its size is the same: nothing tells whether it was replaced."""
+_SLACK = timedelta(days=1)
+"""By so much a web server's clock, or the zone that it takes for its own, may differ from ours."""
 
-Decision = Plan | Outcome | Touch | None
+Decision = Plan | Look | Outcome | Looked | Touch | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +110,10 @@ class Planner:
         *,
         pinned: ObjectFacts | None = None,
         force: bool = False,
+        look: bool = False,
     ) -> Decision:
-        """The answer of the table above. ``pinned`` is the source's row of a listing; ``force`` plans a copy anew."""
+        """The answer of the table above. ``pinned`` is the source's row of a listing; ``force`` plans a copy anew;
+        ``look``: it is a full scan, which looks at every file."""
         if self._filters.account_id is not None and record.account_id != self._filters.account_id:
             return None
         changed = keep = False
@@ -119,7 +128,8 @@ class Planner:
                 # the original under a switched row: somebody has put it back, and the row must not say otherwise
                 keep = known.status is Status.SWITCHED and not changed
                 if not changed and not keep and not force:
-                    return _touched(record, known)
+                    told = known.listed_etag and known.source_etag
+                    return self._look(record, known, page) if look and not told else _touched(record, known)
         return self._fresh(record, link, known, page, pinned, changed=changed, keep=keep)
 
     def pin(self, plan: Plan, listed: ObjectFacts) -> Decision:
@@ -146,6 +156,22 @@ class Planner:
             known=plan.known,
             page=plan.page,
         )
+
+    def _look(self, record: Record, known: Known, page: int) -> Look | Looked:
+        try:
+            source = self._source(record.url)
+        except Refused as refused:
+            return Looked(record, refused.failure.value, str(refused), True, page)
+        return Look(record, source, identity_hash(source.identity), known, page)
+
+    def looked(self, look: Look, found: ObjectFacts) -> Decision:
+        """What follows from a look: a copy of other content, or that the copy stands."""
+        same = _same_content(look.known, found)
+        if same:
+            return look.stands()
+        if same is None:
+            return look.stands(NO_VALIDATOR, "the source says neither ETag nor date, and has the same size")
+        return self._fresh(look.record, look.record.url, look.known, look.page, found, changed=True, keep=False)
 
     def locate(self, record: Record) -> Location | None:
         """The source that the record names, for a look into a listing; None when it names none that may be read."""
@@ -242,18 +268,23 @@ def _constant_prefix(target: Target) -> str:
 
 
 def _touched(record: Record, known: Known) -> Touch | None:
-    same = (
-        record.modified == known.modified
-        and record.name == known.name
-        and record.account_id == known.account_id
-        and record.account_name == known.account_name
-    )
-    return None if same else Touch(record)
+    return None if known.tells(record) else Touch(record)
 
 
 def _other_content(known: Known, pinned: ObjectFacts | None) -> bool:
     listed = known.listed_etag if pinned is None else pinned.etag
     return bool(listed and known.source_etag) and listed != known.source_etag
+
+
+def _same_content(known: Known, found: ObjectFacts) -> bool | None:
+    """Whether the source is what it was when it was copied; None: it does not tell."""
+    if found.etag and known.source_etag:
+        return found.etag == known.source_etag
+    if found.size is not None and found.size != known.size:
+        return False
+    if not found.last_modified or not known.copied_at:
+        return None
+    return datetime.fromisoformat(found.last_modified) < datetime.fromisoformat(known.copied_at) - _SLACK
 
 
 def _ended(

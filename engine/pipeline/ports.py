@@ -57,6 +57,10 @@ class Source(Protocol):
         """HEAD. Raises Refused (missing, denied, archived, expired…) or Transient."""
         ...
 
+    async def look(self, location: Location) -> ObjectFacts:
+        """The same for somebody who only wants to know: an archived object is described like any other."""
+        ...
+
     def open(self, location: Location, facts: ObjectFacts | None) -> AbstractAsyncContextManager[ByteStream]:
         """GET, pinned to ``facts.etag``/``version_id`` when given (Transient ``source_changed`` if it moved)."""
         ...

@@ -10,7 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-from engine.model.outcome import Attempt, Batch, Checkpoint, Outcome, Touch
+from engine.model.outcome import Attempt, Batch, Checkpoint, Looked, Outcome, Touch
 from engine.pipeline.ports import Shelf
 
 
@@ -61,13 +61,17 @@ class Recorder:
         self.book = PageBook()
         self.written = 0
 
-    def add(self, outcome: Outcome) -> None:
-        """Take one outcome; durable after the next commit."""
-        self._batch.outcomes.append(outcome)
+    def add(self, outcome: Outcome | Looked) -> None:
+        """Take how one record ended; durable after the next commit."""
+        batch = self._batch
+        if isinstance(outcome, Looked):
+            batch.looks.append(outcome)
+        else:
+            batch.outcomes.append(outcome)
         self._taken += 1
         if self._taken == self._awaited:
             self._wake.set()
-        self._grown(len(self._batch.outcomes))
+        self._grown(len(batch.outcomes) + len(batch.looks))
 
     def touch(self, touch: Touch) -> None:
         self._batch.touches.append(touch)
@@ -83,7 +87,7 @@ class Recorder:
 
     @property
     def unwritten(self) -> int:
-        """Outcomes that are not committed yet."""
+        """Records that have ended and are not committed yet."""
         return self._taken - self.written
 
     @property
@@ -125,23 +129,21 @@ class Recorder:
             await self._wake.wait()
             self._wake.clear()
             await self._flush()
-            if self._closed and not self._unwritten():
+            if self._closed and not self._batch:
                 return
-
-    def _unwritten(self) -> bool:
-        batch = self._batch
-        return bool(batch.outcomes or batch.touches or batch.attempts or batch.unchanged)
 
     async def _flush(self) -> None:
         batch, self._batch = self._batch, Batch()
         self._room.set()
         for outcome in batch.outcomes:
             self.book.done(outcome.page)
+        for look in batch.looks:
+            self.book.done(look.page)
         batch.checkpoints = self.book.checkpoints()
-        if not (batch.outcomes or batch.touches or batch.attempts or batch.unchanged or batch.checkpoints):
+        if not batch:
             return
         await self._ledger.write(batch)
-        self.written += len(batch.outcomes)
+        self.written += len(batch.outcomes) + len(batch.looks)
         self._progress.set()
         if self._on_written is not None:
             self._on_written(batch)

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
+from engine.model.errors import Refused
 from engine.model.facts import Method
+from engine.model.failures import FailureClass
 from engine.model.location import Location
+from engine.model.urls import plus_as_space
 from engine.pipeline.ports import Source
+
+T = TypeVar("T")
 
 SAMPLES = 8
 
@@ -49,3 +55,17 @@ class Routes:
     def of(self, location: Location) -> Route:
         """The route of a location that ``learn`` has seen."""
         return self._routes[location.bucket]
+
+
+async def either_reading(at: Location, ask: Callable[[Location], Awaitable[T]]) -> T:
+    """What ``ask`` makes of a source; where there is none, of the one that is meant if a ``+`` stands for a space."""
+    try:
+        return await ask(at)
+    except Refused as refused:
+        other = plus_as_space(at) if refused.failure is FailureClass.SOURCE_MISSING else None
+        if other is None:
+            raise
+        try:
+            return await ask(other)
+        except Refused as second:
+            raise (refused if second.failure is FailureClass.SOURCE_MISSING else second) from second

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from engine.model.outcome import Outcome, Status
+from engine.model.outcome import Looked, Outcome, Status
 from engine.pacing.clock import Clock
 
 
@@ -22,6 +22,7 @@ class Tally:
     skipped: int = 0
     failed: int = 0
     gone: int = 0
+    pending: int = 0
     bytes_stored: int = 0
     bytes_read: int = 0
     in_flight: int = 0
@@ -30,9 +31,17 @@ class Tally:
     """What goes on instead of copying, for a person."""
     failures: Counter[str] = field(default_factory=Counter)
     methods: Counter[str] = field(default_factory=Counter)
+    unseen: Counter[str] = field(default_factory=Counter)
+    """Copies that stand, of which nobody can say that their source is what it was; by reason."""
 
-    def count(self, outcome: Outcome) -> None:
-        """Take one outcome into account."""
+    def count(self, outcome: Outcome | Looked) -> None:
+        """Take the end of one record into account."""
+        if isinstance(outcome, Looked):
+            if outcome.unseen:
+                self.unseen[outcome.unseen] += 1
+            else:
+                self.unchanged += 1
+            return
         match outcome.status:
             case Status.BACKED_UP:
                 self.backed_up += 1
@@ -45,6 +54,8 @@ class Tally:
                 self.skipped += 1
             case Status.GONE:
                 self.gone += 1
+            case Status.PENDING:
+                self.pending += 1
             case _:
                 self.failed += 1
         if outcome.failure is not None and outcome.status in {Status.FAILED, Status.SKIPPED}:
@@ -53,7 +64,8 @@ class Tally:
     @property
     def done(self) -> int:
         """Records of this run that need nothing more from it."""
-        return self.unchanged + self.backed_up + self.skipped + self.failed + self.gone
+        ended = self.unchanged + self.backed_up + self.skipped + self.failed + self.gone + self.pending
+        return ended + self.unseen.total()
 
 
 @dataclass(slots=True)

@@ -6,29 +6,32 @@ import asyncio
 import traceback
 from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import TypeVar
 
 from engine.model.errors import EngineError, Refused, Transient
-from engine.model.facts import Method
+from engine.model.facts import Method, ObjectFacts
 from engine.model.failures import FailureClass
 from engine.model.location import Location
-from engine.model.outcome import Attempt, Outcome, Status, Twin
-from engine.model.plan import Plan
-from engine.model.urls import plus_as_space
+from engine.model.outcome import Attempt, Looked, Outcome, Status, Twin
+from engine.model.plan import Look, Plan, Work
 from engine.pacing.clock import Clock, iso
 from engine.pacing.retry import retry
 from engine.pipeline.copying import Copied, Copying, Memory
+from engine.pipeline.planning import Decision
 from engine.pipeline.recorder import Recorder
-from engine.pipeline.routes import Routes
+from engine.pipeline.routes import Routes, either_reading
 from engine.pipeline.tally import Tally
 from engine.pipeline.twins import Twins, shared_failure
 
 SKIPS = frozenset({FailureClass.TOO_LARGE, FailureClass.TYPE_FILTERED, FailureClass.NO_URL, FailureClass.ALREADY_OURS})
 
+T = TypeVar("T")
+
 PATIENCE = 10
 """So many times more often than any other failure may a host refuse a file for being too busy."""
 
-Resolve = Callable[[Plan], Awaitable[Location]]
-OnBug = Callable[[Plan, str], None]
+Resolve = Callable[[Work], Awaitable[Location]]
+OnBug = Callable[[Work, str], None]
 
 
 class Transfer:
@@ -44,9 +47,12 @@ class Transfer:
         *,
         link: Callable[[str], str],
         max_attempts: int,
+        looked: Callable[[Look, ObjectFacts], Decision],
+        take_one: Callable[[], bool] = lambda: True,
         resolve: Resolve | None = None,
         on_bug: OnBug = lambda _plan, _trace: None,
     ) -> None:
+        """``looked`` tells what follows from a look; ``take_one``: whether one more record may be copied."""
         self._copying = copying
         self._routes = routes
         self._recorder = recorder
@@ -54,12 +60,50 @@ class Transfer:
         self._clock = clock
         self._link = link
         self._max_attempts = max_attempts
+        self._looked = looked
+        self._take_one = take_one
         self._resolve = resolve
         self._on_bug = on_bug
         self._twins = Twins()
 
-    async def run(self, plan: Plan) -> Outcome:
-        """Bring one plan to its end. Raises Fatal (the run stops), and cancellation, nothing else."""
+    async def run(self, work: Work) -> Outcome | Looked:
+        """Bring one record to its end. Raises Fatal (the run stops), and cancellation, nothing else."""
+        return await (self._copy(work) if isinstance(work, Plan) else self._look(work))
+
+    async def _look(self, look: Look) -> Outcome | Looked:
+        """Ask what the source of a copy is by now, and copy it where it is no longer what it was."""
+        try:
+            found = await self._ask(look)
+        except (Refused, Transient) as error:
+            return look.stands(error.failure.value, str(error))
+        except EngineError:
+            raise
+        except Exception as error:  # noqa: BLE001 - as below
+            self._on_bug(look, "".join(traceback.format_exception(error)))
+            return look.stands(FailureClass.INTERNAL.value, f"{type(error).__name__}: see the log")
+        decision = self._looked(look, found)
+        if not isinstance(decision, Plan):
+            assert isinstance(decision, Outcome | Looked), "a look settles it"
+            return decision
+        if not self._take_one():
+            return self._left_for_later(decision)
+        return await self._copy(decision)
+
+    async def _ask(self, look: Look) -> ObjectFacts:
+        route = self._routes.of(look.source)
+
+        async def once() -> ObjectFacts:
+            if self._resolve is not None and route.method is Method.HTTP:
+                return await route.source.look(await self._resolve(look))
+            return await either_reading(look.source, route.source.look)
+
+        async def between(_number: int, _error: Transient) -> None:
+            self._tally.retries += 1
+
+        found, _ = await self._retried(once, between)
+        return found
+
+    async def _copy(self, plan: Plan) -> Outcome:
         source_id = plan.source_id
         if self._twins.met(source_id) and (settled := await self._behind_twin(plan)) is not None:
             return settled
@@ -110,15 +154,23 @@ class Transfer:
                 Attempt(plan.record.id, error.failure, str(error), plan.source.shown, number, iso(self._clock.now()))
             )
 
-        copied, _ = await retry(
-            lambda: self._once(plan, memory),
+        copied, _ = await self._retried(lambda: self._once(plan, memory), between, failed)
+        return copied
+
+    async def _retried(
+        self,
+        work: Callable[[], Awaitable[T]],
+        between: Callable[[int, Transient], Awaitable[None]],
+        failed: Transient | None = None,
+    ) -> tuple[T, int]:
+        return await retry(
+            work,
             clock=self._clock,
             attempts=self._max_attempts,
             throttled=PATIENCE * self._max_attempts,
             on_failure=between,
             failed=failed,
         )
-        return copied
 
     async def _once(self, plan: Plan, memory: Memory) -> Copied:
         memory.tries += 1
@@ -140,16 +192,7 @@ class Transfer:
         if self._resolve is not None and route.method is Method.HTTP:
             renew = partial(self._resolve, plan)
             return await self._copying.copy(plan, await renew(), route, memory, renew)
-        try:
-            return await self._copying.copy(plan, plan.source, route, memory)
-        except Refused as refused:
-            other = plus_as_space(plan.source) if refused.failure is FailureClass.SOURCE_MISSING else None
-            if other is None:
-                raise
-            try:
-                return await self._copying.copy(plan, other, route, memory)
-            except Refused as second:
-                raise (refused if second.failure is FailureClass.SOURCE_MISSING else second) from second
+        return await either_reading(plan.source, lambda place: self._copying.copy(plan, place, route, memory))
 
     async def _stands(self, plan: Plan, twin: Twin) -> bool:
         """Whether the source still is what an earlier run's twin was copied from."""
@@ -185,6 +228,17 @@ class Transfer:
             attempts=tries,
             read_bytes=copied.read_bytes,
             is_new=plan.known is None,
+            page=plan.page,
+        )
+
+    def _left_for_later(self, plan: Plan) -> Outcome:
+        return Outcome(
+            plan.record,
+            Status.PENDING,
+            FailureClass.SOURCE_CHANGED,
+            "the source has changed since it was copied; the limit of this run was reached",
+            file_name=plan.file_name,
+            at=iso(self._clock.now()),
             page=plan.page,
         )
 

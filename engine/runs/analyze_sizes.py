@@ -18,15 +18,13 @@ from engine.model.errors import Blocked, Refused, Transient
 from engine.model.estimate import PILOT, allocate, refine
 from engine.model.facts import ARCHIVES, Method, ObjectFacts
 from engine.model.failures import FailureClass
-from engine.model.location import Location
 from engine.model.record import Record
-from engine.model.urls import parse_url, plus_as_space
+from engine.model.urls import parse_url
 from engine.pacing.retry import retry
-from engine.pipeline.routes import Route
+from engine.pipeline.routes import Route, either_reading
 from engine.runs.assembly import Parts
 from engine.runs.inventory import TOO_MANY
 from engine.s3.answers import Listed
-from engine.s3.source import S3Source
 from engine.s3.survey import Bounds
 from engine.tracking.findings import Measured
 from engine.tracking.scratch import RING, Look, Scratch
@@ -159,16 +157,4 @@ class Sizes:
         if self._parts.resolver is not None and route.method is Method.HTTP:
             fields = tuple((name, value) for name, value in json.loads(look.extra or "[]"))
             location = await self._parts.resolver.resolve(Record(look.record_id, "", look.url, "", "", "", fields))
-        try:
-            return await _ask(route, location)
-        except Refused as refused:
-            other = plus_as_space(location) if refused.failure is FailureClass.SOURCE_MISSING else None
-            if other is None:
-                raise
-            return await _ask(route, other)
-
-
-async def _ask(route: Route, location: Location) -> ObjectFacts:
-    """HEAD; where the source speaks S3, archived objects tell their size too."""
-    source = route.source
-    return await (source.look(location) if isinstance(source, S3Source) else source.facts(location))
+        return await either_reading(location, route.source.look)

@@ -11,8 +11,8 @@ import structlog
 from engine import __version__
 from engine.model.errors import EngineError, Fatal, Paused, Transient
 from engine.model.failures import FailureClass
-from engine.model.outcome import Batch, Outcome, Status
-from engine.model.plan import Plan
+from engine.model.outcome import Batch, Looked, Outcome, Status
+from engine.model.plan import Plan, Work
 from engine.model.record import Scope
 from engine.pacing.clock import Clock, SystemClock, iso
 from engine.pacing.retry import retry
@@ -134,7 +134,7 @@ class _Backup:
         shelf = TimedShelf(Unwritten() if dry_run else parts.ledger, self._clock)
         recorder = Recorder(shelf, migration.batch_size, self._on_batch)
         lease = min(LEASE, migration.queue_size, max(1, migration.queue_size // migration.concurrency) * 4)
-        leases: Channel[list[Plan]] = Channel(max(1, migration.queue_size // lease))
+        leases: Channel[list[Work]] = Channel(max(1, migration.queue_size // lease))
         routes = Routes(parts.probe, self._on_route)
         intake = Intake(
             parts.ledger,
@@ -165,8 +165,10 @@ class _Backup:
             self._clock,
             link=lambda key: fitting_link(planner, key),
             max_attempts=migration.max_attempts,
+            looked=planner.looked,
+            take_one=intake.take_one,
             resolve=parts.resolve,
-            on_bug=lambda plan, trace: log.error("internal_error", told=True, record=plan.record.id, trace=trace),
+            on_bug=lambda work, trace: log.error("internal_error", told=True, record=work.record.id, trace=trace),
         )
         crew = Crew(
             leases,
@@ -258,7 +260,11 @@ class _Backup:
         if limit is not None and self._clock.monotonic() - self._tally.started_s >= limit:
             self._stop.request(f"--max-duration of {duration(limit)} reached", Paused.exit_code)
 
-    def _on_outcome(self, outcome: Outcome) -> None:
+    def _on_outcome(self, outcome: Outcome | Looked) -> None:
+        if isinstance(outcome, Looked):
+            if outcome.unseen:
+                log.info("source_not_seen", record=outcome.record.id, reason=outcome.unseen, why=outcome.message)
+            return
         if outcome.status is Status.FAILED:
             log.info(
                 "file_failed",
@@ -280,9 +286,11 @@ class _Backup:
         log.info("route", source=where, method=route.method.value, why=route.why)
         self._screen.say(f"{where}: {route.method.value} ({route.why})")
 
-    async def _pretend(self, plan: Plan) -> Outcome:
+    async def _pretend(self, work: Work) -> Outcome | Looked:
+        if not isinstance(work, Plan):
+            return work.stands("dry_run")
         return Outcome(
-            plan.record, Status.BACKED_UP, key=plan.key, url=plan.url, is_new=plan.known is None, page=plan.page
+            work.record, Status.BACKED_UP, key=work.key, url=work.url, is_new=work.known is None, page=work.page
         )
 
     def _note(self, text: str) -> None:

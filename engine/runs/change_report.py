@@ -33,6 +33,8 @@ class ChangeReport:
     """Changes that nobody knows the end of; the next start reads them first."""
     unseen_s: float = 0.0
     """The longest between reading a link and the answer to its write; 0: nothing was written, or all of it strictly."""
+    not_looked_at: dict[str, int] = field(default_factory=dict)
+    """Planned links to copies whose source could not be seen when it was looked at last, by reason."""
     waves: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     next_steps: list[str] = field(default_factory=list)
@@ -53,6 +55,7 @@ class ChangeReport:
             "dry_run": self.dry_run,
             "seconds": round(self.seconds, 3),
             "records": {"planned": self.planned, _DONE[self.run_type]: done, **c, "open": self.open},
+            "not_looked_at": self.not_looked_at,
             "waves": self.waves,
             "plan": self.plan or None,
             "plan_sha256": self.plan_sha256 or None,

@@ -8,7 +8,8 @@
 | `--incremental` | a completed scan         | what changed since it began, less an overlap            |
 | `--incremental` | (always, after those)    | deletions; then pending, interrupted, worth another try |
 
-A scan that is restricted (account, limit, dry run) leaves no mark: it moves no watermark and proves no absence.
+A full scan looks at the files of the records too, by listing or by HEAD; what follows it does not. A scan that is
+restricted (account, limit, dry run) leaves no mark: it moves no watermark and proves no absence.
 """
 
 from __future__ import annotations
@@ -102,7 +103,7 @@ class Feeds:
     async def _scan(self, intake: Intake, scope: Scope, left: list[IdRange], records: int | None) -> bool:
         """What is left of a full scan: side by side, with checkpoints, unless something restricts it."""
         if not self._bounds.whole:
-            return await intake.scan(self._in_turn(scope, left))
+            return await intake.scan(self._in_turn(scope, left), look=True)
         salesforce = self._parts.salesforce
         async with ParallelPages(
             self._pages,
@@ -114,7 +115,7 @@ class Feeds:
             throttled=salesforce.throttled,
             expected=records,
         ) as pages:
-            return await intake.scan(pages)
+            return await intake.scan(pages, look=True)
 
     async def _in_turn(self, scope: Scope, left: list[IdRange]) -> AsyncIterator[Page]:
         for each in left:

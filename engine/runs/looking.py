@@ -9,11 +9,11 @@ from engine.model.errors import Refused, Transient
 from engine.model.facts import ObjectFacts, Proof
 from engine.model.failures import FailureClass
 from engine.model.location import Location
-from engine.model.urls import parse_url, plus_as_space
+from engine.model.urls import parse_url
 from engine.pacing.retry import retry
 from engine.pipeline.ports import Source
 from engine.pipeline.presence import Claim, Trouble, look
-from engine.pipeline.routes import Route, Routes
+from engine.pipeline.routes import Route, Routes, either_reading
 from engine.pipeline.verify import Differs, prove
 from engine.runs.assembly import Parts
 from engine.runs.verify_report import Symbol
@@ -146,13 +146,7 @@ class Looking:
     async def _source_facts(self, copy: Copy) -> ObjectFacts:
         at = parse_url(copy.url, self._parts.rules)
         source = self.route(at).source
-        try:
-            return await self._head(source, at)
-        except Refused as error:
-            other = plus_as_space(at) if error.failure is FailureClass.SOURCE_MISSING else None
-            if other is None:
-                raise
-            return await self._head(source, other)
+        return await either_reading(at, lambda place: self._head(source, place))
 
     async def _head(self, source: Source, at: Location) -> ObjectFacts:
         facts, _ = await retry(lambda: source.facts(at), clock=self._clock, attempts=self._attempts)
@@ -161,13 +155,7 @@ class Looking:
     async def _read_source(self, copy: Copy) -> _Digests:
         at = parse_url(copy.url, self._parts.rules)
         source = self.route(at).source
-        try:
-            return await self._read(source, at, None)
-        except Refused as error:
-            other = plus_as_space(at) if error.failure is FailureClass.SOURCE_MISSING else None
-            if other is None:
-                raise
-            return await self._read(source, other, None)
+        return await either_reading(at, lambda place: self._read(source, place, None))
 
     async def _read(self, source: Source, at: Location, facts: ObjectFacts | None) -> _Digests:
         async def once() -> _Digests:

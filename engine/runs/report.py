@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -47,16 +48,19 @@ class RunReport:
                 "in_scope": t.total,
                 "processed": t.done,
                 "unchanged": t.unchanged,
+                "not_looked_at": t.unseen.total(),
                 "backed_up": t.backed_up,
                 "new": t.new,
                 "skipped": t.skipped,
                 "failed": t.failed,
                 "gone": t.gone,
+                "pending": t.pending,
             },
             "bytes": t.bytes_stored,
             "bytes_through_this_machine": t.bytes_read,
             "retries": t.retries,
             "failures": dict(t.failures.most_common()),
+            "not_looked_at": dict(t.unseen.most_common()),
             "methods": dict(t.methods.most_common()),
             "database": self.database,
             "notes": self.notes,
@@ -69,13 +73,23 @@ class RunReport:
         pace = t.backed_up / self.seconds if self.seconds > 0 else 0.0
         verb = "would be copied" if self.dry_run else "backed up"
         counts = [f"{t.backed_up:,} {verb}" + (f" ({t.new:,} new)" if t.new else "")]
-        counts += [f"{n:,} {w}" for n, w in ((t.unchanged, "unchanged"), (t.gone, "gone")) if n]
+        others = (
+            (t.unchanged, "unchanged"),
+            (t.unseen.total(), "not looked at"),
+            (t.pending, "changed, beyond the limit"),
+            (t.gone, "gone"),
+        )
+        counts += [f"{n:,} {w}" for n, w in others if n]
         counts += [f"{t.skipped:,} skipped", f"{t.failed:,} failed"]
         title = f"{self.run_type} run {self.run_id}" if self.run_id is not None else f"{self.run_type} (dry run)"
         lines = [f"{title}: {self.status.replace('_', ' ')}" + (f" ({self.reason})" if self.reason else "")]
         lines.append(f"  {t.done:,} records: " + ", ".join(counts))
         if t.failures:
-            lines.append("  why: " + ", ".join(f"{name} {n:,}" for name, n in t.failures.most_common()))
+            lines.append(f"  why: {by_reason(t.failures)}")
+        if t.unseen:
+            lines.append(
+                f"  copies that stand, but whose source could not be looked at for changes: {by_reason(t.unseen)}"
+            )
         if not self.dry_run:
             lines.append(
                 f"  {size(t.bytes_stored)} in {duration(self.seconds)} ({pace:,.0f} files/s, "
@@ -85,6 +99,11 @@ class RunReport:
         lines += [f"  {note}" for note in self.notes]
         lines += [f"  next: {step}" for step in self.next_steps]
         return lines
+
+
+def by_reason(counts: Mapping[str, int]) -> str:
+    """Most first."""
+    return ", ".join(f"{name} {n:,}" for name, n in sorted(counts.items(), key=lambda each: -each[1]))
 
 
 def document_text(document: Any) -> str:

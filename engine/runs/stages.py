@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.model.plan import Plan
+from engine.model.plan import Work
 from engine.pacing.gates import Gates
 from engine.pipeline.channel import Channel
 from engine.pipeline.recorder import Recorder
@@ -15,7 +15,7 @@ from engine.salesforce.connection import Salesforce
 class FlowStages:
     """Fits ``Stages``."""
 
-    channel: Channel[list[Plan]]
+    channel: Channel[list[Work]]
     recorder: Recorder
     salesforce: Salesforce
 

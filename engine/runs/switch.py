@@ -146,6 +146,7 @@ class _Switch:
             api_calls=needed,
             api_remaining=None if limits is None else limits.left,
             waves=found,
+            not_looked_at=plans.unseen,
             notes=[
                 *plans.notes,
                 *_left_alone(strange),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -11,10 +12,11 @@ from engine.pacing.clock import iso
 from engine.pipeline.switching import calls
 from engine.runs.assembly import Parts
 from engine.runs.plan_file import PlanFile, PlanWriter, Written, open_plan, settings_hash
+from engine.runs.report import by_reason
 from engine.runs.rollback_file import free
 from engine.salesforce.shape import Organization
 from engine.tracking import links as links_now
-from engine.tracking import switchable
+from engine.tracking import switchable, unseen
 from engine.tracking.links import Foreign
 from engine.tracking.switchable import Wanted
 
@@ -34,6 +36,8 @@ class Plans:
         self.foreign = Foreign()
         """Records that a new plan leaves out, because their row brings a link of its own."""
         self.notes: list[str] = []
+        self.unseen: dict[str, int] = {}
+        """Sources of planned copies that could not be seen when they were looked at last, by reason."""
 
     async def make(self, path: Path, run_id: int | None) -> tuple[Written, int]:
         """A plan, and the Salesforce calls that it takes. Raises Blocked where the file cannot be written."""
@@ -54,7 +58,7 @@ class Plans:
             "field": shape.url_field,
             "count": len(rows),
         }
-        needed, too_long = 0, 0
+        needed, too_long, blind = 0, 0, Counter[str]()
         writer = PlanWriter(path, header)
         for chunk in switchable.chunks(rows):
             rows_now = await switchable.links(self._database, chunk)
@@ -65,9 +69,16 @@ class Plans:
             too_long += len(links) - len(fitting)
             needed += calls(fitting)
             writer.add(fitting)
+            blind += Counter(await unseen.count(self._database, [link.id for link in fitting]))
         if too_long:
             self.notes.append(
                 f"{too_long:,} records are left out: their new link is longer than {shape.url_length} characters"
+            )
+        self.unseen = dict(blind.most_common())
+        if blind:
+            self.notes.append(
+                f"{blind.total():,} of these copies may be of files that were replaced since: their sources could not"
+                f" be looked at by the last full scan ({by_reason(blind)}); engine run backup --full tries again"
             )
         return writer.finish(), needed
 

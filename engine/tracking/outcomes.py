@@ -23,10 +23,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import chain
 
-from engine.model.outcome import Attempt, Batch, Outcome, Status, Touch
+from engine.model.outcome import Attempt, Batch, Outcome, Status
 from engine.model.record import Record
 from engine.model.text import bare_urls
-from engine.tracking import scans
+from engine.tracking import scans, unseen
 from engine.tracking.counters import counted
 from engine.tracking.schema import among
 
@@ -120,8 +120,9 @@ def record(db: sqlite3.Connection, batch: Batch, *, run_id: int | None, scan_id:
             db.execute(_UPSERT_MANY, [*chain.from_iterable(rows[start : start + _TOGETHER])])
         db.executemany(_UPSERT, rows[whole:])
     _settle(db, outcomes)
+    unseen.note(db, batch.looks, now)
     db.executemany(_ERROR, [_failed(o, run_id, now) for o in outcomes if o.status is Status.FAILED])
-    _touch(db, batch.touches, run_id, now)
+    _touch(db, [*(touch.record for touch in batch.touches), *(look.record for look in batch.looks if look.news)], now)
     if run_id is not None:
         _count_run(db, batch, run_id, now)
     if batch.checkpoints and scan_id is not None:
@@ -212,16 +213,14 @@ def _settle(db: sqlite3.Connection, outcomes: Sequence[Outcome]) -> None:
         " WHERE settled = 0 AND doclist_entry_id IN (SELECT value FROM json_each(?))",
         (ids,),
     )
+    unseen.forget(db, ids)
 
 
-def _touch(db: sqlite3.Connection, touches: Iterable[Touch], run_id: int | None, now: str) -> None:
+def _touch(db: sqlite3.Connection, records: Iterable[Record], now: str) -> None:
     db.executemany(
         "UPDATE file_migrations SET account_id = ?, account_name = ?, record_name = ?, last_modified_sf = ?, extra = ?,"
-        " run_id = ?, updated_date = ? WHERE doclist_entry_id = ?",
-        [
-            (r.account_id, r.account_name, r.name, r.modified, _extra(r), run_id, now, r.id)
-            for r in (touch.record for touch in touches)
-        ],
+        " updated_date = ? WHERE doclist_entry_id = ?",
+        [(r.account_id, r.account_name, r.name, r.modified, _extra(r), now, r.id) for r in records],
     )
 
 
@@ -229,7 +228,7 @@ def _count_run(db: sqlite3.Connection, batch: Batch, run_id: int, now: str) -> N
     ended = Counter(outcome.status for outcome in batch.outcomes)
     copied = [outcome for outcome in batch.outcomes if outcome.status is Status.BACKED_UP]
     new = sum(outcome.is_new for outcome in copied)
-    idle = batch.unchanged + len(batch.touches)
+    idle = batch.unchanged + len(batch.touches) + len(batch.looks)
     db.execute(
         "UPDATE migration_runs SET total_files_processed = total_files_processed + ?,"
         " successful_files = successful_files + ?, failed_files = failed_files + ?, new_files = new_files + ?,"

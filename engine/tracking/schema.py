@@ -251,6 +251,16 @@ SELECT doclist_entry_id FROM waivers w WHERE event = 'waived'
     AND id = (SELECT max(id) FROM waivers x WHERE x.doclist_entry_id = w.doclist_entry_id)
 """
 
+# copies whose source could not be seen when it was looked at last; ``reason`` is a failure class, or a like word
+_UNSEEN = """
+CREATE TABLE unseen (
+    doclist_entry_id TEXT PRIMARY KEY CHECK (length(doclist_entry_id) = 18),
+    reason TEXT NOT NULL,
+    message TEXT NOT NULL DEFAULT '',
+    at TEXT NOT NULL
+) STRICT, WITHOUT ROWID
+"""
+
 #: Step n (from 1) brings user_version n-1 to n. Append only; a released step never changes.
 STEPS: tuple[tuple[str, ...], ...] = (
     (
@@ -284,6 +294,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "DROP INDEX files_by_source",
         "CREATE INDEX files_by_source ON file_migrations (source_id, proof) WHERE proof IS NOT NULL",
     ),
+    (_UNSEEN,),
 )
 
 VERSION = len(STEPS)

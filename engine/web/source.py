@@ -51,6 +51,8 @@ class WebSource:
                     raise await _failure(response, location, self._clock.now())
         raise AssertionError("the loop returns or raises")
 
+    look = facts
+
     @asynccontextmanager
     async def open(self, location: Location, facts: ObjectFacts | None) -> AsyncIterator[WebStream]:
         """GET. Raises Transient ``source_changed`` unless the answer fits ``facts``, which is checked here and not left

@@ -9,6 +9,7 @@ import pytest
 
 from engine.rehearsal.generator import VENDOR_BUCKET
 from tests.command.corner import Corner, ended, until, wait
+from tests.command.test_refusals import BACKUP
 
 LISTING = f"/{VENDOR_BUCKET}/?[?]"
 
@@ -95,6 +96,73 @@ def test_changed_content_is_seen_and_copied_beside_the_old(corner: Corner) -> No
     }
     assert asked(corner)["HEAD"] <= 8
     assert corner.engine("run", "backup", "--full", "--json").json["records"]["backed_up"] == 0
+
+
+@pytest.mark.parametrize("mode", ["auto", "never", "denied", "always"])
+def test_a_full_scan_asks_for_each_file_that_no_listing_tells_of(corner: Corner, mode: str) -> None:
+    """With ``always``: for the one whose link spells its key otherwise than the listing does."""
+    key = f"{corner.tag}/the replaced one.pdf"
+    corner.put(key)
+    files = [*corner.files(5), *corner.records([corner.row(url=corner.url(key).replace("%20", "+"))])]
+    always(corner, mode if mode in {"never", "always"} else "auto")
+    if mode == "denied":
+        corner.misbehave(kind="access_denied", path=LISTING)
+    assert corner.engine(*BACKUP).code == 0
+    before = corner.rows()[files[-1]]
+    corner.put(key, 555)
+    corner.forget_requests()
+    said = corner.engine(*BACKUP, "--json")
+
+    assert (said.code, said.json["records"]["backed_up"], said.json["records"]["unchanged"]) == (0, 1, 5)
+    after, held = corner.rows()[files[-1]], corner.held()
+    assert (held[before["your_s3_key"]].size, held[after["your_s3_key"]].size, after["file_size_bytes"]) == (
+        400,
+        555,
+        555,
+    )
+    assert asked(corner)["HEAD"] <= 8 + (4 if mode == "always" else 8)
+    again = corner.engine(*BACKUP, "--json").json
+    assert (again["records"]["backed_up"], again["records"]["unchanged"], again["not_looked_at"]) == (0, 6, {})
+
+
+def test_what_a_full_scan_cannot_look_at_is_not_called_unchanged_and_a_switch_says_so(corner: Corner) -> None:
+    files = corner.files(6)
+    always(corner, "never")
+    assert corner.engine(*BACKUP).code == 0
+    row = corner.rows()[files[2]]
+    key = row["original_url"].rpartition("/")[2]
+    corner.misbehave(kind="access_denied", path=key)
+    said = corner.engine(*BACKUP)
+
+    assert said.code == 0
+    assert "5 unchanged, 1 not looked at" in said.out
+    assert "could not be looked at for changes: source_denied 1" in said.out
+    document = corner.engine(*BACKUP, "--json").json
+    assert (document["records"]["unchanged"], document["records"]["not_looked_at"]) == (5, 1)
+    assert (document["records"]["processed"], document["not_looked_at"]) == (6, {"source_denied": 1})
+    assert corner.rows()[files[2]] == row | {"updated_date": corner.rows()[files[2]]["updated_date"]}
+    plan = corner.engine("run", "switch", "--dry-run", "--json").json
+    assert (plan["records"]["planned"], plan["not_looked_at"]) == (6, {"source_denied": 1})
+    assert any(note.startswith("1 of these copies may be of files that were replaced") for note in plan["notes"])
+
+    corner.misbehave()
+    assert corner.engine(*BACKUP, "--json").json["records"]["unchanged"] == 6
+    assert corner.engine("run", "switch", "--dry-run", "--json").json["not_looked_at"] == {}
+
+
+def test_a_look_that_finds_a_change_beyond_the_limit_copies_nothing_and_forgets_nothing(corner: Corner) -> None:
+    files = corner.files(4)
+    always(corner, "never")
+    assert corner.engine(*BACKUP).code == 0
+    rows = corner.rows()
+    for name in files:
+        corner.put(f"{corner.tag}/" + rows[name]["original_url"].rpartition("/")[2], 555)
+    records = corner.engine(*BACKUP, "--json", "--limit", "1").json["records"]
+
+    assert records["backed_up"] == 1
+    assert records["backed_up"] + records["pending"] == records["processed"] <= 4
+    assert corner.engine(*BACKUP, "--json").json["records"]["processed"] == 4
+    assert {row["file_size_bytes"] for row in corner.rows().values()} == {555}
 
 
 def test_archived_objects_are_confirmed_and_restored_ones_copied_by_their_state(corner: Corner) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from engine.model.facts import Proof
 from engine.model.failures import FailureClass
-from engine.model.outcome import Attempt, Batch, Outcome, Status, Touch
+from engine.model.outcome import Attempt, Batch, Looked, Outcome, Status, Touch
 from engine.model.record import Record
 from engine.tracking.database import open_database
 from engine.tracking.ledger import Ledger
@@ -211,6 +211,22 @@ async def test_rows_that_a_scan_has_not_seen_are_found_by_their_bit(ledger: AnyL
     assert absent == [row for row in range(1, 21) if row not in (1, 2, 3, 5, 8, 15)]
 
 
+async def test_a_look_without_news_changes_nothing_and_one_that_saw_nothing_is_remembered(ledger: AnyLedger) -> None:
+    await ledger.write(Batch([copied(1)]))
+    before = (await ledger.known([record_id(1)]))[record_id(1)]
+    await ledger.write(Batch(looks=[Looked(a_record(1, name="ignored"))]))
+    assert (await ledger.known([record_id(1)]))[record_id(1)] == before
+
+    await ledger.write(Batch(looks=[Looked(a_record(1), "source_denied", "no", news=True)]))
+    assert (await ledger.known([record_id(1)]))[record_id(1)] == before._replace(unseen=True)
+
+    await ledger.write(Batch(looks=[Looked(a_record(1), news=True)]))
+    assert (await ledger.known([record_id(1)]))[record_id(1)] == before
+    await ledger.write(Batch(looks=[Looked(a_record(1), "source_denied", "no", news=True)]))
+    await ledger.write(Batch([copied(1)]))
+    assert not (await ledger.known([record_id(1)]))[record_id(1)].unseen
+
+
 NUMBERS = st.integers(1, 6)
 OUTCOMES = st.one_of(
     NUMBERS.map(copied),
@@ -228,6 +244,11 @@ STEPS = st.lists(
     st.one_of(
         st.lists(OUTCOMES, max_size=5).map(lambda outcomes: Batch(outcomes)),
         NUMBERS.map(lambda n: Batch(touches=[Touch(a_record(n, name="Touched"))])),
+        st.builds(
+            lambda n, unseen: Batch(looks=[Looked(a_record(n, name="Looked"), unseen, news=True)]),
+            NUMBERS,
+            st.sampled_from(["", "network"]),
+        ),
         NUMBERS.map(record_id),
     ),
     max_size=8,

@@ -28,6 +28,7 @@ class MemoryRow:
     attempts: int = 0
     copy: Outcome | None = None
     run: int = 0
+    unseen: bool = False
 
     def known(self) -> Known:
         record, copy = self.record, self.copy
@@ -47,6 +48,9 @@ class MemoryRow:
             attempts=self.attempts,
             proof=copy.proof.value if copy and copy.proof else "",
             run=self.run,
+            size=copy.size if copy else None,
+            copied_at=copy.at if copy else "",
+            unseen=self.unseen,
         )
 
 
@@ -107,7 +111,10 @@ class MemoryLedger:
         for touch in batch.touches:
             if touch.record.id in self.rows:
                 self.rows[touch.record.id].record = touch.record
-                self.rows[touch.record.id].run = self.run_id
+        for look in batch.looks:
+            if look.news and look.record.id in self.rows:
+                row = self.rows[look.record.id]
+                row.record, row.unseen = look.record, bool(look.unseen)
         self.checkpoints.update((each.range, each) for each in batch.checkpoints)
 
     async def pending(self, failures: Sequence[str]) -> AsyncIterator[list[Record]]:
@@ -152,7 +159,7 @@ class MemoryLedger:
             tries = outcome.attempts
             row = self.rows[record.id] = MemoryRow(len(self.rows) + 1, record, record.url, status, failure)
         row.attempts += tries
-        row.record, row.run = record, self.run_id
+        row.record, row.run, row.unseen = record, self.run_id, False
         ours = row.copy.url if row.copy else ""
         if row.switched and record.url == ours and status not in (Status.ROLLED_BACK, Status.GONE):
             row.status, row.failure = Status.SWITCHED, ""

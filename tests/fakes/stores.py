@@ -85,6 +85,8 @@ class FakeSource:
         self.faults.strike("head", location.key)
         return self._find(location).facts
 
+    look = facts
+
     @asynccontextmanager
     async def open(self, location: Location, facts: ObjectFacts | None) -> AsyncIterator[FakeStream]:
         await asyncio.sleep(0)

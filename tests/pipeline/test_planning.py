@@ -9,8 +9,8 @@ import pytest
 from engine.model.facts import ObjectFacts
 from engine.model.failures import FailureClass
 from engine.model.keys import fill_changed
-from engine.model.outcome import Outcome, Status, Touch
-from engine.model.plan import Known, Plan
+from engine.model.outcome import Looked, Outcome, Status, Touch
+from engine.model.plan import Known, Look, Plan
 from engine.model.record import Record
 from engine.model.urls import identity_hash, parse_url, source_rules
 from engine.pipeline.planning import Decision, Filters, Planner, Target
@@ -294,3 +294,51 @@ def test_two_spellings_of_one_source_have_one_source_id() -> None:
 
 def test_a_record_that_names_no_source_cannot_be_located() -> None:
     assert PLANNER.locate(replace(RECORD, url="https://evil.example/a")) is None
+
+
+@pytest.mark.parametrize("status", [Status.BACKED_UP, Status.ROLLED_BACK])
+def test_a_full_scan_looks_at_what_no_listing_tells_of(status: Status) -> None:
+    known = COPIED._replace(status=status)
+    assert PLANNER.plan(RECORD, known, 7, look=True) == Look(
+        RECORD, parse_url(SOURCE, RULES), identity_hash("s3://docs-bucket/acme/report 1.pdf"), known, 7
+    )
+    assert PLANNER.plan(RECORD, known._replace(listed_etag="e" * 32), 7, look=True) is None
+    assert isinstance(PLANNER.plan(RECORD, known._replace(listed_etag="f" * 32), 7, look=True), Plan)
+    ours = replace(RECORD, url=LINK)
+    assert PLANNER.plan(ours, known._replace(status=Status.SWITCHED), 7, look=True) is None
+
+
+def test_a_source_that_may_no_longer_be_read_is_not_called_unchanged() -> None:
+    narrow = Planner(source_rules(["another"], None, "us-west-2", []), TARGET)
+    seen = narrow.plan(RECORD, COPIED, 7, look=True)
+    assert isinstance(seen, Looked)
+    assert (seen.unseen, seen.page) == ("host_not_allowed", 7)
+
+
+@pytest.mark.parametrize(
+    ("source_etag", "found", "expected"),
+    [
+        ("e", ObjectFacts(9, "e", last_modified="2027-01-01T00:00:00.000Z"), ""),
+        ("e", ObjectFacts(3, "f", last_modified="2020-01-01T00:00:00.000Z"), "changed"),
+        ("e", ObjectFacts(4), "changed"),
+        ("", ObjectFacts(4, "f"), "changed"),
+        ("", ObjectFacts(3, "f"), "no_validator"),
+        ("", ObjectFacts(3), "no_validator"),
+        ("", ObjectFacts(3, last_modified="2026-01-08T00:00:00.000Z"), ""),
+        ("", ObjectFacts(None, last_modified="2026-01-08T00:00:00.000Z"), ""),
+        ("", ObjectFacts(3, last_modified="2026-01-09T12:00:00.000Z"), "changed"),
+        ("", ObjectFacts(3, last_modified="2026-02-01T00:00:00.000Z"), "changed"),
+    ],
+)
+def test_what_a_look_finds_decides(source_etag: str, found: ObjectFacts, expected: str) -> None:
+    """A date within a day of the copy may be of another clock: such a file is read again."""
+    known = COPIED._replace(source_etag=source_etag, size=3, copied_at="2026-01-10T00:00:00.000Z")
+    look = PLANNER.plan(RECORD, known, 7, look=True)
+    assert isinstance(look, Look)
+    decision = PLANNER.looked(look, found)
+    if expected == "changed":
+        assert plan_of(decision).pinned is found
+        assert plan_of(decision).known is known
+    else:
+        assert isinstance(decision, Looked)
+        assert (decision.unseen, decision.news) == (expected, bool(expected))

@@ -10,9 +10,10 @@ import pytest
 from engine.model.errors import Blocked, Refused, Transient
 from engine.model.facts import Method, Proof
 from engine.model.failures import FailureClass
-from engine.model.outcome import Status
+from engine.model.outcome import Looked, Outcome, Status
+from engine.model.plan import Look
 from tests.fakes.stores import FakeObject
-from tests.pipeline.world import World, known, plan
+from tests.pipeline.world import World, known, location, plan, record
 
 METHODS = [Method.STREAM, Method.SERVER_COPY]
 
@@ -291,3 +292,60 @@ async def test_a_changed_link_that_no_longer_fits_the_field_is_refused() -> None
     [second] = await world.run(plan(1, known=known(first)))
 
     assert (second.status, second.failure) == (Status.FAILED, FailureClass.URL_TOO_LONG)
+
+
+def look(number: int, outcome: Outcome) -> Look:
+    here = location(f"src/{number}.pdf")
+    seen = replace(record(number), url=f"https://vendor.s3.us-west-2.amazonaws.com/{here.key}")
+    row = known(replace(outcome, record=seen))._replace(size=outcome.size, copied_at="2026-01-10T00:00:00.000Z")
+    return Look(seen, here, plan(number).source_id, row, page=3)
+
+
+@pytest.mark.parametrize("method", METHODS)
+async def test_a_look_costs_one_request_and_copies_what_was_replaced(method: Method) -> None:
+    world = World(method)
+    world.fill(1, 2)
+    first, second = await world.run(plan(1), plan(2))
+    world.source.objects["src/2.pdf"] = FakeObject(b"replaced")
+    world.source.calls.clear()
+    world.next_run()
+    same, changed = await world.run(look(1, first), look(2, second))
+
+    assert same == Looked(look(1, first).record, page=3)
+    assert isinstance(changed, Outcome)
+    assert (changed.status, changed.source_etag) == (Status.BACKED_UP, world.source.objects["src/2.pdf"].facts.etag)
+    assert world.destination.objects[changed.key].body == b"replaced"
+    assert {key: n for key, n in world.source.calls.items() if key[1] == "src/1.pdf"} == {("head", "src/1.pdf"): 1}
+
+
+async def test_a_look_that_sees_nothing_says_why_and_leaves_the_copy_alone() -> None:
+    world = World(max_attempts=3)
+    world.fill(1, 2)
+    first, second = await world.run(plan(1), plan(2))
+    world.source.faults.order("head", "src/1.pdf", *[network() for _ in range(9)])
+    del world.source.objects["src/2.pdf"]
+    world.next_run()
+    silent, missing = await world.run(look(1, first), look(2, second))
+
+    assert isinstance(silent, Looked)
+    assert isinstance(missing, Looked)
+    assert (silent.unseen, silent.news, missing.unseen) == ("network", True, "source_missing")
+    assert world.tally.retries == 2
+
+
+async def test_another_etag_of_another_web_server_is_no_second_copy() -> None:
+    """Servers behind one name may each have an ETag of their own for the same file."""
+    world = World()
+    world.source.objects["web"] = FakeObject(b"the same", etag="one")
+    here = replace(location("web"), bucket="")
+    web = replace(plan(1), source=here)
+    [first] = await world.run(web)
+    assert isinstance(first, Outcome)
+    world.source.objects["web"] = FakeObject(b"the same", etag="two")
+    world.next_run()
+    row = known(first)._replace(size=first.size)
+    [again] = await world.run(replace(web, known=row, pinned=world.source.objects["web"].facts))
+
+    assert isinstance(again, Outcome)
+    assert (again.status, again.key, again.source_etag) == (Status.BACKED_UP, first.key, "two")
+    assert len(world.destination.objects) == 1

@@ -12,13 +12,20 @@ from engine.model.location import Location
 from engine.model.outcome import Batch, Outcome, Status, Twin
 from engine.model.plan import Known, Plan
 from engine.model.record import Record
+from engine.model.urls import source_rules
 from engine.pipeline.copying import Copying
+from engine.pipeline.planning import Planner, Target
 from engine.pipeline.recorder import Recorder
 from engine.pipeline.routes import Route, Routes
 from engine.pipeline.tally import Tally
 from engine.pipeline.transfer import Transfer
 from tests.fakes.clock import ManualClock
 from tests.fakes.stores import ORIGIN, FakeDestination, FakeExpress, FakeObject, FakeSource
+
+PLANNER = Planner(
+    source_rules(["vendor"], None, "us-west-2", []),
+    Target("ours", "us-east-1", None, "up/{record_id}{ext}", "https://ours/{key}", 255),
+)
 
 
 def record(number: int, url: str = "") -> Record:
@@ -132,6 +139,7 @@ class World:
             self.clock,
             link=lambda key: f"https://ours/{key}",
             max_attempts=self._max_attempts,
+            looked=PLANNER.looked,
             on_bug=lambda _plan, trace: self.bugs.append(trace),
         )
 
