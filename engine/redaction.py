@@ -13,14 +13,14 @@ import html
 import json
 import re
 import traceback
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus, unquote, urlsplit
 
-from engine.model.text import bare_urls
+from engine.model.text import bare_urls, beginning
 
 if TYPE_CHECKING:
     from engine.settings import Settings
@@ -35,11 +35,18 @@ _SECRET_KEY = re.compile(
     r"|^assertion$",
     re.IGNORECASE,
 )
-_SHAPES: list[tuple[re.Pattern[str], str]] = [
+
+
+def _web_token(found: re.Match[str]) -> str:
+    """A JSON web token. What only begins like one is passed over as a whole, or each start in it would be tried."""
+    return HIDDEN if "." in found[0] else found[0]
+
+
+_SHAPES: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = [
     (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL), HIDDEN),
     (re.compile(r"(authorization['\"]?\s*[:=]\s*['\"]?)(?:\w[\w-]* +)?[^\s'\"]+", re.IGNORECASE), rf"\1{HIDDEN}"),
     (re.compile(r"\b(bearer +)[^\s'\"]{12,}", re.IGNORECASE), rf"\1{HIDDEN}"),
-    (re.compile(r"\beyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]*)?"), HIDDEN),  # JSON web tokens
+    (re.compile(r"\beyJ(?:[\w-]{8,}+\.[\w-]+(?:\.[\w-]*)?|[\w-]*+)"), _web_token),
     (re.compile(r"\b00D[A-Za-z0-9]{12,15}(?:!|%21)[A-Za-z0-9._]{12,}"), HIDDEN),  # Salesforce session ids
     (re.compile(r"\b5Aep[A-Za-z0-9._]{20,}"), HIDDEN),  # Salesforce refresh tokens
     (re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"), HIDDEN),  # AWS key ids
@@ -123,8 +130,7 @@ class Redactor:
             case None | bool() | float():
                 return value
             case str():
-                text = self.text(value.encode("utf-8", "backslashreplace").decode())
-                return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}… ({len(text)} characters)"
+                return self._bounded(value.encode("utf-8", "backslashreplace").decode())
             case Enum():
                 return self.plain(value.value, depth)
             case int():
@@ -132,7 +138,7 @@ class Redactor:
             case bytes() | bytearray() | memoryview():
                 return f"<{len(value)} bytes>"
             case BaseException():
-                return self.text(f"{type(value).__name__}: {value}")
+                return self._bounded(f"{type(value).__name__}: {value}")
             case Path() | dt.date() | dt.timedelta():
                 return self.text(str(value))
         if depth >= MAX_DEPTH:
@@ -145,10 +151,23 @@ class Redactor:
             return {f.name: self._item(f.name, getattr(value, f.name), depth) for f in fields(value) if f.repr}
         return f"<{type(value).__qualname__}>"
 
+    def _bounded(self, text: str) -> str:
+        """Cut before it is searched, and nowhere within a secret: its half would not be known again."""
+        if len(text) <= MAX_TEXT:
+            return self.text(text)
+        end, moved = MAX_TEXT, True
+        while moved:
+            moved = False
+            for value in self._values:
+                at = text.find(value, max(0, end - len(value) + 1), end + len(value) - 1)
+                if at >= 0:
+                    end, moved = at, True
+        return f"{self.text(beginning(text[: end + 1], end))}… ({len(text)} characters)"
+
     def _name(self, name: str) -> str:
         shown = self._names.get(name)
         if shown is None:
-            shown = self.text(name)
+            shown = self._bounded(name)
             if len(self._names) < MAX_NAMES:
                 self._names[name] = shown
         return shown

@@ -20,7 +20,7 @@ import structlog
 from engine.log import Log, configure, crash_file, hide, secret_values
 from engine.log_file import LogFile, open_new
 from engine.model.errors import Usage
-from engine.redaction import Redactor
+from engine.redaction import MAX_TEXT, Redactor
 from engine.settings_load import load_settings
 
 CANARY = "c4n4ry-hunter2-s3cret"
@@ -306,6 +306,7 @@ class TestRedaction:
             "Bearer c2VjcmV0LXNlY3JldA",
             "sid 00D5g000001AbCd!AQEAQPLkOb2x.ihHU0123456789abcdef",
             "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJ4In0.c2ln",
+            "eyJh.eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJ4In0.c2ln",
             "AKIAIOSFODNN7EXAMPLE",
             "grant_type=password&client_secret=abc123&password=xyz",
             '{"access_token": "abcdef", "id": 1}',
@@ -357,6 +358,17 @@ class TestRedaction:
         plain = Redactor().plain({"loop": loop, "long": "x" * 10**6, "many": list(range(10**5))})
 
         assert len(orjson.dumps(plain)) < 20_000
+
+    @pytest.mark.parametrize(
+        "secret", [CANARY, CANARY * 40, f"bearer {CANARY}", "sid 00D5g000001AbCd!AQEAQPLkOb2x.ihHU0123456789"]
+    )
+    def test_no_secret_is_cut_in_two_where_a_value_is_cut(self, secret: str) -> None:
+        redactor = Redactor({CANARY, CANARY * 40})
+        for before in range(MAX_TEXT - len(secret) - 2, MAX_TEXT + 2):
+            shown = redactor.plain(f"{'x ' * (before // 2)}{secret} {'y ' * 10_000}")
+            assert len(shown) < MAX_TEXT + 100
+            assert secret[-20:-8] not in shown
+            assert secret[8:20] not in shown
 
     def test_a_token_of_the_run_can_be_hidden_later(self, desk: Desk) -> None:
         desk.start()

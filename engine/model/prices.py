@@ -15,12 +15,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from engine.model.errors import Usage
+from engine.model.suggest import nearest
 
 GB = 1 << 30
 SOURCE = "AWS list prices us-east-1, as known 2026-11; check before relying"
@@ -64,8 +64,8 @@ def prices_of(given: Mapping[str, Any], storage_class: str | None) -> Prices:
     chosen: dict[str, Any] = {}
     for key, value in given.items():
         if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f"did you mean prices.{near[0]}?" if near else f"known: {', '.join(sorted(known))}"
+            near = nearest(key, known)
+            hint = f"did you mean prices.{near}?" if near else f"known: {', '.join(sorted(known))}"
             raise Usage(f"prices.{key} is no price", hint=hint)
         if key in {"currency", "as_of"}:
             chosen[key] = str(value)

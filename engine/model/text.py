@@ -1,28 +1,31 @@
 """Text from outside, made safe for where it goes: a terminal, a spreadsheet, a log line.
 
 Record and file names are written by strangers. Escape codes in them can repaint a terminal, a leading ``=`` becomes
-a formula in a spreadsheet, and the query of a presigned URL is a password.
+a formula in a spreadsheet, and the query of a presigned URL is a password. Such text may be long, and made to be slow
+to read: everything here takes time in proportion to its length.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
+from typing import Any
 
+_OPENERS = r"\x9d\x90\x98\x9e\x9f"
 _SEQUENCES = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor moves
-    r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)"  # OSC, DCS and other strings, ended
+    rf"|(?:\x1b[\]PX^_]|[{_OPENERS}])[^\x07\x1b\x9c{_OPENERS}]*(?:\x07|\x1b\\|\x9c)"  # OSC, DCS and others, ended
     r"|\x1b[ -/]*[0-~]"  # two-byte and charset escapes
 )
 _JOINERS = "\u200c\u200d"  # invisible, harmless, and part of how Persian and emoji are spelt
 _FORMULA_STARTS = frozenset("=+-@\t\r\n＝＋－＠")  # OWASP's list, with the full-width forms
 
-_QUERY = re.compile(r"(?P<before>\b[a-z][a-z0-9+.-]*://[^\s?#\"'<>]*)\?[^\s\"'<>]*", re.IGNORECASE)
-_SIGNED = re.compile(
-    r"[?#&][^\s?#\"'<>]*(?:X-Amz-|Signature=|AWSAccessKeyId=|(?:access_|refresh_|id_)?token=|sig=|sid=)[^\s\"'<>]*",
-    re.IGNORECASE,
-)
-_USERINFO = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]*://)[^\s/?#\"'<>]*@", re.IGNORECASE)
+_WORD = re.compile(r"[^\s\"'<>]+")
+_USERINFO = re.compile(r"://[^/?#]*@")
+_BORDER = re.compile(r"[?#&]")
+_SIGNED = re.compile(r"X-Amz-|Signature=|AWSAccessKeyId=|(?:access_|refresh_|id_)?token=|sig=|sid=", re.IGNORECASE)
+_STUB = re.compile(r"(?<![^\s\"'<>&])[^\s\"'<>&]{1,64}\Z")
 
 
 def printable(text: str) -> str:
@@ -57,6 +60,34 @@ def bare_urls(text: str) -> str:
     """``text`` with user names, passwords and queries cut out of every URL in it; signatures go even without a host."""
     if "?" not in text and "@" not in text and "=" not in text:
         return text
-    text = _USERINFO.sub(r"\g<scheme>…@", text)
-    text = _QUERY.sub(r"\g<before>?…", text)
-    return _SIGNED.sub("?…", text)
+    return _WORD.sub(_bare, text)
+
+
+def _bare(match: re.Match[str]) -> str:
+    word = match[0]
+    host = word.find("://")
+    if host >= 0:
+        word = _USERINFO.sub("://…@", word)
+        query = word.find("?", host)
+        if query >= 0:
+            return f"{word[:query]}?…"
+    first = _BORDER.search(word)
+    if first is None or (signed := _SIGNED.search(word, first.end())) is None:
+        return word
+    cut = max(word.rfind("?", first.start(), signed.start()), word.rfind("#", first.start(), signed.start()))
+    return f"{word[: cut if cut >= 0 else first.start()]}?…"
+
+
+def beginning(text: str, length: int) -> str:
+    """The first ``length`` characters, or a few less: half a token at the end would not be known for a secret."""
+    if len(text) <= length:
+        return text
+    return text[: length - 65] + _STUB.sub("", text[length - 65 : length]) if length > 65 else text[:length]
+
+
+def json_in(text: str | bytes, *, strict: bool = True) -> Any:
+    """The value of a JSON text. Raises ValueError for what is none, and for one that is nested too deep."""
+    try:
+        return json.loads(text, strict=strict)
+    except RecursionError:
+        raise ValueError("nested too deep") from None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.model.errors import Usage
-from engine.model.text import bare_urls, printable
+from engine.model.text import bare_urls, beginning, printable
 from engine.reading.keys import Key, Way
 
 SHOWN = 80
@@ -57,7 +57,7 @@ def _by_line(problem: tuple[str, str]) -> tuple[bool, int]:
 
 def shown(value: Any) -> str:
     """A value as a message may repeat it: on one line, cut short, URLs without credentials and query."""
-    text = printable(bare_urls(str(value)))
+    text = printable(bare_urls(beginning(str(value), 8 * SHOWN)))
     text = f"'{text}'" if isinstance(value, str) else text
     return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
 

@@ -5,7 +5,6 @@ Everything is read off the model in ``engine/settings.py``, so that a new field 
 
 from __future__ import annotations
 
-import difflib
 import types
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr
 
+from engine.model import suggest
 from engine.settings import Settings
 
 Way = tuple[str, ...]
@@ -112,10 +112,10 @@ def nearest(way: Way, known: dict[Way, Key]) -> Key:
         if "_".join(key.way) == "_".join(way):
             return key
     siblings = {key.way[-1]: key for key in known.values() if key.way[:-1] == way[:-1]}
-    if close := difflib.get_close_matches(way[-1], siblings, n=1, cutoff=0.7):
-        return siblings[close[0]]
+    if close := suggest.nearest(way[-1], siblings, cutoff=0.7):
+        return siblings[close]
     for key in known.values():  # the right name in the wrong section
         if key.way[-1] == way[-1]:
             return key
     anywhere = {key.dotted: key for key in known.values()}
-    return anywhere[difflib.get_close_matches(".".join(way), anywhere, n=1, cutoff=0)[0]]
+    return anywhere[suggest.nearest(".".join(way), anywhere, cutoff=0) or min(anywhere)]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from engine.model.text import json_in
 from engine.reading.findings import Findings, Given
 from engine.reading.keys import ENVIRONMENT, Key, Way, nearest
 
@@ -54,7 +54,7 @@ def _value(key: Key, text: str) -> Any:
         return None
     if key.is_mapping or (key.is_list and text.startswith("[")):
         try:
-            return json.loads(text)
+            return json_in(text)
         except ValueError as error:
             raise _Unreadable(f"is not JSON: {error}") from error
     if key.is_list:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from engine.model.errors import Usage
 from engine.model.failures import FailureClass
+from engine.model.suggest import nearest
 from engine.pacing.clock import iso
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -44,8 +44,8 @@ def failure_classes(names: Sequence[str]) -> frozenset[FailureClass]:
         try:
             classes.add(FailureClass(name))
         except ValueError as error:
-            near = difflib.get_close_matches(name, [c.value for c in FailureClass], n=1)
-            hint = f"Did you mean {near[0]}?" if near else "Known: " + ", ".join(c.value for c in FailureClass)
+            near = nearest(name, (c.value for c in FailureClass))
+            hint = f"Did you mean {near}?" if near else "Known: " + ", ".join(c.value for c in FailureClass)
             raise Usage(f"--retry-class {name!r} is no failure class", hint=hint) from error
     return frozenset(classes)
 

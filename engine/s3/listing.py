@@ -15,6 +15,8 @@ from engine.s3.answers import Fields, Listed, ListingPage, StoreError, unquoted
 from engine.s3.verbs import Verbs
 from engine.s3.xml import flat
 
+_LONGEST_NUMBER = 19
+_NO_CHARACTER = 0x110000
 _ROW, _ROW_END = "<Contents>", "</Contents>"
 _GAP = r"\s*"
 _ALL = re.compile(
@@ -24,7 +26,7 @@ _ALL = re.compile(
             "<Key>([^<]+)</Key>",
             "<LastModified>([^<]*)</LastModified>",
             "<ETag>([^<]*)</ETag>",
-            r"(?:<Checksum\w+>[^<]*</Checksum\w+>\s*)*<Size>([0-9]+)</Size>",
+            r"(?:<Checksum\w+>[^<]*</Checksum\w+>\s*)*<Size>([0-9]{1,19})</Size>",
             "(?:<StorageClass>([^<]*)</StorageClass>)?",
             "</Contents>",
         ]
@@ -111,7 +113,7 @@ def page_of(rows: list[Listed], token: str, *, truncated: bool) -> ListingPage:
 
 def _row(row: str, *, encoded: bool) -> Listed:
     key, size, modified = _child(row, "Key"), _child(row, "Size"), _child(row, "LastModified")
-    if not key or not size.isdecimal():
+    if not key or not size.isdecimal() or len(size) > _LONGEST_NUMBER:
         raise StoreError("BadAnswer", 0, "a row of the listing lacks its key or its size")
     etag, storage_class = _plain(_child(row, "ETag")), _child(row, "StorageClass")
     return Listed(
@@ -148,4 +150,8 @@ def _character(found: re.Match[str]) -> str:
     decimal, hexadecimal, named = found.groups()
     if named:
         return _NAMED[named]
-    return chr(int(decimal) if decimal else int(hexadecimal, 16))
+    digits = decimal or hexadecimal
+    number = int(digits, 10 if decimal else 16) if len(digits) < 9 else _NO_CHARACTER
+    if number >= _NO_CHARACTER or 0xD800 <= number < 0xE000:
+        raise StoreError("BadAnswer", 0, "the listing names a character that there is not")
+    return chr(number)

@@ -8,6 +8,9 @@ from xml.parsers import expat
 from engine.s3.answers import StoreError, retry_after
 
 MAX_BYTES = 1 << 20
+_USUAL_BYTES = 1 << 14
+_CODE, _MESSAGE = 100, 2_000
+"""Characters of an error that are kept."""
 
 
 def flat(body: bytes) -> tuple[str, dict[str, str]]:
@@ -35,8 +38,8 @@ def _read(body: bytes, row: str) -> tuple[str, dict[str, str], list[dict[str, st
     if len(body) > MAX_BYTES:
         raise StoreError("BadAnswer", 0, "the answer's body is too large")
     path: list[str] = []
-    found: dict[str, str] = {}
-    rows: list[dict[str, str]] = []
+    found: dict[str, list[str]] = {}
+    rows: list[dict[str, list[str]]] = []
     root: list[str] = []
 
     def start(name: str, _attributes: dict[str, str]) -> None:
@@ -45,20 +48,20 @@ def _read(body: bytes, row: str) -> tuple[str, dict[str, str], list[dict[str, st
         if len(path) == 1:
             root.append(name)
         elif len(path) == 2:
-            found[name] = ""
+            found[name] = []
             if name == row:
                 rows.append({})
         elif len(path) == 3 and path[1] == row:
-            rows[-1][name] = ""
+            rows[-1][name] = []
 
     def end(_name: str) -> None:
         path.pop()
 
     def characters(data: str) -> None:
         if len(path) == 2:
-            found[path[1]] += data
+            found[path[1]].append(data)
         elif len(path) == 3 and path[1] == row:
-            rows[-1][path[2]] += data
+            rows[-1][path[2]].append(data)
 
     def refuse(*_: object) -> None:
         raise StoreError("BadAnswer", 0, "the answer declares a document type")
@@ -73,7 +76,11 @@ def _read(body: bytes, row: str) -> tuple[str, dict[str, str], list[dict[str, st
         parser.Parse(body, True)
     except expat.ExpatError:
         raise StoreError("BadAnswer", 0, "the answer is not well-formed XML") from None
-    return root[0], found, rows
+    return root[0], _joined(found), [_joined(each) for each in rows]
+
+
+def _joined(found: dict[str, list[str]]) -> dict[str, str]:
+    return {name: "".join(pieces) for name, pieces in found.items()}
 
 
 def error_of(status: int, fields: dict[str, str], body: bytes) -> StoreError:
@@ -87,12 +94,12 @@ def error_of(status: int, fields: dict[str, str], body: bytes) -> StoreError:
         if root != "Error":
             told = {}
     return StoreError(
-        told.get("Code") or str(status),
+        told.get("Code", "")[:_CODE] or str(status),
         status,
-        told.get("Message", ""),
+        told.get("Message", "")[:_MESSAGE],
         retry_after_s=retry_after(fields),
-        condition=told.get("Condition", ""),
-        region=fields.get("x-amz-bucket-region", "") or told.get("Region", ""),
+        condition=told.get("Condition", "")[:_CODE],
+        region=(fields.get("x-amz-bucket-region", "") or told.get("Region", ""))[:_CODE],
     )
 
 
@@ -116,6 +123,8 @@ def success_of(
 def _plain(body: bytes, root: str) -> tuple[str, dict[str, str]] | None:
     """The same as ``flat`` for the usual answer, at a tenth of the cost: one prologue, one root, leaves without
     entities but quotes. None for everything else, which is then read in earnest."""
+    if len(body) > _USUAL_BYTES:
+        return None
     tokens = body.replace(b"<", b">").split(b">")  # texts and tags by turns
     shape = _shape_of(tuple(tokens[1::2]), root)
     if shape is None:

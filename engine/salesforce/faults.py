@@ -11,7 +11,6 @@ pager catch them. Left uncaught, they end the run as the kind they extend.
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 import ssl
 from collections.abc import Mapping
@@ -24,7 +23,7 @@ import orjson
 
 from engine.model.errors import Blocked, EngineError, Fatal, Paused, Refused, Transient, Usage
 from engine.model.failures import FailureClass
-from engine.model.text import bare_urls, printable
+from engine.model.text import bare_urls, beginning, json_in, printable
 
 
 class SessionExpired(Blocked):
@@ -150,7 +149,7 @@ def from_answer(status: int, headers: Mapping[str, str], body: bytes, *, doing: 
 def problems_in(body: bytes) -> list[Problem]:
     """The problems that an error answer lists; empty when it is not in one of Salesforce's own forms."""
     try:
-        answer = json.loads(body)
+        answer = json_in(body)
     except ValueError:
         return []
     items = answer if isinstance(answer, list) else [answer]
@@ -261,7 +260,7 @@ def parsed(body: bytes, headers: Mapping[str, str], *, doing: str, host: str) ->
     with suppress(orjson.JSONDecodeError):
         return orjson.loads(body)  # twice as fast, and strict: what it refuses, the other may still take
     try:
-        return json.loads(body.decode("utf-8", "surrogatepass"), strict=False)
+        return json_in(body.decode("utf-8", "surrogatepass"), strict=False)
     except ValueError:
         kind = headers.get("Content-Type", "")
         if "html" in kind.lower() or body.lstrip()[:1] == b"<":
@@ -290,8 +289,9 @@ _TOKEN = re.compile(r"\b00D\w{12,15}![\w.]+|\beyJ[\w-]+\.[\w-]+\.[\w-]*")
 
 def told(text: str, limit: int = 300) -> str:
     """A foreign message made fit for ours: one line, no URL query, no token, bounded."""
-    text = _TOKEN.sub("[token]", bare_urls(" ".join(printable(text).split())))
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    short = beginning(text, 4 * limit)  # before it is searched
+    clean = _TOKEN.sub("[token]", bare_urls(" ".join(printable(short).split())))
+    return clean if len(clean) <= limit and short is text else clean[: limit - 1] + "…"
 
 
 def _told(problem: Problem) -> str:

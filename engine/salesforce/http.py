@@ -22,6 +22,7 @@ from engine.settings import NetworkSettings
 CONNECTIONS = 16
 LONGEST_ANSWER = 64 * 1024 * 1024
 """Bytes, after decompression. A page of 2,000 narrow records is about one megabyte."""
+LONGEST_REFUSAL = 1 << 20
 DEADLINE_S = 600.0
 """Salesforce itself ends any REST call after ten minutes."""
 _LARGE = 1 << 20
@@ -71,7 +72,8 @@ class Http:
                     proxy=self._proxy,
                 ) as response,
             ):
-                return Answer(response.status, response.headers, await _bounded(response))
+                answered = response.status
+                return Answer(answered, response.headers, await (_bounded if answered < 300 else _beginning)(response))
         except NETWORK_ERRORS as error:
             raise from_network(error, doing=doing, host=target.host or "the server") from None
 
@@ -83,6 +85,17 @@ async def _bounded(response: aiohttp.ClientResponse) -> bytes:
         if len(body) > LONGEST_ANSWER:
             raise Transient(FailureClass.NETWORK, f"an answer of more than {LONGEST_ANSWER >> 20} MB was cut off")
     return bytes(body)
+
+
+async def _beginning(response: aiohttp.ClientResponse) -> bytes:
+    """Of an answer that says no: what is behind it is not read, and nothing of it is needed."""
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > LONGEST_REFUSAL:
+            response.close()
+            break
+    return bytes(body[:LONGEST_REFUSAL])
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from engine.model.errors import Paused
 
-_USAGE = re.compile(r"(?<!per-app-)api-usage=(\d+)/(\d+)")
+_USAGE = re.compile(r"(?<!per-app-)api-usage=(\d{1,15})/(\d{1,15})(?!\d)")
 
 
 @dataclass(frozen=True, slots=True)

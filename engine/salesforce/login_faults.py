@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from engine.model.errors import Blocked, Paused, Transient
 from engine.model.failures import FailureClass
+from engine.model.text import json_in
 from engine.salesforce.faults import problems_in, redirected_to, retry_after_s, told
 
 _AUTHORISE = (
@@ -93,7 +93,7 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes) -> Transient |
 def granted(body: bytes) -> Mapping[str, Any]:
     """The object of a 200. Raises Transient for a web page, Blocked for anything else."""
     try:
-        answer = json.loads(body)
+        answer = json_in(body)
     except ValueError:
         answer = None
     if isinstance(answer, dict):

@@ -26,6 +26,8 @@ _OF_SF = {
 _SETTINGS_OF_SF = ("SF_", "SFDX_", "XDG_")
 """What `sf` needs beyond what every program does: where its logins lie, the keyring, the way out. No secret of ours."""
 _REDACTED = "[REDACTED]"
+_BRACES = 100
+"""Places where the JSON may begin; warnings before it seldom hold one."""
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
@@ -99,10 +101,12 @@ def first_object(output: str) -> Mapping[str, Any]:
     text = _ANSI.sub("", output)
     decoder = json.JSONDecoder()
     start = text.find("{")
-    while start >= 0:
+    for _ in range(_BRACES):
+        if start < 0:
+            break
         try:
             found, _ = decoder.raw_decode(text, start)
-        except ValueError:
+        except (ValueError, RecursionError):
             start = text.find("{", start + 1)
             continue
         if isinstance(found, dict):

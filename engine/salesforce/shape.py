@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,7 @@ from engine.model.errors import Blocked, Fatal, Transient
 from engine.model.failures import FailureClass
 from engine.model.ids import to18
 from engine.model.record import ObjectShape
+from engine.model.suggest import nearest
 from engine.salesforce import soql
 from engine.salesforce.faults import NotThere
 from engine.salesforce.rows import canonical
@@ -136,8 +136,8 @@ def _missing_object(name: str, known: Iterable[str]) -> Blocked:
 def suggestion(name: str, known: Iterable[str]) -> str:
     """``; did you mean X?``; empty where nothing is near."""
     spelled = {item.lower(): item for item in known}
-    near = difflib.get_close_matches(name.lower(), spelled, n=1)
-    return f"; did you mean {spelled[near[0]]}?" if near else ""
+    near = nearest(name.lower(), spelled)
+    return f"; did you mean {spelled[near]}?" if near else ""
 
 
 async def _object_names(session: SalesforceSession) -> list[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 
 from engine.model.errors import Locked
+from engine.model.text import json_in
 from engine.pacing.clock import Clock, iso
 from engine.tracking.files import unusable
 
@@ -63,7 +64,7 @@ class RunLock:
 
 def _taken(path: Path, text: bytes) -> Locked:
     try:
-        holder = json.loads(text)
+        holder = json_in(text)
         who = f"{holder['command']} (process {holder['pid']} on {holder['host']}, since {holder['started']})"
     except (ValueError, KeyError, TypeError):
         who = "a run that is just starting"

@@ -15,7 +15,7 @@ from engine.pacing.clock import iso
 _META = "x-amz-meta-"
 _ARCHIVES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 _MD5 = re.compile(r"[0-9a-f]{32}")
-_RANGE = re.compile(r"bytes\s+(?:\d+-\d+|\*)/(\d+)", re.IGNORECASE)
+_RANGE = re.compile(r"bytes\s+(?:\d+-\d+|\*)/(\d{1,19})", re.IGNORECASE)
 _FILE_NAME = re.compile(r"filename\*?\s*=\s*(?:UTF-8'[^']*')?\"?([^\";]+)", re.IGNORECASE)
 
 
@@ -66,7 +66,7 @@ def strong_etag(value: str) -> str:
 def length_in(headers: Mapping[str, str]) -> int | None:
     """``Content-Length`` in bytes; None when absent or no number."""
     value = headers.get("Content-Length", "").strip()
-    return int(value) if value.isascii() and value.isdigit() else None
+    return int(value) if value.isascii() and value.isdigit() and len(value) < 20 else None
 
 
 def whole_length_in(headers: Mapping[str, str]) -> int | None:

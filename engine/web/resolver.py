@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,6 +12,7 @@ from engine.model.failures import FailureClass
 from engine.model.hosts import origin_of
 from engine.model.location import Location, Origin
 from engine.model.record import Record
+from engine.model.text import json_in
 from engine.pacing.clock import Clock
 from engine.settings import ResolverSettings
 from engine.web.client import WebClient
@@ -104,7 +104,7 @@ def filled(template: str, values: Mapping[str, str]) -> str:
 def link_in(body: bytes, pointer: str) -> str:
     """The text at a JSON pointer (RFC 6901). Raises Refused when the answer is no JSON, or has no text there."""
     try:
-        answer = json.loads(body)
+        answer = json_in(body)
     except ValueError:
         page = body.lstrip()[:1] == b"<"
         raise _failed("the resolver answered with " + ("a web page" if page else "something that is no JSON")) from None

@@ -72,6 +72,10 @@ def test_dates_without_milliseconds_get_them() -> None:
         document([("a", 1)]).replace(b"<Size>1<", b"<Size>one<"),
         document([("a", 1)]).replace(b'<?xml version="1.0"?>', b"<!DOCTYPE x>"),
         document([("a", 1)]).replace(b"<Key>a", b"<Key>\xff"),
+        document([("a", 1)]).replace(b"<Key>a", b"<Key>&#1114112;"),
+        document([("a", 1)]).replace(b"<Key>a", b"<Key>&#xD800;"),
+        document([("a", 1)]).replace(b"<Key>a", b"<Key>&#" + b"9" * 5_000 + b";"),
+        document([("a", 1)]).replace(b"<Size>1<", b"<Size>" + b"1" * 5_000 + b"<"),
     ],
 )
 def test_a_listing_that_cannot_be_trusted_is_a_bad_answer(body: bytes) -> None:

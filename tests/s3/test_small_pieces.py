@@ -279,6 +279,9 @@ def test_an_error_tells_code_message_and_region() -> None:
     assert error.retry_after_s == 3.0
     assert error_of(502, {}, b"<html>Bad gateway</html>").code == "502"
     assert error_of(404, {}, b"").missing
+    body = b"<Error><Code>%b</Code><Message>%b</Message></Error>" % (b"&amp;" * 15_000, b"m" * 15_000)
+    long = error_of(400, {}, body)
+    assert (len(long.code), len(long.message)) == (100, 2_000)
 
 
 def test_a_success_without_an_etag_is_none() -> None:

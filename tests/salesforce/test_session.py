@@ -17,7 +17,8 @@ from engine.pacing.tls import trusting
 from engine.rehearsal.salesforce import SalesforceStandIn, Server, StandInSettings
 from engine.salesforce.auth import Session
 from engine.salesforce.connection import Salesforce, open_salesforce
-from engine.salesforce.http import LONGEST_ANSWER, Answer, Http, open_http
+from engine.salesforce.faults import from_answer
+from engine.salesforce.http import LONGEST_ANSWER, LONGEST_REFUSAL, Answer, Http, open_http
 from engine.salesforce.limits import Limits, limits_in
 from engine.salesforce.session import SalesforceSession
 from engine.settings import NetworkSettings, SalesforceSettings
@@ -476,3 +477,16 @@ def _self_signed(folder: Path) -> tuple[Path, Path]:
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     return folder / "cert.pem", folder / "key.pem"
+
+
+@pytest.mark.parametrize(
+    "body", [b"[" * 200_000, b"<p>" * 3_000_000, b'[{"errorCode":"A","message":"' + b"&=" * 2_000_000]
+)
+async def test_of_a_refusal_only_the_beginning_is_read(clock: QuickClock, body: bytes) -> None:
+    server = ScriptedServer(lambda seen: Reply(body, 400, "text/html"))
+    async with server.serve(), open_http(NetworkSettings()) as http:
+        answer = await http.send("GET", server.url, headers={}, doing="ask")
+    assert answer.body == body[:LONGEST_REFUSAL]
+    error = from_answer(answer.status, answer.headers, answer.body, doing="ask")
+    assert isinstance(error, Blocked)
+    assert "with a page that is not an API answer" in str(error)

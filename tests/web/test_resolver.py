@@ -156,3 +156,11 @@ def test_pointers_follow_rfc_6901(pointer: str, value: object) -> None:
 
 def test_an_answer_may_be_the_link_itself() -> None:
     assert link_in(b'"https://files.test/a"', "") == "https://files.test/a"
+
+
+@pytest.mark.parametrize("body", [b"[" * 200_000, b'{"url":' * 200_000, b"9" * 5_000])
+async def test_an_answer_that_no_parser_takes_is_that_records_failure(body: bytes) -> None:
+    async with resolving(answer(body=body, Content_Type="application/json")) as (resolver, _):
+        with pytest.raises(Refused) as caught:
+            await resolver.resolve(RECORD)
+    assert caught.value.failure is FailureClass.RESOLVER_FAILED
