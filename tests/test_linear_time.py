@@ -100,8 +100,8 @@ PIECES = [
     "\x9d", "\x90", "\x9c", "\u202e", "https://", "https://u:p@h/", "http://a?b ", "&X-Amz-", "X-Amz-Signature=",
     "sig=", "token=", "password", "password=", "password = ", "authorization", "authorization:", "bearer ", "eyJ",
     "-eyJ", "eyJabcdefgh", "eyJabcdefgh.", "00D", "00Daaaaaaaaaaaa", "00Daaaaaaaaaaaa!", "5Aep", "AKIA", "FwoG",
-    ".FwoG", "-----BEGIN ", "-----BEGIN PRIVATE KEY-----", "PRIVATE ", "s3cret-value", "s3cret", "filename=", 'filename="',
-    "?versionId=", "api-usage=", "api-usage=1/", "bytes 0-1/", ".pdf", ".html", "~1", "~0", "aa-", "-a",
+    ".FwoG", "-----BEGIN ", "-----BEGIN PRIVATE KEY-----", "PRIVATE ", "s3cret-value", "s3cret", "filename=",
+    'filename="', "?versionId=", "api-usage=", "api-usage=1/", "bytes 0-1/", ".pdf", ".html", "~1", "~0", "aa-", "-a",
 ]  # fmt: skip
 
 
