@@ -16,6 +16,7 @@ Side doors, beside the S3 API (no bucket can have such a name):
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import re
 import socket
@@ -36,6 +37,8 @@ from engine.rehearsal.object_faults import Answer, Fault, FaultBook, spoil
 from engine.rehearsal.object_log import RequestLog
 
 _SIDE_DOOR = re.compile(r"/__[a-z]+__")
+_NUMBERS = itertools.count(1)
+"""Of answers. By the number, sent as S3 sends it, a client knows an answer for S3's own."""
 _BODILESS = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
 
 
@@ -158,6 +161,7 @@ class _Handler(MotoRequestHandler):
             self._reset()
             return
         lines = [f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}", f"Date: {self.date_time_string()}"]
+        lines.append(f"x-amz-request-id: {next(_NUMBERS):016X}")
         lines += (f"{name}: {value}" for name, value in answer.headers if self._may_pass(name))
         has_body = self.command != "HEAD" and answer.status not in _BODILESS
         if has_body or "content-length" not in {name.lower() for name, _ in answer.headers}:
@@ -171,7 +175,7 @@ class _Handler(MotoRequestHandler):
         match name.lower():
             case "content-length":
                 return self.command == "HEAD"
-            case "connection" | "transfer-encoding" | "date":
+            case "connection" | "transfer-encoding" | "date" | "x-amzn-requestid":
                 return False
             case _:
                 return True

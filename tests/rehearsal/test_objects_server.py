@@ -219,6 +219,7 @@ async def test_connections_are_kept(moto: ObjectServer, bucket: str) -> None:
         connection.request("GET", f"/{bucket}/absent")
         answer = connection.getresponse()
         assert (answer.status, answer.read()[:5]) == (404, b"<?xml")
+        assert len(answer.headers["x-amz-request-id"]) == 16, "an answer is known for S3's own"
         connection.request("HEAD", f"/{bucket}/absent")
         assert connection.getresponse().read() == b""
     assert connection.sock.getsockname() == here

@@ -42,7 +42,8 @@ class Recorded:
 class Reply:
     """An answer. Content-Length is added unless ``headers`` frame the body themselves or ``length`` is off.
 
-    ``then`` says what becomes of the connection; ``cut`` ends it after so many bytes of the body.
+    ``then`` says what becomes of the connection; ``cut`` ends it after so many bytes of the body. ``piece`` sends the
+    answer in pieces of so many bytes, one at a time.
     """
 
     status: int = 200
@@ -51,6 +52,7 @@ class Reply:
     length: bool = True
     cut: int | None = None
     then: Literal["keep", "close", "reset"] = "keep"
+    piece: int | None = None
 
 
 RESET = Reply(0, then="reset", cut=0)
