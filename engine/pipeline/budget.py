@@ -1,10 +1,16 @@
-"""The error budget: when too many of the last outcomes failed for reasons of the environment, going on does harm."""
+"""The error budget: when too many of the last outcomes failed for reasons of the environment, going on does harm.
+
+Only what is news counts. A record that failed before and is tried again tells nothing new of the environment, however
+it ends; one that shares the failure of another's source has asked nothing.
+"""
 
 from __future__ import annotations
 
 from collections import deque
 
-from engine.model.failures import BUDGETED, FailureClass
+from engine.model.failures import BUDGETED
+from engine.model.outcome import Looked, Outcome, Status
+from engine.model.plan import Plan, Work
 
 WINDOW = 1000
 
@@ -17,8 +23,11 @@ class ErrorBudget:
         self._window: deque[bool] = deque(maxlen=window)
         self._failed = 0
 
-    def count(self, failure: FailureClass | None) -> None:
-        """Take one more outcome into account."""
+    def count(self, work: Work, outcome: Outcome | Looked) -> None:
+        """Take the end of one record into account, where it is news."""
+        if _known(work) or (isinstance(outcome, Outcome) and not outcome.attempts):
+            return
+        failure = outcome.unseen if isinstance(outcome, Looked) else outcome.failure
         if len(self._window) == self._window.maxlen and self._window[0]:
             self._failed -= 1
         hit = failure in BUDGETED
@@ -32,3 +41,10 @@ class ErrorBudget:
 
     def __str__(self) -> str:
         return f"{self._failed} of the last {len(self._window)} files failed for reasons of the environment"
+
+
+def _known(work: Work) -> bool:
+    row = work.known
+    if row is None:
+        return False
+    return row.status is Status.FAILED if isinstance(work, Plan) else row.unseen

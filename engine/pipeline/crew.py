@@ -25,7 +25,7 @@ class Crew:
         stop: Stop,
         *,
         concurrency: int,
-        on_outcome: Callable[[Outcome | Looked], None] = lambda _outcome: None,
+        on_outcome: Callable[[Work, Outcome | Looked], None] = lambda _work, _outcome: None,
     ) -> None:
         self._leases = leases
         self._transfer = transfer
@@ -53,7 +53,7 @@ class Crew:
             finally:
                 tally.in_flight -= 1
             tally.count(outcome)
-            self._on_outcome(outcome)
+            self._on_outcome(plan, outcome)
             recorder.add(outcome)
             if recorder.full:
                 await recorder.room()

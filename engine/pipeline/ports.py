@@ -137,5 +137,5 @@ class Ledger(Shelf, Protocol):
         ...
 
     def pending(self, failures: Sequence[str]) -> AsyncIterator[list[Record]]:
-        """Records that are pending, or failed with one of these classes, in chunks of up to 2,000."""
+        """Records that are pending, then those that failed with one of these classes, in chunks of up to 2,000."""
         ...

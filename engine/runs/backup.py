@@ -260,12 +260,11 @@ class _Backup:
         if limit is not None and self._clock.monotonic() - self._tally.started_s >= limit:
             self._stop.request(f"--max-duration of {duration(limit)} reached", Paused.exit_code)
 
-    def _on_outcome(self, outcome: Outcome | Looked) -> None:
+    def _on_outcome(self, work: Work, outcome: Outcome | Looked) -> None:
         if isinstance(outcome, Looked):
             if outcome.unseen:
                 log.info("source_not_seen", record=outcome.record.id, reason=outcome.unseen, why=outcome.message)
-            return
-        if outcome.status is Status.FAILED:
+        elif outcome.status is Status.FAILED:
             log.info(
                 "file_failed",
                 record=outcome.record.id,
@@ -273,7 +272,7 @@ class _Backup:
                 why=outcome.message,
                 attempts=outcome.attempts,
             )
-        self._budget.count(outcome.failure)
+        self._budget.count(work, outcome)
         if self._budget.spent:
             self._stop.request(f"error budget spent: {self._budget}", Paused.exit_code)
 

@@ -61,7 +61,7 @@ class Ledger:
             await self._record(_storable(batch))
 
     def pending(self, failures: Sequence[str]) -> AsyncIterator[list[Record]]:
-        """Records that are pending, or failed with one of these classes, in chunks of up to 2,000."""
+        """Records that are pending, then those that failed with one of these classes, in chunks of up to 2,000."""
         return lookups.pending(self._db, failures)
 
     async def mark_gone(self, ids: Sequence[str]) -> int:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from tests.command.corner import Corner, Said
+from collections import Counter
+
+from tests.command.corner import Corner, Said, wait
 from tests.command.test_refusals import BACKUP
+from tests.command.test_verify import remove
 
 
 def incremental(corner: Corner, code: int = 0) -> Said:
@@ -118,6 +121,29 @@ def test_failures_of_the_environment_are_tried_again_by_themselves(corner: Corne
     hours_later(corner)
     incremental(corner)
     assert {corner.rows()[each]["status"] for each in ids} == {"backed_up"}
+
+
+def test_known_failures_neither_stop_a_run_nor_keep_it_from_what_waits(corner: Corner) -> None:
+    """Many more of them than the error budget allows, and all of them before the records that are pending."""
+    corner.files(10)
+    denied = corner.records([corner.row(url=corner.url(f"{corner.tag}/denied-{n}.pdf")) for n in range(1_050)])
+    waiting = corner.files(10)
+    corner.misbehave(kind="access_denied", path="denied-")
+    hours_later(corner)
+    assert corner.engine(*BACKUP, ENGINE_MIGRATION__ERROR_BUDGET="1").code == 3
+    for name in waiting:
+        remove(corner, corner.bucket, corner.rows()[name]["your_s3_key"])
+    assert corner.engine("verify", "--json").code == 6
+    assert corner.status()["files"]["pending"] == 10
+    hours_later(corner)
+    [late] = corner.files(1)
+    corner.forget_requests()
+    said = incremental(corner, 3)
+
+    assert (said.json["records"]["backed_up"], said.json["failures"]) == (11, {"source_denied": len(denied)})
+    assert {corner.rows()[name]["status"] for name in [*waiting, late]} == {"backed_up"}
+    asked = Counter(each.path for each in wait(corner.stage.objects.requests()) if "denied-" in each.path)
+    assert (len(asked), set(asked.values())) == (len(denied), {1})
 
 
 def test_a_lost_db_is_no_disaster(corner: Corner) -> None:

@@ -158,8 +158,19 @@ async def test_pending_gives_back_what_is_worth_another_try_and_only_that(ledger
         Batch([copied(1), failed(2, record=asked), drifted, failed(4, FailureClass.SOURCE_MISSING), copied(5)])
     )
 
-    assert await all_pending(ledger, "network", "throttled") == [asked, a_record(3)]
+    assert await all_pending(ledger, "network", "throttled") == [a_record(3), asked]
     assert [r.id for r in await all_pending(ledger)] == [record_id(3)]
+
+
+async def test_what_was_tried_longest_ago_is_tried_first(tmp_path: Path) -> None:
+    async with open_database(tmp_path / "t.db", ManualClock()) as db:
+        ledger = Ledger(db)
+        await ledger.begin_run("backup", {})
+        await ledger.write(Batch([failed(n) for n in range(1, 6)]))
+        await ledger.begin_run("backup", {})
+        await ledger.write(Batch([failed(1), failed(2)], touches=[Touch(a_record(3))]))
+
+        assert [r.id for r in await all_pending(ledger, "network")] == [record_id(n) for n in (3, 4, 5, 1, 2)]
 
 
 async def test_pending_comes_in_chunks_of_at_most_two_thousand(ledger: AnyLedger) -> None:

@@ -120,7 +120,7 @@ class MemoryLedger:
     async def pending(self, failures: Sequence[str]) -> AsyncIterator[list[Record]]:
         again = [
             Record(r.record.id, r.record.name, r.url, *_rest(r.record))
-            for r in sorted(self.rows.values(), key=lambda row: row.row)
+            for r in sorted(self.rows.values(), key=lambda r: (r.status is Status.FAILED and r.run + 1, r.row))
             if r.status is Status.PENDING or (r.status is Status.FAILED and r.failure in failures)
         ]
         for start in range(0, len(again), 2000):

@@ -32,7 +32,7 @@ class Ride:
         self.copied = 0
         self.on_outcome: Callable[[int], None] = lambda _n: None
 
-    def saw(self, _outcome: object) -> None:
+    def saw(self, _plan: object, _outcome: object) -> None:
         self.copied += 1
         self.on_outcome(self.copied)
 
