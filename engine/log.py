@@ -187,7 +187,7 @@ def crash_file(directory: Path, exc: BaseException) -> Path:
     for place in (directory, Path(tempfile.gettempdir())):
         path = place / f"crash-{now:%Y%m%d-%H%M%S}-{now.microsecond:06d}-{os.getpid()}.txt"
         try:
-            place.mkdir(mode=0o700, parents=True, exist_ok=True)
+            place.mkdir(mode=0o700, exist_ok=True)
             if place == directory:
                 prune(place, "crash-*.txt", files=CRASH_FILES - 1, size_bytes=sys.maxsize)
             with os.fdopen(open_new(path), "wb") as file:
@@ -202,7 +202,7 @@ def crash_file(directory: Path, exc: BaseException) -> Path:
 
 def _prepare(directory: Path) -> None:
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        directory.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
             return

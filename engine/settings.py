@@ -326,13 +326,19 @@ class SwitchSettings(Section):
 class TrackingSettings(Section):
     """Where the tracking DB lives."""
 
-    database: File = Field(Path("migration_tracking.db"), description="on a local disk, never on a network share")
+    database: File = Field(
+        Path("migration_tracking.db"),
+        validate_default=True,
+        description="on a local disk, never on a network share, in a folder that exists",
+    )
 
 
 class LoggingSettings(Section):
     """Where the JSON log goes and how much of it."""
 
-    directory: File = Field(Path("logs"), description="JSON lines and crash files; rotated, at most 1 GB")
+    directory: File = Field(
+        Path("logs"), validate_default=True, description="JSON lines and crash files; rotated, at most 1 GB"
+    )
     level: Literal["debug", "info", "warning", "error"] = Field("info", description="debug | info | warning | error")
 
 

@@ -22,18 +22,21 @@ def load_settings(
 ) -> Settings:
     """The settings in force.
 
-    ``path`` is the YAML file, or None for none. ``environ`` gives ``ENGINE_SECTION__KEY`` variables (empty ones count
-    as not set, ``null`` empties what may be empty, lists are JSON or separated by commas). ``overrides`` are flags as
-    dotted keys, such as ``{"migration.concurrency": 50}``; None means that the flag was not given. A file with
-    ``network.loopback_only`` is a rehearsal's: ``environ`` is not asked, whatever is exported for the real org.
+    ``path`` is the YAML file, or None for none; relative paths start at its folder. ``environ`` gives
+    ``ENGINE_SECTION__KEY`` variables (empty ones count as not set, ``null`` empties what may be empty, lists are JSON
+    or separated by commas). ``overrides`` are flags as dotted keys, such as ``{"migration.concurrency": 50}``; None
+    means that the flag was not given. A file with ``network.loopback_only`` is a rehearsal's: ``environ`` is not asked,
+    whatever is exported for the real org.
 
-    Raises Usage that names every problem with key, value (never a secret's), place and remedy.
+    Raises Usage that names every problem with key, value (never a secret's), place and remedy; Blocked where the
+    tracking DB lies where earlier versions looked.
     """
     from engine.reading.check import checked
     from engine.reading.file import read_file
     from engine.reading.findings import Findings
     from engine.reading.keys import known_keys
     from engine.reading.layers import ALONE, merged, read_environment, read_flags
+    from engine.reading.places import home_of, refuse_left_behind
     from engine.reading.secrets import with_secret_files
 
     known, findings = known_keys(), Findings()
@@ -44,5 +47,8 @@ def load_settings(
         [] if alone else read_environment(environ, known, findings),
         read_flags(overrides, known, findings),
     ]
-    given = with_secret_files(merged(layers), known, findings, credentials=environ.get("CREDENTIALS_DIRECTORY"))
-    return checked(given, known, findings, written_in=str(path) if path else "settings")
+    home = home_of(path)
+    given = with_secret_files(merged(layers), known, findings, home, credentials=environ.get("CREDENTIALS_DIRECTORY"))
+    settings = checked(given, known, findings, home, written_in=str(path) if path else "settings")
+    refuse_left_behind(given, settings)
+    return settings

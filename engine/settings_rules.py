@@ -9,10 +9,12 @@ import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, PlainSerializer
+from pydantic import AfterValidator, PlainSerializer, ValidationInfo
 
 from engine.model.text import bare_urls
 
+HOME = "home"
+"""Under this name the context of a validation holds the folder at which relative paths start."""
 LOOPBACK = re.compile(r"^(localhost|127(\.\d{1,3}){3}|\[?::1\]?)$")
 
 
@@ -79,16 +81,17 @@ def template_fault(template: str, *, known: set[str], needed: str, why: str) -> 
     return None
 
 
-def _at_home(path: Path) -> Path:
+def _at_home(path: Path, known: ValidationInfo) -> Path:
+    home: Path = (known.context or {}).get(HOME, Path())
     try:
-        return path.expanduser()
+        return home / path.expanduser()
     except RuntimeError as error:
         msg = "starts with ~, and there is no such home directory; write the whole path"
         raise ValueError(msg) from error
 
 
 AT_HOME = AfterValidator(_at_home)
-"""``~`` in a path is the home directory."""
+"""``~`` in a path is the home directory; a relative one starts at HOME of the validation's context."""
 
 
 def _veiled(value: str | None) -> str | None:

@@ -22,7 +22,7 @@ HEADER = """\
 # Settings of engine. Every key is here with its default; where a comment says "example", put your own value.
 #
 # A flag beats the environment (ENGINE_MIGRATION__CONCURRENCY=50), which beats this file. A key that does not exist
-# is an error that names the nearest one that does.
+# is an error that names the nearest one that does. Relative paths start at this file's folder.
 #
 # Secrets are better kept elsewhere: in the environment, or each in a file of its own (client_secret_file: PATH in
 # place of client_secret), mode 0600. AWS keys can come from a profile or the AWS default chain. A secret written here

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from engine.model.errors import Usage
+from engine.model.errors import Blocked, Usage
 from engine.settings import Settings
 from engine.settings_load import load_settings
 
@@ -466,6 +466,55 @@ class TestProxy:
 
         assert complaint.startswith("ENGINE_NETWORK__PROXY: network.proxy must be a URL such as")
         assert "hunter2" not in complaint
+
+
+class TestPlaces:
+    """A relative path starts at the settings file's folder, whoever gives it and wherever a command is started."""
+
+    @pytest.fixture(autouse=True)
+    def elsewhere(self, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+        folder = tmp_path_factory.mktemp("elsewhere")
+        monkeypatch.chdir(folder)
+        return folder
+
+    def test_the_defaults_do(self, desk: Desk) -> None:
+        settings = desk.load(BUCKET)
+
+        assert settings.tracking.database == desk.folder / "migration_tracking.db"
+        assert settings.logging.directory == desk.folder / "logs"
+
+    def test_what_the_file_and_the_environment_say_does(self, desk: Desk) -> None:
+        desk.secret("hunter2")
+        text = BUCKET + "tracking: {database: sub/t.db}\nsalesforce: {client_secret_file: secret.txt}\n"
+        environ = {"ENGINE_LOGGING__DIRECTORY": "../logs", "ENGINE_NETWORK__CA_FILE": "/etc/ca.pem"}
+        settings = desk.load(text + "switch: {journal_key_file: ~/key}", environ=environ)
+
+        assert settings.tracking.database == desk.folder / "sub" / "t.db"
+        assert settings.logging.directory == desk.folder / "../logs"
+        assert settings.salesforce.client_secret.get_secret_value() == "hunter2"  # type: ignore[union-attr]
+        assert settings.network.ca_file == Path("/etc/ca.pem")
+        assert settings.switch.journal_key_file == Path("~/key").expanduser()
+
+    def test_a_settings_file_that_is_named_from_where_one_stands_keeps_its_folder(
+        self, desk: Desk, elsewhere: Path
+    ) -> None:
+        desk.write(BUCKET)
+        relative = Path(os.path.relpath(desk.path, elsewhere))
+        settings = load_settings(relative, environ={}, overrides={})
+
+        assert settings.tracking.database == desk.folder / "migration_tracking.db"
+
+    def test_a_database_where_earlier_versions_looked_is_never_passed_over(self, desk: Desk, elsewhere: Path) -> None:
+        (elsewhere / "migration_tracking.db").touch()
+
+        with pytest.raises(Blocked) as caught:
+            desk.load(BUCKET)
+        assert f"at {desk.folder}/migration_tracking.db, and one lies at {elsewhere}/" in str(caught.value)
+
+        named = BUCKET + f"tracking: {{database: {desk.folder}/t.db}}"
+        assert desk.load(named).tracking.database == desk.folder / "t.db"
+        (desk.folder / "migration_tracking.db").touch()
+        assert desk.load(BUCKET).tracking.database == desk.folder / "migration_tracking.db"
 
 
 class TestLoopbackOnly:

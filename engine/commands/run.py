@@ -38,6 +38,9 @@ def run_backup(
             "pending or worth another try.",
         ),
     ] = False,
+    new_database: Annotated[
+        bool, typer.Option("--new-database", help="With --incremental: begin a tracking DB where there is none yet.")
+    ] = False,
     account: Account = None,
     limit: Limit = None,
     dry_run: Annotated[
@@ -101,6 +104,7 @@ def run_backup(
             max_duration_s=duration_s(max_duration),
             retry_classes=failure_classes(retry_class or []),
             transport=transport,
+            new_database=new_database,
             flags=flags(
                 account=account,
                 limit=limit,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -11,18 +12,21 @@ from pydantic_core import ErrorDetails
 from engine.reading.findings import Findings, Given, is_private, shown
 from engine.reading.keys import Key, Way
 from engine.settings import Settings
+from engine.settings_rules import HOME
 
 
-def checked(given: dict[Way, Given], known: dict[Way, Key], findings: Findings, *, written_in: str) -> Settings:
+def checked(
+    given: dict[Way, Given], known: dict[Way, Key], findings: Findings, home: Path, *, written_in: str
+) -> Settings:
     """The settings, when nothing is wrong with them; else Usage with everything found so far and here.
 
-    ``written_in`` is where a missing setting belongs.
+    Relative paths start at ``home``; ``written_in`` is where a missing setting belongs.
     """
     suspects = set(findings.blamed)
     tree = _tree(item for item in given.values() if item.way not in suspects)
     settings: Settings | None = None
     try:
-        settings = Settings.model_validate(tree)
+        settings = Settings.model_validate(tree, context={HOME: home})
     except ValidationError as invalid:
         errors = invalid.errors(include_url=False)
         for error in [*errors, *_about_the_whole(tree, errors)]:
@@ -38,7 +42,7 @@ def checked(given: dict[Way, Given], known: dict[Way, Key], findings: Findings, 
 
 
 def _tree(given: Iterator[Given]) -> dict[str, Any]:
-    tree: dict[str, Any] = {"destination": {}}
+    tree: dict[str, Any] = {"destination": {}, "tracking": {}, "logging": {}}  # default paths start at home too
     for item in given:
         section = tree
         for name in item.way[:-1]:

@@ -20,9 +20,9 @@ class _Unusable(Exception):
 
 
 def with_secret_files(
-    given: dict[Way, Given], known: dict[Way, Key], findings: Findings, *, credentials: str | None
+    given: dict[Way, Given], known: dict[Way, Key], findings: Findings, home: Path, *, credentials: str | None
 ) -> dict[Way, Given]:
-    """``given`` with every ``…_file`` replaced by the secret read from it.
+    """``given`` with every ``…_file``, from ``home`` where it is relative, replaced by the secret read from it.
 
     ``credentials`` is systemd's ``$CREDENTIALS_DIRECTORY``: its files show a group-read bit that is only the mask of
     an access list, so there only the world's bits count.
@@ -39,7 +39,7 @@ def with_secret_files(
             findings.add(item.origin, f"{key.dotted}: {text}", secret)
             continue
         try:
-            result[secret] = replace(item, way=secret, value=_read(Path(item.value), credentials))
+            result[secret] = replace(item, way=secret, value=_read(home, Path(item.value), credentials))
             if key.is_setting:
                 result[item.way] = item
         except _Unusable as unusable:
@@ -47,9 +47,9 @@ def with_secret_files(
     return result
 
 
-def _read(path: Path, credentials: str | None) -> str:
+def _read(home: Path, path: Path, credentials: str | None) -> str:
     try:
-        path = path.expanduser()
+        path = home / path.expanduser()
         with path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode
             content = file.read(MAX_BYTES + 1)

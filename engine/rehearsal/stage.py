@@ -82,8 +82,8 @@ class Stage:
                 "access_key_id": self.store.access_key,
                 "secret_access_key": self.store.secret_key,
             },
-            "tracking": {"database": str(self.directory.absolute() / "migration_tracking.db")},
-            "logging": {"directory": str(self.directory.absolute() / "logs")},
+            "tracking": {"database": "migration_tracking.db"},
+            "logging": {"directory": "logs"},
             "network": {"loopback_only": True},
         }
         for section, values in overrides.items():

@@ -12,14 +12,27 @@ from engine.runs.screen import Screen
 from engine.runs.signals import stopping
 from engine.s3.transport import Transport
 from engine.settings import Settings
+from engine.tracking.files import inspect
 from engine.tracking.lock import RunLock
 
 
 @asynccontextmanager
 async def at_work(
-    settings: Settings, clock: Clock, command: str, screen: Screen, stop: Stop, *, transport: Transport = "fast"
+    settings: Settings,
+    clock: Clock,
+    command: str,
+    screen: Screen,
+    stop: Stop,
+    *,
+    transport: Transport = "fast",
+    may_create: bool = False,
 ) -> AsyncIterator[Parts]:
-    """For the length of the block. ``command`` is what the lock shows to others. Raises Fatal."""
+    """For the length of the block. ``command`` is what the lock shows to others. Raises Fatal.
+
+    A tracking DB that does not exist is refused unless the run ``may_create`` one: it would know nothing of the past.
+    """
+    if not may_create:
+        inspect(settings.tracking.database)
     with (
         RunLock(settings.tracking.database, clock, command),
         screen.logging(settings),

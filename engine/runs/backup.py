@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 
 from engine import __version__
-from engine.model.errors import EngineError, Fatal, Paused, Transient
+from engine.model.errors import EngineError, Fatal, Paused, Transient, Usage
 from engine.model.failures import FailureClass
 from engine.model.outcome import Batch, Looked, Outcome, Status
 from engine.model.plan import Plan, Work
@@ -57,6 +57,7 @@ class BackupOptions:
     max_duration_s: float | None = None
     retry_classes: frozenset[FailureClass] = frozenset()
     transport: Transport = "fast"
+    new_database: bool = False
     flags: str = ""
     """As ``shell.flags`` has them: what the command that resumes must repeat."""
 
@@ -73,7 +74,13 @@ async def backup(settings: Settings, options: BackupOptions, screen: Screen, clo
     bounds = bounds_of(migration, account=options.account, limit=options.limit, dry_run=options.dry_run)
     stop = Stop()
     command = f"engine run backup {'--full' if options.full else '--incremental'}"
-    async with at_work(settings, clock, command, screen, stop, transport=options.transport) as parts:
+    may_create = options.full or options.new_database
+    if options.new_database and (options.full or settings.tracking.database.exists()):
+        why = "--full may always begin one" if options.full else f"there is one: {settings.tracking.database}"
+        raise Usage("--new-database goes with --incremental where there is no tracking database yet; " + why)
+    async with at_work(
+        settings, clock, command, screen, stop, transport=options.transport, may_create=may_create
+    ) as parts:
         return await _Backup(parts, options, bounds, screen, stop).run()
 
 

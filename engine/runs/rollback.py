@@ -84,7 +84,8 @@ async def rollback(
     if options.execute:
         consent.must_be_possible()
     command = f"engine run rollback {'--execute' if options.execute else '--dry-run'}"
-    async with at_work(settings, clock, command, screen, stop) as parts:
+    without_database = options.file is not None
+    async with at_work(settings, clock, command, screen, stop, may_create=without_database) as parts:
         wanted = Undo(options.run, options.wave, bounds.account_id, ids, since)
         run = _Rollback(parts, options, bounds, wanted, screen, stop, consent)
         return await run.run()

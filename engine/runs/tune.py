@@ -118,7 +118,7 @@ class _Rehearsed:
         await self._place.objects.create_buckets(bucket)
         flags = [word for name, number in wanted.items() for word in (f"--{name.replace('_', '-')}", str(number))]
         settings = self._room / f"{self._tag}.yaml"
-        own = {"destination": {"bucket": bucket}, "tracking": {"database": str(self._room / f"{self._tag}.db")}}
+        own = {"destination": {"bucket": bucket}, "tracking": {"database": f"{self._tag}.db"}}
         self._place.write_settings(settings, own)
         command = ("--config", str(settings), "run", "backup", "--full", "--no-progress", "--json")
         process = await asyncio.create_subprocess_exec(

@@ -43,6 +43,7 @@ from engine.s3.survey import Bounds as Span
 from engine.s3.transport import Transport
 from engine.settings import Settings
 from engine.tracking.copies import Copy, Met, mark
+from engine.tracking.files import inspect
 from engine.tracking.links import foreign
 from engine.tracking.lock import RunLock
 from engine.tracking.runs import Ending
@@ -76,6 +77,7 @@ async def verify(
     clock = clock or SystemClock()
     bounds = bounds_of(settings.migration, account=options.account, limit=options.limit)
     stop = Stop()
+    inspect(settings.tracking.database)
     with (
         RunLock(settings.tracking.database, clock, "engine verify"),
         screen.logging(settings),

@@ -15,6 +15,7 @@ from engine.pacing.clock import Clock, SystemClock
 from engine.runs.bounds import bounds_of
 from engine.settings import Settings
 from engine.tracking.database import open_database
+from engine.tracking.files import inspect
 from engine.tracking.ledger import Ledger
 from engine.tracking.lock import RunLock
 from engine.tracking.report import open_report
@@ -77,6 +78,7 @@ async def waive(
     if not settings.tracking.database.exists():
         with open_report(settings.tracking.database):  # says what is missing
             pass
+    inspect(settings.tracking.database)
     with RunLock(settings.tracking.database, clock, "engine waive"):
         async with open_database(settings.tracking.database, clock) as database:
             event: Event = "undone" if undo else "waived"

@@ -25,9 +25,8 @@ SIDE_FILES = ("-wal", "-shm", "-journal")
 
 
 def prepare(path: Path) -> None:
-    """Make the file and its directory if need be, private to us. Raises Blocked, with what to do instead."""
+    """Make the file if need be, private to us. Raises Blocked, with what to do instead."""
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         _refuse_network(path)
         _create(path)
         for file in _family(path):
@@ -53,7 +52,8 @@ def inspect(path: Path) -> None:
         if not path.exists():
             raise Blocked(
                 f"there is no tracking database at {path}",
-                hint="run a backup first, or set tracking.database to where it lies",
+                hint="run a backup first (engine run backup --full, or --incremental with --new-database), or set "
+                "tracking.database to where it lies",
             )
         _refuse_network(path)
         _refuse_links(path, path.lstat())
@@ -73,6 +73,10 @@ def unusable(path: Path, error: OSError) -> Blocked:
     """What to tell a person about an OSError on a path of ours."""
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return Blocked(f"{path} cannot be written: the disk is full", hint="free some space and start again")
+    if error.errno == errno.ENOENT:
+        return Blocked(
+            f"there is no folder {path.parent}", hint=f"make it, or let the settings name another place for {path.name}"
+        )
     return Blocked(
         f"{path} cannot be used: {error.strerror or type(error).__name__}",
         hint="check owner and permissions of the file and its directory, or set tracking.database to another path",

@@ -55,6 +55,7 @@ async def ordeal(
             result.runs += 1
             # --incremental resumes, --full looks at everything again: both must come to the same end
             mode = chance.choice(("--full", "--incremental"))
+            mode = mode if (directory / "migration_tracking.db").exists() else "--full"
             if result.kills < kills:
                 wait = 1.2 + chance.random() * 2 * records / pace / kills
                 try:

@@ -9,8 +9,8 @@ from tests.command.test_refusals import BACKUP
 from tests.command.test_verify import remove
 
 
-def incremental(corner: Corner, code: int = 0) -> Said:
-    said = corner.engine("run", "backup", "--incremental", "--no-progress", "--json")
+def incremental(corner: Corner, code: int = 0, *flags: str) -> Said:
+    said = corner.engine("run", "backup", "--incremental", "--no-progress", "--json", *flags)
     assert said.code == code, said.everything
     return said
 
@@ -22,7 +22,7 @@ def hours_later(corner: Corner, hours: float = 3) -> None:
 
 def test_an_incremental_run_on_an_empty_db_looks_at_everything_and_says_so(corner: Corner) -> None:
     ids = corner.files(4)
-    said = incremental(corner)
+    said = incremental(corner, 0, "--new-database")
     assert set(corner.rows()) == set(ids)
     assert "no completed scan yet" in " ".join(said.json["notes"])
 

@@ -53,12 +53,18 @@ def test_local_file_systems_are_welcome(kind: str) -> None:
 def test_a_new_file_is_private_whatever_the_umask(tmp_path: Path, umask: int) -> None:
     before = os.umask(umask)
     try:
-        prepare(tmp_path / "deep" / "t.db")
+        prepare(tmp_path / "t.db")
     finally:
         os.umask(before)
 
-    assert stat.S_IMODE((tmp_path / "deep" / "t.db").stat().st_mode) == 0o600
-    assert stat.S_IMODE((tmp_path / "deep").stat().st_mode) & 0o077 == 0
+    assert stat.S_IMODE((tmp_path / "t.db").stat().st_mode) == 0o600
+
+
+def test_a_folder_that_does_not_exist_is_refused_and_not_made(tmp_path: Path) -> None:
+    with pytest.raises(Blocked, match=r"there is no folder .*/typo"):
+        prepare(tmp_path / "typo" / "t.db")
+
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["t.db", "t.db-wal", "t.db-shm", "t.db-journal"])
@@ -117,9 +123,9 @@ def test_a_path_below_a_file_is_refused_with_a_hint(tmp_path: Path) -> None:
     assert "tracking.database" in caught.value.hint
 
 
-def test_a_reader_of_a_missing_file_is_told_to_run_a_backup_and_creates_nothing(tmp_path: Path) -> None:
+def test_a_reader_of_a_missing_file_is_told_how_to_begin_one_and_creates_nothing(tmp_path: Path) -> None:
     with pytest.raises(Blocked, match="no tracking database") as caught:
         inspect(tmp_path / "t.db")
 
-    assert "run a backup" in caught.value.hint
+    assert "engine run backup --full" in caught.value.hint
     assert list(tmp_path.iterdir()) == []

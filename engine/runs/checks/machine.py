@@ -22,7 +22,9 @@ FILES_SPARE = 128
 def disk(settings: Settings, records: int) -> Finding:
     """Whether the tracking DB of so many records will fit."""
     path = settings.tracking.database
-    home = _existing(path.parent)
+    home = path.parent
+    if not home.is_dir():
+        return block("disk", f"the tracking DB's folder {home} does not exist", "make it, or set tracking.database")
     have = shutil.disk_usage(home).free
     held = path.stat().st_size if path.exists() else 0
     need = max(records * ROW_BYTES - held, 50_000_000)
@@ -71,10 +73,3 @@ def clock_skew(check: str, who: str, seconds: float | None) -> Finding:
     if abs(seconds) >= 300:
         return block(check, told + "; signatures and tokens are refused from a few minutes on", fix)
     return warn(check, told, fix) if abs(seconds) >= 30 else ok(check, told)
-
-
-def _existing(path: Path) -> Path:
-    path = path.absolute()
-    while not path.exists():
-        path = path.parent
-    return path
