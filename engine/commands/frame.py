@@ -101,10 +101,10 @@ def answer(report: Any, as_json: bool) -> None:
     if as_json:
         print_json(report.as_json())
     else:
-        from engine.runs.shell import to_type
+        from engine.runs.shell import to_show, to_type
 
         for line in report.lines():
-            typer.echo(to_type(line))
+            typer.echo(to_show(to_type(line)))
     raise typer.Exit(report.exit_code)
 
 
@@ -117,7 +117,7 @@ def guarded(as_json: bool = False, ctx: typer.Context | None = None) -> Iterator
         raise
     except BaseException as error:
         from engine.runs.report import first_fatal
-        from engine.runs.shell import to_type
+        from engine.runs.shell import to_show, to_type
 
         fatal = first_fatal(error)
         if fatal is None:
@@ -132,7 +132,7 @@ def guarded(as_json: bool = False, ctx: typer.Context | None = None) -> Iterator
         told = to_type(str(fatal)) if fatal.exit_code == USAGE else str(fatal)  # a lock names another one's command
         if as_json:
             print_json({"error": told, "hint": fatal.hint, "exit_code": fatal.exit_code})
-        typer.echo(f"engine: {told}", err=True)
+        typer.echo(to_show(f"engine: {told}"), err=True)
         if fatal.hint:
-            typer.echo(f"  {to_type(fatal.hint)}", err=True)
+            typer.echo(to_show(f"  {to_type(fatal.hint)}"), err=True)
         raise typer.Exit(fatal.exit_code) from None

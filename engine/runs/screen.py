@@ -11,6 +11,7 @@ from engine.log import configure, secret_values
 from engine.pacing.clock import Clock
 from engine.pipeline.tally import Tally
 from engine.runs.progress import Progress
+from engine.runs.shell import to_show
 from engine.settings import Settings
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class Screen:
 
     def say(self, text: str) -> None:
         """One line for the person. Markup and control characters of data are inert."""
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self.console.print(to_show(text), markup=False, highlight=False, soft_wrap=True)
 
     @contextmanager
     def logging(self, settings: Settings) -> Iterator[None]:
@@ -73,8 +74,10 @@ class Screen:
     def steps(self, clock: Clock) -> Iterator[Say]:
         """For work without outcomes to count: what it says replaces itself on a terminal; off one, a line a while."""
         if self.live:
+            from rich.text import Text
+
             with self.console.status("") as status:
-                yield status.update
+                yield lambda text: status.update(Text(to_show(text)))
             return
         told = clock.monotonic()
 

@@ -1,4 +1,4 @@
-"""Commands as a person can type them: quoted for a shell, and with the settings file that this command was given."""
+"""What a person is shown, which no terminal obeys, and commands to type: quoted, and with this one's settings file."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import shlex
 from collections.abc import Iterable
 from contextvars import ContextVar
 from pathlib import Path
+
+from engine.model.text import printable
 
 COMMANDS = (
     "accounts", "analyze", "audit", "db", "demo", "doctor", "init", "rehearse", "run", "status", "sweep", "tune",
@@ -25,6 +27,11 @@ def to_type(text: str) -> str:
     """The same text; the commands in it are right as they stand."""
     file = _settings_file.get()
     return text if file is None else _COMMAND.sub(lambda _: f"engine --config {quoted(file)} ", text)
+
+
+def to_show(text: str) -> str:
+    """The same lines for a terminal: what strangers wrote in them moves no cursor and turns no writing around."""
+    return "\n".join(printable(line) for line in text.split("\n"))
 
 
 def quoted(path: Path | str) -> str:

@@ -1,11 +1,11 @@
-"""Tables and lines on a terminal. What strangers wrote goes through ``printable`` before it comes here."""
+"""Tables and lines on a terminal. Nothing in them is obeyed by it, whoever wrote it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from engine.runs.shell import to_type
+from engine.runs.shell import to_show, to_type
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def line(console: Console, text: str) -> None:
     """One line, whatever its length; brackets and the like mean nothing, and commands can be typed as they stand."""
-    console.print(to_type(text), markup=False, highlight=False, soft_wrap=True)
+    console.print(to_show(to_type(text)), markup=False, highlight=False, soft_wrap=True)
 
 
 def table(
@@ -36,5 +36,5 @@ def table(
         yields = place == wraps % len(heads)
         made.add_column(head, justify="right" if place in right else "left", no_wrap=not yields, overflow="fold")
     for row in rows:
-        made.add_row(*(Text(cell) for cell in row))
+        made.add_row(*(Text(to_show(cell)) for cell in row))
     console.print(made)

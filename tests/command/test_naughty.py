@@ -70,6 +70,20 @@ def test_nothing_that_is_printed_obeys_a_naughty_string(naughty: tuple[Corner, S
     assert corner.engine("accounts", "--json").json["total_files"] == len(ids)
 
 
+@pytest.mark.parametrize("words", [BACKUP, ("accounts",), ("accounts", "--json"), ("run", "switch")])
+def test_what_a_login_server_says_is_told_and_not_obeyed(
+    naughty: tuple[Corner, Said, list[str]], words: tuple[str, ...]
+) -> None:
+    corner, _, _ = naughty
+    params = {"error": "invalid\x9b31m_grant", "description": "come\u202eback\x1b]0;title\x07 later"}
+    corner.org("faults", rules=[{"kind": "refresh_fails", "endpoint": "token", "params": params}])
+    said = corner.engine(*words)
+    corner.org("faults", rules=[])
+    assert said.code == 4
+    assert "comeback later" in said.err
+    assert not CONTROLS.search(said.everything)
+
+
 def test_a_second_look_changes_nothing(naughty: tuple[Corner, Said, list[str]]) -> None:
     corner, _, _ = naughty
     before = {name: (row["status"], row["failure_class"], row["your_s3_key"]) for name, row in corner.rows().items()}

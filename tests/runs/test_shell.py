@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from cli import app
+from engine.runs.screen import Screen
 from engine.runs.shell import COMMANDS, flags, name_in_commands, to_type
+from tests.fakes.clock import ManualClock
 
 
 @pytest.fixture
@@ -17,6 +21,19 @@ def named() -> Iterator[None]:
     name_in_commands(Path("tr äck/my settings.yaml"))
     yield
     name_in_commands(None)
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_what_is_said_along_the_way_is_not_obeyed_and_its_lines_stay_lines(live: bool) -> None:
+    out = io.StringIO()
+    screen = Screen(Console(file=out, force_terminal=live, no_color=True, color_system=None), live=live)
+    with screen.steps(ManualClock()) as say:
+        screen.say("one \x9b31mred\u202e\ntwo [bold]x[/bold]")
+        say("[red]step\x9b5m[/red]")
+    told = out.getvalue()
+    assert "one red\ntwo [bold]x[/bold]\n" in told
+    assert not set(told) & {"\x9b", "\u202e"}
+    assert ("[red]step[/red]" in told) == live
 
 
 def test_flags_are_those_that_were_given_and_come_back_from_a_shell_as_they_were() -> None:
