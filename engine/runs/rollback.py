@@ -34,6 +34,7 @@ from engine.runs.screen import Screen
 from engine.salesforce.shape import Organization
 from engine.settings import Settings
 from engine.tracking import switchable
+from engine.tracking.chain import head_path
 from engine.tracking.journal import Journal
 from engine.tracking.runs import Ending
 from engine.tracking.switchable import Undo
@@ -84,7 +85,8 @@ async def rollback(
     if options.execute:
         consent.must_be_possible()
     command = f"engine run rollback {'--execute' if options.execute else '--dry-run'}"
-    without_database = options.file is not None
+    # a head beside a lost DB tells what its journal knew: the check of it says more than that the DB is gone
+    without_database = options.file is not None or head_path(settings.tracking.database).exists()
     async with at_work(settings, clock, command, screen, stop, may_create=without_database) as parts:
         wanted = Undo(options.run, options.wave, bounds.account_id, ids, since)
         run = _Rollback(parts, options, bounds, wanted, screen, stop, consent)

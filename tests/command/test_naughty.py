@@ -7,7 +7,10 @@ import re
 from pathlib import Path
 
 import pytest
+import typer
 
+from engine.commands.frame import guarded
+from engine.model.errors import Blocked
 from engine.model.failures import FailureClass
 from tests.command.corner import Corner, Said
 from tests.command.test_refusals import BACKUP
@@ -70,18 +73,10 @@ def test_nothing_that_is_printed_obeys_a_naughty_string(naughty: tuple[Corner, S
     assert corner.engine("accounts", "--json").json["total_files"] == len(ids)
 
 
-@pytest.mark.parametrize("words", [BACKUP, ("accounts",), ("accounts", "--json"), ("run", "switch")])
-def test_what_a_login_server_says_is_told_and_not_obeyed(
-    naughty: tuple[Corner, Said, list[str]], words: tuple[str, ...]
-) -> None:
-    corner, _, _ = naughty
-    params = {"error": "invalid\x9b31m_grant", "description": "come\u202eback\x1b]0;title\x07 later"}
-    corner.org("faults", rules=[{"kind": "refresh_fails", "endpoint": "token", "params": params}])
-    said = corner.engine(*words)
-    corner.org("faults", rules=[])
-    assert said.code == 4
-    assert "comeback later" in said.err
-    assert not CONTROLS.search(said.everything)
+def test_an_error_tells_what_a_server_said_and_no_terminal_obeys_it(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit), guarded():
+        raise Blocked("refused:\n  come\u202eback \x9b31mlater", hint="ask\x1b]0;title\x07 \u202ethem")
+    assert capsys.readouterr().err == "engine: refused:\n  comeback later\n  ask them\n"
 
 
 def test_a_second_look_changes_nothing(naughty: tuple[Corner, Said, list[str]]) -> None:
