@@ -10,14 +10,13 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from engine.model.change import Head
 from engine.model.errors import Blocked, Differs, EngineError, Usage
 from engine.model.ids import to18
 from engine.model.text import bare_urls, printable
 from engine.pacing.clock import Clock, SystemClock
 from engine.runs import tables
 from engine.runs.assembly import open_outside
-from engine.runs.heads import remote_head
+from engine.runs.heads import Witness, passed_over, remote_head
 from engine.settings import Settings
 from engine.tracking import chain
 from engine.tracking.chain import Key
@@ -41,14 +40,6 @@ class AuditOptions:
     run: int | None = None
     limit: int | None = None
     bucket: bool | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Witness:
-    """What the bucket says of the journal: a head, or why there is none to compare with."""
-
-    head: Head | None
-    why: str = ""
 
 
 async def audit(settings: Settings, options: AuditOptions, clock: Clock | None = None) -> dict[str, Any]:
@@ -101,6 +92,8 @@ def show_audit(document: dict[str, Any], console: Console) -> None:
         line(f"The bucket's head of row {bucket['rows']:,} was compared too")
     elif bucket["why"]:
         line(f"Not compared with the head in the bucket: {bucket['why']}")
+    if bucket["passed_over"]:
+        line(passed_over(bucket["passed_over"], bucket["examples"]))
     heads: tuple[str, ...]
     names: tuple[str, ...]
     if "history" in document:
@@ -125,7 +118,7 @@ def show_audit(document: dict[str, Any], console: Console) -> None:
 async def _verdict(settings: Settings, bucket: bool | None, clock: Clock) -> dict[str, Any]:
     """Heads are read before the journal: a run that goes on meanwhile writes them behind their rows."""
     verdict: dict[str, Any] = {"whole": True, "problem": None, "hint": None, "exit_code": 0, "head": "", "in_doubt": 0}
-    verdict["bucket"] = {"compared": False, "rows": None, "why": ""}
+    verdict["bucket"] = {"compared": False, "rows": None, "why": "", "passed_over": 0, "examples": []}
     database = settings.tracking.database
     head_file = chain.head_path(database)
     with open_history(database) as history:
@@ -139,6 +132,8 @@ async def _verdict(settings: Settings, bucket: bool | None, clock: Clock) -> dic
             "compared": witness.head is not None,
             "rows": witness.head.rows if witness.head is not None else None,
             "why": witness.why,
+            "passed_over": witness.passed_over,
+            "examples": witness.examples,
         }
         heads = [witness.head] if witness.head is not None else []
         if head_file.exists():
@@ -159,27 +154,20 @@ async def _verdict(settings: Settings, bucket: bool | None, clock: Clock) -> dic
 
 
 async def _witness(settings: Settings, key: Key, first: str, wanted: bool | None, clock: Clock) -> Witness:
-    """Raises Differs where the bucket's head is a false one."""
     if wanted is False:
-        return Witness(None, "--no-bucket was given")
+        return Witness(why="--no-bucket was given")
     if not first:
-        return Witness(None, "this journal is empty")
+        return Witness(why="this journal is empty")
     try:
         async with (
             asyncio.timeout(None if wanted else PATIENCE_S),
             open_outside(settings, clock, transport="fast") as outside,
         ):
-            head, why = await remote_head(outside.s3, key, first)
-            if head is None and not why:
-                bucket = settings.destination.bucket
-                why = f"s3://{bucket} holds none of this journal: none was ever exported, or it was deleted"
-            return Witness(head, why)
+            return await remote_head(outside.s3, key, first)
     except TimeoutError:
-        return Witness(None, f"no answer within {PATIENCE_S:.0f} s (--bucket waits longer)")
-    except Differs:
-        raise
+        return Witness(why=f"no answer within {PATIENCE_S:.0f} s (--bucket waits longer)")
     except EngineError as error:
-        return Witness(None, str(error))
+        return Witness(why=str(error))
 
 
 def _shown(step: dict[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from engine.pacing.retry import retry
 from engine.pipeline.changing import Change, settle
 from engine.pipeline.jobs import StillWorking, quiet
 from engine.runs.assembly import Parts
-from engine.runs.heads import folder, remote_head
+from engine.runs.heads import head_key, journals_of, own, remote_head
 from engine.s3.blocks import InMemory
 from engine.tracking import chain, journal
 from engine.tracking.chain import Key
@@ -94,8 +94,7 @@ class Evidence:
             return
         name = await self.parts.ledger.database.read(journal.first_hash)
         document = chain.head_document(self.key, head, iso(self.parts.clock.now()))
-        path = f"{folder(self.key, name)}{head.rows:012d}.json"
-        why = await store(self.parts, path, document, _JSON)
+        why = await store(self.parts, head_key(self.key, name, head.rows), document, _JSON)
         if why:
             self.notes.append(f"the journal's head could not be put into the bucket: {why}")
 
@@ -128,13 +127,16 @@ async def gather_evidence(parts: Parts, *, lost: bool = False) -> Evidence:
             local.replace(kept)
             notes.append(f"the head of the lost journal is kept as {kept}")
     if first:
-        remote, why = await remote_head(parts.s3, key, first)
-        if remote is not None:
-            heads.append(remote)
-        if why:
-            notes.append(f"the journal's head in the bucket was not looked at: {why}")
+        witness = await remote_head(parts.s3, key, first)
+        heads += [] if witness.head is None else [witness.head]
+        notes += witness.notes
         if not heads:
             raise Differs(f"the journal's exported head {local} is missing", hint=f"bring it back; {chain.SAFE}")
+    elif not lost and (where := await journals_of(parts.s3, key)):
+        notes.append(
+            f"this tracking DB knows of no link that was ever changed, but {where} holds heads of a journal with this"
+            " key: if links were switched before, this DB is an older copy or another one"
+        )
     return Evidence(parts, key, await journal.check(database, key, heads), notes)
 
 
@@ -145,7 +147,7 @@ async def store(parts: Parts, key: str, content: bytes, headers: ContentHeaders 
         try:
             await parts.s3.destination.store(InMemory(ObjectFacts(len(content), headers=headers), content), key)
         except Occupied as taken:
-            if taken.facts.size != len(content):
+            if taken.facts.size != len(content) or not await _holds(parts, key, content):
                 raise
 
     try:
@@ -155,6 +157,17 @@ async def store(parts: Parts, key: str, content: bytes, headers: ContentHeaders 
     except Occupied:
         return f"{key} is taken by something else"
     return ""
+
+
+async def _holds(parts: Parts, key: str, content: bytes) -> bool:
+    """Whether just this lies under the key: a lost answer, and not what somebody else has put there."""
+    at = 0
+    async with parts.s3.ours.open(own(parts.s3, key), ObjectFacts(len(content))) as reading:
+        async for chunk in reading.chunks():
+            if content[at : at + len(chunk)] != chunk:
+                return False
+            at += len(chunk)
+    return at == len(content)
 
 
 def _change(each: Open) -> Change:

@@ -1,0 +1,109 @@
+"""The journal's heads in the bucket: what others put there blocks nothing, and what is missing there is said."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from engine.rehearsal.side_door import Seeded
+from tests.command.corner import Corner, wait
+from tests.command.test_switching import ROLLBACK, SWITCH, backed_up, links, lose_the_database, said_so
+from tests.command.test_verify import remove
+
+PASSED = "carry no seal of ours"
+NO_WITNESS = "does not witness"
+
+
+def heads(corner: Corner) -> list[str]:
+    return [key for key in corner.held() if key.startswith(".engine/journal/")]
+
+
+def plant(corner: Corner, *objects: Seeded) -> None:
+    wait(corner.stage.objects.load(corner.bucket, objects))
+
+
+def beside(corner: Corner) -> Path:
+    """The head beside the DB."""
+    return Path(f"{corner.database}.journal-head.json")
+
+
+def test_what_others_put_among_the_heads_is_named_and_blocks_nothing(corner: Corner) -> None:
+    ids = backed_up(corner)
+    before = links(corner, ids)
+    assert corner.engine(*SWITCH).code == 0
+    said = corner.engine("audit")
+    assert PASSED not in said.out
+    folder = heads(corner)[0].rpartition("/")[0]
+    plant(
+        corner,
+        Seeded(f"{folder}/999999999999.json", body=b"[" * 4_000),
+        Seeded(f"{folder}/999999999998.json", body=beside(corner).read_bytes()),  # ours, under another name
+        Seeded(f"{folder}/999999999997.json", size=400_000_000),
+        Seeded(f"{folder}/zzz", size=400_000_000),
+        Seeded(f"{folder}/999999999996.json"),
+    )
+    corner.forget_requests()
+    said_so(corner.engine("audit"), 0, "The journal is whole", "row 10 was compared", "5 objects among", PASSED, folder)
+    assert corner.engine("audit", "--json").json["bucket"]["passed_over"] == 5
+    said = said_so(corner.engine(*ROLLBACK), 0, "5 put back", "5 objects among", PASSED)
+    assert NO_WITNESS not in said.out
+    assert links(corner, ids) == before
+    read = {each.path for each in wait(corner.stage.objects.requests()) if each.method == "GET"}
+    assert not any(path.endswith(("zzz", "999999999997.json")) for path in read), "too large to be one, and read"
+
+
+def test_a_head_of_ours_that_knows_more_still_stops_whatever_lies_above_it(corner: Corner) -> None:
+    ids = backed_up(corner, 12)
+    assert corner.engine(*SWITCH, "--limit", "3").code == 0
+    older(corner)
+    folder = heads(corner)[0].rpartition("/")[0]
+    plant(corner, *(Seeded(f"{folder}/9999999999{number}.json", body=b"{}") for number in range(10, 40)))
+    sent = links(corner, ids)
+    said_so(corner.engine(*ROLLBACK), 6, "this DB is an older copy")
+    assert links(corner, ids) == sent
+
+
+def older(corner: Corner) -> None:
+    """The DB, and the head beside it, of a moment ago; links have moved since."""
+    copy, head = corner.directory / "older.db", beside(corner)
+    assert corner.engine("db", "snapshot", str(copy)).code == 0
+    before = head.read_bytes()
+    assert corner.engine(*SWITCH).code == 0
+    lose_the_database(corner)
+    shutil.copy(copy, corner.database)
+    head.write_bytes(before)
+
+
+def test_heads_that_were_deleted_beside_an_older_db_are_missed_by_every_run(corner: Corner) -> None:
+    backed_up(corner, 12)
+    assert corner.engine(*SWITCH, "--limit", "3").code == 0
+    older(corner)
+    for key in heads(corner):
+        remove(corner, corner.bucket, key)
+    said_so(corner.engine("run", "rollback", "--from-database"), 0, NO_WITNESS, "they were deleted")
+    said_so(corner.engine(*ROLLBACK), 0, "3 put back", NO_WITNESS, "they were deleted")
+
+
+def test_an_empty_journal_beside_heads_of_its_key_is_told(corner: Corner) -> None:
+    """As when a copy of before the first switch is brought back, and the key lies elsewhere."""
+    backed_up(corner)
+    corner.env["ENGINE_SWITCH__JOURNAL_KEY_FILE"] = str(corner.directory / "elsewhere.key")
+    copy, head = corner.directory / "older.db", beside(corner)
+    assert corner.engine("db", "snapshot", str(copy)).code == 0
+    assert "knows of no link" not in said_so(corner.engine(*SWITCH), 0, "5 switched").out
+    lose_the_database(corner)
+    shutil.copy(copy, corner.database)
+    head.unlink()
+    said_so(corner.engine(*ROLLBACK), 0, "knows of no link that was ever changed", ".engine/journal/", "older copy")
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_head_whose_place_is_taken_is_not_called_exported(corner: Corner, more: int) -> None:
+    backed_up(corner)
+    assert corner.engine(*SWITCH, "--limit", "1").code == 0
+    [head] = heads(corner)
+    taken = f"{head.rpartition('/')[0]}/{6:012d}.json"
+    plant(corner, Seeded(taken, body=b"x" * (beside(corner).stat().st_size + more)))
+    said_so(corner.engine(*SWITCH, "--limit", "2"), 0, "2 switched", f"into the bucket: {taken} is taken")
