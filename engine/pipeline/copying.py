@@ -58,6 +58,8 @@ class Memory:
     bad_etag: str | None = None
     """ETag of a write of ours that failed its proof: the only thing a later try may replace."""
     tries: int = 0
+    answered: bool = False
+    """In the latest try the source has told what it is: what fails from there on may not be its fault."""
 
     def unpin(self, plan: Plan) -> None:
         """Forget what the listing said, and the key chosen by it."""
@@ -220,6 +222,7 @@ class Copying:
 
     def _aim(self, job: _Job, facts: ObjectFacts) -> None:
         """Whether the source may be copied at all, and to which key: content that changed since goes to another."""
+        job.memory.answered = True
         if facts.archived:
             msg = f"the object is archived ({facts.storage_class}); ask the vendor to restore it"
             raise Refused(FailureClass.ARCHIVED, msg)

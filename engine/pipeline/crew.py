@@ -1,4 +1,8 @@
-"""The crew: so many workers, each with one plan in hand. Plans arrive in leases, outcomes go to the recorder."""
+"""The crew: so many workers, each with one plan in hand. Plans arrive in leases, outcomes go to the recorder.
+
+A plan that can only wait for another, which asks the same source, takes no worker's time: it waits on its own, and is
+brought on beside them.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,9 @@ from engine.pipeline.channel import Channel, Ended
 from engine.pipeline.recorder import Recorder
 from engine.pipeline.stop import Stop
 from engine.pipeline.tally import Tally
+
+MOST_WAITING = 5_000
+"""Plans that wait beside the workers; further ones keep a worker waiting."""
 
 
 class Crew:
@@ -25,6 +32,7 @@ class Crew:
         stop: Stop,
         *,
         concurrency: int,
+        leader: Callable[[Work], asyncio.Future[None] | None] = lambda _work: None,
         on_outcome: Callable[[Work, Outcome | Looked], None] = lambda _work, _outcome: None,
     ) -> None:
         self._leases = leases
@@ -33,7 +41,10 @@ class Crew:
         self._tally = tally
         self._stop = stop
         self._concurrency = concurrency
+        self._leader = leader
         self._on_outcome = on_outcome
+        self._waiting = 0
+        self._beside = asyncio.Semaphore(concurrency)
         self._lease: list[Work] = []
         self._refill = asyncio.Lock()
 
@@ -41,22 +52,41 @@ class Crew:
         """Work until there is nothing more to do. A Fatal of one worker ends them all."""
         async with asyncio.TaskGroup() as group:
             for number in range(self._concurrency):
-                group.create_task(self._worker(), name=f"worker-{number}")
+                group.create_task(self._worker(group), name=f"worker-{number}")
 
-    async def _worker(self) -> None:
-        tally, recorder, stop = self._tally, self._recorder, self._stop
-        while not stop.requested and (self._lease or await self._more()):
-            plan = self._lease.pop()
-            tally.in_flight += 1
-            try:
-                outcome = await self._transfer(plan)
-            finally:
-                tally.in_flight -= 1
-            tally.count(outcome)
-            self._on_outcome(plan, outcome)
-            recorder.add(outcome)
-            if recorder.full:
-                await recorder.room()
+    async def _worker(self, group: asyncio.TaskGroup) -> None:
+        while not self._stop.requested and (self._lease or await self._more()):
+            work = self._lease.pop()
+            if self._leader(work) is not None and self._waiting < MOST_WAITING:
+                self._waiting += 1
+                group.create_task(self._wait(work))
+            else:
+                await self._bring_on(work)
+
+    async def _wait(self, work: Work) -> None:
+        try:
+            while not self._stop.requested:
+                if (leader := self._leader(work)) is not None:
+                    await asyncio.wait([leader])
+                    continue
+                async with self._beside:
+                    if self._leader(work) is None:
+                        return await self._bring_on(work)
+        finally:
+            self._waiting -= 1
+
+    async def _bring_on(self, work: Work) -> None:
+        tally, recorder = self._tally, self._recorder
+        tally.in_flight += 1
+        try:
+            outcome = await self._transfer(work)
+        finally:
+            tally.in_flight -= 1
+        tally.count(outcome)
+        self._on_outcome(work, outcome)
+        recorder.add(outcome)
+        if recorder.full:
+            await recorder.room()
 
     async def _more(self) -> bool:
         """Wait until there is a plan in hand; False when there will be none."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from engine.model.errors import EngineError, Refused, Transient
 from engine.model.facts import Method, ObjectFacts
@@ -21,7 +21,7 @@ from engine.pipeline.planning import Decision
 from engine.pipeline.recorder import Recorder
 from engine.pipeline.routes import Routes, either_reading
 from engine.pipeline.tally import Tally
-from engine.pipeline.twins import Twins, shared_failure
+from engine.pipeline.twins import Twins
 
 SKIPS = frozenset({FailureClass.TOO_LARGE, FailureClass.TYPE_FILTERED, FailureClass.NO_URL, FailureClass.ALREADY_OURS})
 
@@ -73,7 +73,7 @@ class Transfer:
     async def _look(self, look: Look) -> Outcome | Looked:
         """Ask what the source of a copy is by now, and copy it where it is no longer what it was."""
         try:
-            found = await self._ask(look)
+            found = await self._found(look)
         except (Refused, Transient) as error:
             return look.stands(error.failure.value, str(error))
         except EngineError:
@@ -89,6 +89,25 @@ class Transfer:
             return self._left_for_later(decision)
         return await self._copy(decision)
 
+    async def _found(self, look: Look) -> ObjectFacts:
+        """What the source is by now; one that several records name is asked once."""
+        twins, source = self._twins, look.source_id
+        while (found := twins.facts(source)) is None:
+            if (failure := twins.failure(source)) is not None:
+                raise failure
+            if (leader := twins.leader(source)) is None:
+                return await self._leading(source, self._ask(look))
+            await asyncio.shield(leader)
+        return found
+
+    async def _leading(self, source_id: int, work: Coroutine[Any, Any, T]) -> T:
+        """Ask a source, while others that name it wait."""
+        self._twins.lead(source_id)
+        try:
+            return await work
+        finally:
+            self._twins.settle(source_id)
+
     async def _ask(self, look: Look) -> ObjectFacts:
         route = self._routes.of(look.source)
 
@@ -100,31 +119,34 @@ class Transfer:
         async def between(_number: int, _error: Transient) -> None:
             self._tally.retries += 1
 
-        found, _ = await self._retried(once, between)
+        try:
+            found, _ = await self._retried(once, between)
+        except (Refused, Transient) as error:
+            self._twins.failed(look.source_id, error, look.record.id, of_source=True)
+            raise
+        self._twins.looked(look.source_id, found)
         return found
 
     async def _copy(self, plan: Plan) -> Outcome:
-        source_id = plan.source_id
-        if self._twins.met(source_id) and (settled := await self._behind_twin(plan)) is not None:
+        if self._twins.met(plan.source_id) and (settled := await self._behind_twin(plan)) is not None:
             return settled
-        self._twins.lead(source_id)
-        outcome = None
-        try:
-            outcome = await self._guarded(plan)
-        finally:
-            self._twins.settle(source_id, outcome)
-        return outcome
+        return await self._leading(plan.source_id, self._guarded(plan))
+
+    def leader(self, work: Work) -> asyncio.Future[None] | None:
+        """Ends when the record that is asking the same source has done; None: nobody is, this one may be brought on."""
+        return self._twins.leader(work.source_id)
 
     async def _behind_twin(self, plan: Plan) -> Outcome | None:
-        """Wait for whoever reads the same source now, and share what was found; None: nothing to be shared."""
-        while (leader := self._twins.leader(plan.source_id)) is not None:
-            # shielded: a record that is cut short must not take the one it waits for with it
-            failure = shared_failure(await asyncio.shield(leader))
-            if failure is not None:
+        """Wait for whoever asks the same source now, and share what was found; None: nothing to be shared."""
+        twins, source = self._twins, plan.source_id
+        while twins.copy(source) is None:
+            if (failure := twins.failure(source)) is not None:
                 return self._failed(plan, failure, tries=0)
-            if self._twins.recent(plan.source_id) is not None:
-                break
-        return None if self._twins.recent(plan.source_id) is None else await self._guarded(plan)
+            if (leader := twins.leader(source)) is None:
+                return None
+            # shielded: a record that is cut short must not take the one it waits for with it
+            await asyncio.shield(leader)
+        return await self._guarded(plan)
 
     async def _guarded(self, plan: Plan) -> Outcome:
         memory = Memory(plan.pinned, plan.key)
@@ -134,8 +156,11 @@ class Transfer:
             except Transient as error:
                 copied = await self._again(plan, memory, error)
             url = plan.url if copied.key == plan.key else self._link(copied.key)
-            return self._backed_up(plan, copied, url, memory.tries)
+            outcome = self._backed_up(plan, copied, url, memory.tries)
+            self._twins.copied(plan.source_id, outcome)
+            return outcome
         except (Refused, Transient) as error:
+            self._twins.failed(plan.source_id, error, plan.record.id, of_source=not memory.answered)
             return self._failed(plan, error, tries=memory.tries, bad_etag=memory.bad_etag, key=memory.key)
         except EngineError:
             raise
@@ -174,13 +199,16 @@ class Transfer:
 
     async def _once(self, plan: Plan, memory: Memory) -> Copied:
         memory.tries += 1
-        twin = self._twins.recent(plan.source_id)
+        memory.answered = False
+        twin = self._twins.copy(plan.source_id)
         fresh = twin is not None
         twin = twin or plan.twin
         if twin is not None and twin.record_id != plan.record.id and (fresh or await self._stands(plan, twin)):
+            memory.answered = True
             copied = await self._copying.copy_twin(plan, twin)
             if copied is not None:
                 return copied
+            memory.answered = False
         route = self._routes.of(plan.source)
         if (
             route.method is Method.SERVER_COPY

@@ -1,39 +1,61 @@
-"""Twins: several records that hold one URL. The source is read once; the others get a copy of the copy."""
+"""Twins: several records that name one source. It is read once: the others get a copy of the copy. It fails once: the
+others have its failure. It is looked at once."""
 
 from __future__ import annotations
 
 import asyncio
 
-from engine.model.errors import Refused
+from engine.model.errors import Refused, Transient
+from engine.model.facts import ObjectFacts
 from engine.model.failures import FailureClass
 from engine.model.outcome import Outcome, Status, Twin
+from engine.model.value import value
 
 RECENT = 5_000
 """At least so many are remembered: with the settings' defaults more than are planned before a row is there to be found.
 Not many more: all that lives long is looked at by the garbage collector."""
 
 
+@value
+class _Failing:
+    """Who could not read a source, and why. ``shared``: whoever names it would fare alike."""
+
+    record_id: str
+    error: Refused
+    shared: bool
+
+
 class Twins:
-    """Who is reading which source now, and which sources were read a moment ago (rows perhaps not committed yet)."""
+    """Who is asking which source now, and what was learnt of sources a moment ago (rows perhaps not committed yet)."""
 
     def __init__(self, recent: int = RECENT) -> None:
         # the future is made by the first that waits: nearly every source has one record, and nobody does
-        self._leaders: dict[int, asyncio.Future[Outcome] | None] = {}
-        self._recent: dict[int, Outcome] = {}
-        self._earlier: dict[int, Outcome] = {}
+        self._leaders: dict[int, asyncio.Future[None] | None] = {}
+        self._recent: dict[int, _Found] = {}
+        self._earlier: dict[int, _Found] = {}
         self._limit = recent
 
     def met(self, source_id: int) -> bool:
-        """Whether this run is reading the source, or has read it a moment ago."""
+        """Whether this run is asking the source, or has done so a moment ago."""
         return source_id in self._leaders or source_id in self._recent or source_id in self._earlier
 
-    def recent(self, source_id: int) -> Twin | None:
+    def copy(self, source_id: int) -> Twin | None:
         """A copy made by this run."""
-        outcome = self._recent.get(source_id) or self._earlier.get(source_id)
-        return None if outcome is None else twin_of(outcome)
+        found = self._found(source_id)
+        return twin_of(found) if isinstance(found, Outcome) else None
 
-    def leader(self, source_id: int) -> asyncio.Future[Outcome] | None:
-        """The record that is reading this source at the moment, as a future of its outcome."""
+    def facts(self, source_id: int) -> ObjectFacts | None:
+        """What the source is, as this run has seen."""
+        found = self._found(source_id)
+        return found if isinstance(found, ObjectFacts) else None
+
+    def failure(self, source_id: int) -> Refused | None:
+        """Why the source cannot be read, where this run knows: one source fails once, however many records name it."""
+        found = self._found(source_id)
+        return found.error if isinstance(found, _Failing) and found.shared else None
+
+    def leader(self, source_id: int) -> asyncio.Future[None] | None:
+        """Ends when the record that is asking this source has done; None: nobody is."""
         if source_id not in self._leaders:
             return None
         future = self._leaders[source_id]
@@ -42,22 +64,47 @@ class Twins:
         return future
 
     def lead(self, source_id: int) -> None:
-        """From now on the caller reads this source; ``settle`` must follow."""
+        """From now on the caller asks this source; ``settle`` must follow."""
         self._leaders[source_id] = None
 
-    def settle(self, source_id: int, outcome: Outcome | None) -> None:
-        """Tell the waiting records how it ended. None: cut short; they are cut short too."""
+    def settle(self, source_id: int) -> None:
+        """Let the waiting records go on."""
         future = self._leaders.pop(source_id)
-        if outcome is None:
-            if future is not None:
-                future.cancel()
-            return
         if future is not None and not future.done():
-            future.set_result(outcome)
-        if outcome.status is Status.BACKED_UP and outcome.proof is not None:
-            if len(self._recent) >= self._limit:
-                self._recent, self._earlier = {}, self._recent
-            self._recent[source_id] = outcome
+            future.set_result(None)
+
+    def copied(self, source_id: int, outcome: Outcome) -> None:
+        """A copy was made, and proved."""
+        self._learn(source_id, outcome)
+
+    def looked(self, source_id: int, facts: ObjectFacts) -> None:
+        """The source was asked what it is."""
+        self._learn(source_id, facts)
+
+    def failed(self, source_id: int, error: Refused | Transient, record_id: str, *, of_source: bool) -> None:
+        """A record could not be copied. ``of_source``: it is the source that failed, for all that is known.
+
+        Who is to blame for a Transient that comes later is unclear: the source, if it happens to two records.
+        """
+        found = self._found(source_id)
+        if isinstance(found, Outcome):
+            return
+        shared = of_source or error.failure in SHARED
+        second = isinstance(found, _Failing) and found.record_id != record_id
+        if shared or isinstance(error, Transient):
+            told = f"{error} (found with record {record_id}, which names the same source)"
+            self._learn(source_id, _Failing(record_id, Refused(error.failure, told), shared or second))
+
+    def _found(self, source_id: int) -> _Found | None:
+        return self._recent.get(source_id) or self._earlier.get(source_id)
+
+    def _learn(self, source_id: int, found: _Found) -> None:
+        if len(self._recent) >= self._limit:
+            self._recent, self._earlier = {}, self._recent
+        self._recent[source_id] = found
+
+
+_Found = Outcome | ObjectFacts | _Failing
 
 
 def twin_of(outcome: Outcome) -> Twin | None:
@@ -88,12 +135,3 @@ SHARED = frozenset(
         FailureClass.TOO_LARGE,
     }
 )
-
-
-def shared_failure(outcome: Outcome) -> Refused | None:
-    """The leader's failure, where it holds for every record with that URL."""
-    if outcome.failure not in SHARED or outcome.failure is None:
-        return None
-    return Refused(
-        outcome.failure, f"{outcome.message} (found with record {outcome.record.id}, which holds the same URL)"
-    )

@@ -184,6 +184,7 @@ class _Backup:
             self._tally,
             self._stop,
             concurrency=migration.concurrency,
+            leader=transfer.leader,
             on_outcome=self._on_outcome,
         )
         stages = FlowStages(leases, recorder, parts.salesforce)

@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from engine.model.errors import Blocked, Fatal
+from engine.model.errors import Blocked, Fatal, Transient
+from engine.model.failures import FailureClass
 from engine.model.outcome import Status
 from engine.model.plan import Plan
 from engine.pipeline.channel import Channel
@@ -27,7 +28,14 @@ class Ride:
         self.plans = [plan(n) for n in range(count)]
         world.fill(*range(count))
         self.crew = Crew(
-            self.leases, world.transfer.run, world.recorder, world.tally, self.stop, concurrency=4, on_outcome=self.saw
+            self.leases,
+            world.transfer.run,
+            world.recorder,
+            world.tally,
+            self.stop,
+            concurrency=4,
+            leader=world.transfer.leader,
+            on_outcome=self.saw,
         )
         self.copied = 0
         self.on_outcome: Callable[[int], None] = lambda _n: None
@@ -159,3 +167,42 @@ async def test_a_full_queue_does_not_hang_when_the_crew_dies() -> None:
         await ride.run(endless)
 
     assert ride.recorded == ride.copied
+
+
+async def test_records_that_wait_for_a_failing_source_do_not_hold_the_crew() -> None:
+    """More of them than there are workers, and the time of the retries does not pass before the others are done."""
+    world = World()
+    ride = Ride(world, 40)
+    ride.plans = [*(plan(n, source_key="src/gone.pdf") for n in range(100, 120)), *ride.plans]
+    world.source.faults.order("get", "src/gone.pdf", *[Transient(FailureClass.NETWORK, "reset") for _ in range(99)])
+    others = asyncio.Event()
+    ride.on_outcome = lambda n: others.set() if n == 40 else None
+    async with asyncio.timeout(5):
+        riding = asyncio.create_task(
+            flow(ride.feed, ride.leases, ride.crew, world.recorder, stop=ride.stop, clock=world.clock, drain_s=30)
+        )
+        await others.wait()
+        assert world.tally.in_flight == 1
+        async with world.clock.running():
+            await riding
+
+    assert ride.recorded == ride.copied == 60
+    assert world.source.calls["get", "src/gone.pdf"] == 5
+
+
+async def test_a_stop_ends_records_that_wait_for_another() -> None:
+    world = World()
+    ride = Ride(world, 10)
+    ride.plans = [plan(n, source_key="src/0.pdf") for n in range(10)]
+    world.source.gate = asyncio.Event()
+    async with asyncio.timeout(5):
+        riding = asyncio.create_task(
+            flow(ride.feed, ride.leases, ride.crew, world.recorder, stop=ride.stop, clock=world.clock, drain_s=30)
+        )
+        for _ in range(50):
+            await asyncio.sleep(0)
+        ride.stop.request("enough", 5)
+        world.source.gate.set()
+        await riding
+
+    assert ride.recorded == ride.copied == 1

@@ -231,6 +231,58 @@ async def test_records_that_share_a_missing_url_ask_once_and_each_has_its_row() 
     assert world.source.calls["get", "src/none.pdf"] == 1
 
 
+@pytest.mark.parametrize("method", METHODS)
+async def test_a_shared_source_that_fails_does_so_once_and_so_do_records_that_come_later(method: Method) -> None:
+    world = World(method, max_attempts=4)
+    world.fill(1)
+    verb = "head" if method is Method.SERVER_COPY else "get"
+    world.source.faults.order(verb, "src/1.pdf", *[network() for _ in range(99)])
+    shared = [plan(n, source_key="src/1.pdf") for n in range(1, 30)]
+    outcomes = [*await world.run(*shared[:20]), *await world.run(*shared[20:])]
+
+    assert {o.failure for o in outcomes} == {FailureClass.NETWORK}
+    assert [o.attempts for o in outcomes] == [4] + [0] * 28
+    assert world.source.calls[verb, "src/1.pdf"] == 4
+    assert f"found with record {shared[0].record.id}" in outcomes[-1].message
+
+
+async def test_a_body_that_breaks_off_for_two_records_does_so_for_all() -> None:
+    """After the source has told what it is, nobody knows whose fault a break is; one record alone decides nothing."""
+    world = World(max_attempts=2)
+    world.fill(1)
+    shared = [plan(n, source_key="src/1.pdf") for n in range(1, 9)]
+    for each in shared:
+        world.destination.faults.order("put", each.key, *[network() for _ in range(9)])
+    outcomes = await world.run(*shared)
+
+    assert {o.failure for o in outcomes} == {FailureClass.NETWORK}
+    assert sorted(o.attempts for o in outcomes) == [0] * 6 + [2, 2]
+
+
+async def test_what_breaks_for_one_key_decides_nothing_about_others() -> None:
+    world = World(max_attempts=2)
+    world.fill(1)
+    world.destination.faults.order("put", "up/1.pdf", *[network() for _ in range(9)])
+    first, *others = await world.run(*(plan(n, source_key="src/1.pdf") for n in range(1, 6)))
+
+    assert first.failure is FailureClass.NETWORK
+    assert {o.status for o in others} == {Status.BACKED_UP}
+
+
+async def test_a_shared_source_is_looked_at_once() -> None:
+    world = World(max_attempts=3)
+    world.fill(1, 2)
+    first, second = await world.run(plan(1), plan(2))
+    world.source.faults.order("head", "src/2.pdf", *[network() for _ in range(99)])
+    world.next_run()
+    ours = [replace(look(1, first), record=record(n)) for n in range(10, 15)]
+    silent = [replace(look(2, second), record=record(n)) for n in range(20, 25)]
+    outcomes = await world.run(*ours, *silent)
+
+    assert [o.unseen for o in outcomes] == [""] * 5 + ["network"] * 5
+    assert (world.source.calls["head", "src/1.pdf"], world.source.calls["head", "src/2.pdf"]) == (1, 3)
+
+
 async def test_when_the_first_reader_fails_for_its_own_reasons_the_next_one_reads() -> None:
     world = World(max_attempts=1)
     world.fill(1)
