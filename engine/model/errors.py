@@ -27,12 +27,18 @@ class EngineError(Exception):
 
 
 class Transient(EngineError):
-    """Worth another try. ``retry_after_s`` is the server's own wish, in seconds, or None."""
+    """Worth another try. ``retry_after_s`` is the server's own wish, in seconds, or None.
 
-    def __init__(self, failure: FailureClass, message: str, *, retry_after_s: float | None = None) -> None:
+    ``patient``: what is amiss is no fault of this record, and whoever found it ends the run if it does not pass.
+    """
+
+    def __init__(
+        self, failure: FailureClass, message: str, *, retry_after_s: float | None = None, patient: bool = False
+    ) -> None:
         super().__init__(message)
         self.failure = failure
         self.retry_after_s = retry_after_s
+        self.patient = patient
 
 
 class Refused(EngineError):

@@ -15,6 +15,7 @@ FaultKind = Literal[
     "internal_error",  # 500 InternalError
     "slow_down",  # 503 SlowDown, with Retry-After where retry_after is set
     "access_denied",  # 403 AccessDenied
+    "refused",  # status and code, as the rule says
     "reset",  # the connection dies with RST, no answer
     "truncated_body",  # full Content-Length, part of the body, FIN
     "empty_body",  # 200 and nothing in it
@@ -36,7 +37,7 @@ class Fault:
     often the target was asked for, so the order in which requests of different targets arrive changes nothing.
     ``times`` ends the rule after so many hits. ``when`` says whether the store has applied the request before the
     fault. ``seconds`` delays the answer, whatever the kind. ``at`` is the offset of the cut or of the flipped byte, by
-    default the middle of the body.
+    default the middle of the body. ``status`` and ``code`` are those of a ``refused`` request.
     """
 
     kind: FaultKind
@@ -51,6 +52,8 @@ class Fault:
     seconds: float = 0.0
     retry_after: int | None = None
     at: int | None = None
+    status: int = 400
+    code: str = "InvalidRequest"
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(FaultKind):
@@ -108,6 +111,8 @@ def spoil(fault: Fault, answer: Answer) -> Answer:
             return error_answer(503, "SlowDown", wait)
         case "access_denied":
             return error_answer(403, "AccessDenied")
+        case "refused":
+            return error_answer(fault.status, fault.code)
         case "error_body":
             return error_answer(200, "InternalError")
         case "empty_body":

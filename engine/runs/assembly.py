@@ -23,7 +23,7 @@ from engine.pipeline.planning import Filters, Planner, Target
 from engine.pipeline.ports import Source
 from engine.pipeline.routes import Route
 from engine.pipeline.transfer import Resolve
-from engine.s3.open import S3, open_s3, source_headers
+from engine.s3.open import S3, open_s3
 from engine.s3.source import S3Source
 from engine.s3.transport import Transport
 from engine.salesforce.connection import Salesforce, open_salesforce
@@ -162,7 +162,7 @@ async def open_outside(settings: Settings, clock: Clock, *, transport: Transport
             web=PacedSource(WebSource(client, clock), gates),
             resolver=LinkResolver(resolver, client, partial(parse_url, rules=rules), clock) if resolver else None,
             rules=rules,
-            through_destination=S3Source(s3.destination_verbs, s3.patience, source_headers(source)),
+            through_destination=s3.across,
         )
 
 

@@ -228,7 +228,7 @@ class _Backup:
                 fatal = first_fatal(group)
                 if not isinstance(fatal, Paused):
                     raise (fatal or group) from group
-                self._stop.request(str(fatal), Paused.exit_code)
+                self._pause(fatal)
 
     async def _keep(self, sample: Mapping[str, Any]) -> None:
         log.info("sample", **sample)
@@ -259,9 +259,12 @@ class _Backup:
         try:
             await feeds.run(intake)
         except (Paused, Transient) as error:
-            if isinstance(error, Paused) and error.hint:
-                self._note(error.hint)
-            self._stop.request(str(error), Paused.exit_code)
+            self._pause(error)
+
+    def _pause(self, error: Paused | Transient) -> None:
+        if isinstance(error, Paused) and error.hint:
+            self._note(error.hint)
+        self._stop.request(str(error), Paused.exit_code)
 
     def _watch_time(self) -> None:
         limit = self._options.max_duration_s

@@ -29,8 +29,11 @@ class StoreError(Exception):
     ``code`` is S3's error code (``NoSuchKey``), or the bare status (``"404"``) where no body told more, or one of ours
     where no answer came, or none to go by: ``Unreachable``, ``TimedOut``, ``TlsFailed``, ``BadAnswer``, ``TooLong``,
     ``BadListing``, ``NoETag``. ``status`` is 0 then, but for the last.
-    ``region`` is where the bucket lives, if the store said so.
+    ``region`` is where the bucket lives, if the store said so. ``alone``: the same keys and bucket have been found to
+    be well, so that it speaks of this one request (``doubts.py``).
     """
+
+    alone = False
 
     def __init__(
         self,
@@ -49,6 +52,15 @@ class StoreError(Exception):
         self.retry_after_s = retry_after_s
         self.condition = condition
         self.region = region
+
+    @property
+    def bare(self) -> bool:
+        """Whether it may be anything: a HEAD has no body to say whether keys, clock, region or object are at fault."""
+        return self.status in {400, 401, 403} and self.code == str(self.status)
+
+    def again(self) -> StoreError:
+        """The same, to be raised once more by somebody else."""
+        return StoreError(self.code, self.status, self.message, region=self.region)
 
     @property
     def missing(self) -> bool:

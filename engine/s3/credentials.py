@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,17 +33,6 @@ class Keys:
     token: str | None = field(default=None, repr=False)
 
 
-def session_for(settings: Credentials) -> Any:
-    """An aiobotocore session that looks where the settings say: keys, a profile, or the AWS default chain."""
-    from aiobotocore.session import AioSession
-
-    if (keys := _fixed(settings)) is None:
-        return AioSession(profile=settings.profile)
-    session = AioSession(_UNASKED)
-    session.set_credentials(keys.access, keys.secret, keys.token)
-    return session
-
-
 def _fixed(settings: Credentials) -> Keys | None:
     """The keys that the settings themselves give."""
     if not (settings.access_key_id and settings.secret_access_key):
@@ -60,7 +50,6 @@ class Keyring:
 
     def __init__(self, settings: Credentials, clock: Clock, side: str) -> None:
         self._settings = settings
-        self._session: Any = None
         self._clock = clock
         self._side = side
         self._fixed = _fixed(settings)
@@ -68,13 +57,32 @@ class Keyring:
         self._asked = math.inf if self._fixed else 0.0
         self._provider: Any = None
         self._asking: asyncio.Task[Keys] | None = None
+        self._stale = False
+
+    def signing(self) -> Any:
+        """An aiobotocore session whose clients sign with the current keys, so that both transports renew alike."""
+        from aiobotocore.credentials import AioCredentials
+        from botocore.credentials import ReadOnlyCredentials
+
+        ring = self
+
+        class Current(AioCredentials):  # type: ignore[misc]  # aiobotocore ships no types
+            async def get_frozen_credentials(self) -> ReadOnlyCredentials:
+                keys = await ring.keys()
+                return ReadOnlyCredentials(keys.access, keys.secret, keys.token)
+
+        class Provider:
+            async def load_credentials(self) -> Current:
+                return Current("", "")
+
+        session = self._session()
+        session.register_component("credential_provider", Provider())
+        return session
 
     @property
-    def session(self) -> Any:
-        """The aiobotocore session; made when it is asked for, as it takes long to import."""
-        if self._session is None:
-            self._session = session_for(self._settings)
-        return self._session
+    def renew(self) -> Callable[[], None] | None:
+        """``expire``; None where the keys stand in the settings, and no others will come."""
+        return self.expire if self._fixed is None else None
 
     async def found(self) -> bool:
         """Whether there are any credentials at all. Raises Blocked where they are there but unusable."""
@@ -85,19 +93,24 @@ class Keyring:
         """The keys at hand, if there are any yet; now and then they are asked for anew behind the caller's back."""
         if self._keys is not None and self._clock.monotonic() - self._asked > FRESH_S and self._asking is None:
             self._ask()
-        return self._keys
+        return None if self._stale else self._keys
 
     async def keys(self) -> Keys:
-        """The current keys; waits only when there are none yet. Raises Blocked where none can be had."""
+        """The current keys; waits only when there are none, or none that are taken. Raises Blocked where there never
+        were any."""
         if (keys := self.current) is not None:
             return keys
-        return await asyncio.shield(self._asking or self._ask())
+        try:
+            return await asyncio.shield(self._asking or self._ask())
+        except Blocked:
+            if self._keys is None:
+                raise
+            return self._keys  # the store will say what it thinks of them
 
     def expire(self) -> None:
-        """The store says that the keys have expired: the next caller resolves them afresh, files and all."""
-        self._keys = self._fixed
+        """The store does not take the keys any more: the next caller resolves them afresh, files and all."""
+        self._stale = True
         self._provider = None
-        self._session = None
 
     async def close(self) -> None:
         """End a refresh that is under way."""
@@ -111,7 +124,7 @@ class Keyring:
         return self._asking
 
     def _asked_for(self, task: asyncio.Task[Keys]) -> None:
-        self._asking = None
+        self._asking, self._stale = None, False
         self._asked = self._clock.monotonic()
         if not task.cancelled() and task.exception() is None:
             self._keys = task.result()  # a refresh that failed is tried again later; the old keys may still do
@@ -137,10 +150,16 @@ class Keyring:
 
         if self._provider is None:
             try:
-                self._provider = await self.session.get_credentials()
+                self._provider = await self._session().get_credentials()
             except (BotoCoreError, OSError) as error:
                 raise self._unusable(error) from None
         return self._provider
+
+    def _session(self) -> Any:
+        """A new session, which has read no file yet. It takes long to import, and is made when it is needed."""
+        from aiobotocore.session import AioSession
+
+        return AioSession(profile=self._settings.profile) if self._fixed is None else AioSession(_UNASKED)
 
     def _unusable(self, error: BaseException) -> Blocked:
         return Blocked(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
-from engine.model.errors import Blocked, EngineError
+from engine.model.errors import Blocked, EngineError, Refused
 from engine.model.facts import ObjectFacts, Stored
 from engine.model.location import Location
 from engine.pacing.bytes_gate import BytesInFlight
@@ -20,7 +20,7 @@ from engine.s3.blocks import Room, Spend
 from engine.s3.copying import Copier, Original
 from engine.s3.express import Express, Road
 from engine.s3.facts import facts_of
-from engine.s3.faults import BAD_LOGIN, Patience, Side
+from engine.s3.faults import LOGIN, Patience, Side
 from engine.s3.guard import Guard
 from engine.s3.listing import pages
 from engine.s3.multipart import Multipart
@@ -122,14 +122,14 @@ class S3Destination:
             side = await self._culprit(error, original)
             what = f"COPY {shown(source)} to {self._shown(key)}"
             raise self._patience.judge(error, what, side=side) from None
-        self._patience.well()
+        self._patience.wrote = True
         return stored
 
     async def copy_within(self, from_key: str, facts: ObjectFacts, key: str) -> Stored:
         """Server-side copy of one of our own objects to another of our keys."""
         original = Original(self._bucket, from_key, facts, None, self._placement.always)
         what = f"COPY {self._shown(from_key)} to {self._shown(key)}"
-        return await self._done(self._copier.copy(original, key, None), what)
+        return await self._written(self._copier.copy(original, key, None), what)
 
     @asynccontextmanager
     async def room(self, size: int | None) -> AsyncIterator[Room]:
@@ -150,7 +150,7 @@ class S3Destination:
                 await room.wait_for(stream.facts.size)
                 return await self.store(stream, key, replace_etag=replace_etag, room=room)
         try:
-            return await self._done(self._storer.store(stream, key, replace_etag, room), f"PUT {self._shown(key)}")
+            return await self._written(self._storer.store(stream, key, replace_etag, room), f"PUT {self._shown(key)}")
         finally:
             room.release()
 
@@ -188,12 +188,11 @@ class S3Destination:
         except StoreError as error:
             region = error.region
             if not (region and wanted and region != wanted):
-                raise self._unfit(await self._in_words(error), name) from None
+                raise self._unfit(error, name) from None
         else:
             region = answer.fields.get("x-amz-bucket-region", "")
         if region and wanted and region != wanted:
             raise Blocked(f"{name} lives in {region}, not in {wanted}", hint=f"set destination.region: {region}")
-        self._patience.well()
 
     async def sweep(self, prefix: str, ours: Callable[[str], bool], before: datetime) -> int:
         """Abort multipart uploads that earlier runs left open (I13); returns how many. See ``Multipart.sweep``."""
@@ -211,38 +210,34 @@ class S3Destination:
 
     async def _done(self, work: Awaitable[T], what: str) -> T:
         try:
-            value = await work
+            return await work
         except StoreError as error:
             raise self._patience.judge(error, what) from None
-        self._patience.well()
-        return value
 
-    async def _in_words(self, error: StoreError) -> StoreError:
-        """A HEAD is answered without a body; a listing that is denied for the same reason tells it."""
-        if error.status != 403:
-            return error
-        try:
-            await self._verbs.list_objects(self._bucket, "", "", self._placement.always)
-        except StoreError as told:
-            return told
-        return error
+    async def _written(self, work: Awaitable[Stored], what: str) -> Stored:
+        stored = await self._done(work, what)
+        self._patience.wrote = True
+        return stored
 
     def _unfit(self, error: StoreError, name: str) -> EngineError:
         if error.status == 404:
             hint = "create it, or check destination.bucket and destination.endpoint_url"
             return Blocked(f"the destination bucket {name} does not exist", hint=hint)
-        if error.status == 403 and error.code not in BAD_LOGIN:
+        if error.status == 403 and error.code not in LOGIN:
             hint = (
                 "grant s3:ListBucket, s3:GetObject and s3:PutObject on it; where expected_bucket_owner is set, check it"
             )
             return Blocked(f"access to the destination bucket {name} is denied", hint=hint)
-        return self._patience.judge(error, f"HEAD {name}")
+        found = self._patience.judge(error, f"HEAD {name}")
+        if isinstance(found, Refused):
+            return Blocked(str(found), hint="check destination.endpoint_url, its region and its credentials")
+        return found
 
     async def _culprit(self, error: StoreError, original: Original) -> Side:
         """Whose fault a failed copy is: a denied CopyObject does not say which of the two buckets refused."""
         if error.missing or error.code == "InvalidObjectState":
             return Side.SOURCE
-        if error.status != 403 or error.code in BAD_LOGIN:
+        if error.status != 403 or error.code in LOGIN:
             return Side.DESTINATION
         try:
             await self._copier.look(original)

@@ -12,7 +12,6 @@ from engine.s3.address import Address
 from engine.s3.answers import Answer, Bytes, Fields, ListingPage, Part, StoreError, StreamedAnswer, UploadsPage, proven
 from engine.s3.credentials import Keyring
 from engine.s3.facts import text
-from engine.s3.faults import STALE_LOGIN
 from engine.s3.listing import parse
 from engine.s3.sigv4 import EMPTY, Signer, query_of
 from engine.s3.uploads import completion, open_uploads
@@ -77,7 +76,7 @@ class FastVerbs:
                 address.origin, head, method="GET", deadline_s=READ_GRACE_S, pace=READ_RATE
             ) as reply:
                 if reply.status not in {200, 206}:
-                    raise self._refused(reply.status, fields_of(reply.headers), await _beginning(reply))
+                    raise error_of(reply.status, fields_of(reply.headers), await _beginning(reply))
                 yield _Body(fields_of(reply.headers), reply)
         except WireError as error:
             raise unreached(error) from None
@@ -93,7 +92,7 @@ class FastVerbs:
                 raise
             raise StoreError("PreconditionFailed", 412, f"the object holds more than {size} bytes") from None
         if reply.status not in {200, 206}:
-            raise self._refused(reply.status, fields_of(reply.headers), reply.body)
+            raise error_of(reply.status, fields_of(reply.headers), reply.body)
         if reply.framing == "close":
             raise _unproved()
         return Answer(reply.status, fields_of(reply.headers)), reply.body
@@ -224,14 +223,8 @@ class FastVerbs:
                 once=once,
             )
         if not 200 <= reply.status < 300:
-            raise self._refused(reply.status, fields_of(reply.headers), reply.body)
+            raise error_of(reply.status, fields_of(reply.headers), reply.body)
         return reply
-
-    def _refused(self, status: int, fields: dict[str, str], body: bytes) -> StoreError:
-        error = error_of(status, fields, body)
-        if error.code in STALE_LOGIN and self._keys is not None:
-            self._keys.expire()
-        return error
 
     async def _locate(self, bucket: str) -> Address:
         """The bucket's address; on AWS its region is asked for once, unsigned: every answer names it, even a denial."""

@@ -1,16 +1,17 @@
-"""What a StoreError means for the run: one table, and how long expired credentials and a wrong clock are forgiven."""
+"""What a StoreError means for the run: one table, and how long keys that a store no longer takes are waited for."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
 
-from engine.model.errors import Blocked, EngineError, Refused, Transient
+from engine.model.errors import Blocked, EngineError, Paused, Refused, Transient
 from engine.model.failures import FailureClass as F
 from engine.pacing.clock import Clock
 from engine.s3.answers import StoreError
 
 PATIENCE_S = 90.0
-"""How long expired tokens or a skewed clock may last without one success between before the run stops."""
+"""How long keys that were good, or a skewed clock, may be refused without one success between before the run stops."""
 
 
 class Side(StrEnum):
@@ -31,6 +32,7 @@ UNWELL = frozenset(
     {"InternalError", "RequestTimeout", "IncompleteBody", "NoETag", "BadAnswer", "TooLong", "Unreachable", "TimedOut"}
 )
 CORRUPT = frozenset({"BadDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch", "InvalidPart"})
+SKEWED = "RequestTimeTooSkewed"
 STALE_LOGIN = frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired"})
 BAD_LOGIN = {
     "SignatureDoesNotMatch": "the secret key does not match the access key id",
@@ -41,9 +43,12 @@ BAD_LOGIN = {
     "AccountProblem": "the account has a problem that only its owner can solve with the provider",
     "AuthorizationQueryParametersError": "the request was signed in a way the store does not take",
 }
+LOGIN = frozenset({SKEWED, *STALE_LOGIN, *BAD_LOGIN})
+"""What is said of the keys or the clock, and so of all requests, or of one that was signed or passed on oddly."""
 ELSEWHERE = frozenset(
     {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "TemporaryRedirect"}
 )
+_AWAY = frozenset({301, 302, 303, 307, 308})
 UNFIT = {
     "InvalidStorageClass": "destination.storage_class",
     "InvalidEncryptionAlgorithmError": "destination.sse",
@@ -64,13 +69,19 @@ SHAPE = {
 def meaning(error: StoreError, side: Side, what: str) -> EngineError:
     """The error to raise above the adapter. ``what`` names verb, bucket and key for a person."""
     code, status = error.code, error.status
-    told = f"{what}: {code}" + (f" ({error.message[:300]})" if error.message else "")
+    told = _told(error, what)
     source = side is Side.SOURCE
+    if code == SKEWED or code in STALE_LOGIN:
+        return Transient(F.NETWORK, told)
+    if error.alone and not (source and 300 <= status < 400):
+        denied = F.SOURCE_DENIED if source else F.DESTINATION_DENIED
+        return Refused(denied, f"{told}; other requests with the same keys are served")
     if code in BAD_LOGIN:
-        return Blocked(f"{told}: {BAD_LOGIN[code]}", hint=f"check the credentials under {side}: in the settings")
+        return Blocked(f"{told}: {BAD_LOGIN[code]}", hint=_other_keys(side))
     if code == "TlsFailed":
-        return Blocked(told, hint="check endpoint_url, the clock, and network.ca_file where a private CA signs")
-    if code in ELSEWHERE or (status == 301 and error.region):
+        hint = "check endpoint_url, the clock, and network.ca_file where a private CA signs"
+        return Transient(F.NETWORK, f"{told}; {hint}")
+    if not error.alone and (code in ELSEWHERE or (status == 301 and error.region)):
         hint = f"set {side}.region: {error.region}" if error.region else f"set {side}.region to the bucket's region"
         return Blocked(f"{told}: the bucket lives in another region", hint=hint)
     if code == "NoSuchBucket":
@@ -83,8 +94,6 @@ def meaning(error: StoreError, side: Side, what: str) -> EngineError:
         )
     if code in THROTTLED or status in {429, 503}:
         return Transient(F.THROTTLED, told, retry_after_s=error.retry_after_s)
-    if code in STALE_LOGIN or code == "RequestTimeTooSkewed":
-        return Transient(F.NETWORK, told)
     if code in UNFIT and not source:
         return Blocked(told, hint=f"check {UNFIT[code]}")
     if error.unsupported and not source:
@@ -120,30 +129,78 @@ def _object(what: str) -> str:
     return what.partition(" ")[2].partition(" to s3://")[0]
 
 
-class Patience:
-    """Forgives expired tokens and a skewed clock for a while, then stops the run; any success starts it afresh."""
+def doubtful(error: StoreError) -> bool:
+    """Whether it ends the run where it is true of all requests. A proxy, or an odd name, may make it true of one."""
+    return error.code in LOGIN or error.code in ELSEWHERE or error.code == "NoSuchBucket" or error.status in _AWAY
 
-    def __init__(self, clock: Clock, side: Side) -> None:
+
+class Patience:
+    """What is known of one side's keys: waits a while for those that were good, then stops the run.
+
+    Any success starts it afresh. ``renew`` has fresh keys looked for; None: they stand in the settings, and a run would
+    wait for others in vain.
+    """
+
+    def __init__(self, clock: Clock, side: Side, renew: Callable[[], None] | None = None) -> None:
         self._clock = clock
         self._side = side
+        self._renew = renew
         self._since: float | None = None
+        self._unfit: dict[str, str] = {}
+        self.heard = 0
+        """Answers that told whether the keys are taken."""
+        self.fault: StoreError | None = None
+        """Why they are not, as far as the last such answer told."""
+        self.worked = self.wrote = False
 
     def well(self) -> None:
-        """Something succeeded."""
-        self._since = None
+        """The keys were taken."""
+        self.heard += 1
+        self.worked = True
+        self.fault = self._since = None
+
+    def amiss(self, fault: StoreError) -> None:
+        """They were not, for a request that nothing is odd about."""
+        self.heard += 1
+        self.fault = fault
+        if self._renew is not None and fault.code != SKEWED:
+            self._renew()
 
     def judge(self, error: StoreError, what: str, *, side: Side | None = None) -> EngineError:
-        """``meaning``, or Blocked once ``PATIENCE_S`` has passed."""
-        skewed = error.code == "RequestTimeTooSkewed"
-        if not skewed and error.code not in STALE_LOGIN:
-            return meaning(error, side or self._side, what)
+        """``meaning``, for somebody who knows what came before."""
+        if error.code in LOGIN and not error.alone:
+            return self._judge_login(error, what)
+        found = meaning(error, side or self._side, what)
+        if isinstance(found, Blocked) and (error.unsupported or error.code in UNFIT):
+            # a setting that the store does not take fails every write, an odd object only its own
+            first = self._unfit.setdefault(error.code, what)
+            if self.wrote or first == what:
+                return Refused(F.DESTINATION_DENIED, f"{found}; {found.hint}")
+        return found
+
+    def _judge_login(self, error: StoreError, what: str) -> EngineError:
+        skewed = error.code == SKEWED
+        if skewed:
+            cause = f"{what}: this machine's clock differs from the store's by more than 15 minutes"
+            hint = "set the clock (timedatectl set-ntp true) and run again"
+        elif error.code in STALE_LOGIN:
+            cause = f"{_told(error, what)}: the credentials expired and no fresh ones came"
+            hint = f"renew the credentials of {self._side}"
+        else:
+            cause, hint = f"{_told(error, what)}: {BAD_LOGIN[error.code]}", _other_keys(self._side)
+        if not self.worked:
+            return Blocked(cause, hint=hint)
         now = self._clock.monotonic()
         self._since = now if self._since is None else self._since
-        if now - self._since < PATIENCE_S:
-            return meaning(error, side or self._side, what)
-        if skewed:
-            return Blocked(
-                f"{what}: this machine's clock differs from the store's by more than 15 minutes",
-                hint="set the clock (timedatectl set-ntp true) and run again",
-            )
-        return Blocked(f"{what}: the credentials expired and no fresh ones came", hint=f"renew those of {self._side}")
+        if now - self._since < PATIENCE_S and (skewed or self._renew):
+            return Transient(F.NETWORK, _told(error, what), patient=True)
+        return Paused(cause, hint=hint)
+
+
+def _told(error: StoreError, what: str) -> str:
+    return f"{what}: {error.code}" + (f" ({error.message[:300]})" if error.message else "")
+
+
+def _other_keys(side: Side) -> str:
+    otherwise = "; where files are read without any, set source.access: http" if side is Side.SOURCE else ""
+    return f"check the credentials under {side}: in the settings, or those of the AWS default chain{otherwise}"

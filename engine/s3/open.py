@@ -12,18 +12,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
+from engine.model.errors import Blocked
 from engine.model.facts import Method
 from engine.model.location import Location
 from engine.pacing.bytes_gate import BytesInFlight
 from engine.pacing.clock import Clock
 from engine.pacing.gates import Gates
 from engine.s3.address import suffix_of
-from engine.s3.answers import Answer, Listed, StoreError
+from engine.s3.answers import Listed
 from engine.s3.blocks import Spend
 from engine.s3.bucket import BucketDesk
 from engine.s3.credentials import Keyring
@@ -33,7 +34,7 @@ from engine.s3.faults import Patience, Side
 from engine.s3.hashing import crc64nvme
 from engine.s3.parts import COPY_LIMIT, MIB, PUT_LIMIT
 from engine.s3.probe import Readable, Route, choose, readable
-from engine.s3.source import WITH_SUMS, S3Source
+from engine.s3.source import S3Source
 from engine.s3.storing import PARTS_AT_ONCE
 from engine.s3.template import shape_of
 from engine.s3.transport import Transport, open_verbs
@@ -60,7 +61,8 @@ class S3:
     source_verbs: Verbs
     destination_verbs: Verbs
     source_keys: Keyring
-    patience: Patience
+    source_patience: Patience
+    destination_patience: Patience
 
     async def check_destination(self) -> None:
         """Raises Blocked where the bucket is missing, denied or elsewhere; says what to change."""
@@ -76,17 +78,22 @@ class S3:
         """How objects of the samples' bucket shall travel. Raises Blocked, Transient."""
         access = self.settings.source.access
         samples = [each for each in samples if each.in_s3 and not each.presigned]
-        if access == "http" or not samples:
-            return Route(Method.HTTP, "source.access is http" if access == "http" else "no sample lies in a bucket")
-        try:
-            copy = await readable(samples, self._looker(self.destination_verbs)) if self.one_service else None
-            if copy is Readable.YES:
-                return choose(copy, None, access)
-            may_read = self.settings.source.anonymous or await self.source_keys.found()
-            read = await readable(samples, self._looker(self.source_verbs)) if may_read else None
-        except StoreError as error:
-            raise self.patience.judge(error, f"HEAD samples of s3://{samples[0].bucket}") from None
+        if access == "http":
+            return choose(None, None, access)
+        if not samples:
+            return Route(Method.HTTP, "the samples are links that carry a right of their own")
+        copy = await self._may_copy(samples) if self.one_service else None
+        if copy is Readable.YES:
+            return choose(copy, None, access)
+        may_read = self.settings.source.anonymous or await self.source_keys.found()
+        read = await readable(samples, self.source.look) if may_read else None
         return choose(copy, read, access)
+
+    async def _may_copy(self, samples: Sequence[Location]) -> Readable:
+        try:
+            return await readable(samples, self.across.look)
+        except Blocked:
+            return Readable.NO  # what our own keys cannot do there may be done without them
 
     def inventory(self, bucket: str, prefix: str = "") -> AsyncIterator[list[Listed]]:
         """The source bucket, listed; see ``S3Source.inventory``. Ours: ``destination.inventory``."""
@@ -94,9 +101,13 @@ class S3:
 
     async def listers(self) -> list[S3Source]:
         """Who may try to list a source bucket: our side where a copy may cross to it, then the source's credentials."""
-        ours = S3Source(self.destination_verbs, self.patience, source_headers(self.settings.source))
         theirs = self.settings.source.anonymous or await self.source_keys.found()
-        return [ours] * self.one_service + [self.source] * theirs
+        return [self.across] * self.one_service + [self.source] * theirs
+
+    @property
+    def across(self) -> S3Source:
+        """The vendor's side as our own credentials see it: the sources of server-side copies."""
+        return S3Source(self.destination_verbs, self.destination_patience, source_headers(self.settings.source))
 
     @property
     def one_service(self) -> bool:
@@ -105,14 +116,6 @@ class S3:
         if source.endpoint_url or destination.endpoint_url:
             return source.endpoint_url == destination.endpoint_url
         return suffix_of(source.region) == suffix_of(destination.region)
-
-    def _looker(self, verbs: Verbs) -> Callable[[Location], Awaitable[Answer]]:
-        headers = {**WITH_SUMS, **source_headers(self.settings.source)}
-
-        async def look(at: Location) -> Answer:
-            return await verbs.head(at.bucket, at.key, headers, version_id=at.version_id)
-
-        return look
 
 
 @asynccontextmanager
@@ -147,7 +150,11 @@ async def open_s3(
         stack.push_async_callback(destination_keys.close)
         await destination_keys.keys()
         gates = gates or Gates(clock, migration.concurrency)
-        sides = await open_verbs(stack, settings, clock, transport, source_keys, destination_keys, gates)
+        source_patience = Patience(clock, Side.SOURCE, source_keys.renew)
+        patience = Patience(clock, Side.DESTINATION, destination_keys.renew)
+        sides = await open_verbs(
+            stack, settings, clock, transport, source_keys, destination_keys, gates, source_patience, patience
+        )
         placement = Placement(
             bucket=destination.bucket,
             always=owner(destination.expected_bucket_owner),
@@ -161,27 +168,27 @@ async def open_s3(
             copy_part_bytes=copy_part_bytes,
             region=None if destination.endpoint_url else destination.region,
         )
-        patience = Patience(clock, Side.SOURCE)
         ours = S3Destination(
             sides.destination,
-            Patience(clock, Side.DESTINATION),
+            patience,
             clock,
             placement,
             budget=budget or BytesInFlight(16 * part_bytes),
             spend=spend,
         )
         yield S3(
-            source=S3Source(sides.source, patience, source_headers(source)),
+            source=S3Source(sides.source, source_patience, source_headers(source)),
             destination=ours,
             express=None if sides.road is None else ours.express(sides.road, gates.destination),
-            ours=S3Source(sides.destination, Patience(clock, Side.DESTINATION), placement.always),
+            ours=S3Source(sides.destination, patience, placement.always, side=Side.DESTINATION),
             bucket=BucketDesk(sides.control, destination.bucket, placement.always),
             settings=settings,
             opened_at=clock.now(),
             source_verbs=sides.source,
             destination_verbs=sides.destination,
             source_keys=source_keys,
-            patience=patience,
+            source_patience=source_patience,
+            destination_patience=patience,
         )
 
 

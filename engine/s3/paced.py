@@ -1,4 +1,7 @@
-"""Every request of one side passes its gate: parts of large files too, one by one, in the line of all the others."""
+"""Every request of one side passes its gate: parts of large files too, one by one, in the line of all the others.
+
+What the answers tell of the side's keys is kept here as well, and what they leave in doubt is asked once more.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,8 @@ from typing import Any, TypeVar
 
 from engine.pacing.gate import Gate
 from engine.s3.answers import Answer, Bytes, Fields, ListingPage, Part, StoreError, StreamedAnswer, UploadsPage
-from engine.s3.faults import THROTTLED
+from engine.s3.doubts import Ask, Doubts, of_the_bucket
+from engine.s3.faults import THROTTLED, Patience, doubtful
 from engine.s3.verbs import Verbs
 
 T = TypeVar("T")
@@ -18,16 +22,22 @@ LARGE = 32 << 20
 
 
 class PacedVerbs:
-    """Fits ``Verbs``. Looking at the bucket itself and aborting uploads wait for nobody."""
+    """Fits ``Verbs``. Looking at the bucket itself, aborting uploads and asking once more wait for nobody."""
 
-    def __init__(self, verbs: Verbs, gate: Gate) -> None:
+    def __init__(self, verbs: Verbs, gate: Gate, patience: Patience) -> None:
+        """``patience`` is that with the keys that ``verbs`` sign with."""
         self._verbs = verbs
         self.gate = gate
+        self._patience = patience
+        self._doubts = Doubts(patience)
 
-    def head(
-        self, bucket: str, key: str, headers: Fields, *, version_id: str | None = None
-    ) -> Coroutine[Any, Any, Answer]:
-        return self._through(self._verbs.head(bucket, key, headers, version_id=version_id))
+    async def head(self, bucket: str, key: str, headers: Fields, *, version_id: str | None = None) -> Answer:
+        def words() -> Coroutine[Any, Any, object]:
+            first = {**headers, "range": "bytes=0-0"}
+            return self._verbs.read(bucket, key, first, version_id=version_id, size=1)
+
+        request = self._verbs.head(bucket, key, headers, version_id=version_id)
+        return await self._through(request, bucket, headers, words=words)
 
     @asynccontextmanager
     async def get(
@@ -37,16 +47,18 @@ class PacedVerbs:
         # a copier that looks at its source a second time waiting for itself.
         gate = self.gate
         ticket = gate.enter() or await gate.turn()
+        began = self._patience.heard
         async with AsyncExitStack() as stack:
             try:
                 answer = await stack.enter_async_context(self._verbs.get(bucket, key, headers, version_id=version_id))
             except StoreError as error:
                 told(gate, ticket, error, large=False)
-                raise
+                raise await self._settled(error, began, bucket, headers) from None
             except BaseException:
                 gate.left(ticket)
                 raise
             gate.passed(ticket)
+            self._patience.well()
             gate.reading += 1
             try:
                 yield answer
@@ -56,33 +68,33 @@ class PacedVerbs:
     def read(
         self, bucket: str, key: str, headers: Fields, *, size: int, version_id: str | None = None
     ) -> Coroutine[Any, Any, tuple[Answer, bytes]]:
-        return self._through(self._verbs.read(bucket, key, headers, size=size, version_id=version_id))
+        return self._through(self._verbs.read(bucket, key, headers, size=size, version_id=version_id), bucket, headers)
 
     def put(self, bucket: str, key: str, body: Bytes, headers: Fields, *, sha256: str) -> Coroutine[Any, Any, Answer]:
-        return self._through(self._verbs.put(bucket, key, body, headers, sha256=sha256))
+        return self._through(self._verbs.put(bucket, key, body, headers, sha256=sha256), bucket, headers)
 
     def copy(self, bucket: str, key: str, headers: Fields, *, size: int) -> Coroutine[Any, Any, Answer]:
-        return self._through(self._verbs.copy(bucket, key, headers, size=size), large=size >= LARGE)
+        return self._through(self._verbs.copy(bucket, key, headers, size=size), bucket, headers, large=size >= LARGE)
 
     def upload_part(
         self, bucket: str, key: str, upload_id: str, number: int, body: Bytes, headers: Fields, *, sha256: str
     ) -> Coroutine[Any, Any, Answer]:
         part = self._verbs.upload_part(bucket, key, upload_id, number, body, headers, sha256=sha256)
-        return self._through(part, large=True)
+        return self._through(part, bucket, headers, large=True)
 
     def upload_part_copy(
         self, bucket: str, key: str, upload_id: str, number: int, headers: Fields, *, size: int
     ) -> Coroutine[Any, Any, Answer]:
         part = self._verbs.upload_part_copy(bucket, key, upload_id, number, headers, size=size)
-        return self._through(part, large=True)
+        return self._through(part, bucket, headers, large=True)
 
     def create_upload(self, bucket: str, key: str, headers: Fields) -> Coroutine[Any, Any, str]:
-        return self._through(self._verbs.create_upload(bucket, key, headers))
+        return self._through(self._verbs.create_upload(bucket, key, headers), bucket, headers)
 
     def complete_upload(
         self, bucket: str, key: str, upload_id: str, parts: Sequence[Part], headers: Fields
     ) -> Coroutine[Any, Any, Answer]:
-        return self._through(self._verbs.complete_upload(bucket, key, upload_id, parts, headers))
+        return self._through(self._verbs.complete_upload(bucket, key, upload_id, parts, headers), bucket, headers)
 
     async def abort_upload(self, bucket: str, key: str, upload_id: str, headers: Fields) -> None:
         await self._verbs.abort_upload(bucket, key, upload_id, headers)
@@ -90,17 +102,33 @@ class PacedVerbs:
     def list_objects(
         self, bucket: str, prefix: str, token: str, headers: Fields, *, after: str = "", limit: int = 1000
     ) -> Coroutine[Any, Any, ListingPage]:
-        return self._through(self._verbs.list_objects(bucket, prefix, token, headers, after=after, limit=limit))
+        page = self._verbs.list_objects(bucket, prefix, token, headers, after=after, limit=limit)
+        return self._through(page, bucket, headers)
 
     def list_uploads(
         self, bucket: str, prefix: str, key_marker: str, id_marker: str, headers: Fields
     ) -> Coroutine[Any, Any, UploadsPage]:
-        return self._through(self._verbs.list_uploads(bucket, prefix, key_marker, id_marker, headers))
+        page = self._verbs.list_uploads(bucket, prefix, key_marker, id_marker, headers)
+        return self._through(page, bucket, headers)
 
     async def head_bucket(self, bucket: str, headers: Fields) -> Answer:
-        return await self._verbs.head_bucket(bucket, headers)
+        began = self._patience.heard
+        try:
+            answer = await self._verbs.head_bucket(bucket, headers)
+        except StoreError as error:
+            raise await self._settled(error, began, bucket, headers, words=self._listing(bucket, headers)) from None
+        self._patience.well()
+        return answer
 
-    async def _through(self, request: Coroutine[Any, Any, T], *, large: bool = False) -> T:
+    async def _through(
+        self,
+        request: Coroutine[Any, Any, T],
+        bucket: str,
+        headers: Fields,
+        *,
+        large: bool = False,
+        words: Ask | None = None,
+    ) -> T:
         gate = self.gate
         ticket = 0 if large else gate.enter()
         if not ticket:
@@ -109,16 +137,29 @@ class PacedVerbs:
             except BaseException:
                 request.close()
                 raise
+        began = self._patience.heard
         try:
             answer = await request
         except StoreError as error:
             told(gate, ticket, error, large=large)
-            raise
+            raise await self._settled(error, began, bucket, headers, words=words) from None
         except BaseException:
             gate.left(ticket, large=large)
             raise
         gate.passed(ticket, large=large)
+        self._patience.well()
         return answer
+
+    async def _settled(
+        self, error: StoreError, began: int, bucket: str, headers: Fields, *, words: Ask | None = None
+    ) -> StoreError:
+        if not (doubtful(error) or (error.bare and words is not None)):
+            return error
+        return await self._doubts.settled(error, began, self._listing(bucket, headers), words)
+
+    def _listing(self, bucket: str, headers: Fields) -> Ask:
+        common = of_the_bucket(headers)
+        return lambda: self._verbs.list_objects(bucket, "", "", common, limit=1)
 
 
 def told(gate: Gate, ticket: int, error: StoreError, *, large: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""How bytes shall travel from one source bucket: asked once, with a few samples, not per file."""
+"""How bytes shall travel from one source bucket: asked with a few samples, not per file, until one of them is read."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 
+from engine.model.errors import Refused, Transient
 from engine.model.facts import Method
+from engine.model.failures import FailureClass
 from engine.model.location import Location
-from engine.s3.answers import StoreError
 
 SAMPLES = 5
 """How many objects at most tell of one way."""
@@ -16,48 +17,49 @@ SAMPLES = 5
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """The method, and why, for a person."""
+    """The method, and why, for a person. ``settled``: a sample was read that way, or the settings say so."""
 
     method: Method
     why: str
+    settled: bool = False
 
 
 class Readable(Enum):
-    """What HEADs of the samples say of one set of credentials."""
+    """What looks at the samples say of one set of credentials."""
 
     YES = auto()
     NO = auto()
     UNSURE = auto()
-    """Every sample is missing: that decides nothing, but it takes the right to list to be told so."""
+    """None was denied, and none was read: they are missing (it takes the right to list to be told so), or nobody
+    answered."""
 
 
-async def readable(samples: Sequence[Location], head: Callable[[Location], Awaitable[object]]) -> Readable:
-    """Whether ``head`` may read the samples. A denial stands only if no later sample is read: keys differ in rights.
+async def readable(samples: Sequence[Location], look: Callable[[Location], Awaitable[object]]) -> Readable:
+    """Whether ``look`` may read the samples. A denial stands only if no later sample is read: keys differ in rights.
 
-    400 answers a version or key that cannot be, and a bad login; a HEAD has no body to tell which. So such a sample
-    says nothing, and is asked for once more without its version. Credentials that hear nothing else are no good.
+    What is refused for what it is, such as a version that cannot be, says nothing, and is asked for once more without
+    its version. Credentials that hear nothing else are no good. Nor does a store say anything that fails one sample.
 
-    Raises StoreError for anything but missing, denied and unfit.
+    Raises Fatal, and Transient for what no sample is to blame for.
     """
-    denied = missing = unfit = 0
+    denied = unknown = unfit = 0
     plain = (replace(sample, version_id=None) for sample in samples if sample.version_id)
     for sample in (*samples, *plain):
-        if denied + missing == SAMPLES:
+        if denied + unknown == SAMPLES:
             break
         try:
-            await head(sample)
-        except StoreError as error:
-            if error.missing:
-                missing += 1
-            elif error.status in {401, 403}:
-                denied += 1
-            elif error.status == 400:
-                unfit += 1
-            else:
+            await look(sample)
+        except Refused as refused:
+            denied += refused.failure is FailureClass.SOURCE_DENIED
+            unknown += refused.failure is FailureClass.SOURCE_MISSING
+            unfit += refused.failure not in {FailureClass.SOURCE_DENIED, FailureClass.SOURCE_MISSING}
+        except Transient as error:
+            if error.patient:
                 raise
+            unknown += 1
         else:
             return Readable.YES
-    return Readable.NO if denied or (unfit and not missing) else Readable.UNSURE
+    return Readable.NO if denied or (unfit and not unknown) else Readable.UNSURE
 
 
 def choose(copy: Readable | None, read: Readable | None, access: str) -> Route:
@@ -66,15 +68,15 @@ def choose(copy: Readable | None, read: Readable | None, access: str) -> Route:
     The destination's credentials come first, for no byte then passes here; plain http comes last.
     """
     if access == "http":
-        return Route(Method.HTTP, "source.access is http")
+        return Route(Method.HTTP, "source.access is http", settled=True)
     if copy is Readable.YES:
-        return Route(Method.SERVER_COPY, "the destination's credentials may read the source")
+        return Route(Method.SERVER_COPY, "the destination's credentials may read the source", settled=True)
     if read is Readable.YES:
-        return Route(Method.STREAM, "only the source's own credentials may read the source")
+        return Route(Method.STREAM, "only the source's own credentials may read the source", settled=True)
     if copy is Readable.UNSURE:
-        return Route(Method.SERVER_COPY, "no sample exists, but the destination's credentials may look for it")
+        return Route(Method.SERVER_COPY, "no sample was found, but the destination's credentials may look for it")
     if read is Readable.UNSURE:
-        return Route(Method.STREAM, "no sample exists, but the source's credentials may look for it")
+        return Route(Method.STREAM, "no sample was found, but the source's credentials may look for it")
     if access == "s3":
         return Route(Method.STREAM, "source.access is s3, though no credentials could read the samples")
-    return Route(Method.HTTP, "no credentials here may read the source through S3")
+    return Route(Method.HTTP, "no credentials here could read the samples through S3")

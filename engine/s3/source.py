@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 
-from engine.model.errors import Refused, Transient
+from engine.model.errors import EngineError, Refused, Transient
 from engine.model.facts import ObjectFacts
 from engine.model.failures import FailureClass
 from engine.model.location import Location
@@ -14,21 +14,30 @@ from engine.pacing.retry import retry
 from engine.s3.answers import Bytes, Fields, Fill, Listed, ListingPage, StoreError, StreamedAnswer
 from engine.s3.blocks import InMemory
 from engine.s3.facts import facts_of
-from engine.s3.faults import Patience
+from engine.s3.faults import Patience, Side
 from engine.s3.listing import pages
 from engine.s3.survey import WORKERS, Bounds, Put, Survey
 from engine.s3.verbs import WHOLE, Verbs
 
 WITH_SUMS = {"x-amz-checksum-mode": "ENABLED"}
+Judged = Callable[[StoreError, str], EngineError]
+"""What an error means, and for what; see ``Patience.judge``."""
 
 
 class S3Source:
-    """Fits ``ports.Source``. ``always`` are the headers of every request: request payer, expected bucket owner."""
+    """Fits ``ports.Source``. ``always`` are the headers of every request: request payer, expected bucket owner.
 
-    def __init__(self, verbs: Verbs, patience: Patience, always: Fields) -> None:
+    ``patience`` knows the keys that ``verbs`` sign with; ``side`` is whose objects these are.
+    """
+
+    def __init__(self, verbs: Verbs, patience: Patience, always: Fields, *, side: Side = Side.SOURCE) -> None:
         self._verbs = verbs
         self._patience = patience
         self._always = always
+        self._side = side
+
+    def _judged(self, error: StoreError, what: str) -> EngineError:
+        return self._patience.judge(error, what, side=self._side)
 
     async def facts(self, location: Location) -> ObjectFacts:
         """HEAD with checksums. An archived object is Refused here, before anybody plans to read it."""
@@ -45,8 +54,7 @@ class S3Source:
                 location.bucket, location.key, {**WITH_SUMS, **self._always}, version_id=location.version_id
             )
         except StoreError as error:
-            raise self._patience.judge(error, f"HEAD {shown(location)}") from None
-        self._patience.well()
+            raise self._judged(error, f"HEAD {shown(location)}") from None
         return facts_of(answer.fields)
 
     @asynccontextmanager
@@ -68,33 +76,29 @@ class S3Source:
                 small = InMemory(facts_of(told.fields), body)
                 _same(small.facts, facts, what)
                 _whole(small.facts, len(body), what)
-                self._patience.well()
                 yield small
                 return
             async with self._verbs.get(location.bucket, location.key, headers, version_id=version) as answer:
-                reading = Reading(answer, facts_of(answer.fields), self._patience, what)
+                reading = Reading(answer, facts_of(answer.fields), self._judged, what)
                 _same(reading.facts, facts, what)
-                self._patience.well()
                 yield reading
         except StoreError as error:
-            raise self._patience.judge(error, what) from None
+            raise self._judged(error, what) from None
 
     async def inventory(self, bucket: str, prefix: str = "") -> AsyncIterator[list[Listed]]:
         """All objects of a bucket below a prefix, in key order, 1,000 a page."""
         try:
             async for rows in pages(self._verbs, bucket, prefix, self._always):
-                self._patience.well()
                 yield rows
         except StoreError as error:
-            raise self._patience.judge(error, f"LIST s3://{bucket}/{prefix}") from None
+            raise self._judged(error, f"LIST s3://{bucket}/{prefix}") from None
 
     async def page(self, bucket: str, after: str, token: str, limit: int) -> ListingPage:
         """One page of a bucket's listing: behind a key, or from a token on. Raises Refused, Transient, Blocked."""
         try:
             page = await self._verbs.list_objects(bucket, "", token, self._always, after=after, limit=limit)
         except StoreError as error:
-            raise self._patience.judge(error, f"LIST s3://{bucket}") from None
-        self._patience.well()
+            raise self._judged(error, f"LIST s3://{bucket}") from None
         return page
 
     async def survey(
@@ -117,9 +121,9 @@ class Reading:
 
     whole: bytes | None = None
 
-    def __init__(self, answer: StreamedAnswer, facts: ObjectFacts, patience: Patience, what: str) -> None:
+    def __init__(self, answer: StreamedAnswer, facts: ObjectFacts, judged: Judged, what: str) -> None:
         self._answer = answer
-        self._patience = patience
+        self._judged = judged
         self._what = what
         self._seen = 0
         self.facts = facts
@@ -135,7 +139,7 @@ class Reading:
                 self._seen += len(chunk)
                 yield chunk
         except StoreError as error:
-            raise self._patience.judge(error, self._what) from None
+            raise self._judged(error, self._what) from None
         _whole(self.facts, self._seen, self._what)
 
     async def _fill(self, memory: memoryview) -> int:
@@ -143,7 +147,7 @@ class Reading:
         try:
             filled = await self._answer.fill(memory)
         except StoreError as error:
-            raise self._patience.judge(error, self._what) from None
+            raise self._judged(error, self._what) from None
         self._seen += filled
         return filled
 

@@ -17,6 +17,7 @@ from engine.s3.address import address_of
 from engine.s3.credentials import Keyring
 from engine.s3.express import Road
 from engine.s3.fast import FastVerbs
+from engine.s3.faults import Patience
 from engine.s3.paced import PacedVerbs
 from engine.s3.sdk import SdkVerbs, open_sdk
 from engine.s3.verbs import Verbs
@@ -48,6 +49,8 @@ async def open_verbs(
     source_keys: Keyring,
     destination_keys: Keyring,
     gates: Gates,
+    source_patience: Patience,
+    destination_patience: Patience,
 ) -> Sides:
     """Open both sides for the length of ``stack``, each behind its gate.
 
@@ -57,9 +60,10 @@ async def open_verbs(
     source, destination, network = settings.source, settings.destination, settings.network
 
     async def sdk(side: SourceSettings | DestinationSettings, keys: Keyring, *, anonymous: bool) -> SdkVerbs:
+        await keys.found()  # a profile that is none is told in our words
         return await open_sdk(
             stack,
-            keys.session,
+            keys.signing(),
             clock,
             endpoint_url=side.endpoint_url,
             region=side.region,
@@ -75,11 +79,17 @@ async def open_verbs(
                 opened.append(await sdk(destination, destination_keys, anonymous=False))
         return opened[0]
 
+    def from_source(verbs: Verbs) -> PacedVerbs:
+        return PacedVerbs(verbs, gates.source, source_patience)
+
+    def to_destination(verbs: Verbs) -> PacedVerbs:
+        return PacedVerbs(verbs, gates.destination, destination_patience)
+
     opened: list[SdkVerbs] = []
     opening = asyncio.Lock()
     if transport == "sdk":
         source_sdk = await sdk(source, source_keys, anonymous=source.anonymous)
-        return Sides(PacedVerbs(source_sdk, gates.source), PacedVerbs(await control(), gates.destination), control)
+        return Sides(from_source(source_sdk), to_destination(await control()), control)
 
     async def wire() -> Wire:
         return await stack.enter_async_context(
@@ -103,13 +113,11 @@ async def open_verbs(
             home=home,
         )
 
-    from_source = fast(await wire(), source, None if source.anonymous else source_keys)
-    out = await wire()
-    to_destination = fast(out, destination, destination_keys, destination.bucket)
+    back, out = await wire(), await wire()
     home = address_of(destination.bucket, destination.region, destination.endpoint_url)
     return Sides(
-        PacedVerbs(from_source, gates.source),
-        PacedVerbs(to_destination, gates.destination),
+        from_source(fast(back, source, None if source.anonymous else source_keys)),
+        to_destination(fast(out, destination, destination_keys, destination.bucket)),
         control,
         Road(out, destination_keys, home),
     )

@@ -10,7 +10,7 @@ from email.utils import parsedate_to_datetime
 
 import aiohttp
 
-from engine.model.errors import Blocked, EngineError, Refused, Transient
+from engine.model.errors import EngineError, Refused, Transient
 from engine.model.failures import FailureClass
 from engine.model.location import Location
 from engine.web.policy import HostRefused
@@ -36,7 +36,7 @@ def from_status(status: int, headers: Mapping[str, str], body: bytes, location: 
     if status in {401, 403, 451}:
         return Refused(FailureClass.SOURCE_DENIED, f"{said}: we may not read this file")
     if status == 407:
-        return Blocked("the proxy wants a login", hint="Check network.proxy.")
+        return Refused(FailureClass.SOURCE_DENIED, f"{said}: a proxy wants a login; check network.proxy")
     if status in {429, 503}:
         return Transient(FailureClass.THROTTLED, said, retry_after_s=retry_after_s(headers, now))
     if status == 412:
@@ -59,7 +59,7 @@ def from_network(error: Exception, *, host: str) -> EngineError:
                 f"the certificate of {host} is not trusted; network.ca_file may name its authority",
             )
     if isinstance(error, aiohttp.ClientHttpProxyError) and error.status == 407:
-        return Blocked("the proxy wants a login", hint="Check network.proxy.")
+        return Refused(FailureClass.SOURCE_DENIED, f"the proxy wants a login for {host}; check network.proxy")
     if isinstance(error, aiohttp.InvalidURL):
         return Refused(FailureClass.BAD_URL, "the URL cannot be asked for")
     if isinstance(error, TimeoutError):

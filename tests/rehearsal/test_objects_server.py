@@ -247,6 +247,7 @@ async def test_an_aiobotocore_client_gets_the_same_bytes(moto: ObjectServer, buc
         ("internal_error", 500, b"<Code>InternalError</Code>"),
         ("slow_down", 503, b"<Code>SlowDown</Code>"),
         ("access_denied", 403, b"<Code>AccessDenied</Code>"),
+        ("refused", 400, b"<Code>InvalidRequest</Code>"),
         ("error_body", 200, b"<Error>"),
         ("empty_body", 200, b""),
     ],

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from engine.model.errors import Blocked, Refused, Transient
+from engine.model.errors import Blocked, Paused, Refused, Transient
 from engine.model.failures import FailureClass as F
 from engine.s3.answers import StoreError
 from engine.s3.faults import PATIENCE_S, Patience, Side, meaning
@@ -55,7 +55,7 @@ TABLE = [
     ("MetadataTooLarge", 400, D, Refused, F.REJECTED),
     ("SignatureDoesNotMatch", 403, S, Blocked, None),
     ("InvalidAccessKeyId", 403, D, Blocked, None),
-    ("TlsFailed", 0, S, Blocked, None),
+    ("TlsFailed", 0, S, Transient, F.NETWORK),
     ("InvalidStorageClass", 400, D, Blocked, None),
     ("NotImplemented", 501, D, Blocked, None),
     ("PermanentRedirect", 301, D, Blocked, None),
@@ -107,16 +107,71 @@ class Hands:
         return 0.5
 
 
-@pytest.mark.parametrize(("code", "says"), [("RequestTimeTooSkewed", "clock"), ("ExpiredToken", "expired")])
-def test_a_wrong_clock_or_a_dead_token_is_forgiven_for_a_while_only(code: str, says: str) -> None:
+LOGINS = [("RequestTimeTooSkewed", "clock"), ("ExpiredToken", "expired"), ("InvalidAccessKeyId", "unknown")]
+
+
+@pytest.mark.parametrize(("code", "says"), LOGINS)
+def test_keys_that_were_good_are_waited_for_a_while_and_then_the_run_pauses(code: str, says: str) -> None:
     clock = Hands()
-    patience = Patience(clock, D)
+    patience = Patience(clock, D, lambda: None)
+    patience.well()
     error = StoreError(code, 403)
-    assert isinstance(patience.judge(error, "PUT"), Transient)
+    waits = patience.judge(error, "PUT")
+    assert isinstance(waits, Transient)
+    assert waits.patient
     clock.moment += PATIENCE_S + 1
     final = patience.judge(error, "PUT")
-    assert isinstance(final, Blocked)
+    assert isinstance(final, Paused)
     assert says in str(final)
     assert final.hint
     patience.well()
     assert isinstance(patience.judge(error, "PUT"), Transient)
+
+
+@pytest.mark.parametrize(("code", "says"), LOGINS)
+def test_keys_that_never_were_good_are_refused_at_once(code: str, says: str) -> None:
+    with pytest.raises(Blocked, match=says):
+        raise Patience(Hands(), D).judge(StoreError(code, 403), "PUT")
+
+
+def test_fixed_keys_that_have_expired_are_not_waited_for_but_a_clock_is() -> None:
+    patience = Patience(Hands(), S)
+    patience.well()
+    assert isinstance(patience.judge(StoreError("ExpiredToken", 400), "GET"), Paused)
+    assert isinstance(patience.judge(StoreError("RequestTimeTooSkewed", 403), "GET"), Transient)
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "side", "kind", "failure"),
+    [
+        ("SignatureDoesNotMatch", 403, S, Refused, F.SOURCE_DENIED),
+        ("SignatureDoesNotMatch", 403, D, Refused, F.DESTINATION_DENIED),
+        ("AuthorizationHeaderMalformed", 400, S, Refused, F.SOURCE_DENIED),
+        ("NoSuchBucket", 404, D, Refused, F.DESTINATION_DENIED),
+        ("307", 307, D, Refused, F.DESTINATION_DENIED),
+        ("PermanentRedirect", 301, S, Refused, F.REDIRECTED),
+        ("ExpiredToken", 400, S, Transient, F.NETWORK),
+        ("RequestTimeTooSkewed", 403, D, Transient, F.NETWORK),
+    ],
+)
+def test_what_one_request_alone_is_told_is_that_records_failure(
+    code: str, status: int, side: Side, kind: type[Exception], failure: F
+) -> None:
+    error = StoreError(code, status, "why")
+    error.alone = True
+    for found in (meaning(error, side, "GET s3://b/k"), Patience(Hands(), side).judge(error, "GET s3://b/k")):
+        assert type(found) is kind
+        assert getattr(found, "failure", None) is failure
+        assert not getattr(found, "patient", False)
+
+
+def test_a_setting_that_the_store_does_not_take_needs_two_witnesses() -> None:
+    patience = Patience(Hands(), D)
+    unfit = StoreError("NotImplemented", 501)
+    first = patience.judge(unfit, "PUT s3://b/one")
+    assert isinstance(first, Refused)
+    assert "storage_class" in str(first)
+    assert isinstance(patience.judge(unfit, "PUT s3://b/one"), Refused)
+    assert isinstance(patience.judge(unfit, "PUT s3://b/two"), Blocked)
+    patience.wrote = True
+    assert isinstance(patience.judge(unfit, "PUT s3://b/three"), Refused)

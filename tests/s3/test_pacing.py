@@ -12,6 +12,7 @@ from engine.pacing.gate import Gate
 from engine.s3.address import address_of
 from engine.s3.answers import Answer, Fields, StoreError
 from engine.s3.fast import FastVerbs
+from engine.s3.faults import Patience, Side
 from engine.s3.paced import PacedVerbs
 from engine.s3.wire import Wire
 from tests.servers.streams import serving
@@ -57,6 +58,10 @@ class Answering:
         raise self._error or AssertionError
 
 
+def patience() -> Patience:
+    return Patience(SystemClock(), Side.SOURCE)
+
+
 @pytest.mark.parametrize(
     ("error", "refusals", "timeouts"),
     [
@@ -73,7 +78,7 @@ async def test_the_gate_hears_of_refusals_and_timeouts_and_of_nothing_else(
     error: StoreError, refusals: int, timeouts: int
 ) -> None:
     gate = Gate(SystemClock(), most=10)
-    verbs = PacedVerbs(Answering(error), gate)  # type: ignore[arg-type]
+    verbs = PacedVerbs(Answering(error), gate, patience())  # type: ignore[arg-type]
     with pytest.raises(StoreError, match=error.code):
         await verbs.head("vendor", "key", {})
 
@@ -82,7 +87,7 @@ async def test_the_gate_hears_of_refusals_and_timeouts_and_of_nothing_else(
 
 async def test_a_cancelled_request_gives_its_place_back_also_while_it_waits() -> None:
     gate = Gate(SystemClock(), most=1)
-    verbs = PacedVerbs(Answering(None), gate)  # type: ignore[arg-type]
+    verbs = PacedVerbs(Answering(None), gate, patience())  # type: ignore[arg-type]
     asking = [asyncio.create_task(verbs.head("vendor", "key", {})) for _ in range(3)]
     await asyncio.sleep(0)
     assert (gate.in_flight, gate.waiting) == (1, 2)
@@ -107,7 +112,7 @@ async def test_a_hidden_rate_is_found_and_kept_over_real_connections() -> None:
             roams=False,
             home="vendor",
         )
-        verbs = PacedVerbs(fast, gate)
+        verbs = PacedVerbs(fast, gate, patience())
 
         async def worker() -> None:
             while True:

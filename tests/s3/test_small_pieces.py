@@ -10,12 +10,15 @@ from botocore.session import get_session
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.model.errors import Blocked, Transient
 from engine.model.facts import Method
+from engine.model.failures import FailureClass
 from engine.model.location import Location
 from engine.pacing.bytes_gate import BytesInFlight
 from engine.s3.address import address_of
 from engine.s3.answers import Answer, StoreError, proven
 from engine.s3.blocks import Blocks, Buffers, Claim
+from engine.s3.faults import Side, meaning
 from engine.s3.hashing import Sums, composite_sha256, crc64nvme, multipart_etag
 from engine.s3.parts import MAX_PART, MAX_PARTS, MIB, growing, part_size, ranges
 from engine.s3.probe import Readable, choose, readable
@@ -158,35 +161,41 @@ def test_the_route_follows_from_who_may_read(
         ([400] * 8, N),
         ([400] * 7 + [404], U),
         ([400, 403, 404], N),
+        ([500, 503, 200], Y),
+        ([500, 503], U),
+        ([500, 403], N),
     ],
 )
 async def test_missing_and_unfit_samples_decide_nothing(statuses: list[int], expected: Readable) -> None:
     answers = iter(statuses)
 
-    async def head(_: object) -> object:
+    async def look(_: object) -> object:
         if (status := next(answers)) != 200:
-            raise StoreError(str(status), status)
+            raise meaning(StoreError(str(status), status), Side.SOURCE, "HEAD")
         return None
 
-    assert await readable([at("b", str(n)) for n in range(len(statuses))], head) is expected
+    assert await readable([at("b", str(n)) for n in range(len(statuses))], look) is expected
 
 
 async def test_an_object_whose_version_cannot_be_is_asked_for_as_it_is() -> None:
     samples = [at("b", str(n), "bogus") for n in range(8)]
 
-    async def head(sample: Location) -> None:
+    async def look(sample: Location) -> None:
         if sample.version_id:
-            raise StoreError("400", 400)
+            raise meaning(StoreError("400", 400), Side.SOURCE, "HEAD")
 
-    assert await readable(samples, head) is Y
+    assert await readable(samples, look) is Y
 
 
-async def test_a_store_that_is_unwell_decides_nothing_either() -> None:
-    async def head(_: object) -> object:
-        raise StoreError("SlowDown", 503)
+@pytest.mark.parametrize(
+    "error", [Blocked("the keys are bad"), Transient(FailureClass.NETWORK, "the token is dead", patient=True)]
+)
+async def test_what_no_sample_is_to_blame_for_decides_nothing_either(error: Exception) -> None:
+    async def look(_: object) -> object:
+        raise error
 
-    with pytest.raises(StoreError):
-        await readable([at("b", "k")], head)
+    with pytest.raises(type(error)):
+        await readable([at("b", "k")], look)
 
 
 async def test_sums_are_those_of_the_whole_whatever_the_pieces() -> None:

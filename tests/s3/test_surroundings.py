@@ -116,7 +116,7 @@ async def test_a_denied_copy_is_laid_at_the_door_of_the_side_that_denied(
     def answer(request: Recorded) -> Reply:
         if request.method == "HEAD" and request.path.startswith("/vendor"):
             return Reply(200, {"ETag": f'"{MD5}"', "Content-Length": "5"}, length=False) if source_open else Reply(403)
-        return DENIED if request.method == "PUT" else aws(request)
+        return DENIED if request.method in {"PUT", "GET"} else aws(request)
 
     async with facing(transport, answer) as (s3, _):
         with pytest.raises(Refused) as refused:
@@ -135,7 +135,7 @@ async def test_the_route_is_found_by_who_may_read(transport: Any, head: str) -> 
     async with facing(transport, answer, **sides) as (s3, double):
         route = await s3.find_route([at("vendor", "a"), at("vendor", "b")])
         assert route.method is expected[head]
-        assert {each.method for each in double.requests} == {"HEAD"}
+        assert {each.method for each in double.requests} <= {"HEAD", "GET"}
 
 
 async def test_without_credentials_of_its_own_a_source_goes_by_http(
@@ -244,33 +244,6 @@ async def test_a_certificate_file_that_is_none_is_a_settings_error(tmp_path: Pat
         with pytest.raises(Usage, match=r"ca\.pem"):
             async with open_s3(settings_for(double.server, network={"ca_file": str(junk)}), SystemClock()):
                 pass
-
-
-async def test_expired_keys_are_fetched_again_for_the_next_try(
-    transport: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    if transport == "sdk":
-        return  # the SDK renews what it knows to expire, and holds on to what a file said
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
-
-    def write(access: str) -> None:
-        text = f"[p]\naws_access_key_id = {access}\naws_secret_access_key = s\n"
-        (tmp_path / "credentials").write_text(text)
-
-    def answer(request: Recorded) -> Reply:
-        old = "Credential=OLD/" in request.headers["authorization"]
-        return Reply(400, {}, document("Error", Code="ExpiredToken")) if old else aws(request)
-
-    write("OLD")
-    profile = {"access_key_id": None, "secret_access_key": None, "profile": "p"}
-    async with facing(transport, answer, source=profile) as (s3, _):
-        await s3.source_keys.keys()
-        write("NEW")
-        with pytest.raises(Transient):
-            async with s3.source.open(at("vendor", "a"), None):
-                pass
-        async with s3.source.open(at("vendor", "a"), None) as stream:
-            assert b"".join([bytes(chunk) async for chunk in stream.chunks()]) == b"hello"
 
 
 async def test_the_bandwidth_cap_hears_of_every_byte(transport: Any) -> None:

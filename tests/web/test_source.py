@@ -159,6 +159,7 @@ async def test_a_server_that_refuses_every_range_is_not_asked_for_ever() -> None
         (404, b"", FailureClass.SOURCE_MISSING),
         (410, b"", FailureClass.SOURCE_MISSING),
         (401, b"", FailureClass.SOURCE_DENIED),
+        (407, b"", FailureClass.SOURCE_DENIED),
         (403, b"<Error><Code>AccessDenied</Code></Error>", FailureClass.SOURCE_DENIED),
         (403, b"<Error><Code>AccessDenied</Code><Message>Request has expired</Message>", FailureClass.EXPIRED_LINK),
         (400, b"<Error><Code>ExpiredToken</Code></Error>", FailureClass.EXPIRED_LINK),
