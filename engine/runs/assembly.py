@@ -7,6 +7,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, fields
 from functools import partial
 
+import structlog
+
 from engine.model.errors import Refused
 from engine.model.facts import Method
 from engine.model.failures import FailureClass
@@ -14,6 +16,7 @@ from engine.model.hosts import SourceRules, origin_of, reachable, source_rules
 from engine.model.location import Location, Origin
 from engine.model.record import ObjectShape
 from engine.model.urls import parse_url
+from engine.pacing import files
 from engine.pacing.bandwidth import Bandwidth
 from engine.pacing.clock import Clock
 from engine.pacing.gates import Gates
@@ -35,6 +38,7 @@ from engine.web.resolver import LinkResolver, fields_of, resolver_origin
 from engine.web.source import WebSource
 
 MB = 1_000_000
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,9 +129,21 @@ async def assemble(settings: Settings, clock: Clock, *, transport: Transport) ->
         yield Parts(**around, ledger=ledger)
 
 
+def within_open_files(settings: Settings) -> Settings:
+    """The settings with no more copies at once than the limit of open files has room for."""
+    wanted, most = settings.migration.concurrency, files.limit()
+    room = files.copies_within(most, wanted)
+    if room == wanted:
+        return settings
+    log.warning("the limit of open files has no room for migration.concurrency", limit=most, copies_at_once=room)
+    migration = settings.migration.model_copy(update={"concurrency": room})
+    return settings.model_copy(update={"migration": migration})
+
+
 @asynccontextmanager
 async def open_outside(settings: Settings, clock: Clock, *, transport: Transport) -> AsyncIterator[Outside]:
     """Open Salesforce and both sides of S3, and leave the tracking DB alone."""
+    settings = within_open_files(settings)
     source = settings.source
     rules = source_rules(source.buckets, source.endpoint_url, source.region, source.allowed_hosts)
     bandwidth = Bandwidth(settings.migration.bandwidth_mb_s * MB if settings.migration.bandwidth_mb_s else None, clock)

@@ -34,7 +34,7 @@ from engine.runs.at_work import at_work
 from engine.runs.bounds import Bounds, bounds_of
 from engine.runs.evidence import settle_first
 from engine.runs.feeds import Feeds, scope_hash
-from engine.runs.preflight import check_org, check_stores, unless_stopped
+from engine.runs.preflight import Halted, check_org, check_stores, unless_stopped
 from engine.runs.report import RunReport, duration, first_fatal
 from engine.runs.screen import Screen
 from engine.runs.stages import FlowStages, pressure
@@ -124,9 +124,7 @@ class _Backup:
         planner = parts.planner(shape, self._bounds.account_id)
         try:
             if run_id is not None:
-                await self._sweep()
-                await settle_first(parts, run_id, self._note)
-                await self._renew_links(planner)
+                await unless_stopped(self._prepare(run_id, planner), self._stop, safe="nothing was copied", hint="")
             feeds = Feeds(
                 parts, self._options, self._bounds, scope_hash(self._settings, organization.id), self._tally, self._note
             )
@@ -235,6 +233,12 @@ class _Backup:
         if self._parts.ledger.run_id is not None:
             await self._parts.ledger.sample(sample)
 
+    async def _prepare(self, run_id: int, planner: Planner) -> None:
+        """What earlier runs have left, before anything new."""
+        await self._sweep()
+        await settle_first(self._parts, run_id, self._note)
+        await self._renew_links(planner)
+
     async def _sweep(self) -> None:
         attempts = self._settings.migration.max_attempts
         try:
@@ -248,7 +252,9 @@ class _Backup:
     async def _renew_links(self, planner: Planner) -> None:
         form = self._settings.destination.form
         database = self._parts.ledger.database
-        renewed, strange = await links.renew(database, form, planner.fits, look=self._options.full)
+        renewed, strange = await links.renew(
+            database, form, planner.fits, look=self._options.full, stopped=lambda: self._stop.requested
+        )
         if renewed:
             self._note(f"{renewed:,} links to copies were formed anew, as destination.url_template and region say now")
         if strange.count:
@@ -316,7 +322,8 @@ class _Backup:
                 safe = f"What was copied and recorded is safe in {self._settings.tracking.database}."
                 error.hint = "\n  ".join(filter(None, [error.hint, safe, f"{self._again}   resumes"]))
             try:
-                await self._parts.ledger.end_run(run_id, "failed", message)
+                ending: Ending = "stopped" if isinstance(error, Halted) else "failed"
+                await self._parts.ledger.end_run(run_id, ending, message)
             except Fatal as second:
                 log.error("run_not_closed", why=str(second))
 

@@ -25,6 +25,8 @@ from engine.tracking.journal import Checked, Journal
 
 PATIENCE_S = 120.0
 """How long a run that changes no links waits for the bulk job of a killed rollback."""
+UNSETTLED = "no link was changed; what is still in doubt is read first by the next run"
+"""What a stop leaves that came while an earlier run's changes were settled."""
 _JSON = ContentHeaders(content_type="application/json")
 _NDJSON = ContentHeaders(content_type="application/x-ndjson")
 

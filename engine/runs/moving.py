@@ -13,6 +13,7 @@ from engine.model.errors import Blocked, EngineError, Fatal, Paused, Usage
 from engine.model.record import ObjectShape
 from engine.pacing.clock import Clock
 from engine.pipeline.stop import Stop
+from engine.runs.preflight import Halted
 from engine.runs.report import duration
 from engine.settings import Settings
 from engine.tracking import switchable
@@ -66,7 +67,7 @@ async def close_failed(ledger: Ledger, run_id: int, error: BaseException, *told:
     if isinstance(error, Fatal):
         error.hint = "\n  ".join(filter(None, [error.hint, await _in_doubt(ledger, run_id), *told]))
     try:
-        ending: Ending = "stopped" if isinstance(error, Paused) else "failed"
+        ending: Ending = "stopped" if isinstance(error, Paused | Halted) else "failed"
         await ledger.end_run(run_id, ending, message)
     except Fatal as second:
         log.error("run_not_closed", why=str(second))

@@ -23,6 +23,9 @@ _TRIES = 3
 """Tries at a store that has not answered yet: a hiccup is forgiven, a wrong address is told within seconds."""
 
 
+_SAME = "the same command starts again"
+
+
 async def check_org(salesforce: Salesforce, scope: Scope) -> tuple[Organization, ObjectShape]:
     """The org and the object of the settings, and that the scope can be asked for. Raises Fatal."""
     try:
@@ -51,16 +54,23 @@ async def check_stores(parts: Parts) -> None:
         await _answering(side, check, parts.clock)
 
 
-class _Interrupted(Fatal):
+class Halted(Fatal):
+    """A signal came before the work proper: the run ends here, and its row says that it was stopped."""
+
+
+class _Interrupted(Halted):
     exit_code = 130
 
 
-class _Terminated(Fatal):
+class _Terminated(Halted):
     exit_code = 143
 
 
-async def unless_stopped(work: Coroutine[Any, Any, T], stop: Stop) -> T:
-    """``work``, given up as soon as a signal asks for it: Fatal with that signal's exit code."""
+async def unless_stopped(
+    work: Coroutine[Any, Any, T], stop: Stop, *, safe: str = "nothing was changed", hint: str = _SAME
+) -> T:
+    """``work``, given up as soon as a signal asks for it. ``work`` may be cancelled anywhere; ``safe`` says what that
+    leaves. Raises Halted with that signal's exit code."""
     task, halt = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
     try:
         await asyncio.wait({task, halt}, return_when=asyncio.FIRST_COMPLETED)
@@ -71,7 +81,7 @@ async def unless_stopped(work: Coroutine[Any, Any, T], stop: Stop) -> T:
             await asyncio.wait({task})
     if task.cancelled():
         kind = _Interrupted if stop.exit_code == _Interrupted.exit_code else _Terminated
-        raise kind(f"{stop.reason} before the start: nothing was changed", hint="the same command starts again")
+        raise kind(f"{stop.reason} before the start: {safe}", hint=hint)
     return task.result()
 
 

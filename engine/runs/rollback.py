@@ -24,10 +24,10 @@ from engine.runs.at_work import at_work
 from engine.runs.bounds import Bounds, bounds_of
 from engine.runs.candidates import Candidates, Survey, moment, read_ids
 from engine.runs.change_report import ChangeReport
-from engine.runs.evidence import Evidence, gather_evidence
+from engine.runs.evidence import UNSETTLED, Evidence, gather_evidence
 from engine.runs.moving import SECONDS_A_CALL, before_the_first_write, check_updateable, close_failed, may_execute
 from engine.runs.old_links import probe
-from engine.runs.preflight import check_own_org
+from engine.runs.preflight import check_own_org, unless_stopped
 from engine.runs.restoring import Restoring, bulk_pays
 from engine.runs.rollback_file import read_rollback_file
 from engine.runs.screen import Screen
@@ -120,10 +120,11 @@ class _Rollback:
     async def run(self) -> ChangeReport:
         parts = self._parts
         with before_the_first_write():
-            organization, shape = await check_own_org(parts, Scope(account_id=self._bounds.account_id))
+            scope = Scope(account_id=self._bounds.account_id)
+            organization, shape = await unless_stopped(check_own_org(parts, scope), self._stop)
             if self._options.execute:
                 check_updateable(shape)
-            evidence = await self._evidence(organization)
+            evidence = await unless_stopped(self._evidence(organization), self._stop)
             await self._candidates.must_exist()
         if not self._options.execute:
             return await self._rehearse(evidence)
@@ -139,7 +140,8 @@ class _Rollback:
         survey = Survey()
         try:
             await journal.export()
-            found = await evidence.settle(journal, self._screen.say)
+            settling = evidence.settle(journal, self._screen.say)
+            found = await unless_stopped(settling, self._stop, safe=UNSETTLED, hint="")
             if found.total:
                 self._notes.append(f"{found.total:,} links that an earlier run left in doubt were read: {found}")
             survey = await self._undo(organization, journal)

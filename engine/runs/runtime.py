@@ -1,9 +1,11 @@
-"""The process itself: a garbage collector and an allocator that fit a run of hours over a million files."""
+"""The process itself: garbage collector, allocator and limit of open files, fit for hours and a million files."""
 
 from __future__ import annotations
 
 import ctypes
 import gc
+
+from engine.pacing.files import raise_limit
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 _MIB = 1 << 20
@@ -18,6 +20,7 @@ def tune_process() -> None:
     glibc gives every large buffer back to the kernel and fetches it again; keeping some halves the cost of a body
     of 100 kB. Other C libraries know no mallopt and are left as they are.
     """
+    raise_limit()
     gc.freeze()
     gc.set_threshold(100_000, 50, 50)
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)

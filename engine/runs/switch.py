@@ -25,7 +25,7 @@ from engine.runs.assembly import Parts
 from engine.runs.at_work import at_work
 from engine.runs.bounds import Bounds, bounds_of
 from engine.runs.change_report import ChangeReport, after_a_switch
-from engine.runs.evidence import Evidence, gather_evidence
+from engine.runs.evidence import UNSETTLED, Evidence, gather_evidence
 from engine.runs.moving import (
     SECONDS_A_CALL,
     beating,
@@ -35,7 +35,7 @@ from engine.runs.moving import (
     may_execute,
 )
 from engine.runs.plan_file import PlanFile
-from engine.runs.preflight import check_own_org, check_stores
+from engine.runs.preflight import check_own_org, check_stores, unless_stopped
 from engine.runs.rollback_file import Recorded, RollbackFile, begun, keep_in_bucket
 from engine.runs.screen import Screen
 from engine.runs.shell import flags
@@ -167,10 +167,10 @@ class _Switch:
         parts, path = self._parts, self._settings.tracking.database
         with ExitStack() as stack:
             with before_the_first_write():
-                organization, shape = await self._org()
+                organization, shape = await unless_stopped(self._org(), self._stop)
                 check_updateable(shape)
-                await check_stores(parts)
-                evidence = await gather_evidence(parts)
+                await unless_stopped(check_stores(parts), self._stop)
+                evidence = await unless_stopped(gather_evidence(parts), self._stop)
                 plans = self._plans(organization, shape)
                 plans.notes, plans.foreign = self._progress.notes, self._progress.foreign
                 plan = plans.open(stack, self._options.plan) if self._options.plan else None
@@ -184,7 +184,7 @@ class _Switch:
             journal = evidence.begin(run_id)
             try:
                 await journal.export()
-                await self._settle(evidence, journal)
+                await unless_stopped(self._settle(evidence, journal), self._stop, safe=UNSETTLED, hint="")
                 if plan is None:
                     new = plans.path(run_id)
                     await plans.make(new, run_id)

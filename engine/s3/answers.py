@@ -27,8 +27,8 @@ class StoreError(Exception):
     """A request that did not succeed, in the store's own words; ``faults.py`` says what it means.
 
     ``code`` is S3's error code (``NoSuchKey``), or the bare status (``"404"``) where no body told more, or one of ours
-    where no answer came, or none to go by: ``Unreachable``, ``TimedOut``, ``TlsFailed``, ``BadAnswer``, ``TooLong``,
-    ``BadListing``, ``NoETag``. ``status`` is 0 then, but for the last.
+    where no answer came, or none to go by: ``Unreachable``, ``NoFileLeft``, ``TimedOut``, ``TlsFailed``, ``BadAnswer``,
+    ``TooLong``, ``BadListing``, ``NoETag``. ``status`` is 0 then, but for the last.
     ``region`` is where the bucket lives, if the store said so. ``alone``: the same keys and bucket have been found to
     be well, so that it speaks of this one request (``doubts.py``).
     """

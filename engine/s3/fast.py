@@ -16,7 +16,7 @@ from engine.s3.listing import parse
 from engine.s3.sigv4 import EMPTY, Signer, query_of
 from engine.s3.uploads import completion, open_uploads
 from engine.s3.verbs import READ_GRACE_S, READ_RATE, reading_time, time_for
-from engine.s3.wire import BodyTooLarge, Headers, Reply, StreamedReply, TimedOut, TlsFailed, Wire, WireError
+from engine.s3.wire import BodyTooLarge, Headers, NoFileLeft, Reply, StreamedReply, TimedOut, TlsFailed, Wire, WireError
 from engine.s3.xml import error_of, success_of
 
 QUICK_S = 60.0
@@ -295,6 +295,8 @@ def unreached(error: WireError) -> StoreError:
         return StoreError("TlsFailed", 0, str(error))
     if isinstance(error, BodyTooLarge):
         return StoreError(TOO_LONG, 0, str(error))
+    if isinstance(error, NoFileLeft):
+        return StoreError("NoFileLeft", 0, str(error))
     return StoreError("TimedOut" if isinstance(error, TimedOut) else "Unreachable", 0, str(error))
 
 

@@ -25,7 +25,7 @@ THROTTLED = frozenset(
     {
         "SlowDown", "ServiceUnavailable", "Throttling", "ThrottlingException", "TooManyRequests",
         "RequestLimitExceeded", "RequestThrottled", "RequestThrottledException",
-        "BandwidthLimitExceeded", "KMS.ThrottlingException",
+        "BandwidthLimitExceeded", "KMS.ThrottlingException", "NoFileLeft",
     }
 )  # fmt: skip
 UNWELL = frozenset(

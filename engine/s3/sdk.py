@@ -14,6 +14,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from engine.pacing.clock import Clock
+from engine.pacing.files import none_left
 from engine.s3.answers import (
     Answer,
     Bytes,
@@ -265,6 +266,8 @@ def unreached(error: BaseException) -> StoreError:
         return StoreError("TlsFailed", 0, "the TLS handshake failed")
     if kind in {"NoCredentialsError", "CredentialRetrievalError", "PartialCredentialsError", "TokenRetrievalError"}:
         return StoreError("InvalidSecurity", 403, f"no usable credentials ({kind})")
+    if none_left(error):
+        return StoreError("NoFileLeft", 0, "no connection for now: too many open files")
     if "Timeout" in kind:
         return StoreError("TimedOut", 0, kind)
     return StoreError("Unreachable", 0, kind)

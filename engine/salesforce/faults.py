@@ -24,6 +24,7 @@ import orjson
 from engine.model.errors import Blocked, EngineError, Fatal, Paused, Refused, Transient, Usage
 from engine.model.failures import FailureClass
 from engine.model.text import bare_urls, beginning, json_in, printable
+from engine.pacing.files import none_left
 
 
 class SessionExpired(Blocked):
@@ -235,6 +236,8 @@ def from_network(error: Exception, *, doing: str, host: str) -> EngineError:
             f"the certificate of {host} is not trusted",
             hint="Behind a TLS-inspecting proxy, set network.ca_file to its certificate.",
         )
+    if none_left(error):
+        return Transient(FailureClass.THROTTLED, f"no connection to {host} for now: too many open files")
     if isinstance(error, aiohttp.ClientHttpProxyError) and error.status == 407:
         return Blocked("the proxy refused our login", hint="Check network.proxy.")
     if isinstance(error, TimeoutError | asyncio.TimeoutError):

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
+from engine.model.errors import Paused
 from engine.model.failures import FailureClass
 from engine.model.keys import Form
 from engine.tracking.counters import counted
@@ -26,6 +27,8 @@ FORMED_ANEW = "engine run backup --full forms them anew from their keys"
 """What mends a foreign link."""
 
 _CHUNK = 4_000
+_OPERATIONS = 100_000
+"""Of SQLite's machine, between two looks at whether to stop: some milliseconds."""
 _EXAMPLES = 5
 
 # Salesforce carries the link of a switched row, and a record that is gone may come back with it: those stay
@@ -86,12 +89,15 @@ def foreign(db: sqlite3.Connection, form: Form) -> Foreign:
     return found
 
 
-async def renew(database: Database, form: Form, fits: Callable[[str], bool], *, look: bool) -> tuple[int, Foreign]:
+async def renew(
+    database: Database, form: Form, fits: Callable[[str], bool], *, look: bool, stopped: Callable[[], bool]
+) -> tuple[int, Foreign]:
     """Form anew what is outdated or foreign, all or none; returns how many were outdated, and which were foreign.
-    One that does not fit its field fails as url_too_long. ``look``: also if no run had other settings."""
+    One that does not fit its field fails as url_too_long. ``look``: also if no run had other settings. Raises Paused,
+    with all as it was, once ``stopped`` says so: a million rows take their time."""
     if not look and not await database.read(partial(_others, form=form)):
         return 0, Foreign()
-    return await database.write(partial(_renew, form=form, fits=fits, now=database.now()))
+    return await database.write(partial(_renew, form=form, fits=fits, now=database.now(), stopped=stopped))
 
 
 def _others(db: sqlite3.Connection, form: Form) -> list[Form]:
@@ -108,7 +114,21 @@ def _differing(db: sqlite3.Connection, form: Form) -> Iterator[tuple[int, str, s
             yield row, record, key, any(link == each.url(key) for each in earlier)
 
 
-def _renew(db: sqlite3.Connection, *, form: Form, fits: Callable[[str], bool], now: str) -> tuple[int, Foreign]:
+def _renew(
+    db: sqlite3.Connection, *, form: Form, fits: Callable[[str], bool], now: str, stopped: Callable[[], bool]
+) -> tuple[int, Foreign]:
+    db.set_progress_handler(stopped, _OPERATIONS)
+    try:
+        return _renewed(db, form, fits, now)
+    except sqlite3.OperationalError as error:
+        if not stopped():
+            raise
+        raise Paused("stopped while links were formed anew: they stay as they were") from error
+    finally:
+        db.set_progress_handler(None, 0)
+
+
+def _renewed(db: sqlite3.Connection, form: Form, fits: Callable[[str], bool], now: str) -> tuple[int, Foreign]:
     rows, strange = list(_differing(db, form)), Foreign()
     strange.add(record for _, record, _, old in rows if not old)
     for start in range(0, len(rows), _CHUNK):

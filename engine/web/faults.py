@@ -13,6 +13,7 @@ import aiohttp
 from engine.model.errors import EngineError, Refused, Transient
 from engine.model.failures import FailureClass
 from engine.model.location import Location
+from engine.pacing.files import none_left
 from engine.web.policy import HostRefused
 
 #: What a request may raise below HTTP; aiohttp's timeouts are TimeoutErrors.
@@ -58,6 +59,8 @@ def from_network(error: Exception, *, host: str) -> EngineError:
                 FailureClass.NETWORK,
                 f"the certificate of {host} is not trusted; network.ca_file may name its authority",
             )
+    if none_left(error):
+        return Transient(FailureClass.THROTTLED, f"no connection to {host} for now: too many open files")
     if isinstance(error, aiohttp.ClientHttpProxyError) and error.status == 407:
         return Refused(FailureClass.SOURCE_DENIED, f"the proxy wants a login for {host}; check network.proxy")
     if isinstance(error, aiohttp.InvalidURL):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import resource
+import subprocess
+import sys
 from collections import Counter
 
 import pytest
 
 from engine.rehearsal.salesforce.world import make_id
-from tests.command.corner import Corner
+from tests.command.corner import Corner, ended
 from tests.command.test_refusals import BACKUP
 
 
@@ -156,3 +159,23 @@ def test_a_named_settings_file_beats_the_one_of_the_environment(corner: Corner) 
     assert corner.engine("--config", file, *BACKUP, ENGINE_CONFIG=nowhere).code == 0
     assert corner.engine(*BACKUP, "--config", file, ENGINE_CONFIG=nowhere).code == 0
     assert corner.engine(*BACKUP, ENGINE_CONFIG=nowhere).code == 2
+
+
+@pytest.mark.parametrize("limits", [(64, 4_096), (150, 150)])
+def test_a_low_limit_of_open_files_is_raised_or_kept_to(corner: Corner, limits: tuple[int, int]) -> None:
+    ids = corner.files(60)
+    corner.env["ENGINE_MIGRATION__CONCURRENCY"] = "200"
+    run = subprocess.Popen(
+        [sys.executable, "-m", "cli", "run", "backup", "--full", "--no-progress", "--json"],
+        env=corner.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, limits),
+    )
+    said = ended(run)
+    assert said.code == 0, said.everything
+    assert said.json["retries"] == 0
+    assert {row["status"] for row in corner.rows().values()} == {"backed_up"}
+    assert len(corner.rows()) == len(ids)
+    assert ("limit of open files has no room" in said.err) is (limits == (150, 150))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,13 @@ def slow(corner: Corner, count: int, *, seconds: float = 0.15, at_once: int = 4)
     corner.misbehave(kind="delay", method="PUT", seconds=seconds)
     corner.env["ENGINE_MIGRATION__CONCURRENCY"] = str(at_once)
     return ids
+
+
+def begun_runs(corner: Corner) -> int:
+    """Runs in the tracking DB, which may not be there yet."""
+    with suppress(sqlite3.OperationalError):
+        return len(corner.runs())
+    return 0
 
 
 def under_way(corner: Corner) -> subprocess.Popen[str]:
@@ -240,6 +249,22 @@ def test_a_signal_before_the_start_ends_it_there_and_changes_nothing(corner: Cor
     assert "nothing was changed" in said.everything
     assert corner.held() == {}
     assert corner.runs() == []
+
+
+def test_a_signal_while_old_uploads_are_looked_for_ends_the_run_there(corner: Corner) -> None:
+    ids = corner.files(3)
+    corner.misbehave(kind="delay", path=f"{corner.bucket}/?[?].*uploads", seconds=30)
+    run = corner.start(*BACKUP)
+    until(lambda: begun_runs(corner), "the run has begun")
+    run.terminate()
+    begun = time.monotonic()
+    said = ended(run)
+    assert (said.code, corner.runs()[-1]["status"]) == (143, "stopped"), said.everything
+    assert time.monotonic() - begun < 5
+    assert "nothing was copied" in said.err
+    assert "engine run backup --full" in said.err or "--incremental   resumes" in said.err
+    assert corner.held() == {}
+    completes(corner, ids)
 
 
 def test_what_breaks_for_good_half_way_says_what_is_safe_and_how_to_resume(corner: Corner) -> None:

@@ -9,6 +9,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -395,6 +396,34 @@ def test_a_kill_leaves_doubt_and_the_next_start_settles_it_first(corner: Corner)
     assert corner.query("SELECT event FROM url_changes ORDER BY id DESC LIMIT 1") == [{"event": "settled"}]
     assert sum(row["status"] == "switched" for row in corner.rows().values()) == 1
     said_so(corner.engine(*SWITCH), 0, "29 switched")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [SWITCH, ("run", "rollback", "--from-database", "--execute", "--yes"), ("run", "backup", "--incremental")],
+    ids=lambda words: words[1],
+)
+def test_a_signal_while_doubt_is_settled_ends_the_run_and_the_doubt_stays(
+    corner: Corner, words: tuple[str, ...]
+) -> None:
+    ids = backed_up(corner, 3)
+    kill_within_a_switch(corner, ids)
+    before = links(corner, ids)
+    corner.org("faults", rules=[{"kind": "slow", "endpoint": "collections_retrieve", "params": {"seconds": 30}}])
+    count = len(corner.runs())
+    run = corner.start(*words)
+    until(lambda: len(corner.runs()) > count, "the run has begun")
+    run.terminate()
+    begun = time.monotonic()
+    said = ended(run)
+    assert (said.code, corner.runs()[-1]["status"]) == (143, "stopped"), said.everything
+    assert time.monotonic() - begun < 5
+    assert "Traceback" not in said.everything
+    assert links(corner, ids) == before
+    assert corner.query("SELECT event FROM url_changes ORDER BY id DESC LIMIT 1") == [{"event": "intended"}]
+    corner.calm()
+    said_so(corner.engine(*SWITCH), 0)
+    assert links(corner, ids) == ours(corner)
 
 
 def test_a_killed_switch_is_told_by_the_status_with_its_flags(corner: Corner) -> None:

@@ -18,6 +18,7 @@ from engine.rehearsal.object_faults import Fault
 from engine.rehearsal.objects import ObjectServer
 from engine.rehearsal.side_door import SideDoor
 from engine.s3.open import S3, open_s3
+from tests.fakes.files import no_more_files
 from tests.s3.world import MIB, Bytes, at, settings_for
 from tests.servers.client import client_of
 
@@ -114,3 +115,15 @@ async def test_a_body_spoilt_on_its_way_is_not_stored(
                 await s3.destination.store(stream, "k")
         assert spoilt.value.failure is failure
         assert await s3.destination.facts("k") is None
+
+
+async def test_where_no_more_files_may_be_opened_requests_wait_for_their_turn(
+    moto: ObjectServer, transport: Any
+) -> None:
+    async with breaking(moto, transport) as (s3, _, bucket):
+        source = at(f"vendor-{bucket}", "a")
+        with no_more_files(), pytest.raises(Transient, match="open files") as caught:
+            await s3.source.facts(source)
+        assert caught.value.failure is FailureClass.THROTTLED
+        assert s3.source_verbs.gate.refusals == 1
+        assert (await s3.source.facts(source)).size == len(BODY)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import resource
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from botocore.session import get_session
@@ -311,6 +313,23 @@ def test_large_memory_is_used_again_and_no_more_is_kept_than_allowed() -> None:
     assert fresh.obj is not second.obj
     assert buffers.take(99).obj is not third.obj  # too few to be worth it
     assert buffers.take(100).obj is third.obj
+
+
+def test_much_memory_costs_nothing_until_it_is_written_to() -> None:
+    """Clearing 64 MiB would stop the loop for as long as it takes."""
+    buffers = Buffers(64 * MIB, 64 * MIB)
+    before = _resident()
+    memory = buffers.take(64 * MIB)
+    assert _resident() - before < 8 * MIB
+    memory[:3], memory[-3:] = b"abc", b"xyz"
+    assert bytes(memory[-3:]) == b"xyz"
+    buffers.give(memory)
+    assert buffers.take(64 * MIB).obj is memory.obj
+
+
+def _resident() -> int:
+    pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
+    return int(pages) * resource.getpagesize()
 
 
 @given(st.lists(st.binary(max_size=40), max_size=12), st.lists(st.integers(1, 120), min_size=1, max_size=6))

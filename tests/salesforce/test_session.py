@@ -22,6 +22,7 @@ from engine.salesforce.http import LONGEST_ANSWER, LONGEST_REFUSAL, Answer, Http
 from engine.salesforce.limits import Limits, limits_in
 from engine.salesforce.session import SalesforceSession
 from engine.settings import NetworkSettings, SalesforceSettings
+from tests.fakes.files import no_more_files
 from tests.salesforce.conftest import OBJECT, QuickClock, Scripted, asked, connected, fault, load, settings_for
 from tests.salesforce.scripted import Reply, ScriptedServer, Seen, problem, rows, token_reply
 
@@ -490,3 +491,10 @@ async def test_of_a_refusal_only_the_beginning_is_read(clock: QuickClock, body: 
     error = from_answer(answer.status, answer.headers, answer.body, doing="ask")
     assert isinstance(error, Blocked)
     assert "with a page that is not an API answer" in str(error)
+
+
+async def test_where_no_more_files_may_be_opened_salesforce_is_asked_again(org: Server, clock: QuickClock) -> None:
+    async with connected(org, clock) as salesforce:
+        with no_more_files(), pytest.raises(Paused, match="open files"):
+            await salesforce.session.login()
+    assert len(clock.slept) > 1

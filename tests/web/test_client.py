@@ -18,6 +18,7 @@ from engine.settings import NetworkSettings
 from engine.web.client import open_web
 from engine.web.policy import hosts_of, is_public
 from engine.web.source import WebSource
+from tests.fakes.files import no_more_files
 from tests.web.conftest import at, body_of, origin, reading
 from tests.web.raw import Asked, RawServer, Sent, answer
 
@@ -215,3 +216,11 @@ async def test_a_url_that_cannot_be_asked_for_is_refused() -> None:
         with pytest.raises(Refused) as caught:
             await source.facts(location)
     assert caught.value.failure in {FailureClass.BAD_URL, FailureClass.HOST_NOT_ALLOWED}
+
+
+async def test_where_no_more_files_may_be_opened_a_request_waits_for_its_turn() -> None:
+    async with reading(answer(body=b"x" * 9)) as (source, server):
+        with no_more_files(), pytest.raises(Transient, match="open files") as caught:
+            await source.facts(at(f"{server.url}/a"))
+        assert caught.value.failure is FailureClass.THROTTLED
+        assert await body_of(source, at(f"{server.url}/a")) == b"x" * 9

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import resource
 import shutil
 import stat
 from pathlib import Path
 
+from engine.pacing import files
 from engine.runs.checks.finding import Finding, block, ok, unknown, warn
 from engine.runs.report import size
 from engine.runs.shell import quoted
@@ -15,8 +15,6 @@ from engine.tracking.chain import key_path
 
 ROW_BYTES = 2_400
 """Measured, rounded up: a record's row with its indexes, an inventory row, three journal rows, and the WAL beside."""
-FILES_SPARE = 128
-"""Descriptors beyond two per copy in flight: logs, DB, sockets to Salesforce, the interpreter's own."""
 
 
 def disk(settings: Settings, records: int) -> Finding:
@@ -55,13 +53,16 @@ def permissions(settings: Settings, settings_file: Path) -> list[Finding]:
 
 def open_files(settings: Settings) -> Finding:
     """Whether the limit of open files fits ``migration.concurrency``."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    need = 2 * settings.migration.concurrency + FILES_SPARE
-    told = f"{need:,} files may be open at once with migration.concurrency {settings.migration.concurrency}"
-    if soft == resource.RLIM_INFINITY or soft >= need:
-        return ok("open_files", f"{told}; the limit is {'none' if soft == resource.RLIM_INFINITY else f'{soft:,}'}")
-    lift = f"ulimit -n {need}" if hard == resource.RLIM_INFINITY or hard >= need else "LimitNOFILE= in the unit"
-    return block("open_files", f"{told}, but the limit is {soft:,}", f"{lift}, or lower migration.concurrency")
+    wanted, limit = settings.migration.concurrency, files.limit()
+    need, room = files.needed(wanted), files.copies_within(limit, wanted)
+    told = f"{need:,} files may be open at once with migration.concurrency {wanted}"
+    if room == wanted:
+        return ok("open_files", f"{told}; the limit is {'none' if limit is None else f'{limit:,}'}")
+    return warn(
+        "open_files",
+        f"{told}, but the limit is {limit:,}: {room:,} copies will be in flight at once",
+        f"raise the hard limit to {need:,} (ulimit -Hn, or LimitNOFILE= in the unit), or lower migration.concurrency",
+    )
 
 
 def clock_skew(check: str, who: str, seconds: float | None) -> Finding:

@@ -8,9 +8,10 @@ import ssl
 from collections.abc import Callable
 
 from engine.pacing.clock import Clock
+from engine.pacing.files import none_left
 from engine.s3.wire.connection import READ, Connection
 from engine.s3.wire.deadlines import Deadlines
-from engine.s3.wire.errors import ConnectFailed, TimedOut, TlsFailed, WireError
+from engine.s3.wire.errors import ConnectFailed, NoFileLeft, TimedOut, TlsFailed, WireError
 from engine.s3.wire.exchange import Whole
 from engine.s3.wire.origin import Origin, Resolver, Sockaddr
 from engine.s3.wire.reply import Reply
@@ -88,7 +89,7 @@ class Dialer:
         error: WireError | None = None
         for tried, address in enumerate(addresses):
             now = self._clock.monotonic()
-            sock = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET, socket.SOCK_STREAM)
+            sock = _socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
             try:
                 sock.setblocking(False)
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -141,6 +142,15 @@ class Dialer:
         if self._context is None:
             self._context = ssl.create_default_context()
         return self._context
+
+
+def _socket(family: int) -> socket.socket:
+    try:
+        return socket.socket(family, socket.SOCK_STREAM)
+    except OSError as cause:
+        if none_left(cause):
+            raise NoFileLeft(f"no connection for now: {_reason(cause)}") from None
+        raise ConnectFailed(f"no connection: {_reason(cause)}") from None
 
 
 def _reason(error: OSError | ValueError) -> str:

@@ -2,6 +2,7 @@
 
 * WireError
   * ConnectFailed   no connection came to be; nothing was sent
+    * NoFileLeft    ... because this process may open no more files
   * TlsFailed       the peer could not prove who it is, or speaks no TLS we accept; nothing was sent
   * TimedOut        a limit passed: waiting for a slot, connecting, silence, or the whole request
   * PeerClosed      the peer went away before the answer was whole
@@ -26,6 +27,10 @@ class WireError(Exception):
 
 class ConnectFailed(WireError):
     """DNS, TCP or the proxy's tunnel failed. Nothing of the request was sent."""
+
+
+class NoFileLeft(ConnectFailed):
+    """This process, or the machine, may open no more files: the peer has no part in it."""
 
 
 class TlsFailed(WireError):

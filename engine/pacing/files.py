@@ -1,0 +1,49 @@
+"""Open files: how many this process may have, and what it does where they are short."""
+
+from __future__ import annotations
+
+import errno
+import resource
+
+MOST = 65_536
+"""More than any setting asks for."""
+SPARE = 128
+"""Descriptors beyond two per copy in flight: logs, DB, sockets to Salesforce, the interpreter's own."""
+
+
+def raise_limit() -> None:
+    """Lift the soft limit as far as anybody may; where the system refuses, the old one stays."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST if hard == resource.RLIM_INFINITY else min(hard, MOST)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        except (OSError, ValueError):
+            return
+
+
+def limit() -> int | None:
+    """The soft limit; None: there is none."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return None if soft == resource.RLIM_INFINITY else soft
+
+
+def needed(copies: int) -> int:
+    """Descriptors that so many copies at once may take."""
+    return 2 * copies + SPARE
+
+
+def copies_within(limit: int | None, wanted: int) -> int:
+    """As many copies at once as wanted, or as the limit has room for."""
+    return wanted if limit is None else max(1, min(wanted, (limit - SPARE) // 2))
+
+
+def none_left(error: BaseException | None) -> bool:
+    """Whether an error, or what it came from, is the limit that was reached, of this process or of the machine."""
+    for _ in range(8):
+        if isinstance(error, OSError) and error.errno in {errno.EMFILE, errno.ENFILE}:
+            return True
+        if error is None:
+            return False
+        error = getattr(error, "os_error", None) or error.__cause__ or error.__context__
+    return False
