@@ -114,7 +114,7 @@ async def stage(
         try:
             place = Stage(directory, directory / "settings.yaml", url, store, World())
             await place.objects.create_buckets(VENDOR_BUCKET, OUR_BUCKET)
-            (directory / "expected.ndjson").write_text("", encoding="utf-8")
+            (directory / "expected.ndjson").unlink(missing_ok=True)
             await place.add(world)
             place.world = world
             place.write_settings(place.settings_file, overrides or {})

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.model.errors import Blocked
+from engine.tracking.exports import fresh
 
 INTERVAL_S = 0.005
 
@@ -31,14 +32,16 @@ def profiling(file: Path | None, load: Callable[[], Any] = _pyinstrument) -> Ite
     except ImportError:
         raise Blocked("--profile needs the pyinstrument package", hint="pip install 'engine[profile]'") from None
     try:
-        file.touch()
+        out = fresh(file)
     except OSError as error:
         raise Blocked(f"{file} cannot be written ({error.strerror})", hint="name another file for --profile") from None
-    profiler.start()
-    try:
-        yield
-    finally:
-        profiler.stop()
-        web = file.suffix.lower() in {".html", ".htm"}
-        text = profiler.output_html() if web else profiler.output_text(unicode=True, color=False, show_all=False)
-        file.write_text(text, encoding="utf-8")
+    with out:
+        profiler.start()
+        try:
+            yield
+        finally:
+            profiler.stop()
+            web = file.suffix.lower() in {".html", ".htm"}
+            out.write(
+                profiler.output_html() if web else profiler.output_text(unicode=True, color=False, show_all=False)
+            )

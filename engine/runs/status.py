@@ -16,6 +16,7 @@ from engine.runs.report import duration, print_document, size
 from engine.runs.slow import line as slow_line
 from engine.runs.tables import line, table
 from engine.settings import Settings
+from engine.tracking.exports import fresh
 from engine.tracking.links import FORMED_ANEW
 from engine.tracking.report import Report, open_report
 
@@ -272,8 +273,7 @@ def _write_unready(report: Report, proofs: Sequence[str], path: Path) -> int:
     """Every record that cannot be switched, as CSV that a spreadsheet may open; mode 0600. Returns how many."""
     count = 0
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(handle, "w", encoding="utf-8", errors="replace", newline="") as file:
+        with fresh(path) as file:
             out = csv.writer(file)
             out.writerow(("record_id", "account_id", "status", "reason", "said"))
             for row in report.unready(proofs):

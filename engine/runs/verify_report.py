@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
@@ -13,6 +12,7 @@ from typing import IO, Any, Self
 from engine.model.errors import Usage
 from engine.model.text import printable
 from engine.runs.report import duration
+from engine.tracking.exports import fresh
 from engine.tracking.links import FORMED_ANEW, Foreign
 
 
@@ -55,12 +55,7 @@ class Lines:
     def __enter__(self) -> Self:
         if self._path is not None:
             try:
-                self._file = open(  # noqa: PTH123 - closed on leaving; the mode is set as it is made
-                    os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600),
-                    "w",
-                    encoding="utf-8",
-                    errors="replace",
-                )
+                self._file = fresh(self._path)
             except OSError as error:
                 raise Usage(
                     f"--report {self._path} cannot be written: {error.strerror}",

@@ -138,7 +138,8 @@ def write_head(path: Path, document: bytes) -> None:
     """Replace the exported head; durable when it returns. Raises Blocked."""
     partial = Path(f"{path}.partial")
     try:
-        handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        partial.unlink(missing_ok=True)
+        handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         try:
             os.write(handle, document)
             os.fsync(handle)

@@ -1,7 +1,9 @@
-"""Files that a person names to be written: replaced as a whole, or not at all."""
+"""Files that a person names to be written: always new ones of mode 0600, so that no text gets into what somebody else
+holds open, may write to, or has linked there."""
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -33,6 +35,25 @@ def replacing(path: Path) -> Iterator[IO[str]]:
     except BaseException:
         Path(name).unlink()
         raise
+
+
+def fresh(path: Path) -> IO[str]:
+    """A text file of mode 0600 that takes the place of the one at ``path`` at once, to be written while work goes on.
+
+    A symbolic link is refused, its target left alone; a device or a pipe gets the text directly. Raises OSError.
+    """
+    if path.is_symlink():
+        raise OSError(errno.ELOOP, "it is a symbolic link")
+    if not _plain(path):
+        return _writer(os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW))
+    handle, name = mkstemp(prefix=".engine-", dir=path.parent)
+    try:
+        Path(name).replace(path)
+    except OSError:
+        os.close(handle)
+        Path(name).unlink()
+        raise
+    return _writer(handle)
 
 
 def _plain(path: Path) -> bool:

@@ -6,10 +6,11 @@ import fcntl
 import json
 import os
 import platform
+import stat
 from pathlib import Path
 from types import TracebackType
 
-from engine.model.errors import Locked
+from engine.model.errors import Blocked, Locked
 from engine.model.text import json_in
 from engine.pacing.clock import Clock, iso
 from engine.tracking.files import unusable
@@ -31,6 +32,7 @@ class RunLock:
         try:
             handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             try:
+                _refuse_other_files(self.path, os.fstat(handle))
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 self._sign(handle)
             except BlockingIOError:
@@ -59,6 +61,15 @@ class RunLock:
         os.ftruncate(handle, 0)
         os.pwrite(handle, json.dumps(holder).encode(), 0)
         self._handle = handle
+
+
+def _refuse_other_files(path: Path, facts: os.stat_result) -> None:
+    """Signing it empties it first: what it is linked to, or what somebody else put there, would be lost."""
+    if not stat.S_ISREG(facts.st_mode) or facts.st_nlink != 1 or facts.st_uid != os.geteuid():
+        raise Blocked(
+            f"{path} is no lock file of ours: it has other names or another owner, or is no plain file",
+            hint="look at what lies there and move it away; a run makes its own",
+        )
 
 
 def _taken(path: Path, text: bytes) -> Locked:

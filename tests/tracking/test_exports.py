@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import socket
 import stat
@@ -11,10 +12,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from rich.console import Console
 
-from engine.model.errors import Blocked
+from engine.model.errors import Blocked, Fatal
 from engine.runs.analyze_files import write
 from engine.runs.init import write_settings
+from engine.runs.profile import profiling
+from engine.runs.status import StatusOptions, show_status
+from engine.runs.verify_report import Lines, Symbol
+from engine.settings import Settings
 from engine.tracking.database import open_database
 from engine.tracking.exports import replacing
 from engine.tracking.report import open_report
@@ -94,6 +100,85 @@ def test_what_cannot_be_written_to_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Blocked, match="cannot be written"):
         analysed(tmp_path)
     assert stat.S_ISSOCK(path.lstat().st_mode)
+
+
+def reported(path: Path) -> None:
+    with Lines(path) as lines:
+        lines.add(Symbol.DIFFER, "a0X", "key", "why")
+
+
+def profiled(path: Path) -> None:
+    with profiling(path):
+        pass
+
+
+def listed(path: Path) -> None:
+    with TemporaryDirectory() as room:
+        settings = Settings.model_validate(
+            {"destination": {"bucket": "ours"}, "tracking": {"database": f"{room}/t.db"}}
+        )
+
+        async def made() -> None:
+            async with open_database(settings.tracking.database, ManualClock()):
+                pass
+
+        asyncio.run(made())
+        show_status(settings, StatusOptions(not_ready=path), Console(file=io.StringIO()))
+
+
+@pytest.fixture(params=[reported, profiled, listed])
+def begun(request: pytest.FixtureRequest) -> Callable[[Path], None]:
+    """What is written while work goes on: ``verify --report``, ``--profile``, ``status --not-ready``."""
+    chosen: Callable[[Path], None] = request.param
+    return chosen
+
+
+def test_what_others_hold_under_a_name_is_replaced_and_not_written_to(
+    tmp_path: Path, begun: Callable[[Path], None]
+) -> None:
+    path, other = tmp_path / "out.txt", tmp_path / "other"
+    other.write_text("precious")
+    other.chmod(0o666)
+    os.link(other, path)
+    with other.open() as held:
+        begun(path)
+        assert held.read() == other.read_text() == "precious"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert path.read_text() not in {"", "precious"}
+    assert sorted(tmp_path.iterdir()) == [other, path]
+
+
+def test_a_new_one_is_private_whatever_the_umask(tmp_path: Path, begun: Callable[[Path], None]) -> None:
+    before = os.umask(0)
+    try:
+        begun(tmp_path / "out.txt")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "out.txt").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("dangling", [True, False])
+def test_a_link_is_not_followed(tmp_path: Path, begun: Callable[[Path], None], dangling: bool) -> None:
+    path, target = tmp_path / "out.txt", tmp_path / "target"
+    path.symlink_to(target)
+    if not dangling:
+        target.write_text("precious")
+    with pytest.raises(Fatal, match="symbolic link"):
+        begun(path)
+    assert path.readlink() == target
+    assert (target.read_text() == "precious") if not dangling else not target.exists()
+
+
+def test_a_pipe_is_told_what_is_written_along_the_way(tmp_path: Path, begun: Callable[[Path], None]) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        begun(path)
+        assert os.read(reader, 1 << 20)
+    finally:
+        os.close(reader)
+    assert stat.S_ISFIFO(path.lstat().st_mode)
 
 
 def test_a_write_that_fails_leaves_the_old_file_alone(tmp_path: Path) -> None:

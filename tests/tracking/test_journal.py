@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import os
 import random
 import sqlite3
 import time
@@ -136,6 +137,14 @@ async def test_what_was_intended_and_never_confirmed_is_found(path: Path) -> Non
         found = await check(database, KEY, [journal.head])
         assert [(each.id, each.undo) for each in found.open] == [(record_id(1), False), (record_id(0), True)]
         assert found.head == journal.head == Head(4, found.head.hash)
+
+
+def test_a_head_is_written_to_a_new_file_and_not_through_what_lies_in_the_way(path: Path) -> None:
+    victim, head = path.with_name("victim"), chain.head_path(path)
+    victim.write_text("precious")
+    os.link(victim, f"{head}.partial")
+    chain.write_head(head, b"a head")
+    assert (head.read_bytes(), victim.read_text()) == (b"a head", "precious")
 
 
 async def test_the_head_lies_beside_the_db_before_append_returns(path: Path) -> None:

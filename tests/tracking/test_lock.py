@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,26 @@ def test_a_second_process_is_told_who_holds_the_lock_within_two_seconds(tmp_path
     assert caught.value.exit_code == 11
     assert f"engine run backup (process {holder.pid} on " in str(caught.value)
     assert "since 2026-11-22T10:00:00.000Z" in str(caught.value)
+
+
+def other_name(path: Path, victim: Path) -> None:
+    os.link(victim, path)
+
+
+def pipe(path: Path, _: Path) -> None:
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize("put", [other_name, pipe])
+def test_what_lies_there_and_is_no_lock_of_ours_is_refused_and_not_emptied(
+    tmp_path: Path, put: Callable[[Path, Path], None]
+) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    put(tmp_path / "t.db.lock", victim)
+    with pytest.raises(Blocked, match="no lock file of ours"), RunLock(tmp_path / "t.db", ManualClock()):
+        pass
+    assert victim.read_text() == "precious"
 
 
 def test_it_frees_itself_when_its_holder_is_killed(tmp_path: Path) -> None:
