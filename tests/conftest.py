@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from engine.rehearsal.objects import MotoProcess, ObjectServer
+from tests.servers.seaweed import seaweed_server
 from tests.servers.swift import swift_server
 
 
@@ -21,4 +22,11 @@ def moto() -> Iterator[ObjectServer]:
 def swift(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectServer]:
     """OpenStack Swift's S3 API: real and strict. Shared: use buckets of your own."""
     with swift_server(tmp_path_factory.mktemp("swift")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectServer]:
+    """SeaweedFS's S3 API: real, strict, and with checksums. Shared: use buckets of your own."""
+    with seaweed_server(tmp_path_factory.mktemp("seaweed")) as server:
         yield server

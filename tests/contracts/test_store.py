@@ -22,6 +22,7 @@ from engine.rehearsal.objects import ObjectServer
 from engine.s3.open import S3, open_s3
 from tests.s3.world import MIB, Bytes, at, settings_for
 from tests.servers.client import client_of
+from tests.servers.seaweed import ACCESS_KEY as SEAWEED
 
 AWKWARD = [
     "plain.pdf",
@@ -71,6 +72,7 @@ class Store:
         pytest.param(("moto", "sdk"), id="moto-sdk"),
         pytest.param(("swift", "fast"), id="swift-fast", marks=pytest.mark.swift),
         pytest.param(("swift", "sdk"), id="swift-sdk", marks=pytest.mark.swift),
+        pytest.param(("seaweed", "fast"), id="seaweed-fast", marks=pytest.mark.seaweed),
     ]
 )
 async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
@@ -131,18 +133,20 @@ async def test_a_copy_of_a_changed_object_is_transient_and_leaves_nothing(store:
 
 
 async def test_every_name_travels_unharmed(store: Store) -> None:
-    for key in AWKWARD:
+    # SeaweedFS keeps a tree of folders, where such a name would be another
+    names = [key for key in AWKWARD if store.server.access_key != SEAWEED or "/../" not in key]
+    for key in names:
         store.put(key, key.encode())
     seen = [row.key async for page in store.s3.inventory(store.vendor) for row in page]
-    assert sorted(seen) == sorted(AWKWARD)
-    for key in AWKWARD:
+    assert sorted(seen) == sorted(names)
+    for key in names:
         facts = await store.s3.source.facts(at(store.vendor, key))
         await store.s3.destination.copy(at(store.vendor, key), facts, "copied/" + key)
         async with store.s3.source.open(at(store.vendor, key), facts) as stream:
             await store.s3.destination.store(stream, "stored/" + key)
         assert store.body("copied/" + key) == store.body("stored/" + key) == key.encode()
     ours = [row.key async for page in store.s3.destination.inventory("stored/") for row in page]
-    assert sorted(ours) == sorted("stored/" + key for key in AWKWARD)
+    assert sorted(ours) == sorted("stored/" + key for key in names)
 
 
 @pytest.mark.parametrize("size", [0, 1, 5 * MIB, 5 * MIB + 1, 11 * MIB])

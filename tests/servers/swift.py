@@ -132,7 +132,7 @@ def swift_server(directory: Path) -> Iterator[ObjectServer]:
     places = [directory, Path(tempfile.gettempdir()), Path("/var/tmp"), Path.home(), Path.cwd()]
     with home_with_attributes(places) as home:
         secret = secrets.token_hex(12)
-        ports = dict(zip(DAEMONS, _free_ports(len(DAEMONS)), strict=True))
+        ports = dict(zip(DAEMONS, free_ports(len(DAEMONS)), strict=True))
         _write_configs(home, ports, secret)
         _build_rings(home, ports)
         with contextlib.ExitStack() as stack, _announcements(home / "ready") as announced:
@@ -174,7 +174,8 @@ def home_with_attributes(places: Sequence[Path]) -> Iterator[Path]:
     )
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Ports of loopback that nobody listens on."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for sock in sockets:
