@@ -300,8 +300,9 @@ class SwitchSettings(Section):
     max_drift: Annotated[float, Field(ge=0, le=1)] = Field(
         0.02, description="stop when this share of a wave was edited meanwhile, counted from 50 records on"
     )
-    accept_proof: tuple[Literal["checksum", "etag", "size"], ...] = Field(
-        ("checksum", "etag"), description="of checksum, etag, size; files proved by size alone wait for verify --deep"
+    accept_proof: tuple[Literal["checksum", "etag", "received", "size"], ...] = Field(
+        ("checksum", "etag", "received"),
+        description="of checksum, etag, received, size; files proved by size alone wait for verify --level deep",
     )
     bulk_rollback_from: Annotated[int, Field(ge=0)] | None = Field(
         None,

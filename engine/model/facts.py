@@ -23,8 +23,13 @@ class Proof(StrEnum):
     """What ``backed_up`` rests on, strongest first."""
 
     CHECKSUM = "checksum"
+    """A full-object checksum that the source's side states equals the destination's, or ours that it confirmed."""
     ETAG = "etag"
+    """The source's ETag, an MD5 or made of parts, equals the destination's, or what the bytes came to."""
+    RECEIVED = "received"
+    """The source's side states no sum; its body came to its proven end, and the destination confirmed those bytes."""
     SIZE = "size"
+    """Only sizes agree."""
 
 
 @value
@@ -57,7 +62,9 @@ class ObjectFacts:
     archived: bool = False
     """True when the bytes cannot be read without a restore."""
     etag_is_md5: bool = True
-    """False for multipart ETags (``…-N``), SSE-KMS and SSE-C: the ETag then says nothing of the bytes."""
+    """False for multipart ETags (``…-N``), SSE-KMS and SSE-C: the ETag then is no MD5 of the bytes."""
+    etag_parts: int = 0
+    """Of how many parts' MD5s the ETag is made (``…-N``); 0: of none, or of sums that nobody can compute (SSE-KMS)."""
     headers: ContentHeaders = ContentHeaders()
 
     def checksum(self, algorithm: str) -> str | None:
@@ -79,7 +86,14 @@ def listed_facts(size: int, etag: str, storage_class: str, last_modified: str) -
         storage_class=storage_class,
         archived=storage_class in ARCHIVES,
         etag_is_md5=len(etag) == 32,
+        etag_parts=parts_in(etag),
     )
+
+
+def parts_in(etag: str) -> int:
+    """How many parts an ETag names (``…-N``); 0: it is not made of parts."""
+    digest, dash, count = etag.partition("-")
+    return int(count) if dash and len(digest) == 32 and count.isascii() and count.isdecimal() else 0
 
 
 @value
@@ -90,7 +104,8 @@ class Stored:
     read_bytes: int = 0
     """Bytes that went through this process."""
     computed: tuple[tuple[str, str], ...] = ()
-    """Over the source bytes as we read them: ``("sha256", hex)``, ``("md5", hex)``, ``("etag", multipart form)``."""
+    """Over the source bytes as we read them: ``("sha256", hex)``, ``("md5", hex)``, and multipart forms: ``("etag", …)``
+    over the parts as stored, ``("source-etag", …)`` over the source's own parts."""
 
 
 class Occupied(Exception):

@@ -121,12 +121,23 @@ def _alive(pid: int) -> bool:
     return True
 
 
+def _upgraded(upgrade: dict[str, Any]) -> str:
+    """What became of claims that an older engine made."""
+    found = (
+        (upgrade["to_prove_anew"], "copies whose MD5 differs from the source's are to be proved anew"),
+        (upgrade["now_received"], "claims of a checksum rest on our own digest alone and are called received now"),
+    )
+    return "; ".join(f"{count:,} {words}" for count, words in found if count)
+
+
 def _overview(report: Report, console: Console) -> None:
     files, proofs, api = report.files(), report.proofs(), report.api()
     rows = [(name, f"{files[name]:,}", _share(files[name], files["tracked"])) for name in files if name != "bytes"]
     table(console, "Records", ("state", "records", "share"), [row for row in rows if row[1] != "0"], right=(1, 2))
     standing = ", ".join(f"{name} {count:,}" for name, count in proofs.items() if count) or "none yet"
     line(console, f"copies      {size(files['bytes'])}, proved by {standing}")
+    if (upgrade := report.upgrade()) is not None:
+        line(console, f"upgrade     {_upgraded(upgrade)}")
     line(console, f"accounts    {report.account_count():,}")
     if api is not None:
         line(console, f"API calls   {api['used']:,} of {api['max']:,} used in 24 h (as of {api['at']})")

@@ -13,7 +13,7 @@ import calendar
 import re
 from urllib.parse import quote
 
-from engine.model.facts import ARCHIVES, ContentHeaders, ObjectFacts
+from engine.model.facts import ARCHIVES, ContentHeaders, ObjectFacts, parts_in
 from engine.s3.answers import Answer, Fields, unquoted
 
 META = "x-amz-meta-"
@@ -62,6 +62,7 @@ def facts_of(fields: Fields, *, size: int | None = None, composites: bool = Fals
         storage_class=storage_class,
         archived=is_archived(storage_class, fields),
         etag_is_md5=etag_is_md5(etag, fields),
+        etag_parts=etag_parts(etag, fields),
         headers=content_of(fields),
     )
 
@@ -76,6 +77,7 @@ def written(answer: Answer, size: int, headers: ContentHeaders | None = None) ->
         checksums=checksums_of(fields, composites=True),
         last_modified=iso_date(fields.get("last-modified", "")),
         etag_is_md5=etag_is_md5(etag, fields),
+        etag_parts=etag_parts(etag, fields),
         headers=headers or NO_HEADERS,
     )
 
@@ -120,6 +122,16 @@ def etag_is_md5(etag: str, fields: Fields) -> bool:
     """Whether the ETag is the MD5 of the bytes (API_Object: not for multipart uploads, SSE-KMS and SSE-C)."""
     if len(etag) != 32 or etag.strip(_HEX):  # nothing is left where all is hexadecimal
         return False
+    return of_the_bytes(fields)
+
+
+def etag_parts(etag: str, fields: Fields) -> int:
+    """Of how many parts' MD5s the ETag is made; 0: of none."""
+    return parts_in(etag) if "-" in etag and of_the_bytes(fields) else 0
+
+
+def of_the_bytes(fields: Fields) -> bool:
+    """Whether ETags are made of the bytes at all: those of encrypted ones are not."""
     if fields.get("x-amz-server-side-encryption", "").startswith("aws:kms"):
         return False
     return "x-amz-server-side-encryption-customer-algorithm" not in fields

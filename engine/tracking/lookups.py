@@ -45,7 +45,7 @@ _KNOWN_AND_LISTED = f"""{_COLUMNS}, coalesce(i.etag, '')))
 FROM file_migrations f LEFT JOIN inventory i ON i.source_id = f.source_id {_WANTED}
 """
 
-# proofs sort as their strength: checksum, etag, size
+# proofs sort as their strength: checksum, etag, received, size
 _TWINS = f"""
 SELECT json_group_array(json_array(source_id, doclist_entry_id, your_s3_key, file_size_bytes,
     coalesce(source_etag, ''), coalesce(destination_etag, ''), coalesce(checksum, ''), coalesce(file_hash, ''), proof))

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from engine.model.facts import Proof
 from engine.model.keys import Form
 from engine.tracking.connect import by_name, snapshot
 from engine.tracking.exports import replacing
@@ -20,6 +21,8 @@ from engine.tracking.files import unwritable
 from engine.tracking.links import Foreign, foreign
 from engine.tracking.schema import UNPROVED, WAIVED, among
 
+ACCEPTED = ("checksum", "etag", "received")
+"""What a switch takes by default; see ``switch.accept_proof``."""
 STATUSES = ("pending", "backed_up", "failed", "skipped", "switched", "rolled_back", "gone")
 COPIED = ("backed_up", "switched", "rolled_back")
 _COPIED = among("status", *COPIED)
@@ -88,12 +91,13 @@ class Report:
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
 
-    def document(self, *, runs: int = 10, accept_proof: Sequence[str] = ("checksum", "etag")) -> dict[str, Any]:
+    def document(self, *, runs: int = 10, accept_proof: Sequence[str] = ACCEPTED) -> dict[str, Any]:
         """What ``engine status --json`` prints."""
         return {
             "files": self.files(),
             "accounts": self.account_count(),
             "proofs": self.proofs(),
+            "upgrade": self.upgrade(),
             "runs": self.runs(runs),
             "errors": self.errors(),
             "skipped": self.skipped(),
@@ -141,8 +145,8 @@ class Report:
     def proofs(self) -> dict[str, int]:
         """What the standing copies rest on."""
         return {
-            proof: self._sum("proof = ? AND status IN ('backed_up', 'switched', 'rolled_back')", proof)
-            for proof in ("checksum", "etag", "size")
+            proof.value: self._sum("proof = ? AND status IN ('backed_up', 'switched', 'rolled_back')", proof.value)
+            for proof in Proof
         }
 
     def runs(self, last: int = -1) -> list[dict[str, Any]]:
@@ -178,7 +182,7 @@ class Report:
         """The latest failures and failed tries, newest first."""
         return self._rows(_RECENT + "ORDER BY id DESC LIMIT ?", count)
 
-    def readiness(self, accept_proof: Sequence[str] = ("checksum", "etag")) -> dict[str, Any]:
+    def readiness(self, accept_proof: Sequence[str] = ACCEPTED) -> dict[str, Any]:
         """Which records a switch may take now, which not, and why not.
 
         Waived records are out of the sum, whatever their state; percentages are of the rest, ``in_scope``.
@@ -220,6 +224,15 @@ class Report:
     def unproved(self) -> int:
         """Switched links behind which the last look did not find the copy as recorded. Cheap: they have an index."""
         return int(self._db.execute(_UNPROVED).fetchone()[0])
+
+    def upgrade(self) -> dict[str, Any] | None:
+        """What a newer engine found in the claims of an older one when it brought the DB up to date; None: nothing, or
+        more than the run that did so has begun since."""
+        rows = self._rows(
+            "SELECT version, at, to_prove_anew, now_received FROM upgrades WHERE to_prove_anew + now_received > 0"
+            " AND (SELECT count(*) FROM migration_runs WHERE start_time >= at) <= 1 ORDER BY version DESC LIMIT 1"
+        )
+        return rows[0] if rows else None
 
     def ready_accounts(self, accept_proof: Sequence[str]) -> dict[str, int]:
         """Accounts of which all records can be switched or are, some, or none. Walks the whole table."""
@@ -264,7 +277,7 @@ class Report:
         ).fetchall()
         return [{"at": at, **json.loads(text)} for at, text in reversed(rows)]
 
-    def export(self, path: Path, *, accept_proof: Sequence[str] = ("checksum", "etag")) -> None:
+    def export(self, path: Path, *, accept_proof: Sequence[str] = ACCEPTED) -> None:
         """Write everything, all accounts and runs included, as one JSON file, mode 0600; see ``replacing``."""
         everything = {
             **self.document(runs=-1, accept_proof=accept_proof),

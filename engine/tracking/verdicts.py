@@ -100,7 +100,7 @@ def _raise(db: sqlite3.Connection, raised: Sequence[Raised], run_id: int, now: s
             "UPDATE file_migrations SET verified_at = ?1, proof = min(proof, ?2), file_hash = coalesce(nullif(?3, ''),"
             " file_hash), checksum = CASE WHEN ?3 <> '' THEN 'sha256:' || ?3 ELSE checksum END,"
             " destination_etag = coalesce(nullif(?4, ''), destination_etag) WHERE id = ?5",
-            # proofs sort as their strength: checksum, etag, size
+            # proofs sort as their strength: checksum, etag, received, size
             [(now, each.proof, each.sha256, each.etag, each.row) for each in raised],
         )
     _count(db, run_id, now, successful=len(raised), updated=len(raised))

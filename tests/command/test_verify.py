@@ -168,7 +168,7 @@ def test_deep_raises_a_proof_by_size_and_keeps_the_hash(backed_up: Corner) -> No
     for row in backed_up.rows().values():
         assert row["proof"] == "checksum"
         assert row["file_hash"] == held[row["your_s3_key"]].sha256
-    assert backed_up.status()["proofs"] == {"checksum": 12, "etag": 0, "size": 0}
+    assert backed_up.status()["proofs"] == {"checksum": 12, "etag": 0, "received": 0, "size": 0}
 
 
 def test_bytes_that_rot_under_an_unchanged_etag_are_found_by_reading_them(backed_up: Corner) -> None:

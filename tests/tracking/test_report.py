@@ -71,7 +71,7 @@ def test_the_document_has_the_promised_keys_and_is_plain_json(path: Path) -> Non
     assert document["accounts"] == 7
     assert document["runs"][0]["config_snapshot"] == {"destination": {"bucket": "ours"}}
     assert document["runs"][0]["status"] == "running"
-    assert document["proofs"] == {"checksum": 11, "etag": 0, "size": 3}
+    assert document["proofs"] == {"checksum": 11, "etag": 0, "received": 0, "size": 3}
     assert document["skipped"] == {"no_url": 1}
     assert document["api"] == {"at": "2026-11-22T10:00:00.000Z", "used": 900, "limit": 15000}
 

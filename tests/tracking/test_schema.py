@@ -167,3 +167,43 @@ def test_an_older_file_finds_copies_by_their_source_as_before() -> None:
     assert "files_by_source" in db.execute(f"EXPLAIN QUERY PLAN {query}").fetchone()[3]
     assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     db.close()
+
+
+ONE, OTHER = "a" * 32, "b" * 32
+
+
+@pytest.mark.parametrize(
+    ("status", "method", "proof", "source", "copy", "expected"),
+    [
+        ("backed_up", "stream", "checksum", ONE, OTHER, ("pending", "checksum_mismatch", None, None)),
+        ("rolled_back", "server_copy", "etag", ONE, OTHER, ("pending", "checksum_mismatch", None, None)),
+        ("switched", "stream", "checksum", ONE, OTHER, ("switched", None, "size", None)),
+        ("backed_up", "stream", "checksum", ONE, f"{ONE}-2", ("backed_up", None, "received", "t")),
+        ("backed_up", "stream", "checksum", ONE, ONE, ("backed_up", None, "etag", "t")),
+        ("backed_up", "http", "checksum", ONE, OTHER, ("backed_up", None, "received", "t")),
+        ("backed_up", "http", "checksum", "", ONE, ("backed_up", None, "received", "t")),
+        ("backed_up", "twin", "checksum", "", "", ("backed_up", None, "received", "t")),
+        ("backed_up", "server_copy", "checksum", f"{ONE}-2", OTHER, ("backed_up", None, "checksum", "t")),
+        ("backed_up", "stream", "size", f"{ONE}-2", OTHER, ("backed_up", None, "size", "t")),
+    ],
+)
+def test_claims_of_an_older_engine_come_to_what_they_rest_on(
+    status: str, method: str, proof: str, source: str, copy: str, expected: tuple[str, ...]
+) -> None:
+    db = sqlite3.connect(":memory:", isolation_level=None)
+    schema.migrate(db, schema.STEPS[:5])
+    db.execute(
+        "INSERT INTO file_migrations (doclist_entry_id, created_date, updated_date, salesforce_updated, your_s3_key,"
+        " your_s3_url, file_size_bytes, verified_at, status, method, proof, source_etag, destination_etag)"
+        " VALUES ('a0B000000000000001', 't', 't', 1, 'k', 'u', 5, 't', ?, ?, ?, ?, ?)",
+        (status, method, proof, source, copy),
+    )
+    schema.migrate(db)
+
+    assert db.execute("SELECT status, failure_class, proof, verified_at FROM file_migrations").fetchall() == [expected]
+    counted = db.execute("SELECT status, failure_class, proof, files, bytes FROM counters").fetchall()
+    assert counted == [(expected[0], expected[1] or "", expected[2] or "", 1, 5)]
+    told = db.execute("SELECT to_prove_anew, now_received FROM upgrades").fetchone()
+    assert told == (int(source == ONE and copy == OTHER and method != "http"), int(expected[2] == "received"))
+    assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    db.close()
