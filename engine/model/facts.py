@@ -104,16 +104,20 @@ class Stored:
     read_bytes: int = 0
     """Bytes that went through this process."""
     computed: tuple[tuple[str, str], ...] = ()
-    """Over the source bytes as we read them: ``("sha256", hex)``, ``("md5", hex)``, and multipart forms: ``("etag", …)``
-    over the parts as stored, ``("source-etag", …)`` over the source's own parts."""
+    """Over the source bytes as we read them: ``("sha256", hex)``, ``("md5", hex)``, and multipart forms:
+    ``("etag", …)`` over the parts as stored, ``("source-etag", …)`` over the source's own parts."""
 
 
 class Occupied(Exception):
-    """The destination key holds an object already; ``facts`` describes it. Nothing was written."""
+    """The destination key holds an object already; ``facts`` describes it. Nothing was written.
 
-    def __init__(self, facts: ObjectFacts) -> None:
+    ``computed``: over the source bytes as we read them, where that was found out when all of them had been.
+    """
+
+    def __init__(self, facts: ObjectFacts, computed: tuple[tuple[str, str], ...] = ()) -> None:
         super().__init__("the destination key is taken")
         self.facts = facts
+        self.computed = computed
 
 
 class Uncopyable(Exception):

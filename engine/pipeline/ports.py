@@ -49,6 +49,11 @@ class ByteStream(Protocol):
         None: they only come as ``chunks``, which may be used in turn with it, and which alone know a short end."""
         ...
 
+    async def parts(self) -> Sequence[int]:
+        """Sizes in bytes of the parts that the object was made of, in order, where its ETag is made of them and the
+        source tells; else none. Raises Transient, Refused."""
+        ...
+
 
 class Source(Protocol):
     """Where files are read: the S3 API, or plain http. GET, HEAD and List only (I8)."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import mmap
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from typing import Any
 
 from engine.model.facts import ObjectFacts
 from engine.pacing.bytes_gate import BytesInFlight
@@ -13,6 +14,8 @@ from engine.s3.verbs import WHOLE
 
 Spend = Callable[[int], Awaitable[None]]
 """Waits until so many bytes may pass: the bandwidth cap."""
+AskParts = Callable[[], Coroutine[Any, Any, Sequence[int]]]
+"""Sizes of the parts that the object was made of; see ``pipeline/ports.py``."""
 
 
 _PIECE = 1 << 20
@@ -83,10 +86,14 @@ class InMemory:
 
     fill: Fill | None = None
 
-    def __init__(self, facts: ObjectFacts, content: bytes) -> None:
+    def __init__(self, facts: ObjectFacts, content: bytes, parts: AskParts | None = None) -> None:
         self.facts = facts
+        self._parts = parts
         self.whole: bytes | None = content
         self._content = content
+
+    async def parts(self) -> Sequence[int]:
+        return () if self._parts is None else await self._parts()
 
     async def chunks(self) -> AsyncIterator[Bytes]:
         for start in range(0, len(self._content), _PIECE):
@@ -204,6 +211,11 @@ class Claim:
     async def more(cls, budget: BytesInFlight, nbytes: int, buffers: Buffers) -> Claim:
         """The next one of a stream that has begun."""
         return cls(budget, await budget.claim(buffers.size(nbytes), more=True), buffers, nbytes)
+
+    def narrow(self, nbytes: int) -> None:
+        """Take no more than so many bytes into it."""
+        assert self._memory is not None
+        self._memory = self._memory[:nbytes]
 
     async def fill(self, blocks: Blocks) -> memoryview:
         """The next bytes, to be used until the release; fewer than claimed only at the end."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeVar
 
@@ -24,6 +24,7 @@ from engine.s3.faults import LOGIN, Patience, Side
 from engine.s3.guard import Guard
 from engine.s3.listing import pages
 from engine.s3.multipart import Multipart
+from engine.s3.sizes import size_by_range
 from engine.s3.source import WITH_SUMS, shown
 from engine.s3.storing import ByteStream, Storer
 from engine.s3.survey import Put, Survey
@@ -200,13 +201,17 @@ class S3Destination:
         return await self._done(work, f"LIST UPLOADS {self._shown(prefix)}")
 
     async def _look(self, key: str) -> ObjectFacts | None:
+        always = self._placement.always
         try:
-            answer = await self._verbs.head(self._bucket, key, {**WITH_SUMS, **self._placement.always})
+            answer = await self._verbs.head(self._bucket, key, {**WITH_SUMS, **always})
+            facts = facts_of(answer.fields, composites=True)
+            if facts.size is None:
+                facts = replace(facts, size=await size_by_range(self._verbs, self._bucket, key, always))
         except StoreError as error:
             if error.missing:
                 return None
             raise
-        return facts_of(answer.fields, composites=True)
+        return facts
 
     async def _done(self, work: Awaitable[T], what: str) -> T:
         try:

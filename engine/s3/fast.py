@@ -60,8 +60,11 @@ class FastVerbs:
         self._locating = asyncio.Lock()
         self._expects = True  # whether large bodies wait for consent; off once that is refused
 
-    async def head(self, bucket: str, key: str, headers: Fields, *, version_id: str | None = None) -> Answer:
-        reply = await self._ask("HEAD", bucket, key, _version(version_id), headers)
+    async def head(
+        self, bucket: str, key: str, headers: Fields, *, version_id: str | None = None, part: int | None = None
+    ) -> Answer:
+        query = _version(version_id) if part is None else query_of((("partNumber", str(part)), *_versions(version_id)))
+        reply = await self._ask("HEAD", bucket, key, query, headers)
         return Answer(reply.status, fields_of(reply.headers))
 
     @asynccontextmanager
@@ -310,7 +313,11 @@ def _upload(upload_id: str) -> str:
 
 
 def _version(version_id: str | None) -> str:
-    return query_of((("versionId", version_id),)) if version_id else ""
+    return query_of(_versions(version_id)) if version_id else ""
+
+
+def _versions(version_id: str | None) -> tuple[tuple[str, str], ...]:
+    return (("versionId", version_id),) if version_id else ()
 
 
 async def _beginning(reply: StreamedReply, limit: int = ERROR_BYTES) -> bytes:

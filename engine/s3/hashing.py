@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Iterable
-from typing import TypeVar
+import zlib
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from importlib import util
+from typing import Protocol, TypeVar
 
 from engine.model.errors import Blocked
 from engine.s3.answers import Bytes
@@ -32,19 +35,24 @@ def crc64nvme(data: Bytes, start: int = 0) -> int:
     return int(compute(data, start))
 
 
+class Hash(Protocol):
+    """What hashlib's objects do, as far as it is needed here."""
+
+    def update(self, data: Bytes, /) -> None: ...
+    def digest(self) -> bytes: ...
+
+
 class Sums:
-    """SHA-256 over all the bytes, and beside it MD5 and CRC-64/NVME where they are wanted."""
+    """SHA-256 over all the bytes, and beside it the sums of ``names``, which must be computable.
 
-    def __init__(self, *, md5: bool, crc: bool) -> None:
+    ``parts``: sizes of the parts whose MD5s make the source's ETag, which is computed as ``source-etag`` then.
+    """
+
+    def __init__(self, names: Iterable[str] = (), parts: Sequence[int] = ()) -> None:
         self._sha256 = hashlib.sha256()
-        self._md5 = hashlib.md5(usedforsecurity=False) if md5 else None
-        self._crc: int | None = 0 if crc else None
+        self._others: dict[str, Hash] = {name: _HASHES[name]() for name in names if name != "sha256"}
+        self._parts = _PartSums(parts) if parts else None
         self.size = 0
-
-    def without_md5(self) -> None:
-        """A multipart object's ETag is made of its parts' MD5s: unless the source has one to compare with, an MD5 over
-        the whole would only cost (1.8 s a GB)."""
-        self._md5 = None
 
     async def add(self, data: Bytes) -> None:
         """Take the next bytes; to be awaited before the next call."""
@@ -53,32 +61,96 @@ class Sums:
     def _add(self, data: Bytes) -> None:
         self.size += len(data)
         self._sha256.update(data)
-        if self._md5 is not None:
-            self._md5.update(data)
-        if self._crc is not None:
-            self._crc = crc64nvme(data, self._crc)
+        for each in self._others.values():
+            each.update(data)
+        if self._parts is not None:
+            self._parts.update(data)
 
     @property
     def sha256(self) -> bytes:
         return self._sha256.digest()
 
     @property
-    def md5(self) -> bytes | None:
-        return None if self._md5 is None else self._md5.digest()
-
-    @property
-    def crc(self) -> bytes | None:
+    def crc64nvme(self) -> bytes | None:
         """Eight bytes, big-endian, as S3 writes it."""
-        return None if self._crc is None else self._crc.to_bytes(8, "big")
+        crc = self._others.get("crc64nvme")
+        return None if crc is None else crc.digest()
 
     def computed(self) -> tuple[tuple[str, str], ...]:
         """As (algorithm, hex)."""
-        named: Iterable[tuple[str, bytes | None]] = (
-            ("sha256", self.sha256),
-            ("md5", self.md5),
-            ("crc64nvme", self.crc),
-        )
-        return tuple((name, digest.hex()) for name, digest in named if digest is not None)
+        sums = [("sha256", self.sha256.hex()), *((name, each.digest().hex()) for name, each in self._others.items())]
+        if self._parts is not None:
+            sums.append(("source-etag", self._parts.etag()))
+        return tuple(sums)
+
+
+def computable(names: Iterable[str]) -> list[str]:
+    """Those of these checksums that can be computed here: the CRCs of awscrt where it is installed."""
+    return [name for name in names if name in _HASHES and (name not in _OF_CRT or _with_crt())]
+
+
+@cache
+def _with_crt() -> bool:
+    return util.find_spec("awscrt") is not None
+
+
+class _Crc:
+    """A CRC as hashlib would have it."""
+
+    def __init__(self, compute: Callable[[Bytes, int], int], width: int) -> None:
+        self._compute = compute
+        self._width = width
+        self._value = 0
+
+    def update(self, data: Bytes) -> None:
+        self._value = self._compute(data, self._value)
+
+    def digest(self) -> bytes:
+        return self._value.to_bytes(self._width, "big")
+
+
+class _PartSums:
+    """The ETag that S3 gives an object made of parts of these sizes."""
+
+    def __init__(self, sizes: Sequence[int]) -> None:
+        self._sizes = iter(sizes)
+        self._room = next(self._sizes)
+        self._md5 = _md5()
+        self._done: list[bytes] = []
+
+    def update(self, data: Bytes) -> None:
+        rest = memoryview(data)
+        while len(rest):
+            if not self._room:
+                self._done.append(self._md5.digest())
+                self._md5 = _md5()
+                self._room = next(self._sizes, len(rest))  # more than was promised is found out by its length
+            self._md5.update(rest[: self._room])
+            rest, self._room = rest[self._room :], max(0, self._room - len(rest))
+
+    def etag(self) -> str:
+        return multipart_etag([*self._done, self._md5.digest()])
+
+
+def _md5() -> Hash:
+    return hashlib.md5(usedforsecurity=False)
+
+
+def _crc32c(data: Bytes, start: int = 0) -> int:
+    from awscrt.checksums import crc32c as compute
+
+    return int(compute(data, start))
+
+
+_OF_CRT = frozenset({"crc64nvme", "crc32c"})
+_HASHES: dict[str, Callable[[], Hash]] = {
+    "sha256": hashlib.sha256,
+    "sha1": lambda: hashlib.sha1(usedforsecurity=False),
+    "md5": _md5,
+    "crc32": lambda: _Crc(zlib.crc32, 4),
+    "crc32c": lambda: _Crc(_crc32c, 4),
+    "crc64nvme": lambda: _Crc(crc64nvme, 8),
+}
 
 
 def multipart_etag(md5s: Iterable[bytes]) -> str:

@@ -31,12 +31,14 @@ class PacedVerbs:
         self._patience = patience
         self._doubts = Doubts(patience)
 
-    async def head(self, bucket: str, key: str, headers: Fields, *, version_id: str | None = None) -> Answer:
+    async def head(
+        self, bucket: str, key: str, headers: Fields, *, version_id: str | None = None, part: int | None = None
+    ) -> Answer:
         def words() -> Coroutine[Any, Any, object]:
             first = {**headers, "range": "bytes=0-0"}
             return self._verbs.read(bucket, key, first, version_id=version_id, size=1)
 
-        request = self._verbs.head(bucket, key, headers, version_id=version_id)
+        request = self._verbs.head(bucket, key, headers, version_id=version_id, part=part)
         return await self._through(request, bucket, headers, words=words)
 
     @asynccontextmanager

@@ -59,8 +59,11 @@ class SdkVerbs:
         self._client = client
         self._clock = clock
 
-    async def head(self, bucket: str, key: str, headers: Fields, *, version_id: str | None = None) -> Answer:
-        return _answer(await self._call("head_object", headers, Bucket=bucket, Key=key, **_version(version_id)))
+    async def head(
+        self, bucket: str, key: str, headers: Fields, *, version_id: str | None = None, part: int | None = None
+    ) -> Answer:
+        more: dict[str, Any] = {**_version(version_id), **({} if part is None else {"PartNumber": part})}
+        return _answer(await self._call("head_object", headers, Bucket=bucket, Key=key, **more))
 
     @asynccontextmanager
     async def get(

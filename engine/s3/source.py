@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import partial
 
 from engine.model.errors import EngineError, Refused, Transient
 from engine.model.facts import ObjectFacts
@@ -12,10 +14,11 @@ from engine.model.location import Location
 from engine.pacing.clock import Clock
 from engine.pacing.retry import retry
 from engine.s3.answers import Bytes, Fields, Fill, Listed, ListingPage, StoreError, StreamedAnswer
-from engine.s3.blocks import InMemory
+from engine.s3.blocks import AskParts, InMemory
 from engine.s3.facts import facts_of
 from engine.s3.faults import Patience, Side
 from engine.s3.listing import pages
+from engine.s3.sizes import part_sizes, size_by_range
 from engine.s3.survey import WORKERS, Bounds, Put, Survey
 from engine.s3.verbs import WHOLE, Verbs
 
@@ -53,9 +56,12 @@ class S3Source:
             answer = await self._verbs.head(
                 location.bucket, location.key, {**WITH_SUMS, **self._always}, version_id=location.version_id
             )
+            facts = facts_of(answer.fields)
+            if facts.size is None:
+                facts = replace(facts, size=await self._size(location))
         except StoreError as error:
             raise self._judged(error, f"HEAD {shown(location)}") from None
-        return facts_of(answer.fields)
+        return facts
 
     @asynccontextmanager
     async def open(self, location: Location, facts: ObjectFacts | None) -> AsyncIterator[Reading | InMemory]:
@@ -73,17 +79,30 @@ class S3Source:
                 told, body = await self._verbs.read(
                     location.bucket, location.key, headers, version_id=version, size=size
                 )
-                small = InMemory(facts_of(told.fields), body)
-                _same(small.facts, facts, what)
-                _whole(small.facts, len(body), what)
-                yield small
+                found = _bound(facts_of(told.fields), facts, what)
+                _whole(found, len(body), what)
+                yield InMemory(found, body, partial(self._parts, location, found))
                 return
             async with self._verbs.get(location.bucket, location.key, headers, version_id=version) as answer:
-                reading = Reading(answer, facts_of(answer.fields), self._judged, what)
-                _same(reading.facts, facts, what)
-                yield reading
+                found = _bound(facts_of(answer.fields), facts, what)
+                if found.size is None:
+                    found = _bound(found, await self.look(location), what)
+                yield Reading(answer, found, self._judged, what, partial(self._parts, location, found))
         except StoreError as error:
             raise self._judged(error, what) from None
+
+    async def _parts(self, location: Location, facts: ObjectFacts) -> Sequence[int]:
+        headers = {**self._always, "if-match": f'"{facts.etag}"'}
+        where = (self._verbs, location.bucket, location.key, headers)
+        count, size, version = facts.etag_parts, facts.size, location.version_id
+        try:
+            return await part_sizes(*where, count=count, size=size, version_id=version)
+        except StoreError as error:
+            raise self._judged(error, f"HEAD of the parts of {shown(location)}") from None
+
+    async def _size(self, location: Location) -> int | None:
+        where = (self._verbs, location.bucket, location.key, self._always)
+        return await size_by_range(*where, version_id=location.version_id)
 
     async def inventory(self, bucket: str, prefix: str = "") -> AsyncIterator[list[Listed]]:
         """All objects of a bucket below a prefix, in key order, 1,000 a page."""
@@ -121,9 +140,17 @@ class Reading:
 
     whole: bytes | None = None
 
-    def __init__(self, answer: StreamedAnswer, facts: ObjectFacts, judged: Judged, what: str) -> None:
+    def __init__(
+        self,
+        answer: StreamedAnswer,
+        facts: ObjectFacts,
+        judged: Callable[[StoreError, str], EngineError],
+        what: str,
+        parts: AskParts,
+    ) -> None:
         self._answer = answer
         self._judged = judged
+        self.parts = parts
         self._what = what
         self._seen = 0
         self.facts = facts
@@ -162,11 +189,15 @@ def shown(location: Location) -> str:
     return f"s3://{location.bucket}/{location.key}"
 
 
-def _same(got: ObjectFacts, pinned: ObjectFacts | None, what: str) -> None:
-    """Some stores take If-Match and ignore it; what they send says so itself."""
+def _bound(got: ObjectFacts, pinned: ObjectFacts | None, what: str) -> ObjectFacts:
+    """What an answer says, held against what is known already: a length that it keeps quiet of is the known one.
+
+    Some stores take If-Match and ignore it; what they send says so itself.
+    """
     if pinned is None:
-        return
+        return got
     moved = pinned.etag and got.etag and pinned.etag != got.etag
     grown = pinned.size is not None and got.size is not None and pinned.size != got.size
     if moved or grown:
         raise Transient(FailureClass.SOURCE_CHANGED, f"{what}: the object changed since it was looked at")
+    return got if got.size is not None else replace(got, size=pinned.size)

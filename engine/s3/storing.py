@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import repeat
+from itertools import islice, repeat
 from typing import Protocol
 
 from engine.model.errors import Transient
-from engine.model.facts import ObjectFacts, Stored
+from engine.model.facts import ObjectFacts, Occupied, Stored
 from engine.model.failures import FailureClass
 from engine.pacing.bytes_gate import BytesInFlight
 from engine.pacing.many import first_of
@@ -27,9 +27,9 @@ from engine.s3.blocks import Blocks, Buffers, Claim, Room, Spend
 from engine.s3.copying import PartTry
 from engine.s3.facts import etag_is_md5, request_headers, sum_header, written
 from engine.s3.guard import Guard
-from engine.s3.hashing import Sums, composite_sha256, crc64nvme, hashed, multipart_etag
+from engine.s3.hashing import Sums, composite_sha256, computable, crc64nvme, hashed, multipart_etag
 from engine.s3.multipart import Multipart, Upload
-from engine.s3.parts import growing, part_size
+from engine.s3.parts import MIN_PART, growing, part_size
 from engine.s3.sigv4 import UNSIGNED
 from engine.s3.verbs import Verbs
 
@@ -50,6 +50,8 @@ class ByteStream(Protocol):
     @property
     def fill(self) -> Fill | None: ...
 
+    async def parts(self) -> Sequence[int]: ...
+
 
 @dataclass(slots=True)
 class Passing:
@@ -61,10 +63,12 @@ class Passing:
     blocks: Blocks
     sums: Sums
     claim: Claim
-    md5s: list[bytes] = field(default_factory=list)
-    """Of each part, where the store shows no checksums of parts."""
-    compared: int = 0
-    """Parts that the store has shown to hold what their checksums say, under ETags that are their MD5s."""
+    as_made: bool = False
+    """It is stored in the very parts that its source was made of: then their MD5s make the source's ETag."""
+    md5s: dict[int, bytes] = field(default_factory=dict)
+    """By part: where the store shows no checksums of parts, or the source's ETag is made of them."""
+    confirmed: int = 0
+    """Parts whose MD5 ETag the store has shown, of bytes that are known to be ours."""
     sha256s: list[bytes] = field(default_factory=list)
     """Of each part, where they are what proves it."""
 
@@ -123,37 +127,57 @@ class Storer:
     async def store(self, stream: ByteStream, key: str, replace_etag: str | None, room: Room) -> Stored:
         """``room`` fits the stream; what of it is not used is left to its owner. Raises Occupied, StoreError,
         EngineError."""
+        facts = stream.facts
+        # where the source states a checksum of the whole, its ETag of parts adds nothing that could be told from it
+        parts = () if not facts.etag_parts or computable(dict(facts.checksums)) else await stream.parts()
         if stream.whole is not None and len(stream.whole) <= self._part_bytes:
             if self._spend is not None:
                 await self._spend(len(stream.whole))
-            return await self._put(stream.facts, key, replace_etag, stream.whole)
-        size = stream.facts.size
-        sizes = growing(self._part_bytes) if size is None else repeat(part_size(size, self._part_bytes))
+            return await self._put(facts, key, replace_etag, stream.whole, parts)
+        size = facts.size
         first = self._first(size)
-        next(sizes)
+        as_made = len(parts) > 1 and min(parts[:-1]) >= MIN_PART and max(parts) <= first
         blocks = Blocks(stream.chunks(), self._spend, stream.fill)
         claim = room.memory(size)
-        sums = Sums(md5=not self._shows_sums and _names_md5(stream.facts), crc=self._crc)
-        passing = Passing(stream.facts, key, replace_etag, blocks, sums, claim)
+        if as_made and first != size:
+            claim.narrow(parts[0])
+        passing = Passing(facts, key, replace_etag, blocks, self._sums(facts, () if as_made else parts), claim, as_made)
         try:
             block = await claim.fill(blocks)
-            if await blocks.at_end():
-                return await self._put(stream.facts, key, replace_etag, block)
-            if first == size:
-                raise _wrong_length(passing.facts, key, f"more than {first}")
+            if await blocks.at_end() and not (as_made and len(block) == size):
+                return await self._put(facts, key, replace_etag, block, parts)
+            if first == size and not as_made:
+                raise _wrong_length(facts, key, f"more than {first}")
             await self._guard.must_be_free(key, unless=replace_etag)
-            return await self._by_parts(passing, block, sizes)
+            return await self._by_parts(passing, self._pieces(passing, block, parts))
         finally:
             passing.claim.release()
             await blocks.close()
 
-    async def _put(self, source: ObjectFacts, key: str, replace_etag: str | None, body: Bytes) -> Stored:
+    def _sums(self, source: ObjectFacts, parts: Sequence[int]) -> Sums:
+        """What is to be summed of a stream that goes by parts: its MD5 only where the source states nothing else that
+        can be computed, for it costs as much as everything else together."""
+        names = set(computable(dict(source.checksums)))
+        if not names and _names_md5(source):
+            names.add("md5")
+        if self._crc:
+            names.add("crc64nvme")
+        return Sums(sorted(names), parts)
+
+    async def _put(
+        self, source: ObjectFacts, key: str, replace_etag: str | None, body: Bytes, parts: Sequence[int]
+    ) -> Stored:
+        names = set(computable(dict(source.checksums)))
+        if self._crc:
+            names.add("crc64nvme")
         # a store that shows no checksums shows an MD5 at best, and the source's own will do to compare that with
-        sums = Sums(md5=not (self._shows_sums or _names_md5(source)), crc=self._crc)
+        if not (self._shows_sums or _names_md5(source)):
+            names.add("md5")
+        sums = Sums(sorted(names), parts)
         await sums.add(body)
-        computed = _check(source, sums, key)
+        computed = _check(source, sums.computed(), sums.size, key)
         digest = sums.sha256
-        name, value = sum_header(self._checksum, sums.crc or digest)
+        name, value = sum_header(self._checksum, (sums.crc64nvme or digest) if self._crc else digest)
         headers = {**request_headers(source.headers), **self._placed, **self._always}
         sha256 = digest.hex()
 
@@ -163,9 +187,16 @@ class Storer:
 
             return await self._summed(put, {name: value})
 
-        answer = await self._guard.write(key, send, replace_etag=replace_etag)
+        try:
+            answer = await self._guard.write(key, send, replace_etag=replace_etag)
+        except Occupied as taken:
+            raise Occupied(taken.facts, computed) from None
         self._shows_sums = self._shows_sums or name in answer.fields
-        return Stored(written(answer, len(body), source.headers), len(body), computed)
+        facts = written(answer, len(body), source.headers)
+        if _names_md5(source) and not facts.etag_is_md5:  # SSE-KMS, say: only an MD5 of ours can tell
+            md5 = await hashed(len(body), lambda: hashlib.md5(body, usedforsecurity=False).hexdigest())
+            computed += (("md5", md5),)
+        return Stored(facts, len(body), computed)
 
     async def _summed(self, write: Callable[[Fields], Awaitable[Answer]], named: Fields) -> Answer:
         """Write with a checksum header; from then on without, where the store takes the same write only so."""
@@ -185,38 +216,60 @@ class Storer:
             self._sums = True
         return answer
 
-    async def _by_parts(self, passing: Passing, block: Bytes, sizes: Iterator[int]) -> Stored:
+    async def _pieces(
+        self, passing: Passing, block: Bytes, parts: Sequence[int]
+    ) -> AsyncIterator[tuple[Bytes, Claim | None]]:
+        """What each part takes, and the claim that it lets go of: none where the first block was all of it."""
+        size = passing.facts.size
+        sizes = growing(self._part_bytes) if size is None else repeat(part_size(size, self._part_bytes))
+        if passing.as_made and len(block) == size:
+            for nbytes in parts:
+                yield block[:nbytes], None
+                block = block[nbytes:]
+            return
+        for nbytes in islice(parts if passing.as_made else sizes, 1, None):
+            yield block, passing.claim
+            block = b""
+            if await passing.blocks.at_end():
+                return
+            passing.claim = await Claim.more(self._budget, nbytes, self._buffers)
+            block = await passing.claim.fill(passing.blocks)
+        yield block, passing.claim
+        if not await passing.blocks.at_end():
+            raise _wrong_length(passing.facts, passing.key, "more than its parts hold")
+
+    async def _by_parts(self, passing: Passing, pieces: AsyncIterator[tuple[Bytes, Claim | None]]) -> Stored:
         gate = asyncio.Semaphore(PARTS_AT_ONCE)
         headers = {**request_headers(passing.facts.headers), **self._placed}
         by_md5 = not self._shows_parts
         async with self._begin(passing.key, headers) as upload:
             try:
                 async with asyncio.TaskGroup() as parts:
-                    for number, size in enumerate(sizes, 1):
-                        digest = await self._sum(passing, block, by_md5=by_md5)
+                    number = 0
+                    async for block, claim in pieces:
+                        number += 1
+                        digest = await self._sum(passing, number, block, by_md5=by_md5)
                         await gate.acquire()
                         part = parts.create_task(self._part(upload, number, block, digest, passing))
-                        part.add_done_callback(partial(_over, passing.claim, gate))
+                        part.add_done_callback(partial(_over, claim, gate))
+                        del block  # its memory is the part's alone
                         if self._shows_parts is None:
                             await asyncio.wait({part})  # its answer may spare us the MD5s of all others
-                        if by_md5 and self._shows_parts and number == 1:
-                            by_md5 = False
-                            passing.md5s.clear()
-                            passing.sums.without_md5()
-                        block = b""
-                        if await passing.blocks.at_end():
-                            break
-                        passing.claim = await Claim.more(self._budget, size, self._buffers)
-                        block = await passing.claim.fill(passing.blocks)
-                    else:
-                        raise _wrong_length(passing.facts, passing.key, "more than 10,000 parts hold")
+                        by_md5 = by_md5 and not self._shows_parts
             except BaseExceptionGroup as group:
                 raise first_of(group) from None
-            _check(passing.facts, passing.sums, passing.key)
-            answer = await self._multipart.finish(
-                upload, passing.sums.size, self._closing(passing), replace_etag=passing.replace_etag
-            )
-        return self._stored(passing, upload, answer)
+            computed = passing.sums.computed()
+            if passing.as_made:
+                made = multipart_etag(passing.md5s[part.number] for part in upload.in_order())
+                computed += (("source-etag", made),)
+            _check(passing.facts, computed, passing.sums.size, passing.key)
+            try:
+                answer = await self._multipart.finish(
+                    upload, passing.sums.size, self._closing(passing), replace_etag=passing.replace_etag
+                )
+            except Occupied as taken:
+                raise Occupied(taken.facts, computed) from None
+        return self._stored(passing, upload, answer, computed)
 
     @asynccontextmanager
     async def _begin(self, key: str, headers: Fields) -> AsyncIterator[Upload]:
@@ -235,12 +288,12 @@ class Storer:
                 self._declares = False
             yield upload
 
-    async def _sum(self, passing: Passing, block: Bytes, *, by_md5: bool) -> bytes:
+    async def _sum(self, passing: Passing, number: int, block: Bytes, *, by_md5: bool) -> bytes:
         """Take a part into the sums of the whole, and beside that compute its own; returns its checksum."""
 
         def own() -> bytes:
             if by_md5:
-                passing.md5s.append(hashlib.md5(block, usedforsecurity=False).digest())
+                passing.md5s[number] = hashlib.md5(block, usedforsecurity=False).digest()
             return crc64nvme(block).to_bytes(8, "big") if self._crc else hashlib.sha256(block).digest()
 
         _, digest = await asyncio.gather(passing.sums.add(block), hashed(len(block), own))
@@ -277,10 +330,19 @@ class Storer:
             raise Transient(FailureClass.CHECKSUM_MISMATCH, message)
         self._shows_parts = shown is not None
         self._shows_sums = self._shows_sums or self._shows_parts
-        passing.compared += shown is not None and etag_is_md5(answer.etag, answer.fields)
-        if passing.md5s and etag_is_md5(answer.etag, answer.fields) and answer.etag != passing.md5s[number - 1].hex():
+        is_md5, md5 = etag_is_md5(answer.etag, answer.fields), passing.md5s.get(number)
+        if md5 is not None and is_md5 and answer.etag != md5.hex():
             message = f"part {number} of s3://{self._bucket}/{upload.key} arrived with another MD5"
             raise Transient(FailureClass.CHECKSUM_MISMATCH, message)
+        if is_md5 and (shown is not None or md5 is not None):
+            passing.confirmed += 1
+        if passing.as_made and md5 is None:
+            if is_md5 and shown is not None:
+                passing.md5s[number] = bytes.fromhex(answer.etag)
+            else:  # under SSE-KMS the store's ETag is no MD5, and only ours can be held against the source's
+                passing.md5s[number] = await hashed(
+                    len(block), lambda: hashlib.md5(block, usedforsecurity=False).digest()
+                )
         upload.parts.append(Part(number, answer.etag, (self._checksum, value) if self._declares else None))
 
     def _closing(self, passing: Passing) -> dict[str, str]:
@@ -288,41 +350,43 @@ class Storer:
         if not self._declares:
             return {}
         closing = {"x-amz-mp-object-size": str(passing.sums.size)}
-        if passing.sums.crc is not None:
-            name, value = sum_header("crc64nvme", passing.sums.crc)
+        if self._crc and passing.sums.crc64nvme is not None:
+            name, value = sum_header("crc64nvme", passing.sums.crc64nvme)
             closing |= {name: value, "x-amz-checksum-type": "FULL_OBJECT"}
         return closing
 
-    def _stored(self, passing: Passing, upload: Upload, answer: Answer) -> Stored:
+    @staticmethod
+    def _stored(passing: Passing, upload: Upload, answer: Answer, computed: tuple[tuple[str, str], ...]) -> Stored:
         facts = written(answer, passing.sums.size, passing.facts.headers)
-        computed = passing.sums.computed()
-        if passing.md5s and [part.etag for part in upload.in_order()] == [md5.hex() for md5 in passing.md5s]:
-            computed += (("etag", multipart_etag(passing.md5s)),)  # under KMS a part's ETag is no MD5, nor the whole's
-        elif passing.compared == len(upload.parts) and upload.etag() == facts.etag:
-            # the store compared each part with its checksum, and made the whole of just these parts
+        if passing.confirmed == len(upload.parts) and upload.etag() == facts.etag:
+            # the store compared each part with its checksum, or showed our MD5 of it, and made the whole of just these
             computed += (("etag", facts.etag),)
         if facts.checksum("sha256-composite"):
             computed += (("sha256-composite", composite_sha256(passing.sha256s)),)
         return Stored(facts, passing.sums.size, computed)
 
 
-def _over(claim: Claim, gate: asyncio.Semaphore, _part: asyncio.Task[None]) -> None:
+def _over(claim: Claim | None, gate: asyncio.Semaphore, _part: asyncio.Task[None]) -> None:
     """A part is done with, one way or another; also one that was cut short before it began."""
-    claim.release()
+    if claim is not None:
+        claim.release()
     gate.release()
 
 
-def _check(facts: ObjectFacts, sums: Sums, key: str) -> tuple[tuple[str, str], ...]:
+def _check(
+    facts: ObjectFacts, computed: tuple[tuple[str, str], ...], size: int, key: str
+) -> tuple[tuple[str, str], ...]:
     """All bytes have been read: are they as many, and the ones, that the source promised? Nothing is stored yet.
 
     Returns the sums, as (algorithm, hex).
     """
-    if facts.size is not None and sums.size != facts.size:
-        raise _wrong_length(facts, key, str(sums.size))
+    if facts.size is not None and size != facts.size:
+        raise _wrong_length(facts, key, str(size))
     promised = dict(facts.checksums)
     if _names_md5(facts):
         promised["md5"] = facts.etag
-    computed = sums.computed()
+    if facts.etag_parts:
+        promised["source-etag"] = facts.etag
     for algorithm, digest in computed:
         if promised.get(algorithm, digest) != digest:
             message = f"the source's {algorithm} does not fit the bytes read for {key}"

@@ -17,7 +17,11 @@ from engine.s3.answers import Answer, Bytes, Fields, ListingPage, Part, Streamed
 class Verbs(Protocol):
     """One service with one set of credentials."""
 
-    async def head(self, bucket: str, key: str, headers: Fields, *, version_id: str | None = None) -> Answer: ...
+    async def head(
+        self, bucket: str, key: str, headers: Fields, *, version_id: str | None = None, part: int | None = None
+    ) -> Answer:
+        """``part``: of that part alone; ``x-amz-mp-parts-count`` then says how many there are."""
+        ...
 
     def get(
         self, bucket: str, key: str, headers: Fields, *, version_id: str | None = None

@@ -3,6 +3,8 @@
 Table and column names are contract: the queries people wrote for the original scripts go on working.
 """
 
+# ruff: noqa: S608 - statements are composed of this package's constants
+
 from __future__ import annotations
 
 import sqlite3
@@ -309,8 +311,8 @@ _HONEST_PROOFS = (
     """,
     f"UPDATE file_migrations SET verified_at = NULL, proof = 'size' WHERE status = 'switched' AND {_CONTRADICTED}",
     f"""
-    UPDATE file_migrations SET status = 'pending', failure_class = 'checksum_mismatch', verified_at = NULL, proof = NULL,
-        error_message = 'the MD5s of source and copy differ: the copy is to be proved anew'
+    UPDATE file_migrations SET status = 'pending', failure_class = 'checksum_mismatch', verified_at = NULL,
+        proof = NULL, error_message = 'the MD5s of source and copy differ: the copy is to be proved anew'
     WHERE status <> 'switched' AND {_CONTRADICTED}
     """,
     "DELETE FROM counters",

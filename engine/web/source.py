@@ -95,6 +95,10 @@ class WebStream:
     def facts(self) -> ObjectFacts:
         return self._facts
 
+    async def parts(self) -> tuple[int, ...]:
+        """None: nobody tells them over plain http."""
+        return ()
+
     async def first(self, size: int) -> bytes:
         """The first bytes, at least ``size`` unless the body is shorter; ``chunks`` still yields them."""
         while len(self._head) < size and (chunk := await self._read()):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import Counter, defaultdict, deque
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -45,6 +45,9 @@ class FakeStream:
     body: bytes
     whole = None
     fill = None
+
+    async def parts(self) -> Sequence[int]:
+        return ()
 
     async def chunks(self) -> AsyncIterator[bytes]:
         for start in range(0, len(self.body), 7):

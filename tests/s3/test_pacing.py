@@ -52,7 +52,9 @@ class Answering:
     def __init__(self, error: StoreError | None) -> None:
         self._error = error
 
-    async def head(self, bucket: str, key: str, headers: Fields, *, version_id: str | None = None) -> Answer:
+    async def head(
+        self, bucket: str, key: str, headers: Fields, *, version_id: str | None = None, part: int | None = None
+    ) -> Answer:
         if self._error is None:
             await asyncio.Event().wait()
         raise self._error or AssertionError

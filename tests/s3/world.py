@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from engine.model.facts import ContentHeaders, ObjectFacts
+from engine.model.facts import ContentHeaders, ObjectFacts, parts_in
 from engine.model.location import Location, Origin
 from engine.rehearsal.objects import ObjectServer
 from engine.settings import Settings
@@ -65,18 +65,24 @@ class Bytes:
         headers: ContentHeaders | None = None,
         checksums: tuple[tuple[str, str], ...] = (),
         etag: str = "",
+        parts: Sequence[int] = (),
         error: BaseException | None = None,
     ) -> None:
         self._chunks = [chunks] if isinstance(chunks, bytes) else list(chunks)
         self._error = error
+        self._parts = parts
         true = sum(map(len, self._chunks))
         self.facts = ObjectFacts(
             size=true if isinstance(size, str) else size,
             etag=etag,
-            etag_is_md5=bool(etag),
+            etag_is_md5=bool(etag) and "-" not in etag,
+            etag_parts=parts_in(etag),
             checksums=checksums,
             headers=headers or ContentHeaders(),
         )
+
+    async def parts(self) -> Sequence[int]:
+        return self._parts
 
     async def chunks(self) -> AsyncIterator[bytes | memoryview]:
         for chunk in self._chunks:
