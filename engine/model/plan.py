@@ -37,6 +37,10 @@ class Known(NamedTuple):
     copied_at: str = ""
     unseen: bool = False
     """The last look at its source could not be had."""
+    failed_write: str = ""
+    """The write of ours that failed its proof, see ``failed_write``: a later run may replace just that."""
+    source_id: int = 0
+    """Of what the copy was made from; 0: there is none."""
     listed_etag: str = ""
     """ETag of the copy's source in the listing in force; empty: there is none, or it does not say."""
 
@@ -64,6 +68,11 @@ class Look:
         """What it comes to, unless the source has changed. ``unseen``: why nobody could tell."""
         news = bool(unseen) or self.known.unseen or not self.known.tells(self.record)
         return Looked(self.record, unseen, message, news, self.page)
+
+
+def failed_write(etag: str, key: str) -> str:
+    """A write that failed its proof, as the tracking DB names it: what was left under which key."""
+    return f"{etag} {key}" if etag else ""
 
 
 @value

@@ -5,7 +5,7 @@ A taken destination key is never overwritten. What lies there is compared first:
 | what lies under the key                          | what happens                                            |
 |--------------------------------------------------|---------------------------------------------------------|
 | the source's bytes, proved                       | adopted: a lost answer, a killed run, a lost DB         |
-| same size, nothing to compare by                 | both are read and hashed; equal: adopted                |
+| nothing to compare by                            | both are read and hashed; equal: adopted                |
 | our own copy of what the source held earlier     | the new content goes to ``{stem}~{etag8}{ext}``         |
 | a write of ours that failed its proof            | replaced, on condition that it is still the same object |
 | anything else; any of them behind our own link   | ``key_conflict``                                        |
@@ -13,7 +13,6 @@ A taken destination key is never overwritten. What lies there is compared first:
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, replace
 from typing import Any
@@ -24,8 +23,9 @@ from engine.model.failures import FailureClass
 from engine.model.keys import fill_changed
 from engine.model.location import Location
 from engine.model.outcome import Twin
-from engine.model.plan import Plan
+from engine.model.plan import Plan, failed_write
 from engine.model.value import value
+from engine.pipeline.digest import Sums, digest
 from engine.pipeline.planning import holds
 from engine.pipeline.ports import Destination, Express, Room, Source
 from engine.pipeline.routes import Route
@@ -79,12 +79,13 @@ class _Crowded(Exception):
 
 
 class _Taken(Exception):
-    """The destination key holds ``found``; the source is ``facts``."""
+    """The destination key holds ``found``; the source is ``facts``, its bytes ``computed`` if they have been read."""
 
-    def __init__(self, facts: ObjectFacts, found: ObjectFacts) -> None:
+    def __init__(self, facts: ObjectFacts, found: ObjectFacts, computed: Sums = ()) -> None:
         super().__init__()
         self.facts = facts
         self.found = found
+        self.computed = computed
 
 
 @value
@@ -113,6 +114,7 @@ class Copying:
         self._reader = destination_reader
         self._locate = locate
         self._max_bytes = max_bytes
+        self._keys_are_taken = False
 
     def quick(self, plan: Plan, memory: Memory) -> Coroutine[Any, Any, Copied | None] | None:
         """The short way of ``copy`` by the server, for a plan met for the first time; None where there is none.
@@ -148,7 +150,7 @@ class Copying:
                 try:
                     return await attempt(job)
                 except _Taken as taken:  # by now no stream is open: comparing opens others, and both sides are counted
-                    return await self._settle(job, taken.facts, taken.found)
+                    return await self._settle(job, taken)
             except _Retarget:
                 continue
             except Transient as error:
@@ -158,21 +160,26 @@ class Copying:
         msg = f"the destination key {memory.key} keeps changing under our hands"
         raise Refused(FailureClass.KEY_CONFLICT, msg)
 
-    async def copy_twin(self, plan: Plan, twin: Twin) -> Copied | None:
-        """Copy another record's proved copy; None when it is no longer there as recorded, or our key is taken."""
+    async def copy_twin(self, plan: Plan, twin: Twin, memory: Memory) -> Copied | None:
+        """Copy another record's proved copy; None when it is no longer there as recorded or cannot be read (archived),
+        or our key is taken by what is not proved to equal it: then the source itself is to be asked."""
         facts = await self._destination.facts(twin.key)
-        if facts is None or facts.etag != twin.destination_etag:
+        if facts is None or facts.etag != twin.destination_etag or facts.archived:
             return None
         try:
             stored = await self._destination.copy_within(twin.key, facts, plan.key)
         except Occupied as taken:
+            if (proof := _plain_proof(facts, taken.facts)) is None:
+                return None
             stored = Stored(taken.facts)
         except Uncopyable:
             return None
-        try:
-            proof = prove(facts, stored.facts)
-        except Differs:
-            return None
+        else:
+            try:
+                proof = prove(facts, stored.facts)
+            except Differs:
+                memory.bad_etag = stored.facts.etag or None
+                return None
         weakest = max(proof or Proof.SIZE, twin.proof, key=list(Proof).index)
         source = replace(facts, etag=twin.source_etag)
         return Copied(
@@ -193,6 +200,8 @@ class Copying:
 
     async def _stream(self, job: _Job) -> Copied:
         """Memory comes first: a body that is open while its reader waits is soon cut off by its server."""
+        if self._keys_are_taken and job.memory.bad_etag is None:
+            await self._look_first(job)
         wanted = job.memory.pinned
         async with self._destination.room(None if wanted is None else wanted.size) as room:
             for _ in range(3):
@@ -206,18 +215,28 @@ class Copying:
         msg = "the source tells another length each time it is asked"
         raise Transient(FailureClass.NETWORK, msg)
 
+    async def _look_first(self, job: _Job) -> None:
+        """Where one key after the other is found taken, after the loss of a DB, no body is read for nothing."""
+        memory = job.memory
+        facts = memory.pinned or await job.route.source.facts(job.location)
+        self._aim(job, facts)
+        found = await self._destination.facts(memory.key)
+        self._keys_are_taken = found is not None
+        if found is not None:
+            raise _Taken(facts, found)
+
     async def _through(self, job: _Job, wanted: ObjectFacts | None, room: Room) -> Copied:
         memory = job.memory
         async with job.route.source.open(job.location, wanted) as stream:
-            # an ETag from a plain web server says nothing of the bytes; only S3 makes it an MD5
-            facts = stream.facts if job.location.in_s3 else replace(stream.facts, etag_is_md5=False)
+            facts = stream.facts
             self._aim(job, facts)
-            if not await room.fits(stream.facts.size):
-                raise _Crowded(stream.facts)
+            if not await room.fits(facts.size):
+                raise _Crowded(facts)
             try:
                 stored = await self._destination.store(stream, memory.key, replace_etag=memory.bad_etag, room=room)
             except Occupied as taken:
-                raise _Taken(facts, taken.facts) from None
+                self._keys_are_taken = True
+                raise _Taken(facts, taken.facts, taken.computed) from None
             return await self._accepted(job, facts, stored)
 
     def _aim(self, job: _Job, facts: ObjectFacts) -> None:
@@ -278,16 +297,20 @@ class Copying:
         copy = await self._destination.facts(job.memory.key) if differs else None
         return source, prove(source, copy or stored.facts)
 
-    async def _settle(self, job: _Job, facts: ObjectFacts, found: ObjectFacts) -> Copied:
+    async def _settle(self, job: _Job, taken: _Taken) -> Copied:
         """The key is taken: adopt, find another key, replace our own bad write, or give up. See the module's table."""
         plan, memory, known = job.plan, job.memory, job.plan.known
+        facts, found, computed = taken.facts, taken.found, taken.computed
         if facts is memory.pinned and _plain_proof(facts, found) is None:
             memory.unpin(plan)
             raise _Retarget
-        if (proof := await self._equal(job, facts, memory.key, found)) is not None:
-            return Copied(Method.ADOPTED, memory.key, facts, found, proof)
+        if (proof := await self._equal(job, facts, memory.key, found, computed)) is not None:
+            return _adopted(memory.key, facts, found, proof, computed)
         ours = known is not None and known.our_key == memory.key and known.destination_etag == found.etag
-        if ours and known is not None and not known.proof and memory.bad_etag is None:
+        spoilt = known is not None and (
+            known.failed_write == failed_write(found.etag, memory.key) or (ours and not known.proof)
+        )
+        if spoilt and memory.bad_etag is None:
             memory.bad_etag = found.etag
             raise _Retarget
         if known is not None and plan.record.url == known.our_url:
@@ -300,25 +323,36 @@ class Copying:
                 memory.key = other
                 raise _Retarget
             second = await self._destination.facts(other)
-            if second is not None and (proof := await self._equal(job, facts, other, second)) is not None:
-                return Copied(Method.ADOPTED, other, facts, second, proof)
+            if second is not None and (proof := await self._equal(job, facts, other, second, computed)) is not None:
+                return _adopted(other, facts, second, proof, computed)
         msg = f"the destination key {memory.key} holds other content; it was left as it is"
         raise Refused(FailureClass.KEY_CONFLICT, msg)
 
-    async def _equal(self, job: _Job, facts: ObjectFacts, key: str, found: ObjectFacts) -> Proof | None:
+    async def _equal(self, job: _Job, facts: ObjectFacts, key: str, found: ObjectFacts, computed: Sums) -> Proof | None:
+        """What proves that ``found`` holds the source's bytes; None: nothing does. Where sums do not tell, the source
+        is read unless it has been, and our object last."""
         try:
-            proof = prove(facts, found)
+            if (proof := prove(facts, found, computed)) is not None:
+                return proof
+            if found.size == 0 == facts.size:
+                return Proof.SIZE
+            if not computed:
+                computed = await digest(job.route.source, job.location)
+                if (proof := prove(facts, found, computed)) is not None:
+                    return proof
+            if found.archived:
+                return None
+            ours = await digest(self._reader, self._locate(key))
+            sums = {**dict(found.checksums), **dict(ours)}
+            return prove(facts, replace(found, checksums=tuple(sums.items())), computed)
         except Differs:
             return None
-        if proof is not None:
-            return proof
-        if found.size == 0 == facts.size:
-            return Proof.SIZE
-        if facts.size is None:
-            return None
-        ours = await _digest(self._reader, self._locate(key))
-        theirs = await _digest(job.route.source, job.location)
-        return Proof.CHECKSUM if ours == theirs else None
+
+
+def _adopted(key: str, facts: ObjectFacts, found: ObjectFacts, proof: Proof, computed: Sums) -> Copied:
+    if facts.size is None:
+        facts = replace(facts, size=found.size)
+    return Copied(Method.ADOPTED, key, facts, found, proof, computed)
 
 
 def _plain_proof(listed: ObjectFacts, found: ObjectFacts) -> Proof | None:
@@ -327,11 +361,3 @@ def _plain_proof(listed: ObjectFacts, found: ObjectFacts) -> Proof | None:
         return prove(listed, found)
     except Differs:
         return None
-
-
-async def _digest(source: Source, location: Location) -> str:
-    digest = hashlib.sha256()
-    async with source.open(location, None) as stream:
-        async for chunk in stream.chunks():
-            digest.update(chunk)
-    return digest.hexdigest()

@@ -205,7 +205,7 @@ class Transfer:
         twin = twin or plan.twin
         if twin is not None and twin.record_id != plan.record.id and (fresh or await self._stands(plan, twin)):
             memory.answered = True
-            copied = await self._copying.copy_twin(plan, twin)
+            copied = await self._copying.copy_twin(plan, twin, memory)
             if copied is not None:
                 return copied
             memory.answered = False

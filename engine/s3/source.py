@@ -144,7 +144,7 @@ class Reading:
         self,
         answer: StreamedAnswer,
         facts: ObjectFacts,
-        judged: Callable[[StoreError, str], EngineError],
+        judged: Judged,
         what: str,
         parts: AskParts,
     ) -> None:

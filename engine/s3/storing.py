@@ -141,7 +141,9 @@ class Storer:
         claim = room.memory(size)
         if as_made and first != size:
             claim.narrow(parts[0])
-        passing = Passing(facts, key, replace_etag, blocks, self._sums(facts, () if as_made else parts), claim, as_made)
+        passing = Passing(
+            facts, key, replace_etag, blocks, self._wanted(facts, () if as_made else parts), claim, as_made
+        )
         try:
             block = await claim.fill(blocks)
             if await blocks.at_end() and not (as_made and len(block) == size):
@@ -154,7 +156,7 @@ class Storer:
             passing.claim.release()
             await blocks.close()
 
-    def _sums(self, source: ObjectFacts, parts: Sequence[int]) -> Sums:
+    def _wanted(self, source: ObjectFacts, parts: Sequence[int]) -> Sums:
         """What is to be summed of a stream that goes by parts: its MD5 only where the source states nothing else that
         can be computed, for it costs as much as everything else together."""
         names = set(computable(dict(source.checksums)))
@@ -269,7 +271,7 @@ class Storer:
                 )
             except Occupied as taken:
                 raise Occupied(taken.facts, computed) from None
-        return self._stored(passing, upload, answer, computed)
+        return await self._stored(passing, upload, answer, computed)
 
     @asynccontextmanager
     async def _begin(self, key: str, headers: Fields) -> AsyncIterator[Upload]:
@@ -355,12 +357,15 @@ class Storer:
             closing |= {name: value, "x-amz-checksum-type": "FULL_OBJECT"}
         return closing
 
-    @staticmethod
-    def _stored(passing: Passing, upload: Upload, answer: Answer, computed: tuple[tuple[str, str], ...]) -> Stored:
+    async def _stored(
+        self, passing: Passing, upload: Upload, answer: Answer, computed: tuple[tuple[str, str], ...]
+    ) -> Stored:
         facts = written(answer, passing.sums.size, passing.facts.headers)
         if passing.confirmed == len(upload.parts) and upload.etag() == facts.etag:
             # the store compared each part with its checksum, or showed our MD5 of it, and made the whole of just these
             computed += (("etag", facts.etag),)
+        elif not facts.checksums and (found := await self._guard.look(passing.key)) is not None:
+            facts = found  # a HEAD may show what the answer kept quiet of
         if facts.checksum("sha256-composite"):
             computed += (("sha256-composite", composite_sha256(passing.sha256s)),)
         return Stored(facts, passing.sums.size, computed)

@@ -8,6 +8,7 @@ columns                              rule
 Salesforce columns, run, times       always follow the record
 status, class, message               follow the outcome
 key, URL, hash, proof, … (the copy)  move only with a proved copy; whatever else happens, an old copy stays known
+failed_write                         names a write of ours that failed its proof, until a copy is proved
 original_url                         follows the record
 all but the Salesforce columns       stay, where the link is switched and the record still carries our link
 ===================================  ========================================================================
@@ -24,6 +25,7 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 
 from engine.model.outcome import Attempt, Batch, Outcome, Status
+from engine.model.plan import failed_write
 from engine.model.record import Record
 from engine.model.text import bare_urls
 from engine.tracking import scans, unseen
@@ -42,11 +44,12 @@ _COLUMNS = (
     "status", "failure_class", "error_message", "attempts", "salesforce_updated", "migration_phase", "run_id",
     "created_date", "updated_date", "file_name", "file_size_bytes", "your_s3_key", "your_s3_url", "file_hash",
     "backup_timestamp", "method", "source_id", "source_etag", "destination_etag", "checksum", "verified_at", "proof",
+    "failed_write",
 )
 # fmt: on
 
 _FOLLOWS = ("account_id", "account_name", "record_name", "last_modified_sf", "extra", "run_id", "updated_date")
-_COPY = _COLUMNS[_COLUMNS.index("your_s3_key") :]
+_COPY = _COLUMNS[_COLUMNS.index("your_s3_key") : -1]
 _HINTS = ("file_name", "file_size_bytes")
 
 # the switch stands: Salesforce carries our link, and nothing but a rollback or a deletion ends that
@@ -72,6 +75,7 @@ _SETS = (
     f"error_message = CASE WHEN {_STANDS} THEN error_message ELSE excluded.error_message END",
     f"original_url = CASE WHEN {_STANDS} OR {_KEEPS_URL} THEN original_url ELSE excluded.original_url END",
     f"salesforce_updated = CASE WHEN {_STANDS} OR {_GONE} THEN salesforce_updated ELSE excluded.salesforce_updated END",
+    f"failed_write = CASE WHEN {_NEW_COPY} THEN NULL ELSE coalesce(excluded.failed_write, failed_write) END",
     "migration_phase = max(migration_phase, excluded.migration_phase)",
     "attempts = attempts + excluded.attempts",
 )
@@ -164,7 +168,7 @@ def _row(outcome: Outcome, run_id: int | None, now: str) -> tuple[object, ...]:
         outcome.size,
     )
     if status not in _COPIED:
-        return facts + _NO_COPY
+        return (*facts, *_NO_COPY, failed_write(outcome.destination_etag, outcome.key) or None)
     at = outcome.at or now
     return (
         *facts,
@@ -179,6 +183,7 @@ def _row(outcome: Outcome, run_id: int | None, now: str) -> tuple[object, ...]:
         outcome.checksum or None,
         at,
         None if outcome.proof is None else outcome.proof.value,
+        None,
     )
 
 

@@ -65,6 +65,7 @@ CREATE TABLE file_migrations (
     proof TEXT CHECK {_PROOF},
     extra TEXT,
     run_id INTEGER,
+    failed_write TEXT,
     CHECK (NOT {COPIED} OR (your_s3_key IS NOT NULL AND your_s3_url IS NOT NULL
         AND file_size_bytes IS NOT NULL AND proof IS NOT NULL AND failure_class IS NULL)),
     CHECK (NOT {among("status", "failed", "skipped", "gone")} OR failure_class IS NOT NULL),
@@ -327,7 +328,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
     (
         f"PRAGMA application_id = {APPLICATION_ID}",
         _RUNS,
-        _FILES.replace(_PROOF, _PROOF_UNTIL_7),
+        _FILES.replace(_PROOF, _PROOF_UNTIL_7).replace("    failed_write TEXT,\n", ""),
         "CREATE INDEX files_by_account ON file_migrations (account_id, status)",
         f"CREATE INDEX files_to_do ON file_migrations (id) WHERE {TO_DO}",
         f"CREATE INDEX files_by_source ON file_migrations (source_id, proof) WHERE {COPIED}",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from engine.model.errors import Fatal
 from engine.model.facts import ObjectFacts, Proof
 from engine.model.outcome import Batch, Checkpoint, Outcome, Status, Twin
-from engine.model.plan import Known
+from engine.model.plan import Known, failed_write
 from engine.model.record import Record
 
 _COPIED = {Status.BACKED_UP, Status.SWITCHED, Status.ROLLED_BACK}
@@ -29,6 +29,7 @@ class MemoryRow:
     copy: Outcome | None = None
     run: int = 0
     unseen: bool = False
+    failed_write: str = ""
 
     def known(self) -> Known:
         record, copy = self.record, self.copy
@@ -51,6 +52,8 @@ class MemoryRow:
             size=copy.size if copy else None,
             copied_at=copy.at if copy else "",
             unseen=self.unseen,
+            failed_write=self.failed_write,
+            source_id=copy.source_id if copy else 0,
         )
 
 
@@ -170,7 +173,9 @@ class MemoryLedger:
         if status is not Status.GONE:
             row.switched = status is Status.SWITCHED
         if status in _COPIED:
-            row.copy = outcome
+            row.copy, row.failed_write = outcome, ""
+        else:
+            row.failed_write = failed_write(outcome.destination_etag, outcome.key) or row.failed_write
 
 
 def _rank(proof: Proof) -> int:

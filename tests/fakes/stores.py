@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from engine.model.errors import EngineError, Refused, Transient
-from engine.model.facts import ContentHeaders, ObjectFacts, Occupied, Stored
+from engine.model.facts import ContentHeaders, ObjectFacts, Occupied, Stored, parts_in
 from engine.model.failures import FailureClass
 from engine.model.location import Location, Origin
 
@@ -24,15 +24,18 @@ class FakeObject:
     headers: ContentHeaders = field(default_factory=ContentHeaders)
     archived: bool = False
     etag: str = ""
+    sized: bool = True
+    """False: its server tells no length."""
     kms: bool = False
     """Encrypted so that its ETag looks like an MD5 and is none; a copy of it is not."""
 
     @property
     def facts(self) -> ObjectFacts:
         return ObjectFacts(
-            size=len(self.body),
+            size=len(self.body) if self.sized else None,
             etag=self.etag or hashlib.md5(b"kms" * self.kms + self.body).hexdigest(),
-            etag_is_md5="-" not in self.etag and not self.kms,
+            etag_is_md5=not self.etag and not self.kms,
+            etag_parts=parts_in(self.etag),
             headers=self.headers,
             archived=self.archived,
             storage_class="GLACIER" if self.archived else "STANDARD",
@@ -137,7 +140,8 @@ class FakeDestination:
         found = self.source._find(source)
         if found.facts.etag != facts.etag:
             raise Transient(FailureClass.SOURCE_CHANGED, "the object changed")
-        return self._put(key, replace(found, kms=False), replace_etag)
+        made_of_parts = "-" in found.etag  # a copy in one piece has an ETag of its own
+        return self._put(key, replace(found, kms=False, etag="" if made_of_parts else found.etag), replace_etag)
 
     async def copy_within(self, from_key: str, facts: ObjectFacts, key: str) -> Stored:
         await asyncio.sleep(0)
@@ -151,8 +155,12 @@ class FakeDestination:
         self, stream: FakeStream, key: str, *, replace_etag: str | None = None, room: FakeRoom | None = None
     ) -> Stored:
         body = b"".join([bytes(chunk) async for chunk in stream.chunks()])
-        stored = self._put(key, FakeObject(body, stream.facts.headers), replace_etag)
-        return replace(stored, read_bytes=len(body), computed=(("md5", hashlib.md5(body).hexdigest()),))
+        computed = (("md5", hashlib.md5(body).hexdigest()),)
+        try:
+            stored = self._put(key, FakeObject(body, stream.facts.headers), replace_etag)
+        except Occupied as taken:
+            raise Occupied(taken.facts, computed) from None
+        return replace(stored, read_bytes=len(body), computed=computed)
 
     def _put(self, key: str, made: FakeObject, replace_etag: str | None) -> Stored:
         self.faults.strike("put", key)

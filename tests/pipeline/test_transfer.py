@@ -12,6 +12,7 @@ from engine.model.facts import Method, Proof
 from engine.model.failures import FailureClass
 from engine.model.outcome import Looked, Outcome, Status
 from engine.model.plan import Look
+from engine.pipeline.twins import twin_of
 from tests.fakes.stores import FakeObject
 from tests.pipeline.world import World, known, location, plan, record
 
@@ -160,6 +161,77 @@ async def test_a_corrupt_write_of_an_earlier_run_is_replaced() -> None:
     assert world.destination.objects["up/1.pdf"].body == world.source.objects["src/1.pdf"].body
 
 
+async def test_a_corrupt_write_of_changed_content_is_replaced_by_a_later_run_too() -> None:
+    world = World(max_attempts=1)
+    world.fill(1)
+    [first] = await world.run(plan(1))
+    world.source.objects["src/1.pdf"] = FakeObject(b"new content")
+    changed = f"up/1~{world.source.objects['src/1.pdf'].facts.etag[:8]}.pdf"
+    world.destination.corrupt.add(changed)
+    world.next_run()
+    [failed] = await world.run(plan(1, known=known(first)))
+    row = known(first)._replace(failed_write=known(failed).failed_write)
+    world.next_run()
+    [second] = await world.run(plan(1, known=row))
+
+    assert failed.failure is FailureClass.CHECKSUM_MISMATCH
+    assert (second.status, second.key) == (Status.BACKED_UP, changed)
+    assert world.destination.objects[changed].body == b"new content"
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("foreign", [b"foreign, the same size", b"short"])
+async def test_a_twin_never_passes_for_what_somebody_else_put_under_its_key(method: Method, foreign: bytes) -> None:
+    world = World(method)
+    world.source.objects["src/1.pdf"] = FakeObject(b"a body of the same siz")
+    [first] = await world.run(plan(1))
+    world.destination.objects["up/2.pdf"] = FakeObject(foreign, etag="cafe" * 8 + "-3")
+    twin = twin_of(first)
+    world.next_run()
+    [second] = await world.run(plan(2, source_key="src/1.pdf", twin=twin))
+
+    assert (second.status, second.failure) == (Status.FAILED, FailureClass.KEY_CONFLICT)
+    assert world.destination.objects["up/2.pdf"].body == foreign
+
+
+async def test_a_twin_whose_copy_lies_in_an_archive_is_copied_from_the_source() -> None:
+    world = World(Method.SERVER_COPY)
+    world.fill(1)
+    [first] = await world.run(plan(1))
+    world.destination.objects["up/1.pdf"].archived = True
+    world.next_run()
+    [second] = await world.run(plan(2, source_key="src/1.pdf", twin=twin_of(first)))
+
+    assert (second.status, second.method) == (Status.BACKED_UP, Method.SERVER_COPY)
+
+
+async def test_what_lies_under_a_taken_key_is_compared_without_a_second_reading_of_the_source() -> None:
+    world = World()
+    world.fill(1, 2)
+    await world.run(plan(1))
+    await world.run(plan(2))
+    world.source.calls.clear()
+    world.next_run()
+    lost = [(await world.run(plan(number)))[0] for number in (1, 2)]  # no row knows of them
+
+    assert [each.method for each in lost] == [Method.ADOPTED, Method.ADOPTED]
+    assert world.source.calls["get", "src/1.pdf"] == 1
+    assert world.source.calls["get", "src/2.pdf"] == 0  # looked at first: the one before was taken
+
+
+@pytest.mark.parametrize("body", [b"the same", b"the sane"])
+async def test_a_source_that_tells_no_length_is_compared_by_its_bytes(body: bytes) -> None:
+    world = World()
+    world.source.objects["src/1.pdf"] = FakeObject(b"the same", etag="web", sized=False)
+    world.destination.objects["up/1.pdf"] = FakeObject(body)
+    [outcome] = await world.run(plan(1))
+
+    if body == b"the same":
+        assert (outcome.method, outcome.proof, outcome.size) == (Method.ADOPTED, Proof.RECEIVED, 8)
+    else:
+        assert outcome.failure is FailureClass.KEY_CONFLICT
+
+
 @pytest.mark.parametrize("method", METHODS)
 async def test_an_equal_object_that_nothing_proves_is_read_and_hashed_before_it_is_adopted(method: Method) -> None:
     world = World(method)
@@ -169,7 +241,7 @@ async def test_an_equal_object_that_nothing_proves_is_read_and_hashed_before_it_
     world.destination.objects["up/2.pdf"] = FakeObject(b"big file", etag="cafe-3")
     same, other = await world.run(plan(1), plan(2))
 
-    assert (same.status, same.proof, same.method) == (Status.BACKED_UP, Proof.CHECKSUM, Method.ADOPTED)
+    assert (same.status, same.proof, same.method) == (Status.BACKED_UP, Proof.RECEIVED, Method.ADOPTED)
     assert (other.status, other.failure) == (Status.FAILED, FailureClass.KEY_CONFLICT)
 
 

@@ -10,7 +10,7 @@ from engine.model.facts import Method, ObjectFacts
 from engine.model.failures import FailureClass
 from engine.model.location import Location
 from engine.model.outcome import Batch, Outcome, Status, Twin
-from engine.model.plan import Known, Plan
+from engine.model.plan import Known, Plan, failed_write
 from engine.model.record import Record
 from engine.model.urls import source_rules
 from engine.pipeline.copying import Copying
@@ -60,15 +60,17 @@ def known(outcome: Outcome, row: int = 1) -> Known:
         failure=outcome.failure.value if outcome.failure else "",
         url=outcome.record.url,
         our_url=outcome.url if outcome.proof else "",
-        our_key=outcome.key,
+        our_key=outcome.key if outcome.proof else "",
         modified=outcome.record.modified,
         account_id=outcome.record.account_id,
         account_name=outcome.record.account_name,
         name=outcome.record.name,
         source_etag=outcome.source_etag,
-        destination_etag=outcome.destination_etag,
+        destination_etag=outcome.destination_etag if outcome.proof else "",
         attempts=outcome.attempts,
         proof=outcome.proof.value if outcome.proof else "",
+        failed_write="" if outcome.proof else failed_write(outcome.destination_etag, outcome.key),
+        source_id=outcome.source_id if outcome.proof else 0,
     )
 
 

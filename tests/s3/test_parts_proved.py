@@ -13,6 +13,7 @@ from engine.model.errors import Transient
 from engine.model.facts import ObjectFacts, Proof, Stored
 from engine.model.failures import FailureClass
 from engine.pipeline.verify import Differs, prove
+from engine.s3.hashing import Sums
 from tests.s3.test_hazards import facing
 from tests.s3.test_requests import aws, document
 from tests.s3.world import MIB, Bytes, at
@@ -58,14 +59,14 @@ async def test_parts_that_the_store_has_compared_prove_the_whole_without_an_md5_
     assert "md5" not in sums
     assert sums["etag"] == WHOLE
     assert sums["sha256"] == hashlib.sha256(b"".join(BODY)).hexdigest()
-    assert proof_of(stored) is Proof.ETAG
+    assert proof_of(stored) is Proof.RECEIVED
 
 
 async def test_a_store_that_shows_nothing_is_proved_by_md5s_of_ours(transport: Any) -> None:
     async with facing(transport, otherwise=store(lambda _: None)) as (s3, _):
         stored = await s3.destination.store(Bytes(BODY), "k")
     assert dict(stored.computed)["etag"] == WHOLE
-    assert proof_of(stored) is Proof.ETAG
+    assert proof_of(stored) is Proof.RECEIVED
 
 
 @pytest.mark.parametrize("named", [True, False])
@@ -77,7 +78,7 @@ async def test_a_small_stream_into_a_store_that_shows_nothing_is_proved_by_one_m
         stream = Bytes(b"hello", etag=etag)
         stored = await s3.destination.store(stream, "k")
     assert ("md5" in dict(stored.computed)) is not named
-    assert prove(stream.facts, stored.facts, stored.computed) is Proof.ETAG
+    assert prove(stream.facts, stored.facts, stored.computed) is (Proof.ETAG if named else Proof.RECEIVED)
 
 
 async def test_a_small_stream_that_arrived_as_something_else_is_found_out_without_an_md5_of_ours(
@@ -89,7 +90,7 @@ async def test_a_small_stream_that_arrived_as_something_else_is_found_out_withou
     async with facing(transport, otherwise=other) as (s3, _):
         stream = Bytes(b"hello", etag=hashlib.md5(b"hello").hexdigest())
         stored = await s3.destination.store(stream, "k")
-    with pytest.raises(Differs, match="ETag"):
+    with pytest.raises(Differs, match="md5"):
         prove(stream.facts, stored.facts, stored.computed)
 
 
@@ -129,3 +130,83 @@ async def test_a_small_object_is_read_with_one_request_and_pinned_by_its_etag(tr
             assert b"".join([bytes(chunk) async for chunk in stream.chunks()]) == b"hello"
             assert stream.whole == b"hello"
         assert [(each.method, each.headers["if-match"]) for each in double.requests] == [("GET", f'"{etag}"')]
+
+
+def opaque(request: Recorded) -> Reply:
+    """A store under SSE-KMS: it shows the checksums that it has compared, and ETags that are made of nothing known."""
+    told = store(true_sum, whole="0" * 32 + "-3")(request)
+    if request.method != "PUT":
+        return told
+    fields = {**told.headers, "ETag": f'"{"0" * 32}"', "x-amz-server-side-encryption": "aws:kms"}
+    return Reply(200, fields, told.body)
+
+
+PARTS = (5 * MIB, 5 * MIB, 2 * MIB)
+ODD = (5 * MIB, 6 * MIB, MIB)
+
+
+def etag_of(parts: tuple[int, ...]) -> str:
+    whole, md5s = b"".join(BODY), []
+    for size in parts:
+        md5s.append(hashlib.md5(whole[:size]).digest())
+        whole = whole[size:]
+    return f"{hashlib.md5(b''.join(md5s)).hexdigest()}-{len(parts)}"
+
+
+@pytest.mark.parametrize("parts", [PARTS, ODD, (12 * MIB,)])
+@pytest.mark.parametrize("answers", ["md5s", "opaque"])
+async def test_an_etag_made_of_parts_proves_the_stream_that_was_stored(
+    transport: Any, parts: tuple[int, ...], answers: str
+) -> None:
+    whole = etag_of(parts)
+    served = opaque if answers == "opaque" else store(true_sum, whole=whole)
+    async with facing(transport, otherwise=served) as (s3, double):
+        stream = Bytes(BODY, etag=whole, parts=parts)
+        stored = await s3.destination.store(stream, "k")
+        sent = [len(each.body) for each in double.requests if each.method == "PUT"]
+    assert sorted(sent) == sorted(PARTS)  # other parts would take more memory than one of ours, or than one PUT
+    # a store that names no sum of the whole, not even when it is asked once more, confirms nothing
+    expected = None if answers == "opaque" else Proof.ETAG
+    assert prove(stream.facts, stored.facts, stored.computed) is expected
+
+
+@pytest.mark.parametrize("parts", [PARTS, ODD, (12 * MIB,)])
+@pytest.mark.parametrize("answers", ["md5s", "opaque"])
+async def test_one_byte_that_does_not_fit_an_etag_made_of_parts_ends_the_upload(
+    transport: Any, parts: tuple[int, ...], answers: str
+) -> None:
+    served = opaque if answers == "opaque" else store(true_sum)
+    flipped = [*BODY[:7], BODY[7][:-1] + b"!", *BODY[8:]]
+    async with facing(transport, otherwise=served) as (s3, double):
+        with pytest.raises(Transient, match="source-etag") as spoilt:
+            await s3.destination.store(Bytes(flipped, etag=etag_of(parts), parts=parts), "k")
+        assert not [each for each in double.requests if each.method == "POST" and "uploadId" in each.target]
+    assert spoilt.value.failure is FailureClass.CHECKSUM_MISMATCH
+
+
+@pytest.mark.parametrize("algorithm", ["crc64nvme", "crc32", "crc32c", "sha1"])
+@pytest.mark.parametrize("body", [[b"hello"], BODY])
+async def test_a_checksum_that_the_source_states_is_computed_and_compared(
+    transport: Any, algorithm: str, body: list[bytes]
+) -> None:
+    sums = Sums([algorithm])
+    for each in body:
+        await sums.add(each)
+    true = dict(sums.computed())[algorithm]
+    async with facing(transport, otherwise=store(true_sum)) as (s3, _):
+        stream = Bytes(body, checksums=((algorithm, true),))
+        stored = await s3.destination.store(stream, "k")
+        assert prove(stream.facts, stored.facts, stored.computed) is Proof.CHECKSUM
+        with pytest.raises(Transient, match=algorithm):
+            await s3.destination.store(Bytes(body, checksums=((algorithm, "0" * len(true)),)), "k2")
+
+
+async def test_an_md5_that_a_store_under_kms_cannot_show_is_computed(transport: Any) -> None:
+    async with facing(transport, otherwise=opaque) as (s3, _):
+        stream = Bytes(b"hello", etag=hashlib.md5(b"hello").hexdigest())
+        stored = await s3.destination.store(stream, "k")
+        assert prove(stream.facts, stored.facts, stored.computed) is Proof.ETAG
+        other = Bytes(b"jello", etag=hashlib.md5(b"hello").hexdigest())
+        spoilt = await s3.destination.store(other, "k2")
+        with pytest.raises(Differs, match="md5"):
+            prove(other.facts, spoilt.facts, spoilt.computed)
