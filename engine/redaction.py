@@ -18,8 +18,9 @@ from dataclasses import fields, is_dataclass
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, quote_plus, unquote, urlsplit
+from urllib.parse import quote, quote_plus
 
+from engine.model.proxy import proxy_of
 from engine.model.text import bare_urls, beginning
 
 if TYPE_CHECKING:
@@ -71,7 +72,8 @@ _MARKS = (
 def secret_values(settings: Settings) -> set[str]:
     """Every secret of the settings in clear, and what goes over the wire in its place (Basic credentials)."""
     values = set(_secrets(settings))
-    for user, password in (_userinfo(settings.network.proxy), _client(settings)):
+    proxy = proxy_of(settings.network.proxy)
+    for user, password in ((proxy.user, proxy.password) if proxy else ("", ""), _client(settings)):
         if password:
             values |= {password, base64.b64encode(f"{user}:{password}".encode()).decode()}
     return values
@@ -86,11 +88,6 @@ def _secrets(section: Any) -> Iterator[str]:
             yield value.get_secret_value()
         elif isinstance(value, BaseModel):
             yield from _secrets(value)
-
-
-def _userinfo(proxy: str | None) -> tuple[str, str]:
-    parts = urlsplit(proxy or "")
-    return unquote(parts.username or ""), unquote(parts.password or "")
 
 
 def _client(settings: Settings) -> tuple[str, str]:

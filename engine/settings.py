@@ -357,7 +357,7 @@ class NetworkSettings(Section):
     proxy: Annotated[str | None, VEILED] = Field(
         None, description="http://host:port; with user:password@ it is a secret: ENGINE_NETWORK__PROXY"
     )
-    ca_file: File | None = Field(None, description="PEM, for a private CA; null: the system's")
+    ca_file: File | None = Field(None, description="PEM of a private CA, trusted beside the system's")
     loopback_only: bool = Field(
         False,
         description="for rehearsals: org, source and destination must be on this machine, and where this file says so "
@@ -365,8 +365,14 @@ class NetworkSettings(Section):
     )
 
     def conflicts(self) -> Iterator[tuple[str, str]]:
-        if self.proxy and url_fault(re.sub(r"//.*@", "//", self.proxy), insecure=True):
+        if not self.proxy:
+            return
+        scheme, _, rest = self.proxy.partition("://")
+        login, _, place = rest.rpartition("@")
+        if url_fault(f"{scheme}://{place}", insecure=True):
             yield "proxy", "must be a URL such as http://proxy.example:3128"
+        elif re.search(r"[\s/?#\\\"'<>]", login):
+            yield "proxy", "has a user name or password with characters that must be written as in %2F for a slash"
 
 
 class Settings(Section):

@@ -16,7 +16,18 @@ from engine.s3.listing import parse
 from engine.s3.sigv4 import EMPTY, Signer, query_of
 from engine.s3.uploads import completion, open_uploads
 from engine.s3.verbs import READ_GRACE_S, READ_RATE, reading_time, time_for
-from engine.s3.wire import BodyTooLarge, Headers, NoFileLeft, Reply, StreamedReply, TimedOut, TlsFailed, Wire, WireError
+from engine.s3.wire import (
+    BodyTooLarge,
+    Headers,
+    NoFileLeft,
+    ProxyLogin,
+    Reply,
+    StreamedReply,
+    TimedOut,
+    TlsFailed,
+    Wire,
+    WireError,
+)
 from engine.s3.xml import error_of, success_of
 
 QUICK_S = 60.0
@@ -294,6 +305,8 @@ def facts_in(headers: Headers) -> dict[str, str]:
 
 def unreached(error: WireError) -> StoreError:
     """An error of the wire in terms of the store."""
+    if isinstance(error, ProxyLogin):
+        return StoreError("ProxyLogin", 407, str(error))
     if isinstance(error, TlsFailed):
         return StoreError("TlsFailed", 0, str(error))
     if isinstance(error, BodyTooLarge):

@@ -78,6 +78,8 @@ def meaning(error: StoreError, side: Side, what: str) -> EngineError:
         return Refused(denied, f"{told}; other requests with the same keys are served")
     if code in BAD_LOGIN:
         return Blocked(f"{told}: {BAD_LOGIN[code]}", hint=_other_keys(side))
+    if code == "ProxyLogin":
+        return Transient(F.NETWORK, f"{told}: the proxy wants a login; check network.proxy")
     if code == "TlsFailed":
         hint = "check endpoint_url, the clock, and network.ca_file where a private CA signs"
         return Transient(F.NETWORK, f"{told}; {hint}")

@@ -8,6 +8,7 @@ host and forward the session token), and every call has a time limit of its own,
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
@@ -271,6 +272,8 @@ def unreached(error: BaseException) -> StoreError:
         return StoreError("InvalidSecurity", 403, f"no usable credentials ({kind})")
     if none_left(error):
         return StoreError("NoFileLeft", 0, "no connection for now: too many open files")
+    if getattr(getattr(error, "kwargs", {}).get("error"), "status", 0) == 407:
+        return StoreError("ProxyLogin", 407, kind)
     if "Timeout" in kind:
         return StoreError("TimedOut", 0, kind)
     return StoreError("Unreachable", 0, kind)
@@ -286,7 +289,7 @@ async def open_sdk(
     anonymous: bool,
     concurrency: int,
     proxy: str | None,
-    ca_file: str | None,
+    tls: ssl.SSLContext,
     refusal_s: float = QUICK_S,
 ) -> SdkVerbs:
     """An aiobotocore client for the length of ``stack``, with its retries and redirects off.
@@ -298,6 +301,9 @@ async def open_sdk(
     from botocore import UNSIGNED
 
     class NoRedirect(AIOHTTPSession):  # type: ignore[misc]  # aiobotocore ships no types
+        def _build_verify_context(self) -> ssl.SSLContext:
+            return tls  # and not the authorities that botocore brings along
+
         async def _get_session(self, proxy_url: str | None) -> _Unredirected:
             return _Unredirected(await super()._get_session(proxy_url), refusal_s)
 
@@ -316,13 +322,15 @@ async def open_sdk(
         http_session_cls=NoRedirect,
     )
     client = await stack.enter_async_context(
-        session.create_client(
-            "s3", region_name=region, endpoint_url=endpoint_url, config=config, verify=ca_file if ca_file else None
-        )
+        session.create_client("s3", region_name=region, endpoint_url=endpoint_url, config=config, verify=True)
     )
     client.meta.events.register("before-call.s3", lay_headers)
     client.meta.events.register("before-call.s3" if endpoint_url else "before-call.s3.HeadBucket", stay)
     return SdkVerbs(client, clock)
+
+
+class _ProxyLogin(Exception):
+    status = 407
 
 
 class _Unredirected:
@@ -334,6 +342,8 @@ class _Unredirected:
 
     async def request(self, method: str, **arguments: Any) -> Any:
         response = await self._session.request(method, **arguments, allow_redirects=False)
+        if response.status == 407 and arguments.get("proxy") and arguments["url"].scheme == "http":
+            raise _ProxyLogin
         if response.status >= 300:
             async with asyncio.timeout(self._refusal_s):
                 await response.read()  # it keeps what it has read

@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Literal
-from urllib.parse import urlsplit
 
 from engine.model.errors import Blocked
+from engine.model.proxy import Proxy, proxy_of
 from engine.pacing.clock import Clock
 from engine.pacing.gates import Gates
 from engine.pacing.tls import trusting
@@ -22,7 +22,7 @@ from engine.s3.paced import PacedVerbs
 from engine.s3.sdk import SdkVerbs, open_sdk
 from engine.s3.verbs import Verbs
 from engine.s3.wire import Origin, Wire
-from engine.settings import DestinationSettings, NetworkSettings, Settings, SourceSettings
+from engine.settings import DestinationSettings, Settings, SourceSettings
 
 Transport = Literal["fast", "sdk"]
 SPARE = 16
@@ -58,6 +58,7 @@ async def open_verbs(
     Usage where ``network.ca_file`` cannot be read.
     """
     source, destination, network = settings.source, settings.destination, settings.network
+    proxy = proxy_of(network.proxy)
 
     async def sdk(side: SourceSettings | DestinationSettings, keys: Keyring, *, anonymous: bool) -> SdkVerbs:
         await keys.found()  # a profile that is none is told in our words
@@ -69,8 +70,8 @@ async def open_verbs(
             region=side.region,
             anonymous=anonymous,
             concurrency=settings.migration.concurrency,
-            proxy=network.proxy,
-            ca_file=str(network.ca_file) if network.ca_file else None,
+            proxy=proxy.url if proxy else None,
+            tls=trusting(network.ca_file),
         )
 
     async def control() -> SdkVerbs:
@@ -91,6 +92,8 @@ async def open_verbs(
         source_sdk = await sdk(source, source_keys, anonymous=source.anonymous)
         return Sides(from_source(source_sdk), to_destination(await control()), control)
 
+    tunnel = _tunnel(proxy)
+
     async def wire() -> Wire:
         return await stack.enter_async_context(
             Wire(
@@ -98,7 +101,8 @@ async def open_verbs(
                 clock=clock,
                 read_s=SILENCE_S,
                 ssl_context=trusting(network.ca_file),
-                proxy=proxy_of(network),
+                proxy=tunnel,
+                proxy_login=proxy.login if proxy else "",
             )
         )
 
@@ -123,14 +127,13 @@ async def open_verbs(
     )
 
 
-def proxy_of(network: NetworkSettings) -> Origin | None:
-    """The proxy's origin. Raises Blocked where the wire cannot use it."""
-    if not network.proxy:
+def _tunnel(proxy: Proxy | None) -> Origin | None:
+    """Where the wire asks for tunnels. Raises Blocked where it cannot."""
+    if proxy is None:
         return None
-    parts = urlsplit(network.proxy if "//" in network.proxy else f"http://{network.proxy}")
-    if parts.scheme != "http" or not parts.hostname or parts.username:
+    if proxy.scheme != "http":
         raise Blocked(
-            "network.proxy must look like http://host:port, without a user name",
+            "network.proxy must look like http://host:port, or http://user:password@host:port",
             hint="or run with --transport sdk, which knows other proxies",
         )
-    return Origin("http", parts.hostname, parts.port or 80)
+    return Origin("http", proxy.host, proxy.port)

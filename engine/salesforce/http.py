@@ -14,6 +14,7 @@ from yarl import URL
 
 from engine.model.errors import Transient
 from engine.model.failures import FailureClass
+from engine.model.proxy import proxy_of
 from engine.pacing.tls import trusting
 from engine.salesforce.faults import NETWORK_ERRORS, from_network
 from engine.settings import NetworkSettings
@@ -101,6 +102,7 @@ async def _beginning(response: aiohttp.ClientResponse) -> bytes:
 @asynccontextmanager
 async def open_http(network: NetworkSettings) -> AsyncIterator[Http]:
     """The session, closed at the end. Environment variables do not steer it; ``network`` does."""
+    proxy = proxy_of(network.proxy)
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=CONNECTIONS, ssl=trusting(network.ca_file)),
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S, sock_read=_READ_S),
@@ -108,4 +110,4 @@ async def open_http(network: NetworkSettings) -> AsyncIterator[Http]:
         trust_env=False,
         headers={"Accept-Encoding": "gzip", "User-Agent": "engine"},
     ) as client:
-        yield Http(client, proxy=network.proxy)
+        yield Http(client, proxy=proxy.url if proxy else None)

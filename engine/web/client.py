@@ -14,6 +14,7 @@ from engine.model.errors import Refused
 from engine.model.failures import FailureClass
 from engine.model.hosts import origin_of
 from engine.model.location import Origin
+from engine.model.proxy import proxy_of
 from engine.pacing.tls import trusting
 from engine.settings import NetworkSettings
 from engine.web.faults import NETWORK_ERRORS, from_network
@@ -94,10 +95,11 @@ async def open_web(
     """A client of these origins. Names in ``private_hosts`` may resolve to private addresses; listed address literals
     and ``localhost`` speak for themselves. ``names`` replaces the system's name service.
     """
+    proxy = proxy_of(network.proxy)
     connector = aiohttp.TCPConnector(
         limit=connections,
         ssl=trusting(network.ca_file),
-        resolver=GuardedResolver(hosts_of(origins, private_hosts, network.proxy), names),
+        resolver=GuardedResolver(hosts_of(origins, private_hosts, proxy), names),
     )
     async with aiohttp.ClientSession(
         connector=connector,
@@ -108,7 +110,7 @@ async def open_web(
         read_bufsize=_BUFFER,
         headers={"Accept-Encoding": "identity", "User-Agent": "engine"},
     ) as client:
-        yield WebClient(client, origins, proxy=network.proxy)
+        yield WebClient(client, origins, proxy=proxy.url if proxy else None)
 
 
 def _parsed(url: str) -> URL:

@@ -9,13 +9,20 @@ from __future__ import annotations
 import ipaddress
 import socket
 from collections.abc import Iterable, Mapping
-from urllib.parse import urlsplit
 
 from aiohttp import ThreadedResolver
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from engine.model.location import Origin
+from engine.model.proxy import Proxy
 from engine.settings import is_loopback
+
+_OPEN = ipaddress.IPv6Network("2000::/3")
+"""All that is handed out of IPv6 for the open internet (RFC 4291): what else there is means this network, or none."""
+_IPV4_WITHIN = tuple(
+    ipaddress.IPv6Network(f"{form}/96")  # compatible, mapped, translated (RFC 4291, 2765), NAT64 (RFC 6052)
+    for form in ("::", "::ffff:0:0", "::ffff:0:0:0", "64:ff9b::")
+)
 
 
 class HostRefused(OSError):
@@ -45,10 +52,10 @@ class GuardedResolver(AbstractResolver):
         await self._inner.close()
 
 
-def hosts_of(origins: Iterable[Origin], private_hosts: Iterable[str], proxy: str | None) -> dict[str, bool]:
+def hosts_of(origins: Iterable[Origin], private_hosts: Iterable[str], proxy: Proxy | None) -> dict[str, bool]:
     """What GuardedResolver takes. Behind a proxy it is the proxy that resolves names; then only its own is needed."""
     if proxy:
-        return {(urlsplit(proxy).hostname or "").lower(): True}
+        return {proxy.host: True}
     private = {host.lower().removesuffix(".") for host in private_hosts}
     return {origin.host: origin.host in private or is_loopback(origin.host) for origin in origins}
 
@@ -60,14 +67,13 @@ def is_public(address: str) -> bool:
     except ValueError:
         return False
     if isinstance(found, ipaddress.IPv6Address):
-        embedded = found.ipv4_mapped or found.sixtofour or _behind_nat64(found)
-        if embedded is not None:
-            found = embedded
+        embedded = found.sixtofour or _embedded(found)
+        if embedded is None and found not in _OPEN:
+            return False
+        found = embedded or found
     return found.is_global and not found.is_multicast
 
 
-def _behind_nat64(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
-    """The IPv4 address in the well-known NAT64 prefix (RFC 6052)."""
-    if address in ipaddress.IPv6Network("64:ff9b::/96"):
-        return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
-    return None
+def _embedded(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """The IPv4 address in the last 32 bits, in the forms that have one."""
+    return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF) if any(address in form for form in _IPV4_WITHIN) else None

@@ -60,6 +60,8 @@ class LinkResolver:
             return Transient(FailureClass.THROTTLED, said, retry_after_s=retry_after_s(headers, self._clock.now()))
         if status == 408 or status >= 500:
             return Transient(FailureClass.RESOLVER_FAILED, said)
+        if status == 407:
+            return _failed(f"{said}: a proxy wants a login; check network.proxy")
         if status in {401, 403}:
             return _failed(f"{said}: check source.resolver.token")
         return _failed(said + (": it knows no such file" if status in {404, 410} else ""))

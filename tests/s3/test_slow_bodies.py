@@ -11,6 +11,7 @@ import pytest
 
 from engine.model.errors import Transient
 from engine.model.facts import ObjectFacts
+from engine.pacing.tls import trusting
 from engine.rehearsal.objects import ObjectServer
 from engine.s3.answers import StoreError
 from engine.s3.credentials import Keyring
@@ -84,14 +85,14 @@ async def test_the_sdk_gives_up_a_refusal_that_drips_whatever_its_request_may_ta
         stack.push_async_callback(keys.close)
         verbs = await open_sdk(
             stack,
-            keys.session,
+            keys.signing(),
             clock,
             endpoint_url=settings.destination.endpoint_url,
             region="us-east-1",
             anonymous=False,
             concurrency=1,
             proxy=None,
-            ca_file=None,
+            tls=trusting(None),
             refusal_s=0.2,
         )
         with pytest.raises(StoreError, match="TimedOut"):

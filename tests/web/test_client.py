@@ -12,6 +12,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from engine.model.errors import Refused, Transient, Usage
 from engine.model.failures import FailureClass
 from engine.model.location import Location, Origin
+from engine.model.proxy import proxy_of
 from engine.pacing.clock import SystemClock
 from engine.pacing.tls import trusting
 from engine.settings import NetworkSettings
@@ -92,6 +93,14 @@ async def test_nothing_outside_the_list_is_even_looked_up(url: str) -> None:
         "::ffff:10.0.0.1",
         "64:ff9b::a9fe:a9fe",
         "2002:7f00:1::",
+        "64:ff9b:1::8.8.8.8",
+        "64:ff9b:1:ffff::1",
+        "fec0::1",
+        "::10.0.0.1",
+        "::ffff:0:192.168.1.1",
+        "::ffff:0:0:10.0.0.1",
+        "5f00::1",
+        "4000::1",
         "224.0.0.1",
         "no address",
     ],
@@ -105,7 +114,17 @@ async def test_a_listed_name_that_answers_with_an_inner_address_is_refused(addre
 
 
 def test_public_addresses_are_public() -> None:
-    assert all(is_public(address) for address in ("93.184.216.34", "2606:2800:220:1::1", "52.218.0.1"))
+    assert all(
+        is_public(address)
+        for address in (
+            "93.184.216.34",
+            "2606:2800:220:1::1",
+            "52.218.0.1",
+            "64:ff9b::52.218.0.1",
+            "::ffff:52.218.0.1",
+            "2002:34da:1::",
+        )
+    )
 
 
 async def test_a_name_may_be_private_where_the_settings_say_so() -> None:
@@ -134,7 +153,7 @@ async def test_a_name_that_is_unknown_may_be_known_later() -> None:
 
 def test_behind_a_proxy_only_the_proxys_name_is_resolved_here() -> None:
     origins = [Origin("https", "files.test", 443)]
-    assert hosts_of(origins, [], "http://user:pw@Proxy.corp:3128") == {"proxy.corp": True}
+    assert hosts_of(origins, [], proxy_of("http://user:pw@Proxy.corp:3128")) == {"proxy.corp": True}
     assert hosts_of(origins, [], None) == {"files.test": False}
 
 

@@ -11,7 +11,7 @@ from engine.pacing.clock import Clock
 from engine.pacing.files import none_left
 from engine.s3.wire.connection import READ, Connection
 from engine.s3.wire.deadlines import Deadlines
-from engine.s3.wire.errors import ConnectFailed, NoFileLeft, TimedOut, TlsFailed, WireError
+from engine.s3.wire.errors import ConnectFailed, NoFileLeft, ProxyLogin, TimedOut, TlsFailed, WireError
 from engine.s3.wire.exchange import Whole
 from engine.s3.wire.origin import Origin, Resolver, Sockaddr
 from engine.s3.wire.reply import Reply
@@ -31,6 +31,7 @@ class Dialer:
         connect_s: float,
         resolve: Resolver,
         proxy: Origin | None,
+        proxy_login: str,
         context: ssl.SSLContext | None,
         max_head: int,
     ) -> None:
@@ -43,6 +44,7 @@ class Dialer:
         self._connect_s = connect_s
         self._resolve = resolve
         self._proxy = proxy
+        self._proxy_login = f"Proxy-Authorization: {proxy_login}\r\n" if proxy_login else ""
         self._context = context
         self._max_head = max_head
         self._scratch = memoryview(bytearray(READ))
@@ -128,11 +130,14 @@ class Dialer:
         answer: asyncio.Future[Reply] = connection.loop.create_future()
         exchange = Whole(answer, method="CONNECT", max_head=self._max_head, max_body=0)
         connection.begin(exchange, now=self._clock.monotonic(), due=float("inf"))
-        connection.send(f"CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n".encode("ascii"), None)
+        head = f"CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n{self._proxy_login}\r\n"
+        connection.send(head.encode("ascii"), None)
         try:
             reply = await answer
         except WireError as error:
             raise ConnectFailed(f"the proxy gave no tunnel: {error}") from None
+        if reply.status == 407:
+            raise ProxyLogin(f"the proxy gave no tunnel to {authority}: it wants a login, or another one")
         if not 200 <= reply.status < 300 or exchange.excess:
             raise ConnectFailed(f"the proxy gave no tunnel to {authority}: status {reply.status}")
         connection.finish()

@@ -3,6 +3,7 @@
 * WireError
   * ConnectFailed   no connection came to be; nothing was sent
     * NoFileLeft    ... because this process may open no more files
+    * ProxyLogin    ... because the proxy wants a login, or another one
   * TlsFailed       the peer could not prove who it is, or speaks no TLS we accept; nothing was sent
   * TimedOut        a limit passed: waiting for a slot, connecting, silence, or the whole request
   * PeerClosed      the peer went away before the answer was whole
@@ -31,6 +32,10 @@ class ConnectFailed(WireError):
 
 class NoFileLeft(ConnectFailed):
     """This process, or the machine, may open no more files: the peer has no part in it."""
+
+
+class ProxyLogin(ConnectFailed):
+    """The proxy answered 407. Nothing of the request was sent."""
 
 
 class TlsFailed(WireError):

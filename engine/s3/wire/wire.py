@@ -59,6 +59,7 @@ class Wire:
         ssl_context: ssl.SSLContext | None = None,
         resolve: Resolver | None = None,
         proxy: Origin | None = None,
+        proxy_login: str = "",
         max_header_bytes: int = 65_536,
     ) -> None:
         self._clock = clock
@@ -70,6 +71,7 @@ class Wire:
             connect_s=connect_s,
             resolve=resolve or Names(clock),
             proxy=proxy,
+            proxy_login=proxy_login,
             context=ssl_context,
             max_head=max_header_bytes,
         )

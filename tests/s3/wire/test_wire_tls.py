@@ -24,10 +24,11 @@ class Authority:
     """A certificate authority that lives as long as one test run."""
 
     folder: Path
+    title: str = "Test Authority"
 
     def __post_init__(self) -> None:
         self.key = ec.generate_private_key(ec.SECP256R1())
-        self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Test Authority")])
+        self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, self.title)])
         self.certificate = self._sign(self.name, self.key.public_key(), [], authority=True, days=30)
         self.file = self._write("ca.pem", self.certificate.public_bytes(serialization.Encoding.PEM))
 
