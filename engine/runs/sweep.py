@@ -18,7 +18,7 @@ from engine.pacing.clock import Clock, SystemClock, iso
 from engine.pacing.many import each
 from engine.pipeline.stop import Stop
 from engine.runs.assembly import open_org
-from engine.runs.preflight import check_org
+from engine.runs.preflight import check_org, unless_stopped
 from engine.runs.screen import Screen
 from engine.runs.signals import stopping
 from engine.runs.sweep_report import Pointer, Swept
@@ -58,7 +58,7 @@ async def sweep(settings: Settings, options: SweepOptions, screen: Screen, clock
     stop = Stop()
     with screen.logging(settings), stopping(stop, screen.say, settings.migration.drain_seconds):
         async with open_org(settings, clock) as salesforce:
-            await check_org(salesforce, Scope())
+            await unless_stopped(check_org(salesforce, Scope()), stop)
             swept = Swept(terms, only=options.objects, watch=options.watch)
             work = _Sweep(Search(salesforce), settings, options, screen, stop, clock, swept)
             return await (work.watch() if options.watch else work.whole())

@@ -167,7 +167,7 @@ class _Switch:
         parts, path = self._parts, self._settings.tracking.database
         with ExitStack() as stack:
             with before_the_first_write():
-                organization, shape = await unless_stopped(self._org(), self._stop)
+                organization, shape = await self._org()
                 check_updateable(shape)
                 await unless_stopped(check_stores(parts), self._stop)
                 evidence = await unless_stopped(gather_evidence(parts), self._stop)
@@ -255,7 +255,8 @@ class _Switch:
         return Plans(self._parts, wanted, organization, shape)
 
     async def _org(self) -> tuple[Organization, ObjectShape]:
-        return await check_own_org(self._parts, Scope(account_id=self._bounds.account_id))
+        asked = check_own_org(self._parts, Scope(account_id=self._bounds.account_id))
+        return await unless_stopped(asked, self._stop)
 
     async def _settle(self, evidence: Evidence, journal: Journal) -> None:
         found = await evidence.settle(journal, self._screen.say)

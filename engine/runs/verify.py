@@ -31,7 +31,7 @@ from engine.pipeline.stop import Stop
 from engine.runs.assembly import Parts, assemble
 from engine.runs.bounds import Bounds, bounds_of
 from engine.runs.looking import Looking
-from engine.runs.preflight import check_stores
+from engine.runs.preflight import check_stores, unless_stopped
 from engine.runs.sampling import Draw, First, Sample
 from engine.runs.screen import Screen
 from engine.runs.signals import stopping
@@ -109,7 +109,7 @@ class _Verify:
 
     async def run(self) -> VerifyReport:
         parts, ledger = self._parts, self._parts.ledger
-        await check_stores(parts)
+        await unless_stopped(check_stores(parts), self._stop)
         self._total = self._judging.total = await self._copies.count(self._bounds.account_id or "")
         run_id = None
         if not self._bounds.dry_run:

@@ -240,7 +240,8 @@ class SalesforceSession:
     def _hopeless(self, error: SessionExpired) -> Blocked:
         self._dead = Blocked(
             f"Salesforce refuses the token it was just given: {error}",
-            hint="Check that the instance URL is the org's own …my.salesforce.com, and that the user may use the API.",
+            hint="Check that the instance URL is the org's own …my.salesforce.com, that the user may use the API, "
+            "and that sessions are not locked to one address where this network has several.",
         )
         return self._dead
 

@@ -212,6 +212,24 @@ def test_a_host_that_nobody_answers_at_is_refused_soon_and_by_name(
     nothing_happened(corner)
 
 
+@pytest.mark.parametrize("words", [BACKUP, ("accounts",), ("sweep",)], ids=lambda words: words[-1])
+def test_a_condition_too_long_for_a_url_is_a_settings_error(corner: Corner, words: tuple[str, ...]) -> None:
+    corner.env["ENGINE_SALESFORCE__WHERE"] = f"Name != '{'x' * 12_000}'"
+    said = corner.engine(*words)
+    assert said.code == 2, said.everything
+    assert "salesforce.where" in said.err
+    assert corner.held() == {}
+
+
+@pytest.mark.parametrize("status", [414, 431])
+def test_a_question_that_the_org_finds_too_long_is_a_settings_error(corner: Corner, status: int) -> None:
+    refused = {"status": status, "code": "URI_TOO_LONG", "message": "too long"}
+    corner.org("faults", rules=[{"kind": "refused", "endpoint": "FROM DocListEntry__c", "params": refused}])
+    said = corner.engine(*BACKUP)
+    assert said.code == 2, said.everything
+    assert "salesforce.where" in said.err
+
+
 def test_accounts_refuses_an_org_that_nobody_answers_for(corner: Corner) -> None:
     refused(corner.engine("accounts", ENGINE_SALESFORCE__LOGIN_URL=nobody()), 4, "salesforce.login_url")
 

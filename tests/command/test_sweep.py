@@ -273,6 +273,19 @@ def test_a_watch_tells_of_each_new_record_once_and_ends_with_a_signal(org: Corne
     assert said.err.count("point at the vendor") == 1
 
 
+def test_a_signal_before_the_search_ends_it_there(org: Corner) -> None:
+    org.org("faults", rules=[{"kind": "slow", "endpoint": "token", "params": {"seconds": 30}}])
+    calls = len(org_log(org.stage))
+    process = org.start("sweep")
+    until(lambda: org.logs.exists(), "it has begun")
+    process.send_signal(signal.SIGTERM)
+    began = time.monotonic()
+    said = ended(process)
+    assert said.code == 143, said.everything
+    assert time.monotonic() - began < 10
+    assert len(org_log(org.stage)) <= calls + 1
+
+
 def test_terms_never_find_our_own_links() -> None:
     settings = Settings.model_validate(
         {
