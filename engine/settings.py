@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from engine.model.hosts import store_at
 from engine.model.keys import Form
 from engine.model.text import bare_urls
 from engine.settings_rules import AT_HOME, VEILED, is_local, matching, template_fault, url_fault
@@ -394,8 +395,8 @@ class Settings(Section):
     )
 
     def conflicts(self) -> Iterator[tuple[str, str]]:
-        same_service = (self.source.endpoint_url or "") == (self.destination.endpoint_url or "")
-        if same_service and self.destination.bucket in self.source.buckets:
+        one_store = store_at(self.source.endpoint_url) == store_at(self.destination.endpoint_url)
+        if one_store and self.destination.bucket in self.source.buckets:
             yield "destination.bucket", "is also a source bucket; keep them apart"
         if self.network.loopback_only:
             yield from self._leading_away()

@@ -208,6 +208,15 @@ class TestMistakes:
         assert "destination.bucket is also a source bucket" in complaint
         assert "migration.checksum is 'md5'" in complaint
 
+    @pytest.mark.parametrize("spelt", ["http://127.0.0.1:9000/", "http://localhost:9000", "HTTP://127.0.0.1:9000"])
+    def test_the_destination_is_no_source_however_its_endpoint_is_spelt(self, desk: Desk, spelt: str) -> None:
+        complaint = desk.complaint(
+            "destination: {bucket: my-documents, endpoint_url: 'http://127.0.0.1:9000'}\n"
+            f"source: {{buckets: [my-documents], endpoint_url: '{spelt}'}}\n"
+        )
+
+        assert "destination.bucket is also a source bucket" in complaint
+
     def test_a_key_written_twice_is_an_error(self, desk: Desk) -> None:
         complaint = desk.complaint(BUCKET + "migration:\n  concurrency: 5\n  concurrency: 6\n")
 

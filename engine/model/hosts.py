@@ -17,6 +17,8 @@ from engine.model.failures import FailureClass
 from engine.model.location import Origin
 
 _DEFAULT_PORT = {"http": 80, "https": 443}
+_AWS = "AWS"
+_THIS_MACHINE = frozenset({"localhost", "127.0.0.1", "::1"})
 _AUTHORITY = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<name>[A-Za-z0-9_.-]+))(?::(?P<port>[0-9]{0,5}))?")
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 
@@ -99,6 +101,22 @@ def origin_of(scheme: str, authority: str) -> Origin:
     if not 0 < port < 65536:
         raise Refused(FailureClass.BAD_URL, "the URL's port is not between 1 and 65535")
     return Origin(scheme, _address(match["v6"]) if match["v6"] else _name(match["name"]), port)
+
+
+def store_at(endpoint_url: str | None) -> str:
+    """Which store an endpoint means, so that two spellings of one come out equal: case, default ports, a slash at the
+    end and the names of this machine say nothing, nor does the scheme where both are on their usual port."""
+    scheme, _, rest = (endpoint_url or "").strip().partition("://")
+    authority, _, path = rest.partition("/")
+    try:
+        origin = origin_of(scheme.lower(), authority)
+    except (KeyError, Refused):
+        return endpoint_url or _AWS
+    if origin.host.endswith((".amazonaws.com", ".amazonaws.com.cn")):
+        return _AWS
+    host = "localhost" if origin.host in _THIS_MACHINE else origin.host
+    port = "" if origin.port == _DEFAULT_PORT[origin.scheme] else f":{origin.port}"
+    return f"{host}{port}/{path.strip('/')}"
 
 
 @lru_cache(maxsize=4096)

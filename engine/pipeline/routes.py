@@ -1,9 +1,18 @@
-"""Routes: by which method a source is read. Decided once per source bucket by a probe, never per file."""
+"""Routes: by which method a source is read. Settled once per source bucket, by the first file that can be read.
+
+| the bucket's route is      | what happens                                                                     |
+|----------------------------|----------------------------------------------------------------------------------|
+| not known or not settled   | a few files of each page are looked at, and each file before it travels; denials |
+|                            | settle nothing: without the right to list a missing file is denied too           |
+| settled                    | files travel by it, and nobody asks                                              |
+| settled, and denied a file | that file is looked at once more, and goes by another way where one is found; a  |
+|                            | few files of the next page tell whether the route still stands                   |
+"""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from engine.model.errors import Refused
@@ -16,6 +25,7 @@ from engine.pipeline.ports import Source
 T = TypeVar("T")
 
 SAMPLES = 8
+_NOT_THERE = frozenset({FailureClass.SOURCE_MISSING, FailureClass.SOURCE_DENIED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +35,8 @@ class Route:
     method: Method
     source: Source
     why: str
+    settled: bool = True
+    """A file has been read that way, or the settings say so."""
 
 
 class Routes:
@@ -37,35 +49,68 @@ class Routes:
     ) -> None:
         self._probe = probe
         self._routes: dict[str, Route] = {}
+        self._doubted: set[str] = set()
         self._on_route = on_route
 
     async def learn(self, locations: Iterable[Location]) -> None:
         """Make sure that each of these has a route. Called once a page."""
-        unknown: dict[str, list[Location]] = {}
+        open_: dict[str, list[Location]] = {}
         for location in locations:
-            if location.bucket not in self._routes:
-                samples = unknown.setdefault(location.bucket, [])
-                if len(samples) < SAMPLES:
-                    samples.append(location)
-        for bucket, samples in unknown.items():
-            route = await self._probe(bucket, samples)
-            self._routes[bucket] = route
-            self._on_route(bucket, route)
+            route = self._routes.get(location.bucket)
+            if route is None or not route.settled or location.bucket in self._doubted:
+                open_.setdefault(location.bucket, []).append(location)
+        for bucket, there in open_.items():
+            self._doubted.discard(bucket)
+            self._keep(bucket, await self._probe(bucket, there[:: -(-len(there) // SAMPLES)]))
 
     def of(self, location: Location) -> Route:
         """The route of a location that ``learn`` has seen."""
         return self._routes[location.bucket]
 
+    async def by(self, location: Location, ask: Callable[[Route], Awaitable[T]]) -> T:
+        """What ``ask`` makes of a file, by the route of its bucket, or by another where that is denied.
+
+        Raises what ``ask`` raises, Fatal, Transient.
+        """
+        route = self._routes[location.bucket]
+        if not route.settled:
+            route = await self._probe(location.bucket, [location])
+            self._keep(location.bucket, route)
+        try:
+            done = await ask(route)
+        except Refused as refused:
+            if refused.failure is not FailureClass.SOURCE_DENIED or not route.settled or not location.in_s3:
+                raise
+            self._doubted.add(location.bucket)
+            other = await self._probe(location.bucket, [location])
+            if other.method is route.method or not other.settled:
+                raise
+            return await ask(other)
+        if not (route.settled or location.presigned):  # a link with a right of its own tells of no other
+            self._keep(location.bucket, replace(route, settled=True))
+        return done
+
+    def _keep(self, bucket: str, found: Route) -> None:
+        held = self._routes.get(bucket)
+        if held is not None and held.settled and not found.settled:
+            return
+        self._routes[bucket] = found
+        if held is None or (held.method, held.settled) != (found.method, found.settled):
+            self._on_route(bucket, found)
+
 
 async def either_reading(at: Location, ask: Callable[[Location], Awaitable[T]]) -> T:
-    """What ``ask`` makes of a source; where there is none, of the one that is meant if a ``+`` stands for a space."""
+    """What ``ask`` makes of a source; where there is none, of the one that is meant if a ``+`` stands for a space.
+
+    Without the right to list nobody is told what is missing: it is denied.
+    """
     try:
         return await ask(at)
     except Refused as refused:
-        other = plus_as_space(at) if refused.failure is FailureClass.SOURCE_MISSING else None
+        other = plus_as_space(at) if refused.failure in _NOT_THERE else None
         if other is None:
             raise
         try:
             return await ask(other)
         except Refused as second:
-            raise (refused if second.failure is FailureClass.SOURCE_MISSING else second) from second
+            raise (refused if second.failure in _NOT_THERE else second) from second

@@ -19,7 +19,7 @@ from engine.pacing.retry import retry
 from engine.pipeline.copying import Copied, Copying, Memory
 from engine.pipeline.planning import Decision
 from engine.pipeline.recorder import Recorder
-from engine.pipeline.routes import Routes, either_reading
+from engine.pipeline.routes import Route, Routes, either_reading
 from engine.pipeline.tally import Tally
 from engine.pipeline.twins import Twins
 
@@ -109,9 +109,7 @@ class Transfer:
             self._twins.settle(source_id)
 
     async def _ask(self, look: Look) -> ObjectFacts:
-        route = self._routes.of(look.source)
-
-        async def once() -> ObjectFacts:
+        async def by(route: Route) -> ObjectFacts:
             if self._resolve is not None and route.method is Method.HTTP:
                 return await route.source.look(await self._resolve(look))
             return await either_reading(look.source, route.source.look)
@@ -120,7 +118,7 @@ class Transfer:
             self._tally.retries += 1
 
         try:
-            found, _ = await self._retried(once, between)
+            found, _ = await self._retried(lambda: self._routes.by(look.source, by), between)
         except (Refused, Transient) as error:
             self._twins.failed(look.source_id, error, look.record.id, of_source=True)
             raise
@@ -212,11 +210,15 @@ class Transfer:
         route = self._routes.of(plan.source)
         if (
             route.method is Method.SERVER_COPY
+            and route.settled
             and memory.tries == 1
             and (copying := self._copying.quick(plan, memory)) is not None
             and (quickly := await copying) is not None
         ):
             return quickly
+        return await self._routes.by(plan.source, partial(self._by, plan, memory))
+
+    async def _by(self, plan: Plan, memory: Memory, route: Route) -> Copied:
         if self._resolve is not None and route.method is Method.HTTP:
             renew = partial(self._resolve, plan)
             return await self._copying.copy(plan, await renew(), route, memory, renew)
@@ -226,7 +228,9 @@ class Transfer:
         """Whether the source still is what an earlier run's twin was copied from."""
         if not twin.source_etag:
             return False
-        facts = plan.pinned or await self._routes.of(plan.source).source.facts(plan.source)
+        facts = plan.pinned
+        if facts is None:
+            facts = await self._routes.by(plan.source, lambda route: route.source.facts(plan.source))
         return facts.etag == twin.source_etag and facts.size == twin.size
 
     def _backed_up(self, plan: Plan, copied: Copied, url: str, tries: int) -> Outcome:

@@ -25,7 +25,7 @@ from engine.pipeline.paced import PacedSource
 from engine.pipeline.planning import Filters, Planner, Target
 from engine.pipeline.ports import Source
 from engine.pipeline.routes import Route
-from engine.pipeline.transfer import Resolve
+from engine.pipeline.transfer import PATIENCE, Resolve
 from engine.s3.open import S3, open_s3
 from engine.s3.source import S3Source
 from engine.s3.transport import Transport
@@ -83,12 +83,14 @@ class Outside:
         if not bucket:
             return Route(Method.HTTP, self.web, "not in a bucket: plain http")
         attempts = self.settings.migration.max_attempts
-        found, _ = await retry(lambda: self.s3.find_route(samples), clock=self.clock, attempts=attempts)
+        found, _ = await retry(
+            lambda: self.s3.find_route(samples), clock=self.clock, attempts=attempts, throttled=PATIENCE * attempts
+        )
         reader = {
             Method.SERVER_COPY: self.through_destination,
             Method.STREAM: self.s3.source,
         }.get(found.method, self.web)
-        return Route(found.method, reader, found.why)
+        return Route(found.method, reader, found.why, found.settled)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -300,7 +300,8 @@ class _Backup:
     def _on_route(self, bucket: str, route: Route) -> None:
         where = f"s3://{bucket}" if bucket else "plain http"
         log.info("route", source=where, method=route.method.value, why=route.why)
-        self._screen.say(f"{where}: {route.method.value} ({route.why})")
+        so_far = "" if route.settled else "; nothing was read yet, so each file is looked at first"
+        self._screen.say(f"{where}: {route.method.value} ({route.why}{so_far})")
 
     async def _pretend(self, work: Work) -> Outcome | Looked:
         if not isinstance(work, Plan):

@@ -145,8 +145,7 @@ class Looking:
 
     async def _source_facts(self, copy: Copy) -> ObjectFacts:
         at = parse_url(copy.url, self._parts.rules)
-        source = self.route(at).source
-        return await either_reading(at, lambda place: self._head(source, place))
+        return await self.routes.by(at, lambda route: either_reading(at, lambda place: self._head(route.source, place)))
 
     async def _head(self, source: Source, at: Location) -> ObjectFacts:
         facts, _ = await retry(lambda: source.facts(at), clock=self._clock, attempts=self._attempts)
@@ -154,8 +153,9 @@ class Looking:
 
     async def _read_source(self, copy: Copy) -> _Digests:
         at = parse_url(copy.url, self._parts.rules)
-        source = self.route(at).source
-        return await either_reading(at, lambda place: self._read(source, place, None))
+        return await self.routes.by(
+            at, lambda route: either_reading(at, lambda place: self._read(route.source, place, None))
+        )
 
     async def _read(self, source: Source, at: Location, facts: ObjectFacts | None) -> _Digests:
         async def once() -> _Digests:

@@ -18,6 +18,7 @@ import orjson
 
 from engine.model.change import Link
 from engine.model.errors import Blocked, Differs, Usage
+from engine.model.hosts import store_at
 from engine.pipeline.switching import WINDOW
 from engine.settings import Settings
 from engine.tracking.files import unwritable
@@ -29,7 +30,8 @@ _TRAILER = 4096
 def settings_hash(settings: Settings, org_id: str) -> str:
     """What a plan hangs on: the org, the field, and where links lead."""
     asked, ours = settings.salesforce, settings.destination
-    facts = [org_id, asked.object, asked.url_field, ours.bucket, ours.endpoint_url, ours.region, ours.url_template]
+    store = ours.endpoint_url and store_at(ours.endpoint_url)
+    facts = [org_id, asked.object, asked.url_field, ours.bucket, store, ours.region, ours.url_template]
     return hashlib.sha256(orjson.dumps(facts)).hexdigest()[:16]
 
 

@@ -19,15 +19,24 @@ def terms_of(settings: Settings, more: Sequence[str] = ()) -> list[str]:
         # within our own bucket's name the bare text would find our own links
         host = f"//{bucket}." if ours.endswith(bucket) and ours != bucket else f"{bucket}."
         if source.endpoint_url:
-            place = urlsplit(source.endpoint_url).netloc
+            place = _place(source.endpoint_url)
             terms += [f"{host}{place}", f"{place}/{bucket}/"]
         # behind an endpoint too: links may name AWS where the settings name a gateway to it
         terms += [f"{host}s3", f"amazonaws.com/{bucket}/", f"amazonaws.com.cn/{bucket}/", f"s3://{bucket}/"]
     for entry in (*source.allowed_hosts, *map(_host, more)):
         terms.append(f"//{entry.rpartition('//')[2].rstrip('/')}")
     if source.resolver is not None:
-        terms.append(f"//{urlsplit(source.resolver.url).netloc}")
+        terms.append(f"//{_place(source.resolver.url)}")
     return list(dict.fromkeys(term.lower() for term in terms))
+
+
+def _place(url: str) -> str:
+    """Host and port of a URL as links have them: a port that goes without saying is not said."""
+    parts = urlsplit(url)
+    try:
+        return str(origin_of(parts.scheme, parts.netloc)).partition("://")[2]
+    except Refused:
+        return parts.netloc
 
 
 def _host(entry: str) -> str:

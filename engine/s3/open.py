@@ -19,6 +19,7 @@ from datetime import datetime
 
 from engine.model.errors import Blocked
 from engine.model.facts import Method
+from engine.model.hosts import store_at
 from engine.model.location import Location
 from engine.pacing.bytes_gate import BytesInFlight
 from engine.pacing.clock import Clock
@@ -113,8 +114,10 @@ class S3:
     def one_service(self) -> bool:
         """Whether a copy may cross from the source to the destination: the same endpoint, or AWS in one partition."""
         source, destination = self.settings.source, self.settings.destination
+        if store_at(source.endpoint_url) != store_at(destination.endpoint_url):
+            return False
         if source.endpoint_url or destination.endpoint_url:
-            return source.endpoint_url == destination.endpoint_url
+            return True
         return suffix_of(source.region) == suffix_of(destination.region)
 
 

@@ -60,6 +60,19 @@ def test_odd_files_of_every_kind_are_named_and_all_others_copied(corner: Corner,
     assert {rows[record]["method"] for record in ids if record not in odd} == {route}
 
 
+def test_ten_denied_files_in_front_send_no_readable_one_to_anonymous_http(corner: Corner) -> None:
+    keys = [f"{corner.tag}/file-{number:03}.pdf" for number in range(70)]
+    wait(corner.stage.objects.load(VENDOR_BUCKET, [Seeded(key, 400) for key in keys]))
+    ids = corner.records([corner.row(url=corner.url(key)) for key in keys])
+    denied = {"kind": "access_denied", "path": "file-00", "method": "HEAD|GET"}
+    corner.misbehave_all(denied, streaming(corner))
+    said = corner.engine(*FULL)
+    assert said.code == 3, said.everything
+    rows = corner.rows()
+    assert {rows[record]["failure_class"] for record in ids[:10]} == {"source_denied"}
+    assert {rows[record]["method"] for record in ids[10:]} == {"stream"}
+
+
 def processed(corner: Corner, *accesses: str) -> None:
     """Both sides' keys come from a program that hands out these, one after the other."""
     script, count = corner.directory / "keys.sh", corner.directory / "count"

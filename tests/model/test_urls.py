@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from engine.model.errors import Refused, Usage
 from engine.model.failures import FailureClass
+from engine.model.hosts import store_at
 from engine.model.keys import destination_url
 from engine.model.location import Location, Origin
 from engine.model.urls import SourceRules, identity_hash, parse_url, plus_as_space, source_rules
@@ -253,6 +254,42 @@ def test_a_plain_host_keeps_its_query_and_its_signature() -> None:
 )
 def test_a_neighbour_of_the_endpoint_is_not_the_endpoint(text: str) -> None:
     assert refusal(text, NAMED_STORE)[0] is FailureClass.HOST_NOT_ALLOWED
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("http://127.0.0.1:9000", "http://127.0.0.1:9000/"),
+        ("http://127.0.0.1:9000", "http://localhost:9000"),
+        ("http://127.0.0.1:9000", "HTTP://LocalHost:9000//"),
+        ("http://[::1]:9000", "http://[0:0:0:0:0:0:0:1]:9000"),
+        ("http://[::1]:9000", "http://localhost:9000"),
+        ("https://store.example", "https://Store.Example.:443/"),
+        ("https://store.example", "http://store.example:80"),
+        ("https://store.example/base", "https://store.example/base/"),
+        (None, ""),
+        (None, "https://s3.us-west-2.amazonaws.com"),
+        ("https://s3.amazonaws.com", "https://s3.dualstack.eu-west-1.amazonaws.com/"),
+    ],
+)
+def test_spellings_of_one_store_are_one_store(one: str | None, other: str | None) -> None:
+    assert store_at(one) == store_at(other)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        None,
+        "https://store.example:8443",
+        "https://other.example",
+        "https://store.example/tenant",
+        "https://store.example.evil",
+        "https://amazonaws.com.evil.example",
+        "no url",
+    ],
+)
+def test_other_stores_are_other_stores(other: str | None) -> None:
+    assert store_at("https://store.example") != store_at(other)
 
 
 def test_a_user_name_before_the_host_is_named_as_the_reason() -> None:

@@ -138,6 +138,14 @@ async def test_the_route_is_found_by_who_may_read(transport: Any, head: str) -> 
         assert {each.method for each in double.requests} <= {"HEAD", "GET"}
 
 
+async def test_a_store_that_is_spelt_in_two_ways_is_still_one_and_copies_by_itself(transport: Any) -> None:
+    async with capture_server(otherwise=aws) as double:
+        spelt = f"{double.url.replace('127.0.0.1', 'LOCALHOST')}/"
+        settings = settings_for(double.server, source={"endpoint_url": spelt})
+        async with open_s3(settings, SystemClock(), transport=transport) as s3:
+            assert (await s3.find_route([at("vendor", "a")])).method is Method.SERVER_COPY
+
+
 async def test_without_credentials_of_its_own_a_source_goes_by_http(
     transport: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
