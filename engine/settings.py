@@ -272,6 +272,11 @@ class MigrationSettings(Section):
         5, description="tries per file and run; ten times as many where a store is only too busy (429, 503)"
     )
     checksum: Literal["sha256", "crc64nvme"] = Field("sha256", description="sha256 | crc64nvme (needs the crt extra)")
+    tags: Literal["keep", "drop"] = Field(
+        "keep",
+        description="object tags of S3: keep | drop; kept where they may be read and written, else left behind with a "
+        "note",
+    )
     error_budget: Annotated[float, Field(ge=0, le=1)] = Field(
         0.2,
         description="stop, resumable (exit 5), when this share of the last 1,000 files failed with network, throttled, "

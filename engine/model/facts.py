@@ -44,6 +44,8 @@ class ContentHeaders:
     expires: str = ""
     metadata: tuple[tuple[str, str], ...] = ()
     """User metadata: names without the ``x-amz-meta-`` prefix, lower case."""
+    tags: tuple[tuple[str, str], ...] = ()
+    """Object tags, where they are carried; no answer's headers tell them."""
 
 
 @value
@@ -66,6 +68,8 @@ class ObjectFacts:
     etag_parts: int = 0
     """Of how many parts' MD5s the ETag is made (``…-N``); 0: of none, or of sums that nobody can compute (SSE-KMS)."""
     headers: ContentHeaders = ContentHeaders()
+    tags: int = 0
+    """How many tags it has, where the store says so."""
 
     def checksum(self, algorithm: str) -> str | None:
         """The full-object checksum of that algorithm, hex, or None."""

@@ -344,6 +344,8 @@ class _Backup:
                 await self._keep(self._watch.sample())
                 await self._keep(self._watch.shares())
             await self._parts.ledger.end_run(run_id, status, stop.reason or None)
+        for remark in self._parts.s3.remarks():
+            self._note(remark)
         report = RunReport(
             run_type="backup",
             run_id=run_id,

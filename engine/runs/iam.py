@@ -3,7 +3,7 @@
 | statement          | for                                                                                |
 |--------------------|------------------------------------------------------------------------------------|
 | source: list       | the inventory; and to be told 404 for a missing file where it would be 403         |
-| source: read       | HEAD, GET, and the reading side of a server copy                                   |
+| source: read       | HEAD, GET, tags (``migration.tags``), and the reading side of a server copy        |
 | destination: list  | ``verify``, HeadBucket, and looking for multipart uploads of killed runs           |
 | destination: write | copies; HEAD and GET to prove them; abort of our own multipart uploads             |
 | engine's own       | doctor's probe under ``.engine/``, the one thing that is ever deleted              |
@@ -24,23 +24,27 @@ OWN = ".engine/"
 def policies(settings: Settings) -> dict[str, Any]:
     """``source``: for the source's credentials, or for the destination's where these copy by the server (the fastest
     way: then attach both). ``destination``: for ours. Reading by anonymous or plain links needs no source policy."""
-    return {"source": source_policy(settings.source), "destination": destination_policy(settings.destination)}
+    tags = settings.migration.tags == "keep"
+    return {
+        "source": source_policy(settings.source, tags=tags),
+        "destination": destination_policy(settings.destination, tags=tags),
+    }
 
 
-def source_policy(source: SourceSettings) -> dict[str, Any]:
-    """Read only (I8)."""
+def source_policy(source: SourceSettings, *, tags: bool) -> dict[str, Any]:
+    """Read only (I8). ``tags``: whether object tags are carried."""
     partition = _partition(source.region)
     return _policy(
         _allow("ListSource", ["s3:ListBucket"], [_arn(partition, name) for name in source.buckets]),
         _allow(
             "ReadSource",
-            ["s3:GetObject", "s3:GetObjectVersion", "s3:GetObjectTagging"],
+            ["s3:GetObject", "s3:GetObjectVersion", *["s3:GetObjectTagging", "s3:GetObjectVersionTagging"] * tags],
             [_arn(partition, name, "*") for name in source.buckets],
         ),
     )
 
 
-def destination_policy(ours: DestinationSettings) -> dict[str, Any]:
+def destination_policy(ours: DestinationSettings, *, tags: bool) -> dict[str, Any]:
     """Nothing is deleted but doctor's own probe, and no bucket is made or changed."""
     partition = _partition(ours.region)
     prefix, _ = shape_of(ours.key_template, ours.bucket)
@@ -50,7 +54,8 @@ def destination_policy(ours: DestinationSettings) -> dict[str, Any]:
         _allow("ListOurs", ["s3:ListBucket", "s3:ListBucketMultipartUploads"], [bucket]),
         _allow(
             "WriteCopies",
-            ["s3:GetObject", "s3:GetObjectTagging", "s3:PutObject", "s3:PutObjectTagging", "s3:AbortMultipartUpload"],
+            ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"]
+            + ["s3:GetObjectTagging", "s3:PutObjectTagging"] * tags,
             [copies],
         ),
         _allow("EnginesOwn", ["s3:GetObject", "s3:PutObject"], [own]),

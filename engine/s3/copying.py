@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from engine.model.errors import Transient
 from engine.model.facts import ObjectFacts, Stored, Uncopyable
@@ -11,7 +12,8 @@ from engine.model.percent import quoted
 from engine.model.value import value
 from engine.pacing.many import each
 from engine.s3.answers import Answer, Fields, Part, StoreError
-from engine.s3.facts import facts_of, request_headers, written
+from engine.s3.extras import WITHOUT_TAGS, Tags
+from engine.s3.facts import facts_of, request_headers, tagging, written
 from engine.s3.guard import Guard
 from engine.s3.multipart import Multipart, Upload
 from engine.s3.parts import part_size, ranges
@@ -69,6 +71,7 @@ class Copier:
         part_try: PartTry,
         limit: int,
         part_bytes: int,
+        tags: Tags,
     ) -> None:
         self._verbs = verbs
         self._bucket = bucket
@@ -80,9 +83,10 @@ class Copier:
         self._part_try = part_try
         self._limit = limit
         self._part_bytes = part_bytes
+        self._tags = tags
 
-    async def copy(self, original: Original, key: str, replace_etag: str | None) -> Stored:
-        """Raises Occupied, Uncopyable, StoreError, EngineError."""
+    async def copy(self, original: Original, key: str, replace_etag: str | None, *, tags: bool = True) -> Stored:
+        """``tags`` off: they are left behind. Raises Occupied, Uncopyable, StoreError, EngineError."""
         facts = original.facts
         if facts.size is None:
             facts = await self.look(original)
@@ -90,7 +94,8 @@ class Copier:
         size = facts.size or 0
         if size > self._limit:
             return await self._by_parts(original, size, key, replace_etag)
-        headers = original.asks | self._whole
+        tags = tags and self._tags.carried(original.bucket)
+        headers = original.asks | self._whole | ({} if tags else WITHOUT_TAGS)
 
         async def send(more: Fields) -> Answer:
             return await self._verbs.copy(self._bucket, key, {**headers, **more}, size=size)
@@ -103,7 +108,7 @@ class Copier:
 
     def fixed(self, source_headers: Fields) -> dict[str, str]:
         """What every CopyObject carries, whatever it copies."""
-        return {**as_of_the_source(source_headers), **self._whole}
+        return {**as_of_the_source(source_headers), **self._whole, **({} if self._tags.keep else WITHOUT_TAGS)}
 
     async def look(self, original: Original) -> ObjectFacts:
         """The source as the destination's credentials see it. Raises StoreError."""
@@ -118,9 +123,15 @@ class Copier:
             raise Transient(FailureClass.SOURCE_CHANGED, f"s3://{original.bucket}/{original.key} changed meanwhile")
         await self._guard.must_be_free(key, unless=replace_etag)
         pinned = Original(original.bucket, original.key, found, original.version_id, original.headers)
-        headers = {**request_headers(found.headers), **self._placed, **_same_sums(found)}
+        headers = {**request_headers(found.headers), **self._placed}
+        named: Fields = {}
+        if found.tags:
+            pairs = await self._tags.read(
+                self._verbs, original.bucket, original.key, original.headers, version_id=original.version_id
+            )
+            named = tagging(replace(found.headers, tags=pairs))
         spans = ranges(size, part_size(size, self._part_bytes))
-        async with self._multipart.begin(key, headers) as upload:
+        async with self._multipart.begin(key, headers, sums=_same_sums(found), tags=named) as upload:
 
             async def part(numbered: tuple[int, tuple[int, int]]) -> None:
                 await self._part(upload, pinned, *numbered)

@@ -19,13 +19,14 @@ from engine.s3.answers import Answer, Fields, Listed, ListingPage, StoreError
 from engine.s3.blocks import Room, Spend
 from engine.s3.copying import Copier, Original
 from engine.s3.express import Express, Road
+from engine.s3.extras import Tags, refused
 from engine.s3.facts import facts_of
 from engine.s3.faults import LOGIN, Patience, Side
 from engine.s3.guard import Guard
 from engine.s3.listing import pages
 from engine.s3.multipart import Multipart
 from engine.s3.sizes import size_by_range
-from engine.s3.source import WITH_SUMS, shown
+from engine.s3.source import WITH_SUMS
 from engine.s3.storing import ByteStream, Storer
 from engine.s3.survey import Put, Survey
 from engine.s3.verbs import Verbs
@@ -69,6 +70,7 @@ class S3Destination:
         *,
         budget: BytesInFlight,
         spend: Spend | None = None,
+        tags: Tags | None = None,
     ) -> None:
         self._verbs = verbs
         self._patience = patience
@@ -78,7 +80,8 @@ class S3Destination:
         always, placed = placement.always, placement.placed
         self.copies = Guard(self._look)
         self.puts = Guard(self._look)
-        self._multipart = Multipart(verbs, clock, self._bucket, always, self._look)
+        self._tags = tags = tags or Tags(keep=True)
+        self._multipart = Multipart(verbs, clock, self._bucket, always, self._look, tags)
         self._copier = Copier(
             verbs,
             self._bucket,
@@ -89,6 +92,7 @@ class S3Destination:
             part_try=self._part,
             limit=placement.copy_limit,
             part_bytes=placement.copy_part_bytes,
+            tags=tags,
         )
         self._storer = Storer(
             verbs,
@@ -103,12 +107,13 @@ class S3Destination:
             put_limit=placement.put_limit,
             checksum=placement.checksum,
             spend=spend,
+            tags=tags,
         )
 
     def express(self, road: Road, gate: Gate) -> Express:
         """The short way of ``copy``, which shares what this side has learnt."""
         fixed, limit = self._copier.fixed(self._placement.source_headers), self._placement.copy_limit
-        return Express(road, gate, self.copies, self._patience, self._clock, fixed=fixed, limit=limit)
+        return Express(road, gate, self.copies, self._patience, self._clock, self._tags, fixed=fixed, limit=limit)
 
     async def facts(self, key: str) -> ObjectFacts | None:
         """HEAD with checksums, a multipart SHA-256 included (``sha256-composite``); None when the key is free."""
@@ -117,20 +122,33 @@ class S3Destination:
     async def copy(self, source: Location, facts: ObjectFacts, key: str, *, replace_etag: str | None = None) -> Stored:
         """Server-side copy of a source object with the destination's credentials, pinned by ETag."""
         original = Original(source.bucket, source.key, facts, source.version_id, self._placement.source_headers)
-        try:
-            stored = await self._copier.copy(original, key, replace_etag)
-        except StoreError as error:
-            side = await self._culprit(error, original)
-            what = f"COPY {shown(source)} to {self._shown(key)}"
-            raise self._patience.judge(error, what, side=side) from None
-        self._patience.wrote = True
-        return stored
+        return await self._copy(original, key, replace_etag)
 
     async def copy_within(self, from_key: str, facts: ObjectFacts, key: str) -> Stored:
         """Server-side copy of one of our own objects to another of our keys."""
-        original = Original(self._bucket, from_key, facts, None, self._placement.always)
-        what = f"COPY {self._shown(from_key)} to {self._shown(key)}"
-        return await self._written(self._copier.copy(original, key, None), what)
+        return await self._copy(Original(self._bucket, from_key, facts, None, self._placement.always), key, None)
+
+    async def _copy(self, original: Original, key: str, replace_etag: str | None) -> Stored:
+        try:
+            stored = await self._copier.copy(original, key, replace_etag)
+        except StoreError as error:
+            side = Side.DESTINATION if original.bucket == self._bucket else await self._culprit(error, original)
+            tags = side is Side.DESTINATION and refused(error) and self._tags.carried(original.bucket)
+            if not tags or (copy := await self._without_tags(original, key, replace_etag)) is None:
+                what = f"COPY s3://{original.bucket}/{original.key} to {self._shown(key)}"
+                raise self._patience.judge(error, what, side=side) from None
+            stored = copy
+        self._patience.wrote = True
+        return stored
+
+    async def _without_tags(self, original: Original, key: str, replace_etag: str | None) -> Stored | None:
+        """The same copy once more: where tags may not be read or written, an object is copied only without them."""
+        try:
+            stored = await self._copier.copy(original, key, replace_etag, tags=False)
+        except StoreError:
+            return None
+        self._tags.left(original.bucket)
+        return stored
 
     @asynccontextmanager
     async def room(self, size: int | None) -> AsyncIterator[Room]:

@@ -21,6 +21,7 @@ from engine.s3.address import Address
 from engine.s3.answers import Fields, StoreError
 from engine.s3.conditions import CONDITION, Verdict
 from engine.s3.credentials import Keyring, Keys
+from engine.s3.extras import Tags
 from engine.s3.facts import written
 from engine.s3.fast import copied, fields_of, unreached
 from engine.s3.faults import Patience
@@ -64,13 +65,23 @@ class Express:
     """Fits ``ports.Express``. ``fixed``: the headers that all copies have in common."""
 
     def __init__(
-        self, road: Road, gate: Gate, guard: Guard, patience: Patience, clock: Clock, *, fixed: Fields, limit: int
+        self,
+        road: Road,
+        gate: Gate,
+        guard: Guard,
+        patience: Patience,
+        clock: Clock,
+        tags: Tags,
+        *,
+        fixed: Fields,
+        limit: int,
     ) -> None:
         self._road = road
         self._gate = gate
         self._guard = guard
         self._patience = patience
         self._clock = clock
+        self._tags = tags
         self._limit = min(limit, LARGE)
         self._form = Form("PUT", road.address, {**fixed, **CONDITION}, _VARYING)
         self._stamped_for: Keys | None = None
@@ -89,6 +100,7 @@ class Express:
             or facts.size >= self._limit
             or not facts.etag_is_md5
             or source.version_id is not None
+            or self._tags.keep is not self._tags.carried(source.bucket)  # its heads ask for the tags or never do
             or (keys := self._road.keys.current) is None
         ):
             return None

@@ -11,7 +11,8 @@ import base64
 import binascii
 import calendar
 import re
-from urllib.parse import quote
+from typing import Any
+from urllib.parse import quote, urlencode
 
 from engine.model.facts import ARCHIVES, ContentHeaders, ObjectFacts, parts_in
 from engine.s3.answers import Answer, Fields, unquoted
@@ -64,6 +65,7 @@ def facts_of(fields: Fields, *, size: int | None = None, composites: bool = Fals
         etag_is_md5=etag_is_md5(etag, fields),
         etag_parts=etag_parts(etag, fields),
         headers=content_of(fields),
+        tags=int(tags) if (tags := fields.get("x-amz-tagging-count", "")).isdecimal() else 0,
     )
 
 
@@ -85,7 +87,7 @@ def written(answer: Answer, size: int, headers: ContentHeaders | None = None) ->
 def content_of(fields: Fields) -> ContentHeaders:
     """The headers that travel with the bytes."""
     metadata = tuple(sorted((name[len(META) :], value) for name, value in fields.items() if name.startswith(META)))
-    named = {attribute: fields[name] for name, attribute in _PAIRS if fields.get(name)}
+    named: dict[str, Any] = {attribute: fields[name] for name, attribute in _PAIRS if fields.get(name)}
     if "content_encoding" in named:
         named["content_encoding"] = _without_chunking(named["content_encoding"])
     return ContentHeaders(**named, metadata=metadata)
@@ -162,6 +164,11 @@ def request_headers(headers: ContentHeaders) -> dict[str, str]:
         clean = _clean(value)
         out[META + name.lower()] = clean if clean.isascii() else _word(clean)
     return out
+
+
+def tagging(headers: ContentHeaders) -> dict[str, str]:
+    """Object tags as a request header."""
+    return {"x-amz-tagging": urlencode(headers.tags, quote_via=quote)} if headers.tags else {}
 
 
 def sum_header(algorithm: str, digest: bytes) -> tuple[str, str]:

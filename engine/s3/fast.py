@@ -28,7 +28,7 @@ from engine.s3.wire import (
     Wire,
     WireError,
 )
-from engine.s3.xml import error_of, success_of
+from engine.s3.xml import error_of, rows_of, success_of
 
 QUICK_S = 60.0
 _OF_THE_REQUEST = frozenset({b"x-amz-request-id", b"x-amz-id-2"})
@@ -77,6 +77,14 @@ class FastVerbs:
         query = _version(version_id) if part is None else query_of((("partNumber", str(part)), *_versions(version_id)))
         reply = await self._ask("HEAD", bucket, key, query, headers)
         return Answer(reply.status, fields_of(reply.headers))
+
+    async def tags(
+        self, bucket: str, key: str, headers: Fields, *, version_id: str | None = None
+    ) -> tuple[tuple[str, str], ...]:
+        query = query_of((("tagging", ""), *_versions(version_id)))
+        reply = await self._ask("GET", bucket, key, query, headers)
+        _, rows = rows_of(reply.body, "Tagging", "Tag")
+        return tuple((row.get("Key", ""), row.get("Value", "")) for row in rows)
 
     @asynccontextmanager
     async def get(

@@ -11,6 +11,7 @@ from engine.model.facts import ObjectFacts, Occupied
 from engine.pacing.clock import Clock
 from engine.s3.answers import Answer, Fields, Part, StoreError
 from engine.s3.conditions import CONDITION
+from engine.s3.extras import Extra, Tags
 from engine.s3.guard import Look
 from engine.s3.hashing import multipart_etag
 from engine.s3.verbs import Verbs
@@ -43,19 +44,23 @@ class Upload:
 class Multipart:
     """The multipart verbs of one destination bucket."""
 
-    def __init__(self, verbs: Verbs, clock: Clock, bucket: str, always: Fields, look: Look) -> None:
+    def __init__(self, verbs: Verbs, clock: Clock, bucket: str, always: Fields, look: Look, tags: Tags) -> None:
         self._verbs = verbs
         self._clock = clock
         self._bucket = bucket
         self._always = always
         self._look = look
+        self._tags = tags
+        self.sums = Extra()
+        """Whether uploads name their checksum algorithm."""
         self.conditional = True
         """Whether completions carry If-None-Match; off once the store refuses it at a free key."""
 
     @asynccontextmanager
-    async def begin(self, key: str, headers: Fields) -> AsyncIterator[Upload]:
-        """Create an upload; whatever ends the block before ``finish`` succeeded also aborts it."""
-        creating = asyncio.ensure_future(self._verbs.create_upload(self._bucket, key, {**headers, **self._always}))
+    async def begin(self, key: str, headers: Fields, *, sums: Fields, tags: Fields) -> AsyncIterator[Upload]:
+        """Create an upload; whatever ends the block before ``finish`` succeeded also aborts it. ``sums`` (the names of
+        its checksum) and ``tags`` are left out where the store refuses them."""
+        creating = asyncio.ensure_future(self._create(key, headers, sums, tags))
         try:
             upload = Upload(key, await asyncio.shield(creating))
         except asyncio.CancelledError:
@@ -67,6 +72,15 @@ class Multipart:
             if not upload.finished:
                 await _patiently(self.abort(key, upload.id))
             raise
+
+    async def _create(self, key: str, headers: Fields, sums: Fields, tags: Fields) -> str:
+        async def tagged(tags: Fields) -> str:
+            async def create(sums: Fields) -> str:
+                return await self._verbs.create_upload(self._bucket, key, {**headers, **sums, **tags, **self._always})
+
+            return await self.sums.send(create, sums)
+
+        return await self._tags.send(tagged, tags, self._bucket)
 
     async def finish(self, upload: Upload, size: int, headers: Fields, *, replace_etag: str | None = None) -> Answer:
         """Complete. The key is looked at right before, whatever the store makes of conditions: a HEAD costs nothing

@@ -31,6 +31,7 @@ from engine.s3.bucket import BucketDesk
 from engine.s3.credentials import Keyring
 from engine.s3.destination import Placement, S3Destination
 from engine.s3.express import Express
+from engine.s3.extras import Tags
 from engine.s3.faults import Patience, Side
 from engine.s3.hashing import crc64nvme
 from engine.s3.parts import COPY_LIMIT, MIB, PUT_LIMIT
@@ -57,6 +58,8 @@ class S3:
     """Reads objects of our own bucket."""
     bucket: BucketDesk
     """How our bucket is set up."""
+    tags: Tags
+    """Whether they travel, and where they had to be left behind."""
     settings: Settings
     opened_at: datetime
     source_verbs: Verbs
@@ -74,6 +77,10 @@ class S3:
         ``destination.key_template``. Other programs' uploads under that prefix have no record Ids in their keys."""
         prefix, ours = shape_of(self.settings.destination.key_template, self.settings.destination.bucket)
         return await self.destination.sweep(prefix, ours, self.opened_at)
+
+    def remarks(self) -> list[str]:
+        """What a run has found out about the stores that its reader should know."""
+        return [told for told in (self.tags.note(),) if told]
 
     async def find_route(self, samples: Sequence[Location]) -> Route:
         """How objects of the samples' bucket shall travel. Raises Blocked, Transient."""
@@ -108,7 +115,8 @@ class S3:
     @property
     def across(self) -> S3Source:
         """The vendor's side as our own credentials see it: the sources of server-side copies."""
-        return S3Source(self.destination_verbs, self.destination_patience, source_headers(self.settings.source))
+        headers = source_headers(self.settings.source)
+        return S3Source(self.destination_verbs, self.destination_patience, headers, tags=self.tags)
 
     @property
     def one_service(self) -> bool:
@@ -171,6 +179,7 @@ async def open_s3(
             copy_part_bytes=copy_part_bytes,
             region=None if destination.endpoint_url else destination.region,
         )
+        tags = Tags(keep=migration.tags == "keep")
         ours = S3Destination(
             sides.destination,
             patience,
@@ -178,13 +187,15 @@ async def open_s3(
             placement,
             budget=budget or BytesInFlight(16 * part_bytes),
             spend=spend,
+            tags=tags,
         )
         yield S3(
-            source=S3Source(sides.source, source_patience, source_headers(source)),
+            source=S3Source(sides.source, source_patience, source_headers(source), tags=tags),
             destination=ours,
             express=None if sides.road is None else ours.express(sides.road, gates.destination),
             ours=S3Source(sides.destination, patience, placement.always, side=Side.DESTINATION),
             bucket=BucketDesk(sides.control, destination.bucket, placement.always),
+            tags=tags,
             settings=settings,
             opened_at=clock.now(),
             source_verbs=sides.source,

@@ -41,6 +41,11 @@ class PacedVerbs:
         request = self._verbs.head(bucket, key, headers, version_id=version_id, part=part)
         return await self._through(request, bucket, headers, words=words)
 
+    def tags(
+        self, bucket: str, key: str, headers: Fields, *, version_id: str | None = None
+    ) -> Coroutine[Any, Any, tuple[tuple[str, str], ...]]:
+        return self._through(self._verbs.tags(bucket, key, headers, version_id=version_id))
+
     @asynccontextmanager
     async def get(
         self, bucket: str, key: str, headers: Fields, *, version_id: str | None = None

@@ -66,6 +66,12 @@ class SdkVerbs:
         more: dict[str, Any] = {**_version(version_id), **({} if part is None else {"PartNumber": part})}
         return _answer(await self._call("head_object", headers, Bucket=bucket, Key=key, **more))
 
+    async def tags(
+        self, bucket: str, key: str, headers: Fields, *, version_id: str | None = None
+    ) -> tuple[tuple[str, str], ...]:
+        told = await self._call("get_object_tagging", headers, Bucket=bucket, Key=key, **_version(version_id))
+        return tuple((row["Key"], row["Value"]) for row in told.get("TagSet", []))
+
     @asynccontextmanager
     async def get(
         self, bucket: str, key: str, headers: Fields, *, version_id: str | None = None

@@ -15,6 +15,7 @@ from engine.pacing.clock import Clock
 from engine.pacing.retry import retry
 from engine.s3.answers import Bytes, Fields, Fill, Listed, ListingPage, StoreError, StreamedAnswer
 from engine.s3.blocks import AskParts, InMemory
+from engine.s3.extras import Tags
 from engine.s3.facts import facts_of
 from engine.s3.faults import Patience, Side
 from engine.s3.listing import pages
@@ -30,14 +31,24 @@ Judged = Callable[[StoreError, str], EngineError]
 class S3Source:
     """Fits ``ports.Source``. ``always`` are the headers of every request: request payer, expected bucket owner.
 
-    ``patience`` knows the keys that ``verbs`` sign with; ``side`` is whose objects these are.
+    ``patience`` knows the keys that ``verbs`` sign with; ``side`` is whose objects these are. With ``tags``, those of
+    what is opened are told too; None: nobody wants them.
     """
 
-    def __init__(self, verbs: Verbs, patience: Patience, always: Fields, *, side: Side = Side.SOURCE) -> None:
+    def __init__(
+        self,
+        verbs: Verbs,
+        patience: Patience,
+        always: Fields,
+        *,
+        side: Side = Side.SOURCE,
+        tags: Tags | None = None,
+    ) -> None:
         self._verbs = verbs
         self._patience = patience
         self._always = always
         self._side = side
+        self._tags = tags
 
     def _judged(self, error: StoreError, what: str) -> EngineError:
         return self._patience.judge(error, what, side=self._side)
@@ -81,15 +92,23 @@ class S3Source:
                 )
                 found = _bound(facts_of(told.fields), facts, what)
                 _whole(found, len(body), what)
+                found = await self._tagged(found, location)
                 yield InMemory(found, body, partial(self._parts, location, found))
                 return
             async with self._verbs.get(location.bucket, location.key, headers, version_id=version) as answer:
                 found = _bound(facts_of(answer.fields), facts, what)
                 if found.size is None:
                     found = _bound(found, await self.look(location), what)
+                found = await self._tagged(found, location)
                 yield Reading(answer, found, self._judged, what, partial(self._parts, location, found))
         except StoreError as error:
             raise self._judged(error, what) from None
+
+    async def _tagged(self, facts: ObjectFacts, at: Location) -> ObjectFacts:
+        if self._tags is None or not facts.tags:
+            return facts
+        found = await self._tags.read(self._verbs, at.bucket, at.key, self._always, version_id=at.version_id)
+        return replace(facts, headers=replace(facts.headers, tags=found))
 
     async def _parts(self, location: Location, facts: ObjectFacts) -> Sequence[int]:
         headers = {**self._always, "if-match": f'"{facts.etag}"'}

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice, repeat
@@ -22,10 +21,11 @@ from engine.model.facts import ObjectFacts, Occupied, Stored
 from engine.model.failures import FailureClass
 from engine.pacing.bytes_gate import BytesInFlight
 from engine.pacing.many import first_of
-from engine.s3.answers import Answer, Bytes, Fields, Fill, Part, StoreError
+from engine.s3.answers import Answer, Bytes, Fields, Fill, Part
 from engine.s3.blocks import Blocks, Buffers, Claim, Room, Spend
 from engine.s3.copying import PartTry
-from engine.s3.facts import etag_is_md5, request_headers, sum_header, written
+from engine.s3.extras import Extra, Tags
+from engine.s3.facts import etag_is_md5, request_headers, sum_header, tagging, written
 from engine.s3.guard import Guard
 from engine.s3.hashing import Sums, composite_sha256, computable, crc64nvme, hashed, multipart_etag
 from engine.s3.multipart import Multipart, Upload
@@ -91,6 +91,7 @@ class Storer:
         put_limit: int,
         checksum: str,
         spend: Spend | None,
+        tags: Tags,
     ) -> None:
         self._verbs = verbs
         self._bucket = bucket
@@ -109,8 +110,8 @@ class Storer:
         self._spend = spend
         self._shows_sums = False  # MD5s are computed until the store has answered a write with its checksum
         self._shows_parts: bool | None = None  # the same of parts: whether the store has compared what it got
-        self._declares = True  # whether uploads name their checksum algorithm; off once the store knows no such thing
-        self._sums: bool | None = None  # whether writes may carry a checksum header; None: not known yet
+        self._sums = Extra()  # whether writes carry a checksum header
+        self._tags = tags
 
     def room(self) -> Room:
         """Room for one stream to come; whoever takes it releases it."""
@@ -184,10 +185,14 @@ class Storer:
         sha256 = digest.hex()
 
         async def send(more: Fields) -> Answer:
-            async def put(summed: Fields) -> Answer:
-                return await self._verbs.put(self._bucket, key, body, {**headers, **more, **summed}, sha256=sha256)
+            async def tagged(tags: Fields) -> Answer:
+                async def put(sums: Fields) -> Answer:
+                    asked = {**headers, **more, **sums, **tags}
+                    return await self._verbs.put(self._bucket, key, body, asked, sha256=sha256)
 
-            return await self._summed(put, {name: value})
+                return await self._sums.send(put, {name: value})
+
+            return await self._tags.send(tagged, tagging(source.headers), self._bucket)
 
         try:
             answer = await self._guard.write(key, send, replace_etag=replace_etag)
@@ -199,24 +204,6 @@ class Storer:
             md5 = await hashed(len(body), lambda: hashlib.md5(body, usedforsecurity=False).hexdigest())
             computed += (("md5", md5),)
         return Stored(facts, len(body), computed)
-
-    async def _summed(self, write: Callable[[Fields], Awaitable[Answer]], named: Fields) -> Answer:
-        """Write with a checksum header; from then on without, where the store takes the same write only so."""
-        if self._sums is False:
-            return await write({})
-        try:
-            answer = await write(named)
-        except StoreError as error:
-            if self._sums or not error.unfit:
-                raise
-            try:
-                answer = await write({})
-            except StoreError:
-                raise error from None
-            self._sums = self._declares = False
-        else:
-            self._sums = True
-        return answer
 
     async def _pieces(
         self, passing: Passing, block: Bytes, parts: Sequence[int]
@@ -244,7 +231,12 @@ class Storer:
         gate = asyncio.Semaphore(PARTS_AT_ONCE)
         headers = {**request_headers(passing.facts.headers), **self._placed}
         by_md5 = not self._shows_parts
-        async with self._begin(passing.key, headers) as upload:
+        kind = "FULL_OBJECT" if self._crc else "COMPOSITE"
+        named = {"x-amz-checksum-algorithm": self._checksum.upper(), "x-amz-checksum-type": kind}
+        if not self._declares:
+            named = {}
+        begun = self._multipart.begin(passing.key, headers, sums=named, tags=tagging(passing.facts.headers))
+        async with begun as upload:
             try:
                 async with asyncio.TaskGroup() as parts:
                     number = 0
@@ -272,23 +264,6 @@ class Storer:
             except Occupied as taken:
                 raise Occupied(taken.facts, computed) from None
         return await self._stored(passing, upload, answer, computed)
-
-    @asynccontextmanager
-    async def _begin(self, key: str, headers: Fields) -> AsyncIterator[Upload]:
-        """Begin an upload that names its checksum; without, where the store knows no such thing."""
-        kind = "FULL_OBJECT" if self._crc else "COMPOSITE"
-        named = {"x-amz-checksum-algorithm": self._checksum.upper(), "x-amz-checksum-type": kind}
-        async with AsyncExitStack() as stack:
-            try:
-                upload = await stack.enter_async_context(
-                    self._multipart.begin(key, {**headers, **named} if self._declares else headers)
-                )
-            except StoreError as error:
-                if not self._declares or not error.unfit:
-                    raise
-                upload = await stack.enter_async_context(self._multipart.begin(key, headers))
-                self._declares = False
-            yield upload
 
     async def _sum(self, passing: Passing, number: int, block: Bytes, *, by_md5: bool) -> bytes:
         """Take a part into the sums of the whole, and beside that compute its own; returns its checksum."""
@@ -323,7 +298,7 @@ class Storer:
             )
 
         async def send() -> Answer:
-            return await self._summed(put, {name: value})
+            return await self._sums.send(put, {name: value})
 
         answer = await self._part_try(send, f"PUT part {number} of s3://{self._bucket}/{upload.key}")
         shown = answer.fields.get(name)
@@ -346,6 +321,11 @@ class Storer:
                     len(block), lambda: hashlib.md5(block, usedforsecurity=False).digest()
                 )
         upload.parts.append(Part(number, answer.etag, (self._checksum, value) if self._declares else None))
+
+    @property
+    def _declares(self) -> bool:
+        """Whether uploads and their parts name checksums."""
+        return self._sums.taken is not False and self._multipart.sums.taken is not False
 
     def _closing(self, passing: Passing) -> dict[str, str]:
         """What lets the store itself prove the whole, where it can: its size, and its CRC."""

@@ -23,6 +23,12 @@ class Verbs(Protocol):
         """``part``: of that part alone; ``x-amz-mp-parts-count`` then says how many there are."""
         ...
 
+    async def tags(
+        self, bucket: str, key: str, headers: Fields, *, version_id: str | None = None
+    ) -> tuple[tuple[str, str], ...]:
+        """GetObjectTagging: names and values."""
+        ...
+
     def get(
         self, bucket: str, key: str, headers: Fields, *, version_id: str | None = None
     ) -> AbstractAsyncContextManager[StreamedAnswer]:

@@ -23,8 +23,8 @@ def flat(body: bytes) -> tuple[str, dict[str, str]]:
 
 
 def rows_of(body: bytes, root: str, row: str) -> tuple[dict[str, str], list[dict[str, str]]]:
-    """The same of a document that must be a ``root``, and beside it each of its children named ``row``: the text of
-    their own children, by name. Raises StoreError ``BadAnswer``."""
+    """The same of a document that must be a ``root``, and beside it each element in it named ``row``: the text of its
+    own children, by name. Raises StoreError ``BadAnswer``."""
     name, found, rows = _read(body, row)
     if name != root:
         raise StoreError("BadAnswer", 0, f"the answer is no {root}")
@@ -47,11 +47,12 @@ def _read(body: bytes, row: str) -> tuple[str, dict[str, str], list[dict[str, st
         path.append(name)
         if len(path) == 1:
             root.append(name)
-        elif len(path) == 2:
+            return
+        if len(path) == 2:
             found[name] = []
-            if name == row:
-                rows.append({})
-        elif len(path) == 3 and path[1] == row:
+        if name == row:
+            rows.append({})
+        elif rows and path[-2] == row:
             rows[-1][name] = []
 
     def end(_name: str) -> None:
@@ -60,8 +61,8 @@ def _read(body: bytes, row: str) -> tuple[str, dict[str, str], list[dict[str, st
     def characters(data: str) -> None:
         if len(path) == 2:
             found[path[1]].append(data)
-        elif len(path) == 3 and path[1] == row:
-            rows[-1][path[2]].append(data)
+        elif rows and len(path) > 2 and path[-2] == row:
+            rows[-1].setdefault(path[-1], []).append(data)
 
     def refuse(*_: object) -> None:
         raise StoreError("BadAnswer", 0, "the answer declares a document type")

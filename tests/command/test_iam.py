@@ -11,6 +11,7 @@ from engine.rehearsal.side_door import Asked, Seeded
 from engine.runs.checks import bucket
 from engine.runs.iam import policies
 from engine.s3.open import open_s3
+from engine.settings import Settings
 from tests.command.corner import Corner, wait
 from tests.s3.world import MIB, Bytes, at, settings_for
 
@@ -36,15 +37,19 @@ def needs(asked: Asked) -> Iterator[Need]:
     match asked.method, key:
         case "GET" | "HEAD", "":
             yield next((_OF_THE_BUCKET[each] for each in names if each in _OF_THE_BUCKET), "s3:ListBucket"), home
+        case "GET", _ if "tagging" in names:
+            yield "s3:GetObjectTagging", f"{home}/{key}"
         case "GET" | "HEAD", _:
             versioned = "versionId=" in asked.query
             yield "s3:GetObjectVersion" if versioned else "s3:GetObject", f"{home}/{key}"
         case "PUT", _:
             yield "s3:PutObject", f"{home}/{key}"
             if source := asked.headers.get("x-amz-copy-source"):
-                yield "s3:GetObject", f"arn:aws:s3:::{source.lstrip('/')}"
-                if not asked.query:  # a copy takes the tags along
-                    yield "s3:GetObjectTagging", f"arn:aws:s3:::{source.lstrip('/')}"
+                place, _, version = source.lstrip("/").partition("?versionId=")
+                of = "s3:GetObjectVersion" if version else "s3:GetObject"
+                yield of, f"arn:aws:s3:::{place}"
+                if not asked.query and asked.headers.get("x-amz-tagging-directive") != "REPLACE":
+                    yield f"{of}Tagging", f"arn:aws:s3:::{place}"  # a copy takes the tags along
                     yield "s3:PutObjectTagging", f"{home}/{key}"
         case "POST", _:
             yield "s3:PutObject", f"{home}/{key}"
@@ -89,10 +94,11 @@ async def _all_verbs(corner: Corner, vendor: str) -> None:
     await side_door.load(vendor, [Seeded("small.pdf", 900), Seeded("large.pdf", 11 * MIB)])
     async with open_s3(settings, clock, copy_limit=6 * MIB, copy_part_bytes=5 * MIB) as s3:
         await s3.check_destination()
-        for key in ("small.pdf", "large.pdf"):
+        for key in ("large.pdf", "small.pdf"):
             facts = await s3.source.facts(at(vendor, key))
             await s3.destination.copy(at(vendor, key), facts, f"uploads/a/r/{key}")
         assert facts.version_id
+        await s3.destination.copy(at(vendor, key, facts.version_id), facts, "uploads/a/v/small.pdf")
         await s3.source.facts(at(vendor, key, facts.version_id))
         small = await s3.destination.facts("uploads/a/r/small.pdf")
         assert small is not None
@@ -120,6 +126,14 @@ async def _all_verbs(corner: Corner, vendor: str) -> None:
         assert await s3.sweep() == 1
 
 
+def test_tags_that_are_dropped_need_no_right() -> None:
+    tree = {"destination": {"bucket": "ours"}, "source": {"buckets": ["vendor"]}, "migration": {"tags": "drop"}}
+    dropped = {action for action, _ in grants(policies(Settings.model_validate(tree)))}
+    tree["migration"] = {"tags": "keep"}
+    kept = {action for action, _ in grants(policies(Settings.model_validate(tree)))}
+    assert kept - dropped == {"s3:GetObjectTagging", "s3:GetObjectVersionTagging", "s3:PutObjectTagging"}
+
+
 def test_whole_commands_stay_within_the_policies(corner: Corner) -> None:
     corner.env["ENGINE_DESTINATION__URL_TEMPLATE"] = f"{corner.stage.store.url}/{{bucket}}/{{key}}"
     corner.same_time()
@@ -131,3 +145,12 @@ def test_whole_commands_stay_within_the_policies(corner: Corner) -> None:
     for each in wait(corner.stage.objects.requests()):
         for action, resource in needs(each) if each.signed else ():
             assert any(action == able and fnmatchcase(resource, where) for able, where in granted), (action, resource)
+
+
+def test_a_run_says_that_tags_were_left_behind(corner: Corner) -> None:
+    corner.files(6)
+    corner.misbehave(kind="access_denied", method="PUT", times=1)
+    said = corner.engine("run", "backup", "--full", "--json")
+    assert said.code == 0, said.everything
+    (note,) = [each for each in said.json["notes"] if "object tags" in each]
+    assert "s3:GetObjectTagging" in note

@@ -19,7 +19,6 @@ from engine.rehearsal.objects import ObjectServer
 from engine.s3.answers import StoreError
 from engine.s3.hashing import multipart_etag
 from engine.s3.open import S3, open_s3
-from engine.s3.source import S3Source
 from tests.pipeline.world import plan
 from tests.s3.test_hazards import facing
 from tests.s3.test_requests import aws, by, document, holds
@@ -152,8 +151,7 @@ def nowhere(key: str) -> Location:
 
 def copying(s3: S3) -> tuple[Copying, Route]:
     """The pipeline's own way with these stores, where the server copies."""
-    reader = S3Source(s3.destination_verbs, s3.patience, {})
-    return Copying(s3.destination, s3.ours, nowhere, max_bytes=None), Route(Method.SERVER_COPY, reader, "test")
+    return Copying(s3.destination, s3.ours, nowhere, max_bytes=None), Route(Method.SERVER_COPY, s3.across, "test")
 
 
 async def test_what_the_store_copies_only_whole_is_streamed_where_it_is_too_large_for_that(transport: Any) -> None:
