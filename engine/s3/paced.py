@@ -44,7 +44,7 @@ class PacedVerbs:
     def tags(
         self, bucket: str, key: str, headers: Fields, *, version_id: str | None = None
     ) -> Coroutine[Any, Any, tuple[tuple[str, str], ...]]:
-        return self._through(self._verbs.tags(bucket, key, headers, version_id=version_id))
+        return self._through(self._verbs.tags(bucket, key, headers, version_id=version_id), bucket, headers)
 
     @asynccontextmanager
     async def get(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from engine.model.errors import Blocked, Refused
+from engine.model.errors import EngineError, Refused
 from engine.model.facts import Method, ObjectFacts
 from engine.model.failures import FailureClass
 from engine.model.location import Location
@@ -95,7 +95,7 @@ async def test_what_is_refused_for_another_reason_keeps_its_words(transport: Any
         return aws(request)
 
     async with facing(transport, otherwise=answer) as (s3, _):
-        with pytest.raises(Blocked, match="InvalidStorageClass"):
+        with pytest.raises(EngineError, match="InvalidStorageClass"):
             await s3.destination.store(Bytes(b"hello"), "k")
 
 

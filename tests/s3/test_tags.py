@@ -16,6 +16,7 @@ from engine.pacing.clock import SystemClock
 from engine.rehearsal.objects import ObjectServer
 from engine.s3.extras import SETTLED
 from engine.s3.open import S3, open_s3
+from engine.s3.xml import rows_of
 from tests.s3.test_hazards import facing
 from tests.s3.test_requests import MD5, aws, by, document
 from tests.s3.world import MIB, Bytes, at, settings_for
@@ -147,3 +148,16 @@ async def test_tags_that_may_not_be_written_are_left_behind(transport: Any, refu
         tried = [each.headers.get("x-amz-tagging") for each in by(double, "POST", "uploads")]
         assert (tried[0], tried[-1]) == ("a%20b=c", None)
         assert "s3://ours" in s3.tags.note()
+
+
+@pytest.mark.parametrize(
+    ("body", "rows"),
+    [
+        (b"<Tagging><TagSet><Tag><Key>a</Key><Value>b</Value></Tag></TagSet></Tagging>", [{"Key": "a", "Value": "b"}]),
+        (b"<Tagging><TagSet/></Tagging>", []),
+        (b"<Tagging><Tag>x<Tag>y</Tag><Key>a</Key></Tag></Tagging>", [{}, {"Tag": "y", "Key": "a"}]),
+    ],
+)
+def test_rows_are_found_at_any_depth_and_odd_ones_do_no_harm(body: bytes, rows: list[dict[str, str]]) -> None:
+    assert rows_of(body, "Tagging", "Tag")[1] == rows
+    assert rows_of(b"<Tag><Key>a</Key></Tag>", "Tag", "Tag")[1] == []
