@@ -280,7 +280,7 @@ class MigrationSettings(Section):
     error_budget: Annotated[float, Field(ge=0, le=1)] = Field(
         0.2,
         description="stop, resumable (exit 5), when this share of the last 1,000 files failed with network, throttled, "
-        "source_denied, destination_denied or checksum_mismatch",
+        "source_denied, destination_denied or checksum_mismatch; what failed before and is tried again does not count",
     )
     drain_seconds: Annotated[float, Field(ge=0, le=3600)] = Field(
         30, description="how long files in flight may take to finish after a stop"

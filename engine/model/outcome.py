@@ -124,6 +124,8 @@ class Batch:
     """At most one of each range."""
     unchanged: int = 0
     """Records that needed nothing, to be counted as skipped in the run row."""
+    recounted: list[Status] = field(default_factory=list)
+    """How records ended that the run row has counted, and that are taken up once more."""
 
     def __bool__(self) -> bool:
         return any(getattr(self, each.name) for each in fields(self))

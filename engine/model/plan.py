@@ -35,8 +35,8 @@ class Known(NamedTuple):
     size: int | None = None
     """Bytes of the copy."""
     copied_at: str = ""
-    unseen: bool = False
-    """The last look at its source could not be had."""
+    unseen: str = ""
+    """Why the last look at its source could not be had; empty: it was."""
     failed_write: str = ""
     """The write of ours that failed its proof, see ``failed_write``: a later run may replace just that."""
     source_id: int = 0
@@ -66,7 +66,7 @@ class Look:
 
     def stands(self, unseen: str = "", message: str = "") -> Looked:
         """What it comes to, unless the source has changed. ``unseen``: why nobody could tell."""
-        news = bool(unseen) or self.known.unseen or not self.known.tells(self.record)
+        news = unseen != self.known.unseen or not self.known.tells(self.record)
         return Looked(self.record, unseen, message, news, self.page)
 
 

@@ -47,4 +47,4 @@ def _known(work: Work) -> bool:
     row = work.known
     if row is None:
         return False
-    return row.status is Status.FAILED if isinstance(work, Plan) else row.unseen
+    return row.status is Status.FAILED if isinstance(work, Plan) else bool(row.unseen)

@@ -56,7 +56,7 @@ class Intake:
         self._run_id = run_id
         self._left = limit
         self._lease = lease
-        self._seen = seen
+        self._seen = bytearray() if seen is None else seen
         self._on_page = on_page
         self._number = 0
         self._given = 0
@@ -110,6 +110,10 @@ class Intake:
             for record in page.records:
                 row = known.get(record.id)
                 if row is not None and row.status is not Status.GONE:
+                    if self._met(row):
+                        self._uncount(row)
+                    else:
+                        self._tally.expect(1)
                     self.vanished(record, at)
             await self._recorder.room()
 
@@ -127,7 +131,7 @@ class Intake:
         plans: list[Work] = []
         done: list[Outcome | Looked] = []
         touches: list[Touch] = []
-        unchanged = again = 0
+        unchanged = 0
         whole = True
 
         def sort(decision: Decision) -> None:
@@ -148,12 +152,17 @@ class Intake:
                 whole = False
                 break
             row = known.get(record.id)
-            if row is not None and self._seen is not None:
-                _mark(self._seen, row.row)
-            if row is not None and row.run == self._run_id and _dealt_with(row, record, number):
-                again += 1
-                continue
+            met = row is not None and self._met(row)
+            if row is not None and met:
+                self._tally.met_again(1)
+                if row.run == self._run_id and _dealt_with(row, record, number):
+                    continue
             decision = self._planner.plan(record, row, number, force=number == AGAIN, look=look)
+            if row is not None and met:
+                if decision is None or isinstance(decision, Touch):
+                    touches += [decision] if decision else []
+                    continue
+                self._uncount(row)
             sort(decision)
             if isinstance(decision, Plan | Outcome):
                 self.take_one()
@@ -168,8 +177,6 @@ class Intake:
             self._recorder.book.open(number, reaches, len(plans) + len(done))
         self._tally.seen += len(plans) + len(done) + unchanged
         self._tally.unchanged += unchanged
-        if self._tally.total is not None:
-            self._tally.total -= again
         self._recorder.unchanged(unchanged - len(touches))  # the ledger counts touches itself
         for touch in touches:
             self._recorder.touch(touch)
@@ -183,6 +190,16 @@ class Intake:
         await self._recorder.room()
         await self._hand_over(plans)
         return whole
+
+    def _met(self, row: Known) -> bool:
+        """Whether this run has met, and counted, the record before; from now on it has."""
+        return not _mark(self._seen, row.row) or row.run == self._run_id
+
+    def _uncount(self, row: Known) -> None:
+        """A record that was counted is taken up once more: no record counts twice."""
+        ended = row.run == self._run_id
+        self._tally.uncount(row, ended=ended)
+        self._recorder.uncount(row.status if ended else None)
 
     def _listed(self, work: Work, facts: ObjectFacts) -> Decision:
         return self._planner.pin(work, facts) if isinstance(work, Plan) else self._planner.looked(work, facts)
@@ -206,11 +223,14 @@ class Intake:
                 return
 
 
-def _mark(bitmap: bytearray, row: int) -> None:
-    byte = row >> 3
+def _mark(bitmap: bytearray, row: int) -> bool:
+    """Set the bit of a row; False where it was set already."""
+    byte, bit = row >> 3, 1 << (row & 7)
     if byte >= len(bitmap):
         bitmap.extend(bytes(byte + 1 - len(bitmap) + 4096))
-    bitmap[byte] |= 1 << (row & 7)
+    fresh = not bitmap[byte] & bit
+    bitmap[byte] |= bit
+    return fresh
 
 
 def _dealt_with(row: Known, record: Record, number: int) -> bool:

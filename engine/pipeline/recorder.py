@@ -10,7 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-from engine.model.outcome import Attempt, Batch, Checkpoint, Looked, Outcome, Touch
+from engine.model.outcome import Attempt, Batch, Checkpoint, Looked, Outcome, Status, Touch
 from engine.pipeline.ports import Shelf
 
 
@@ -84,6 +84,13 @@ class Recorder:
     def unchanged(self, count: int) -> None:
         """So many records needed nothing; they go to the run's counts with the next commit."""
         self._batch.unchanged += count
+
+    def uncount(self, ended: Status | None) -> None:
+        """A record that the run row has counted is taken up once more. None: it had needed nothing."""
+        if ended is None:
+            self._batch.unchanged -= 1
+        else:
+            self._batch.recounted.append(ended)
 
     @property
     def unwritten(self) -> int:

@@ -6,7 +6,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from engine.model.outcome import Looked, Outcome, Status
+from engine.model.plan import Known
 from engine.pacing.clock import Clock
+
+_COUNTED = {Status.FAILED: "failed", Status.SKIPPED: "skipped", Status.PENDING: "pending"}
 
 
 @dataclass(slots=True)
@@ -23,6 +26,8 @@ class Tally:
     failed: int = 0
     gone: int = 0
     pending: int = 0
+    """Left for another run: changed beyond the limit; in a dry run, failed before."""
+    countless: bool = False
     bytes_stored: int = 0
     bytes_read: int = 0
     in_flight: int = 0
@@ -33,6 +38,28 @@ class Tally:
     methods: Counter[str] = field(default_factory=Counter)
     unseen: Counter[str] = field(default_factory=Counter)
     """Copies that stand, of which nobody can say that their source is what it was; by reason."""
+
+    def expect(self, records: int | None) -> None:
+        """So many more records are in scope; None: nobody knows how many, and nobody will from now on."""
+        self.countless |= records is None
+        self.total = None if self.countless else (self.total or 0) + (records or 0)
+
+    def met_again(self, records: int) -> None:
+        """So many of those that were expected are in these counts already."""
+        if self.total is not None:
+            self.total -= records
+
+    def uncount(self, row: Known, *, ended: bool) -> None:
+        """A record of these counts is taken up once more. ``ended``: as its row says; else its copy stood."""
+        if not ended:
+            if self.unseen[row.unseen]:
+                self.unseen -= Counter([row.unseen])
+            else:
+                self.unchanged -= 1
+            return
+        name = _COUNTED.get(row.status, "backed_up")
+        setattr(self, name, max(0, getattr(self, name) - 1))
+        self.failures -= Counter([row.failure])
 
     def count(self, outcome: Outcome | Looked) -> None:
         """Take the end of one record into account."""
@@ -58,7 +85,7 @@ class Tally:
                 self.pending += 1
             case _:
                 self.failed += 1
-        if outcome.failure is not None and outcome.status in {Status.FAILED, Status.SKIPPED}:
+        if outcome.failure is not None and outcome.status in _COUNTED:
             self.failures[outcome.failure.value] += 1
 
     @property

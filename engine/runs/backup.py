@@ -306,6 +306,9 @@ class _Backup:
     async def _pretend(self, work: Work) -> Outcome | Looked:
         if not isinstance(work, Plan):
             return work.stands("dry_run")
+        row = work.known
+        if row is not None and row.failure and row.url == work.record.url and row.status is not Status.PENDING:
+            return Outcome(work.record, Status.PENDING, FailureClass(row.failure), page=work.page)
         return Outcome(
             work.record, Status.BACKED_UP, key=work.key, url=work.url, is_new=work.known is None, page=work.page
         )
@@ -364,7 +367,10 @@ class _Backup:
 
     def _safe(self, run_id: int | None) -> list[str]:
         if run_id is None:
-            return ["dry run: nothing was copied, nothing was recorded"]
+            return [
+                "dry run: nothing was copied, nothing was recorded",
+                "no file was looked at: only copying tells which are there and may be read, and which were replaced",
+            ]
         return [f"every copy is proved and recorded in {self._settings.tracking.database}; Salesforce was only read"]
 
     def _next_steps(self, code: int) -> list[str]:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -158,7 +159,7 @@ class Feeds:
         account = self._bounds.account_id
         async for records in self._ledger.pending(classes):
             mine = [each for each in records if account is None or each.account_id == account]
-            self._tally.total = (self._tally.total or 0) + len(mine)
+            self._tally.expect(len(mine))
             yield mine
 
     async def _absent(self, rows_before: int) -> None:
@@ -168,14 +169,14 @@ class Feeds:
             living = await self._pages.existing(ids)
             vanished = [name for name in ids if name not in living]
             if vanished:
-                self._tally.gone += await self._ledger.mark_gone(vanished)
+                gone = await self._ledger.mark_gone(vanished)
+                self._tally.gone += gone
+                self._tally.expect(gone)
 
     async def _count(self, scope: Scope, left: Sequence[IdRange] = (IdRange(),)) -> int | None:
         """Records in scope; None when there are too many to count in one call. The display then does without."""
-        try:
+        records = None
+        with suppress(Paused, Usage):  # too slow, or ranges too many for one question
             records = await self._pages.count(scope, left) if left else 0
-        except (Paused, Usage):  # too slow, or ranges too many for one question
-            self._tally.total = None
-            return None
-        self._tally.total = (self._tally.total or 0) + records
+        self._tally.expect(records)
         return records

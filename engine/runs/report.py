@@ -76,7 +76,7 @@ class RunReport:
         others = (
             (t.unchanged, "unchanged"),
             (t.unseen.total(), "not looked at"),
-            (t.pending, "changed, beyond the limit"),
+            (t.pending, "would be tried again" if self.dry_run else "changed, beyond the limit"),
             (t.gone, "gone"),
         )
         counts += [f"{n:,} {w}" for n, w in others if n]
@@ -87,9 +87,8 @@ class RunReport:
         if t.failures:
             lines.append(f"  why: {by_reason(t.failures)}")
         if t.unseen:
-            lines.append(
-                f"  copies that stand, but whose source could not be looked at for changes: {by_reason(t.unseen)}"
-            )
+            could = "was not" if self.dry_run else "could not be"
+            lines.append(f"  copies that stand, but whose source {could} looked at for changes: {by_reason(t.unseen)}")
         if not self.dry_run:
             lines.append(
                 f"  {size(t.bytes_stored)} in {duration(self.seconds)} ({pace:,.0f} files/s, "

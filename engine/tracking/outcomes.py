@@ -231,6 +231,7 @@ def _touch(db: sqlite3.Connection, records: Iterable[Record], now: str) -> None:
 
 def _count_run(db: sqlite3.Connection, batch: Batch, run_id: int, now: str) -> None:
     ended = Counter(outcome.status for outcome in batch.outcomes)
+    ended.subtract(batch.recounted)
     copied = [outcome for outcome in batch.outcomes if outcome.status is Status.BACKED_UP]
     new = sum(outcome.is_new for outcome in copied)
     idle = batch.unchanged + len(batch.touches) + len(batch.looks)
@@ -240,11 +241,11 @@ def _count_run(db: sqlite3.Connection, batch: Batch, run_id: int, now: str) -> N
         " updated_files = updated_files + ?, skipped_files = skipped_files + ?, bytes_copied = bytes_copied + ?,"
         " bytes_read = bytes_read + ?, last_update = ? WHERE id = ?",
         (
-            len(batch.outcomes) + idle,
-            len(copied),
+            ended.total() + idle,
+            ended[Status.BACKED_UP],
             ended[Status.FAILED],
             new,
-            len(copied) - new,
+            ended[Status.BACKED_UP] - new,
             ended[Status.SKIPPED] + idle,
             sum(outcome.size or 0 for outcome in copied),
             sum(outcome.read_bytes for outcome in batch.outcomes),

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
-from tests.command.corner import Corner, Said, wait
+from tests.command.corner import Corner, Said
 from tests.command.test_refusals import BACKUP
 from tests.command.test_verify import remove
 
@@ -142,8 +140,28 @@ def test_known_failures_neither_stop_a_run_nor_keep_it_from_what_waits(corner: C
 
     assert (said.json["records"]["backed_up"], said.json["failures"]) == (11, {"source_denied": len(denied)})
     assert {corner.rows()[name]["status"] for name in [*waiting, late]} == {"backed_up"}
-    asked = Counter(each.path for each in wait(corner.stage.objects.requests()) if "denied-" in each.path)
-    assert (len(asked), set(asked.values())) == (len(denied), {1})
+    assert {corner.rows()[name]["attempts"] for name in denied} == {2}, "each once a run"
+
+
+def test_a_dry_run_promises_no_copies_of_what_is_known_to_be_missing_and_says_what_it_did_not_look_at(
+    corner: Corner,
+) -> None:
+    corner.files(3)
+    corner.records([corner.row(url=corner.url(f"{corner.tag}/absent-{n}.pdf")) for n in range(2)])
+    assert corner.engine(*BACKUP).code == 3
+    corner.files(1)
+    corner.forget_requests()
+    said = corner.engine(*BACKUP, "--dry-run", "--json")
+
+    records = said.json["records"]
+    assert said.code == 0
+    assert (records["backed_up"], records["not_looked_at"], records["unchanged"], records["pending"]) == (1, 3, 0, 2)
+    assert records["processed"] == records["in_scope"] == 6
+    assert (said.json["failures"], said.json["not_looked_at"]) == ({"source_missing": 2}, {"dry_run": 3})
+    assert corner.source_methods() <= {"HEAD", "GET"}
+    told = corner.engine(*BACKUP, "--dry-run").out
+    assert "1 would be copied (1 new), 3 not looked at, 2 would be tried again, 0 skipped, 0 failed" in told
+    assert "no file was looked at" in told
 
 
 def test_a_lost_db_is_no_disaster(corner: Corner) -> None:

@@ -157,7 +157,9 @@ def test_a_killed_run_shows_as_crashed_and_is_resumed(corner: Corner) -> None:
     assert "crashed" in corner.engine("status", "--runs").out
     assert "engine run backup --incremental   resumes" in corner.engine("status").out
     corner.misbehave()
-    assert corner.engine(*RESUME).code == 0
+    counts = corner.engine(*RESUME, "--json").json["records"]
+    assert (counts["in_scope"], counts["processed"]) == (len(ids), len(ids)), "the rest of the scan, then what changed"
+    assert corner.runs()[-1]["total_files_processed"] == len(ids)
     assert set(corner.rows()) == set(ids)
     assert [each["status"] for each in corner.runs()] == ["crashed", "completed"]
 

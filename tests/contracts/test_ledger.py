@@ -229,7 +229,7 @@ async def test_a_look_without_news_changes_nothing_and_one_that_saw_nothing_is_r
     assert (await ledger.known([record_id(1)]))[record_id(1)] == before
 
     await ledger.write(Batch(looks=[Looked(a_record(1), "source_denied", "no", news=True)]))
-    assert (await ledger.known([record_id(1)]))[record_id(1)] == before._replace(unseen=True)
+    assert (await ledger.known([record_id(1)]))[record_id(1)] == before._replace(unseen="source_denied")
 
     await ledger.write(Batch(looks=[Looked(a_record(1), news=True)]))
     assert (await ledger.known([record_id(1)]))[record_id(1)] == before

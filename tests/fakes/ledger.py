@@ -28,7 +28,7 @@ class MemoryRow:
     attempts: int = 0
     copy: Outcome | None = None
     run: int = 0
-    unseen: bool = False
+    unseen: str = ""
     failed_write: str = ""
 
     def known(self) -> Known:
@@ -117,7 +117,7 @@ class MemoryLedger:
         for look in batch.looks:
             if look.news and look.record.id in self.rows:
                 row = self.rows[look.record.id]
-                row.record, row.unseen = look.record, bool(look.unseen)
+                row.record, row.unseen = look.record, look.unseen
         self.checkpoints.update((each.range, each) for each in batch.checkpoints)
 
     async def pending(self, failures: Sequence[str]) -> AsyncIterator[list[Record]]:
@@ -162,7 +162,7 @@ class MemoryLedger:
             tries = outcome.attempts
             row = self.rows[record.id] = MemoryRow(len(self.rows) + 1, record, record.url, status, failure)
         row.attempts += tries
-        row.record, row.run, row.unseen = record, self.run_id, False
+        row.record, row.run, row.unseen = record, self.run_id, ""
         ours = row.copy.url if row.copy else ""
         if row.switched and record.url == ours and status not in (Status.ROLLED_BACK, Status.GONE):
             row.status, row.failure = Status.SWITCHED, ""

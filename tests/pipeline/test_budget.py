@@ -21,7 +21,7 @@ def failed_before(number: int) -> Plan:
     return plan(number, known=known(denied(number)))
 
 
-def look(number: int, *, unseen: bool) -> Look:
+def look(number: int, *, unseen: str) -> Look:
     row = known(denied(number))._replace(status=Status.BACKED_UP, unseen=unseen)
     return Look(plan(number).record, plan(number).source, 1, row)
 
@@ -35,7 +35,7 @@ def test_only_news_counts(new: int, known_before: int, shared: int, spent: bool)
         budget.count(plan(number), replace(denied(number), status=Status.BACKED_UP, failure=None))
     for number in range(known_before):
         budget.count(failed_before(number), denied(number))
-        budget.count(look(number, unseen=True), look(number, unseen=True).stands("network"))
+        budget.count(look(number, unseen="network"), look(number, unseen="network").stands("network"))
     for number in range(shared):
         budget.count(plan(number), denied(number, tries=0))
     for number in range(new):
@@ -48,14 +48,14 @@ def test_sources_that_could_be_looked_at_before_and_cannot_now_are_news() -> Non
     budget = ErrorBudget(0.2, window=3)
     for number in range(3):
         assert not budget.spent
-        budget.count(look(number, unseen=False), look(number, unseen=False).stands("network"))
+        budget.count(look(number, unseen=""), look(number, unseen="").stands("network"))
 
     assert budget.spent
 
 
 def test_what_a_source_lacks_says_nothing_of_the_environment() -> None:
     budget = ErrorBudget(0.0, window=1)
-    budget.count(look(1, unseen=False), look(1, unseen=False).stands("source_missing"))
+    budget.count(look(1, unseen=""), look(1, unseen="").stands("source_missing"))
     budget.count(plan(1), replace(denied(1), failure=FailureClass.SOURCE_MISSING))
 
     assert not budget.spent
