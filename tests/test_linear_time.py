@@ -26,6 +26,7 @@ from engine.redaction import Redactor
 from engine.s3 import listing, xml
 from engine.s3.answers import StoreError
 from engine.s3.facts import content_of, facts_of, request_headers
+from engine.s3.template import shape_of
 from engine.salesforce import bulk_csv, faults, limits, login_faults, search, sf_cli
 from engine.web import error_page, headers, resolver
 from engine.web import faults as web_faults
@@ -68,6 +69,7 @@ READERS: dict[str, Callable[[str], Any]] = {
     "S3 success": lambda t: xml.success_of(200, {}, f"<C><ETag>{t}</ETag></C>".encode(), root="C"),
     "listing": lambda t: listing.parse(f"<ListBucketResult>{ROW.format(t, t)}</ListBucketResult>".encode()),
     "listing as it comes": lambda t: listing.parse(f"{t}</ListBucketResult>".encode()),
+    "key of an upload": shape_of("u/{account_name}/{record_id}/{record_name}-{stem}{ext}", "ours")[1],
     "facts of S3": lambda t: facts_of({"etag": t, "last-modified": t, "content-length": t, "x-amz-version-id": t}),
     "content headers of S3": lambda t: request_headers(
         content_of({"content-disposition": f'a; filename="{t}', "content-type": t})

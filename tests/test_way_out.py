@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import os
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,15 +20,17 @@ from engine.model.proxy import proxy_of
 from engine.model.record import Record
 from engine.pacing.clock import SystemClock
 from engine.redaction import Redactor, secret_values
+from engine.s3.credentials import Keyring
 from engine.s3.open import open_s3
 from engine.s3.transport import Transport
 from engine.salesforce.faults import from_answer
 from engine.salesforce.http import open_http
-from engine.settings import NetworkSettings, ResolverSettings, Settings
+from engine.settings import Credentials, NetworkSettings, ResolverSettings, Settings
 from engine.web.client import open_web
 from engine.web.resolver import LinkResolver
 from engine.web.source import WebSource
 from tests.s3.wire.test_wire_tls import Authority
+from tests.servers.streams import finish, serving
 
 SAYS_NO = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 WANTS_A_LOGIN = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -68,7 +72,7 @@ class LoginProxy(Server):
 async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     while data := await reader.read(65_536):
         writer.write(data)
-    writer.close()
+    await finish(writer)
 
 
 @asynccontextmanager
@@ -76,11 +80,10 @@ async def served(server: Server, tls: ssl.SSLContext | None = None) -> AsyncIter
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError, asyncio.IncompleteReadError):
             await server(reader, writer)
-        writer.close()
+        await finish(writer)
 
-    listening = await asyncio.start_server(handle, "127.0.0.1", 0, ssl=tls)
-    async with listening:
-        server.url = f"http{'s' if tls else ''}://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+    async with serving(handle, tls) as port:
+        server.url = f"http{'s' if tls else ''}://127.0.0.1:{port}"
         yield server
 
 
@@ -125,6 +128,12 @@ def s3(transport: Transport) -> Callable[[str, NetworkSettings], Awaitable[None]
     return ask
 
 
+async def credentials(url: str, network: NetworkSettings) -> None:
+    """STS gives the keys of a role."""
+    os.environ["AWS_ENDPOINT_URL_STS"] = url
+    await Keyring(Credentials(profile="role"), SystemClock(), "source", network).keys()
+
+
 TRANSPORTS: dict[str, Callable[[str, NetworkSettings], Awaitable[None]]] = {
     "Salesforce": salesforce,
     "plain http": plain,
@@ -132,7 +141,20 @@ TRANSPORTS: dict[str, Callable[[str, NetworkSettings], Awaitable[None]]] = {
     "resolver": resolver,
     "fast S3": s3("fast"),
     "sdk S3": s3("sdk"),
+    "credentials of S3": credentials,
 }
+
+
+@pytest.fixture(autouse=True)
+def a_role(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    config = tmp_path / "config"
+    config.write_text(
+        "[default]\naws_access_key_id = a\naws_secret_access_key = s\nregion = us-east-1\n"
+        "[profile role]\nrole_arn = arn:aws:iam::123456789012:role/r\nsource_profile = default\nregion = us-east-1\n"
+        "max_attempts = 1\n"
+    )
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    monkeypatch.setenv("AWS_ENDPOINT_URL_STS", "")
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,8 @@ from typing import Any
 
 from engine.model.errors import Blocked
 from engine.pacing.clock import Clock
-from engine.settings import Credentials
+from engine.s3.way_out import way_out
+from engine.settings import Credentials, NetworkSettings
 
 FRESH_S = 30.0
 """How long keys are used before the provider is asked again; it refreshes expiring ones 10 to 15 minutes early."""
@@ -48,8 +49,9 @@ def _fixed(settings: Credentials) -> Keys | None:
 class Keyring:
     """The current keys of one session. ``side`` (``source`` or ``destination``) names the settings in messages."""
 
-    def __init__(self, settings: Credentials, clock: Clock, side: str) -> None:
+    def __init__(self, settings: Credentials, clock: Clock, side: str, network: NetworkSettings | None = None) -> None:
         self._settings = settings
+        self._network = network or NetworkSettings()
         self._clock = clock
         self._side = side
         self._fixed = _fixed(settings)
@@ -130,7 +132,8 @@ class Keyring:
             self._keys = task.result()  # a refresh that failed is tried again later; the old keys may still do
 
     async def _refresh(self) -> Keys:
-        from botocore.exceptions import BotoCoreError
+        from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.parsers import ResponseParserError
 
         provider = await self._resolve()
         if provider is None:
@@ -141,7 +144,7 @@ class Keyring:
             )
         try:
             frozen = await provider.get_frozen_credentials()
-        except (BotoCoreError, OSError) as error:
+        except (BotoCoreError, ClientError, ResponseParserError, OSError) as error:
             raise self._unusable(error) from None
         return Keys(frozen.access_key, frozen.secret_key, frozen.token)
 
@@ -157,12 +160,16 @@ class Keyring:
 
     def _session(self) -> Any:
         """A new session, which has read no file yet. It takes long to import, and is made when it is needed."""
+        from aiobotocore.config import AioConfig
         from aiobotocore.session import AioSession
 
-        return AioSession(profile=self._settings.profile) if self._fixed is None else AioSession(_UNASKED)
+        session = AioSession(profile=self._settings.profile) if self._fixed is None else AioSession(_UNASKED)
+        session.set_default_client_config(AioConfig(**way_out(self._network)))
+        return session
 
     def _unusable(self, error: BaseException) -> Blocked:
         return Blocked(
             f"the AWS credentials of the {self._side} cannot be had ({type(error).__name__})",
-            hint=f"check {self._side}.profile and the AWS configuration it names; log in again where it needs that",
+            hint=f"check {self._side}.profile and the AWS configuration it names; log in again where it needs that"
+            + ("; check network.proxy, where they come over the network" if self._network.proxy else ""),
         )

@@ -155,8 +155,8 @@ async def open_s3(
     if migration.checksum == "crc64nvme":
         crc64nvme(b"")
     async with AsyncExitStack() as stack:
-        source_keys = Keyring(source, clock, Side.SOURCE)
-        destination_keys = Keyring(destination, clock, Side.DESTINATION)
+        source_keys = Keyring(source, clock, Side.SOURCE, settings.network)
+        destination_keys = Keyring(destination, clock, Side.DESTINATION, settings.network)
         stack.push_async_callback(source_keys.close)
         stack.push_async_callback(destination_keys.close)
         await destination_keys.keys()

@@ -8,7 +8,6 @@ host and forward the session token), and every call has a time limit of its own,
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
@@ -35,7 +34,9 @@ from engine.s3.answers import (
 from engine.s3.listing import page_of
 from engine.s3.uploads import ELEMENT_OF
 from engine.s3.verbs import reading_time, time_for
+from engine.s3.way_out import way_out
 from engine.s3.xml import as_fields
+from engine.settings import NetworkSettings
 
 QUICK_S = 60.0
 CHUNK = 256 * 1024
@@ -294,8 +295,7 @@ async def open_sdk(
     region: str,
     anonymous: bool,
     concurrency: int,
-    proxy: str | None,
-    tls: ssl.SSLContext,
+    network: NetworkSettings,
     refusal_s: float = QUICK_S,
 ) -> SdkVerbs:
     """An aiobotocore client for the length of ``stack``, with its retries and redirects off.
@@ -303,15 +303,7 @@ async def open_sdk(
     ``refusal_s``: how long the body of a refusal may take, whatever its request may.
     """
     from aiobotocore.config import AioConfig
-    from aiobotocore.httpsession import AIOHTTPSession
     from botocore import UNSIGNED
-
-    class NoRedirect(AIOHTTPSession):  # type: ignore[misc]  # aiobotocore ships no types
-        def _build_verify_context(self) -> ssl.SSLContext:
-            return tls  # and not the authorities that botocore brings along
-
-        async def _get_session(self, proxy_url: str | None) -> _Unredirected:
-            return _Unredirected(await super()._get_session(proxy_url), refusal_s)
 
     config = AioConfig(
         signature_version=UNSIGNED if anonymous else None,
@@ -323,9 +315,8 @@ async def open_sdk(
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
         s3={"addressing_style": "path" if endpoint_url else "auto", "us_east_1_regional_endpoint": "regional"},
-        proxies={"http": proxy, "https": proxy} if proxy else {},  # never the exported one
         ignore_configured_endpoint_urls=True,
-        http_session_cls=NoRedirect,
+        **way_out(network, refusal_s=refusal_s),
     )
     client = await stack.enter_async_context(
         session.create_client("s3", region_name=region, endpoint_url=endpoint_url, config=config, verify=True)
@@ -333,24 +324,3 @@ async def open_sdk(
     client.meta.events.register("before-call.s3", lay_headers)
     client.meta.events.register("before-call.s3" if endpoint_url else "before-call.s3.HeadBucket", stay)
     return SdkVerbs(client, clock)
-
-
-class _ProxyLogin(Exception):
-    status = 407
-
-
-class _Unredirected:
-    """An aiohttp session whose requests never follow a redirect, and whose refusals do not drip on."""
-
-    def __init__(self, session: Any, refusal_s: float) -> None:
-        self._session = session
-        self._refusal_s = refusal_s
-
-    async def request(self, method: str, **arguments: Any) -> Any:
-        response = await self._session.request(method, **arguments, allow_redirects=False)
-        if response.status == 407 and arguments.get("proxy") and arguments["url"].scheme == "http":
-            raise _ProxyLogin
-        if response.status >= 300:
-            async with asyncio.timeout(self._refusal_s):
-                await response.read()  # it keeps what it has read
-        return response

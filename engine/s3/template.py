@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from engine.model.keys import MAX_KEY_BYTES
+
 _ID = "[A-Za-z0-9]{15}(?:[A-Za-z0-9]{3})?"
 _SHAPES = {"record_id": _ID, "account_id": "[^/]*", "account_name": "[^/]*"}
+_ANYTHING = ".*"
 
 
 def shape_of(template: str, bucket: str) -> tuple[str, Callable[[str], bool]]:
@@ -18,6 +21,8 @@ def shape_of(template: str, bucket: str) -> tuple[str, Callable[[str], bool]]:
             pattern += re.escape(piece)
             prefix = piece if number == 0 else prefix
         else:
-            pattern += re.escape(bucket) if piece == "bucket" else _SHAPES.get(piece, ".*")
+            # {stem}{ext} is one look, not two
+            shape = re.escape(bucket) if piece == "bucket" else _SHAPES.get(piece, _ANYTHING)
+            pattern += "" if shape == _ANYTHING and pattern.endswith(_ANYTHING) else shape
     compiled = re.compile(pattern, re.DOTALL)
-    return prefix, lambda key: compiled.fullmatch(key) is not None
+    return prefix, lambda key: len(key) <= MAX_KEY_BYTES and compiled.fullmatch(key) is not None

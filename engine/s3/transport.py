@@ -70,8 +70,7 @@ async def open_verbs(
             region=side.region,
             anonymous=anonymous,
             concurrency=settings.migration.concurrency,
-            proxy=proxy.url if proxy else None,
-            tls=trusting(network.ca_file),
+            network=network,
         )
 
     async def control() -> SdkVerbs:

@@ -11,7 +11,6 @@ import pytest
 
 from engine.model.errors import Transient
 from engine.model.facts import ObjectFacts
-from engine.pacing.tls import trusting
 from engine.rehearsal.objects import ObjectServer
 from engine.s3.answers import StoreError
 from engine.s3.credentials import Keyring
@@ -91,8 +90,7 @@ async def test_the_sdk_gives_up_a_refusal_that_drips_whatever_its_request_may_ta
             region="us-east-1",
             anonymous=False,
             concurrency=1,
-            proxy=None,
-            tls=trusting(None),
+            network=settings.network,
             refusal_s=0.2,
         )
         with pytest.raises(StoreError, match="TimedOut"):

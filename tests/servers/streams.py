@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -13,7 +14,7 @@ LIMIT = 1024 * 1024
 
 
 @contextlib.asynccontextmanager
-async def serving(handler: Handler) -> AsyncIterator[int]:
+async def serving(handler: Handler, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
     """Serve on a free loopback port, which is yielded; at the end no connection and no task is left."""
     tasks: set[asyncio.Task[None]] = set()
 
@@ -28,7 +29,7 @@ async def serving(handler: Handler) -> AsyncIterator[int]:
             tasks.discard(task)
             writer.transport.abort()
 
-    server = await asyncio.start_server(handle, "127.0.0.1", 0, limit=LIMIT, backlog=1024)
+    server = await asyncio.start_server(handle, "127.0.0.1", 0, limit=LIMIT, backlog=1024, ssl=tls)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
