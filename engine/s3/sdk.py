@@ -44,7 +44,9 @@ _extra: ContextVar[Fields] = ContextVar("_extra", default={})  # noqa: B039 - ne
 
 
 def lay_headers(params: dict[str, Any], **_: object) -> None:
-    """Put the caller's headers into a request about to be signed (botocore's ``before-call`` event)."""
+    """Put the caller's headers into a request about to be signed (botocore's ``before-call`` event). Nothing is
+    expected of the store: the SDK would ask its consent to every body, and some proxies refuse to be asked (417)."""
+    params["headers"].pop("Expect", None)
     params["headers"].update(_extra.get())
 
 

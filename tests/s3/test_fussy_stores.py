@@ -107,7 +107,7 @@ async def test_spoilt_bytes_are_not_taken_for_a_dislike_of_checksums(transport: 
         assert all(summed(each) for each in by(double, "PUT"))
 
 
-async def test_a_proxy_that_knows_no_expectation_gets_the_body_at_once() -> None:
+async def test_a_proxy_that_knows_no_expectation_gets_the_body_at_once(transport: Any) -> None:
     heads: list[bytes] = []
 
     async def play(call: Call) -> None:
@@ -123,11 +123,11 @@ async def test_a_proxy_that_knows_no_expectation_gets_the_body_at_once() -> None
     body = bytes(2 * MIB)
     async with Peer(play) as peer:
         server = ObjectServer(f"http://127.0.0.1:{peer.port}", "key", "secret", "us-east-1", 0)
-        async with open_s3(settings_for(server), SystemClock()) as s3:
+        async with open_s3(settings_for(server), SystemClock(), transport=transport) as s3:
             for key in ("a", "b"):
                 answer = await s3.destination_verbs.put("ours", key, body, {}, sha256=hashlib.sha256(body).hexdigest())
                 assert answer.etag == "e"
-    assert [b"expect" in head for head in heads] == [True, False, False]
+    assert [b"expect" in head for head in heads] == ([True, False, False] if transport == "fast" else [False, False])
 
 
 async def test_a_listing_that_goes_on_nowhere_is_no_listing(transport: Any) -> None:
