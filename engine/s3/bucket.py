@@ -80,10 +80,9 @@ class BucketDesk:
         told = await self._ask("get_bucket_lifecycle_configuration")
         return _mapped(told, _abort_days)
 
-    async def remove(self, key: str) -> str:
-        """Delete one object; why it could not be deleted, or nothing. For doctor's probe alone."""
-        told = await self._ask("delete_object", Key=key)
-        return told.why
+    async def remove(self, key: str) -> Fact:
+        """Delete one object: whether its version remains, or why it could not be deleted. For doctor's probe alone."""
+        return _mapped(await self._ask("delete_object", Key=key), lambda answer: bool(answer.get("DeleteMarker")))
 
     async def _ask(self, verb: str, **arguments: str) -> Fact:
         try:

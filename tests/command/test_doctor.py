@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -40,6 +41,19 @@ def test_a_sound_world_has_no_blocker_and_is_left_as_it_was(corner: Corner) -> N
     assert {each.method for each in writes} == {"PUT", "DELETE"}
     assert all("/.engine/doctor-" in each.path for each in writes)
     assert all(entry["method"] == "GET" for entry in org_log(corner.stage, "path=/services/data"))
+
+
+def test_a_bucket_that_keeps_versions_keeps_the_probes_too_and_doctor_says_so(corner: Corner) -> None:
+    corner.files(1)
+    assert found(corner.engine("doctor", "--json"))["probe"]["what"] == "the probe object was deleted again"
+    body = b"<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>"
+    place = f"{corner.stage.store.url}/{corner.bucket}?versioning"
+    asked = Request(place, body, {"Content-Type": "application/xml"}, method="PUT")
+    with urlopen(asked) as answer:
+        assert answer.status == 200
+    told = found(corner.engine("doctor", "--json"))
+    assert "version and a delete marker remain" in told["probe"]["what"]
+    assert "versioning is on" in told["versioning"]["what"]
 
 
 def test_the_table_shows_every_finding_and_its_fix(corner: Corner) -> None:

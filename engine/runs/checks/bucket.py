@@ -44,11 +44,17 @@ async def write_and_read(outside: Outside, key: str) -> Finding:
 
 async def take_away(outside: Outside, key: str) -> Finding:
     """Delete the probe. A backup needs no right to delete, so none is asked for."""
-    why = await outside.s3.bucket.remove(key)
-    if not why:
+    removed = await outside.s3.bucket.remove(key)
+    if removed.value:
+        told = "the probe object was deleted again; the bucket keeps versions: its version and a delete marker remain"
+        return ok("probe", f"{told} (a lifecycle rule for {PROBES}, noncurrent versions, ends them)")
+    if removed.known:
         return ok("probe", "the probe object was deleted again")
-    told = f"the probe object s3://{outside.settings.destination.bucket}/{key} stays: deleting was answered with {why}"
-    return ok("probe", f"{told} (a backup never deletes; take it away when convenient)")
+    told = f"the probe object s3://{outside.settings.destination.bucket}/{key} stays"
+    return ok(
+        "probe",
+        f"{told}: deleting was answered with {removed.why} (a backup never deletes; take it away when convenient)",
+    )
 
 
 async def set_up(desk: BucketDesk) -> list[Finding]:
