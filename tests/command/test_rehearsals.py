@@ -113,11 +113,13 @@ def test_the_demo_plays_among_its_stand_ins(trap: Trap) -> None:
 
 
 @pytest.mark.slow
-def test_a_rehearsed_tune_stays_among_its_stand_ins(trap: Trap) -> None:
+def test_a_rehearsed_tune_stays_among_its_stand_ins_and_ends_with_settings_to_paste(trap: Trap) -> None:
     said = trap.engine("tune", "--records", "50", "--concurrency", "4", "--latency-ms", "1")
 
     assert trap.nobody_was_asked(), trap.elsewhere.asked
     assert said.code == 0, said.everything
+    assert said.out.splitlines()[-4:-2] == ["migration:", "  concurrency: 4"]
+    assert "the shape, not what S3 can do" in said.out
 
 
 def test_the_settings_of_a_rehearsal_speak_alone(trap: Trap) -> None:

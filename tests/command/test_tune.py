@@ -71,15 +71,6 @@ def test_an_org_without_files_is_told(corner: Corner) -> None:
     assert "no small file could be read" in said.err
 
 
-@pytest.mark.slow
-def test_a_rehearsed_sweep_ends_with_settings_to_paste(corner: Corner) -> None:
-    said = corner.engine("tune", "--records", "50", "--concurrency", "4", "--latency-ms", "1")
-
-    assert said.code == 0, said.everything
-    assert said.out.splitlines()[-4:-2] == ["migration:", "  concurrency: 4"]
-    assert "the shape, not what S3 can do" in said.out
-
-
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_rehearsed_sweep_that_is_stopped_leaves_no_process_and_no_file(
     corner: Corner, number: signal.Signals, code: int

@@ -53,6 +53,18 @@ async def refusal(url: str, names: FakeNames, *allowed: Origin, private: tuple[s
     return caught.value
 
 
+async def test_a_rehearsal_asks_nobody_beyond_this_machine() -> None:
+    names, network = FakeNames(files_test=["127.0.0.1"]), NetworkSettings(loopback_only=True)
+    async with RawServer(lambda _: answer(length=4)).serve() as server:
+        there = server.url.replace("127.0.0.1", "files.test")
+        async with open_web([origin(there), origin(server.url)], network, names=names) as web:
+            source = WebSource(web, SystemClock())
+            with pytest.raises(Refused, match="not on the list"):
+                await source.facts(at(f"{there}/a"))
+            assert (await source.facts(at(f"{server.url}/a"))).size == 4
+    assert names.asked == []
+
+
 @pytest.mark.parametrize(
     "url",
     [
