@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import pytest
 
 from engine.rehearsal.generator import VENDOR_BUCKET
 from engine.rehearsal.object_faults import Fault
-from tests.command.corner import Corner, ended, until, wait
+from tests.command.corner import Corner, Said, ended, until, wait
+from tests.servers.proxy import fault_proxy
 
 REAL = ("tune", "--real", "--requests", "20", "--concurrency", "2", "--concurrency", "8", "--json")
 
@@ -45,10 +47,13 @@ def test_writes_go_under_a_prefix_of_their_own_and_are_told(corner: Corner) -> N
 
 
 def test_bytes_that_pass_this_machine_are_measured_by_gets(corner: Corner) -> None:
+    async def two_stores() -> Said:
+        async with fault_proxy(corner.stage.store.url) as other:
+            return await asyncio.to_thread(corner.process, *REAL, ENGINE_DESTINATION__ENDPOINT_URL=other.url)
+
     corner.files(3)
     corner.forget_requests()
-    elsewhere = corner.stage.store.url.replace("127.0.0.1", "localhost")
-    said = corner.engine(*REAL, ENGINE_DESTINATION__ENDPOINT_URL=elsewhere)
+    said = wait(two_stores())
 
     assert said.code == 0, said.everything
     assert "GETs" in said.json["measured"]
