@@ -8,19 +8,17 @@ Content-Disposition by RFC 5987. A value that came as an RFC 2047 word goes back
 from __future__ import annotations
 
 import base64
-import binascii
 import calendar
 import re
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from engine.model.facts import ARCHIVES, ContentHeaders, ObjectFacts, parts_in
+from engine.model.sums import HEADER, stated_sums
 from engine.s3.answers import Answer, Fields, unquoted
 
 META = "x-amz-meta-"
 NO_HEADERS = ContentHeaders()
-SUM = "x-amz-checksum-"
-_NOT_SUMS = frozenset({"type", "algorithm", "mode"})
 _MONTHS = {name: number for number, name in enumerate(calendar.month_abbr)}
 _HEX = "0123456789abcdef"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
@@ -58,7 +56,7 @@ def facts_of(fields: Fields, *, size: int | None = None, composites: bool = Fals
         size=size,
         etag=etag,
         version_id=_version(fields.get("x-amz-version-id")),
-        checksums=checksums_of(fields, composites=composites),
+        checksums=stated_sums(fields, composites=composites),
         last_modified=iso_date(fields.get("last-modified", "")),
         storage_class=storage_class,
         archived=is_archived(storage_class, fields),
@@ -76,7 +74,7 @@ def written(answer: Answer, size: int, headers: ContentHeaders | None = None) ->
         size=size,
         etag=etag,
         version_id=_version(fields.get("x-amz-version-id")),
-        checksums=checksums_of(fields, composites=True),
+        checksums=stated_sums(fields, composites=True),
         last_modified=iso_date(fields.get("last-modified", "")),
         etag_is_md5=etag_is_md5(etag, fields),
         etag_parts=etag_parts(etag, fields),
@@ -91,27 +89,6 @@ def content_of(fields: Fields) -> ContentHeaders:
     if "content_encoding" in named:
         named["content_encoding"] = _without_chunking(named["content_encoding"])
     return ContentHeaders(**named, metadata=metadata)
-
-
-def checksums_of(fields: Fields, *, composites: bool = False) -> tuple[tuple[str, str], ...]:
-    """Full-object checksums as (algorithm, hex). A composite one (``…-N``) says nothing without the parts' sizes."""
-    names = [name for name in fields if name.startswith(SUM)]
-    if not names:
-        return ()
-    whole = fields.get("x-amz-checksum-type", "").upper() != "COMPOSITE"
-    sums = []
-    for name in names:
-        algorithm, value = name[len(SUM) :], fields[name]
-        if algorithm in _NOT_SUMS:
-            continue
-        plain, _, parts = value.partition("-")
-        if (digest := _hex(plain)) is None:
-            continue
-        if whole and not parts:
-            sums.append((algorithm, digest))
-        elif composites and parts.isdecimal():
-            sums.append((f"{algorithm}-composite", f"{digest}-{parts}"))
-    return tuple(sorted(sums))
 
 
 def is_archived(storage_class: str, fields: Fields) -> bool:
@@ -173,7 +150,7 @@ def tagging(headers: ContentHeaders) -> dict[str, str]:
 
 def sum_header(algorithm: str, digest: bytes) -> tuple[str, str]:
     """A checksum as a request header."""
-    return SUM + algorithm, base64.b64encode(digest).decode()
+    return HEADER + algorithm, base64.b64encode(digest).decode()
 
 
 _ASCII = "".join(chr(n) for n in range(0x20, 0x7F))
@@ -181,13 +158,6 @@ _ASCII = "".join(chr(n) for n in range(0x20, 0x7F))
 
 def _version(value: str | None) -> str | None:
     return None if not value or value == "null" else value
-
-
-def _hex(value: str) -> str | None:
-    try:
-        return base64.b64decode(value, validate=True).hex()
-    except (binascii.Error, ValueError):
-        return None
 
 
 def _without_chunking(value: str) -> str:

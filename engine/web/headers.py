@@ -8,8 +8,9 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from urllib.parse import unquote, urlsplit
 
-from engine.model.facts import ContentHeaders, ObjectFacts
+from engine.model.facts import ContentHeaders, ObjectFacts, parts_in
 from engine.model.location import Location
+from engine.model.sums import stated_sums
 from engine.pacing.clock import iso
 
 _META = "x-amz-meta-"
@@ -20,12 +21,16 @@ _FILE_NAME = re.compile(r"filename\*?\s*=\s*(?:UTF-8'[^']*')?\"?([^\";]+)", re.I
 
 
 def facts_of(headers: Mapping[str, str], location: Location, *, size: int | None) -> ObjectFacts:
-    """What an answer says of the file. An ETag speaks of the bytes only where S3 gave it; a weak one is none."""
+    """What an answer says of the file. An ETag speaks of the bytes only where S3 gave it, behind a presigned link too:
+    its answers carry its request id. A weak one is none."""
     etag = strong_etag(headers.get("ETag", ""))
     storage_class = headers.get("x-amz-storage-class", "") or "STANDARD"
     restored = 'ongoing-request="false"' in headers.get("x-amz-restore", "")
-    ours_to_read = "aws:kms" not in headers.get("x-amz-server-side-encryption", "")
-    sse_c = "x-amz-server-side-encryption-customer-algorithm" in headers
+    speaks_of_bytes = (
+        (location.in_s3 or "x-amz-request-id" in headers)
+        and "aws:kms" not in headers.get("x-amz-server-side-encryption", "")
+        and "x-amz-server-side-encryption-customer-algorithm" not in headers
+    )
     return ObjectFacts(
         size=size,
         etag=etag,
@@ -33,7 +38,9 @@ def facts_of(headers: Mapping[str, str], location: Location, *, size: int | None
         last_modified=_moment(headers.get("Last-Modified", "")),
         storage_class=storage_class,
         archived=storage_class in _ARCHIVES and not restored,
-        etag_is_md5=location.in_s3 and ours_to_read and not sse_c and _MD5.fullmatch(etag) is not None,
+        checksums=stated_sums({name.lower(): value for name, value in headers.items()}),
+        etag_is_md5=speaks_of_bytes and _MD5.fullmatch(etag) is not None,
+        etag_parts=parts_in(etag) if speaks_of_bytes else 0,
         headers=content_of(headers),
     )
 
@@ -61,6 +68,11 @@ def strong_etag(value: str) -> str:
     """An entity tag without its quotes; empty for a weak one."""
     value = value.strip()
     return "" if value.startswith(("W/", "w/")) else value.strip('"')
+
+
+def is_framed(headers: Mapping[str, str]) -> bool:
+    """Whether the body says itself where it ends: by its length or by its last chunk (RFC 9112, 6.3)."""
+    return "Content-Length" in headers or "chunked" in headers.get("Transfer-Encoding", "").lower()
 
 
 def length_in(headers: Mapping[str, str]) -> int | None:

@@ -14,9 +14,9 @@ from engine.model.failures import FailureClass
 from engine.model.location import Location
 from engine.pacing.clock import Clock
 from engine.web.client import WebClient
-from engine.web.error_page import SNIFFED, looks_like_error_page
+from engine.web.error_page import SNIFFED, is_message, looks_like_error_page
 from engine.web.faults import NETWORK_ERRORS, from_network, from_status
-from engine.web.headers import facts_of, file_name, length_in, whole_length_in
+from engine.web.headers import facts_of, file_name, is_framed, length_in, whole_length_in
 
 _ERROR_BODY = 4096
 _GRACE_S = 120.0
@@ -33,12 +33,13 @@ class WebSource:
         self._clock = clock
 
     async def facts(self, location: Location) -> ObjectFacts:
-        """HEAD; where that is unwelcome, GET of the first byte. A presigned GET is signed for GET alone."""
+        """HEAD; where that is unwelcome or tells no length, GET of the first byte. What is presigned is signed for GET
+        alone."""
         if not location.presigned:
             async with self._client.request("HEAD", location.url) as response:
-                if response.status == 200:
-                    return facts_of(response.headers, location, size=length_in(response.headers))
-                if response.status not in _HEAD_UNWELCOME:
+                if response.status == 200 and (size := length_in(response.headers)) is not None:
+                    return facts_of(response.headers, location, size=size)
+                if response.status != 200 and response.status not in _HEAD_UNWELCOME:
                     raise from_status(response.status, response.headers, b"", location, self._clock.now())
         # An empty file has no first byte: it is asked for whole. Servers differ in what their 416 says of its size.
         for headers in ({"Range": "bytes=0-0"}, None):
@@ -61,14 +62,23 @@ class WebSource:
         async with self._client.request("GET", location.url) as response:
             if response.status != 200:
                 raise await _failure(response, location, self._clock.now())
+            if not is_framed(response.headers):
+                raise Transient(
+                    FailureClass.NETWORK,
+                    f"{location.origin.host} tells no length and ends the file by closing the connection:"
+                    " nothing would prove that it is whole",
+                )
             found = facts_of(response.headers, location, size=length_in(response.headers))
             if facts is not None and (change := _change(facts, found)):
                 raise Transient(FailureClass.SOURCE_CHANGED, f"the file has changed since it was looked at: {change}")
             stream = WebStream(response, found, self._clock, expected=_size(found, facts), host=location.origin.host)
             first = await stream.first(SNIFFED)
-            if looks_like_error_page(found.headers.content_type, first, file_name(location, response.headers)):
+            kind, name = found.headers.content_type, file_name(location, response.headers)
+            # S3's own sums are of the object itself: whatever it holds is what the vendor has
+            of_the_object = found.etag_is_md5 or bool(found.etag_parts)
+            if looks_like_error_page(kind, first, name) or (not of_the_object and is_message(kind, first, name)):
                 raise Refused(
-                    FailureClass.HTML_INSTEAD_OF_FILE, f"{location.origin} answered with a page instead of the file"
+                    FailureClass.HTML_INSTEAD_OF_FILE, f"{location.origin} answered with a message instead of the file"
                 )
             yield stream
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.web.error_page import looks_like_error_page
+from engine.web.error_page import is_message, looks_like_error_page
 
 S3_ERROR = b'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>NoSuchKey</Code><Message>x</Message></Error>'
 
@@ -56,3 +56,53 @@ def test_a_hostile_beginning_costs_no_time() -> None:
     assert not looks_like_error_page("text/html", b"<!--" * 100_000, "a.pdf")
     assert not looks_like_error_page("text/html", b" " * 1_000_000, "a.pdf")
     assert not looks_like_error_page("text/html", b"<!-- -->" * 100_000 + b"<?xml", "a.pdf")
+
+
+LIMIT, JSON = b"rate limited, try again in 30 s", b'{"error": "session expired"}'
+
+
+@pytest.mark.parametrize(
+    ("content_type", "first", "name"),
+    [
+        ("application/pdf", LIMIT, "a.pdf"),
+        ("text/plain", LIMIT, "a.pdf"),
+        ("application/json", JSON, "scan.TIFF"),
+        ("application/octet-stream", JSON, "a.docx"),
+        ("", LIMIT, "photo.jpg"),
+        ("application/pdf", S3_ERROR, "a.pdf"),
+        ("application/pdf", b"<html><body>Sign in", "a.pdf"),
+        ("application/pdf", LIMIT, "no extension"),
+        ("image/png", JSON, ""),
+        ("application/json", JSON, "report.xls"),
+        ("text/plain", LIMIT, "letter.doc"),
+        ("text/plain", b"BMW says: too many requests", "car.bmp"),
+    ],
+)
+def test_messages_in_the_place_of_files_are_found(content_type: str, first: bytes, name: str) -> None:
+    assert is_message(content_type, first, name)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "first", "name"),
+    [
+        ("text/plain", LIMIT, "notes.txt"),
+        ("text/csv", b"a;b;c", "a.csv"),
+        ("application/json", JSON, "a.json"),
+        ("text/plain", b"Received: from here", "a.eml"),
+        ("application/octet-stream", LIMIT, "a.dat"),
+        ("", LIMIT, "no extension"),
+        ("text/plain", LIMIT, "no extension"),
+        ("application/vnd.ms-excel", b"name\tvalue\n1\t2", "report.xls"),
+        ("application/msword", b"a plain letter", "letter.doc"),
+        ("text/plain", b"{\\rtf1\\ansi", "letter.doc"),
+        ("application/pdf", b"%PDF-1.4\n1 0 obj", "a.pdf"),
+        ("application/pdf", b"sent by a scanner\r\n%PDF-1.4", "a.pdf"),
+        ("image/svg+xml", b"<svg", "a.svg"),
+        ("image/jpeg", b"\xff\xd8\xff\xe0", "a.jpg"),
+        ("application/zip", b"PK\x03\x04", "a.docx"),
+        ("application/pdf", b"", "a.pdf"),
+        ("application/pdf", b"l\x00i\x00m\x00i\x00t\x00", "a.pdf"),
+    ],
+)
+def test_what_may_be_a_file_is_no_message(content_type: str, first: bytes, name: str) -> None:
+    assert not is_message(content_type, first, name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 from typing import Any
 
 import pytest
@@ -75,15 +76,52 @@ async def test_an_answer_cut_short_or_garbled_is_transient(sent: Sent) -> None:
     assert error.failure is FailureClass.NETWORK
 
 
-async def test_a_body_without_a_length_that_is_shorter_than_was_said_before_is_cut_short() -> None:
-    async with reading(answer(body=PDF[:500], length=None)) as (source, server):
+async def test_a_body_of_chunks_that_is_shorter_than_was_said_before_is_cut_short() -> None:
+    early = b"1f4\r\n" + PDF[:500] + b"\r\n0\r\n\r\n"
+    async with reading(answer(body=early, length=None, Transfer_Encoding="chunked")) as (source, server):
         error = await failure_of(body_of(source, at(f"{server.url}/a.pdf"), ObjectFacts(size=len(PDF))))
     assert "500 of 10,249 bytes" in str(error)
 
 
+@pytest.mark.parametrize("known", [None, ObjectFacts(size=len(PDF))])
+async def test_a_body_that_ends_only_where_its_connection_closes_proves_nothing(known: ObjectFacts | None) -> None:
+    async with reading(answer(body=PDF, length=None)) as (source, server):
+        error = await failure_of(body_of(source, at(f"{server.url}/a.pdf"), known))
+    assert error.failure is FailureClass.NETWORK
+    assert "closing the connection" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("name", "etag", "md5", "parts"),
+    [
+        ("x_amz_request_id", "5d41402abc4b2a76b9719d911017c592", True, 0),
+        ("x_amz_request_id", "5d41402abc4b2a76b9719d911017c592-3", False, 3),
+        ("x_request_id", "5d41402abc4b2a76b9719d911017c592", False, 0),
+    ],
+)
+async def test_an_etag_speaks_of_the_bytes_where_s3_itself_has_answered(
+    name: str, etag: str, md5: bool, parts: int
+) -> None:
+    async with (
+        reading(answer(body=PDF, ETag=f'"{etag}"', **{name: "7Q"})) as (source, server),
+        source.open(at(f"{server.url}/a.pdf", presigned=True), None) as stream,
+    ):
+        assert (stream.facts.etag_is_md5, stream.facts.etag_parts) == (md5, parts)
+
+
+async def test_a_message_is_no_file_unless_s3_says_that_it_is_one() -> None:
+    said = b"rate limited"
+    async with reading(answer(body=said, Content_Type="application/pdf")) as (source, server):
+        error = await failure_of(body_of(source, at(f"{server.url}/a.pdf")))
+    assert error.failure is FailureClass.HTML_INSTEAD_OF_FILE
+    etag = f'"{hashlib.md5(said).hexdigest()}"'
+    async with reading(answer(body=said, ETag=etag, x_amz_request_id="7Q")) as (source, server):
+        assert await body_of(source, at(f"{server.url}/a.pdf")) == said
+
+
 async def test_the_target_goes_out_exactly_as_written() -> None:
     target = "/a%20b/%C3%A9+%2F%3F.pdf?X-Amz-Signature=a%2Bb%2f&x=%7e"
-    async with reading(answer(body=b"x")) as (source, server):
+    async with reading(answer(body=PDF)) as (source, server):
         await body_of(source, at(server.url + target, presigned=True))
         assert server.asked[0].target == target
 

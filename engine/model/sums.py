@@ -1,0 +1,43 @@
+"""Checksums that an answer's headers state of a whole object. Pure."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+
+HEADER = "x-amz-checksum-"
+_NOT_SUMS = frozenset({"type", "algorithm", "mode"})
+
+
+def stated_sums(fields: Mapping[str, str], *, composites: bool = False) -> tuple[tuple[str, str], ...]:
+    """Full-object checksums as (algorithm, hex), from headers by lower-case name.
+
+    A composite one (``…-N``) says nothing without the parts' sizes: only where it is wanted it comes as
+    ``sha256-composite``, with ``-N`` behind the hex.
+    """
+    names = [name for name in fields if name.startswith(HEADER)]
+    if not names:
+        return ()
+    whole = fields.get("x-amz-checksum-type", "").upper() != "COMPOSITE"
+    sums = []
+    for name in names:
+        algorithm, value = name[len(HEADER) :], fields[name]
+        if algorithm in _NOT_SUMS:
+            continue
+        plain, _, parts = value.partition("-")
+        if (digest := hex_of(plain)) is None:
+            continue
+        if whole and not parts:
+            sums.append((algorithm, digest))
+        elif composites and parts.isdecimal():
+            sums.append((f"{algorithm}-composite", f"{digest}-{parts}"))
+    return tuple(sorted(sums))
+
+
+def hex_of(value: str) -> str | None:
+    """A digest in base64 as hex; None where it is none."""
+    try:
+        return base64.b64decode(value, validate=True).hex()
+    except (binascii.Error, ValueError):
+        return None
