@@ -65,6 +65,7 @@ ONLY_IN: dict[str, set[str]] = {
     "structlog": {"log", "salesforce", "s3", "web", "tracking", "pipeline", "runs", *COMMAND_LINE},
     "multidict": {"salesforce", "web", "rehearsal"},
     "yarl": {"salesforce", "web", "rehearsal"},
+    "puremagic": {"web"},
 }
 """Outside packages, and the floors they stay on. One that is not here is not used."""
 

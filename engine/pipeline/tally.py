@@ -36,6 +36,7 @@ class Tally:
     """What goes on instead of copying, for a person."""
     failures: Counter[str] = field(default_factory=Counter)
     methods: Counter[str] = field(default_factory=Counter)
+    proofs: Counter[str] = field(default_factory=Counter)
     unseen: Counter[str] = field(default_factory=Counter)
     """Copies that stand, of which nobody can say that their source is what it was; by reason."""
 
@@ -77,6 +78,8 @@ class Tally:
                 self.bytes_read += outcome.read_bytes
                 if outcome.method is not None:
                     self.methods[outcome.method.value] += 1
+                if outcome.proof is not None:
+                    self.proofs[outcome.proof.value] += 1
             case Status.SKIPPED:
                 self.skipped += 1
             case Status.GONE:

@@ -371,7 +371,7 @@ class _Backup:
                 "dry run: nothing was copied, nothing was recorded",
                 "no file was looked at: only copying tells which are there and may be read, and which were replaced",
             ]
-        return [f"every copy is proved and recorded in {self._settings.tracking.database}; Salesforce was only read"]
+        return [f"all of it is recorded in {self._settings.tracking.database}; Salesforce was only read"]
 
     def _next_steps(self, code: int) -> list[str]:
         if self._bounds.dry_run:

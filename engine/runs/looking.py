@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from engine.model.errors import Refused, Transient
@@ -11,6 +11,7 @@ from engine.model.failures import FailureClass
 from engine.model.location import Location
 from engine.model.urls import parse_url
 from engine.pacing.retry import retry
+from engine.pipeline.digest import Sums, digest
 from engine.pipeline.ports import Source
 from engine.pipeline.presence import Claim, Trouble, look
 from engine.pipeline.routes import Route, Routes, either_reading
@@ -30,12 +31,6 @@ class Seen:
     message: str = ""
     wrong: Wrong | None = None
     raised: Raised | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Digests:
-    sha256: str
-    md5: str
 
 
 _STRENGTH = [proof.value for proof in Proof]
@@ -89,20 +84,15 @@ class Looking:
         theirs, source_seen = await self.source(copy)
         if source_seen.symbol is not Symbol.MATCH or theirs is None:
             return source_seen
-        if copy.method == "http":
-            theirs = replace(theirs, etag_is_md5=False)  # a web server's ETag says nothing of the bytes
         try:
             proof = prove(theirs, facts)
         except Differs as error:
             return Seen(copy, Symbol.DIFFER, f"the copy is not the source in {error}", Wrong.DIFFERS)
-        if proof is not None and _STRENGTH.index(proof.value) < _STRENGTH.index(copy.proof):
-            return Seen(
-                copy, Symbol.MATCH, f"proof: {proof}", raised=Raised(copy.row, copy.record_id, proof, "", facts.etag)
-            )
-        return seen
+        return _found(copy, facts, proof) or seen
 
     async def deep(self, copy: Copy, *, with_source: bool) -> Seen:
-        """Read the copy's bytes and hash them; where nothing recorded tells what they should be, the source's too."""
+        """Read the copy's bytes and hold them against what was recorded and against all that the source's side states;
+        where neither tells what they should be, the source is read as well."""
         facts, seen = await self.copy(copy)
         if seen.symbol is not Symbol.MATCH or facts is None:
             return seen
@@ -110,23 +100,24 @@ class Looking:
             ours = await self._read(self._parts.s3.ours, self._parts.locate(copy.key), facts)
         except (Transient, Refused) as error:
             return Seen(copy, Symbol.ERROR, f"the copy could not be read: {error}")
-        if (wrong := _contradiction(copy, facts, ours)) is not None:
+        sums = dict(ours)
+        if (wrong := _contradiction(copy, facts, sums)) is not None:
             return Seen(copy, Symbol.DIFFER, wrong, Wrong.DIFFERS)
-        proved = copy.proof == Proof.CHECKSUM and bool(copy.sha256)
-        if with_source or not proved:
-            _, seen = await self.source(copy)
-            if seen.symbol is not Symbol.MATCH:
+        told, proof = copy.proof != Proof.SIZE and bool(copy.sha256), None
+        if with_source or not told:
+            theirs, seen = await self.source(copy)
+            if seen.symbol is not Symbol.MATCH or theirs is None:
                 return seen
-        if not proved and ours.md5 != copy.source_etag:
+            held = replace(facts, checksums=tuple({**dict(facts.checksums), **sums}.items()))
             try:
-                theirs = await self._read_source(copy)
+                if (proof := prove(theirs, held)) is None and not told:
+                    proof = prove(theirs, held, await self._read_source(copy))
             except (Transient, Refused) as error:
                 return Seen(copy, Symbol.ERROR, f"the copy is as recorded, but its source could not be read: {error}")
-            if theirs != ours:
-                said = f"SHA-256 of the source {theirs.sha256[:16]}…, of the copy {ours.sha256[:16]}…"
-                return Seen(copy, Symbol.DIFFER, said, Wrong.DIFFERS)
-        raised = Raised(copy.row, copy.record_id, Proof.CHECKSUM, ours.sha256, facts.etag)
-        return Seen(copy, Symbol.MATCH, "" if proved else "proof: checksum", raised=raised)
+            except Differs as error:
+                return Seen(copy, Symbol.DIFFER, f"the copy is not the source in {error}", Wrong.DIFFERS)
+        raised = Raised(copy.row, copy.record_id, copy.proof, sums["sha256"], facts.etag)
+        return _found(copy, facts, proof, sums["sha256"]) or Seen(copy, Symbol.MATCH, raised=raised)
 
     async def learn(self, copies: list[Copy]) -> None:
         """Make sure that the sources of these can be asked."""
@@ -151,23 +142,15 @@ class Looking:
         facts, _ = await retry(lambda: source.facts(at), clock=self._clock, attempts=self._attempts)
         return facts
 
-    async def _read_source(self, copy: Copy) -> _Digests:
+    async def _read_source(self, copy: Copy) -> Sums:
         at = parse_url(copy.url, self._parts.rules)
         return await self.routes.by(
             at, lambda route: either_reading(at, lambda place: self._read(route.source, place, None))
         )
 
-    async def _read(self, source: Source, at: Location, facts: ObjectFacts | None) -> _Digests:
-        async def once() -> _Digests:
-            sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
-            async with source.open(at, facts) as stream:
-                async for chunk in stream.chunks():
-                    sha256.update(chunk)
-                    md5.update(chunk)
-            return _Digests(sha256.hexdigest(), md5.hexdigest())
-
-        digests, _ = await retry(once, clock=self._clock, attempts=self._attempts)
-        return digests
+    async def _read(self, source: Source, at: Location, facts: ObjectFacts | None) -> Sums:
+        sums, _ = await retry(lambda: digest(source, at, facts), clock=self._clock, attempts=self._attempts)
+        return sums
 
 
 def has_changed(copy: Copy, facts: ObjectFacts) -> bool:
@@ -177,9 +160,17 @@ def has_changed(copy: Copy, facts: ObjectFacts) -> bool:
     return facts.size is not None and facts.size != copy.size
 
 
-def _contradiction(copy: Copy, facts: ObjectFacts, ours: _Digests) -> str | None:
-    if copy.sha256 and ours.sha256 != copy.sha256:
-        return f"SHA-256 of the bytes {ours.sha256[:16]}…, recorded was {copy.sha256[:16]}…"
-    if facts.etag and facts.etag_is_md5 and ours.md5 != facts.etag:
+def _found(copy: Copy, facts: ObjectFacts, proof: Proof | None, sha256: str = "") -> Seen | None:
+    """A copy that is proved better than before; None: it is not."""
+    if proof is None or _STRENGTH.index(proof.value) >= _STRENGTH.index(copy.proof):
+        return None
+    raised = Raised(copy.row, copy.record_id, proof, sha256, facts.etag)
+    return Seen(copy, Symbol.MATCH, f"proof: {proof}", raised=raised)
+
+
+def _contradiction(copy: Copy, facts: ObjectFacts, ours: Mapping[str, str]) -> str | None:
+    if copy.sha256 and ours["sha256"] != copy.sha256:
+        return f"SHA-256 of the bytes {ours['sha256'][:16]}…, recorded was {copy.sha256[:16]}…"
+    if facts.etag and facts.etag_is_md5 and ours["md5"] != facts.etag:
         return f"the bytes do not fit the store's own ETag {facts.etag}"
     return None

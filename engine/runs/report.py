@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from engine.model.errors import Fatal
+from engine.model.facts import Proof
 
 if TYPE_CHECKING:
     from engine.pipeline.tally import Tally  # status says numbers the same way, and need not wait for the pipeline
@@ -62,6 +63,7 @@ class RunReport:
             "failures": dict(t.failures.most_common()),
             "not_looked_at": dict(t.unseen.most_common()),
             "methods": dict(t.methods.most_common()),
+            "proofs": {proof.value: t.proofs[proof.value] for proof in Proof},
             "database": self.database,
             "notes": self.notes,
             "next": self.next_steps,
@@ -95,9 +97,20 @@ class RunReport:
                 f"{size(t.bytes_stored / self.seconds if self.seconds else 0)}/s)"
                 + (f"; by {', '.join(f'{m} {n:,}' for m, n in t.methods.most_common())}" if t.methods else "")
             )
+            if t.proofs:
+                lines.append(f"  {proved_by(t.proofs)}")
         lines += [f"  {note}" for note in self.notes]
         lines += [f"  next: {step}" for step in self.next_steps]
         return lines
+
+
+def proved_by(counts: Mapping[str, int]) -> str:
+    """What copies rest on, strongest first. A size alone proves nothing."""
+    proved = [f"{proof} {counts[proof]:,}" for proof in Proof if counts.get(proof) and proof is not Proof.SIZE]
+    parts = [f"proved by {', '.join(proved)}"] if proved else []
+    if by_size := counts.get(Proof.SIZE):
+        parts.append(f"{by_size:,} by their size alone, which proves nothing")
+    return "; ".join(parts) or "none yet"
 
 
 def by_reason(counts: Mapping[str, int]) -> str:

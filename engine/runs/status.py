@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.model.errors import Usage
 from engine.model.text import csv_safe, printable
-from engine.runs.report import duration, print_document, size
+from engine.runs.report import duration, print_document, proved_by, size
 from engine.runs.slow import line as slow_line
 from engine.runs.tables import line, table
 from engine.settings import Settings
@@ -134,8 +134,7 @@ def _overview(report: Report, console: Console) -> None:
     files, proofs, api = report.files(), report.proofs(), report.api()
     rows = [(name, f"{files[name]:,}", _share(files[name], files["tracked"])) for name in files if name != "bytes"]
     table(console, "Records", ("state", "records", "share"), [row for row in rows if row[1] != "0"], right=(1, 2))
-    standing = ", ".join(f"{name} {count:,}" for name, count in proofs.items() if count) or "none yet"
-    line(console, f"copies      {size(files['bytes'])}, proved by {standing}")
+    line(console, f"copies      {size(files['bytes'])}, {proved_by(proofs)}")
     if (upgrade := report.upgrade()) is not None:
         line(console, f"upgrade     {_upgraded(upgrade)}")
     line(console, f"accounts    {report.account_count():,}")

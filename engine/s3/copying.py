@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from itertools import accumulate
 
 from engine.model.errors import Transient
 from engine.model.facts import ObjectFacts, Stored, Uncopyable
@@ -16,7 +17,8 @@ from engine.s3.extras import WITHOUT_TAGS, Tags
 from engine.s3.facts import facts_of, request_headers, tagging, written
 from engine.s3.guard import Guard
 from engine.s3.multipart import Multipart, Upload
-from engine.s3.parts import part_size, ranges
+from engine.s3.parts import MAX_PART, MIN_PART, part_size, ranges
+from engine.s3.sizes import part_sizes, size_by_range
 from engine.s3.source import WITH_SUMS
 from engine.s3.verbs import Verbs
 
@@ -87,13 +89,23 @@ class Copier:
 
     async def copy(self, original: Original, key: str, replace_etag: str | None, *, tags: bool = True) -> Stored:
         """``tags`` off: they are left behind. Raises Occupied, Uncopyable, StoreError, EngineError."""
-        facts = original.facts
-        if facts.size is None:
-            facts = await self.look(original)
-            original = Original(original.bucket, original.key, facts, original.version_id, original.headers)
-        size = facts.size or 0
+        size, of_parts = original.facts.size, original.facts.etag_parts > 0
+        if size is None or size > self._limit or of_parts:
+            original = await self._looked(original)
+            size = original.facts.size
+        if size is None:
+            name = f"s3://{original.bucket}/{original.key}"
+            raise Transient(FailureClass.NETWORK, f"the store does not say how large {name} is")
         if size > self._limit:
-            return await self._by_parts(original, size, key, replace_etag)
+            spans = await self._as_made(original) or ranges(size, part_size(size, self._part_bytes))
+            return await self._by_parts(original, size, spans, key, replace_etag)
+        # only the same parts make the same ETag, and that alone proves the copy where no checksum of the whole is known
+        if of_parts and not original.facts.checksums and (spans := await self._as_made(original)):
+            try:
+                return await self._by_parts(original, size, spans, key, replace_etag)
+            except Uncopyable:
+                pass  # a copy in one piece is allowed where one in parts may not be
+        facts = original.facts
         tags = tags and self._tags.carried(original.bucket)
         headers = original.asks | self._whole | ({} if tags else WITHOUT_TAGS)
 
@@ -113,16 +125,38 @@ class Copier:
     async def look(self, original: Original) -> ObjectFacts:
         """The source as the destination's credentials see it. Raises StoreError."""
         headers = {**WITH_SUMS, **original.headers}
-        answer = await self._verbs.head(original.bucket, original.key, headers, version_id=original.version_id)
-        return facts_of(answer.fields)
+        where, version = (self._verbs, original.bucket, original.key), original.version_id
+        answer = await self._verbs.head(original.bucket, original.key, headers, version_id=version)
+        facts = facts_of(answer.fields)
+        if facts.size is None:
+            facts = replace(facts, size=await size_by_range(*where, original.headers, version_id=version))
+        return facts
 
-    async def _by_parts(self, original: Original, size: int, key: str, replace_etag: str | None) -> Stored:
-        """Multipart copies carry nothing over by themselves: content headers and metadata are set anew."""
-        found = await self.look(original)
-        if (original.facts.etag and found.etag != original.facts.etag) or found.size != size:
+    async def _looked(self, original: Original) -> Original:
+        found, known = await self.look(original), original.facts
+        moved = known.etag and found.etag != known.etag
+        if moved or (known.size is not None and found.size != known.size):
             raise Transient(FailureClass.SOURCE_CHANGED, f"s3://{original.bucket}/{original.key} changed meanwhile")
+        return Original(original.bucket, original.key, found, original.version_id, original.headers)
+
+    async def _as_made(self, original: Original) -> list[tuple[int, int]]:
+        """The ranges of the parts that the source was made of; none where they are unknown or cannot be made again."""
+        facts = original.facts
+        headers = {**original.headers, "if-match": f'"{facts.etag}"'}
+        where = (self._verbs, original.bucket, original.key, headers)
+        count, version = facts.etag_parts, original.version_id
+        sizes = await part_sizes(*where, count=count, size=facts.size, version_id=version)
+        if not facts.size or not sizes or min(sizes[:-1], default=MIN_PART) < MIN_PART or max(sizes) > MAX_PART:
+            return []
+        ends = list(accumulate(sizes))
+        return [(end - size, end - 1) for end, size in zip(ends, sizes, strict=True)]
+
+    async def _by_parts(
+        self, original: Original, size: int, spans: list[tuple[int, int]], key: str, replace_etag: str | None
+    ) -> Stored:
+        """Multipart copies carry nothing over by themselves: content headers and metadata are set anew."""
         await self._guard.must_be_free(key, unless=replace_etag)
-        pinned = Original(original.bucket, original.key, found, original.version_id, original.headers)
+        found = original.facts
         headers = {**request_headers(found.headers), **self._placed}
         named: Fields = {}
         if found.tags:
@@ -130,11 +164,10 @@ class Copier:
                 self._verbs, original.bucket, original.key, original.headers, version_id=original.version_id
             )
             named = tagging(replace(found.headers, tags=pairs))
-        spans = ranges(size, part_size(size, self._part_bytes))
         async with self._multipart.begin(key, headers, sums=_same_sums(found), tags=named) as upload:
 
             async def part(numbered: tuple[int, tuple[int, int]]) -> None:
-                await self._part(upload, pinned, *numbered)
+                await self._part(upload, original, *numbered, size=size)
 
             await each(enumerate(spans, 1), part, at_once=PARTS_AT_ONCE)
             answer = await self._multipart.finish(upload, size, {}, replace_etag=replace_etag)
@@ -143,17 +176,19 @@ class Copier:
     async def _seen(self, copy: ObjectFacts, source: ObjectFacts, key: str) -> ObjectFacts:
         """What the store holds now. Where neither ETag nor checksum ties it to the source, no size is taken on trust:
         a Swift whose filters stand in the wrong order copies the list of an object's parts in place of the object."""
-        same_md5 = copy.etag_is_md5 and source.etag_is_md5 and copy.etag == source.etag
-        if same_md5 or set(copy.checksums) & set(source.checksums):
+        comparable = (copy.etag_is_md5 and source.etag_is_md5) or source.etag_parts
+        if (comparable and copy.etag == source.etag) or set(copy.checksums) & set(source.checksums):
             return copy
         found = await self._guard.look(key)
         if found is None:
             raise StoreError("BadAnswer", 0, "the copy is not there, though the store said so")
         return found
 
-    async def _part(self, upload: Upload, original: Original, number: int, span: tuple[int, int]) -> None:
+    async def _part(self, upload: Upload, original: Original, number: int, span: tuple[int, int], *, size: int) -> None:
         first, last = span
-        headers = {**original.asks, **self._always, "x-amz-copy-source-range": f"bytes={first}-{last}"}
+        headers = {**original.asks, **self._always}
+        if last - first + 1 < size:  # small objects have no ranges to copy
+            headers["x-amz-copy-source-range"] = f"bytes={first}-{last}"
 
         async def send() -> Answer:
             try:

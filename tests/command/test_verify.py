@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 import urllib.request
 from contextlib import closing
@@ -166,9 +167,26 @@ def test_deep_raises_a_proof_by_size_and_keeps_the_hash(backed_up: Corner) -> No
     assert said.json["proofs_raised"] == 12
     held = backed_up.held()
     for row in backed_up.rows().values():
-        assert row["proof"] == "checksum"
+        assert row["proof"] == "etag"  # the bytes' MD5 is the source's; it states no other sum
         assert row["file_hash"] == held[row["your_s3_key"]].sha256
-    assert backed_up.status()["proofs"] == {"checksum": 12, "etag": 0, "received": 0, "size": 0}
+    assert backed_up.status()["proofs"] == {"checksum": 0, "etag": 12, "received": 0, "size": 0}
+
+
+@pytest.mark.parametrize("level", ["head", "deep"])
+def test_no_level_finds_a_copy_well_that_another_finds_to_differ_from_its_source(backed_up: Corner, level: str) -> None:
+    row = next(iter(backed_up.rows().values()))
+    wrong = b"x" * row["file_size_bytes"]
+    etag, digest = hashlib.md5(wrong).hexdigest(), hashlib.sha256(wrong).hexdigest()
+    wait(backed_up.stage.objects.load(backed_up.bucket, [Seeded(row["your_s3_key"], body=wrong, etag=etag)]))
+    with closing(sqlite3.connect(backed_up.database)) as db:  # as an engine that believed itself recorded it
+        db.execute(
+            "UPDATE file_migrations SET destination_etag = ?, file_hash = ?, checksum = ? WHERE id = ?",
+            (etag, digest, f"sha256:{digest}", row["id"]),
+        )
+        db.commit()
+    said = backed_up.engine("verify", "--level", level, "--source", "--json")
+    assert said.code == 6, said.everything
+    assert said.json["counts"] == {**dict.fromkeys(said.json["counts"], 0), "differ": 1, "match": 11}
 
 
 def test_bytes_that_rot_under_an_unchanged_etag_are_found_by_reading_them(backed_up: Corner) -> None:
