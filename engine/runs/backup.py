@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 
 from engine import __version__
-from engine.model.errors import EngineError, Fatal, Paused, Transient, Usage
+from engine.model.errors import EngineError, Fatal, Paused, Refused, Transient, Usage
 from engine.model.failures import FailureClass
 from engine.model.outcome import Batch, Looked, Outcome, Status
 from engine.model.plan import Plan, Work
@@ -243,8 +243,8 @@ class _Backup:
         attempts = self._settings.migration.max_attempts
         try:
             swept, _ = await retry(self._parts.s3.sweep, clock=self._clock, attempts=attempts)
-        except Transient as error:
-            self._note(f"could not look for multipart uploads of killed runs, the next run will: {error}")
+        except (Refused, Transient) as error:
+            self._note(f"could not look for multipart uploads of killed runs, the next run will try: {error}")
         else:
             if swept:
                 self._note(f"{swept} multipart upload{'s' if swept > 1 else ''} of a killed run aborted")

@@ -73,6 +73,16 @@ def test_ten_denied_files_in_front_send_no_readable_one_to_anonymous_http(corner
     assert {rows[record]["method"] for record in ids[10:]} == {"stream"}
 
 
+@pytest.mark.parametrize(("status", "code"), [(403, "AccessDenied"), (400, "InvalidRequest")])
+def test_a_store_that_does_not_list_its_uploads_is_no_reason_to_crash(corner: Corner, status: int, code: str) -> None:
+    corner.files(2)
+    corner.misbehave(kind="refused", status=status, code=code, method="GET", path="uploads")
+    said = corner.engine(*FULL)
+    assert said.code == 0, said.everything
+    assert "could not look for multipart uploads" in said.out
+    assert code in said.out
+
+
 def processed(corner: Corner, *accesses: str) -> None:
     """Both sides' keys come from a program that hands out these, one after the other."""
     script, count = corner.directory / "keys.sh", corner.directory / "count"

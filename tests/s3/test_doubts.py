@@ -207,6 +207,21 @@ async def test_a_crowd_whose_token_has_died_asks_once_and_pauses(transport: Any)
         assert asked(double) == 2
 
 
+@pytest.mark.parametrize("facts", [None, ObjectFacts(5, MD5)])
+async def test_reading_and_listing_with_a_token_that_has_died_pauses_too(
+    transport: Any, facts: ObjectFacts | None
+) -> None:
+    store = Store()
+    async with facing(store, transport) as (s3, _):
+        assert await told(s3) is None
+        store.refuse = always(400, "ExpiredToken")
+        with pytest.raises(Paused):
+            async with s3.source.open(at("vendor", "a"), facts):
+                pass
+        with pytest.raises(Paused):
+            await s3.source.page("vendor", "", "", 1000)
+
+
 @pytest.mark.parametrize(("status", "code"), [(400, "ExpiredToken"), (403, "InvalidAccessKeyId")])
 async def test_keys_that_die_are_looked_up_afresh_whatever_the_transport(
     transport: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, status: int, code: str
