@@ -27,7 +27,7 @@ def doctor(
 ) -> None:
     """Look at everything that could go wrong, before anything is done. Each finding names its fix. Exit 4: a blocker.
 
-    Salesforce and the source are only read; one small object is written to your bucket and deleted again.
+    Salesforce and the source are only read; a small object is written to your bucket, copied, and deleted again.
 
     Examples:
 

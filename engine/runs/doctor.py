@@ -1,7 +1,7 @@
 """``engine doctor``: everything that could go wrong, looked at before anything is done. Each finding names its fix.
 
-Salesforce, the source and the tracking DB are only read. Into our bucket one small object is written under ``.engine/``
-and taken away again. No check stops another: what cannot be found out is said.
+Salesforce, the source and the tracking DB are only read. Into our bucket a small object is written under ``.engine/``,
+copied there, and taken away again. No check stops another: what cannot be found out is said.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from engine.runs.checks.finding import Finding, Level, block, unknown
 from engine.runs.preflight import check_org
 from engine.runs.shell import to_type
 from engine.s3.answers import StoreError
+from engine.s3.conditions import Verdict
 from engine.s3.open import owner
 from engine.settings import Settings
 from engine.tracking.report import open_report
@@ -169,7 +170,10 @@ async def _bucket(outside: Outside, options: DoctorOptions, known: _Known) -> li
     if written.level is not Level.OK:
         return findings
     findings.append(await _s3_clock(outside))
-    findings += await bucket.set_up(outside.s3.bucket)
+    destination = outside.s3.destination
+    findings.append(await bucket.never_overwrites(destination, key))
+    ignored = destination.copies.verdict is Verdict.IGNORED
+    findings += await bucket.set_up(outside.s3.bucket, copies_ignore=ignored)
     urls = list(known.links) or [_link(outside, key)]
     links = await _open_links(outside, urls, grave=options.purpose == "switch")
     findings.append(links)

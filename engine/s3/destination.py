@@ -17,6 +17,7 @@ from engine.pacing.gate import Gate
 from engine.pacing.retry import retry
 from engine.s3.answers import Answer, Fields, Listed, ListingPage, StoreError
 from engine.s3.blocks import Room, Spend
+from engine.s3.conditions import Verdict
 from engine.s3.copying import Copier, Original
 from engine.s3.express import Express, Road
 from engine.s3.extras import Tags, refused
@@ -217,6 +218,33 @@ class S3Destination:
         """Abort multipart uploads that earlier runs left open (I13); returns how many. See ``Multipart.sweep``."""
         work = self._multipart.sweep(prefix, ours, before.timestamp())
         return await self._done(work, f"LIST UPLOADS {self._shown(prefix)}")
+
+    def remarks(self) -> list[str]:
+        """What was found out about the store, for the end of a run."""
+        found = []
+        if window := self.window():
+            found.append(window)
+        if left := self._multipart.left:
+            what = f"{left} multipart upload{'s' if left > 1 else ''} of killed runs could not be aborted"
+            found.append(f"{what} and may cost money: a lifecycle rule with AbortIncompleteMultipartUpload ends them")
+        return found
+
+    def window(self) -> str:
+        """Where the store itself does not keep objects from being overwritten, as far as is known; empty: nowhere."""
+        open_, known = (Verdict.IGNORED, Verdict.UNSUPPORTED), {"copies": self.copies, "writes": self.puts}
+        where = [what for what, guard in known.items() if guard.verdict in open_]
+        where += [] if self._multipart.conditional else ["uploads in parts"]
+        if not where:
+            return ""
+        return (
+            f"the store does not honour If-None-Match on {', '.join(where)}: each key is looked at right before it is"
+            " written, but what another program puts there in that very moment is overwritten"
+        )
+
+    async def try_copy(self, from_key: str, facts: ObjectFacts, key: str) -> None:
+        """Copy a probe, so that it is known what the store makes of conditions on copies."""
+        original = Original(self._bucket, from_key, facts, None, self._placement.always)
+        await self._done(self._copier.copy(original, key, None, tags=False), f"COPY to {self._shown(key)}")
 
     async def _look(self, key: str) -> ObjectFacts | None:
         always = self._placement.always

@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from urllib.parse import unquote_plus
 
 from engine.model.facts import ObjectFacts, Occupied
 from engine.pacing.clock import Clock
-from engine.s3.answers import Answer, Fields, Part, StoreError
+from engine.s3.answers import Answer, Fields, OpenUpload, Part, StoreError
 from engine.s3.conditions import CONDITION
 from engine.s3.extras import Extra, Tags
 from engine.s3.guard import Look
@@ -53,6 +54,8 @@ class Multipart:
         self._tags = tags
         self.sums = Extra()
         """Whether uploads name their checksum algorithm."""
+        self.left = 0
+        """Open uploads of earlier runs that could not be aborted."""
         self.conditional = True
         """Whether completions carry If-None-Match; off once the store refuses it at a free key."""
 
@@ -105,8 +108,8 @@ class Multipart:
         upload.finished = True
         return answer
 
-    async def abort(self, key: str, upload_id: str) -> bool:
-        """Abort, with a few tries; whether the upload is gone now."""
+    async def abort(self, key: str, upload_id: str) -> None:
+        """Abort, with a few tries. That nothing is known under this key says nothing of the upload: see ``sweep``."""
         for number in range(ABORT_TRIES):
             if number:
                 await self._clock.sleep(0.2 * number)
@@ -114,29 +117,43 @@ class Multipart:
                 async with asyncio.timeout(ABORT_SECONDS):
                     await self._verbs.abort_upload(self._bucket, key, upload_id, self._always)
             except StoreError as error:
-                if error.code == "NoSuchUpload" or error.status == 404:
-                    return True
+                if error.status != 404:
+                    continue
             except TimeoutError:
                 continue
-            else:
-                return True
-        return False
+            return
 
     async def sweep(self, prefix: str, ours: Callable[[str], bool], before: float) -> int:
         """Abort open uploads under ``prefix`` whose key is ``ours`` and that began before ``before`` (epoch seconds).
 
-        S3 keeps no mark of ours on an open upload, so the key's shape and the moment must tell. Returns how many are
-        gone now.
+        S3 keeps no mark of ours on an open upload, so the key's shape and the moment must tell. Some stores list keys
+        percent-encoded without saying so (Ceph RGW): what is open still is tried under the key that it may mean.
+        Returns how many are gone, by a second listing; the rest are ``left``.
         """
-        count, key_marker, id_marker = 0, "", ""
+        found = stale = {
+            row
+            async for row in self._open(prefix)
+            if row.initiated < before and (ours(row.key) or ours(unquote_plus(row.key)))
+        }
+        for spelt in (str, unquote_plus):
+            for row in stale:
+                await self.abort(spelt(row.key), row.upload_id)
+            if stale:
+                stale = stale & {row async for row in self._open(prefix)}
+        self.left = len(stale)
+        return len(found) - len(stale)
+
+    async def _open(self, prefix: str) -> AsyncIterator[OpenUpload]:
+        marker = ("", "")
         while True:
-            page = await self._verbs.list_uploads(self._bucket, prefix, key_marker, id_marker, self._always)
+            page = await self._verbs.list_uploads(self._bucket, prefix, *marker, self._always)
             for row in page.rows:
-                if row.initiated < before and ours(row.key):
-                    count += await self.abort(row.key, row.upload_id)
-            key_marker, id_marker = page.key_marker, page.id_marker
-            if not key_marker:
-                return count
+                yield row
+            before, marker = marker, (page.key_marker, page.id_marker)
+            if not page.key_marker:
+                return
+            if marker == before:
+                raise StoreError("BadListing", 0, "the listing of open uploads does not advance")
 
     async def _complete(self, upload: Upload, size: int, headers: Fields) -> Answer:
         """Complete, and once more where the first answer was lost: the store forgets an upload when it completes it."""

@@ -80,7 +80,7 @@ class S3:
 
     def remarks(self) -> list[str]:
         """What a run has found out about the stores that its reader should know."""
-        return [told for told in (self.tags.note(),) if told]
+        return [told for told in (self.tags.note(), *self.destination.remarks()) if told]
 
     async def find_route(self, samples: Sequence[Location]) -> Route:
         """How objects of the samples' bucket shall travel. Raises Blocked, Transient."""

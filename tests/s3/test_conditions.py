@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from typing import cast
 
 import pytest
 
 from engine.model.facts import ObjectFacts, Occupied
+from engine.runs.checks.bucket import never_overwrites, set_up
+from engine.runs.checks.finding import Level
 from engine.s3.answers import Answer, Fields, StoreError
+from engine.s3.bucket import BucketDesk, Fact
 from engine.s3.conditions import Heard, Verdict, learn, looks_first, sends_condition
 from engine.s3.guard import Guard
+from tests.s3.test_hazards import facing
+from tests.s3.test_requests import MD5, aws
+from tests.s3.world import Bytes
+from tests.servers.capture import Recorded, Reply
 
 
 @pytest.mark.parametrize(
@@ -191,3 +200,58 @@ async def test_a_refusal_at_a_free_key_is_a_conflict_to_be_tried_again() -> None
     with pytest.raises(StoreError) as refused:
         await put(guard, shelf, "b")
     assert refused.value.status == 409
+
+
+def keeping(*honours: str) -> Callable[[Recorded], Reply]:
+    """A store that honours the condition on these verbs alone, and has what was written."""
+    held: set[str] = set()
+
+    def answer(request: Recorded) -> Reply:
+        if request.method == "HEAD":
+            there = Reply(200, {"ETag": f'"{MD5}"', "Content-Length": "5"}, length=False)
+            return there if request.path in held else Reply(404)
+        if request.method == "PUT":
+            verb = "copy" if "x-amz-copy-source" in request.headers else "put"
+            if verb in honours and request.path in held and "if-none-match" in request.headers:
+                return Reply(412)
+            held.add(request.path)
+        return aws(request)
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("honours", "level", "named"),
+    [
+        (("put", "copy"), Level.OK, []),
+        (("put",), Level.WARN, ["copies"]),
+        ((), Level.WARN, ["copies", "writes"]),
+    ],
+)
+async def test_doctor_and_the_run_say_where_the_store_does_not_refuse_to_overwrite(
+    honours: tuple[str, ...], level: Level, named: list[str]
+) -> None:
+    async with facing("fast", otherwise=keeping(*honours)) as (s3, _):
+        await s3.destination.store(Bytes(b"hello"), ".engine/doctor-1.txt")
+        found = await never_overwrites(s3.destination, ".engine/doctor-1.txt")
+        assert found.level is level
+        told = s3.remarks()
+    assert bool(told) is bool(named)
+    for text in (found.what, *told) if named else ():
+        assert [name for name in ("copies", "writes") if name in text.partition(":")[0]] == named
+
+
+async def test_doctor_advises_no_versioning_that_widens_the_gap() -> None:
+    class Desk:
+        async def encryption(self) -> Fact:
+            return Fact(True)
+
+        versioning = aborts_uploads = encryption
+
+    for ignore, wanted in ((False, "turn versioning on before the switch"), (True, "not before")):
+        (found,) = [
+            each
+            for each in await set_up(cast("BucketDesk", Desk()), copies_ignore=ignore)
+            if each.check == "versioning"
+        ]
+        assert wanted in found.fix

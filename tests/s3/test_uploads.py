@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+from urllib.parse import quote, unquote
 from xml.etree import ElementTree as ET
 
 import pytest
 
 from engine.s3.answers import OpenUpload, Part, StoreError, UploadsPage
 from engine.s3.uploads import completion, open_uploads
+from tests.s3.test_hazards import facing
+from tests.servers.capture import Recorded, Reply
 
 HEAD = '<?xml version="1.0"?><ListMultipartUploadsResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
 UPLOAD = (
@@ -57,3 +61,47 @@ def test_a_listing_that_cannot_be_relied_on_is_refused(body: str) -> None:
     with pytest.raises(StoreError) as refused:
         open_uploads(body.encode())
     assert refused.value.code == "BadAnswer"
+
+
+class Encoding:
+    """A store that lists keys percent-encoded and does not say so, and knows an upload by its true key alone."""
+
+    def __init__(self, key: str, *, stubborn: bool = False) -> None:
+        self.open = {"id-1": key}
+        self._stubborn = stubborn
+
+    def __call__(self, request: Recorded) -> Reply:
+        path, _, query = request.target.partition("?")
+        if request.method == "DELETE":
+            upload, key = query.partition("uploadId=")[2], unquote(path).removeprefix("/ours/")
+            if self.open.get(upload) != key:
+                return Reply(404, {}, b"<Error><Code>NoSuchUpload</Code></Error>")
+            if not self._stubborn:
+                del self.open[upload]
+            return Reply(204)
+        rows = "".join(
+            f"<Upload><Key>{quote(key, safe='')}</Key><UploadId>{upload}</UploadId>"
+            "<Initiated>2020-01-01T00:00:00.000Z</Initiated></Upload>"
+            for upload, key in self.open.items()
+        )
+        return Reply(200, {}, f"{HEAD}{rows}<IsTruncated>false</IsTruncated>{END}".encode())
+
+
+KEY = "uploads/001000000000001AAA/a0B000000000001AAA/x y+z.pdf"
+
+
+@pytest.mark.parametrize("transport", ["fast", "sdk"])
+async def test_uploads_that_are_listed_under_another_name_are_aborted_under_their_own(transport: Any) -> None:
+    store = Encoding(KEY)
+    async with facing(transport, otherwise=store) as (s3, _):
+        assert await s3.sweep() == 1
+        assert s3.remarks() == []
+    assert store.open == {}
+
+
+@pytest.mark.parametrize("transport", ["fast", "sdk"])
+async def test_an_upload_that_is_still_there_is_not_called_aborted(transport: Any) -> None:
+    async with facing(transport, otherwise=Encoding(KEY, stubborn=True)) as (s3, _):
+        assert await s3.sweep() == 0
+        (remark,) = s3.remarks()
+    assert "1 multipart upload" in remark

@@ -6,13 +6,14 @@ import asyncio
 import hashlib
 
 from engine.model.errors import EngineError, Fatal
-from engine.model.facts import ObjectFacts
+from engine.model.facts import ObjectFacts, Occupied
 from engine.pacing.clock import Clock
 from engine.pacing.retry import retry
 from engine.runs.assembly import Outside
 from engine.runs.checks.finding import Finding, block, ok, unknown, warn
 from engine.s3.blocks import InMemory
 from engine.s3.bucket import BucketDesk, Fact
+from engine.s3.destination import S3Destination
 
 PROBES = ".engine/doctor-"
 _BODY = b"engine doctor: written to see whether it can be; safe to delete\n"
@@ -42,25 +43,45 @@ async def write_and_read(outside: Outside, key: str) -> Finding:
     return ok("destination", f"{where} can be written and read back")
 
 
+def copy_of(key: str) -> str:
+    """Where the probe is copied to."""
+    return key.removesuffix(".txt") + "-copy.txt"
+
+
+async def never_overwrites(destination: S3Destination, key: str) -> Finding:
+    """Whether the store itself keeps objects from being overwritten: the probe's own write has told of writes."""
+    try:
+        facts = await destination.facts(key)
+        if facts is not None:
+            await destination.try_copy(key, facts, copy_of(key))
+    except (EngineError, Occupied) as error:
+        return unknown("no_overwrite", f"the probe could not be copied: {error}", "a backup by streams needs no copies")
+    if window := destination.window():
+        return warn("no_overwrite", window, "give these keys to engine alone while a backup runs")
+    return ok("no_overwrite", "the store refuses by itself to overwrite an object (If-None-Match)")
+
+
 async def take_away(outside: Outside, key: str) -> Finding:
-    """Delete the probe. A backup needs no right to delete, so none is asked for."""
-    removed = await outside.s3.bucket.remove(key)
+    """Delete the probe and its copy. A backup needs no right to delete, so none is asked for."""
+    copied = await outside.s3.bucket.remove(copy_of(key))
+    removed = await outside.s3.bucket.remove(key) if copied.known else copied
     if removed.value:
         told = "the probe object was deleted again; the bucket keeps versions: its version and a delete marker remain"
         return ok("probe", f"{told} (a lifecycle rule for {PROBES}, noncurrent versions, ends them)")
     if removed.known:
         return ok("probe", "the probe object was deleted again")
-    told = f"the probe object s3://{outside.settings.destination.bucket}/{key} stays"
+    told = f"the probe object s3://{outside.settings.destination.bucket}/{key} and its copy stay"
     return ok(
         "probe",
         f"{told}: deleting was answered with {removed.why} (a backup never deletes; take it away when convenient)",
     )
 
 
-async def set_up(desk: BucketDesk) -> list[Finding]:
-    """Encryption, versioning, and the rule that ends forgotten uploads."""
+async def set_up(desk: BucketDesk, *, copies_ignore: bool) -> list[Finding]:
+    """Encryption, versioning, and the rule that ends forgotten uploads. ``copies_ignore``: the store ignores conditions
+    on copies, as Ceph RGW does, which with versioning ignores them on writes too."""
     encryption, versioning, uploads = await asyncio.gather(desk.encryption(), desk.versioning(), desk.aborts_uploads())
-    return [_encryption(encryption), _versioning(versioning), _uploads(uploads)]
+    return [_encryption(encryption), _versioning(versioning, copies_ignore=copies_ignore), _uploads(uploads)]
 
 
 def _encryption(fact: Fact) -> Finding:
@@ -75,12 +96,14 @@ def _encryption(fact: Fact) -> Finding:
     return ok("encryption", f"new objects are encrypted with {fact.value}")
 
 
-def _versioning(fact: Fact) -> Finding:
+def _versioning(fact: Fact, *, copies_ignore: bool) -> Finding:
     if not fact.known:
         return _not_known("versioning", "whether the bucket keeps versions", fact, "s3:GetBucketVersioning")
     if fact.value == "Enabled":
         return ok("versioning", "versioning is on: an object that is overwritten or deleted can be brought back")
     fix = "turn versioning on before the switch: links will depend on these objects"
+    if copies_ignore:
+        fix = "turn it on between backup and switch, not before: with it Ceph RGW ignores If-None-Match on writes too"
     return warn("versioning", "versioning is off: an object that is deleted is gone", fix)
 
 
