@@ -50,5 +50,6 @@ def load_settings(
     home = home_of(path)
     given = with_secret_files(merged(layers), known, findings, home, credentials=environ.get("CREDENTIALS_DIRECTORY"))
     settings = checked(given, known, findings, home, written_in=str(path) if path else "settings")
-    refuse_left_behind(given, settings)
+    if not alone:  # what lies in the working directory is nothing to a rehearsal
+        refuse_left_behind(given, settings)
     return settings

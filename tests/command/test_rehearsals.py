@@ -94,6 +94,7 @@ def trap(tmp_path: Path) -> Iterator[Trap]:
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(MARK.format(up=up) + "raise SystemExit('from the working directory')\n")
+    (tmp_path / "migration_tracking.db").write_text("of the real org")
     (tmp_path / ".aws").mkdir()
     for name in ("config", "credentials"):
         (tmp_path / ".aws" / name).write_text("[default\nthis is no configuration\n")
