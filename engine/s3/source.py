@@ -97,7 +97,7 @@ class S3Source:
                 return
             async with self._verbs.get(location.bucket, location.key, headers, version_id=version) as answer:
                 found = _bound(facts_of(answer.fields), facts, what)
-                if found.size is None:
+                if found.size is None or not found.etag:
                     found = _bound(found, await self.look(location), what)
                 found = await self._tagged(found, location)
                 yield Reading(answer, found, self._judged, what, partial(self._parts, location, found))
@@ -209,7 +209,7 @@ def shown(location: Location) -> str:
 
 
 def _bound(got: ObjectFacts, pinned: ObjectFacts | None, what: str) -> ObjectFacts:
-    """What an answer says, held against what is known already: a length that it keeps quiet of is the known one.
+    """What an answer says, held against what is known already, and completed by it where the answer keeps quiet.
 
     Some stores take If-Match and ignore it; what they send says so itself.
     """
@@ -219,4 +219,8 @@ def _bound(got: ObjectFacts, pinned: ObjectFacts | None, what: str) -> ObjectFac
     grown = pinned.size is not None and got.size is not None and pinned.size != got.size
     if moved or grown:
         raise Transient(FailureClass.SOURCE_CHANGED, f"{what}: the object changed since it was looked at")
-    return got if got.size is not None else replace(got, size=pinned.size)
+    if got.size is None:
+        got = replace(got, size=pinned.size)
+    if not got.etag:
+        got = replace(got, etag=pinned.etag, etag_is_md5=pinned.etag_is_md5, etag_parts=pinned.etag_parts)
+    return got

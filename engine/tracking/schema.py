@@ -3,11 +3,11 @@
 Table and column names are contract: the queries people wrote for the original scripts go on working.
 """
 
-# ruff: noqa: S608 - statements are composed of this package's constants
-
 from __future__ import annotations
 
 import sqlite3
+
+from engine.tracking.claims import honest_claims
 
 #: Written into the file header, so that no other program's SQLite file is ever taken for ours.
 APPLICATION_ID = 0x656E6731
@@ -265,62 +265,11 @@ CREATE TABLE unseen (
 ) STRICT, WITHOUT ROWID
 """
 
-_COLUMNS = """id, doclist_entry_id, account_id, account_name, record_name, original_url, your_s3_key, your_s3_url,
-    file_name, file_size_bytes, file_hash, backup_timestamp, last_modified_sf, migration_phase, salesforce_updated,
-    created_date, updated_date, status, failure_class, error_message, attempts, method, source_id, source_etag,
-    destination_etag, checksum, verified_at, proof, extra, run_id"""
-
-# an MD5 on both sides, of which a plain web server's ETag is none
-_TWO_MD5S = (
-    "method <> 'http' AND length(source_etag) = 32 AND source_etag NOT GLOB '*[^0-9a-f]*'"
-    " AND length(destination_etag) = 32 AND destination_etag NOT GLOB '*[^0-9a-f]*'"
-)
-_CONTRADICTED = f"({COPIED} AND {_TWO_MD5S} AND source_etag <> destination_etag)"
-# by the store itself, or by comparing what both sides stated: everything else was compared with our own digest only
-_OWN_DIGEST = "(proof = 'checksum' AND method IN ('stream', 'http', 'twin'))"
-_SAME_ETAG = "(method <> 'http' AND source_etag <> '' AND source_etag = destination_etag)"
-
-# what a newer engine found in the claims of an older one
-_UPGRADES = """
-CREATE TABLE upgrades (
-    version INTEGER PRIMARY KEY,
-    at TEXT NOT NULL,
-    to_prove_anew INTEGER NOT NULL,
-    now_received INTEGER NOT NULL
-) STRICT
-"""
-
-#: Claims say what was seen: ``received`` is a proof of its own, and what contradicts itself is to be proved anew.
-_HONEST_PROOFS = (
-    _UPGRADES,
-    f"""
-    INSERT INTO upgrades SELECT 7, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), coalesce(sum({_CONTRADICTED}), 0),
-        coalesce(sum({_OWN_DIGEST} AND {_SAME_ETAG} IS NOT TRUE AND {_CONTRADICTED} IS NOT TRUE), 0)
-    FROM file_migrations
-    """,
-    "ALTER TABLE file_migrations RENAME TO file_migrations_before",
-    _FILES,
-    f"INSERT INTO file_migrations ({_COLUMNS}) SELECT {_COLUMNS} FROM file_migrations_before",
-    "DROP TABLE file_migrations_before",
+_INDEXES = (
     "CREATE INDEX files_by_account ON file_migrations (account_id, status)",
     f"CREATE INDEX files_to_do ON file_migrations (id) WHERE {TO_DO}",
     f"CREATE INDEX files_unproved ON file_migrations (id) WHERE {UNPROVED}",
     "CREATE INDEX files_by_source ON file_migrations (source_id, proof) WHERE proof IS NOT NULL",
-    f"""
-    UPDATE file_migrations SET proof = CASE WHEN {_SAME_ETAG} THEN 'etag' ELSE 'received' END
-    WHERE {_OWN_DIGEST}
-    """,
-    f"UPDATE file_migrations SET verified_at = NULL, proof = 'size' WHERE status = 'switched' AND {_CONTRADICTED}",
-    f"""
-    UPDATE file_migrations SET status = 'pending', failure_class = 'checksum_mismatch', verified_at = NULL,
-        proof = NULL, error_message = 'the MD5s of source and copy differ: the copy is to be proved anew'
-    WHERE status <> 'switched' AND {_CONTRADICTED}
-    """,
-    "DELETE FROM counters",
-    """
-    INSERT INTO counters SELECT status, coalesce(failure_class, ''), coalesce(proof, ''), count(*),
-        coalesce(sum(file_size_bytes), 0) FROM file_migrations GROUP BY 1, 2, 3
-    """,
 )
 
 #: Step n (from 1) brings user_version n-1 to n. Append only; a released step never changes.
@@ -357,7 +306,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX files_by_source ON file_migrations (source_id, proof) WHERE proof IS NOT NULL",
     ),
     (_UNSEEN,),
-    _HONEST_PROOFS,
+    honest_claims(7, COPIED, _FILES, _INDEXES),
 )
 
 VERSION = len(STEPS)
