@@ -41,6 +41,10 @@ class Known(NamedTuple):
     """The write of ours that failed its proof, see ``failed_write``: a later run may replace just that."""
     source_id: int = 0
     """Of what the copy was made from; 0: there is none."""
+    twin: bool = False
+    """It was made from another record's copy."""
+    extra: str = ""
+    """The record's further fields, as JSON; or nothing."""
     listed_etag: str = ""
     """ETag of the copy's source in the listing in force; empty: there is none, or it does not say."""
 
@@ -63,6 +67,8 @@ class Look:
     source_id: int
     known: Known
     page: int = 0
+    by_link: bool = False
+    """A vendor's API is asked for the source, and not its URL."""
 
     def stands(self, unseen: str = "", message: str = "") -> Looked:
         """What it comes to, unless the source has changed. ``unseen``: why nobody could tell."""
@@ -82,7 +88,7 @@ class Plan:
     record: Record
     source: Location
     source_id: int
-    """63-bit hash of ``source.identity``: finds twins."""
+    """63-bit hash of ``source.identity``, or of what a vendor's API is asked for: finds twins."""
     file_name: str
     key: str
     url: str
@@ -94,6 +100,8 @@ class Plan:
     known: Known | None = None
     page: int = 0
     """Sequence number of the page it came with: the checkpoint moves when all of a page is recorded."""
+    by_link: bool = False
+    """As in ``Look``."""
 
     @property
     def changed_key(self) -> str:

@@ -93,20 +93,20 @@ class Census:
                 self.links.measure(record.id, decision.url)
             source = self._planner.locate(record) if failure in _REACHABLE else None
             reason = decision.message if failure is FailureClass.BAD_URL else ""
-            return (*head, failure.value, reason, *self._file(source, decision.file_name), 0, 0, record.url)
+            return (*head, failure.value, reason, *self._file(record, source, decision.file_name), 0, 0, record.url)
         if row is None or row.status not in _COPIED:
             fate = row.failure if row is not None and row.failure else FailureClass.ALREADY_OURS.value
             return (*head, fate, "", "", 0, "", 0, 0, record.url)
         self.links.measure(record.id, row.our_url)
         source = self._planner.locate(replace(record, url=row.url))
         keys = (identity_hash(row.our_key), identity_hash(row.our_key.casefold()))
-        return (*head, DONE, "", *self._file(source, row.our_key.rpartition("/")[2]), *keys, row.url)
+        return (*head, DONE, "", *self._file(record, source, row.our_key.rpartition("/")[2]), *keys, row.url)
 
-    def _file(self, source: Location | None, name: str) -> tuple[str, int, str]:
+    def _file(self, record: Record, source: Location | None, name: str) -> tuple[str, int, str]:
         if source is None:
             return "", 0, ""
         self._sample(source)
-        return extension_of(name), identity_hash(source.identity), source.bucket
+        return extension_of(name), self._planner.source_id(record, source), source.bucket
 
     def _sample(self, source: Location) -> None:
         held = self.samples.setdefault(source.bucket, [])

@@ -317,7 +317,8 @@ class Copying:
             msg = f"our link leads to {memory.key}, which holds other content by now: restore that object's version in"
             raise Refused(FailureClass.KEY_CONFLICT, f"{msg} the bucket, or put the link back with engine run rollback")
         if memory.key == plan.key:
-            version = facts.etag or f"{job.location.identity}|{facts.size}|{facts.last_modified}"
+            named = str(plan.source_id) if plan.by_link else job.location.identity  # links are others each time
+            version = facts.etag or f"{named}|{facts.size}|{facts.last_modified}"
             other = fill_changed(plan.changed_key, version)
             if ours or (known is not None and known.proof and holds(known.our_key, plan.key, plan.changed_key)):
                 memory.key = other

@@ -133,6 +133,7 @@ class Intake:
         touches: list[Touch] = []
         unchanged = 0
         whole = True
+        await self._routes.learn(self._planner.undecided(records, known))
 
         def sort(decision: Decision) -> None:
             nonlocal unchanged

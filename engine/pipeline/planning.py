@@ -8,7 +8,7 @@ Whatever is asked first wins:
     anything               an account out of scope                         None
     a copy, any status     the link is our own link                        None, or Touch (*)
     backed_up,             the same URL; listed with the same ETag, or no  None, or Touch
-    rolled_back            full scan
+    rolled_back (x)        full scan
     (the same)             the same URL; a full scan, not listed           Look
     skipped                skipped again, for the same reason              None, or Touch
     (+)                    no URL                                          skipped / no_url
@@ -21,10 +21,12 @@ Whatever is asked first wins:
     (+)                    anything else                                   Plan
     =====================  ==============================================  =======================================
 
-    (+) no row; pending, failed, skipped or gone; or a copy whose URL was edited, whose listed ETag differs, or whose
-        record is forced; or one whose link was switched and put back to the original by somebody else.
+    (+) no row; pending, failed, skipped or gone; or a copy whose URL was edited, whose listed ETag differs, for which
+        a vendor's API is asked for something else by now, or whose record is forced; or one whose link was switched
+        and put back to the original by somebody else.
     (*) A record that was gone and is back with our own link, or is forced, is planned from its original URL: the copy
         is proved again, while record and row go on saying what the link is and what it was.
+    (x) Where a vendor's API gives a link per record: the API is asked for the same; what a listing says counts nothing.
 
 None means that the row stands; Touch, that only its Salesforce columns have moved; Look, that the source is to be
 asked first: what it says is one of these answers, or Looked. A failure is told each time it is
@@ -34,7 +36,8 @@ that changes later moves no object.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from engine.model.errors import Refused
@@ -54,7 +57,8 @@ from engine.model.location import Location
 from engine.model.outcome import Looked, Outcome, Status, Touch
 from engine.model.plan import Known, Look, Plan
 from engine.model.record import Record
-from engine.model.urls import SourceRules, identity_hash, parse_url, source_rules
+from engine.model.urls import SourceRules, parse_url, source_rules
+from engine.pipeline.source_ids import SourceIds
 
 _SETTLED = frozenset({Status.BACKED_UP, Status.SWITCHED, Status.ROLLED_BACK})
 _SKIPS = frozenset({FailureClass.NO_URL, FailureClass.ALREADY_OURS, FailureClass.TYPE_FILTERED, FailureClass.TOO_LARGE})
@@ -94,8 +98,11 @@ class Filters:
 class Planner:
     """Decides for one record at a time. Holds no state besides its settings, and no verb raises."""
 
-    def __init__(self, rules: SourceRules, target: Target, filters: Filters | None = None) -> None:
+    def __init__(
+        self, rules: SourceRules, target: Target, filters: Filters | None = None, sources: SourceIds | None = None
+    ) -> None:
         """Raises Usage when the target's endpoint is no URL."""
+        self._sources = sources or SourceIds()
         self._rules = rules
         self._target = target
         self._filters = filters or Filters()
@@ -124,11 +131,12 @@ class Planner:
                     return _touched(record, known)
                 link, keep = known.url, True  # users follow our link: the copy is proved, or made again, where it leads
             elif known.status in _SETTLED:
-                changed = link != known.url or _other_content(known, pinned)
+                other, by_link = self._differ(record, known)
+                changed = link != known.url or other or (not by_link and _other_content(known, pinned))
                 # the original under a switched row: somebody has put it back, and the row must not say otherwise
                 keep = known.status is Status.SWITCHED and not changed
                 if not changed and not keep and not force:
-                    told = known.listed_etag and known.source_etag
+                    told = known.listed_etag and known.source_etag and not by_link
                     return self._look(record, known, page) if look and not told else _touched(record, known)
         return self._fresh(record, link, known, page, pinned, changed=changed, keep=keep)
 
@@ -155,14 +163,16 @@ class Planner:
             pinned=listed,
             known=plan.known,
             page=plan.page,
+            by_link=plan.by_link,
         )
 
     def _look(self, record: Record, known: Known, page: int) -> Look | Looked:
         try:
             source = self._source(record.url)
+            source_id, by_link = self._sources.of(record, source)
         except Refused as refused:
             return Looked(record, refused.failure.value, str(refused), True, page)
-        return Look(record, source, identity_hash(source.identity), known, page)
+        return Look(record, source, source_id, known, page, by_link)
 
     def looked(self, look: Look, found: ObjectFacts) -> Decision:
         """What follows from a look: a copy of other content, or that the copy stands."""
@@ -172,6 +182,22 @@ class Planner:
         if same is None:
             return look.stands(NO_VALIDATOR, "the source says neither ETag nor date, and has the same size")
         return self._fresh(look.record, look.record.url, look.known, look.page, found, changed=True, keep=False)
+
+    def undecided(self, records: Sequence[Record], known: Mapping[str, Known]) -> list[Location]:
+        """Those whose routes must be known before these records are planned: they tell what their sources are."""
+        if not self._sources.by_route:
+            return []
+        rows = [(each, known.get(each.id)) for each in records]
+        found = [self.locate(each) for each, _ in rows]
+        found += [self.locate(replace(each, url=row.url)) for each, row in rows if row and row.url != each.url]
+        return [location for location in found if location is not None]
+
+    def source_id(self, record: Record, source: Location) -> int:
+        """By this number the record's source is known; 0: it has none."""
+        try:
+            return self._sources.of(record, source)[0]
+        except Refused:
+            return 0
 
     def locate(self, record: Record) -> Location | None:
         """The source that the record names, for a look into a listing; None when it names none that may be read."""
@@ -210,19 +236,26 @@ class Planner:
             url = record.url if known is not None and record.url == known.our_url else self.url_of(key)
             occupied = changed and known is not None and holds(known.our_key, key, changed_template(key))
             self._must_fit(self.url_of(changed_key(key, _ANY_ETAG)) if occupied else url)
+            source_id, by_link = self._sources.of(record, source)
         except Refused as refused:
             return _ended(record, known, page, refused, file_name, key, url)
         return Plan(
             record,
             source,
-            identity_hash(source.identity),
+            source_id,
             file_name,
             key,
             url,
             pinned=pinned,
             known=known,
             page=page,
+            by_link=by_link,
         )
+
+    def _differ(self, record: Record, known: Known) -> tuple[bool, bool]:
+        if not self._sources.by_route or (source := self.locate(record)) is None:
+            return False, False
+        return self._sources.differ(record, source, known)
 
     def _source(self, link: str) -> Location:
         try:

@@ -11,15 +11,16 @@ from typing import Any, TypeVar
 from engine.model.errors import EngineError, Refused, Transient
 from engine.model.facts import Method, ObjectFacts
 from engine.model.failures import FailureClass
-from engine.model.location import Location
 from engine.model.outcome import Attempt, Looked, Outcome, Status, Twin
 from engine.model.plan import Look, Plan, Work
+from engine.model.record import Record
 from engine.pacing.clock import Clock, iso
 from engine.pacing.retry import retry
 from engine.pipeline.copying import Copied, Copying, Memory
 from engine.pipeline.planning import Decision
 from engine.pipeline.recorder import Recorder
 from engine.pipeline.routes import Route, Routes, either_reading
+from engine.pipeline.source_ids import Links
 from engine.pipeline.tally import Tally
 from engine.pipeline.twins import Twins
 
@@ -30,7 +31,6 @@ T = TypeVar("T")
 PATIENCE = 10
 """So many times more often than any other failure may a host refuse a file for being too busy."""
 
-Resolve = Callable[[Work], Awaitable[Location]]
 OnBug = Callable[[Work, str], None]
 
 
@@ -49,10 +49,11 @@ class Transfer:
         max_attempts: int,
         looked: Callable[[Look, ObjectFacts], Decision],
         take_one: Callable[[], bool] = lambda: True,
-        resolve: Resolve | None = None,
+        links: Links | None = None,
         on_bug: OnBug = lambda _plan, _trace: None,
     ) -> None:
-        """``looked`` tells what follows from a look; ``take_one``: whether one more record may be copied."""
+        """``looked`` tells what follows from a look; ``take_one``: whether one more record may be copied; ``links`` are
+        asked for what is planned so."""
         self._copying = copying
         self._routes = routes
         self._recorder = recorder
@@ -62,7 +63,7 @@ class Transfer:
         self._max_attempts = max_attempts
         self._looked = looked
         self._take_one = take_one
-        self._resolve = resolve
+        self._links = links
         self._on_bug = on_bug
         self._twins = Twins()
 
@@ -110,20 +111,25 @@ class Transfer:
 
     async def _ask(self, look: Look) -> ObjectFacts:
         async def by(route: Route) -> ObjectFacts:
-            if self._resolve is not None and route.method is Method.HTTP:
-                return await route.source.look(await self._resolve(look))
             return await either_reading(look.source, route.source.look)
+
+        async def once() -> ObjectFacts:
+            return await (self._seen_by_link(look.record) if look.by_link else self._routes.by(look.source, by))
 
         async def between(_number: int, _error: Transient) -> None:
             self._tally.retries += 1
 
         try:
-            found, _ = await self._retried(lambda: self._routes.by(look.source, by), between)
+            found, _ = await self._retried(once, between)
         except (Refused, Transient) as error:
             self._twins.failed(look.source_id, error, look.record.id, of_source=True)
             raise
         self._twins.looked(look.source_id, found)
         return found
+
+    async def _seen_by_link(self, record: Record) -> ObjectFacts:
+        assert self._links is not None, "who plans by links has them"
+        return await self._links.route.source.look(await self._links.resolve(record))
 
     async def _copy(self, plan: Plan) -> Outcome:
         if self._twins.met(plan.source_id) and (settled := await self._behind_twin(plan)) is not None:
@@ -207,6 +213,10 @@ class Transfer:
             if copied is not None:
                 return copied
             memory.answered = False
+        if plan.by_link:
+            assert self._links is not None, "who plans by links has them"
+            renew = partial(self._links.resolve, plan.record)
+            return await self._copying.copy(plan, await renew(), self._links.route, memory, renew)
         route = self._routes.of(plan.source)
         if (
             route.method is Method.SERVER_COPY
@@ -219,18 +229,17 @@ class Transfer:
         return await self._routes.by(plan.source, partial(self._by, plan, memory))
 
     async def _by(self, plan: Plan, memory: Memory, route: Route) -> Copied:
-        if self._resolve is not None and route.method is Method.HTTP:
-            renew = partial(self._resolve, plan)
-            return await self._copying.copy(plan, await renew(), route, memory, renew)
         return await either_reading(plan.source, lambda place: self._copying.copy(plan, place, route, memory))
 
     async def _stands(self, plan: Plan, twin: Twin) -> bool:
         """Whether the source still is what an earlier run's twin was copied from."""
         if not twin.source_etag:
             return False
-        facts = plan.pinned
-        if facts is None:
-            facts = await self._routes.by(plan.source, lambda route: route.source.facts(plan.source))
+        if (facts := plan.pinned) is None:
+            if plan.by_link:
+                facts = await self._seen_by_link(plan.record)
+            else:
+                facts = await self._routes.by(plan.source, lambda route: route.source.facts(plan.source))
         return facts.etag == twin.source_etag and facts.size == twin.size
 
     def _backed_up(self, plan: Plan, copied: Copied, url: str, tries: int) -> Outcome:

@@ -24,7 +24,8 @@ from engine.pipeline.advice import advice
 from engine.pipeline.census import Census
 from engine.pipeline.forecast import Pace, Surroundings, Work, forecast
 from engine.pipeline.paging import ParallelPages
-from engine.pipeline.routes import Route
+from engine.pipeline.planning import Planner
+from engine.pipeline.routes import Route, Routes
 from engine.runs.analyze_files import as_csv, write
 from engine.runs.analyze_sizes import Sizes
 from engine.runs.assembly import MB, Parts, assemble, max_bytes
@@ -111,15 +112,17 @@ class _Analysis:
         organization, shape = await check_org(parts.salesforce, scope)
         await check_stores(parts)
         await self._check_past(organization)
-        census = Census(parts.planner(shape, self._bounds.account_id), shape.url_length)
+        routes = Routes(parts.probe)
+        planner = parts.planner(shape, self._bounds.account_id, routes)
+        census = Census(planner, shape.url_length)
         with self._screen.steps(self._clock) as say:
-            await self._scan(census, scope, say)
-            routes = {bucket: await parts.probe(bucket, some) for bucket, some in sorted(census.samples.items())}
-            measured = await Sizes(parts, self._scratch, routes, say).measure(self._options.sample, whole=whole)
+            await self._scan(census, planner, routes, scope, say)
+            ways = await _learnt(routes, census)
+            measured = await Sizes(parts, self._scratch, ways, say).measure(self._options.sample, whole=whole)
             say("adding up")
             findings = Findings(self._scratch, measured, max_bytes(self._settings))
-            document = findings.document(parts.rules) | {"links": census.links.as_json(), "routes": _routes(routes)}
-        document["forecast"] = await self._forecast(document, findings, measured, routes)
+            document = findings.document(parts.rules) | {"links": census.links.as_json(), "routes": _routes(ways)}
+        document["forecast"] = await self._forecast(document, findings, measured, ways)
         document["recommendations"] = advice(document, self._settings)
         archived = self._list_archived(findings)
         return {
@@ -140,7 +143,7 @@ class _Analysis:
                 hint="Log in to that org, or set tracking.database to another file.",
             )
 
-    async def _scan(self, census: Census, scope: Scope, say: Say) -> None:
+    async def _scan(self, census: Census, planner: Planner, routes: Routes, scope: Scope, say: Say) -> None:
         pages = self._parts.salesforce.pages
         try:
             expected: int | None = await pages.count(scope)
@@ -151,6 +154,7 @@ class _Analysis:
         async for page in self._pages(scope, expected):
             records = page.records if left is None else page.records[:left]
             known = await self._past.known([record.id for record in records]) if self._past is not None else {}
+            await routes.learn(planner.undecided(records, known))
             self._scratch.add(
                 list(census.take(records, known)), {(each.account_id, each.account_name) for each in records}
             )
@@ -247,6 +251,15 @@ class _Analysis:
         if not complete:
             self._notes.append(f"{file} lists the archived files that were looked at, not those that nobody looked at")
         return {"file": str(file), "objects": count, "complete": complete}
+
+
+async def _learnt(routes: Routes, census: Census) -> dict[str, Route]:
+    """The routes of all sources, each decided by a few of its files."""
+    found = {}
+    for bucket, some in sorted(census.samples.items()):
+        await routes.learn(some)
+        found[bucket] = routes.of(some[0])
+    return found
 
 
 def _routes(routes: Mapping[str, Route]) -> dict[str, Any]:

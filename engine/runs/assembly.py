@@ -24,8 +24,9 @@ from engine.pacing.retry import retry
 from engine.pipeline.paced import PacedSource
 from engine.pipeline.planning import Filters, Planner, Target
 from engine.pipeline.ports import Source
-from engine.pipeline.routes import Route
-from engine.pipeline.transfer import PATIENCE, Resolve
+from engine.pipeline.routes import Route, Routes
+from engine.pipeline.source_ids import Links, SourceIds
+from engine.pipeline.transfer import PATIENCE
 from engine.s3.open import S3, open_s3
 from engine.s3.source import S3Source
 from engine.s3.transport import Transport
@@ -63,20 +64,20 @@ class Outside:
         scheme, _, rest = url.partition("://")
         return Location(origin_of(scheme, rest.partition("/")[0]), url, bucket=ours.bucket, key=key)
 
-    def planner(self, shape: ObjectShape, account_id: str | None) -> Planner:
-        """The planner of this run."""
+    def planner(self, shape: ObjectShape, account_id: str | None, routes: Routes | None = None) -> Planner:
+        """The planner of this run. Without routes it knows sources by their URLs only."""
         ours, wanted = self.settings.destination, self.settings.migration
         target = Target(
             ours.bucket, ours.region, ours.endpoint_url, ours.key_template, ours.url_template, shape.url_length
         )
         filters = Filters(frozenset(wanted.allowed_extensions), max_bytes(self.settings), account_id)
-        return Planner(self.rules, target, filters)
+        return Planner(self.rules, target, filters, SourceIds(self.links, routes))
 
     @property
-    def resolve(self) -> Resolve | None:
-        """How to get a fresh link for a plan, where the vendor has an API for that."""
-        resolver = self.resolver
-        return None if resolver is None else lambda plan: resolver.resolve(plan.record)
+    def links(self) -> Links | None:
+        """The vendor's API that gives a link per record, where there is one."""
+        route = Route(Method.HTTP, self.web, "by a link from source.resolver")
+        return None if self.resolver is None else Links(self.resolver.source_id, self.resolver.resolve, route)
 
     async def probe(self, bucket: str, samples: Sequence[Location]) -> Route:
         """How the bytes of one source bucket travel; ``""`` stands for plain http."""

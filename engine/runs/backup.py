@@ -121,26 +121,26 @@ class _Backup:
             "run_started", version=__version__, full=self._options.full, org=organization.id, dry_run=run_id is None
         )
         started = self._clock.monotonic()
-        planner = parts.planner(shape, self._bounds.account_id)
+        routes = Routes(parts.probe, self._on_route)
+        planner = parts.planner(shape, self._bounds.account_id, routes)
         try:
             if run_id is not None:
                 await unless_stopped(self._prepare(run_id, planner), self._stop, safe="nothing was copied", hint="")
             feeds = Feeds(
                 parts, self._options, self._bounds, scope_hash(self._settings, organization.id), self._tally, self._note
             )
-            await self._flow(feeds, planner, dry_run=run_id is None)
+            await self._flow(feeds, planner, routes, dry_run=run_id is None)
         except BaseException as error:
             await self._failed(run_id, error)
             raise
         return await self._ended(run_id, started)
 
-    async def _flow(self, feeds: Feeds, planner: Planner, *, dry_run: bool) -> None:
+    async def _flow(self, feeds: Feeds, planner: Planner, routes: Routes, *, dry_run: bool) -> None:
         parts, migration = self._parts, self._settings.migration
         shelf = TimedShelf(Unwritten() if dry_run else parts.ledger, self._clock)
         recorder = Recorder(shelf, migration.batch_size, self._on_batch)
         lease = min(LEASE, migration.queue_size, max(1, migration.queue_size // migration.concurrency) * 4)
         leases: Channel[list[Work]] = Channel(max(1, migration.queue_size // lease))
-        routes = Routes(parts.probe, self._on_route)
         intake = Intake(
             parts.ledger,
             planner,
@@ -172,7 +172,7 @@ class _Backup:
             max_attempts=migration.max_attempts,
             looked=planner.looked,
             take_one=intake.take_one,
-            resolve=parts.resolve,
+            links=parts.links,
             on_bug=lambda work, trace: log.error("internal_error", told=True, record=work.record.id, trace=trace),
         )
         crew = Crew(

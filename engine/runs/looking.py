@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from engine.model.errors import Refused, Transient
-from engine.model.facts import ObjectFacts, Proof
+from engine.model.facts import Method, ObjectFacts, Proof
 from engine.model.failures import FailureClass
 from engine.model.location import Location
+from engine.model.record import Record
 from engine.model.urls import parse_url
 from engine.pacing.retry import retry
 from engine.pipeline.digest import Sums, digest
@@ -20,6 +23,8 @@ from engine.runs.assembly import Parts
 from engine.runs.verify_report import Symbol
 from engine.tracking.copies import Copy
 from engine.tracking.verdicts import Raised, Wrong
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,18 +140,25 @@ class Looking:
         return self.routes.of(at)
 
     async def _source_facts(self, copy: Copy) -> ObjectFacts:
-        at = parse_url(copy.url, self._parts.rules)
-        return await self.routes.by(at, lambda route: either_reading(at, lambda place: self._head(route.source, place)))
+        return await self._asked(copy, self._head)
 
     async def _head(self, source: Source, at: Location) -> ObjectFacts:
         facts, _ = await retry(lambda: source.facts(at), clock=self._clock, attempts=self._attempts)
         return facts
 
     async def _read_source(self, copy: Copy) -> Sums:
+        return await self._asked(copy, lambda source, at: self._read(source, at, None))
+
+    async def _asked(self, copy: Copy, ask: Callable[[Source, Location], Awaitable[T]]) -> T:
+        """What ``ask`` makes of the source. Where a vendor's API gives a link per record, that is where it lies."""
         at = parse_url(copy.url, self._parts.rules)
-        return await self.routes.by(
-            at, lambda route: either_reading(at, lambda place: self._read(route.source, place, None))
-        )
+        links = self._parts.links
+        if links is None or self.route(at).method is not Method.HTTP:
+            return await self.routes.by(at, lambda route: either_reading(at, lambda place: ask(route.source, place)))
+        fields = tuple(json.loads(copy.extra or "{}").items())
+        record = Record(copy.record_id, "", copy.url, "", "", "", fields)
+        link, _ = await retry(lambda: links.resolve(record), clock=self._clock, attempts=self._attempts)
+        return await ask(links.route.source, link)
 
     async def _read(self, source: Source, at: Location, facts: ObjectFacts | None) -> Sums:
         sums, _ = await retry(lambda: digest(source, at, facts), clock=self._clock, attempts=self._attempts)

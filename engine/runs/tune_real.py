@@ -90,6 +90,8 @@ async def _samples(parts: Parts, account: str | None, most: int) -> tuple[list[t
 
     async def look(plan: Plan) -> tuple[Plan, ObjectFacts] | None:
         try:
+            if parts.resolver is not None and route.method is Method.HTTP:
+                plan = replace(plan, source=await parts.resolver.resolve(plan.record))
             facts = await route.source.facts(plan.source)
         except (Refused, Transient):
             return None

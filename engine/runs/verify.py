@@ -103,7 +103,7 @@ class _Verify:
         self._judging = Judging(
             parts, self._found, self._looking, screen, stop, source=options.source, deep=options.level == "deep"
         )
-        self._notes = self._judging.notes
+        self._notes: list[str] = []
         self._total = 0
         self._began = parts.clock.monotonic()
 

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import structlog
 
-from engine.model.facts import Method
 from engine.pacing.many import each
 from engine.pipeline.stop import Stop
 from engine.runs.assembly import Parts
@@ -38,7 +37,6 @@ class Judging:
         self._bad = bytearray()
         self._beaten = parts.clock.monotonic()
         self.verdicts: Verdicts | None = None
-        self.notes: list[str] = []
         self.total = 0
         """Copies in scope."""
 
@@ -49,9 +47,8 @@ class Judging:
             await self._looking.learn(copies)
 
         async def look(copy: Copy) -> Seen:
-            ask = with_source and not self._cannot_ask(copy)
             work = self._looking.deep if self._deep else self._looking.shallow
-            return await work(copy, with_source=ask)
+            return await work(copy, with_source=with_source)
 
         await self._judge(copies, look)
 
@@ -69,20 +66,8 @@ class Judging:
             self._screen.say(f"verify: {self._found.checked:,} of {self.total:,} copies looked at")
 
     async def _source_only(self, copy: Copy) -> Seen:
-        if self._cannot_ask(copy):
-            return Seen(copy, Symbol.MATCH)
         _, seen = await self._looking.source(copy)
         return seen
-
-    def _cannot_ask(self, copy: Copy) -> bool:
-        """Behind a resolver a source can only be asked by fetching a link, which is what a backup does."""
-        at = self._looking.location(copy)
-        if at is None or self._parts.resolve is None or self._looking.route(at).method is not Method.HTTP:
-            return False
-        note = "sources behind source.resolver were not asked: engine run backup --full looks at them"
-        if note not in self.notes:
-            self.notes.append(note)
-        return True
 
     async def _judge(
         self, copies: Sequence[Copy], look: Callable[[Copy], Awaitable[Seen]], *, again: bool = False
@@ -120,8 +105,6 @@ class Judging:
         if not copy.switched or seen.wrong is not Wrong.MISSING:
             return seen
         await self._looking.learn([copy])
-        if self._cannot_ask(copy):
-            return seen
         _, source = await self._looking.source(copy)
         beyond = {Symbol.DIFFER: Beyond.CHANGED, Symbol.SOURCE_GONE: Beyond.GONE}.get(source.symbol)
         if beyond is None:

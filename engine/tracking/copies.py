@@ -42,6 +42,8 @@ class Copy(NamedTuple):
     """The original link."""
     source_etag: str
     method: str
+    extra: str = ""
+    """The record's further fields, as JSON; or nothing."""
 
     @property
     def switched(self) -> bool:
@@ -59,7 +61,7 @@ class Met(NamedTuple):
 _COPY = """
 SELECT json_group_array(json_array(id, doclist_entry_id, status, your_s3_key, file_size_bytes,
     coalesce(destination_etag, ''), coalesce(checksum, ''), coalesce(file_hash, ''), proof, original_url,
-    coalesce(source_etag, ''), coalesce(method, '')))
+    coalesce(source_etag, ''), coalesce(method, ''), coalesce(extra, '')))
 FROM file_migrations WHERE id IN (SELECT value FROM json_each(?)) AND {copied}
 """.replace("{copied}", COPIED)
 

@@ -39,7 +39,7 @@ SELECT json_group_array(json_array(doclist_entry_id, id, status, coalesce(failur
         FROM migration_errors e WHERE e.doclist_entry_id = f.doclist_entry_id AND e.settled = 0), coalesce(proof, ''),
     coalesce(run_id, 0), file_size_bytes, coalesce(backup_timestamp, ''),
     coalesce((SELECT reason FROM unseen u WHERE u.doclist_entry_id = f.doclist_entry_id), ''),
-    coalesce(failed_write, ''), coalesce(f.source_id, 0)"""
+    coalesce(failed_write, ''), coalesce(f.source_id, 0), coalesce(method, '') = 'twin', coalesce(extra, '')"""
 _WANTED = "WHERE doclist_entry_id IN (SELECT value FROM json_each(?))"
 _KNOWN = f"{_COLUMNS})) FROM file_migrations f {_WANTED}"
 _KNOWN_AND_LISTED = f"""{_COLUMNS}, coalesce(i.etag, '')))

@@ -13,6 +13,7 @@ from engine.model.hosts import origin_of
 from engine.model.location import Location, Origin
 from engine.model.record import Record
 from engine.model.text import json_in
+from engine.model.urls import identity_hash
 from engine.pacing.clock import Clock
 from engine.settings import ResolverSettings
 from engine.web.client import WebClient
@@ -39,7 +40,7 @@ class LinkResolver:
 
     async def resolve(self, record: Record) -> Location:
         """Where the file lies now. Raises Transient, or Refused: ``resolver_failed``, or what ``parse`` says."""
-        url = filled(self._template, dict(record.extra) | {"Id": record.id})
+        url = self._asked(record)
         async with self._client.request("GET", url, self._headers, hops=0) as response:
             host = response.url.raw_host or "the resolver"
             if response.status != 200:
@@ -53,6 +54,13 @@ class LinkResolver:
             except NETWORK_ERRORS as error:
                 raise from_network(error, host=host) from None
         return self._parse(link_in(bytes(body), self._pointer))
+
+    def source_id(self, record: Record) -> int:
+        """A number for what the API is asked for, as ``identity_hash`` has one for a URL. Raises Refused."""
+        return identity_hash(f"by link: {self._asked(record)}")
+
+    def _asked(self, record: Record) -> str:
+        return filled(self._template, dict(record.extra) | {"Id": record.id})
 
     def _failure(self, status: int, headers: Mapping[str, str], host: str) -> Transient | Refused:
         said = f"the resolver {host} answered {status}"

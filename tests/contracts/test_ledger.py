@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.model.facts import Proof
+from engine.model.facts import Method, Proof
 from engine.model.failures import FailureClass
 from engine.model.outcome import Attempt, Batch, Looked, Outcome, Status, Touch
 from engine.model.record import Record
@@ -171,6 +171,16 @@ async def test_what_was_tried_longest_ago_is_tried_first(tmp_path: Path) -> None
         await ledger.write(Batch([failed(1), failed(2)], touches=[Touch(a_record(3))]))
 
         assert [r.id for r in await all_pending(ledger, "network")] == [record_id(n) for n in (3, 4, 5, 1, 2)]
+
+
+async def test_a_row_says_what_its_copy_was_made_from(ledger: AnyLedger) -> None:
+    asked = a_record(2, extra=(("Identifier__c", "x-1"),))
+    await ledger.write(Batch([copied(1, source_id=7), copied(2, record=asked, source_id=8, method=Method.TWIN)]))
+
+    rows = await ledger.known([record_id(1), record_id(2)])
+
+    told = [(row.source_id, row.twin, row.extra) for row in rows.values()]
+    assert told == [(7, False, ""), (8, True, '{"Identifier__c": "x-1"}')]
 
 
 async def test_pending_comes_in_chunks_of_at_most_two_thousand(ledger: AnyLedger) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 from engine.model.errors import Fatal
-from engine.model.facts import ObjectFacts, Proof
+from engine.model.facts import Method, ObjectFacts, Proof
 from engine.model.outcome import Batch, Checkpoint, Outcome, Status, Twin
 from engine.model.plan import Known, failed_write
 from engine.model.record import Record
@@ -54,6 +55,8 @@ class MemoryRow:
             unseen=self.unseen,
             failed_write=self.failed_write,
             source_id=copy.source_id if copy else 0,
+            twin=copy is not None and copy.method is Method.TWIN,
+            extra=json.dumps(dict(record.extra)) if record.extra else "",
         )
 
 

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
-from engine.model.facts import ObjectFacts
+from engine.model.errors import Refused
+from engine.model.facts import Method, ObjectFacts
 from engine.model.failures import FailureClass
 from engine.model.keys import fill_changed
+from engine.model.location import Location
 from engine.model.outcome import Looked, Outcome, Status, Touch
 from engine.model.plan import Known, Look, Plan
 from engine.model.record import Record
 from engine.model.urls import identity_hash, parse_url, source_rules
 from engine.pipeline.planning import Decision, Filters, Planner, Target
+from engine.pipeline.routes import Route, Routes
+from engine.pipeline.source_ids import Links, SourceIds
+from tests.fakes.stores import FakeSource
 
 RULES = source_rules(["docs-bucket"], None, "us-west-2", ["files.example"])
 TARGET = Target(
@@ -342,3 +348,73 @@ def test_what_a_look_finds_decides(source_etag: str, found: ObjectFacts, expecte
     else:
         assert isinstance(decision, Looked)
         assert (decision.unseen, decision.news) == (expected, bool(expected))
+
+
+PAGE = "https://files.example/viewer"
+ASKING = replace(RECORD, url=PAGE, extra=(("Number__c", "7"),))
+BY_LINK = COPIED._replace(url=PAGE, source_id=1_007, extra='{"Number__c": "7"}')
+
+
+async def by_link(method: Method = Method.HTTP) -> Planner:
+    """A planner where a vendor's API is asked for the number of each record; buckets are read by ``method``."""
+
+    def asked(record: Record) -> int:
+        if not dict(record.extra)["Number__c"]:
+            raise Refused(FailureClass.RESOLVER_FAILED, "the record has no number")
+        return 1_000 + int(dict(record.extra)["Number__c"])
+
+    async def resolve(record: Record) -> Location:
+        raise AssertionError("planning asks for nothing")
+
+    async def probe(bucket: str, samples: Sequence[Location]) -> Route:
+        return web if not bucket else Route(method, FakeSource(), "test")
+
+    web = Route(Method.HTTP, FakeSource(), "test")
+    routes = Routes(probe)
+    planner = Planner(RULES, TARGET, sources=SourceIds(Links(asked, resolve, web), routes))
+    await routes.learn(planner.undecided([ASKING, RECORD], {}))
+    return planner
+
+
+async def test_a_source_is_what_a_vendors_api_is_asked_for_wherever_files_travel_by_http() -> None:
+    planner = await by_link()
+    plan = plan_of(planner.plan(ASKING, None, 0))
+    assert (plan.source_id, plan.by_link) == (1_007, True)
+    plan = plan_of(planner.plan(replace(ASKING, url=SOURCE), None, 0))
+    assert (plan.source_id, plan.by_link) == (1_007, True)
+    plan = plan_of((await by_link(Method.STREAM)).plan(replace(ASKING, url=SOURCE), None, 0))
+    assert (plan.source_id, plan.by_link) == (identity_hash("s3://docs-bucket/acme/report 1.pdf"), False)
+    missing = outcome_of(planner.plan(replace(ASKING, extra=(("Number__c", ""),)), None, 0))
+    assert (missing.status, missing.failure) == (Status.FAILED, FailureClass.RESOLVER_FAILED)
+
+
+@pytest.mark.parametrize(
+    ("row", "stands"),
+    [
+        (BY_LINK, True),
+        (BY_LINK._replace(twin=True), True),
+        (BY_LINK._replace(source_id=1_008), False),
+        (BY_LINK._replace(listed_etag="f" * 32), True),
+        # made by an engine that knew sources by their URLs, or by reading the URL itself
+        (BY_LINK._replace(source_id=identity_hash(PAGE)), True),
+        (BY_LINK._replace(source_id=identity_hash(PAGE), extra=""), True),
+        (BY_LINK._replace(source_id=identity_hash(PAGE), extra='{"Number__c": "8"}'), False),
+        (BY_LINK._replace(source_id=identity_hash(PAGE), twin=True), False),
+    ],
+)
+async def test_a_copy_stands_while_the_api_is_asked_for_the_same(row: Known, stands: bool) -> None:
+    planner = await by_link()
+    decision = planner.plan(ASKING, row, 0)
+    assert decision is None if stands else plan_of(decision).source_id == 1_007
+    look = planner.plan(ASKING, row, 0, look=True)
+    assert (look.source_id, look.by_link) == (1_007, True) if isinstance(look, Look) else not stands
+
+
+async def test_a_copy_behind_a_link_does_not_stand_for_the_object_that_the_url_names() -> None:
+    row = COPIED._replace(source_id=1_007)
+    planner = await by_link(Method.STREAM)
+    record = replace(RECORD, extra=ASKING.extra)
+    assert isinstance(planner.plan(record, row, 0), Plan)
+    assert (
+        planner.plan(record, COPIED._replace(source_id=identity_hash("s3://docs-bucket/acme/report 1.pdf")), 0) is None
+    )

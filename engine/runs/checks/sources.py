@@ -118,7 +118,7 @@ async def readable(outside: Outside, found: Walk) -> list[Finding]:
 
 
 async def _located(outside: Outside, plan: Plan, *, by_link: bool) -> Location:
-    return await outside.resolve(plan) if by_link and outside.resolve is not None else plan.source
+    return await outside.resolver.resolve(plan.record) if by_link and outside.resolver is not None else plan.source
 
 
 async def _first_bytes(outside: Outside, source: Source, at: Location) -> None:
