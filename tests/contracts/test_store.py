@@ -379,8 +379,10 @@ async def test_what_the_store_cannot_do_blocks_the_run(swift: ObjectServer, tran
     client_of(swift).create_bucket(Bucket=bucket)
     settings = settings_for(swift, "vendor", bucket, destination={"sse": "AES256"})
     async with open_s3(settings, SystemClock(), transport=transport) as s3:
+        with pytest.raises(Refused, match="NotImplemented"):
+            await s3.destination.store(Bytes(b"x"), "k")  # it may be something about this one
         with pytest.raises(Blocked, match="NotImplemented"):
-            await s3.destination.store(Bytes(b"x"), "k")
+            await s3.destination.store(Bytes(b"x"), "k2")
 
 
 @pytest.mark.swift
