@@ -1,0 +1,1 @@
+"""The real command in a world that is crueller than our stand-ins."""
