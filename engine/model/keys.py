@@ -4,7 +4,8 @@ A file name stays as it is, byte for byte (no change of case or Unicode form), e
 
 * control characters, ``/``, ``\\``, lone surrogates and what XML cannot hold become ``_``;
 * blanks around it and dots behind it go;
-* it is cut to 200 bytes before its extension.
+* it is cut to 200 bytes before its extension;
+* where key or link would be longer than S3 or the URL field takes, it is cut further, and marked with a hash of it all.
 
 Two records never share a key: a template must hold ``{record_id}``, and ids in their 18-character form differ even
 where case is ignored.
@@ -13,6 +14,7 @@ where case is ignored.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -72,21 +74,36 @@ def destination_key(template: str, record: Record, file_name: str, location: Loc
     that is not enough.
     """
     key = _render(template, record, file_name, location)
-    excess = _bytes(key) + _ETAG_ROOM - MAX_KEY_BYTES
-    if excess > 0:
-        uses = sum(name in ("file_name", "stem") for _, name in _parts(template))
-        key = _render(template, record, _marked(file_name, -(-excess // uses)), location) if uses else key
-        if _bytes(key) + _ETAG_ROOM > MAX_KEY_BYTES:
+    if not _has_room(key):
+        key = shortened_key(template, record, file_name, location, lambda _key: True)
+        if not _has_room(key):
             raise Refused(FailureClass.BAD_KEY, "the destination key would be longer than S3 allows (1,024 bytes)")
     if not key:
         raise Refused(FailureClass.BAD_KEY, "the destination key would be empty")
     return key
 
 
-def changed_template(key: str) -> str:
+def shortened_key(
+    template: str, record: Record, file_name: str, location: Location, fitting: Callable[[str], bool]
+) -> str:
+    """The key with as much of the file name as S3 and ``fitting`` take; without any, and too long, where nothing helps.
+
+    The name's mark tells it from the others that begin alike.
+    """
+    name = _flat(file_name)
+    stem, extension = split_name(name)
+    return _longest(
+        stem,
+        lambda start: _render(template, record, f"{start}{_mark(name)}{extension}", location),
+        lambda key: _has_room(key) and fitting(key),
+    )
+
+
+def changed_template(key: str, room: int = _ETAG_ROOM) -> str:
     """The key for changed content of the same record, with ``{etag8}`` where ``fill_changed`` puts the content's mark.
 
-    Raises Refused ``bad_key`` where the mark does not fit.
+    ``room``: by so many characters the link to ``key`` may grow; a long name is shortened. Raises Refused ``bad_key``,
+    ``url_too_long`` where the mark does not fit all the same.
     """
     folder, slash, name = key.rpartition("/")
     stem, extension = split_name(name)
@@ -95,7 +112,17 @@ def changed_template(key: str) -> str:
         if excess >= _bytes(stem):
             raise Refused(FailureClass.BAD_KEY, "the destination key leaves no room for the mark of changed content")
         stem = _cut(stem, _bytes(stem) - excess)
-    return f"{folder}{slash}{stem}{_ETAG_SLOT}{extension}"
+    if room >= _ETAG_ROOM:
+        return f"{folder}{slash}{stem}{_ETAG_SLOT}{extension}"
+    most = len(quoted(key)) + room - _ETAG_ROOM + len(quoted(_ETAG_SLOT))
+
+    def fine(template: str) -> bool:
+        return len(quoted(template)) <= most
+
+    template = _longest(stem, lambda start: f"{folder}{slash}{start}{_mark(name)}{_ETAG_SLOT}{extension}", fine)
+    if not fine(template):
+        raise Refused(FailureClass.URL_TOO_LONG, "the field has no room for the mark of changed content in the link")
+    return template
 
 
 def fill_changed(template: str, etag: str) -> str:
@@ -108,6 +135,19 @@ def fill_changed(template: str, etag: str) -> str:
 def changed_key(key: str, etag: str) -> str:
     """``{stem}~{etag8}{ext}``: the key for other content of the same record. Raises Refused ``bad_key``."""
     return fill_changed(changed_template(key), etag)
+
+
+def holds(our_key: str, key: str, room: int) -> bool:
+    """Whether a key that we have written is the plain key, or one for changed content."""
+    return our_key == key or any(_filled(our_key, key, each) for each in (_ETAG_ROOM, room))
+
+
+def _filled(our_key: str, key: str, room: int) -> bool:
+    try:
+        head, _, tail = changed_template(key, room).rpartition(_ETAG_SLOT)
+    except Refused:
+        return False
+    return our_key.startswith(f"{head}~") and our_key.endswith(tail)
 
 
 def destination_url(template: str, bucket: str, region: str, key: str) -> str:
@@ -135,8 +175,13 @@ def placed(template: str, bucket: str, region: str) -> str:
 
 
 def fits(url: str, length: int) -> bool:
-    """Whether a text field of that length takes the URL. Salesforce counts UTF-16 units."""
-    return len(url) <= length if url.isascii() else len(url.encode("utf-16-le", "surrogatepass")) // 2 <= length
+    """Whether a text field of that length takes the URL."""
+    return units(url) <= length
+
+
+def units(text: str) -> int:
+    """How long Salesforce finds a text: in UTF-16 units."""
+    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def _file_name(raw: str) -> str:
@@ -147,12 +192,19 @@ def _file_name(raw: str) -> str:
     return _cut(stem, MAX_NAME_BYTES - len(extension)).rstrip(" .") + extension
 
 
-def _marked(file_name: str, excess: int) -> str:
-    """The file name shorter by at least ``excess`` bytes, or as short as can be."""
-    name = _flat(file_name)
-    stem, extension = split_name(name)
-    mark = f"~{sha256(name.encode()).hexdigest()[:8]}"
-    return f"{_cut(stem, max(0, _bytes(stem) - excess - len(mark)))}{mark}{extension}"
+def _mark(name: str) -> str:
+    """Tells a shortened name from others."""
+    return f"~{sha256(name.encode()).hexdigest()[:8]}"
+
+
+def _has_room(key: str) -> bool:
+    return _bytes(key) + _ETAG_ROOM <= MAX_KEY_BYTES
+
+
+def _longest(stem: str, made: Callable[[str], str], fine: Callable[[str], bool]) -> str:
+    """What is made of the longest start of the stem, short of all of it, that is fine; of none of it, if none is."""
+    kept = bisect_left(range(len(stem)), True, key=lambda size: not fine(made(stem[:size])))
+    return made(stem[: max(0, kept - 1)])
 
 
 def _render(template: str, record: Record, file_name: str, location: Location) -> str:

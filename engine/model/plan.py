@@ -102,14 +102,16 @@ class Plan:
     """Sequence number of the page it came with: the checkpoint moves when all of a page is recorded."""
     by_link: bool = False
     """As in ``Look``."""
+    room: int = 100
+    """By so many characters the link may grow: for the mark of changed content."""
 
     @property
     def changed_key(self) -> str:
         """Template of the key to use when ``key`` holds other content of ours; contains ``{etag8}``.
 
-        Raises Refused ``bad_key`` where that would be too long.
+        Raises Refused ``bad_key``, ``url_too_long`` where that would be too long.
         """
-        return changed_template(self.key)
+        return changed_template(self.key, self.room)
 
 
 Work = Plan | Look

@@ -20,13 +20,12 @@ from typing import Any
 from engine.model.errors import Refused, Transient
 from engine.model.facts import Method, ObjectFacts, Occupied, Proof, Stored, Uncopyable
 from engine.model.failures import FailureClass
-from engine.model.keys import fill_changed
+from engine.model.keys import fill_changed, holds
 from engine.model.location import Location
 from engine.model.outcome import Twin
 from engine.model.plan import Plan, failed_write
 from engine.model.value import value
 from engine.pipeline.digest import Sums, digest
-from engine.pipeline.planning import holds
 from engine.pipeline.ports import Destination, Express, Room, Source
 from engine.pipeline.routes import Route
 from engine.pipeline.verify import Differs, prove
@@ -320,7 +319,7 @@ class Copying:
             named = str(plan.source_id) if plan.by_link else job.location.identity  # links are others each time
             version = facts.etag or f"{named}|{facts.size}|{facts.last_modified}"
             other = fill_changed(plan.changed_key, version)
-            if ours or (known is not None and known.proof and holds(known.our_key, plan.key, plan.changed_key)):
+            if ours or (known is not None and known.proof and holds(known.our_key, plan.key, plan.room)):
                 memory.key = other
                 raise _Retarget
             second = await self._destination.facts(other)

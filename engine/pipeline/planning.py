@@ -44,14 +44,16 @@ from engine.model.errors import Refused
 from engine.model.facts import ObjectFacts
 from engine.model.failures import FailureClass
 from engine.model.keys import (
-    changed_key,
     changed_template,
     destination_key,
     destination_url,
     extension_of,
     file_name_of,
     fits,
+    holds,
     placed,
+    shortened_key,
+    units,
 )
 from engine.model.location import Location
 from engine.model.outcome import Looked, Outcome, Status, Touch
@@ -62,7 +64,6 @@ from engine.pipeline.source_ids import SourceIds
 
 _SETTLED = frozenset({Status.BACKED_UP, Status.SWITCHED, Status.ROLLED_BACK})
 _SKIPS = frozenset({FailureClass.NO_URL, FailureClass.ALREADY_OURS, FailureClass.TYPE_FILTERED, FailureClass.TOO_LARGE})
-_ANY_ETAG = "0" * 32
 NO_VALIDATOR = "no_validator"
 """The source says neither ETag nor date, and its size is the same: nothing tells whether it was replaced."""
 _SLACK = timedelta(days=1)
@@ -164,6 +165,7 @@ class Planner:
             known=plan.known,
             page=plan.page,
             by_link=plan.by_link,
+            room=plan.room,
         )
 
     def _look(self, record: Record, known: Known, page: int) -> Look | Looked:
@@ -230,12 +232,14 @@ class Planner:
             source = self._source(link)
             file_name = file_name_of(source, record.name)
             self._admit(file_name, pinned)
-            key = destination_key(self._target.key_template, record, file_name, source)
-            if known is not None and known.our_key and keep:
-                key = known.our_key
+            key = known.our_key if known is not None and keep else ""
+            key = key or self._key(record, file_name, source)
             url = record.url if known is not None and record.url == known.our_url else self.url_of(key)
-            occupied = changed and known is not None and holds(known.our_key, key, changed_template(key))
-            self._must_fit(self.url_of(changed_key(key, _ANY_ETAG)) if occupied else url)
+            room = self._target.url_length - units(url)
+            if changed and known is not None and holds(known.our_key, key, room):
+                changed_template(key, room)  # refuses what does not fit
+            else:
+                self._must_fit(url)
             source_id, by_link = self._sources.of(record, source)
         except Refused as refused:
             return _ended(record, known, page, refused, file_name, key, url)
@@ -250,12 +254,21 @@ class Planner:
             known=known,
             page=page,
             by_link=by_link,
+            room=room,
         )
 
     def _differ(self, record: Record, known: Known) -> tuple[bool, bool]:
         if not self._sources.by_route or (source := self.locate(record)) is None:
             return False, False
         return self._sources.differ(record, source, known)
+
+    def _key(self, record: Record, file_name: str, source: Location) -> str:
+        """The key of a copy; a file name that makes its link longer than the field is shortened."""
+        template = self._target.key_template
+        key = destination_key(template, record, file_name, source)
+        if self.fits(self.url_of(key)):
+            return key
+        return shortened_key(template, record, file_name, source, lambda short: self.fits(self.url_of(short)))
 
     def _source(self, link: str) -> Location:
         try:
@@ -342,12 +355,6 @@ def _ended(
         is_new=known is None,
         page=page,
     )
-
-
-def holds(our_key: str, key: str, template: str) -> bool:
-    """Whether a key that we have written is the plain key, or one for changed content."""
-    head, _, tail = template.rpartition("{etag8}")
-    return our_key == key or (our_key.startswith(head) and our_key.endswith(tail))
 
 
 def _already_ours() -> Refused:

@@ -16,6 +16,9 @@ from engine.pipeline.planning import Filters, Planner, Target
 
 TARGET = Target("ours", "us-east-1", None, "up/{record_id}/{file_name}", "https://ours.test/{key}", 80)
 
+WITH_FOLDERS = replace(TARGET, key_template="up/{record_id}/{source_key}")
+"""Such keys cannot be shortened."""
+
 
 def census(target: Target = TARGET, filters: Filters | None = None) -> Census:
     return Census(Planner(source_rules(["vendor"], None, "us-west-2", []), target, filters), target.url_length)
@@ -79,18 +82,18 @@ def test_a_bad_url_has_a_reason_and_no_other_fate_has() -> None:
 
 
 def test_the_longest_link_is_measured_also_where_it_does_not_fit() -> None:
-    taker = census()
-    one(URL, taker, number=1)
+    taker = census(WITH_FOLDERS)
+    one("https://vendor.s3.us-west-2.amazonaws.com/a/Deed.pdf", taker, number=1)
     one("https://vendor.s3.us-west-2.amazonaws.com/a/" + "x" * 80, taker, number=2)
 
     assert taker.links.too_long == 1
-    assert taker.links.longest == len("https://ours.test/up/a0X000000000002AAA/") + 80
+    assert taker.links.longest == len("https://ours.test/up/a0X000000000002AAA/a/") + 80
     assert taker.links.longest_record == "a0X000000000002AAA"
     assert taker.links.as_json()["excess"] == taker.links.longest - 80
 
 
 def test_a_link_that_does_not_fit_still_has_a_file() -> None:
-    found = one("https://vendor.s3.us-west-2.amazonaws.com/a/" + "x" * 80 + ".tif")
+    found = one("https://vendor.s3.us-west-2.amazonaws.com/a/" + "x" * 80 + ".tif", census(WITH_FOLDERS))
 
     assert (found.fate, found.extension, found.bucket) == ("url_too_long", ".tif", "vendor")
     assert found.source_id > 0

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
+from hashlib import sha256
 
 import pytest
 
 from engine.model.errors import Refused
 from engine.model.facts import Method, ObjectFacts
 from engine.model.failures import FailureClass
-from engine.model.keys import fill_changed
+from engine.model.keys import fill_changed, holds
 from engine.model.location import Location
 from engine.model.outcome import Looked, Outcome, Status, Touch
 from engine.model.plan import Known, Look, Plan
@@ -266,13 +268,42 @@ def test_filters_do_not_reopen_a_copy_that_stands() -> None:
 
 def test_a_link_longer_than_the_field_fails_before_any_copy() -> None:
     fitting = Planner(RULES, replace(TARGET, url_length=len(LINK)))
-    tight = Planner(RULES, replace(TARGET, url_length=len(LINK) - 1))
+    tight = Planner(RULES, replace(TARGET, url_length=len(LINK) - 2))
     assert isinstance(fitting.plan(RECORD, None, 0), Plan)
     outcome = outcome_of(tight.plan(RECORD, None, 0))
     assert (outcome.status, outcome.failure) == (Status.FAILED, FailureClass.URL_TOO_LONG)
-    assert (outcome.key, outcome.url, outcome.file_name) == (KEY, LINK, "report 1.pdf")
+    shortest = KEY.replace("report 1", f"~{sha256(b'report 1.pdf').hexdigest()[:8]}")
+    assert (outcome.key, outcome.url, outcome.file_name) == (shortest, tight.url_of(shortest), "report 1.pdf")
     assert fitting.fits(fitting.url_of(KEY))
     assert not tight.fits(tight.url_of(KEY))
+
+
+@pytest.mark.parametrize("name", ["x" * 190, "ü" * 90, "report with blanks " * 10, "日本" * 30])
+@pytest.mark.parametrize("template", [TARGET.key_template, TARGET.key_template.replace("{file_name}", "{stem}{ext}")])
+def test_a_name_that_makes_the_link_too_long_is_shortened_before_its_ending(name: str, template: str) -> None:
+    planner = Planner(RULES, replace(TARGET, key_template=template))
+    records = [replace(RECORD, url=f"s3://docs-bucket/a/{name}{n}.pdf") for n in range(3)]
+    plans = [plan_of(planner.plan(record, None, 0)) for record in records]
+
+    for each in plans:
+        assert planner.fits(each.url)
+        assert len(each.url) > 255 - 12, "as much of the name as there is room for"
+        assert re.fullmatch(f"{name[:3]}.*~[0-9a-f]{{8}}[.]pdf", each.key.rpartition("/")[2])
+        changed = fill_changed(each.changed_key, "f" * 32)
+        assert planner.fits(planner.url_of(changed))
+        assert re.fullmatch(f"{name[:3]}.*~[0-9a-f]{{8}}~ffffffff[.]pdf", changed.rpartition("/")[2])
+    assert len({each.key for each in plans}) == len(plans)
+    assert plan_of(planner.plan(records[0], None, 0)).key == plans[0].key
+
+
+def test_content_that_changes_again_and_again_under_a_shortened_name_finds_its_keys() -> None:
+    record = replace(RECORD, url="s3://docs-bucket/a/" + "x" * 190 + ".pdf")
+    first = plan_of(PLANNER.plan(record, None, 0))
+    for our_key in (first.key, fill_changed(first.changed_key, "e" * 32)):
+        known = COPIED._replace(url=record.url, our_key=our_key, our_url=PLANNER.url_of(our_key))
+        again = plan_of(PLANNER.plan(record, known, 0, pinned=ObjectFacts(size=3, etag="f" * 32)))
+        assert (again.key, again.changed_key) == (first.key, first.changed_key)
+        assert holds(our_key, again.key, again.room)
 
 
 @pytest.mark.parametrize("our_key", [KEY, KEY.replace(".pdf", "~eeeeeeee.pdf")])
@@ -280,7 +311,7 @@ def test_changed_content_needs_room_for_its_mark_in_the_field(our_key: str) -> N
     pinned = ObjectFacts(size=3, etag="f" * 32)
     known = COPIED._replace(our_key=our_key)
     fitting = Planner(RULES, replace(TARGET, url_length=len(LINK) + 9))
-    tight = Planner(RULES, replace(TARGET, url_length=len(LINK) + 8))
+    tight = Planner(RULES, replace(TARGET, url_length=len(LINK) + 7))
     assert isinstance(fitting.plan(RECORD, known, 0, pinned=pinned), Plan)
     assert outcome_of(tight.plan(RECORD, known, 0, pinned=pinned)).failure is FailureClass.URL_TOO_LONG
     assert isinstance(tight.plan(replace(RECORD, url=OTHER), known, 0), Plan)
