@@ -28,6 +28,8 @@ _XML_ERROR = re.compile(rb"<Error\b[^>]*>\s*<(?:Code|Message)>", re.S)
 
 _EXTENSION = re.compile(r"\.[a-z0-9]{1,8}$")
 _CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
+_BLANK = b"\xef\xbb\xbf \t\r\n"
+_LONGEST_MESSAGE = 4096
 _SURE = 0.4
 """The library's confidence from which a match counts: shorter signatures are words as well ("BM", "MZ")."""
 _TEXTS = frozenset({".json", ".html", ".htm", ".xml", ".svg", ".txt", ".csv", ".eml", ".pls", ".qif"})
@@ -52,9 +54,12 @@ def looks_like_error_page(content_type: str, first_bytes: bytes, file_name: str)
     return (not content_type.strip() or _HTML_TYPE.match(content_type) is not None) and _HTML.match(start) is not None
 
 
-def is_message(content_type: str, first_bytes: bytes, file_name: str) -> bool:
+def is_message(content_type: str, first_bytes: bytes, file_name: str, size: int | None) -> bool:
     """Whether the bytes are text where the file's name, or where that says nothing its type, stands for a format that
-    begins with a signature. Word and Excel files are often text inside: for them the type must say text as well."""
+    begins with a signature. Word and Excel files are often text inside: for them the type must say text as well.
+
+    ``size`` of all of it in bytes, None where that is unknown: a message in plain words is short.
+    """
     extension = _EXTENSION.search(file_name.strip().lower())
     name = extension[0] if extension else ""
     kind = content_type.partition(";")[0].strip().lower()
@@ -64,7 +69,9 @@ def is_message(content_type: str, first_bytes: bytes, file_name: str) -> bool:
         claimed = bool(name) or kind in _SIGNED_TYPES or kind.startswith(_SIGNED_KINDS)
     else:
         claimed = False
-    return claimed and _is_text(first_bytes) and not _is_signed(first_bytes)
+    marked = first_bytes.lstrip(_BLANK)[:1] in {b"<", b"{", b"["}
+    short = size is not None and size <= _LONGEST_MESSAGE
+    return claimed and (marked or short) and _is_text(first_bytes) and not _is_signed(first_bytes)
 
 
 def _is_text(first_bytes: bytes) -> bool:
@@ -79,7 +86,7 @@ def _is_signed(first_bytes: bytes) -> bool:
 
     if b"%PDF-" in first_bytes[:1024]:
         return True
-    if first_bytes.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<":
+    if first_bytes.lstrip(_BLANK)[:1] == b"<":
         return False  # the library knows many formats that are XML
     try:
         found = puremagic.magic_string(first_bytes[:_SEARCHED])

@@ -74,9 +74,10 @@ class WebSource:
             stream = WebStream(response, found, self._clock, expected=_size(found, facts), host=location.origin.host)
             first = await stream.first(SNIFFED)
             kind, name = found.headers.content_type, file_name(location, response.headers)
+            size = len(first) if len(first) < SNIFFED else found.size
             # S3's own sums are of the object itself: whatever it holds is what the vendor has
             of_the_object = found.etag_is_md5 or bool(found.etag_parts)
-            if looks_like_error_page(kind, first, name) or (not of_the_object and is_message(kind, first, name)):
+            if looks_like_error_page(kind, first, name) or (not of_the_object and is_message(kind, first, name, size)):
                 raise Refused(
                     FailureClass.HTML_INSTEAD_OF_FILE, f"{location.origin} answered with a message instead of the file"
                 )

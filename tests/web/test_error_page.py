@@ -79,7 +79,7 @@ LIMIT, JSON = b"rate limited, try again in 30 s", b'{"error": "session expired"}
     ],
 )
 def test_messages_in_the_place_of_files_are_found(content_type: str, first: bytes, name: str) -> None:
-    assert is_message(content_type, first, name)
+    assert is_message(content_type, first, name, len(first))
 
 
 @pytest.mark.parametrize(
@@ -105,4 +105,10 @@ def test_messages_in_the_place_of_files_are_found(content_type: str, first: byte
     ],
 )
 def test_what_may_be_a_file_is_no_message(content_type: str, first: bytes, name: str) -> None:
-    assert not is_message(content_type, first, name)
+    assert not is_message(content_type, first, name, len(first))
+
+
+@pytest.mark.parametrize("size", [None, 100_000])
+def test_only_short_words_are_a_message_but_markup_of_any_length(size: int | None) -> None:
+    assert not is_message("application/pdf", b"words " * 80, "a.pdf", size)
+    assert is_message("application/pdf", b'[{"error": 1}, ' * 30, "a.pdf", size)
