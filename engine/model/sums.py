@@ -7,6 +7,7 @@ import binascii
 from collections.abc import Mapping
 
 HEADER = "x-amz-checksum-"
+_MD5_HEX = 32
 _NOT_SUMS = frozenset({"type", "algorithm", "mode"})
 
 
@@ -17,7 +18,9 @@ def stated_sums(fields: Mapping[str, str], *, composites: bool = False) -> tuple
     ``sha256-composite``, with ``-N`` behind the hex.
     """
     names = [name for name in fields if name.startswith(HEADER)]
-    if not names:
+    # of a part of the file where the answer is one (RFC 1864: of the body that it comes with)
+    whole_md5 = None if "content-range" in fields else fields.get("content-md5")
+    if not names and not whole_md5:
         return ()
     whole = fields.get("x-amz-checksum-type", "").upper() != "COMPOSITE"
     sums = []
@@ -32,6 +35,8 @@ def stated_sums(fields: Mapping[str, str], *, composites: bool = False) -> tuple
             sums.append((algorithm, digest))
         elif composites and parts.isdecimal():
             sums.append((f"{algorithm}-composite", f"{digest}-{parts}"))
+    if whole_md5 and (digest := hex_of(whole_md5)) is not None and len(digest) == _MD5_HEX:
+        sums.append(("md5", digest))
     return tuple(sorted(sums))
 
 

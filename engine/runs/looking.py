@@ -76,9 +76,8 @@ class Looking:
             if error.failure is FailureClass.SOURCE_MISSING:
                 return None, Seen(copy, Symbol.SOURCE_GONE, str(error))
             return None, Seen(copy, Symbol.ERROR, f"the source: {error}")
-        if has_changed(copy, facts):
-            said = f"the source has changed: ETag {facts.etag}, copied was {copy.source_etag}"
-            return facts, Seen(copy, Symbol.DIFFER, said, Wrong.SOURCE_CHANGED)
+        if change := how_changed(copy, facts):
+            return facts, Seen(copy, Symbol.DIFFER, f"the source has changed: {change}", Wrong.SOURCE_CHANGED)
         return facts, Seen(copy, Symbol.MATCH)
 
     async def shallow(self, copy: Copy, *, with_source: bool) -> Seen:
@@ -165,11 +164,13 @@ class Looking:
         return sums
 
 
-def has_changed(copy: Copy, facts: ObjectFacts) -> bool:
-    """Whether a source is no longer what the copy was made from, by ETag, or by size where there is none."""
+def how_changed(copy: Copy, facts: ObjectFacts) -> str:
+    """How a source is no longer what the copy was made from, by ETag, or by size where there is none; empty: it is."""
     if copy.source_etag and facts.etag:
-        return copy.source_etag != facts.etag
-    return facts.size is not None and facts.size != copy.size
+        return "" if copy.source_etag == facts.etag else f"ETag {facts.etag}, copied was {copy.source_etag}"
+    if facts.size is not None and facts.size != copy.size:
+        return f"{facts.size} bytes, copied were {copy.size}"
+    return ""
 
 
 def _found(copy: Copy, facts: ObjectFacts, proof: Proof | None, sha256: str = "") -> Seen | None:

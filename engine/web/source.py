@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
+from functools import partial
 
 import aiohttp
 
@@ -54,6 +55,14 @@ class WebSource:
 
     look = facts
 
+    async def _size(self, location: Location) -> int | None:
+        """What else is told of the length of a file that came in chunks. A HEAD of what is made on demand often says 0:
+        that counts as nothing, and so does a link that serves but once."""
+        try:
+            return (await self.facts(location)).size or None
+        except EngineError:
+            return None
+
     @asynccontextmanager
     async def open(self, location: Location, facts: ObjectFacts | None) -> AsyncIterator[WebStream]:
         """GET. Raises Transient ``source_changed`` unless the answer fits ``facts``, which is checked here and not left
@@ -71,7 +80,8 @@ class WebSource:
             found = facts_of(response.headers, location, size=length_in(response.headers))
             if facts is not None and (change := _change(facts, found)):
                 raise Transient(FailureClass.SOURCE_CHANGED, f"the file has changed since it was looked at: {change}")
-            stream = WebStream(response, found, self._clock, expected=_size(found, facts), host=location.origin.host)
+            expected, ask = _size(found, facts), partial(self._size, location)
+            stream = WebStream(response, found, self._clock, expected=expected, ask=ask, host=location.origin.host)
             first = await stream.first(SNIFFED)
             kind, name = found.headers.content_type, file_name(location, response.headers)
             size = len(first) if len(first) < SNIFFED else found.size
@@ -91,12 +101,20 @@ class WebStream:
     fill: Callable[[memoryview], Awaitable[int]] | None = None
 
     def __init__(
-        self, response: aiohttp.ClientResponse, facts: ObjectFacts, clock: Clock, *, expected: int | None, host: str
+        self,
+        response: aiohttp.ClientResponse,
+        facts: ObjectFacts,
+        clock: Clock,
+        *,
+        expected: int | None,
+        ask: Callable[[], Awaitable[int | None]],
+        host: str,
     ) -> None:
         self._response = response
         self._facts = facts
         self._clock = clock
         self._expected = expected
+        self._ask = ask
         self._host = host
         self._head = b""
         self._received = 0
@@ -123,6 +141,8 @@ class WebStream:
             self._head = b""
         while chunk := await self._read():
             yield chunk
+        if self._expected is None:  # chunks may end early, and validly; asked now that the connection is free again
+            self._expected = await self._ask()
         if self._expected is not None and self._received != self._expected:
             raise Transient(
                 FailureClass.NETWORK, f"{self._host} sent {self._received:,} of {self._expected:,} bytes, then ended"

@@ -56,6 +56,14 @@ def test_full_object_checksums_become_hex() -> None:
     assert facts_of(fields).checksums == (("crc32", "00000001"), ("sha256", hashlib.sha256(b"hello").hexdigest()))
 
 
+def test_a_content_md5_speaks_of_the_body_that_it_comes_with() -> None:
+    digest = hashlib.md5(b"hello").digest()
+    fields = {"content-md5": base64.b64encode(digest).decode()}
+    assert facts_of(fields).checksums == (("md5", digest.hex()),)
+    assert facts_of({**fields, "content-range": "bytes 0-4/9"}).checksums == ()
+    assert facts_of({"content-md5": SUM}).checksums == facts_of({"content-md5": "?"}).checksums == ()
+
+
 def test_a_composite_checksum_never_poses_as_one_of_the_bytes() -> None:
     fields = {"x-amz-checksum-sha256": f"{SUM}-3", "x-amz-checksum-type": "COMPOSITE"}
     digest = hashlib.sha256(b"hello").hexdigest()

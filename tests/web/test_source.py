@@ -83,6 +83,24 @@ async def test_a_body_of_chunks_that_is_shorter_than_was_said_before_is_cut_shor
     assert "500 of 10,249 bytes" in str(error)
 
 
+@pytest.mark.parametrize(("said", "whole"), [(len(PDF), False), (500, True), (0, True), (None, True)])
+async def test_a_body_of_chunks_is_held_against_the_length_that_a_head_tells(said: int | None, whole: bool) -> None:
+    def script(asked: Asked) -> Sent:
+        if asked.method == "HEAD":
+            return answer(length=said)
+        if "range" in asked.headers:
+            return answer(403)
+        return answer(body=b"1f4\r\n" + PDF[:500] + b"\r\n0\r\n\r\n", length=None, Transfer_Encoding="chunked")
+
+    async with reading(script) as (source, server):
+        if whole:
+            assert await body_of(source, at(f"{server.url}/a.pdf")) == PDF[:500]
+        else:
+            error = await failure_of(body_of(source, at(f"{server.url}/a.pdf")))
+            assert error.failure is FailureClass.NETWORK
+            assert "500 of 10,249 bytes" in str(error)
+
+
 @pytest.mark.parametrize("known", [None, ObjectFacts(size=len(PDF))])
 async def test_a_body_that_ends_only_where_its_connection_closes_proves_nothing(known: ObjectFacts | None) -> None:
     async with reading(answer(body=PDF, length=None)) as (source, server):
