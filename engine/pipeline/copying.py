@@ -60,9 +60,12 @@ class Memory:
     answered: bool = False
     """In the latest try the source has told what it is: what fails from there on may not be its fault."""
 
+    doubted: bool = False
+    """The source was not what was said of it before: it must say the same twice now."""
+
     def unpin(self, plan: Plan) -> None:
         """Forget what the listing said, and the key chosen by it."""
-        self.pinned, self.key = None, plan.key
+        self.pinned, self.doubted, self.key = None, True, plan.key
 
 
 class _Retarget(Exception):
@@ -202,6 +205,8 @@ class Copying:
         if self._keys_are_taken and job.memory.bad_etag is None:
             await self._look_first(job)
         wanted = job.memory.pinned
+        if wanted is None and job.memory.doubted:
+            wanted = await job.route.source.facts(job.location)  # an answer that went astray would not agree with it
         async with self._destination.room(None if wanted is None else wanted.size) as room:
             for _ in range(3):
                 try:

@@ -177,7 +177,7 @@ class Transfer:
 
         async def between(number: int, error: Transient) -> None:
             if error.failure is FailureClass.SOURCE_CHANGED:
-                memory.pinned = None
+                memory.pinned, memory.doubted = None, True
             self._tally.retries += 1
             self._recorder.attempt(
                 Attempt(plan.record.id, error.failure, str(error), plan.source.shown, number, iso(self._clock.now()))

@@ -147,6 +147,22 @@ class ForeignBody(OnItsWay):
         return dataclasses.replace(reply, body=content_of("somebody else's", len(reply.body)))
 
 
+class ForeignAnswer(OnItsWay):
+    """Another file, with all that is said of it: an answer that went astray."""
+
+    def __init__(self, other: str, odd: str = "odd") -> None:
+        super().__init__(odd)
+        self._other = other
+
+    async def answer(self, asked: Recorded, ask: Ask) -> Answer:
+        if asked.method != "GET" or not self.concerns(asked):
+            return await ask(asked)
+        self.met += 1
+        elsewhere = f"{asked.target.rpartition('/')[0]}/{self._other}"
+        lines = tuple((name, value) for name, value in asked.lines if name.lower() != "if-match")
+        return await ask(Recorded("GET", elsewhere, lines, b"", asked.connection))
+
+
 class Says(OnItsWay):
     """A message in place of the file, with 200."""
 
