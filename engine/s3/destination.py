@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from engine.model.errors import Blocked, EngineError, Refused
-from engine.model.facts import ObjectFacts, Stored
+from engine.model.facts import ObjectFacts, Stored, Uncopyable
 from engine.model.location import Location
 from engine.pacing.bytes_gate import BytesInFlight
 from engine.pacing.clock import Clock
@@ -136,6 +136,9 @@ class S3Destination:
             side = Side.DESTINATION if original.bucket == self._bucket else await self._culprit(error, original)
             tags = side is Side.DESTINATION and refused(error) and self._tags.carried(original.bucket)
             if not tags or (copy := await self._without_tags(original, key, replace_etag)) is None:
+                # the source may be read, so this request alone is denied, or every write: a stream finds out which
+                if side is Side.DESTINATION and original.bucket != self._bucket and error.code == "AccessDenied":
+                    raise Uncopyable(str(error)) from None
                 what = f"COPY s3://{original.bucket}/{original.key} to {self._shown(key)}"
                 raise self._patience.judge(error, what, side=side) from None
             stored = copy

@@ -133,7 +133,7 @@ def test_an_api_budget_that_is_spent_before_the_start_is_5_too_and_changes_nothi
 @pytest.mark.slow
 def test_the_error_budget_stops_cleanly_with_5(corner: Corner) -> None:
     ids = corner.files(1300, size=10)
-    corner.misbehave(kind="access_denied", method="PUT", rate=0.5)
+    corner.misbehave(kind="access_denied", method="PUT", rate=0.8)
     corner.env |= {"ENGINE_MIGRATION__MAX_ATTEMPTS": "1", "ENGINE_MIGRATION__ERROR_BUDGET": "0.3"}
     said = corner.engine(*BACKUP)
     assert said.code == 5
