@@ -232,13 +232,16 @@ class Planner:
             source = self._source(link)
             file_name = file_name_of(source, record.name)
             self._admit(file_name, pinned)
-            key = known.our_key if known is not None and keep else ""
-            key = key or self._key(record, file_name, source)
-            url = record.url if known is not None and record.url == known.our_url else self.url_of(key)
+            if known is not None and keep and known.our_key:
+                key, url = known.our_key, self.url_of(known.our_key)
+            else:
+                key, url = self._place(record, file_name, source)
+            if known is not None and record.url == known.our_url:
+                url = record.url
             room = self._target.url_length - units(url)
             if changed and known is not None and holds(known.our_key, key, room):
                 changed_template(key, room)  # refuses what does not fit
-            else:
+            elif room < 0:
                 self._must_fit(url)
             source_id, by_link = self._sources.of(record, source)
         except Refused as refused:
@@ -262,13 +265,15 @@ class Planner:
             return False, False
         return self._sources.differ(record, source, known)
 
-    def _key(self, record: Record, file_name: str, source: Location) -> str:
-        """The key of a copy; a file name that makes its link longer than the field is shortened."""
+    def _place(self, record: Record, file_name: str, source: Location) -> tuple[str, str]:
+        """Key and link of a copy; a file name that makes the link longer than the field is shortened."""
         template = self._target.key_template
         key = destination_key(template, record, file_name, source)
-        if self.fits(self.url_of(key)):
-            return key
-        return shortened_key(template, record, file_name, source, lambda short: self.fits(self.url_of(short)))
+        url = self.url_of(key)
+        if self.fits(url):
+            return key, url
+        key = shortened_key(template, record, file_name, source, lambda short: self.fits(self.url_of(short)))
+        return key, self.url_of(key)
 
     def _source(self, link: str) -> Location:
         try:

@@ -67,9 +67,9 @@ class Transfer:
         self._on_bug = on_bug
         self._twins = Twins()
 
-    async def run(self, work: Work) -> Outcome | Looked:
+    def run(self, work: Work) -> Coroutine[Any, Any, Outcome | Looked]:
         """Bring one record to its end. Raises Fatal (the run stops), and cancellation, nothing else."""
-        return await (self._copy(work) if isinstance(work, Plan) else self._look(work))
+        return self._copy(work) if isinstance(work, Plan) else self._look(work)
 
     async def _look(self, look: Look) -> Outcome | Looked:
         """Ask what the source of a copy is by now, and copy it where it is no longer what it was."""
@@ -97,17 +97,13 @@ class Transfer:
             if (failure := twins.failure(source)) is not None:
                 raise failure
             if (leader := twins.leader(source)) is None:
-                return await self._leading(source, self._ask(look))
+                twins.lead(source)
+                try:
+                    return await self._ask(look)
+                finally:
+                    twins.settle(source)
             await asyncio.shield(leader)
         return found
-
-    async def _leading(self, source_id: int, work: Coroutine[Any, Any, T]) -> T:
-        """Ask a source, while others that name it wait."""
-        self._twins.lead(source_id)
-        try:
-            return await work
-        finally:
-            self._twins.settle(source_id)
 
     async def _ask(self, look: Look) -> ObjectFacts:
         async def by(route: Route) -> ObjectFacts:
@@ -134,7 +130,11 @@ class Transfer:
     async def _copy(self, plan: Plan) -> Outcome:
         if self._twins.met(plan.source_id) and (settled := await self._behind_twin(plan)) is not None:
             return settled
-        return await self._leading(plan.source_id, self._guarded(plan))
+        self._twins.lead(plan.source_id)
+        try:
+            return await self._guarded(plan)
+        finally:
+            self._twins.settle(plan.source_id)
 
     def leader(self, work: Work) -> asyncio.Future[None] | None:
         """Ends when the record that is asking the same source has done; None: nobody is, this one may be brought on."""

@@ -52,7 +52,7 @@ class Tags:
 
     def carried(self, bucket: str) -> bool:
         """Whether those of a source bucket's objects, or those written to ours, are tried."""
-        return self.keep and self._denied[bucket] < SETTLED
+        return self.keep and self._denied.get(bucket, 0) < SETTLED
 
     def left(self, bucket: str) -> None:
         """An object was copied, but not its tags."""
