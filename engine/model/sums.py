@@ -1,10 +1,11 @@
-"""Checksums that an answer's headers state of a whole object. Pure."""
+"""Checksums that an answer's headers state of a whole object, and the ETag that is made of an object's parts. Pure."""
 
 from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
 
 HEADER = "x-amz-checksum-"
 _MD5_HEX = 32
@@ -46,3 +47,32 @@ def hex_of(value: str) -> str | None:
         return base64.b64decode(value, validate=True).hex()
     except (binascii.Error, ValueError):
         return None
+
+
+def multipart_etag(md5s: Iterable[bytes]) -> str:
+    """The ETag of a multipart object from its parts' MD5s, as S3, moto and Swift build it."""
+    digests = list(md5s)
+    return f"{hashlib.md5(b''.join(digests), usedforsecurity=False).hexdigest()}-{len(digests)}"
+
+
+class PartSums:
+    """The ETag that S3 gives an object made of parts of these sizes."""
+
+    def __init__(self, sizes: Sequence[int]) -> None:
+        self._sizes = iter(sizes)
+        self._room = next(self._sizes)
+        self._md5 = hashlib.md5(usedforsecurity=False)
+        self._done: list[bytes] = []
+
+    def update(self, data: bytes | memoryview) -> None:
+        rest = memoryview(data)
+        while len(rest):
+            if not self._room:
+                self._done.append(self._md5.digest())
+                self._md5 = hashlib.md5(usedforsecurity=False)
+                self._room = next(self._sizes, len(rest))  # more than was promised is found out by its length
+            self._md5.update(rest[: self._room])
+            rest, self._room = rest[self._room :], max(0, self._room - len(rest))
+
+    def etag(self) -> str:
+        return multipart_etag([*self._done, self._md5.digest()])

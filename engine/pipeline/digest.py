@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 from engine.model.facts import ObjectFacts
 from engine.model.location import Location
+from engine.model.sums import PartSums
 from engine.pipeline.ports import Source
 
 Sums = tuple[tuple[str, str], ...]
 
 
-async def digest(source: Source, location: Location, facts: ObjectFacts | None = None) -> Sums:
-    """SHA-256 and MD5 over the bytes to their proven end, as (algorithm, hex). Raises Transient, Refused."""
+async def digest(
+    source: Source, location: Location, facts: ObjectFacts | None = None, parts: Sequence[int] = ()
+) -> Sums:
+    """SHA-256 and MD5 over the bytes to their proven end, as (algorithm, hex), and the ETag that they would have in
+    ``parts`` of these sizes (``source-etag``). Raises Transient, Refused."""
     sums = {"sha256": hashlib.sha256(), "md5": hashlib.md5(usedforsecurity=False)}
+    of_parts = PartSums(parts) if parts else None
     async with source.open(location, facts) as stream:
         async for chunk in stream.chunks():
             for each in sums.values():
                 each.update(chunk)
-    return tuple((name, each.hexdigest()) for name, each in sums.items())
+            if of_parts is not None:
+                of_parts.update(chunk)
+    made = () if of_parts is None else (("source-etag", of_parts.etag()),)
+    return (*((name, each.hexdigest()) for name, each in sums.items()), *made)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -27,6 +27,9 @@ class PacedSource:
 
     async def look(self, location: Location) -> ObjectFacts:
         return await self._asked(location, self._source.look)
+
+    async def parts(self, location: Location, facts: ObjectFacts) -> Sequence[int]:
+        return await self._source.parts(location, facts)
 
     async def _asked(
         self, location: Location, ask: Callable[[Location], Coroutine[Any, Any, ObjectFacts]]

@@ -66,6 +66,10 @@ class Source(Protocol):
         """The same for somebody who only wants to know: an archived object is described like any other."""
         ...
 
+    async def parts(self, location: Location, facts: ObjectFacts) -> Sequence[int]:
+        """Sizes in bytes of the parts that an object was made of, as far as its source tells; see ``ByteStream``."""
+        ...
+
     def open(self, location: Location, facts: ObjectFacts | None) -> AbstractAsyncContextManager[ByteStream]:
         """GET, pinned to ``facts.etag``/``version_id`` when given (Transient ``source_changed`` if it moved)."""
         ...

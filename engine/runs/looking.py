@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -100,18 +100,21 @@ class Looking:
         facts, seen = await self.copy(copy)
         if seen.symbol is not Symbol.MATCH or facts is None:
             return seen
-        try:
-            ours = await self._read(self._parts.s3.ours, self._parts.locate(copy.key), facts)
-        except (Transient, Refused) as error:
-            return Seen(copy, Symbol.ERROR, f"the copy could not be read: {error}")
-        sums = dict(ours)
-        if (wrong := _contradiction(copy, facts, sums)) is not None:
-            return Seen(copy, Symbol.DIFFER, wrong, Wrong.DIFFERS)
-        told, proof = copy.proof != Proof.SIZE and bool(copy.sha256), None
+        told, theirs = copy.proof != Proof.SIZE and bool(copy.sha256), None
+        parts: Sequence[int] = ()
         if with_source or not told:
             theirs, seen = await self.source(copy)
             if seen.symbol is not Symbol.MATCH or theirs is None:
                 return seen
+            parts = await self._parts_of(copy, theirs)
+        try:
+            ours = await self._read(self._parts.s3.ours, self._parts.locate(copy.key), facts, parts)
+        except (Transient, Refused) as error:
+            return Seen(copy, Symbol.ERROR, f"the copy could not be read: {error}")
+        sums, proof = dict(ours), None
+        if (wrong := _contradiction(copy, facts, sums)) is not None:
+            return Seen(copy, Symbol.DIFFER, wrong, Wrong.DIFFERS)
+        if theirs is not None:
             held = replace(facts, checksums=tuple({**dict(facts.checksums), **sums}.items()))
             try:
                 if (proof := prove(theirs, held)) is None and not told:
@@ -145,6 +148,15 @@ class Looking:
         facts, _ = await retry(lambda: source.facts(at), clock=self._clock, attempts=self._attempts)
         return facts
 
+    async def _parts_of(self, copy: Copy, facts: ObjectFacts) -> Sequence[int]:
+        """Sizes of the parts whose MD5s make the source's ETag; none where nobody tells."""
+        if not facts.etag_parts:
+            return ()
+        try:
+            return await self._asked(copy, lambda source, at: source.parts(at, facts))
+        except (Transient, Refused):
+            return ()  # its ETag then tells nothing, as for a source that keeps quiet
+
     async def _read_source(self, copy: Copy) -> Sums:
         return await self._asked(copy, lambda source, at: self._read(source, at, None))
 
@@ -159,8 +171,8 @@ class Looking:
         link, _ = await retry(lambda: links.resolve(record), clock=self._clock, attempts=self._attempts)
         return await ask(links.route.source, link)
 
-    async def _read(self, source: Source, at: Location, facts: ObjectFacts | None) -> Sums:
-        sums, _ = await retry(lambda: digest(source, at, facts), clock=self._clock, attempts=self._attempts)
+    async def _read(self, source: Source, at: Location, facts: ObjectFacts | None, parts: Sequence[int] = ()) -> Sums:
+        sums, _ = await retry(lambda: digest(source, at, facts, parts), clock=self._clock, attempts=self._attempts)
         return sums
 
 

@@ -134,6 +134,8 @@ class S3Destination:
             stored = await self._copier.copy(original, key, replace_etag)
         except StoreError as error:
             side = Side.DESTINATION if original.bucket == self._bucket else await self._culprit(error, original)
+            if side is Side.SOURCE and error.missing and await self._there(original):
+                raise Uncopyable(str(error)) from None  # some stores find an object for everybody but a copy
             tags = side is Side.DESTINATION and refused(error) and self._tags.carried(original.bucket)
             if not tags or (copy := await self._without_tags(original, key, replace_etag)) is None:
                 # the source may be read, so this request alone is denied, or every write: a stream finds out which
@@ -144,6 +146,13 @@ class S3Destination:
             stored = copy
         self._patience.wrote = True
         return stored
+
+    async def _there(self, original: Original) -> bool:
+        try:
+            await self._copier.look(original)
+        except StoreError:
+            return False
+        return True
 
     async def _without_tags(self, original: Original, key: str, replace_etag: str | None) -> Stored | None:
         """The same copy once more: where tags may not be read or written, an object is copied only without them."""

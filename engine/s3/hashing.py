@@ -11,6 +11,7 @@ from importlib import util
 from typing import Protocol, TypeVar
 
 from engine.model.errors import Blocked
+from engine.model.sums import PartSums
 from engine.s3.answers import Bytes
 
 INLINE = 256 * 1024
@@ -51,7 +52,7 @@ class Sums:
     def __init__(self, names: Iterable[str] = (), parts: Sequence[int] = ()) -> None:
         self._sha256 = hashlib.sha256()
         self._others: dict[str, Hash] = {name: _HASHES[name]() for name in names if name != "sha256"}
-        self._parts = _PartSums(parts) if parts else None
+        self._parts = PartSums(parts) if parts else None
         self.size = 0
 
     async def add(self, data: Bytes) -> None:
@@ -109,29 +110,6 @@ class _Crc:
         return self._value.to_bytes(self._width, "big")
 
 
-class _PartSums:
-    """The ETag that S3 gives an object made of parts of these sizes."""
-
-    def __init__(self, sizes: Sequence[int]) -> None:
-        self._sizes = iter(sizes)
-        self._room = next(self._sizes)
-        self._md5 = _md5()
-        self._done: list[bytes] = []
-
-    def update(self, data: Bytes) -> None:
-        rest = memoryview(data)
-        while len(rest):
-            if not self._room:
-                self._done.append(self._md5.digest())
-                self._md5 = _md5()
-                self._room = next(self._sizes, len(rest))  # more than was promised is found out by its length
-            self._md5.update(rest[: self._room])
-            rest, self._room = rest[self._room :], max(0, self._room - len(rest))
-
-    def etag(self) -> str:
-        return multipart_etag([*self._done, self._md5.digest()])
-
-
 def _md5() -> Hash:
     return hashlib.md5(usedforsecurity=False)
 
@@ -151,12 +129,6 @@ _HASHES: dict[str, Callable[[], Hash]] = {
     "crc32c": lambda: _Crc(_crc32c, 4),
     "crc64nvme": lambda: _Crc(crc64nvme, 8),
 }
-
-
-def multipart_etag(md5s: Iterable[bytes]) -> str:
-    """The ETag of a multipart object from its parts' MD5s, as S3, moto and Swift build it."""
-    digests = list(md5s)
-    return f"{hashlib.md5(b''.join(digests), usedforsecurity=False).hexdigest()}-{len(digests)}"
 
 
 def composite_sha256(digests: Iterable[bytes]) -> str:

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from urllib.parse import unquote_plus
 
 from engine.model.facts import ObjectFacts, Occupied
+from engine.model.sums import multipart_etag
 from engine.pacing.clock import Clock
 from engine.s3.answers import Answer, Fields, OpenUpload, Part, StoreError
 from engine.s3.conditions import CONDITION
 from engine.s3.extras import Extra, Tags
 from engine.s3.guard import Look
-from engine.s3.hashing import multipart_etag
 from engine.s3.verbs import Verbs
 
 ABORT_TRIES = 3

@@ -93,14 +93,14 @@ class S3Source:
                 found = _bound(facts_of(told.fields), facts, what)
                 _whole(found, len(body), what)
                 found = await self._tagged(found, location)
-                yield InMemory(found, body, partial(self._parts, location, found))
+                yield InMemory(found, body, partial(self.parts, location, found))
                 return
             async with self._verbs.get(location.bucket, location.key, headers, version_id=version) as answer:
                 found = _bound(facts_of(answer.fields), facts, what)
                 if found.size is None or not found.etag:
                     found = _bound(found, await self.look(location), what)
                 found = await self._tagged(found, location)
-                yield Reading(answer, found, self._judged, what, partial(self._parts, location, found))
+                yield Reading(answer, found, self._judged, what, partial(self.parts, location, found))
         except StoreError as error:
             raise self._judged(error, what) from None
 
@@ -110,7 +110,8 @@ class S3Source:
         found = await self._tags.read(self._verbs, at.bucket, at.key, self._always, version_id=at.version_id)
         return replace(facts, headers=replace(facts.headers, tags=found))
 
-    async def _parts(self, location: Location, facts: ObjectFacts) -> Sequence[int]:
+    async def parts(self, location: Location, facts: ObjectFacts) -> Sequence[int]:
+        """Sizes of the parts that the object was made of; none where the store does not tell."""
         headers = {**self._always, "if-match": f'"{facts.etag}"'}
         where = (self._verbs, location.bucket, location.key, headers)
         count, size, version = facts.etag_parts, facts.size, location.version_id

@@ -19,6 +19,7 @@ from typing import Protocol
 from engine.model.errors import Transient
 from engine.model.facts import ObjectFacts, Occupied, Stored
 from engine.model.failures import FailureClass
+from engine.model.sums import multipart_etag
 from engine.pacing.bytes_gate import BytesInFlight
 from engine.pacing.many import first_of
 from engine.s3.answers import Answer, Bytes, Fields, Fill, Part
@@ -27,7 +28,7 @@ from engine.s3.copying import PartTry
 from engine.s3.extras import Extra, Tags
 from engine.s3.facts import etag_is_md5, request_headers, sum_header, tagging, written
 from engine.s3.guard import Guard
-from engine.s3.hashing import Sums, composite_sha256, computable, crc64nvme, hashed, multipart_etag
+from engine.s3.hashing import Sums, composite_sha256, computable, crc64nvme, hashed
 from engine.s3.multipart import Multipart, Upload
 from engine.s3.parts import MIN_PART, growing, part_size
 from engine.s3.sigv4 import UNSIGNED

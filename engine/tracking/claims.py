@@ -7,6 +7,8 @@
 
 from __future__ import annotations
 
+from engine.tracking.counters import RECOUNT
+
 # an MD5 on both sides, of which a plain web server's ETag is none
 _TWO_MD5S = (
     "method <> 'http' AND length(source_etag) = 32 AND source_etag NOT GLOB '*[^0-9a-f]*'"
@@ -55,9 +57,5 @@ def honest_claims(step: int, copied: str, check: str, wider: str) -> tuple[str, 
             proof = NULL, error_message = 'the MD5s of source and copy differ: the copy is to be proved anew'
         WHERE status <> 'switched' AND {contradicted}
         """,
-        "DELETE FROM counters",
-        """
-        INSERT INTO counters SELECT status, coalesce(failure_class, ''), coalesce(proof, ''), count(*),
-            coalesce(sum(file_size_bytes), 0) FROM file_migrations GROUP BY 1, 2, 3
-        """,
+        *RECOUNT,
     )

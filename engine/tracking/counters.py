@@ -20,6 +20,15 @@ SELECT status, coalesce(failure_class, ''), coalesce(proof, ''), count(*), coale
 FROM file_migrations WHERE doclist_entry_id IN (SELECT value FROM json_each(?)) GROUP BY 1, 2, 3
 """
 
+#: Counts all rows anew.
+RECOUNT = (
+    "DELETE FROM counters",
+    """
+    INSERT INTO counters SELECT status, coalesce(failure_class, ''), coalesce(proof, ''), count(*),
+        coalesce(sum(file_size_bytes), 0) FROM file_migrations GROUP BY 1, 2, 3
+    """,
+)
+
 
 @dataclass(slots=True)
 class Rows:
@@ -47,11 +56,16 @@ def counted(db: sqlite3.Connection, ids: Iterable[str]) -> Iterator[Rows]:
     _add(change, before, -1)
     _add(change, after, +1)
     moved = {key: by for key, by in change.items() if by != (0, 0)}
-    db.executemany("INSERT OR IGNORE INTO counters VALUES (?, ?, ?, 0, 0)", moved)
-    db.executemany(
-        "UPDATE counters SET files = files + ?, bytes = bytes + ? WHERE status = ? AND failure_class = ? AND proof = ?",
-        [(*by, *key) for key, by in moved.items()],
-    )
+    try:
+        db.executemany("INSERT OR IGNORE INTO counters VALUES (?, ?, ?, 0, 0)", moved)
+        db.executemany(
+            "UPDATE counters SET files = files + ?, bytes = bytes + ?"
+            " WHERE status = ? AND failure_class = ? AND proof = ?",
+            [(*by, *key) for key, by in moved.items()],
+        )
+    except sqlite3.IntegrityError:  # below zero: somebody has changed rows by hand, and the counters know nothing of it
+        for statement in RECOUNT:
+            db.execute(statement)
 
 
 def _add(change: dict[Key, tuple[int, int]], rows: Iterable[tuple[str, str, str, int, int]], sign: int) -> None:

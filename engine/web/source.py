@@ -55,6 +55,10 @@ class WebSource:
 
     look = facts
 
+    async def parts(self, _location: Location, _facts: ObjectFacts) -> tuple[int, ...]:
+        """None: nobody tells them over plain http."""
+        return ()
+
     async def _size(self, location: Location) -> int | None:
         """What else is told of the length of a file that came in chunks. A HEAD of what is made on demand often says 0:
         that counts as nothing, and so does a link that serves but once."""

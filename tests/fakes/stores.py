@@ -85,6 +85,9 @@ class FakeSource:
             raise Refused(FailureClass.SOURCE_MISSING, "no such object")
         return found
 
+    async def parts(self, location: Location, facts: ObjectFacts) -> Sequence[int]:
+        return ()
+
     async def facts(self, location: Location) -> ObjectFacts:
         await asyncio.sleep(0)
         self.calls["head", location.key] += 1

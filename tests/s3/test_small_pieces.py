@@ -16,12 +16,13 @@ from engine.model.errors import Blocked, Transient
 from engine.model.facts import Method
 from engine.model.failures import FailureClass
 from engine.model.location import Location
+from engine.model.sums import multipart_etag
 from engine.pacing.bytes_gate import BytesInFlight
 from engine.s3.address import address_of
 from engine.s3.answers import Answer, StoreError, proven
 from engine.s3.blocks import Blocks, Buffers, Claim
 from engine.s3.faults import Side, meaning
-from engine.s3.hashing import Sums, composite_sha256, crc64nvme, multipart_etag
+from engine.s3.hashing import Sums, composite_sha256, crc64nvme
 from engine.s3.parts import MAX_PART, MAX_PARTS, MIB, growing, part_size, ranges
 from engine.s3.probe import Readable, choose, readable
 from engine.s3.template import shape_of

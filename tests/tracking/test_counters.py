@@ -132,3 +132,16 @@ def test_a_size_learnt_without_a_copy_is_kept_but_never_replaces_that_of_a_copy(
 
     assert first == (999, "a.pdf", None)
     assert last == (101, "1.pdf", "uploads/1.pdf")
+
+
+def test_counters_that_know_nothing_of_rows_changed_by_hand_are_counted_anew() -> None:
+    db = sqlite3.connect(":memory:", isolation_level=None)
+    schema.migrate(db)
+    outcomes.record(db, Batch([copied(1), copied(2)]), run_id=None, scan_id=None, now="t")
+    db.execute("UPDATE file_migrations SET proof = 'size' WHERE doclist_entry_id = ?", (record_id(1),))
+    outcomes.record(db, Batch([copied(1)]), run_id=None, scan_id=None, now="t")
+
+    assert db.execute("SELECT status, proof, files FROM counters WHERE files > 0").fetchall() == [
+        ("backed_up", "checksum", 2)
+    ]
+    db.close()
