@@ -10,10 +10,12 @@ from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from engine.model.sums import multipart_etag
+from engine.rehearsal.content import content_of
 from engine.rehearsal.generator import VENDOR_BUCKET
 from engine.rehearsal.side_door import Seeded
 from tests.command.corner import Corner, wait
@@ -187,6 +189,21 @@ def test_no_level_finds_a_copy_well_that_another_finds_to_differ_from_its_source
     said = backed_up.engine("verify", "--level", level, "--source", "--json")
     assert said.code == 6, said.everything
     assert said.json["counts"] == {**dict.fromkeys(said.json["counts"], 0), "differ": 1, "match": 11}
+
+
+@pytest.mark.parametrize("true", [True, False])
+def test_a_deep_look_holds_the_bytes_against_an_etag_made_of_parts(backed_up: Corner, true: bool) -> None:
+    row = next(iter(backed_up.rows().values()))
+    key = unquote(urlsplit(row["original_url"]).path).lstrip("/")
+    body = content_of(key, row["file_size_bytes"]) if true else b"x" * row["file_size_bytes"]
+    backed_up.put(key, body=body, part_bytes=100)
+    etag = multipart_etag(hashlib.md5(body[at : at + 100]).digest() for at in range(0, len(body), 100))
+    with closing(sqlite3.connect(backed_up.database)) as db:  # as if it had been copied while nobody told of its parts
+        db.execute("UPDATE file_migrations SET proof = 'received', source_etag = ? WHERE id = ?", (etag, row["id"]))
+        db.commit()
+    said = backed_up.engine("verify", "--level", "deep", "--source", "--json")
+    after = backed_up.rows()[row["doclist_entry_id"]]
+    assert (said.code, after["proof"]) == ((0, "etag") if true else (6, "received")), said.everything
 
 
 def test_bytes_that_rot_under_an_unchanged_etag_are_found_by_reading_them(backed_up: Corner) -> None:
