@@ -139,8 +139,11 @@ def test_a_listing_that_is_denied_gives_way_to_a_sample_unless_it_must_be(corner
 def test_links_that_do_not_fit_are_told_before_anything_is_copied(corner: Corner) -> None:
     corner.files(2)
     corner.files(1, suffix=f"-{'y' * 150}.pdf")
-    found = analysis(corner, ENGINE_DESTINATION__KEY_TEMPLATE=f"{'x' * 60}/{{record_id}}/{{file_name}}")
+    template = f"{'x' * 60}/{{record_id}}/"
+    shortened = analysis(corner, ENGINE_DESTINATION__KEY_TEMPLATE=template + "{file_name}")
+    found = analysis(corner, ENGINE_DESTINATION__KEY_TEMPLATE=template + "{source_key}")
 
+    assert shortened["links"]["too_long"] == 0
     assert found["links"]["too_long"] == 1
     assert found["links"]["longest"] == 255 + found["links"]["excess"]
     assert any("shorten destination.key_template" in each for each in found["recommendations"])
