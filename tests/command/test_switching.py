@@ -834,7 +834,7 @@ def test_a_limit_counts_rows_that_come_back_from_a_lock_once(corner: Corner) -> 
     assert sum(VENDOR_BUCKET not in link for link in links(corner, ids).values()) == 7
     written = [entry["ids_written"] for entry in org_log(corner.stage) if entry["name"] in WRITES]
     assert [] in written, "none was locked"
-    assert sum(len(each) for each in written) == 7
+    assert sum(len(set(each) & set(ids)) for each in written) == 7  # of this corner; the org serves others too
     assert not corner.query(
         "SELECT 1 FROM url_changes c WHERE event = 'intended' AND NOT EXISTS (SELECT 1 FROM url_changes d"
         " WHERE d.doclist_entry_id = c.doclist_entry_id AND d.id > c.id)"
