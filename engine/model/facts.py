@@ -90,7 +90,7 @@ def listed_facts(size: int, etag: str, storage_class: str, last_modified: str) -
         storage_class=storage_class,
         archived=storage_class in ARCHIVES,
         etag_is_md5=len(etag) == 32,
-        etag_parts=parts_in(etag),
+        etag_parts=parts_in(etag) if "-" in etag else 0,
     )
 
 

@@ -79,7 +79,7 @@ class Tally:
                 if outcome.method is not None:
                     self.methods[outcome.method.value] += 1
                 if outcome.proof is not None:
-                    self.proofs[outcome.proof.value] += 1
+                    self.proofs[outcome.proof] += 1
             case Status.SKIPPED:
                 self.skipped += 1
             case Status.GONE:
