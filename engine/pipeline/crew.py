@@ -55,13 +55,20 @@ class Crew:
                 group.create_task(self._worker(group), name=f"worker-{number}")
 
     async def _worker(self, group: asyncio.TaskGroup) -> None:
+        tally = self._tally
         while not self._stop.requested and (self._lease or await self._more()):
             work = self._lease.pop()
             if self._leader(work) is not None and self._waiting < MOST_WAITING:
                 self._waiting += 1
                 group.create_task(self._wait(work))
-            else:
-                await self._bring_on(work)
+                continue
+            tally.in_flight += 1  # as _bring_on, without one coroutine more for each of a million files
+            try:
+                outcome = await self._transfer(work)
+            finally:
+                tally.in_flight -= 1
+            if self._ended(work, outcome):
+                await self._recorder.room()
 
     async def _wait(self, work: Work) -> None:
         try:
@@ -76,17 +83,20 @@ class Crew:
             self._waiting -= 1
 
     async def _bring_on(self, work: Work) -> None:
-        tally, recorder = self._tally, self._recorder
-        tally.in_flight += 1
+        self._tally.in_flight += 1
         try:
             outcome = await self._transfer(work)
         finally:
-            tally.in_flight -= 1
-        tally.count(outcome)
+            self._tally.in_flight -= 1
+        if self._ended(work, outcome):
+            await self._recorder.room()
+
+    def _ended(self, work: Work, outcome: Outcome | Looked) -> bool:
+        """Take an end into account; whether the recorder is full now."""
+        self._tally.count(outcome)
         self._on_outcome(work, outcome)
-        recorder.add(outcome)
-        if recorder.full:
-            await recorder.room()
+        self._recorder.add(outcome)
+        return self._recorder.full
 
     async def _more(self) -> bool:
         """Wait until there is a plan in hand; False when there will be none."""

@@ -127,21 +127,12 @@ class Transfer:
         assert self._links is not None, "who plans by links has them"
         return await self._links.route.source.look(await self._links.resolve(record))
 
-    async def _copy(self, plan: Plan) -> Outcome:
-        if self._twins.met(plan.source_id) and (settled := await self._behind_twin(plan)) is not None:
-            return settled
-        self._twins.lead(plan.source_id)
-        try:
-            return await self._guarded(plan)
-        finally:
-            self._twins.settle(plan.source_id)
-
     def leader(self, work: Work) -> asyncio.Future[None] | None:
         """Ends when the record that is asking the same source has done; None: nobody is, this one may be brought on."""
         return self._twins.leader(work.source_id)
 
     async def _behind_twin(self, plan: Plan) -> Outcome | None:
-        """Wait for whoever asks the same source now, and share what was found; None: nothing to be shared."""
+        """Wait for whoever asks the same source now, and share its failure; None: there is none, or there is a copy."""
         twins, source = self._twins, plan.source_id
         while twins.copy(source) is None:
             if (failure := twins.failure(source)) is not None:
@@ -150,9 +141,16 @@ class Transfer:
                 return None
             # shielded: a record that is cut short must not take the one it waits for with it
             await asyncio.shield(leader)
-        return await self._guarded(plan)
+        return None
 
-    async def _guarded(self, plan: Plan) -> Outcome:
+    async def _copy(self, plan: Plan) -> Outcome:
+        leads = True
+        if self._twins.met(plan.source_id):
+            if (settled := await self._behind_twin(plan)) is not None:
+                return settled
+            leads = self._twins.copy(plan.source_id) is None
+        if leads:
+            self._twins.lead(plan.source_id)
         memory = Memory(plan.pinned, plan.key)
         try:
             try:
@@ -171,6 +169,9 @@ class Transfer:
         except Exception as error:  # noqa: BLE001 - one odd record must not stop a million others
             self._on_bug(plan, "".join(traceback.format_exception(error)))
             return self._failed(plan, Refused(FailureClass.INTERNAL, f"{type(error).__name__}: see the log"), tries=1)
+        finally:
+            if leads:
+                self._twins.settle(plan.source_id)
 
     async def _again(self, plan: Plan, memory: Memory, failed: Transient) -> Copied:
         """Try on after a first try that failed. Raises Refused, or the last Transient."""
