@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 
 from engine.model.value import value
@@ -76,6 +77,8 @@ class ObjectFacts:
         return dict(self.checksums).get(algorithm)
 
 
+_RANGE = re.compile(r"bytes\s+(?:\d+-\d+|\*)/(\d{1,19})", re.IGNORECASE)
+
 #: Storage classes whose objects cannot be read before they are restored; a restored one still names its class.
 ARCHIVES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 
@@ -92,6 +95,12 @@ def listed_facts(size: int, etag: str, storage_class: str, last_modified: str) -
         etag_is_md5=len(etag) == 32,
         etag_parts=parts_in(etag) if "-" in etag else 0,
     )
+
+
+def whole_size(content_range: str) -> int | None:
+    """The full size in bytes that a Content-Range tells; None for an unknown one (``*``), or for what is no range."""
+    told = _RANGE.fullmatch(content_range.strip())
+    return int(told[1]) if told else None
 
 
 def parts_in(etag: str) -> int:

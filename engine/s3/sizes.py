@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
-
+from engine.model.facts import whole_size
 from engine.pacing.many import each
 from engine.s3.answers import Fields, StoreError
 from engine.s3.verbs import Verbs
 
 PARTS_AT_ONCE = 8
-_RANGE = re.compile(r"bytes\s+(?:\d+-\d+|\*)/(\d+)", re.IGNORECASE)
 _NO_SUCH_QUESTION = frozenset({400, 405, 416, 501})
 
 
@@ -19,9 +17,10 @@ async def size_by_range(
     """The size in bytes that a GET of the first byte tells; None where even that keeps quiet. Raises StoreError."""
     try:
         async with verbs.get(bucket, key, {**headers, "range": "bytes=0-0"}, version_id=version_id) as answer:
-            told = _RANGE.fullmatch(answer.fields.get("content-range", "").strip())
-            length = "" if "content-range" in answer.fields else answer.fields.get("content-length", "")
-            return int(told[1]) if told else int(length) if length.isdecimal() else None
+            if (told := answer.fields.get("content-range")) is not None:
+                return whole_size(told)
+            length = answer.fields.get("content-length", "")
+            return int(length) if length.isdecimal() else None
     except StoreError as error:
         if error.status == 416:
             return 0  # an empty object has no first byte

@@ -8,15 +8,13 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from urllib.parse import unquote, urlsplit
 
-from engine.model.facts import ContentHeaders, ObjectFacts, parts_in
+from engine.model.facts import ARCHIVES, ContentHeaders, ObjectFacts, parts_in, whole_size
 from engine.model.location import Location
 from engine.model.sums import stated_sums
 from engine.pacing.clock import iso
 
 _META = "x-amz-meta-"
-_ARCHIVES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 _MD5 = re.compile(r"[0-9a-f]{32}")
-_RANGE = re.compile(r"bytes\s+(?:\d+-\d+|\*)/(\d{1,19})", re.IGNORECASE)
 _FILE_NAME = re.compile(r"filename\*?\s*=\s*(?:UTF-8'[^']*')?\"?([^\";]+)", re.IGNORECASE)
 
 
@@ -37,7 +35,7 @@ def facts_of(headers: Mapping[str, str], location: Location, *, size: int | None
         version_id=headers.get("x-amz-version-id") or None,
         last_modified=_moment(headers.get("Last-Modified", "")),
         storage_class=storage_class,
-        archived=storage_class in _ARCHIVES and not restored,
+        archived=storage_class in ARCHIVES and not restored,
         checksums=stated_sums({name.lower(): value for name, value in headers.items()}),
         etag_is_md5=speaks_of_bytes and _MD5.fullmatch(etag) is not None,
         etag_parts=parts_in(etag) if speaks_of_bytes else 0,
@@ -83,8 +81,7 @@ def length_in(headers: Mapping[str, str]) -> int | None:
 
 def whole_length_in(headers: Mapping[str, str]) -> int | None:
     """The full size that ``Content-Range`` tells; None for an unknown one (``*``)."""
-    match = _RANGE.fullmatch(headers.get("Content-Range", "").strip())
-    return int(match[1]) if match else None
+    return whole_size(headers.get("Content-Range", ""))
 
 
 def file_name(location: Location, headers: Mapping[str, str]) -> str:
