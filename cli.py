@@ -1,4 +1,4 @@
-"""The command line's entry: the options before every command, and the commands in the order of the help.
+"""The command line's entry: the options before every command, and the commands in the order of use.
 
 The commands themselves are in ``engine.commands``.
 """
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.core import TyperGroup
 
 from engine import __version__
 from engine.commands import checks, database, first_steps, reports, run
@@ -19,8 +20,34 @@ EXITS = """Exit codes: 0 done; 1 unexpected failure; 2 usage or settings; 3 fini
 4 refused before starting; 5 stopped early, resumable; 6 differences found; 11 another run holds the lock;
 130, 143 signal, resumable."""
 
+ORDER = [
+    "init",
+    "doctor",
+    "accounts",
+    "analyze",
+    "run",
+    "status",
+    "verify",
+    "audit",
+    "sweep",
+    "waive",
+    "db",
+    "tune",
+    "rehearse",
+    "demo",
+]
+
+
+class InOrderOfUse(TyperGroup):
+    """Lists the commands in the order of a migration. typer itself would put the groups, ``run`` and ``db``, last."""
+
+    def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
+        return sorted(self.commands, key=ORDER.index)
+
+
 app = typer.Typer(
     name="engine",
+    cls=InOrderOfUse,
     help="Moves files from a vendor's S3 bucket into your own, driven by Salesforce records, tracked in SQLite.",
     epilog=EXITS,
     no_args_is_help=True,
@@ -67,20 +94,20 @@ def root(
     names_settings(config)
 
 
+app.command()(first_steps.init)
+app.command()(checks.doctor)
+app.command()(reports.accounts)
+app.command()(reports.analyze)
 run_app.command("backup")(run.run_backup)
 run_app.command("switch")(run.run_switch)
 run_app.command("rollback")(run.run_rollback)
-app.command()(reports.audit)
 app.command()(reports.status)
+app.command()(checks.verify)
+app.command()(reports.audit)
 app.command()(checks.sweep)
 app.command()(database.waive)
-app.command()(checks.doctor)
-app.command()(checks.verify)
-app.command()(reports.accounts)
-app.command()(reports.analyze)
-app.command()(first_steps.tune)
-app.command()(first_steps.init)
 db_app.command("snapshot")(database.db_snapshot)
+app.command()(first_steps.tune)
 app.command()(first_steps.rehearse)
 app.command()(first_steps.demo)
 

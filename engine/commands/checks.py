@@ -25,7 +25,9 @@ def doctor(
     as_json: AsJson = False,
     config: Config = None,
 ) -> None:
-    """Look at everything that could go wrong, before anything is done. Each finding names its fix. Exit 4: a blocker.
+    """Check org, links, source, bucket and machine before a run.
+
+    Each finding names its fix. Exit 4: a blocker.
 
     Salesforce and the source are only read; a small object is written to your bucket, copied, and deleted again.
 
@@ -77,7 +79,7 @@ def verify(
     as_json: AsJson = False,
     config: Config = None,
 ) -> None:
-    """Prove that what the tracking DB claims is so: every copy is there, and holds what was copied.
+    """Prove that every copy is there and holds what was copied.
 
     The report file has five signs: = as recorded, * differs, - missing at the destination, + missing at the source,
     ! could not be looked at. Exit 6 where anything differs or is missing at the destination.
@@ -140,7 +142,9 @@ def sweep(
     as_json: AsJson = False,
     config: Config = None,
 ) -> None:
-    """Search every text field of every object for links to the vendor: may it be cancelled? Nothing is written.
+    """Search the whole org for links that still lead to the vendor.
+
+    It reads every text field of every object, and writes nothing. May the vendor be cancelled?
 
     Exit 0: nothing points there; 6: something does; 3: nothing was found, but not everything was searched.
 

@@ -20,8 +20,9 @@ def waive(
     as_json: AsJson = False,
     config: Config = None,
 ) -> None:
-    """Take records out of the readiness sum, on record: who, when and why. Nothing else changes.
+    """Take records out of the readiness sum, and note why.
 
+    The tracking DB keeps who did it, when and why. Nothing else changes.
     For records that will never be switched and that somebody has agreed to leave behind.
 
     Examples:
@@ -46,7 +47,9 @@ def db_snapshot(
     as_json: AsJson = False,
     config: Config = None,
 ) -> None:
-    """Copy the tracking DB to FILE, consistent to the last commit, also while a run is writing.
+    """Copy the tracking DB to FILE, also while a run writes.
+
+    The copy is consistent to the last commit.
 
     Example:
 

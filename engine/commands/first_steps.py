@@ -40,9 +40,9 @@ def rehearse(
     ] = Path("rehearsal"),
     seed: Annotated[int, typer.Option("--seed", help="The same seed makes the same data.")] = 1,
 ) -> None:
-    """Start the local stand-ins of Salesforce and S3, filled with realistic data, and leave them running.
+    """Start local stand-ins of Salesforce and S3, filled with data.
 
-    Writes DIR/settings.yaml; Ctrl-C stops the stand-ins.
+    They stay up until Ctrl-C. DIR/settings.yaml is ready to be used with them.
 
     Example:
 
@@ -61,7 +61,9 @@ def demo(
     ] = Path("rehearsal/demo"),
     seed: Annotated[int, typer.Option("--seed", help="The same seed makes the same story.")] = 1,
 ) -> None:
-    """One command, a whole story against local stand-ins: backup, kill, resume, verify, switch, rollback, audit.
+    """Play a whole migration against local stand-ins.
+
+    A backup is killed and resumed; then come verify, switch, rollback and audit.
 
     Example:
 
@@ -98,7 +100,9 @@ def tune(
     as_json: AsJson = False,
     config: Config = None,
 ) -> None:
-    """Measure which concurrency, queue size and batch size are enough; prints the settings to use.
+    """Measure which concurrency, queue and batch size are enough.
+
+    It prints the settings to use.
 
     With --real the source sees a bounded number of HEADs, or GETs of small files; nothing is written unless allowed.
 

@@ -28,7 +28,9 @@ def status(
     as_json: AsJson = False,
     config: Config = None,
 ) -> None:
-    """What the tracking DB knows. Reads only; works while a run is going on.
+    """Show what the tracking DB knows: counts, runs, failures.
+
+    It only reads, and works while a run is going on.
 
     Examples:
 
@@ -74,7 +76,9 @@ def audit(
     as_json: AsJson = False,
     config: Config = None,
 ) -> None:
-    """Check that the journal of link changes is whole, and tell its history. Exit 6 where it was tampered with.
+    """Check the journal of link changes, and show its history.
+
+    Exit 6 where the journal was tampered with.
 
     Whoever can change the DB can also change what lies beside it. The head in the bucket is out of their reach; the
     answer says whether it was compared.
@@ -107,7 +111,7 @@ def accounts(
     as_json: AsJson = False,
     config: Config = None,
 ) -> None:
-    """List the accounts that have files, with their number of records, straight from Salesforce.
+    """List the accounts and their number of records, from Salesforce.
 
     Examples:
 
@@ -148,9 +152,10 @@ def analyze(
     as_json: AsJson = False,
     config: Config = None,
 ) -> None:
-    """What a backup would meet: files, bytes, accounts, links that do not fit, archives, time, requests, cost.
+    """Forecast a backup: files, bytes, problems, time and cost.
 
-    Reads only: records from Salesforce, listings and HEADs from the source. Works beside a run.
+    It also tells of accounts, archives, links that do not fit, and requests. It only reads: records from Salesforce,
+    listings and HEADs from the source. It works beside a run.
 
     Examples:
 

@@ -73,7 +73,9 @@ def run_backup(
     as_json: AsJson = False,
     config: Config = None,
 ) -> None:
-    """Phase 1: copy every file, prove each copy, remember it. Salesforce is only read.
+    """Phase 1: copy every file, prove each copy, remember it.
+
+    Salesforce is only read.
 
     Examples:
 
@@ -159,7 +161,7 @@ def run_switch(
     as_json: AsJson = False,
     config: Config = None,
 ) -> None:
-    """Phase 2: move the links of proved files to their copies, wave by wave, with a way back.
+    """Phase 2: move the links of proved files, wave by wave.
 
     Each link is read again before it is written; what somebody has edited since its backup stays. Every change is in
     the journal, durably, before it is sent.
@@ -244,7 +246,7 @@ def run_rollback(
     as_json: AsJson = False,
     config: Config = None,
 ) -> None:
-    """Put links back: exactly what a switch has changed, and nothing that somebody has edited since.
+    """Put back the links that a switch changed, and no others.
 
     Only records that still hold our link get their original back, byte for byte. Doing it twice changes nothing more.
     A journal or file that was tampered with is refused before the first write (exit 6).
