@@ -310,12 +310,6 @@ class SwitchSettings(Section):
         ("checksum", "etag", "received"),
         description="of checksum, etag, received, size; files proved by size alone wait for verify --level deep",
     )
-    bulk_rollback_from: Annotated[int, Field(ge=0)] | None = Field(
-        None,
-        description="such as 50000: a rollback of more links goes through Bulk API 2.0: a third of the calls, but an "
-        "edit is overwritten if it falls between the look at 10,000 records and their turn (seconds, longer in a busy "
-        "org); null: never",
-    )
     journal_key_file: File | None = Field(None, description="null: generated beside the database, mode 0600")
 
     @field_validator("waves")

@@ -27,7 +27,7 @@ from engine.s3 import listing, xml
 from engine.s3.answers import StoreError
 from engine.s3.facts import content_of, facts_of, request_headers
 from engine.s3.template import shape_of
-from engine.salesforce import bulk_csv, faults, limits, login_faults, search, sf_cli
+from engine.salesforce import faults, limits, login_faults, search, sf_cli
 from engine.web import error_page, headers, resolver
 from engine.web import faults as web_faults
 from tests.fakes.clock import ManualClock
@@ -79,7 +79,6 @@ READERS: dict[str, Callable[[str], Any]] = {
     "Salesforce answer": lambda t: faults.parsed(t.encode(), {}, doing="read", host="x"),
     "Salesforce limits": limits.limits_in,
     "login": lambda t: login_faults.granted(t.encode()),
-    "CSV": bulk_csv.read,
     "sf": sf_cli.first_object,
     "long text searched": lambda t: list(search.finder(["//files.example.test", "docs"]).finditer(t)),
     "resolver": lambda t: resolver.link_in(t.encode(), "/url"),

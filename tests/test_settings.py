@@ -152,6 +152,14 @@ class TestMistakes:
             "  --max-attempts: migration.max_attempts is 0; it must be at least 1",
         ]
 
+    def test_a_setting_of_an_earlier_version_is_named_as_removed(self, desk: Desk) -> None:
+        complaint = desk.complaint(
+            BUCKET + "switch:\n  bulk_rollback_from: null\n", environ={"ENGINE_SWITCH__BULK_ROLLBACK_FROM": "5"}
+        )
+        why = "was removed: a rollback no longer uses bulk jobs"
+        assert f": switch.bulk_rollback_from {why}; delete this line" in complaint
+        assert f"ENGINE_SWITCH__BULK_ROLLBACK_FROM: {why}; unset it" in complaint
+
     @pytest.mark.parametrize(
         ("line", "near"),
         [

@@ -251,10 +251,6 @@ def run_rollback(
     Only records that still hold our link get their original back, byte for byte. Doing it twice changes nothing more.
     A journal or file that was tampered with is refused before the first write (exit 6).
 
-    With switch.bulk_rollback_from: 50000, more links than that go through jobs of Bulk API 2.0, 10,000 a job, which
-    takes a third of the calls. Each record is read right before its job starts, but Salesforce may take seconds, in a
-    busy org minutes, to come to it: an edit of that record in between is overwritten. Off by default and with --strict.
-
     Examples:
 
       engine run rollback --from-database --dry-run

@@ -103,7 +103,7 @@ class Open(NamedTuple):
     run: int
     undo: bool
     job: str = ""
-    """The bulk job that it travels in; empty: none."""
+    """The bulk job of an earlier version that it may still travel in; empty: none."""
 
 
 class Sent(StrEnum):

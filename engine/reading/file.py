@@ -19,7 +19,7 @@ import yaml
 from pydantic import SecretStr
 
 from engine.reading.findings import Findings, Given, is_private, shown
-from engine.reading.keys import Key, Way, nearest
+from engine.reading.keys import REMOVED, Key, Way, nearest
 
 MAX_BYTES = 1_000_000
 INIT = "`engine init` writes a commented one"
@@ -132,7 +132,10 @@ class _Document:
                 continue
             lines[name] = line
             key = self._known.get(here)
-            if key is None:
+            if here in REMOVED:
+                text = f"{'.'.join(here)} was removed: {REMOVED[here]}; delete this line"
+                self._findings.add(self._at(name_node), text)
+            elif key is None:
                 near = nearest(here, self._known)
                 text = f"{shown('.'.join(here))} is not a setting; the nearest is {near.dotted}"
                 self._findings.add(self._at(name_node), text)

@@ -19,6 +19,9 @@ from engine.settings import Settings
 Way = tuple[str, ...]
 """The names that lead to a setting from the top, such as ``("salesforce", "auth")``."""
 
+REMOVED: dict[Way, str] = {("switch", "bulk_rollback_from"): "a rollback no longer uses bulk jobs"}
+"""Settings of earlier versions, and why they are gone."""
+
 ENVIRONMENT = "ENGINE_"
 FILE = "_file"
 

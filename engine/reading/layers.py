@@ -7,7 +7,7 @@ from typing import Any
 
 from engine.model.text import json_in
 from engine.reading.findings import Findings, Given
-from engine.reading.keys import ENVIRONMENT, Key, Way, nearest
+from engine.reading.keys import ENVIRONMENT, REMOVED, Key, Way, nearest
 
 RESERVED = {"ENGINE_CONFIG"}
 """Variables that are flags of the command line and no settings."""
@@ -35,9 +35,11 @@ def read_environment(environ: Mapping[str, str], known: dict[Way, Key], findings
         if not name.startswith(ENVIRONMENT) or name in RESERVED or not text:
             continue
         key = variables.get(name.upper())
-        if key is None:
-            near = nearest(tuple(name.removeprefix(ENVIRONMENT).lower().split("__")), known)
-            findings.add(name, f"not a setting; the nearest is {near.variable}")
+        way = tuple(name.removeprefix(ENVIRONMENT).lower().split("__"))
+        if way in REMOVED:
+            findings.add(name, f"was removed: {REMOVED[way]}; unset it")
+        elif key is None:
+            findings.add(name, f"not a setting; the nearest is {nearest(way, known).variable}")
         elif key.is_section and not (key.nullable and text == "null"):
             below = next(k for k in known.values() if k.way[:-1] == key.way)
             findings.add(name, f"{key.dotted} is a section; set the keys in it, such as {below.variable}", key.way)

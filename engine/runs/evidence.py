@@ -15,7 +15,6 @@ from engine.model.facts import ContentHeaders, ObjectFacts, Occupied
 from engine.pacing.clock import iso
 from engine.pacing.retry import retry
 from engine.pipeline.changing import Change, settle
-from engine.pipeline.jobs import StillWorking, quiet
 from engine.runs.assembly import Parts
 from engine.runs.heads import head_key, journals_of, own, remote_head
 from engine.s3.blocks import InMemory
@@ -23,8 +22,6 @@ from engine.tracking import chain, journal
 from engine.tracking.chain import Key
 from engine.tracking.journal import Checked, Journal
 
-PATIENCE_S = 120.0
-"""How long a run that changes no links waits for the bulk job of a killed rollback."""
 UNSETTLED = "no link was changed; what is still in doubt is read first by the next run"
 """What a stop leaves that came while an earlier run's changes were settled."""
 _JSON = ContentHeaders(content_type="application/json")
@@ -64,11 +61,8 @@ class Evidence:
         opened.head = self.checked.head
         return opened
 
-    async def settle(self, opened: Journal, say: Callable[[str], None], *, abort: bool = True) -> Settled:
-        """Read what earlier runs left open, and write down where it stands. Raises Fatal; nothing else may go first.
-
-        Bulk jobs that it travels in have to end before: they are aborted, or else waited for (StillWorking).
-        """
+    async def settle(self, opened: Journal) -> Settled:
+        """Read what earlier runs left open, and write down where it stands. Raises Fatal; nothing else may go first."""
         found = Settled()
 
         async def count(step: Step) -> None:
@@ -77,10 +71,7 @@ class Evidence:
             setattr(found, name, getattr(found, name) + 1)
 
         changes = [(_change(each), each.undo) for each in self.checked.open]
-        jobs = sorted({each.job for each in self.checked.open if each.job})
         try:
-            bulk, clock = self.parts.salesforce.bulk, self.parts.clock
-            await quiet(bulk, jobs, clock, abort=abort, longest_s=PATIENCE_S, say=say)
             await settle(self.parts.salesforce.links, opened, changes, count)
         except Transient as error:
             raise Paused(
@@ -139,7 +130,18 @@ async def gather_evidence(parts: Parts, *, lost: bool = False) -> Evidence:
             f"this tracking DB knows of no link that was ever changed, but {where} holds heads of a journal with this"
             " key: if links were switched before, this DB is an older copy or another one"
         )
-    return Evidence(parts, key, await journal.check(database, key, heads), notes)
+    checked = await journal.check(database, key, heads)
+    _no_bulk_job(checked)
+    return Evidence(parts, key, checked, notes)
+
+
+def _no_bulk_job(checked: Checked) -> None:
+    """Raises Blocked: while a bulk job may still change a record, reading the record settles nothing."""
+    if jobs := {each.job for each in checked.open if each.job}:
+        raise Blocked(
+            f"changes of this journal still travel in bulk job {', '.join(sorted(jobs))}",
+            hint="Finish them with the engine version that began them (engine run rollback), then come back.",
+        )
 
 
 async def store(parts: Parts, key: str, content: bytes, headers: ContentHeaders = _NDJSON) -> str:
@@ -186,11 +188,7 @@ async def settle_first(parts: Parts, run_id: int, note: Callable[[str], None]) -
         # a backup goes by what Salesforce says; only links may not move on a journal that does not hold
         note(f"link changes that a switch or rollback left open stay so: {error}. See engine audit")
         return
-    try:
-        found = await evidence.settle(evidence.begin(run_id), note, abort=False)
-    except StillWorking as error:
-        note(f"link changes that a rollback left open stay so: {error}. The next switch or rollback aborts it")
-        return
+    found = await evidence.settle(evidence.begin(run_id))
     for text in evidence.notes:
         note(text)
     if found.total:

@@ -16,7 +16,7 @@ from engine import __version__
 from engine.model.errors import Blocked, Paused
 from engine.model.record import Scope
 from engine.pacing.clock import Clock, SystemClock, iso
-from engine.pipeline.bulk_rules import calls as bulk_calls
+from engine.pipeline.changing import Changing
 from engine.pipeline.stop import Stop
 from engine.runs.asking import Ask, Consent, Terminal
 from engine.runs.assembly import Parts
@@ -25,10 +25,19 @@ from engine.runs.bounds import Bounds, bounds_of
 from engine.runs.candidates import Candidates, Survey, moment, read_ids
 from engine.runs.change_report import ChangeReport
 from engine.runs.evidence import UNSETTLED, Evidence, gather_evidence
-from engine.runs.moving import SECONDS_A_CALL, before_the_first_write, check_updateable, close_failed, may_execute
+from engine.runs.moving import (
+    CUT_SHORT,
+    SECONDS_A_CALL,
+    CutShort,
+    beating,
+    before_the_first_write,
+    check_updateable,
+    close_failed,
+    may_execute,
+    to_its_end,
+)
 from engine.runs.old_links import probe
 from engine.runs.preflight import check_own_org, unless_stopped
-from engine.runs.restoring import Restoring, bulk_pays
 from engine.runs.rollback_file import read_rollback_file
 from engine.runs.screen import Screen
 from engine.salesforce.shape import Organization
@@ -140,8 +149,7 @@ class _Rollback:
         survey = Survey()
         try:
             await journal.export()
-            settling = evidence.settle(journal, self._screen.say)
-            found = await unless_stopped(settling, self._stop, safe=UNSETTLED, hint="")
+            found = await unless_stopped(evidence.settle(journal), self._stop, safe=UNSETTLED, hint="")
             if found.total:
                 self._notes.append(f"{found.total:,} links that an earlier run left in doubt were read: {found}")
             survey = await self._undo(organization, journal)
@@ -203,9 +211,6 @@ class _Rollback:
             self._notes.append(dead)
             self._insist()
         needed = 2 * -(-survey.to_undo // 200)
-        if bulk_pays(self._settings, survey.to_undo, strict=self._options.strict):
-            needed = bulk_calls(survey.to_undo)
-            self._notes.append("it would go through Bulk API 2.0 (switch.bulk_rollback_from), 10,000 links a job")
         limits = self._parts.salesforce.limits
         survey.counts.done = survey.to_undo
         return ChangeReport(
@@ -254,19 +259,41 @@ class _Rollback:
             if not await self._consent.typed(what, name):
                 self._stop.request("not confirmed", Paused.exit_code)
                 return looked
-        moving = Restoring(
-            self._parts,
-            journal,
-            self._screen,
-            self._stop,
-            self._notes.append,
-            strict=self._options.strict,
-            bulk=bulk_pays(self._settings, looked.to_undo, strict=self._options.strict),
-        )
-        await moving.run(self._candidates.undoable(survey, journal), max_duration_s=self._options.max_duration_s)
-        survey.counts.add(moving.counts)
-        self._unseen_s = moving.unseen_s
+        await self._put_back(survey, journal)
         return survey
+
+    async def _put_back(self, survey: Survey, journal: Journal) -> None:
+        """Write the originals until a stop is asked for. Raises Fatal; the journal knows what is open."""
+        parts, wanted, strict = self._parts, self._settings.migration, self._options.strict
+        changing = Changing(
+            parts.salesforce.links,
+            journal,
+            parts.clock,
+            self._stop,
+            undo=True,
+            strict=strict,
+            attempts=wanted.max_attempts,
+            at_once=wanted.concurrency,
+            size=wanted.batch_size,
+        )
+        counts = changing.counts
+        async with beating(
+            parts.clock,
+            self._stop,
+            max_duration_s=self._options.max_duration_s,
+            line=lambda: (
+                f"rollback: {counts.done:,} put back, {counts.edited:,} edited ones left, {counts.failed:,} failed"
+            ),
+            say=None if self._screen.quiet else self._screen.say,
+        ):
+            work = changing.run(self._candidates.undoable(survey, journal))
+            try:
+                await to_its_end(work, self._stop, parts.clock, wanted.drain_seconds)
+            except CutShort:
+                self._notes.append(CUT_SHORT)
+                await journal.flush()
+        survey.counts.add(counts)
+        self._unseen_s = 0.0 if strict else changing.unseen_s
 
     async def _ended(self, run_id: int, started: float, survey: Survey) -> ChangeReport:
         stop, counts = self._stop, survey.counts

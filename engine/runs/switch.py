@@ -259,7 +259,7 @@ class _Switch:
         return await unless_stopped(asked, self._stop)
 
     async def _settle(self, evidence: Evidence, journal: Journal) -> None:
-        found = await evidence.settle(journal, self._screen.say)
+        found = await evidence.settle(journal)
         notes = self._progress.notes
         if found.total:
             notes.append(f"{found.total:,} links that an earlier run left in doubt were read: {found}")

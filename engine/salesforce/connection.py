@@ -12,7 +12,6 @@ from engine.pacing.clock import Clock
 from engine.salesforce import shape
 from engine.salesforce.accounts import AccountFiles, accounts
 from engine.salesforce.auth import login_for
-from engine.salesforce.bulk_ingest import SalesforceBulk
 from engine.salesforce.http import open_http
 from engine.salesforce.limits import Limits
 from engine.salesforce.links import SalesforceLinks
@@ -32,7 +31,6 @@ class Salesforce:
         self.session = session
         self.pages = SalesforcePages(session, settings, extra_fields)
         self.links = SalesforceLinks(session, settings.object, settings.url_field)
-        self.bulk = SalesforceBulk(session, settings.object, settings.url_field)
         self._settings = settings
         self._extra_fields = extra_fields
 

@@ -273,14 +273,6 @@ def parsed(body: bytes, headers: Mapping[str, str], *, doing: str, host: str) ->
         raise Transient(FailureClass.NETWORK, message) from None
 
 
-def csv_text(body: bytes, headers: Mapping[str, str], *, doing: str, host: str) -> str:
-    """The text of a 2xx answer that is to be CSV. Raises Transient for anything else, such as a web page."""
-    if "csv" in headers.get("Content-Type", "").lower():
-        with suppress(UnicodeDecodeError):
-            return body.decode("utf-8-sig")
-    raise Transient(FailureClass.NETWORK, f"{host} answered {doing} with something else than CSV")
-
-
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
     """``Retry-After`` in seconds, at most five minutes; None when absent or given as a date."""
     value = headers.get("Retry-After", "").strip()

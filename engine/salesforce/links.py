@@ -133,13 +133,10 @@ def _part(reference: str, item: Any) -> Said:
 
 
 def _refusal(errors: Any) -> Said:
+    """What it means that Salesforce has refused one row."""
     first = errors[0] if isinstance(errors, list) and errors and isinstance(errors[0], dict) else {}
     code = str(first.get("statusCode") or first.get("errorCode") or "")
-    return row_refusal(code, str(first.get("message") or "no reason given"))
-
-
-def row_refusal(code: str, message: str) -> Said:
-    """What it means that Salesforce has refused one row."""
+    message = str(first.get("message") or "no reason given")
     shown = told(f"{code}: {message}" if code else message)
     error = row_error(Problem(code, message), shown)
     if isinstance(error, Transient):

@@ -20,7 +20,7 @@ from engine.model.failures import FailureClass
 from engine.pacing.clock import Clock
 from engine.pacing.retry import retry
 from engine.salesforce.auth import Login, Session
-from engine.salesforce.faults import TOO_LONG, Moved, SessionExpired, csv_text, from_answer, parsed
+from engine.salesforce.faults import TOO_LONG, Moved, SessionExpired, from_answer, parsed
 from engine.salesforce.http import Answer, Http
 from engine.salesforce.limits import Limits, limits_in
 
@@ -29,7 +29,6 @@ _RENEWALS = 2
 ATTEMPTS = 5
 """Tries of a read. ``migration.max_attempts`` is about files."""
 _JSON = "application/json"
-_CSV = "text/csv"
 LONGEST_URI = 16_384 - 4_096
 """Bytes. Salesforce takes 16,384 for the URI and all headers together; tokens can be over a kilobyte."""
 
@@ -103,21 +102,6 @@ class SalesforceSession:
         """PATCH and parse; None for an empty answer. Sent once: a Transient leaves open whether it was applied."""
         return await self._call("PATCH", self._target(path), _encoded(body), doing)
 
-    async def put_csv(self, path: str, body: bytes, *, doing: str) -> None:
-        """PUT a CSV in UTF-8. Sent once: a Transient leaves open whether it arrived."""
-        await self._call("PUT", self._target(path), body, doing, _CSV)
-
-    async def get_csv(self, path: str, *, doing: str) -> str:
-        """GET a CSV as text. Transient failures are tried again; the last of them passes through."""
-        target = self._target(path)
-        value, _ = await retry(
-            lambda: self._call("GET", target, None, doing, _CSV),
-            clock=self._clock,
-            attempts=ATTEMPTS,
-            on_failure=self._failed,
-        )
-        return str(value)
-
     def versioned(self, path: str, query: Mapping[str, str] | None = None) -> str:
         """A path below the versioned root, for requests inside requests. Raises Usage for one that is too long."""
         return self._target(path, query)
@@ -157,7 +141,7 @@ class SalesforceSession:
             )
         return url[len(base) :]
 
-    async def _call(self, method: str, target: str, body: bytes | None, doing: str, kind: str = _JSON) -> Any:
+    async def _call(self, method: str, target: str, body: bytes | None, doing: str) -> Any:
         """One request; sent again after a renewed login, at most twice. Neither a 401 nor a redirect did anything."""
         renewals = 0
         while True:
@@ -165,7 +149,7 @@ class SalesforceSession:
             if self.limits is not None:
                 self.limits.check(self._budget, under_way=self._under_way)
             try:
-                return await self._send(method, session, target, body, doing, generation, kind)
+                return await self._send(method, session, target, body, doing, generation)
             except (SessionExpired, Moved) as error:
                 if generation == self._generation:
                     if renewals == _RENEWALS or self._accepted < generation:
@@ -174,16 +158,16 @@ class SalesforceSession:
                     await self._renew(generation)
 
     async def _send(
-        self, method: str, session: Session, target: str, body: bytes | None, doing: str, generation: int, kind: str
+        self, method: str, session: Session, target: str, body: bytes | None, doing: str, generation: int
     ) -> Any:
         headers = {
             "Authorization": f"Bearer {session.token}",
-            "Accept": kind,
+            "Accept": _JSON,
             "Sforce-Call-Options": "client=engine",
             "Sforce-Query-Options": "batchSize=2000",
         }
         if body is not None:
-            headers["Content-Type"] = f"{kind}; charset=utf-8"
+            headers["Content-Type"] = f"{_JSON}; charset=utf-8"
         self._sent += 1
         self._under_way += 1
         number = self._sent
@@ -198,8 +182,7 @@ class SalesforceSession:
             raise from_answer(answer.status, answer.headers, answer.body, doing=doing)
         value = None
         if answer.body or method == "GET":
-            read = parsed if kind == _JSON else csv_text
-            value = read(answer.body, answer.headers, doing=doing, host=urlsplit(session.instance_url).netloc)
+            value = parsed(answer.body, answer.headers, doing=doing, host=urlsplit(session.instance_url).netloc)
         self._accepted = max(self._accepted, generation)
         return value
 

@@ -25,7 +25,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from engine.model.bulk import job_in
 from engine.model.change import GENESIS, OPEN, Event, Head, Open, Standing, Step
 from engine.model.errors import Blocked, Differs, Fatal
 from engine.pacing.together import Together
@@ -74,6 +73,10 @@ _COUNT_RUN = (
     " successful_files = successful_files + ?, failed_files = failed_files + ?, updated_files = updated_files + ?,"
     " skipped_files = skipped_files + ?, last_update = ? WHERE id = ?"
 )
+
+
+_JOB = "bulk job "
+"""Earlier versions began the ``detail`` of a change with this, and the name of the bulk job that it travelled in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,9 +153,10 @@ def walk(db: sqlite3.Connection, key: Key, heads: Iterable[Head]) -> Checked:
     with _undecodable():
         for *row, before, seal in db.execute(_ROWS):
             way.step(tuple(row), before, seal)
-            record, event = row[3], row[6]
+            record, event, detail = row[3], row[6], row[8]
             if event in names:
-                waiting[record] = Open(record, row[4], row[5], row[2], row[1], event == undo, job_in(row[8]))
+                job = detail.removeprefix(_JOB) if detail.startswith(_JOB) else ""
+                waiting[record] = Open(record, row[4], row[5], row[2], row[1], event == undo, job)
             else:
                 waiting.pop(record, None)
     return Checked(way.end(), list(waiting.values()))

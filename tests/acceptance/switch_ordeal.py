@@ -1,8 +1,7 @@
 """Switch everything and put it back, while sessions end, answers get lost, rows are locked, users edit and kills fall.
 
     python -m tests.acceptance.switch_ordeal --records 100000 --kills 20
-    python -m tests.acceptance.switch_ordeal --records 100000 --kills 20 --bulk     # the way back by bulk jobs
-    python -m tests.acceptance.switch_ordeal --records 60000 --kills 0 --bulk --calm --edits 0.01
+    python -m tests.acceptance.switch_ordeal --records 60000 --kills 0 --calm --edits 0.01
 
 Afterwards the org itself is asked, record by record. After the switch every link is exactly ours, with its proved
 object behind it, or the user's, or named with its class. The org's log is held against the journal: no row was written
@@ -41,16 +40,8 @@ FAULTS: list[dict[str, Any]] = [
     {"kind": "503_html", "endpoint": "composite/sobjects", "rate": 0.005, "seed": 4},
     {"kind": "lock_row", "rate": 0.02, "seed": 5, "params": {"tries": 1}},
 ]
-BULK_FAULTS: list[dict[str, Any]] = [
-    {"kind": "commit_then_cut", "endpoint": "jobs/ingest", "rate": 0.05, "seed": 6},
-    {"kind": "commit_then_503", "endpoint": "jobs/ingest", "rate": 0.05, "seed": 7},
-    {"kind": "session_expired", "endpoint": "jobs/ingest", "rate": 0.02, "seed": 8},
-    {"kind": "503_html", "endpoint": "jobs/ingest", "rate": 0.03, "seed": 9},
-    {"kind": "bulk_unrecorded", "rate": 0.2, "seed": 10, "params": {"every": 50}},
-]
-BULK_WORLD = {"bulk_rows_per_s": 5_000, "bulk_queue_s": 1.0}
 EDITED = 0.01
-WRITES = {"collections_update", "composite", "record_update", "ingest_work"}
+WRITES = {"collections_update", "composite", "record_update"}
 PLAIN = Cast(filthy=0.15, large=0.0, mean_bytes=300, html=0.0, missing=0.01, archived=0.005)
 
 
@@ -240,7 +231,7 @@ class _Play:
         url = f"{self.place.salesforce_url}/__sim__/log?since={since}"
         async with aiohttp.ClientSession() as http, http.get(url) as answer:
             entries = (await answer.json())["entries"]
-        return Counter(entry["name"] for entry in entries if entry["name"] != "ingest_work")
+        return Counter(entry["name"] for entry in entries)
 
     async def last_call(self) -> int:
         url = f"{self.place.salesforce_url}/__sim__/log?limit=1"
@@ -273,18 +264,15 @@ async def ordeal(
     seed: int,
     *,
     pace: float = 1500.0,
-    bulk: bool = False,
     calm: bool = False,
     edited: float = EDITED,
 ) -> Ordeal:
-    """``pace``: links per second to expect; it spreads the kills and the edits. ``bulk``: the way back goes by jobs,
-    which go on by themselves. ``calm``: nothing goes wrong but for the kills and the edits."""
+    """``pace``: links per second to expect; it spreads the kills and the edits. ``calm``: nothing goes wrong but for
+    the kills and the edits."""
     overrides: dict[str, dict[str, Any]] = {"migration": {"concurrency": 64}}
-    if bulk:
-        overrides["switch"] = {"bulk_rollback_from": 0}
-    faults = [] if calm else FAULTS + BULK_FAULTS * bulk
+    faults = [] if calm else FAULTS
     async with stage(directory, records, seed, overrides=overrides, cast=PLAIN) as place:
-        await place.org("settings", {"daily_max": 10_000_000, **(BULK_WORLD if bulk else {})})
+        await place.org("settings", {"daily_max": 10_000_000})
         return await _Play(place, seed, faults, edited).run(records, kills, pace)
 
 
@@ -295,14 +283,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--directory", type=Path, default=Path("rehearsal/switch_ordeal"))
     parser.add_argument("--pace", type=float, default=1500.0, help="links per second to expect")
-    parser.add_argument("--bulk", action="store_true", help="the rollback goes through Bulk API 2.0")
     parser.add_argument("--calm", action="store_true", help="no faults")
     parser.add_argument("--edits", type=float, default=EDITED, help="share of records that users edit in each half")
     chosen = parser.parse_args()
     shutil.rmtree(chosen.directory, ignore_errors=True)
     play = ordeal(
         chosen.directory, chosen.records, chosen.kills, chosen.seed,
-        pace=chosen.pace, bulk=chosen.bulk, calm=chosen.calm, edited=chosen.edits,
+        pace=chosen.pace, calm=chosen.calm, edited=chosen.edits,
     )  # fmt: skip
     result = asyncio.run(play)
     for name, act in (("switch", result.switch), ("rollback", result.rollback)):

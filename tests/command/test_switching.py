@@ -17,7 +17,13 @@ from typing import Any
 
 import pytest
 
+from engine.model.change import Event, Standing, Step
+from engine.pacing.clock import SystemClock
 from engine.rehearsal.generator import VENDOR_BUCKET
+from engine.tracking import chain
+from engine.tracking.database import open_database
+from engine.tracking.journal import Journal
+from engine.tracking.ledger import Ledger
 from tests.command.corner import Corner, Said, ended, org_log, until, wait
 from tests.command.test_refusals import BACKUP
 
@@ -946,3 +952,32 @@ def test_a_bucket_that_falls_silent_before_a_wave_stops_it_resumably(corner: Cor
     said = corner.engine(*SWITCH, ENGINE_SWITCH__WAVES='["100%"]', ENGINE_MIGRATION__MAX_ATTEMPTS="1")
     said_so(said, 5, "Nothing of this wave was sent", "Start the same command again")
     assert writes(corner, ids) == 0
+
+
+def test_a_link_that_an_earlier_version_left_in_a_bulk_job_is_touched_by_no_run(corner: Corner) -> None:
+    ids = backed_up(corner, 2)
+    assert corner.engine(*SWITCH).code == 0
+    rows = corner.rows()
+    closed, left = (
+        Step(each, rows[each]["original_url"], rows[each]["your_s3_url"], Event.UNDO_INTENDED, message="bulk job 750X")
+        for each in ids
+    )
+
+    async def earlier_version(*steps: Step) -> None:
+        async with open_database(corner.database, SystemClock()) as database:
+            run_id = await Ledger(database).begin_run("rollback", {})
+            key = chain.load_key(chain.key_path(corner.database, None), may_create=False)
+            await Journal(database, key, run_id).append(steps)
+
+    wait(earlier_version(closed, closed._replace(event=Event.SETTLED, standing=Standing.OURS, message=""), left))
+    held = links(corner, ids)
+    for words in (ROLLBACK, SWITCH, ("run", "rollback", "--from-database")):
+        said_so(
+            corner.engine(*words), 4, "changes of this journal still travel in bulk job 750X", "engine version that"
+        )
+    said_so(corner.engine("run", "backup", "--incremental", "--no-progress"), 0, "stay so", "bulk job 750X")
+    assert links(corner, ids) == held
+    assert said_so(corner.engine("audit", "--json"), 0).json["in_doubt"] == 1
+    wait(earlier_version(left._replace(event=Event.SETTLED, standing=Standing.OURS, message="")))
+    said_so(corner.engine(*ROLLBACK), 0, "2 put back")
+    said_so(corner.engine("audit"), 0, "The journal is whole")

@@ -113,23 +113,6 @@ async def test_it_describes() -> None:
     await against(work)
 
 
-async def test_it_queries_and_updates_in_bulk() -> None:
-    def work(server: Server, session: requests.Session) -> None:
-        client = my_domain(session)
-        pages = list(client.bulk2.DocListEntry__c.query("SELECT Id, Name FROM DocListEntry__c", max_records=4000))
-        ids = [line.split(",")[0].strip('"') for page in pages for line in page.splitlines()[1:]]
-        results = client.bulk2.DocListEntry__c.update(
-            records=[{"Id": row_id, "Identifier__c": "bulk"} for row_id in ids[:300]], wait=0.01
-        )
-
-        assert len(pages) == 2
-        assert len(ids) == 4500
-        assert (results[0]["numberRecordsProcessed"], results[0]["numberRecordsFailed"]) == (300, 0)
-        assert client.query("SELECT COUNT() FROM DocListEntry__c WHERE Identifier__c = 'bulk'")["totalSize"] == 300
-
-    await against(work, StandInSettings(bulk_polls_until_done=1))
-
-
 async def test_it_notices_an_expired_session() -> None:
     def work(server: Server, session: requests.Session) -> None:
         client = Salesforce(session_id="00Dnothing!AQ", instance_url=server.url, session=session)

@@ -38,7 +38,6 @@ async def test_an_unknown_version_is_404_and_a_retired_one_410(version: str, sta
         ("GET", "/sobjects/Nope/describe", 404, "NOT_FOUND"),
         ("POST", "/query", 405, "METHOD_NOT_ALLOWED"),
         ("PUT", "/composite/sobjects", 405, "METHOD_NOT_ALLOWED"),
-        ("GET", "/jobs/query/750000000000001", 404, "NOT_FOUND"),
     ],
 )
 async def test_a_wrong_address_or_method_is_an_array_of_one_error(

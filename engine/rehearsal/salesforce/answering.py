@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 MAX_URI = 16_384
 MAX_BODY = 50 * 1024 * 1024
-MAX_UPLOAD = 100 * 1024 * 1024
 
 
 def route_of(org: Org, request: ApiRequest) -> Route | ApiError:
@@ -75,9 +74,8 @@ def _answered(
 
 
 def _check_size(request: ApiRequest) -> None:
-    most = MAX_UPLOAD if request.name == "ingest_upload" else MAX_BODY
-    if len(request.body) > most:
-        raise ApiError(413, "EXCEEDED_MAX_SIZE_REQUEST", f"The request body is larger than {most} bytes")
+    if len(request.body) > MAX_BODY:
+        raise ApiError(413, "EXCEEDED_MAX_SIZE_REQUEST", f"The request body is larger than {MAX_BODY} bytes")
 
 
 def refused(org: Org, request: ApiRequest, rule: Rule) -> ApiResponse:
@@ -157,10 +155,6 @@ def change_world(org: Org, rule: Rule) -> None:
         org.world.set_deleted(params["ids"], deleted=True, user_id=org.colleague_id)
     elif rule.kind == "insert":
         org.world.load(params["object"], params["records"])
-    elif rule.kind == "bulk_aborted":
-        for job in org.jobs.of_kind("ingest"):
-            if job.state in {"Open", "UploadComplete", "InProgress"}:
-                job.state = "Aborted"
     else:
         item = org.schema.get(params["object"]).column(params["field"])
         if item is None:

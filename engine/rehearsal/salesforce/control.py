@@ -25,7 +25,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from engine.rehearsal.salesforce import bulk_ingest, tooling
+from engine.rehearsal.salesforce import tooling
 from engine.rehearsal.salesforce.clock import stamp
 from engine.rehearsal.salesforce.faults import rule_from
 from engine.rehearsal.salesforce.org import Org
@@ -40,10 +40,6 @@ SETTABLE = frozenset(
         "client_credentials_user",
         "gzip",
         "long_request_max",
-        "bulk_polls_until_done",
-        "bulk_rows_per_poll",
-        "bulk_rows_per_s",
-        "bulk_queue_s",
         "refresh_token",
         "rotate_refresh_tokens",
         "client_secret",
@@ -57,7 +53,6 @@ _FLUSH = 256 * 1024
 async def control(org: Org, http: web.Request) -> web.StreamResponse:
     """Answer one control call; bad input is 400 with ``{"error"}``."""
     name = http.path.removeprefix(PREFIX).strip("/")
-    bulk_ingest.catch_up(org)
     if http.method == "GET" and name in {"records", "dump"}:
         return await _rows(org, http)
     actions: dict[tuple[str, str], Callable[[Org, web.Request, bytes], Any]] = {

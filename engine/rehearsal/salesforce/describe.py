@@ -22,9 +22,7 @@ def versions(org: Org, request: ApiRequest) -> ApiResponse:
 def resources(org: Org, request: ApiRequest) -> ApiResponse:
     """``GET /services/data/vXX.X``."""
     base = f"/services/data/v{request.version}"
-    return as_json(
-        {name: f"{base}/{name}" for name in ("sobjects", "query", "queryAll", "limits", "composite", "jobs")}
-    )
+    return as_json({name: f"{base}/{name}" for name in ("sobjects", "query", "queryAll", "limits", "composite")})
 
 
 def describe_global(org: Org, request: ApiRequest) -> ApiResponse:

@@ -49,10 +49,6 @@ KINDS: dict[str, str] = {
     "fls_removed": "the user loses a field before this call; params object, field, mode: hidden or read_only",
     "field_shortened": "a field becomes shorter before this call; params object, field, length",
     "refused": "an error of your choice; params status (400), code, message",
-    "bulk_stuck": "a bulk job does not move on when asked",
-    "bulk_failed": "a bulk job fails; params message, rows: how many were written before (0)",
-    "bulk_aborted": "an administrator aborts all bulk jobs that are not over before this call",
-    "bulk_unrecorded": "a list of a bulk job's results lacks rows; params every (2): each so manieth",
     "edit": "a person edits rows before this call; params ids, set",
     "delete": "a person deletes rows before this call; params ids",
     "insert": "a person adds rows before this call; params object, records",
@@ -76,7 +72,7 @@ REFUSING = (
     "locator_lost",
     "refused",
 )
-CHANGING = ("fls_removed", "field_shortened", "edit", "delete", "insert", "bulk_aborted")
+CHANGING = ("fls_removed", "field_shortened", "edit", "delete", "insert")
 ANSWERING = ("slow_after", "commit_then_503", "commit_then_cut", "cut_mid_body", "truncated_json")
 
 

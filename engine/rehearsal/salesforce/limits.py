@@ -71,9 +71,6 @@ def limits(org: Org, request: ApiRequest) -> ApiResponse:
     return as_json(
         {
             "DailyApiRequests": entry(org.usage.daily_max, org.usage.used()),
-            "DailyBulkApiBatches": entry(15_000),
-            "DailyBulkV2QueryJobs": entry(10_000, org.bulk_query_jobs()),
-            "DailyBulkV2QueryFileStorageMB": entry(976_562),
             "DataStorageMB": entry(5_000),
             "PermissionSets": {**entry(1_500), "CreateCustom": entry(1_000)},
         }

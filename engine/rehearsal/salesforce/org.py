@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from engine.model.ids import to18
 from engine.rehearsal.salesforce.auth import Sessions
-from engine.rehearsal.salesforce.bulk import Jobs
 from engine.rehearsal.salesforce.clock import OrgClock
 from engine.rehearsal.salesforce.faults import FaultBook
 from engine.rehearsal.salesforce.limits import Usage
@@ -35,7 +34,6 @@ class Org:
         self.faults = FaultBook()
         self.usage = Usage(clock, settings.daily_max)
         self.locators = Locators(self.world.connection, clock)
-        self.jobs = Jobs()
         self.locks = ParentLocks(self.world)
         self.log = RequestLog()
         self.instance_url = ""
@@ -44,10 +42,6 @@ class Org:
         self.read_only_ids: set[str] = set()
         self.hidden_ids: set[str] = set()
         self._settle()
-
-    def bulk_query_jobs(self) -> int:
-        """Bulk query jobs created so far."""
-        return self.jobs.query_jobs
 
     def close(self) -> None:
         """Release the databases."""

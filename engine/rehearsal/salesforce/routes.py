@@ -6,8 +6,6 @@ import re
 
 from engine.rehearsal.salesforce import (
     auth,
-    bulk_ingest,
-    bulk_query,
     composite,
     describe,
     limits,
@@ -25,7 +23,7 @@ _ID = r"/(?P<id>[^/]+)"
 
 def router() -> Router:
     """All routes, most particular first."""
-    return Router(_outside() + _rows() + _questions() + _jobs())
+    return Router(_outside() + _rows() + _questions())
 
 
 def _route(name: str, method: str, pattern: str, handler: Handler) -> Route:
@@ -78,25 +76,4 @@ def _rows() -> list[Route]:
         _route("record_get", "GET", one, sobjects.get),
         _route("record_update", "PATCH", one, sobjects.update),
         _route("record_delete", "DELETE", one, sobjects.delete),
-    ]
-
-
-def _jobs() -> list[Route]:
-    queries, ingests = r"/jobs/query", r"/jobs/ingest"
-    job = r"/(?P<job>[^/]+)"
-    kinds = r"/(?P<results>successfulResults|failedResults|unprocessed[rR]ecords)"
-    return [
-        _route("bulk_query_create", "POST", queries, bulk_query.create),
-        _route("bulk_query_list", "GET", queries, bulk_query.listing),
-        _route("bulk_query_info", "GET", queries + job, bulk_query.info),
-        _route("bulk_query_change", "PATCH", queries + job, bulk_query.change),
-        _route("bulk_query_delete", "DELETE", queries + job, bulk_query.delete),
-        _route("bulk_query_results", "GET", queries + job + "/results", bulk_query.results),
-        _route("ingest_create", "POST", ingests, bulk_ingest.create),
-        _route("ingest_list", "GET", ingests, bulk_ingest.listing),
-        _route("ingest_info", "GET", ingests + job, bulk_ingest.info),
-        _route("ingest_change", "PATCH", ingests + job, bulk_ingest.change),
-        _route("ingest_delete", "DELETE", ingests + job, bulk_ingest.delete),
-        _route("ingest_upload", "PUT", ingests + job + "/batches", bulk_ingest.upload),
-        _route("ingest_results", "GET", ingests + job + kinds, bulk_ingest.results),
     ]

@@ -14,7 +14,7 @@ from email.utils import format_datetime
 from aiohttp import web
 
 from engine.pacing.clock import Clock, SystemClock
-from engine.rehearsal.salesforce import answering, bulk_ingest
+from engine.rehearsal.salesforce import answering
 from engine.rehearsal.salesforce.clock import OrgClock, stamp
 from engine.rehearsal.salesforce.control import PREFIX, control
 from engine.rehearsal.salesforce.faults import ANSWERING, CHANGING, REFUSING, Rule
@@ -119,7 +119,6 @@ class SalesforceStandIn:
         request = await self._read(http)
         route = answering.route_of(org, request)
         target = request.target()
-        bulk_ingest.catch_up(org)
         for rule in org.faults.strikes(CHANGING, request.name, target):
             answering.change_world(org, rule)
         struck = org.faults.strikes(("slow",), request.name, target)
@@ -128,7 +127,6 @@ class SalesforceStandIn:
             await self._pause(org, request.name, struck)
         finally:
             org.locks.give_back(held)
-        bulk_ingest.catch_up(org)
         refusal = org.faults.strike(REFUSING, request.name, target)
         if refusal is not None and refusal.kind == "reset":
             response = ApiResponse(status=0)

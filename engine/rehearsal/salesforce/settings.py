@@ -23,8 +23,6 @@ class StandInSettings:
     then carries the other port as its ``instance_url``. ``instance_host`` alone only changes the host name in there.
     ``lock_parent`` names a reference field, such as ``Account__c``: calls that write to children of the same parent at
     the same time (latency makes them overlap) then fail on those rows with UNABLE_TO_LOCK_ROW.
-    ``bulk_rows_per_s``: ingest jobs go on by themselves, ``bulk_queue_s`` after they were closed; None: they go on when
-    somebody asks for them, ``bulk_rows_per_poll`` rows at a time from the ``bulk_polls_until_done``-th time on.
     ``rotate_refresh_tokens``: each is good for one use; a used one ends all sessions and the newest token.
     ``db`` None keeps the rows in memory.
     """
@@ -62,8 +60,4 @@ class StandInSettings:
     single_use_locators: bool = False
     lock_parent: str | None = None
     gzip: bool = True
-    bulk_polls_until_done: int = 2
-    bulk_rows_per_poll: int = 20_000
-    bulk_rows_per_s: float | None = None
-    bulk_queue_s: float = 0.0
     latency_ms: dict[str, Latency] = field(default_factory=dict)

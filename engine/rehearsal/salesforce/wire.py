@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
 JSON_TYPE = "application/json;charset=UTF-8"
 HTML_TYPE = "text/html;charset=UTF-8"
-CSV_TYPE = "text/csv"
 
 
 @dataclass(slots=True)
@@ -118,7 +117,7 @@ def parser_error(message: str) -> ApiError:
 
 
 def not_found() -> ApiError:
-    """No such object, row, job or address."""
+    """No such object, row or address."""
     return ApiError(404, "NOT_FOUND", "The requested resource does not exist")
 
 
