@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
 from math import inf
 
 from engine.pacing.clock import Clock
@@ -39,12 +38,9 @@ class Gate:
     while others wait, so that neither kind starves.
     """
 
-    def __init__(
-        self, clock: Clock, *, most: int, start: int = START, on_change: Callable[[Pace], None] | None = None
-    ) -> None:
+    def __init__(self, clock: Clock, *, most: int, start: int = START) -> None:
         self._clock = clock
         self.most = most
-        self._on_change = on_change
         self.pace = Pace(limit=float(min(start, most)))
         self.in_flight = 0
         self.reading = 0
@@ -289,8 +285,6 @@ class Gate:
         self._apply(pace)
         self._begin(now)
         self._metered = self._metered or pace.rate < inf
-        if self._on_change is not None:
-            self._on_change(pace)
 
     def _begin(self, now: float) -> None:
         """A new window."""

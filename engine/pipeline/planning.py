@@ -116,12 +116,11 @@ class Planner:
         known: Known | None,
         page: int,
         *,
-        pinned: ObjectFacts | None = None,
         force: bool = False,
         look: bool = False,
     ) -> Decision:
-        """The answer of the table above. ``pinned`` is the source's row of a listing; ``force`` plans a copy anew;
-        ``look``: it is a full scan, which looks at every file."""
+        """The answer of the table above. ``force`` plans a copy anew; ``look``: it is a full scan, which looks at every
+        file."""
         if self._filters.account_id is not None and record.account_id != self._filters.account_id:
             return None
         changed = keep = False
@@ -133,13 +132,13 @@ class Planner:
                 link, keep = known.url, True  # users follow our link: the copy is proved, or made again, where it leads
             elif known.status in _SETTLED:
                 other, by_link = self._differ(record, known)
-                changed = link != known.url or other or (not by_link and _other_content(known, pinned))
+                changed = link != known.url or other or (not by_link and _other_content(known))
                 # the original under a switched row: somebody has put it back, and the row must not say otherwise
                 keep = known.status is Status.SWITCHED and not changed
                 if not changed and not keep and not force:
                     told = known.listed_etag and known.source_etag and not by_link
                     return self._look(record, known, page) if look and not told else _touched(record, known)
-        return self._fresh(record, link, known, page, pinned, changed=changed, keep=keep)
+        return self._fresh(record, link, known, page, None, changed=changed, keep=keep)
 
     def pin(self, plan: Plan, listed: ObjectFacts) -> Decision:
         """The plan once a listing has told what its source is.
@@ -322,9 +321,8 @@ def _touched(record: Record, known: Known) -> Touch | None:
     return None if known.tells(record) else Touch(record)
 
 
-def _other_content(known: Known, pinned: ObjectFacts | None) -> bool:
-    listed = known.listed_etag if pinned is None else pinned.etag
-    return bool(listed and known.source_etag) and listed != known.source_etag
+def _other_content(known: Known) -> bool:
+    return bool(known.listed_etag and known.source_etag) and known.listed_etag != known.source_etag
 
 
 def _same_content(known: Known, found: ObjectFacts) -> bool | None:

@@ -28,14 +28,6 @@ class Verdict(Enum):
     IGNORED = auto()
 
 
-class Heard(Enum):
-    """What a conditional write came to."""
-
-    DONE = auto()
-    REFUSED = auto()
-    """412, or 501: the store knows no such condition."""
-
-
 def looks_first(verdict: Verdict) -> bool:
     """Whether a write must be preceded by a HEAD."""
     return verdict is not Verdict.HONOURED
@@ -44,12 +36,3 @@ def looks_first(verdict: Verdict) -> bool:
 def sends_condition(verdict: Verdict) -> bool:
     """Whether a write carries the condition."""
     return verdict is Verdict.HONOURED or verdict is Verdict.UNKNOWN
-
-
-def learn(first: Heard, *, there_now: bool = False, repeated: Heard | None = None) -> Verdict:
-    """The verdict after the first conditional write at a key that was free; see the table above."""
-    if first is Heard.REFUSED:
-        return Verdict.UNKNOWN if there_now else Verdict.UNSUPPORTED
-    if repeated is None:
-        return Verdict.UNKNOWN
-    return Verdict.HONOURED if repeated is Heard.REFUSED else Verdict.IGNORED

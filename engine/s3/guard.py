@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from engine.model.facts import ObjectFacts, Occupied
 from engine.s3.answers import Answer, Fields, StoreError
-from engine.s3.conditions import CONDITION, Heard, Verdict, learn, looks_first, sends_condition
+from engine.s3.conditions import CONDITION, Verdict, looks_first, sends_condition
 
 Look = Callable[[str], Awaitable[ObjectFacts | None]]
 """HEAD of a destination key; None when it is free."""
@@ -75,7 +75,7 @@ class Guard:
         return await send({})
 
     async def _first(self, key: str, send: Send, otherwise: Callable[[], Awaitable[None]]) -> Answer:
-        """The first write, at a key that a look has just found free."""
+        """The first write, at a key that a look has just found free; ``conditions.py`` has the table."""
         try:
             answer = await send(CONDITION)
         except StoreError as error:
@@ -84,15 +84,15 @@ class Guard:
             await self.must_be_free(key)
             if error.refused_condition:
                 await otherwise()
-            self.verdict = learn(Heard.REFUSED)
+            self.verdict = Verdict.UNSUPPORTED
             return await send({})
         try:
             again = await send(CONDITION)
         except StoreError as error:
             if error.refused_condition:
-                self.verdict = learn(Heard.DONE, repeated=Heard.REFUSED)
+                self.verdict = Verdict.HONOURED
             return answer  # any other failure teaches nothing; the write itself stands
-        self.verdict = learn(Heard.DONE, repeated=Heard.DONE)
+        self.verdict = Verdict.IGNORED
         return again
 
     async def must_be_free(self, key: str, *, unless: str | None = None) -> None:

@@ -170,11 +170,9 @@ class Ledger:
 
     async def complete_scan(self) -> None:
         """The current scan has seen, and recorded, all of its scope."""
-        await self._end_scan("completed")
-
-    async def abandon_scan(self) -> None:
-        """The current scan will not be resumed."""
-        await self._end_scan("abandoned")
+        assert self.scan_id is not None, "begin_scan or resume_scan comes first"
+        await self._db.write(partial(scans.complete, scan_id=self.scan_id, now=self._db.now()))
+        self.scan_id = None
 
     async def last_completed_scan(self, scope_hash: str) -> Scan | None:
         """The latest completed, unrestricted scan of this scope."""
@@ -183,11 +181,6 @@ class Ledger:
     async def unfinished_full_scan(self, scope_hash: str) -> Scan | None:
         """The full scan of this scope that may be resumed."""
         return await scans.unfinished_full(self._db, scope_hash)
-
-    async def _end_scan(self, state: scans.Ending) -> None:
-        assert self.scan_id is not None, "begin_scan or resume_scan comes first"
-        await self._db.write(partial(scans.end, scan_id=self.scan_id, state=state, now=self._db.now()))
-        self.scan_id = None
 
     async def _record(self, batch: Batch) -> None:
         await self._db.write(

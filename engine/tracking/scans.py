@@ -17,7 +17,6 @@ from engine.model.record import IdRange
 from engine.tracking.database import Database
 
 Kind = Literal["full", "incremental"]
-Ending = Literal["completed", "abandoned"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +109,9 @@ async def unread(db: Database, scan_id: int) -> list[IdRange]:
     return [IdRange(last or after or None, until or None, number) for number, after, until, last in rows]
 
 
-def end(db: sqlite3.Connection, scan_id: int, state: Ending, *, now: str) -> None:
-    """Close a scan."""
-    db.execute("UPDATE scans SET state = ?, ended_at = ? WHERE id = ?", (state, now, scan_id))
+def complete(db: sqlite3.Connection, scan_id: int, *, now: str) -> None:
+    """Close a scan that has reached its end."""
+    db.execute("UPDATE scans SET state = 'completed', ended_at = ? WHERE id = ?", (now, scan_id))
     _tidy(db)
 
 

@@ -81,19 +81,19 @@ def test_a_new_record_is_planned_in_full() -> None:
 
 
 def test_a_listing_row_and_the_known_row_travel_with_the_plan() -> None:
-    pinned = ObjectFacts(size=3, etag="f" * 32)
-    plan = plan_of(PLANNER.plan(RECORD, COPIED, 0, pinned=pinned))
-    assert plan.pinned is pinned
-    assert plan.known is COPIED
+    listed = COPIED._replace(listed_etag="f" * 32)
+    found = ObjectFacts(size=3, etag="f" * 32)
+    plan = plan_of(PLANNER.pin(plan_of(PLANNER.plan(RECORD, listed, 0)), found))
+    assert plan.pinned is found
+    assert plan.known is listed
 
 
 @pytest.mark.parametrize("status", [Status.BACKED_UP, Status.ROLLED_BACK])
 def test_an_unchanged_copy_needs_nothing(status: Status) -> None:
     known = COPIED._replace(status=status)
     assert PLANNER.plan(RECORD, known, 0) is None
-    assert PLANNER.plan(RECORD, known, 0, pinned=ObjectFacts(size=3, etag="e" * 32)) is None
-    assert PLANNER.plan(RECORD, known, 0, pinned=ObjectFacts(size=3, etag="")) is None
-    assert PLANNER.plan(RECORD, known._replace(source_etag=""), 0, pinned=ObjectFacts(size=3, etag="f" * 32)) is None
+    assert PLANNER.plan(RECORD, known._replace(listed_etag="e" * 32), 0) is None
+    assert PLANNER.plan(RECORD, known._replace(source_etag="", listed_etag="f" * 32), 0) is None
 
 
 @pytest.mark.parametrize("status", [Status.BACKED_UP, Status.ROLLED_BACK])
@@ -147,8 +147,7 @@ def test_an_open_record_is_planned_again(status: Status, known: Known) -> None:
 
 @pytest.mark.parametrize("status", SETTLED)
 def test_a_listing_with_another_etag_plans_a_new_copy(status: Status) -> None:
-    pinned = ObjectFacts(size=3, etag="f" * 32)
-    plan = plan_of(PLANNER.plan(RECORD, COPIED._replace(status=status), 0, pinned=pinned))
+    plan = plan_of(PLANNER.plan(RECORD, COPIED._replace(status=status, listed_etag="f" * 32), 0))
     assert plan.known is not None
     assert plan.known.our_key == plan.key
     assert fill_changed(plan.changed_key, "f" * 32) != plan.key
@@ -254,7 +253,7 @@ def test_only_wanted_extensions_are_planned(name: str, wanted: bool) -> None:
 @pytest.mark.parametrize(("size", "wanted"), [(100, True), (101, False), (None, True)])
 def test_a_listed_size_beyond_the_limit_is_skipped(size: int | None, wanted: bool) -> None:
     planner = Planner(RULES, TARGET, Filters(max_bytes=100))
-    decision = planner.plan(RECORD, None, 0, pinned=ObjectFacts(size=size))
+    decision = planner.pin(plan_of(planner.plan(RECORD, None, 0)), ObjectFacts(size=size))
     if wanted:
         assert isinstance(decision, Plan)
     else:
@@ -300,20 +299,19 @@ def test_content_that_changes_again_and_again_under_a_shortened_name_finds_its_k
     record = replace(RECORD, url="s3://docs-bucket/a/" + "x" * 190 + ".pdf")
     first = plan_of(PLANNER.plan(record, None, 0))
     for our_key in (first.key, fill_changed(first.changed_key, "e" * 32)):
-        known = COPIED._replace(url=record.url, our_key=our_key, our_url=PLANNER.url_of(our_key))
-        again = plan_of(PLANNER.plan(record, known, 0, pinned=ObjectFacts(size=3, etag="f" * 32)))
+        ours = COPIED._replace(url=record.url, our_key=our_key, our_url=PLANNER.url_of(our_key))
+        again = plan_of(PLANNER.plan(record, ours._replace(listed_etag="f" * 32), 0))
         assert (again.key, again.changed_key) == (first.key, first.changed_key)
         assert holds(our_key, again.key, again.room)
 
 
 @pytest.mark.parametrize("our_key", [KEY, KEY.replace(".pdf", "~eeeeeeee.pdf")])
 def test_changed_content_needs_room_for_its_mark_in_the_field(our_key: str) -> None:
-    pinned = ObjectFacts(size=3, etag="f" * 32)
-    known = COPIED._replace(our_key=our_key)
+    known = COPIED._replace(our_key=our_key, listed_etag="f" * 32)
     fitting = Planner(RULES, replace(TARGET, url_length=len(LINK) + 9))
     tight = Planner(RULES, replace(TARGET, url_length=len(LINK) + 7))
-    assert isinstance(fitting.plan(RECORD, known, 0, pinned=pinned), Plan)
-    assert outcome_of(tight.plan(RECORD, known, 0, pinned=pinned)).failure is FailureClass.URL_TOO_LONG
+    assert isinstance(fitting.plan(RECORD, known, 0), Plan)
+    assert outcome_of(tight.plan(RECORD, known, 0)).failure is FailureClass.URL_TOO_LONG
     assert isinstance(tight.plan(replace(RECORD, url=OTHER), known, 0), Plan)
 
 

@@ -13,26 +13,12 @@ from engine.runs.checks.bucket import never_overwrites, set_up
 from engine.runs.checks.finding import Level
 from engine.s3.answers import Answer, Fields, StoreError
 from engine.s3.bucket import BucketDesk, Fact
-from engine.s3.conditions import Heard, Verdict, learn, looks_first, sends_condition
+from engine.s3.conditions import Verdict, looks_first, sends_condition
 from engine.s3.guard import Guard
 from tests.s3.test_hazards import facing
 from tests.s3.test_requests import MD5, aws
 from tests.s3.world import Bytes
 from tests.servers.capture import Recorded, Reply
-
-
-@pytest.mark.parametrize(
-    ("first", "there_now", "repeated", "verdict"),
-    [
-        (Heard.REFUSED, True, None, Verdict.UNKNOWN),
-        (Heard.REFUSED, False, None, Verdict.UNSUPPORTED),
-        (Heard.DONE, False, Heard.REFUSED, Verdict.HONOURED),
-        (Heard.DONE, False, Heard.DONE, Verdict.IGNORED),
-        (Heard.DONE, False, None, Verdict.UNKNOWN),
-    ],
-)
-def test_the_table_of_verdicts(first: Heard, there_now: bool, repeated: Heard | None, verdict: Verdict) -> None:
-    assert learn(first, there_now=there_now, repeated=repeated) is verdict
 
 
 @pytest.mark.parametrize(

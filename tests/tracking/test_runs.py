@@ -211,7 +211,7 @@ async def test_a_new_full_scan_abandons_the_unfinished_one_of_its_scope_only(db:
 
     found = [await ledger.unfinished_full_scan(scope) for scope in ("a", "b")]
     assert [scan.id for scan in found if scan] == [newer, other]
-    await ledger.abandon_scan()
+    await ledger.complete_scan()
     assert await ledger.unfinished_full_scan("a") is None
 
 
