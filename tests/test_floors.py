@@ -79,6 +79,10 @@ CHILD = re.compile(
 NETWORK = ("engine.salesforce", "engine.s3", "engine.web")
 MODULES = sorted(ENGINE.rglob("*.py"))
 ENTRY = ROOT / "cli.py"
+TREES = {path: ast.parse(path.read_text()) for path in [*MODULES, ENTRY]}
+
+OWN_TIME = {"cli", "pacing", "rehearsal"}
+"""Floors that may ask the system for time and chance."""
 
 
 def floor(path: Path) -> str:
@@ -87,7 +91,7 @@ def floor(path: Path) -> str:
 
 def imports(path: Path) -> Iterator[tuple[str, int]]:
     """Every module a file imports, at its top or within a function, with the line."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(TREES[path]):
         if isinstance(node, ast.Import):
             yield from ((alias.name, node.lineno) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -102,31 +106,28 @@ def name(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
-@pytest.mark.parametrize("path", [*MODULES, ENTRY], ids=name)
-def test_a_module_imports_only_from_its_own_floor_and_below(path: Path) -> None:
-    allowed = MAY_IMPORT.get(floor(path), set())
-    wrong = []
-    for module, line in imports(path):
+ALL_IMPORTS = [
+    (path, module, f"{name(path)}:{line} imports {module}") for path in TREES for module, line in imports(path)
+]
+
+
+def test_a_module_imports_only_from_its_own_floor_and_below() -> None:
+    def below(path: Path, module: str) -> bool:
         package, _, rest = module.partition(".")
         other = rest.split(".")[0]
-        below = other not in COMMAND_LINE if floor(path) == "runs" else other in allowed
-        if package == "cli" or (package == "engine" and rest and not below):
-            wrong.append(f"{name(path)}:{line} imports {module}")
+        if package != "engine" or not rest:
+            return package != "cli"
+        return other not in COMMAND_LINE if floor(path) == "runs" else other in MAY_IMPORT.get(floor(path), set())
 
-    assert wrong == []
+    assert [said for path, module, said in ALL_IMPORTS if not below(path, module)] == []
 
 
-@pytest.mark.parametrize("path", [*MODULES, ENTRY], ids=name)
-def test_outside_packages_stay_on_their_floor(path: Path) -> None:
-    here = floor(path)
-    wrong = []
-    for module, line in imports(path):
-        package = module.split(".")[0]
+def test_outside_packages_stay_on_their_floor() -> None:
+    def allowed(path: Path, package: str) -> bool:
         known = package == "engine" or (package in sys.stdlib_module_names and package not in ONLY_IN)
-        if not known and here not in ONLY_IN.get(package, set()):
-            wrong.append(f"{name(path)}:{line} imports {module}")
+        return known or floor(path) in ONLY_IN.get(package, set())
 
-    assert wrong == []
+    assert [said for path, module, said in ALL_IMPORTS if not allowed(path, module.split(".")[0])] == []
 
 
 def test_the_command_line_opens_no_adapter() -> None:
@@ -143,7 +144,7 @@ def test_the_network_is_opened_in_few_places() -> None:
         name(path)
         for path in MODULES
         if floor(path) == "runs"
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(TREES[path])
         if isinstance(node, ast.ImportFrom) and str(node.module).startswith(NETWORK)
         if any(alias.name.startswith("open_") for alias in node.names)
     }
@@ -151,36 +152,39 @@ def test_the_network_is_opened_in_few_places() -> None:
     assert openers <= {"engine/runs/assembly.py", "engine/runs/accounts.py"}
 
 
-@pytest.mark.parametrize("path", [p for p in MODULES if floor(p) not in {"rehearsal", "pacing"}], ids=name)
-def test_time_sleep_and_chance_come_from_the_clock(path: Path) -> None:
+def test_time_sleep_and_chance_come_from_the_clock() -> None:
     """So that the whole engine can run in a simulated world."""
-    doors = {("asyncio", "sleep"), ("time", "time"), ("time", "sleep"), ("time", "monotonic"), ("datetime", "now")}
-    doors |= {("datetime", "utcnow"), ("dt", "now"), ("date", "today"), ("time", "perf_counter"), ("time", "time_ns")}
-    wrong = []
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and (node.value.id, node.attr) in doors:
-            wrong.append(f"{name(path)}:{node.lineno} uses {node.value.id}.{node.attr}")
-        if isinstance(node, ast.Import) and any(alias.name == "random" for alias in node.names):
-            wrong.append(f"{name(path)}:{node.lineno} imports random")
+    doors = {"asyncio.sleep", "time.time", "time.sleep", "time.monotonic", "time.perf_counter", "time.time_ns"}
+    doors |= {"datetime.now", "datetime.utcnow", "dt.now", "date.today"}
+    wrong = [said for path, module, said in ALL_IMPORTS if module == "random" and floor(path) not in OWN_TIME]
+    for path in (path for path in TREES if floor(path) not in OWN_TIME):
+        wrong += [
+            f"{name(path)}:{node.lineno} uses {ast.unparse(node)}"
+            for node in ast.walk(TREES[path])
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and ast.unparse(node) in doors
+        ]
 
     assert wrong == []
 
 
-@pytest.mark.parametrize("path", [*MODULES, ENTRY], ids=name)
-def test_nothing_is_printed_and_nobody_else_configures_logging(path: Path) -> None:
-    calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+def test_nothing_is_printed_and_nobody_else_configures_logging() -> None:
+    wrong = [
+        f"{name(path)}:{node.lineno} calls {ast.unparse(node.func)}"
+        for path, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        if ast.unparse(node.func) == "print"
+        or (isinstance(node.func, ast.Attribute) and node.func.attr == "basicConfig")
+    ]
 
-    assert [call.lineno for call in calls if isinstance(call.func, ast.Name) and call.func.id == "print"] == []
-    assert [
-        call.lineno for call in calls if isinstance(call.func, ast.Attribute) and call.func.attr == "basicConfig"
-    ] == []
+    assert wrong == []
 
 
 def test_a_child_is_told_its_whole_environment_and_only_a_rehearsal_starts_python() -> None:
     """It must inherit nothing by accident, and no child of ours may import from the working directory."""
     starts, python = {}, set()
     for path in MODULES:
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(TREES[path]):
             if isinstance(node, ast.Call) and CHILD.fullmatch(ast.unparse(node.func)):
                 starts[name(path), node.lineno] = "env" in {each.arg for each in node.keywords}
             if isinstance(node, ast.Attribute) and ast.unparse(node) == "sys.executable":
