@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from engine.rehearsal.stage import OUR_BUCKET, Stage, stage
-from tests.command.corner import Corner, Said
+from tests.command.corner import Corner, Whole
 
 RECORDS = 120
 
@@ -32,10 +32,13 @@ def corner(the_stage: Stage, tmp_path: Path) -> Iterator[Corner]:
 
 
 @pytest.fixture(scope="session")
-def whole(the_stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> tuple[Corner, Said]:
+def whole(the_stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Whole:
     """The generator's whole world, backed up once. For tests that only look."""
     place = Corner(the_stage, tmp_path_factory.mktemp("whole"), tag="whole")
     place.bucket, place.database = OUR_BUCKET, the_stage.directory / "migration_tracking.db"
     place.env |= {"ENGINE_DESTINATION__BUCKET": OUR_BUCKET, "ENGINE_TRACKING__DATABASE": str(place.database)}
     place.env["ENGINE_SALESFORCE__WHERE"] = "Type_Current__c = 'Document'"
-    return place, place.process("run", "backup", "--full")
+    place.forget_requests()
+    place.forget_calls()
+    said = place.process("run", "backup", "--full")
+    return Whole(place, said, place.source_methods(), place.calls())

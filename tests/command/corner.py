@@ -18,7 +18,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, Any, NamedTuple, TypeVar
 from urllib.parse import quote
 
 from typer.testing import CliRunner
@@ -252,6 +252,15 @@ class Corner:
     def logged(self) -> str:
         """Everything under the log directory."""
         return "".join(path.read_text(encoding="utf-8") for path in sorted(self.logs.glob("*")))
+
+
+class Whole(NamedTuple):
+    """A backup of the generator's whole world, and what was asked of either side meanwhile."""
+
+    corner: Corner
+    said: Said
+    source_methods: set[str]
+    calls: list[dict[str, Any]]
 
 
 def wait(work: Coroutine[Any, Any, T]) -> T:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from engine.rehearsal.generator import VENDOR_BUCKET
-from tests.command.corner import Corner, Said, org_log, wait
+from tests.command.corner import Corner, Whole, org_log, wait
 
 ANALYZE = ("analyze", "--json", "--no-progress")
 
@@ -30,8 +30,8 @@ def heads_of_the_source(corner: Corner) -> int:
     return sum(each.method == "HEAD" and each.path.startswith(f"/{VENDOR_BUCKET}/") for each in asked)
 
 
-def test_the_whole_world_is_described_as_it_was_made(whole: tuple[Corner, Said], tmp_path_factory: Any) -> None:
-    place, _ = whole
+def test_the_whole_world_is_described_as_it_was_made(whole: Whole, tmp_path_factory: Any) -> None:
+    place = whole.corner
     corner = Corner(place.stage, tmp_path_factory.mktemp("fresh"), tag="fresh")
     corner.env["ENGINE_SALESFORCE__WHERE"] = place.env["ENGINE_SALESFORCE__WHERE"]
     expected = corner.stage.world.expected

@@ -12,7 +12,7 @@ import pytest
 
 from engine.rehearsal.check import check
 from engine.rehearsal.stage import Stage
-from tests.command.corner import STATES, Corner, Said, ended, org_log, until
+from tests.command.corner import STATES, Corner, Whole, ended, until
 from tests.command.test_refusals import BACKUP
 
 COMMANDS = [
@@ -72,10 +72,8 @@ def test_the_version_is_one_line(corner: Corner) -> None:
 # the whole world
 
 
-def test_a_backup_of_the_whole_world_ends_as_the_generator_expects(
-    whole: tuple[Corner, Said], the_stage: Stage
-) -> None:
-    _, said = whole
+def test_a_backup_of_the_whole_world_ends_as_the_generator_expects(whole: Whole, the_stage: Stage) -> None:
+    said = whole.said
     assert said.code == 3, said.everything
     assert "completed with failures" in said.out
     assert "engine status --errors" in said.out
@@ -85,17 +83,16 @@ def test_a_backup_of_the_whole_world_ends_as_the_generator_expects(
     assert found.records == len(the_stage.world.records)
 
 
-def test_the_source_is_only_read_and_salesforce_is_not_written(whole: tuple[Corner, Said], the_stage: Stage) -> None:
-    corner, _ = whole
-    assert corner.source_methods() <= {"GET", "HEAD"}
-    calls = org_log(the_stage)
-    assert calls
-    assert [call for call in calls if call["ids_written"]] == []
-    assert {call["method"] for call in calls if not call["path"].endswith("/token")} == {"GET"}
+def test_the_source_is_only_read_and_salesforce_is_not_written(whole: Whole) -> None:
+    assert whole.source_methods
+    assert whole.source_methods <= {"GET", "HEAD"}
+    assert whole.calls
+    assert [call for call in whole.calls if call["ids_written"]] == []
+    assert {call["method"] for call in whole.calls if not call["path"].endswith("/token")} == {"GET"}
 
 
-def test_the_status_document_keeps_its_contract_and_adds_up(whole: tuple[Corner, Said]) -> None:
-    corner, _ = whole
+def test_the_status_document_keeps_its_contract_and_adds_up(whole: Whole) -> None:
+    corner = whole.corner
     document = corner.status()
     assert {"files", "accounts", "runs", "errors", "readiness"} <= set(document)
     assert set(document["files"]) == {"tracked", *STATES, "bytes"}
@@ -111,8 +108,8 @@ def test_the_status_document_keeps_its_contract_and_adds_up(whole: tuple[Corner,
     assert ready["ready"] + ready["switched"] + ready["not_ready"] == document["files"]["tracked"]
 
 
-def test_every_view_of_the_status_prints_and_holds_no_control_characters(whole: tuple[Corner, Said]) -> None:
-    corner, _ = whole
+def test_every_view_of_the_status_prints_and_holds_no_control_characters(whole: Whole) -> None:
+    corner = whole.corner
     said = corner.engine("status", "--all")
     assert said.code == 0
     for title in ("Records", "Runs", "Accounts", "Failures by class", "The last", "Readiness"):
@@ -122,8 +119,8 @@ def test_every_view_of_the_status_prints_and_holds_no_control_characters(whole: 
     assert "no such object: s3://trackland-doc-storage/" in said.out
 
 
-def test_the_export_holds_everything_and_is_private(whole: tuple[Corner, Said], tmp_path: Path) -> None:
-    corner, _ = whole
+def test_the_export_holds_everything_and_is_private(whole: Whole, tmp_path: Path) -> None:
+    corner = whole.corner
     file = tmp_path / "report.json"
     said = corner.engine("status", "--all", "--export", str(file))
     assert said.code == 0
@@ -138,8 +135,8 @@ def test_the_export_holds_everything_and_is_private(whole: tuple[Corner, Said], 
     assert "tracking.database" not in refused.err
 
 
-def test_the_status_with_json_stays_one_document_while_exporting(whole: tuple[Corner, Said], tmp_path: Path) -> None:
-    corner, _ = whole
+def test_the_status_with_json_stays_one_document_while_exporting(whole: Whole, tmp_path: Path) -> None:
+    corner = whole.corner
     said = corner.engine("status", "--json", "--accounts", "--recent-errors", "3", "--export", str(tmp_path / "r.json"))
     assert said.code == 0
     assert len(said.json["recent_errors"]) == 3
@@ -147,8 +144,8 @@ def test_the_status_with_json_stays_one_document_while_exporting(whole: tuple[Co
     assert (tmp_path / "r.json").exists()
 
 
-def test_the_accounts_add_up_to_all_records(whole: tuple[Corner, Said], the_stage: Stage) -> None:
-    corner, _ = whole
+def test_the_accounts_add_up_to_all_records(whole: Whole, the_stage: Stage) -> None:
+    corner = whole.corner
     document = corner.engine("accounts", "--json").json
     assert sum(account["files"] for account in document["accounts"]) == document["total_files"]
     assert document["total_files"] == len(the_stage.world.records)
@@ -159,8 +156,8 @@ def test_the_accounts_add_up_to_all_records(whole: tuple[Corner, Said], the_stag
     assert len(re.findall(r"^ (?:001\w{15}|\(none\))", shown.out, re.MULTILINE)) == 2
 
 
-def test_a_terminal_that_wants_no_colour_gets_none(whole: tuple[Corner, Said]) -> None:
-    corner, _ = whole
+def test_a_terminal_that_wants_no_colour_gets_none(whole: Whole) -> None:
+    corner = whole.corner
     said = corner.engine("status", "--all", NO_COLOR="1", FORCE_COLOR="1", TERM="xterm-256color")
     assert said.code == 0
     assert not re.search(r"\x1b\[[0-9;]*3[0-7]", said.out)
@@ -199,8 +196,8 @@ def test_the_answer_goes_to_stdout_and_everything_else_to_stderr(corner: Corner)
     assert quiet.json["records"]["unchanged"] == 2
 
 
-def test_a_reader_that_goes_away_is_no_crash(whole: tuple[Corner, Said]) -> None:
-    corner, _ = whole
+def test_a_reader_that_goes_away_is_no_crash(whole: Whole) -> None:
+    corner = whole.corner
     run = corner.start("status", "--all")
     assert run.stdout is not None
     run.stdout.close()

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.command.corner import Corner, Said
+from tests.command.corner import Corner, Said, Whole
 from tests.command.test_refusals import BACKUP
 
 
@@ -48,12 +48,10 @@ def test_closed_streams_are_no_reason_not_to_run(corner: Corner, closed: str) ->
 @pytest.mark.parametrize(
     "words", ["status --all", "status --json", "accounts", "accounts --json", "--version", "run --help"]
 )
-def test_a_reader_that_goes_away_ends_a_command_as_sigpipe_would(
-    whole: tuple[Corner, Said], words: str, unread: int
-) -> None:
-    said = run(whole[0], *words.split(), out=unread)
+def test_a_reader_that_goes_away_ends_a_command_as_sigpipe_would(whole: Whole, words: str, unread: int) -> None:
+    said = run(whole.corner, *words.split(), out=unread)
     assert (said.code, said.err) == (141, "")
-    said = run(whole[0], *words.split(), out=unread, err=unread)
+    said = run(whole.corner, *words.split(), out=unread, err=unread)
     assert said.code == 141
 
 
