@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from engine.rehearsal.salesforce import Field, Schema, SObject, World, default_schema
 from engine.rehearsal.salesforce.clock import OrgClock
-from engine.rehearsal.salesforce.compile import compile_query
-from engine.rehearsal.salesforce.soql import parse
+from engine.rehearsal.salesforce.soql.compiler import compile_query
+from engine.rehearsal.salesforce.soql.parser import parse
 from engine.rehearsal.salesforce.wire import ApiError
 from tests.rehearsal.test_salesforce_support import VERSION, Caller, StillClock, calling
 

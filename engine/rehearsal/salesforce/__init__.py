@@ -6,7 +6,7 @@ It is a simulator, says so on ``GET /``, and logs every request. Start it in a t
         server.url, server.login_url, server.world
 
 or as a process: ``python -m engine.rehearsal.salesforce --port 0 --db org.db --ready-file ready.json``.
-Faults, clock and ground truth are behind ``/__sim__/…``; ``control.py`` lists them.
+Faults, clock and ground truth are behind ``/__sim__/…``; ``handlers/control.py`` lists them.
 """
 
 from __future__ import annotations

@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from engine.rehearsal.salesforce.auth import OAuthError
 from engine.rehearsal.salesforce.faults import Rule
-from engine.rehearsal.salesforce.limits import concurrent_limit, daily_limit
 from engine.rehearsal.salesforce.locators import lost
+from engine.rehearsal.salesforce.org import Org
+from engine.rehearsal.salesforce.routing import Route
+from engine.rehearsal.salesforce.usage import concurrent_limit, daily_limit
 from engine.rehearsal.salesforce.wire import (
     HTML_TYPE,
     ApiError,
     ApiRequest,
     ApiResponse,
+    OAuthError,
     not_found,
     session_expired,
 )
-
-if TYPE_CHECKING:
-    from engine.rehearsal.salesforce.org import Org
-    from engine.rehearsal.salesforce.routing import Route
 
 MAX_URI = 16_384
 MAX_BODY = 50 * 1024 * 1024
 
 
-def route_of(org: Org, request: ApiRequest) -> Route | ApiError:
+def route_of(org: Org, request: ApiRequest) -> Route[Org] | ApiError:
     """The route a request takes, with its name filled in; or why it takes none."""
     try:
         return org.router.resolve(request)
@@ -35,7 +33,7 @@ def route_of(org: Org, request: ApiRequest) -> Route | ApiError:
 
 
 def answer(
-    org: Org, request: ApiRequest, route: Route | ApiError, refusal: Rule | None, long_calls: int
+    org: Org, request: ApiRequest, route: Route[Org] | ApiError, refusal: Rule | None, long_calls: int
 ) -> ApiResponse:
     """The service's answer; the usage header is on every answer to somebody who is logged in."""
     exhausted = refusal is not None and refusal.kind == "daily_limit"
@@ -43,15 +41,13 @@ def answer(
         response = _answered(org, request, route, refusal, long_calls)
     except ApiError as error:
         response = error.response()
-    except OAuthError as error:
-        response = error.response()
     if request.session is not None and response.content_type != HTML_TYPE:
         response.headers["Sforce-Limit-Info"] = org.usage.header(exhausted=exhausted)
     return response
 
 
 def _answered(
-    org: Org, request: ApiRequest, route: Route | ApiError, refusal: Rule | None, long_calls: int
+    org: Org, request: ApiRequest, route: Route[Org] | ApiError, refusal: Rule | None, long_calls: int
 ) -> ApiResponse:
     is_open = not isinstance(route, ApiError) and route.open
     if request.on_login_host and not is_open:

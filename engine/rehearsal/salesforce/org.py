@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from engine.model.ids import to18
-from engine.rehearsal.salesforce.auth import Sessions
 from engine.rehearsal.salesforce.clock import OrgClock
 from engine.rehearsal.salesforce.faults import FaultBook
-from engine.rehearsal.salesforce.limits import Usage
 from engine.rehearsal.salesforce.locators import Locators
 from engine.rehearsal.salesforce.locks import ParentLocks
 from engine.rehearsal.salesforce.requestlog import RequestLog
 from engine.rehearsal.salesforce.routing import Router
 from engine.rehearsal.salesforce.schema import Schema
+from engine.rehearsal.salesforce.sessions import Sessions
 from engine.rehearsal.salesforce.settings import StandInSettings
 from engine.rehearsal.salesforce.tooling import tooling_world
+from engine.rehearsal.salesforce.usage import Usage
 from engine.rehearsal.salesforce.world import World, make_id
 
 
 class Org:
     """The parts, wired. ``instance_url`` and ``login_url`` are known once the server listens."""
 
-    def __init__(self, settings: StandInSettings, schema: Schema, clock: OrgClock, router: Router) -> None:
+    def __init__(self, settings: StandInSettings, schema: Schema, clock: OrgClock, router: Router[Org]) -> None:
         self.settings = settings
         self.schema = schema
         self.clock = clock

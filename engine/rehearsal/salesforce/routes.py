@@ -4,34 +4,35 @@ from __future__ import annotations
 
 import re
 
-from engine.rehearsal.salesforce import (
+from engine.rehearsal.salesforce.handlers import (
     auth,
+    collections,
     composite,
     describe,
     limits,
     query,
     soap,
-    sobject_collections,
     sobjects,
     tooling,
 )
+from engine.rehearsal.salesforce.org import Org
 from engine.rehearsal.salesforce.routing import Handler, Route, Router
 
 _OBJECT = r"/(?P<object>\w+)"
 _ID = r"/(?P<id>[^/]+)"
 
 
-def router() -> Router:
+def router() -> Router[Org]:
     """All routes, most particular first."""
     return Router(_outside() + _rows() + _questions())
 
 
-def _route(name: str, method: str, pattern: str, handler: Handler) -> Route:
+def _route(name: str, method: str, pattern: str, handler: Handler[Org]) -> Route[Org]:
     return Route(name, method, re.compile(pattern), handler)
 
 
-def _outside() -> list[Route]:
-    def outside(name: str, method: str, pattern: str, handler: Handler, *, is_open: bool = True) -> Route:
+def _outside() -> list[Route[Org]]:
+    def outside(name: str, method: str, pattern: str, handler: Handler[Org], *, is_open: bool = True) -> Route[Org]:
         return Route(name, method, re.compile(pattern), handler, versioned=False, open=is_open)
 
     return [
@@ -44,7 +45,7 @@ def _outside() -> list[Route]:
     ]
 
 
-def _questions() -> list[Route]:
+def _questions() -> list[Route[Org]]:
     return [
         _route("resources", "GET", "", describe.resources),
         _route("query", "GET", r"/query", query.query),
@@ -58,15 +59,15 @@ def _questions() -> list[Route]:
     ]
 
 
-def _rows() -> list[Route]:
+def _rows() -> list[Route[Org]]:
     many = r"/composite/sobjects"
     one = rf"/sobjects{_OBJECT}{_ID}"
     return [
-        _route("collections_update", "PATCH", many, sobject_collections.update),
-        _route("collections_create", "POST", many, sobject_collections.create),
-        _route("collections_delete", "DELETE", many, sobject_collections.delete),
-        _route("collections_retrieve", "POST", many + _OBJECT, sobject_collections.retrieve),
-        _route("collections_retrieve", "GET", many + _OBJECT, sobject_collections.retrieve),
+        _route("collections_update", "PATCH", many, collections.update),
+        _route("collections_create", "POST", many, collections.create),
+        _route("collections_delete", "DELETE", many, collections.delete),
+        _route("collections_retrieve", "POST", many + _OBJECT, collections.retrieve),
+        _route("collections_retrieve", "GET", many + _OBJECT, collections.retrieve),
         _route("describe_global", "GET", r"/sobjects", describe.describe_global),
         _route("describe", "GET", rf"/sobjects{_OBJECT}/describe", describe.describe),
         _route("deleted", "GET", rf"/sobjects{_OBJECT}/deleted", sobjects.deleted),

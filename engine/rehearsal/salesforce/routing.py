@@ -5,42 +5,41 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Generic, TypeVar
 
 from engine.rehearsal.salesforce.settings import FIRST_VERSION, LAST_VERSION
 from engine.rehearsal.salesforce.wire import ApiError, ApiRequest, ApiResponse, not_found
 
-if TYPE_CHECKING:
-    from engine.rehearsal.salesforce.org import Org
-
-Handler = Callable[["Org", ApiRequest], ApiResponse]
+T = TypeVar("T")
+"""What every handler gets beside the request: the org."""
+Handler = Callable[[T, ApiRequest], ApiResponse]
 _VERSIONED = re.compile(r"/services/data/v([^/]+)(/.*)?")
 _FIRST_EVER_REST = 20.0
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
+class Route(Generic[T]):
     """A handler with the name that latencies, faults and the log know it by.
 
-    ``pattern`` is a path under ``/services/data/vXX.X`` unless ``versioned`` is False. ``calls`` is what one request
-    costs of the daily allowance; None when it is free and needs no session.
+    ``pattern`` is a path under ``/services/data/vXX.X`` unless ``versioned`` is False. An ``open`` route is free and
+    needs no session.
     """
 
     name: str
     method: str
     pattern: re.Pattern[str]
-    handler: Handler
+    handler: Handler[T]
     versioned: bool = True
     open: bool = False
 
 
-class Router:
+class Router(Generic[T]):
     """All routes; the first that fits wins."""
 
-    def __init__(self, routes: Iterable[Route]) -> None:
+    def __init__(self, routes: Iterable[Route[T]]) -> None:
         self._routes = list(routes)
 
-    def resolve(self, request: ApiRequest) -> Route:
+    def resolve(self, request: ApiRequest) -> Route[T]:
         """Find the route and fill ``name``, ``params`` and ``version`` in; raises ApiError 404, 405 or 410."""
         match = _VERSIONED.fullmatch(request.path.rstrip("/") or "/")
         rest = request.path.rstrip("/")
@@ -69,7 +68,7 @@ class Router:
             )
         raise not_found()
 
-    def dispatch(self, org: Org, request: ApiRequest) -> ApiResponse:
+    def dispatch(self, org: T, request: ApiRequest) -> ApiResponse:
         """Resolve and answer, errors included: what composite calls use for their parts."""
         try:
             return self.resolve(request).handler(org, request)

@@ -16,13 +16,13 @@ from aiohttp import web
 from engine.pacing.clock import Clock, SystemClock
 from engine.rehearsal.salesforce import answering
 from engine.rehearsal.salesforce.clock import OrgClock, stamp
-from engine.rehearsal.salesforce.control import PREFIX, control
 from engine.rehearsal.salesforce.faults import ANSWERING, CHANGING, REFUSING, Rule
-from engine.rehearsal.salesforce.limits import LONG_CALL_S
+from engine.rehearsal.salesforce.handlers.control import PREFIX, control
 from engine.rehearsal.salesforce.org import Org
 from engine.rehearsal.salesforce.routes import router
 from engine.rehearsal.salesforce.schema import Schema, default_schema
 from engine.rehearsal.salesforce.settings import StandInSettings
+from engine.rehearsal.salesforce.usage import LONG_CALL_S
 from engine.rehearsal.salesforce.wire import ApiError, ApiRequest, ApiResponse
 from engine.rehearsal.salesforce.world import World
 

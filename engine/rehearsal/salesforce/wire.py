@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import Any
 
 import orjson
 
-if TYPE_CHECKING:
-    from engine.rehearsal.salesforce.auth import Session
-
 JSON_TYPE = "application/json;charset=UTF-8"
 HTML_TYPE = "text/html;charset=UTF-8"
+
+
+@dataclass(slots=True)
+class Session:
+    """A token somebody holds; it dies of idleness, of ``revoke``, and never by age."""
+
+    user_id: str
+    last_used: datetime
 
 
 @dataclass(slots=True)
@@ -32,7 +38,6 @@ class ApiRequest:
     params: Mapping[str, str] = field(default_factory=dict)
     version: str = ""
     session: Session | None = None
-    base_url: str = ""
     on_login_host: bool = False
     ids_written: list[str] = field(default_factory=list)
     taken: frozenset[str] = frozenset()
@@ -104,6 +109,17 @@ class ApiError(Exception):
         answer = as_json([item], status=self.status)
         answer.headers.update(self.headers)
         return answer
+
+
+class OAuthError(ApiError):
+    """The token endpoint says no: HTTP 400 with an object, not the REST array."""
+
+    def __init__(self, error: str, description: str) -> None:
+        super().__init__(400, error, description)
+
+    def response(self) -> ApiResponse:
+        """The answer this error is."""
+        return as_json({"error": self.code, "error_description": self.message}, status=self.status)
 
 
 def as_json(value: Any, status: int = 200) -> ApiResponse:

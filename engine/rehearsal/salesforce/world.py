@@ -1,6 +1,6 @@
 """The org's rows in SQLite: one table per object, ids compared byte by byte, clustered by Id.
 
-Only storage lives here: nothing asks who may do what (``dml.py`` does). Every public method is one transaction.
+Only storage lives here: who may do what, ``handlers/dml.py`` asks. Every public method is one transaction.
 """
 
 from __future__ import annotations

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from engine.model.ids import is_id, to18
-from engine.rehearsal.salesforce import dml
-from engine.rehearsal.salesforce.compile import compile_query
-from engine.rehearsal.salesforce.query import rows_by_id
-from engine.rehearsal.salesforce.soql import parse
+from engine.rehearsal.salesforce.handlers import dml
+from engine.rehearsal.salesforce.handlers.query import rows_by_id
+from engine.rehearsal.salesforce.org import Org
+from engine.rehearsal.salesforce.soql.compiler import compile_query
+from engine.rehearsal.salesforce.soql.parser import parse
 from engine.rehearsal.salesforce.wire import ApiError, ApiRequest, ApiResponse, as_json, not_found, parser_error
-
-if TYPE_CHECKING:
-    from engine.rehearsal.salesforce.org import Org
 
 MAX_WRITE, MAX_READ = 200, 2_000
 _MAX_CHUNKS = 10

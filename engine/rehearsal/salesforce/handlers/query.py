@@ -5,16 +5,14 @@ from __future__ import annotations
 import re
 import sqlite3
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from engine.rehearsal.salesforce.compile import Compiled, compile_query
-from engine.rehearsal.salesforce.soql import parse, too_complicated
+from engine.rehearsal.salesforce.faults import Rule
+from engine.rehearsal.salesforce.org import Org
+from engine.rehearsal.salesforce.soql.compiler import Compiled, compile_query
+from engine.rehearsal.salesforce.soql.parser import parse, too_complicated
+from engine.rehearsal.salesforce.soql.shape import Row
 from engine.rehearsal.salesforce.wire import ApiError, ApiRequest, ApiResponse, as_json
-
-if TYPE_CHECKING:
-    from engine.rehearsal.salesforce.faults import Rule
-    from engine.rehearsal.salesforce.org import Org
-    from engine.rehearsal.salesforce.shape import Row
 
 MAX_PAGE, MIN_PAGE = 2_000, 200
 LONG_TEXT_PAGE = 200
@@ -77,11 +75,11 @@ def _first_page(org: Org, request: ApiRequest, *, include_deleted: bool) -> ApiR
     limit = -1 if compiled.query.limit is None else compiled.query.limit
     offset = compiled.query.offset
     first = size + 1 if limit < 0 else min(limit, size + 1)
-    rows = run(org, compiled.sql(), compiled, first, offset)
+    rows = _run(org, compiled.sql(), compiled, first, offset)
     if len(rows) <= size:
         total, following = len(rows), None
     else:
-        found = run(org, compiled.sql('t."Id"'), compiled, limit, offset)
+        found = _run(org, compiled.sql('t."Id"'), compiled, limit, offset)
         locator = org.locators.open(
             soql, include_deleted=include_deleted, page_size=asked, ids="".join(row[0] for row in found).encode()
         )
@@ -96,7 +94,7 @@ def _first_page(org: Org, request: ApiRequest, *, include_deleted: bool) -> ApiR
 
 
 def _count(org: Org, compiled: Compiled) -> ApiResponse:
-    total = run(org, compiled.sql(), compiled, -1, 0)[0][0]
+    total = _run(org, compiled.sql(), compiled, -1, 0)[0][0]
     if compiled.query.limit is not None:
         total = min(total, compiled.query.limit)
     return as_json({"totalSize": total, "done": True, "records": []})
@@ -104,7 +102,7 @@ def _count(org: Org, compiled: Compiled) -> ApiResponse:
 
 def _aggregates(org: Org, request: ApiRequest, compiled: Compiled) -> ApiResponse:
     limit = MAX_GROUPS + 1 if compiled.query.limit is None else compiled.query.limit
-    rows = run(org, compiled.sql(), compiled, min(limit, MAX_GROUPS + 1), compiled.query.offset)
+    rows = _run(org, compiled.sql(), compiled, min(limit, MAX_GROUPS + 1), compiled.query.offset)
     if len(rows) > MAX_GROUPS:
         raise ApiError(
             400,
@@ -114,7 +112,7 @@ def _aggregates(org: Org, request: ApiRequest, compiled: Compiled) -> ApiRespons
     return _page(request, compiled.shape.records(rows, request.version), len(rows), None)
 
 
-def run(org: Org, sql: str, compiled: Compiled, limit: int, offset: int) -> list[Row]:
+def _run(org: Org, sql: str, compiled: Compiled, limit: int, offset: int) -> list[Row]:
     """All rows of a compiled statement; limit -1 is none. Raises ApiError QUERY_TOO_COMPLICATED."""
     try:
         found: list[Row] = org.world.connection.execute(

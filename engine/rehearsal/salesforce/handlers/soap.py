@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 from xml.sax.saxutils import escape
 
+from engine.rehearsal.salesforce.org import Org
 from engine.rehearsal.salesforce.settings import LAST_SOAP_LOGIN_VERSION
 from engine.rehearsal.salesforce.wire import ApiRequest, ApiResponse
-
-if TYPE_CHECKING:
-    from engine.rehearsal.salesforce.org import Org
 
 _XML = "text/xml;charset=UTF-8"
 _ENVELOPE = (

@@ -1,15 +1,11 @@
-"""What an org allows: calls per rolling day, and long calls at the same time; and the two endpoints that tell."""
+"""What an org allows: calls per rolling day, and long calls at the same time."""
 
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any
 
 from engine.rehearsal.salesforce.clock import OrgClock
-from engine.rehearsal.salesforce.wire import ApiError, ApiRequest, ApiResponse, as_json
-
-if TYPE_CHECKING:
-    from engine.rehearsal.salesforce.org import Org
+from engine.rehearsal.salesforce.wire import ApiError
 
 _DAY_S = 86_400.0
 _GRAIN_S = 60.0
@@ -60,27 +56,3 @@ def daily_limit() -> ApiError:
 def concurrent_limit() -> ApiError:
     """Too many calls of twenty seconds and more at the same time."""
     return ApiError(403, "REQUEST_LIMIT_EXCEEDED", "ConcurrentPerOrgLongTxn Limit exceeded.")
-
-
-def limits(org: Org, request: ApiRequest) -> ApiResponse:
-    """``GET …/limits``."""
-
-    def entry(maximum: int, used: int = 0) -> dict[str, Any]:
-        return {"Max": maximum, "Remaining": max(0, maximum - used)}
-
-    return as_json(
-        {
-            "DailyApiRequests": entry(org.usage.daily_max, org.usage.used()),
-            "DataStorageMB": entry(5_000),
-            "PermissionSets": {**entry(1_500), "CreateCustom": entry(1_000)},
-        }
-    )
-
-
-def record_count(org: Org, request: ApiRequest) -> ApiResponse:
-    """``GET …/limits/recordCount?sObjects=A,B``: unknown names are left out."""
-    wanted = [name for name in request.query.get("sObjects", "").split(",") if name]
-    found = [sobject for sobject in (org.schema.find(name.strip()) for name in wanted) if sobject is not None]
-    if not wanted:
-        found = list(org.schema)
-    return as_json({"sObjects": [{"count": org.world.count(item.name), "name": item.name} for item in found]})

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import orjson
 
+from engine.rehearsal.salesforce.org import Org
 from engine.rehearsal.salesforce.wire import ApiError, ApiRequest, ApiResponse, as_json, parser_error
-
-if TYPE_CHECKING:
-    from engine.rehearsal.salesforce.org import Org
 
 MAX_PARTS = 25
 MAX_HEAVY_PARTS = 5

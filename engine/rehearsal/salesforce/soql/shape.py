@@ -49,15 +49,6 @@ class Shape:
         """Add a value to the record or to one of its parents."""
         self._levels[path].entries.append(column)
 
-    def columns(self) -> list[tuple[str, Column]]:
-        """Flat ``Account__r.Name``-style headers with their columns, in SELECT order within each level."""
-        return [
-            (".".join((*path, entry.key)), entry)
-            for path, level in self._levels.items()
-            for entry in level.entries
-            if isinstance(entry, Column)
-        ]
-
     def records(self, rows: Iterable[Row], version: str) -> list[Record]:
         """The records of an answer of this API version (``62.0``)."""
         if self._aggregate:
@@ -80,7 +71,7 @@ class Shape:
         return records
 
 
-def value_of(column: Column, row: Row) -> Any:
+def _value_of(column: Column, row: Row) -> Any:
     """The JSON value of a stored one."""
     value = row[column.index]
     return bool(value) if column.type == "boolean" else value
@@ -90,7 +81,7 @@ def _record(level: _Level, row: Row, base: str) -> Record:
     record: Record = {"attributes": {"type": level.sobject, "url": f"{base}{level.sobject}/{row[level.id_index]}"}}
     for entry in level.entries:
         if isinstance(entry, Column):
-            record[entry.key] = value_of(entry, row)
+            record[entry.key] = _value_of(entry, row)
         else:
             key, parent = entry
             record[key] = _record(parent, row, base) if row[parent.id_index] is not None else None
@@ -99,5 +90,5 @@ def _record(level: _Level, row: Row, base: str) -> Record:
 
 def _aggregate_record(level: _Level, row: Row) -> Record:
     record: Record = {"attributes": {"type": "AggregateResult"}}
-    record.update({entry.key: value_of(entry, row) for entry in level.entries if isinstance(entry, Column)})
+    record.update({entry.key: _value_of(entry, row) for entry in level.entries if isinstance(entry, Column)})
     return record

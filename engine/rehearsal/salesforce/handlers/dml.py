@@ -5,15 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from engine.model.ids import is_id, to18
+from engine.rehearsal.salesforce.org import Org
 from engine.rehearsal.salesforce.schema import IDS, NUMERIC, TEXTUAL, Field, SObject
 from engine.rehearsal.salesforce.wire import ApiError, ApiRequest, parser_error
 from engine.rehearsal.salesforce.world import stored
-
-if TYPE_CHECKING:
-    from engine.rehearsal.salesforce.org import Org
 
 _LOCKED = "unable to obtain exclusive access to this record or 1 records: {}"
 
@@ -43,7 +41,7 @@ class Change:
 def update(org: Org, request: ApiRequest, changes: Sequence[Change], *, all_or_none: bool) -> None:
     """Check and write rows that exist; each change then has its errors or is done. Raises ApiError for the whole."""
     for change in changes:
-        read_values(change)
+        _read_values(change)
     _check_ids(changes)
     _check_rows(org, request, changes)
     _check_references(org, changes)
@@ -61,7 +59,7 @@ def create(org: Org, request: ApiRequest, changes: Sequence[Change], *, all_or_n
         change.creating = True
         if change.id is not None:
             change.fail("INVALID_FIELD_FOR_INSERT_UPDATE", "cannot specify Id in an insert call", ["Id"])
-        read_values(change)
+        _read_values(change)
         missing = [
             item.name
             for item in change.sobject.fields
@@ -93,7 +91,7 @@ def delete(org: Org, request: ApiRequest, changes: Sequence[Change], *, all_or_n
     request.ids_written += good
 
 
-def read_values(change: Change) -> None:
+def _read_values(change: Change) -> None:
     """Turn JSON values into column values; raises ApiError 400 for fields and types the parser would refuse."""
     for name, value in change.values.items():
         item = change.sobject.field(name)

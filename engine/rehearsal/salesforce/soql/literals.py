@@ -7,9 +7,9 @@ from typing import Any
 
 from engine.model.ids import to18
 from engine.rehearsal.salesforce.clock import from_stamp, stamp
-from engine.rehearsal.salesforce.lexer import located, malformed
 from engine.rehearsal.salesforce.schema import IDS, NUMERIC, TEXTUAL, Field
-from engine.rehearsal.salesforce.soql import Literal
+from engine.rehearsal.salesforce.soql.lexer import located, malformed
+from engine.rehearsal.salesforce.soql.parser import Literal
 
 _FIRST_YEAR, _LAST_YEAR = 1700, 4000
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime, parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from engine.model.ids import is_id, to18
-from engine.rehearsal.salesforce import dml
 from engine.rehearsal.salesforce.clock import from_stamp, stamp
+from engine.rehearsal.salesforce.handlers import dml
+from engine.rehearsal.salesforce.org import Org
 from engine.rehearsal.salesforce.schema import SObject
 from engine.rehearsal.salesforce.wire import ApiError, ApiRequest, ApiResponse, as_json, not_found
-
-if TYPE_CHECKING:
-    from engine.rehearsal.salesforce.org import Org
 
 _DELETED_DAYS, _UPDATED_DAYS = 15, 30
 _MAX_IDS = 600_000

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from engine.rehearsal.salesforce.lexer import Token, like_pattern, malformed, string_value, tokens
+from engine.rehearsal.salesforce.soql.lexer import Token, like_pattern, malformed, string_value, tokens
 from engine.rehearsal.salesforce.wire import ApiError
 
 T = TypeVar("T")

@@ -65,7 +65,7 @@ async def control(org: Org, http: web.Request) -> web.StreamResponse:
         ("POST", "edit"): _edit,
         ("POST", "delete"): lambda org, _, body: _set_deleted(org, body, deleted=True),
         ("POST", "undelete"): lambda org, _, body: _set_deleted(org, body, deleted=False),
-        ("POST", "tooling"): lambda org, _, body: tooling.load(org, orjson.loads(body)),
+        ("POST", "tooling"): lambda org, _, body: tooling.load(org.tooling, orjson.loads(body)),
         ("POST", "revoke"): lambda org, *_: {"revoked": org.sessions.revoke()},
         ("GET", "clock"): lambda org, *_: {"now": stamp(org.clock.now())},
         ("POST", "clock"): _advance,

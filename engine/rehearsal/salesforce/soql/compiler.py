@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from engine.rehearsal.salesforce.lexer import located, malformed
-from engine.rehearsal.salesforce.literals import bound_value
 from engine.rehearsal.salesforce.schema import NUMERIC, TEXTUAL, Field, Schema, SObject
-from engine.rehearsal.salesforce.shape import Column, Shape
-from engine.rehearsal.salesforce.soql import (
+from engine.rehearsal.salesforce.soql.lexer import located, malformed
+from engine.rehearsal.salesforce.soql.literals import bound_value
+from engine.rehearsal.salesforce.soql.parser import (
     Aggregate,
     Comparison,
     Condition,
@@ -19,6 +18,7 @@ from engine.rehearsal.salesforce.soql import (
     Ordering,
     Query,
 )
+from engine.rehearsal.salesforce.soql.shape import Column, Shape
 from engine.rehearsal.salesforce.wire import ApiError
 
 MAX_RELATIONSHIP_LEVELS = 5

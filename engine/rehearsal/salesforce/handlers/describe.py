@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from engine.rehearsal.salesforce.org import Org
 from engine.rehearsal.salesforce.schema import IDS, NUMERIC, TEXTUAL, Field, SObject
 from engine.rehearsal.salesforce.settings import FIRST_VERSION, LAST_VERSION
 from engine.rehearsal.salesforce.wire import ApiRequest, ApiResponse, as_json, not_found
-
-if TYPE_CHECKING:
-    from engine.rehearsal.salesforce.org import Org
 
 _SEASONS = ("Winter", "Spring", "Summer")
 

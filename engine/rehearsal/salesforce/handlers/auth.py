@@ -1,88 +1,17 @@
-"""Sessions, and the OAuth flows that open them."""
+"""The OAuth flows: they open sessions, tell whose they are, and end them."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import hashlib
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qs
 
-from engine.rehearsal.salesforce.clock import OrgClock
-from engine.rehearsal.salesforce.wire import ApiError, ApiRequest, ApiResponse, as_json, session_expired
-
-if TYPE_CHECKING:
-    from engine.rehearsal.salesforce.org import Org
+from engine.rehearsal.salesforce.org import Org
+from engine.rehearsal.salesforce.wire import ApiRequest, ApiResponse, OAuthError, as_json
 
 JWT_GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
-_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._"
-
-
-@dataclass(slots=True)
-class Session:
-    """A token somebody holds; it dies of idleness, of ``revoke``, and never by age."""
-
-    user_id: str
-    last_used: datetime
-
-
-class Sessions:
-    """All living tokens of the org."""
-
-    def __init__(self, org_id: str, clock: OrgClock, idle_s: float) -> None:
-        self._org_id = org_id
-        self._clock = clock
-        self._idle = timedelta(seconds=idle_s)
-        self._by_token: dict[str, Session] = {}
-
-    def open(self, user_id: str) -> str:
-        """A new token, ``00D…!AQ…``."""
-        tail = "".join(_ALPHABET[int(self._clock.random() * len(_ALPHABET))] for _ in range(80))
-        token = f"{self._org_id[:15]}!AQ{tail}"
-        self._by_token[token] = Session(user_id, self._clock.now())
-        return token
-
-    def of(self, request: ApiRequest) -> Session:
-        """The session a request comes with, kept awake by it; raises ApiError 401."""
-        header = request.headers.get("authorization", "")
-        scheme, _, token = header.partition(" ")
-        if not header:
-            raise session_expired()
-        if scheme.lower() not in {"bearer", "oauth"} or not token:
-            raise ApiError(401, "INVALID_AUTH_HEADER", "INVALID_HEADER_TYPE")
-        session = self._by_token.get(token.strip())
-        now = self._clock.now()
-        if session is None or now - session.last_used > self._idle:
-            raise session_expired()
-        session.last_used = now
-        return session
-
-    def revoke(self, token: str | None = None) -> int:
-        """End one session, or all of them; the number ended."""
-        if token is not None:
-            return int(self._by_token.pop(token, None) is not None)
-        count = len(self._by_token)
-        self._by_token.clear()
-        return count
-
-    def revoke_of(self, request: ApiRequest) -> None:
-        """End the session this request came with."""
-        self.revoke(request.headers.get("authorization", "").partition(" ")[2].strip())
-
-
-class OAuthError(Exception):
-    """The token endpoint says no: HTTP 400 with an object, not the REST array."""
-
-    def __init__(self, error: str, description: str) -> None:
-        super().__init__(f"{error}: {description}")
-        self.error = error
-        self.description = description
-
-    def response(self) -> ApiResponse:
-        """The answer this error is."""
-        return as_json({"error": self.error, "error_description": self.description}, status=400)
 
 
 def token(org: Org, request: ApiRequest) -> ApiResponse:
@@ -112,7 +41,7 @@ def _client_credentials(org: Org, request: ApiRequest, form: dict[str, str]) -> 
     _check_client(org, form, secret=True)
     if not org.settings.client_credentials_user:
         raise OAuthError("invalid_grant", "no client credentials user enabled")
-    return grant(org, scope="api")
+    return _grant(org, scope="api")
 
 
 def _jwt_bearer(org: Org, request: ApiRequest, form: dict[str, str]) -> dict[str, Any]:
@@ -148,7 +77,7 @@ def _jwt_bearer(org: Org, request: ApiRequest, form: dict[str, str]) -> dict[str
         raise OAuthError("invalid_grant", "invalid assertion") from error
     if expires <= org.clock.now().timestamp():
         raise OAuthError("invalid_grant", "assertion expired")
-    answer = grant(org, scope="api")
+    answer = _grant(org, scope="api")
     del answer["signature"], answer["issued_at"]
     return answer
 
@@ -161,7 +90,7 @@ def _refresh(org: Org, request: ApiRequest, form: dict[str, str]) -> dict[str, A
             settings.refresh_token = ""
             org.sessions.revoke()
         raise OAuthError("invalid_grant", "expired access/refresh token")
-    answer = grant(org, scope="refresh_token api")
+    answer = _grant(org, scope="refresh_token api")
     if settings.rotate_refresh_tokens:
         org.used_refresh_tokens.add(given)
         settings.refresh_token = answer["refresh_token"] = f"5Aep861rotated{len(org.used_refresh_tokens)}"
@@ -174,10 +103,10 @@ def _password(org: Org, request: ApiRequest, form: dict[str, str]) -> dict[str, 
     right = (settings.username, settings.password + settings.security_token)
     if settings.password_flow_blocked or (form.get("username"), form.get("password")) != right:
         raise OAuthError("invalid_grant", "authentication failure")
-    return grant(org)
+    return _grant(org)
 
 
-def grant(org: Org, *, scope: str | None = None) -> dict[str, Any]:
+def _grant(org: Org, *, scope: str | None = None) -> dict[str, Any]:
     """Open a session and describe it as the token endpoint does; there is no ``expires_in``."""
     access = org.sessions.open(org.user_id)
     issued = str(int(org.clock.now().timestamp() * 1000))
