@@ -1,4 +1,4 @@
-"""What an analysis has found, asked of its scratch table. The keys are described in the README, "Analyze"."""
+"""What an analysis has found, asked of its scratch table. The keys are described in docs/analyze.md."""
 
 # ruff: noqa: S608 - statements are composed of constants, of conditions written in this package, and of numbers
 

@@ -1,0 +1,249 @@
+"""The documents hold the truth: what they name exists, and what must be documented is. The changelog tells the past."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from typer.core import TyperGroup
+from typer.main import get_command
+
+from cli import ORDER, app
+from engine.commands.streams import NOBODY_READS
+from engine.model.change import Event
+from engine.model.errors import Fatal
+from engine.model.facts import Method, Proof
+from engine.model.failures import BUDGETED, WORTH_ANOTHER_TRY, FailureClass
+from engine.model.outcome import Status
+from engine.settings import ResolverSettings, Settings
+
+ROOT = Path(__file__).parent.parent
+TODAY = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "benchmarks/README.md", *sorted(ROOT.glob("docs/*.md"))]
+ALL = [*TODAY, ROOT / "CHANGELOG.md"]
+TEXTS = {str(path.relative_to(ROOT)): path.read_text() for path in ALL}
+NOW = {name: TEXTS[name] for name in TEXTS if name != "CHANGELOG.md"}
+
+COPIED_AGAIN = {FailureClass.COPY_MISSING, FailureClass.DRIFTED}
+"""Their records are pending, not failed: an incremental run takes them whatever its classes are."""
+ELSEWHERE = {"--require-hashes", "--only-binary", "--no-deps", "--no-build-isolation", "--fix", "--kills"}
+"""Flags of pip, ruff and the ordeals."""
+
+
+def code(text: str) -> Iterator[str]:
+    """What stands between backticks, and the lines of console blocks without their comments."""
+    blocks = re.findall(r"^```console\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    for line in "".join(blocks).splitlines():
+        yield line.removeprefix("$ ").split("  #")[0].strip()
+    yield from re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE))
+
+
+def named(texts: dict[str, str], pattern: str) -> list[tuple[str, str]]:
+    """(document, name) wherever code in a document is, or holds, that pattern."""
+    return [
+        (name, found) for name, text in texts.items() for piece in code(text) for found in re.findall(pattern, piece)
+    ]
+
+
+def first_cells(document: str, heading: str) -> list[str]:
+    """The words between backticks, or the numbers, in the first column of the table below that heading."""
+    rows = re.search(rf"^\| {heading} \|.*\n\|[-|]+\n((?:\|.*\n)+)", NOW[document], re.MULTILINE)
+    assert rows is not None, f"{document} has no table headed {heading}"
+    cells = [row.split("|")[1].strip() for row in rows[1].splitlines()]
+    return [word.strip("` ") for cell in cells for word in cell.split(",")]
+
+
+def every(group: Any, way: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+    """All commands by what is typed behind ``engine``."""
+    for name, command in group.commands.items():
+        if isinstance(command, TyperGroup):
+            yield from every(command, (*way, name))
+        else:
+            yield " ".join((*way, name)), command
+
+
+GROUP: Any = get_command(app)
+COMMANDS = dict(every(GROUP))
+FLAGS = {
+    flag
+    for command in (GROUP, *COMMANDS.values())
+    for parameter in command.params
+    for flag in [*parameter.opts, *parameter.secondary_opts]
+} | {"--help"}
+
+
+# commands and flags
+
+
+def test_the_readme_lists_every_command_in_the_order_of_use() -> None:
+    """The help has ``run`` in one place; the README tells its three commands where they are used."""
+    listed = [cell.removeprefix("engine ") for cell in first_cells("README.md", "command")]
+
+    assert sorted(listed) == sorted(COMMANDS)
+    assert [name for name in (each.split()[0] for each in listed) if name != "run"] == [n for n in ORDER if n != "run"]
+
+
+def test_every_command_that_is_named_exists() -> None:
+    typed = named(NOW, r"^(?:\S+/)?engine(?: --config \S+)? ([a-z]+(?: [a-z]+)?)")
+    known = {*COMMANDS, *GROUP.commands}
+
+    assert len(typed) > 60
+    assert [each for each in typed if each[1] not in known and each[1].split()[0] not in COMMANDS] == []
+
+
+def test_every_flag_that_is_named_exists() -> None:
+    pieces = [
+        (name, flag)
+        for name, text in NOW.items()
+        if name != "benchmarks/README.md"
+        for piece in code(text)
+        if not piece.startswith(("python -m", "pip "))
+        for flag in re.findall(r"(?<![\w-])--[a-z][a-z-]+", piece)
+    ]
+
+    assert len(pieces) > 60
+    assert [(name, flag) for name, flag in pieces if flag not in FLAGS | ELSEWHERE] == []
+
+
+# exit codes
+
+
+def codes() -> set[int]:
+    """What a command can end with."""
+    fatal = {kind.exit_code for kind in [Fatal, *Fatal.__subclasses__()]}
+    return fatal | {0, 3, 130, 143, NOBODY_READS}
+
+
+def test_the_readme_lists_every_exit_code() -> None:
+    assert {int(cell) for cell in first_cells("README.md", "code")} == codes()
+
+
+def test_every_exit_code_that_is_named_exists() -> None:
+    found = [
+        (name, int(number))
+        for name, text in NOW.items()
+        for numbers in re.findall(r"[Ee]xit(?:s| code(?: is)?) (\d+(?:(?:,| or| and) \d+)*)", text)
+        for number in re.findall(r"\d+", numbers)
+    ]
+
+    assert len(found) > 5
+    assert [each for each in found if each[1] not in codes()] == []
+
+
+# states, classes, events, proofs, methods
+
+
+def test_every_state_is_documented() -> None:
+    assert first_cells("docs/failures.md", "state") == [each.value for each in Status]
+
+
+def test_every_failure_class_is_documented_and_no_other() -> None:
+    listed = first_cells("docs/failures.md", "class")
+
+    assert sorted(listed) == sorted(each.value for each in FailureClass)
+
+
+def test_the_classes_said_to_be_tried_again_are_those() -> None:
+    rows = re.findall(r"^\| `([a-z_]+)` \|.*\| yes(?:: .*)? \|$", NOW["docs/failures.md"], re.MULTILINE)
+
+    assert set(rows) == {each.value for each in WORTH_ANOTHER_TRY | COPIED_AGAIN}
+
+
+def test_the_classes_said_to_count_against_the_error_budget_are_those() -> None:
+    sentence = re.search(r"^\* (.*) count against\n  `migration.error_budget`", NOW["docs/failures.md"], re.MULTILINE)
+    assert sentence is not None
+
+    assert set(re.findall(r"`(\w+)`", sentence[1])) == {each.value for each in BUDGETED}
+
+
+def test_the_events_of_the_journal_are_documented() -> None:
+    assert first_cells("docs/links.md", "event") == [each.value for each in Event]
+
+
+def test_the_proofs_are_documented() -> None:
+    assert first_cells("docs/copies.md", "`proof`") == [each.value for each in Proof]
+
+
+def test_the_methods_are_documented() -> None:
+    assert first_cells("docs/copies.md", "method") == [each.value for each in Method]
+
+
+# settings
+
+
+def keys(section: type[BaseModel], way: str = "") -> Iterator[str]:
+    """Every key, with the sections before it."""
+    for name, field in section.model_fields.items():
+        kind = field.annotation
+        yield f"{way}{name}"
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from keys(kind, f"{way}{name}.")
+
+
+KEYS = {*keys(Settings), *keys(ResolverSettings, "source.resolver.")}
+
+
+def test_every_setting_that_is_named_exists() -> None:
+    sections = "|".join(Settings.model_fields)
+    found = named(NOW, rf"(?<![\w./-])((?:{sections})\.[a-z_.]+[a-z])(?![\w/])")
+    places = {"source.resolver", "settings.yaml"}
+
+    assert len(found) > 40
+    assert [each for each in found if each[1] not in KEYS | places] == []
+
+
+def test_every_variable_that_is_named_sets_something() -> None:
+    found = named(NOW, r"ENGINE_([A-Z_]+[A-Z])")
+
+    assert [each for each in found if each[1] != "CONFIG" and each[1].lower().replace("__", ".") not in KEYS] == []
+
+
+# paths and links
+
+
+def test_every_path_that_is_named_exists() -> None:
+    tops = "engine|tests|docs|benchmarks|deploy|\\.ci"
+    found = named(NOW, rf"(?<![\w./-])((?:{tops})/[\w./-]*\w/?|[a-z_-]+\.(?:py|lock|toml))(?![\w*])")
+    absent = [each for each in found if not (ROOT / each[1]).exists()]
+
+    assert len(found) > 20
+    assert absent == []
+
+
+def test_every_module_that_is_started_exists() -> None:
+    started = named(NOW, r"python -m ([a-z0-9_.]+)")
+    places = [(name, ROOT / module.replace(".", "/")) for name, module in started]
+
+    assert [(name, str(at)) for name, at in places if not at.with_suffix(".py").exists() and not at.is_dir()] == []
+
+
+def anchors(text: str) -> set[str]:
+    """The headings, as they stand behind ``#`` in a link."""
+    return {
+        re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+        for heading in re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    }
+
+
+def test_every_link_leads_somewhere() -> None:
+    wrong = []
+    for path in ALL:
+        for target in re.findall(r"\]\(([^)\s]+)\)", path.read_text()):
+            place, _, anchor = target.partition("#")
+            if "://" in target:
+                continue
+            aim = path.parent / place if place else path
+            if not aim.exists() or (anchor and anchor not in anchors(aim.read_text())):
+                wrong.append((path.name, target))
+
+    assert wrong == []
+
+
+def test_the_picture_shows_titles_that_the_demo_tells() -> None:
+    told = "".join(path.read_text() for path in ROOT.glob("engine/**/*.py"))
+    titles = re.findall(r">\d+\. (.*?)</text>", (ROOT / "docs/demo.svg").read_text())
+
+    assert len(titles) >= 4
+    assert [title for title in titles if f'act("{title}")' not in told] == []
