@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 
 import pytest
@@ -24,8 +23,6 @@ from engine.model.keys import (
 )
 from engine.model.location import Location, Origin
 from engine.model.record import Record
-
-EXAMPLES = 300 if os.environ.get("CI") else 10_000
 
 TEMPLATE = "uploads/{account_id}/{record_id}/{file_name}"
 AWS = Origin("https", "docs-bucket.s3.amazonaws.com", 443)
@@ -226,7 +223,7 @@ def test_a_field_counts_utf_16_units() -> None:
 WILD = st.text(max_size=300)
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=1_000, deadline=None)
 @given(
     WILD,
     WILD,
@@ -249,7 +246,7 @@ def test_any_names_make_a_sound_key(name: str, account: str, account_name: str, 
         assert RECORD.id in key
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=1_000, deadline=None)
 @given(st.lists(st.tuples(WILD, WILD), min_size=2, max_size=4))
 def test_two_records_never_share_a_key(names: list[tuple[str, str]]) -> None:
     keys = set()
