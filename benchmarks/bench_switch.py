@@ -20,18 +20,19 @@ from contextlib import closing
 from pathlib import Path
 
 from engine.commands.frame import perform
+from engine.limiting.clock import SystemClock
 from engine.model.change import Held, Said, Sent
-from engine.pacing.clock import SystemClock
 from engine.pipeline.changing import Change, Changing
 from engine.pipeline.stop import Stop
 from engine.pipeline.switching import WINDOW
-from engine.runs.plan_file import PlanFile, PlanWriter, open_plan
-from engine.runs.rollback_file import Recorded, RollbackFile
-from engine.tracking import chain, schema, switchable
-from engine.tracking.database import Database, open_database
-from engine.tracking.journal import Journal, check
+from engine.runs.links.plan_file import PlanFile, PlanWriter, open_plan
+from engine.runs.links.rollback_file import Recorded, RollbackFile
+from engine.tracking.db import chain, schema
+from engine.tracking.db.database import Database, open_database
 from engine.tracking.ledger import Ledger
-from engine.tracking.switchable import Wanted
+from engine.tracking.read import switchable
+from engine.tracking.read.switchable import Wanted
+from engine.tracking.write.journal import Journal, check
 
 _INSERT = (
     "INSERT INTO file_migrations (doclist_entry_id, account_id, account_name, record_name, original_url, your_s3_key,"

@@ -12,14 +12,14 @@ import tempfile
 import time
 from pathlib import Path
 
+from engine.limiting.clock import SystemClock
 from engine.model.facts import Method, Proof
 from engine.model.failures import FailureClass
 from engine.model.outcome import Batch, Outcome, Status
 from engine.model.record import Record
-from engine.pacing.clock import SystemClock
-from engine.tracking.database import open_database
+from engine.tracking.db.database import open_database
 from engine.tracking.ledger import Ledger
-from engine.tracking.report import open_report
+from engine.tracking.read.report import open_report
 
 CHANCE = random.Random(1)
 

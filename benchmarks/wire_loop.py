@@ -25,7 +25,7 @@ from typing import Any, cast
 
 import uvloop
 
-from engine.pacing.clock import SystemClock
+from engine.limiting.clock import SystemClock
 from engine.s3.wire import Origin, Wire
 
 COPY_HEAD = (

@@ -20,10 +20,10 @@ from typing import Any, TextIO
 import orjson
 import structlog
 
+from engine.limiting.clock import Clock, SystemClock, iso
 from engine.log_file import LogFile, open_new, prune
 from engine.model.errors import Usage
 from engine.model.text import printable
-from engine.pacing.clock import Clock, SystemClock, iso
 from engine.redaction import Redactor
 from engine.redaction import secret_values as secret_values
 

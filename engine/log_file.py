@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from engine.pacing.clock import Clock
+from engine.limiting.clock import Clock
 
 FILE_BYTES = 64 * 1024 * 1024
 TOTAL_BYTES = 1024 * 1024 * 1024

@@ -18,21 +18,21 @@ SETTINGS = {"settings", "settings_rules"}
 LOG = {"log", "log_file", "redaction"}
 MAY_IMPORT: dict[str, set[str]] = {
     "model": {"model"},
-    "pacing": {"pacing", "model"},
-    "salesforce": {"salesforce", "pacing", "model", *SETTINGS},
-    "s3": {"s3", "pacing", "model", *SETTINGS},
-    "web": {"web", "pacing", "model", *SETTINGS},
-    "tracking": {"tracking", "pacing", "model", *SETTINGS},
-    "pipeline": {"pipeline", "pacing", "model", *SETTINGS},
-    "rehearsal": {"rehearsal", "pacing", "model"},
+    "limiting": {"limiting", "model"},
+    "salesforce": {"salesforce", "limiting", "model", *SETTINGS},
+    "s3": {"s3", "limiting", "model", *SETTINGS},
+    "web": {"web", "limiting", "model", *SETTINGS},
+    "tracking": {"tracking", "limiting", "model", *SETTINGS},
+    "pipeline": {"pipeline", "limiting", "model", *SETTINGS},
+    "rehearsal": {"rehearsal", "limiting", "model"},
     "settings_rules": {"model"},
     "settings": {"settings_rules", "model"},
     "reading": {"reading", "model", *SETTINGS},
     "settings_load": {"reading", "model", *SETTINGS},
     "settings_text": {"reading", "model", *SETTINGS},
     "redaction": {"model", *SETTINGS},
-    "log_file": {"pacing", "model"},
-    "log": {"pacing", "model", *LOG},
+    "log_file": {"limiting", "model"},
+    "log": {"limiting", "model", *LOG},
     "commands": {"commands", "runs", "settings", "settings_load", "log"},
     "cli": {"commands", "__version__"},
 }
@@ -81,7 +81,7 @@ MODULES = sorted(ENGINE.rglob("*.py"))
 ENTRY = ROOT / "cli.py"
 TREES = {path: ast.parse(path.read_text()) for path in [*MODULES, ENTRY]}
 
-OWN_TIME = {"cli", "pacing", "rehearsal"}
+OWN_TIME = {"cli", "limiting", "rehearsal"}
 """Floors that may ask the system for time and chance."""
 
 
@@ -149,7 +149,7 @@ def test_the_network_is_opened_in_few_places() -> None:
         if any(alias.name.startswith("open_") for alias in node.names)
     }
 
-    assert openers <= {"engine/runs/assembly.py", "engine/runs/accounts.py"}
+    assert openers <= {"engine/runs/shared/assembly.py", "engine/runs/status/accounts.py"}
 
 
 def test_time_sleep_and_chance_come_from_the_clock() -> None:
@@ -200,7 +200,7 @@ def test_a_child_is_told_its_whole_environment_and_only_a_rehearsal_starts_pytho
     [
         ("cli", HEAVY),
         ("engine.settings_load", HEAVY | {"pydantic", "structlog"}),
-        ("engine.runs.init", HEAVY | {"pydantic"}),
+        ("engine.runs.rehearsal.init", HEAVY | {"pydantic"}),
         ("engine.log", HEAVY | {"pydantic"}),
         ("engine.settings", HEAVY),
     ],

@@ -23,10 +23,10 @@ from engine.model.location import Location, Origin
 from engine.model.record import Record
 from engine.reading.findings import shown
 from engine.redaction import Redactor
-from engine.s3 import listing, xml
-from engine.s3.answers import StoreError
-from engine.s3.facts import content_of, facts_of, request_headers
-from engine.s3.template import shape_of
+from engine.s3.api import listing, xml
+from engine.s3.api.answers import StoreError
+from engine.s3.transfer.facts import content_of, facts_of, request_headers
+from engine.s3.transfer.our_keys import shape_of
 from engine.salesforce import faults, limits, login_faults, search, sf_cli
 from engine.web import error_page, headers, resolver
 from engine.web import faults as web_faults
@@ -75,7 +75,7 @@ READERS: dict[str, Callable[[str], Any]] = {
         content_of({"content-disposition": f'a; filename="{t}', "content-type": t})
     ),
     "Salesforce error": lambda t: faults.from_answer(400, {}, t.encode(), doing="read"),
-    "Salesforce message": lambda t: faults.told(t),
+    "Salesforce message": lambda t: faults.shortened(t),
     "Salesforce answer": lambda t: faults.parsed(t.encode(), {}, doing="read", host="x"),
     "Salesforce limits": limits.limits_in,
     "login": lambda t: login_faults.granted(t.encode()),

@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel
 
 from engine.model.errors import Usage
-from engine.runs.init import write_settings
+from engine.runs.rehearsal.init import write_settings
 from engine.settings import ResolverSettings, Settings
 from engine.settings_load import load_settings
 from engine.settings_text import settings_text

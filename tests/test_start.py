@@ -15,8 +15,8 @@ import pytest
 
 from cli import app, db_app, run_app
 from engine.commands import frame
-from engine.runs.tables import line
-from engine.tracking.database import open_database
+from engine.runs.shared.tables import line
+from engine.tracking.db.database import open_database
 from tests.fakes.clock import ManualClock
 
 ROOT = Path(__file__).parent.parent

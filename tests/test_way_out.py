@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
+from engine.limiting.clock import SystemClock
 from engine.model.errors import EngineError
 from engine.model.hosts import origin_of
 from engine.model.location import Location
 from engine.model.proxy import proxy_of
 from engine.model.record import Record
-from engine.pacing.clock import SystemClock
 from engine.redaction import Redactor, secret_values
-from engine.s3.credentials import Keyring
+from engine.s3.api.credentials import Keyring
 from engine.s3.open import open_s3
 from engine.s3.transport import Transport
 from engine.salesforce.faults import from_answer

@@ -14,10 +14,10 @@ import uvloop
 
 from benchmarks.cheap_s3 import OURS, SOURCE
 from benchmarks.standin.store import name_of
-from engine.pacing.clock import SystemClock
-from engine.s3.address import address_of
-from engine.s3.credentials import Keys
-from engine.s3.sigv4 import Signer
+from engine.limiting.clock import SystemClock
+from engine.s3.api.address import address_of
+from engine.s3.api.credentials import Keys
+from engine.s3.api.sigv4 import Signer
 from engine.s3.wire import Wire
 
 

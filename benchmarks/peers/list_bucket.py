@@ -13,7 +13,7 @@ from pathlib import Path
 
 import uvloop
 
-from engine.pacing.clock import SystemClock
+from engine.limiting.clock import SystemClock
 from engine.s3.open import open_s3
 from engine.settings_load import load_settings
 

@@ -40,9 +40,9 @@ def doctor(
       engine doctor --iam > policies.json
     """
     with guarded(as_json, ctx):
-        from engine.runs.doctor import DoctorOptions, show_diagnosis
-        from engine.runs.doctor import doctor as look
-        from engine.runs.iam import policies
+        from engine.runs.doctor.doctor import DoctorOptions, show_diagnosis
+        from engine.runs.doctor.doctor import doctor as look
+        from engine.runs.doctor.iam import policies
 
         settings = settings_for(ctx, config, {})
         if iam:
@@ -93,10 +93,10 @@ def verify(
       engine verify --level deep --sample 1%
     """
     with guarded(as_json, ctx):
-        from engine.runs.options import goes_with
-        from engine.runs.sampling import sample as sampled
-        from engine.runs.verify import VerifyOptions
-        from engine.runs.verify import verify as look
+        from engine.runs.shared.options import goes_with
+        from engine.runs.verify.sampling import sample as sampled
+        from engine.runs.verify.verify import VerifyOptions
+        from engine.runs.verify.verify import verify as look
 
         goes_with("--report-all", report_all, "--report", report is not None)
         options = VerifyOptions(
@@ -159,10 +159,10 @@ def sweep(
       engine sweep --watch --once --since 2026-11-22T00:00:00Z
     """
     with guarded(as_json, ctx):
-        from engine.runs.options import duration_s, goes_with, moment
-        from engine.runs.sweep import SweepOptions
-        from engine.runs.sweep import sweep as search
-        from engine.runs.sweep_report import show_swept
+        from engine.runs.shared.options import duration_s, goes_with, moment
+        from engine.runs.sweep.report import show_swept
+        from engine.runs.sweep.sweep import SweepOptions
+        from engine.runs.sweep.sweep import sweep as search
 
         for name, value in (("--once", once or None), ("--every", every), ("--since", since)):
             goes_with(name, value is not None, "--watch", watch)

@@ -34,8 +34,8 @@ def waive(
       engine waive a0X5g00000AbcDeEAF --undo --reason "the vendor found the file"
     """
     with guarded(as_json, ctx):
-        from engine.runs.waive import ids_in
-        from engine.runs.waive import waive as note
+        from engine.runs.status.waive import ids_in
+        from engine.runs.status.waive import waive as note
 
         chosen = [*(ids or []), *(ids_in(file) if file else ())]
         answer(perform(note(settings_for(ctx, config, {}), chosen, reason=reason, undo=undo)), as_json)
@@ -56,7 +56,7 @@ def db_snapshot(
       engine db snapshot /backup/tracking-2026-11-22.db
     """
     with guarded(as_json, ctx):
-        from engine.runs.snapshot import take_snapshot
+        from engine.runs.status.snapshot import take_snapshot
 
         taken = take_snapshot(settings_for(ctx, config, {}), file)
         if as_json:

@@ -23,8 +23,8 @@ def init(
       engine init
     """
     with guarded():
-        from engine.runs.init import write_settings
-        from engine.runs.shell import to_type
+        from engine.runs.rehearsal.init import write_settings
+        from engine.runs.shared.command import to_type
 
         file = file or ctx.obj or Path("settings.yaml")
         names_settings(file)
@@ -49,7 +49,7 @@ def rehearse(
       engine rehearse --records 20000
     """
     with guarded():
-        from engine.runs.rehearse import rehearse as start
+        from engine.runs.rehearsal.rehearse import rehearse as start
 
         raise typer.Exit(start(records, directory, seed, stderr()))
 
@@ -70,7 +70,7 @@ def demo(
       engine demo
     """
     with guarded():
-        from engine.runs.demo import demo as tell
+        from engine.runs.rehearsal.demo import demo as tell
 
         raise typer.Exit(tell(records, directory, seed, stdout()))
 
@@ -113,10 +113,10 @@ def tune(
       engine tune --real --requests 1000 --concurrency 50 --concurrency 200 --concurrency 800
     """
     with guarded(as_json, ctx):
-        from engine.runs.signals import tidied
-        from engine.runs.tune import CONCURRENCY, TuneOptions, tune_rehearsed
-        from engine.runs.tune_real import tune_real
-        from engine.runs.tune_show import show_sweep
+        from engine.runs.shared.signals import tidied
+        from engine.runs.tune.real import tune_real
+        from engine.runs.tune.show import show_sweep
+        from engine.runs.tune.tune import CONCURRENCY, TuneOptions, tune_rehearsed
 
         options = TuneOptions(allow_writes, records, requests, tuple(sorted(concurrency or CONCURRENCY)), latency_ms)
         with screen_for(None) as screen:

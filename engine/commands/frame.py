@@ -21,7 +21,7 @@ LOGS = "engine.logs"
 
 def names_settings(given: Path | None) -> None:
     """Commands that are told what to type next name these settings, unless they find them by themselves."""
-    from engine.runs.shell import name_in_commands
+    from engine.runs.shared.command import name_in_commands
 
     found = Path(os.environ.get("ENGINE_CONFIG") or "settings.yaml")
     name_in_commands(None if given == found else given)
@@ -41,7 +41,7 @@ def settings_for(ctx: typer.Context, config: Path | None, overrides: dict[str, A
 
 def perform(work: Any) -> Any:
     """Run a coroutine to its end, in a process that is tuned for it."""
-    from engine.runs.runtime import tune_process
+    from engine.runs.shared.runtime import tune_process
 
     tune_process()
     return start_loop(work)
@@ -76,7 +76,7 @@ def stderr() -> Any:
 @contextmanager
 def screen_for(progress: bool | None) -> Iterator[Any]:
     """The screen a run reports to: live on a terminal unless told otherwise, quiet with ``--no-progress``."""
-    from engine.runs.screen import Screen
+    from engine.runs.shared.screen import Screen
 
     console = stderr()
     live = console.is_terminal if progress is None else progress
@@ -85,8 +85,8 @@ def screen_for(progress: bool | None) -> Iterator[Any]:
 
 def print_json(document: Any) -> None:
     """One JSON document on stdout."""
-    from engine.runs.report import print_document
-    from engine.runs.shell import to_type
+    from engine.runs.shared.command import to_type
+    from engine.runs.shared.report import print_document
 
     if isinstance(document, dict):
         if isinstance(steps := document.get("next"), list):
@@ -101,7 +101,7 @@ def answer(report: Any, as_json: bool) -> None:
     if as_json:
         print_json(report.as_json())
     else:
-        from engine.runs.shell import to_show, to_type
+        from engine.runs.shared.command import to_show, to_type
 
         for line in report.lines():
             typer.echo(to_show(to_type(line)))
@@ -116,8 +116,8 @@ def guarded(as_json: bool = False, ctx: typer.Context | None = None) -> Iterator
     except (typer.Exit, typer.Abort, KeyboardInterrupt, BrokenPipeError):
         raise
     except BaseException as error:
-        from engine.runs.report import first_fatal
-        from engine.runs.shell import to_show, to_type
+        from engine.runs.shared.command import to_show, to_type
+        from engine.runs.shared.report import first_fatal
 
         fatal = first_fatal(error)
         if fatal is None:

@@ -41,7 +41,7 @@ def status(
       engine status --all --export report.json
     """
     with guarded(as_json, ctx):
-        from engine.runs.status import StatusOptions, show_status
+        from engine.runs.status.status import StatusOptions, show_status
 
         wanted = StatusOptions(
             overview=overview or everything,
@@ -94,8 +94,8 @@ def audit(
       engine audit --run 12 --json
     """
     with guarded(as_json, ctx):
-        from engine.runs.audit import AuditOptions, show_audit
-        from engine.runs.audit import audit as look
+        from engine.runs.journal.audit import AuditOptions, show_audit
+        from engine.runs.journal.audit import audit as look
 
         found = perform(look(settings_for(ctx, config, {}), AuditOptions(record, account, run, limit, bucket)))
         if as_json:
@@ -120,7 +120,7 @@ def accounts(
       engine accounts --json
     """
     with guarded(as_json, ctx):
-        from engine.runs.accounts import list_accounts, show_accounts
+        from engine.runs.status.accounts import list_accounts, show_accounts
 
         found = perform(list_accounts(settings_for(ctx, config, {}), limit))
         if as_json:
@@ -166,10 +166,10 @@ def analyze(
       engine analyze --archived to-restore.csv --export analysis.json
     """
     with guarded(as_json, ctx):
-        from engine.runs.analyze import AnalyzeOptions
-        from engine.runs.analyze import analyze as look
-        from engine.runs.analyze_show import show_analysis
-        from engine.runs.signals import tidied
+        from engine.runs.analyze.analyze import AnalyzeOptions
+        from engine.runs.analyze.analyze import analyze as look
+        from engine.runs.analyze.show import show_analysis
+        from engine.runs.shared.signals import tidied
 
         options = AnalyzeOptions(account=account, limit=limit, sample=sample, archived=archived, export=export)
         settings = settings_for(ctx, config, {})

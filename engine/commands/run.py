@@ -86,10 +86,10 @@ def run_backup(
       engine run backup --full --account 0013D00000AbcDeQAF --limit 50 --dry-run
     """
     with guarded(as_json, ctx):
-        from engine.runs.backup import BackupOptions, backup
-        from engine.runs.options import duration_s, failure_classes, one_of
-        from engine.runs.profile import profiling
-        from engine.runs.shell import flags
+        from engine.runs.backup.backup import BackupOptions, backup
+        from engine.runs.shared.command import flags
+        from engine.runs.shared.options import duration_s, failure_classes, one_of
+        from engine.runs.shared.profile import profiling
 
         tuned = {
             "concurrency": concurrency,
@@ -177,10 +177,10 @@ def run_switch(
       engine run switch --execute --account 0013D00000AbcDeQAF --yes
     """
     with guarded(as_json, ctx):
-        from engine.runs.options import dry_or, duration_s, failure_classes
-        from engine.runs.profile import profiling
-        from engine.runs.shell import flags
-        from engine.runs.switch import SwitchOptions, switch
+        from engine.runs.links.switch import SwitchOptions, switch
+        from engine.runs.shared.command import flags
+        from engine.runs.shared.options import dry_or, duration_s, failure_classes
+        from engine.runs.shared.profile import profiling
 
         tuned = {"concurrency": concurrency, "batch_size": batch_size}
         options = SwitchOptions(
@@ -260,10 +260,10 @@ def run_rollback(
       engine run rollback --rollback-file migration_tracking.db.rollback-12.ndjson --execute
     """
     with guarded(as_json, ctx):
-        from engine.runs.options import dry_or, duration_s, one_of
-        from engine.runs.profile import profiling
-        from engine.runs.rollback import RollbackOptions, rollback
-        from engine.runs.shell import flags
+        from engine.runs.links.rollback import RollbackOptions, rollback
+        from engine.runs.shared.command import flags
+        from engine.runs.shared.options import dry_or, duration_s, one_of
+        from engine.runs.shared.profile import profiling
 
         one_of("--from-database", from_database, "--rollback-file", rollback_file is not None)
         tuned = {"concurrency": concurrency, "batch_size": batch_size}

@@ -34,7 +34,7 @@ class Event(StrEnum):
 OPEN = frozenset({Event.INTENDED, Event.UNDO_INTENDED})
 
 
-class Standing(StrEnum):
+class LinkState(StrEnum):
     """Where a link stands; first word of the ``detail`` of every row that ends a change."""
 
     OURS = "ours"
@@ -78,7 +78,7 @@ class Step(NamedTuple):
     new: str
     event: Event
     wave: int = 0
-    standing: Standing | None = None
+    standing: LinkState | None = None
     message: str = ""
     found: str = ""
     failure: FailureClass | None = None
@@ -132,12 +132,12 @@ class Said(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class ChainTip:
     """How far the journal has come: number of rows and the hash of the last."""
 
     rows: int
     hash: str
 
 
-GENESIS = Head(0, "0" * 64)
+GENESIS = ChainTip(0, "0" * 64)
 """Of a journal without rows."""

@@ -1,7 +1,7 @@
 """Errors, named by what the run does next.
 
 * EngineError
-  * Transient   try again, later (the retry loop in ``pacing/retry.py`` is the only one that does)
+  * Transient   try again, later (the retry loop in ``limiting/retry.py`` is the only one that does)
   * Refused     this record is done for; the run goes on
   * Fatal       the run stops
     * Usage     exit 2: settings or flags are wrong
@@ -10,8 +10,8 @@
     * Differs   exit 6: a plan, a journal or the world is not what it should be
     * Locked    exit 11: another run holds the lock
 
-Foreign errors are translated once, at the line where they enter (``salesforce/faults.py``, ``s3/faults.py``,
-``tracking/faults.py``). Messages are for a person: what happened, and what to do next. They never hold a secret,
+Foreign errors are translated once, at the line where they enter (``salesforce/faults.py``, ``s3/api/faults.py``,
+``tracking/db/faults.py``). Messages are for a person: what happened, and what to do next. They never hold a secret,
 a token, or the query string of a URL (presigned signatures live there).
 """
 

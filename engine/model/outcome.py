@@ -88,7 +88,7 @@ class Attempt:
 
 
 @value
-class Twin:
+class Duplicate:
     """Another record's proved copy of the same source."""
 
     record_id: str

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from engine.model.facts import ObjectFacts
 from engine.model.keys import changed_template
 from engine.model.location import Location
-from engine.model.outcome import Looked, Status, Twin
+from engine.model.outcome import Duplicate, Looked, Status
 from engine.model.record import Record
 from engine.model.value import value
 
@@ -41,7 +41,7 @@ class Known(NamedTuple):
     """The write of ours that failed its proof, see ``failed_write``: a later run may replace just that."""
     source_id: int = 0
     """Of what the copy was made from; 0: there is none."""
-    twin: bool = False
+    duplicate: bool = False
     """It was made from another record's copy."""
     extra: str = ""
     """The record's further fields, as JSON; or nothing."""
@@ -88,12 +88,12 @@ class Plan:
     record: Record
     source: Location
     source_id: int
-    """63-bit hash of ``source.identity``, or of what a vendor's API is asked for: finds twins."""
+    """63-bit hash of ``source.identity``, or of what a vendor's API is asked for: finds duplicates."""
     file_name: str
     key: str
     url: str
     """The future link."""
-    twin: Twin | None = None
+    duplicate: Duplicate | None = None
     """A proved copy of the same source under another record, if the tracking DB knows one."""
     pinned: ObjectFacts | None = None
     """What a listing said of the source; None: ask with HEAD."""

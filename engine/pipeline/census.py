@@ -31,7 +31,7 @@ _COPIED = frozenset({Status.BACKED_UP, Status.SWITCHED, Status.ROLLED_BACK})
 
 
 @dataclass(slots=True)
-class Links:
+class LinkCounts:
     """The links that records have got, or would get, against the field."""
 
     field_length: int
@@ -62,7 +62,7 @@ class Census:
 
     def __init__(self, planner: Planner, url_length: int) -> None:
         self._planner = planner
-        self.links = Links(url_length)
+        self.links = LinkCounts(url_length)
         self.records = 0
         self.samples: dict[str, list[Location]] = {}
 

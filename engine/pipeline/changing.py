@@ -20,13 +20,13 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple, Protocol
 
-from engine.model.change import Event, Held, Said, Sent, Standing, Step
+from engine.limiting.backoff import delays
+from engine.limiting.clock import Clock
+from engine.model.change import Event, Held, LinkState, Said, Sent, Step
 from engine.model.errors import EngineError, Fatal, Paused, Refused, Transient
 from engine.model.failures import FailureClass
-from engine.pacing.backoff import delays
-from engine.pacing.clock import Clock
 from engine.pipeline.stop import Stop
-from engine.pipeline.switching import LANES, SLICE, SMALLER, Counts, Move, decide, lanes, slices, standing
+from engine.pipeline.switching import LANES, SLICE, SMALLER, Counts, Move, decide, lanes, link_state, slices
 
 STRICT_SLICE = 25
 
@@ -34,7 +34,7 @@ STRICT_SLICE = 25
 _UNSURE = (Sent.UNKNOWN, Sent.MOVED)
 
 
-class Links(Protocol):
+class LinkStore(Protocol):
     """Salesforce, as far as links go. ``salesforce/links.py`` says what the errors mean."""
 
     async def read(self, ids: Sequence[str]) -> dict[str, Held | None]: ...
@@ -64,7 +64,7 @@ class Change(NamedTuple):
     def step(
         self,
         event: Event,
-        where: Standing | None,
+        where: LinkState | None,
         message: str = "",
         *,
         found: str = "",
@@ -93,7 +93,7 @@ class Changing:
 
     def __init__(
         self,
-        links: Links,
+        links: LinkStore,
         journal: Steps,
         clock: Clock,
         stop: Stop,
@@ -110,7 +110,7 @@ class Changing:
         self._clock = clock
         self._stop = stop
         self._undo = undo
-        self._before, self._after = Standing.ORIGINAL, Standing.OURS
+        self._before, self._after = LinkState.ORIGINAL, LinkState.OURS
         self._intent, self._success = Event.INTENDED, Event.APPLIED
         if undo:
             self._before, self._after = self._after, self._before
@@ -280,7 +280,7 @@ class Changing:
 
     def _asked(self, change: Change, now: Held | None, said: Said, counts: Counts) -> Step:
         """A row whose answer left it open, and what it was found to hold."""
-        if standing(now, change.old, change.new) is not self._before:
+        if link_state(now, change.old, change.new) is not self._before:
             return self._settled(change, now, counts)
         why = f"found undone after: {said.message or 'an unclear answer'}"
         if self._once_more(change):
@@ -290,12 +290,12 @@ class Changing:
 
     def _settled(self, change: Change, now: Held | None, counts: Counts) -> Step:
         """A row that needs no write, or whose write was found done."""
-        where = standing(now, change.old, change.new)
+        where = link_state(now, change.old, change.new)
         match where:
-            case Standing.GONE:
+            case LinkState.GONE:
                 counts.gone += 1
                 return self._step(change, Event.KEPT, where)
-            case Standing.EDITED:
+            case LinkState.EDITED:
                 counts.edited += 1
                 return self._step(change, Event.KEPT, where, found=now.url if now else "")
         if change.tries:
@@ -309,19 +309,19 @@ class Changing:
         steps = []
         for change in lane.written:
             now = held[change.id]
-            if standing(now, change.old, change.new) is self._after:
+            if link_state(now, change.old, change.new) is self._after:
                 continue
             counts.done -= 1
             if now is None:
                 counts.gone += 1
-                steps.append(self._step(change, Event.KEPT, Standing.GONE))
+                steps.append(self._step(change, Event.KEPT, LinkState.GONE))
                 continue
             counts.edited += 1
             message = "another link was there right after this one was written"
             if now.url == change.new:
-                steps.append(self._step(change, Event.SETTLED, Standing.OURS, message))
+                steps.append(self._step(change, Event.SETTLED, LinkState.OURS, message))
             else:
-                steps.append(self._step(change, Event.KEPT, Standing.EDITED, message, found=now.url))
+                steps.append(self._step(change, Event.KEPT, LinkState.EDITED, message, found=now.url))
         lane.written = []
         return steps
 
@@ -351,7 +351,7 @@ class Changing:
         self,
         change: Change,
         event: Event,
-        where: Standing | None,
+        where: LinkState | None,
         message: str = "",
         *,
         found: str = "",
@@ -399,7 +399,7 @@ async def _all(tasks: Sequence[asyncio.Task[None]]) -> None:
 
 
 async def settle(
-    links: Links, journal: Steps, opened: Sequence[tuple[Change, bool]], on_step: Callable[[Step], Awaitable[None]]
+    links: LinkStore, journal: Steps, opened: Sequence[tuple[Change, bool]], on_step: Callable[[Step], Awaitable[None]]
 ) -> None:
     """Read every change that was intended and never confirmed, and write down where its link stands.
 
@@ -410,8 +410,8 @@ async def settle(
         steps = []
         for change, undo in part:
             now = held[change.id]
-            where = standing(now, change.old, change.new)
-            found = now.url if now is not None and where is Standing.EDITED else ""
+            where = link_state(now, change.old, change.new)
+            found = now.url if now is not None and where is LinkState.EDITED else ""
             message = "found after a run that was cut short"
             step = change.step(Event.SETTLED, where, message, found=found, undo=undo)
             steps.append(step)

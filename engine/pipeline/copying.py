@@ -22,13 +22,13 @@ from engine.model.facts import Method, ObjectFacts, Occupied, Proof, Stored, Unc
 from engine.model.failures import FailureClass
 from engine.model.keys import fill_changed, holds
 from engine.model.location import Location
-from engine.model.outcome import Twin
+from engine.model.outcome import Duplicate
 from engine.model.plan import Plan, failed_write
+from engine.model.ports import Destination, FastPath, Room, Source
 from engine.model.value import value
 from engine.pipeline.digest import Sums, digest
-from engine.pipeline.ports import Destination, Express, Room, Source
 from engine.pipeline.routes import Route
-from engine.pipeline.verify import Differs, prove
+from engine.pipeline.verify import Mismatch, prove
 
 Renew = Callable[[], Awaitable[Location]]
 """Gets a fresh link, where links soon expire."""
@@ -109,9 +109,9 @@ class Copying:
         locate: Callable[[str], Location],
         *,
         max_bytes: int | None,
-        express: Express | None = None,
+        fast_path: FastPath | None = None,
     ) -> None:
-        self._express = express
+        self._fast_path = fast_path
         self._destination = destination
         self._reader = destination_reader
         self._locate = locate
@@ -124,9 +124,9 @@ class Copying:
         It comes to None where ``copy`` must see to it.
         """
         facts = memory.pinned
-        if self._express is None or facts is None or plan.known is not None or plan.twin is not None:
+        if self._fast_path is None or facts is None or plan.known is not None or plan.duplicate is not None:
             return None
-        copying = self._express.copy(plan.source, facts, plan.key)
+        copying = self._fast_path.copy(plan.source, facts, plan.key)
         return None if copying is None else self._quickly(copying, facts, memory)
 
     async def _quickly(
@@ -162,14 +162,14 @@ class Copying:
         msg = f"the destination key {memory.key} keeps changing under our hands"
         raise Refused(FailureClass.KEY_CONFLICT, msg)
 
-    async def copy_twin(self, plan: Plan, twin: Twin, memory: Memory) -> Copied | None:
+    async def copy_duplicate(self, plan: Plan, duplicate: Duplicate, memory: Memory) -> Copied | None:
         """Copy another record's proved copy; None when it is no longer there as recorded or cannot be read (archived),
         or our key is taken by what is not proved to equal it: then the source itself is to be asked."""
-        facts = await self._destination.facts(twin.key)
-        if facts is None or facts.etag != twin.destination_etag or facts.archived:
+        facts = await self._destination.facts(duplicate.key)
+        if facts is None or facts.etag != duplicate.destination_etag or facts.archived:
             return None
         try:
-            stored = await self._destination.copy_within(twin.key, facts, plan.key)
+            stored = await self._destination.copy_within(duplicate.key, facts, plan.key)
         except Occupied as taken:
             if (proof := _plain_proof(facts, taken.facts)) is None:
                 return None
@@ -179,13 +179,18 @@ class Copying:
         else:
             try:
                 proof = prove(facts, stored.facts)
-            except Differs:
+            except Mismatch:
                 memory.bad_etag = stored.facts.etag or None
                 return None
-        weakest = max(proof or Proof.SIZE, twin.proof, key=list(Proof).index)
-        source = replace(facts, etag=twin.source_etag)
+        weakest = max(proof or Proof.SIZE, duplicate.proof, key=list(Proof).index)
+        source = replace(facts, etag=duplicate.source_etag)
         return Copied(
-            Method.TWIN, plan.key, source, stored.facts, weakest, (("sha256", twin.sha256),) if twin.sha256 else ()
+            Method.TWIN,
+            plan.key,
+            source,
+            stored.facts,
+            weakest,
+            (("sha256", duplicate.sha256),) if duplicate.sha256 else (),
         )
 
     async def _server_copy(self, job: _Job) -> Copied:
@@ -277,7 +282,7 @@ class Copying:
             else:
                 facts = replace(facts, size=facts.size if facts.size is not None else stored.read_bytes)
                 proof = prove(facts, stored.facts, stored.computed)
-        except Differs as error:
+        except Mismatch as error:
             memory.bad_etag = stored.facts.etag or None
             msg = f"the copy differs from the source in {error}"
             raise Transient(FailureClass.CHECKSUM_MISMATCH, msg) from error
@@ -291,7 +296,7 @@ class Copying:
         try:
             if (proof := prove(listed, stored.facts)) is not None:
                 return listed, proof
-        except Differs:
+        except Mismatch:
             differs = True
         job.memory.pinned = None
         source = await job.route.source.facts(job.location)
@@ -350,7 +355,7 @@ class Copying:
             ours = await digest(self._reader, self._locate(key))
             sums = {**dict(found.checksums), **dict(ours)}
             return prove(facts, replace(found, checksums=tuple(sums.items())), computed)
-        except Differs:
+        except Mismatch:
             return None
 
 
@@ -364,5 +369,5 @@ def _plain_proof(listed: ObjectFacts, found: ObjectFacts) -> Proof | None:
     """What a listing alone proves, if anything: it lacks checksums, and under SSE-KMS its ETags are no MD5."""
     try:
         return prove(listed, found)
-    except Differs:
+    except Mismatch:
         return None

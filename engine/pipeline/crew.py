@@ -1,4 +1,4 @@
-"""The crew: so many workers, each with one plan in hand. Plans arrive in leases, outcomes go to the recorder.
+"""The crew: so many workers, each with one plan in hand. Plans arrive in work_batches, outcomes go to the recorder.
 
 A plan that can only wait for another, which asks the same source, takes no worker's time: it waits on its own, and is
 brought on beside them.
@@ -25,7 +25,7 @@ class Crew:
 
     def __init__(
         self,
-        leases: Channel[list[Work]],
+        work_batches: Channel[list[Work]],
         transfer: Callable[[Work], Awaitable[Outcome | Looked]],
         recorder: Recorder,
         tally: Tally,
@@ -35,7 +35,7 @@ class Crew:
         leader: Callable[[Work], asyncio.Future[None] | None] = lambda _work: None,
         on_outcome: Callable[[Work, Outcome | Looked], None] = lambda _work, _outcome: None,
     ) -> None:
-        self._leases = leases
+        self._work_batches = work_batches
         self._transfer = transfer
         self._recorder = recorder
         self._tally = tally
@@ -45,7 +45,7 @@ class Crew:
         self._on_outcome = on_outcome
         self._waiting = 0
         self._beside = asyncio.Semaphore(concurrency)
-        self._lease: list[Work] = []
+        self._work_batch: list[Work] = []
         self._refill = asyncio.Lock()
 
     async def run(self) -> None:
@@ -56,8 +56,8 @@ class Crew:
 
     async def _worker(self, group: asyncio.TaskGroup) -> None:
         tally = self._tally
-        while not self._stop.requested and (self._lease or await self._more()):
-            work = self._lease.pop()
+        while not self._stop.requested and (self._work_batch or await self._more()):
+            work = self._work_batch.pop()
             if self._leader(work) is not None and self._waiting < MOST_WAITING:
                 self._waiting += 1
                 group.create_task(self._wait(work))
@@ -102,13 +102,13 @@ class Crew:
         """Wait until there is a plan in hand; False when there will be none."""
         while not self._stop.requested:
             async with self._refill:
-                if not self._lease:
+                if not self._work_batch:
                     try:
-                        lease = await self._leases.get()
+                        work_batch = await self._work_batches.get()
                     except Ended:
                         return False
-                    lease.reverse()  # taken from the end, in the order of the scan
-                    self._lease = lease
-            if self._lease:
+                    work_batch.reverse()  # taken from the end, in the order of the scan
+                    self._work_batch = work_batch
+            if self._work_batch:
                 return True
         return False

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from engine.model.facts import ObjectFacts
 from engine.model.location import Location
+from engine.model.ports import Source
 from engine.model.sums import PartSums
-from engine.pipeline.ports import Source
 
 Sums = tuple[tuple[str, str], ...]
 

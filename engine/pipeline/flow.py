@@ -1,6 +1,6 @@
 """The way of a record. The file to read first.
 
-    feed (pages → intake) → leases → crew (planning done; transfer → copying) → recorder → ledger
+    feed (pages → intake) → work_batches → crew (planning done; transfer → copying) → recorder → ledger
 
 Two task groups: the recorder's encloses the crew's, so that a failing ledger stops the copying, and whatever the crew
 ended with is still recorded. Stopping has two steps: a stop request ends the intake and lets the work in hand finish;
@@ -12,8 +12,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from engine.limiting.clock import Clock
 from engine.model.plan import Work
-from engine.pacing.clock import Clock
 from engine.pipeline.channel import Channel
 from engine.pipeline.crew import Crew
 from engine.pipeline.recorder import Recorder
@@ -24,7 +24,7 @@ PULSE_S = 0.5
 
 async def flow(
     feed: Callable[[], Awaitable[None]],
-    leases: Channel[list[Work]],
+    work_batches: Channel[list[Work]],
     crew: Crew,
     recorder: Recorder,
     *,
@@ -41,7 +41,7 @@ async def flow(
         writing = run.create_task(recorder.run(), name="recorder")
         beating = run.create_task(_beat(recorder, clock, pulse), name="pulse")
         try:
-            await _work(feed, leases, crew, stop=stop, clock=clock, drain_s=drain_s)
+            await _work(feed, work_batches, crew, stop=stop, clock=clock, drain_s=drain_s)
         finally:
             recorder.close()  # never waits
             await asyncio.wait([writing])  # drain, however the crew ended
@@ -50,7 +50,7 @@ async def flow(
 
 async def _work(
     feed: Callable[[], Awaitable[None]],
-    leases: Channel[list[Work]],
+    work_batches: Channel[list[Work]],
     crew: Crew,
     *,
     stop: Stop,
@@ -61,7 +61,7 @@ async def _work(
         try:
             await feed()
         finally:
-            leases.close()
+            work_batches.close()
 
     async def working() -> None:
         async with asyncio.TaskGroup() as group:

@@ -23,7 +23,7 @@ LISTED = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class Throughput:
     """Files and bytes per second, and where the numbers come from."""
 
     files_s: float
@@ -33,12 +33,12 @@ class Pace:
     measured: bool = False
 
 
-ASSUMED: Mapping[Method, Pace] = {
-    Method.SERVER_COPY: Pace(
+ASSUMED: Mapping[Method, Throughput] = {
+    Method.SERVER_COPY: Throughput(
         1500, None, "assumed: 1,500 server-side copies/s (S3 takes up to 3,500/s per prefix), whatever their size"
     ),
-    Method.STREAM: Pace(500, 100e6, "assumed: 500 files/s and 100 MB/s through this machine"),
-    Method.HTTP: Pace(100, 50e6, "assumed: 100 files/s and 50 MB/s from a plain web server"),
+    Method.STREAM: Throughput(500, 100e6, "assumed: 500 files/s and 100 MB/s through this machine"),
+    Method.HTTP: Throughput(100, 50e6, "assumed: 100 files/s and 50 MB/s from a plain web server"),
 }
 
 
@@ -49,12 +49,12 @@ class Work:
     method: Method
     files: float
     """Distinct files to be read."""
-    twins: float
+    duplicates: float
     """Further records of the same files: copied within the destination."""
     bytes: Interval | None
     """Of the distinct files."""
     stored: Interval | None = None
-    """Of all copies that will lie in the destination, twins included."""
+    """Of all copies that will lie in the destination, duplicates included."""
     large: float = 0.0
     """Files that travel in parts, and how many parts those are."""
     parts: float = 0.0
@@ -124,7 +124,7 @@ class Forecast:
         }
 
 
-def forecast(work: list[Work], around: Surroundings, paces: Mapping[Method, Pace], prices: Prices) -> Forecast:
+def forecast(work: list[Work], around: Surroundings, paces: Mapping[Method, Throughput], prices: Prices) -> Forecast:
     """``paces``: what was measured; a method without one goes by ``ASSUMED``."""
     chosen = {each.method: paces.get(each.method, ASSUMED[each.method]) for each in work if each.files}
     seconds, because = _time(work, around, chosen)
@@ -148,14 +148,14 @@ def forecast(work: list[Work], around: Surroundings, paces: Mapping[Method, Pace
     return made
 
 
-def _time(work: list[Work], around: Surroundings, paces: Mapping[Method, Pace]) -> tuple[Interval | None, str]:
+def _time(work: list[Work], around: Surroundings, paces: Mapping[Method, Throughput]) -> tuple[Interval | None, str]:
     scan = around.records / around.scan_records_s if around.scan_records_s else 0.0
     by_files, low, middle, high, unknown = 0.0, 0.0, 0.0, 0.0, False
     for each in work:
         if not each.files:
             continue
         pace = paces[each.method]
-        by_files += (each.files + each.twins) / pace.files_s
+        by_files += (each.files + each.duplicates) / pace.files_s
         limits = [pace.bytes_s]
         if each.method is not Method.SERVER_COPY:
             limits.append(around.bandwidth)
@@ -183,8 +183,8 @@ def _requests(work: list[Work], around: Surroundings) -> dict[str, int]:
     asks["LIST"] = -(-around.listed_objects // LISTED)
     for each in work:
         single = each.files - each.large
-        asks["HEAD"] += each.twins
-        asks["COPY"] += each.twins
+        asks["HEAD"] += each.duplicates
+        asks["COPY"] += each.duplicates
         asks["POST"] += 2 * each.large  # a multipart upload is opened and completed
         if each.method is Method.SERVER_COPY:
             asks["HEAD"] += (0 if each.listed else each.files) + each.large

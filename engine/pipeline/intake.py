@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
+from engine.limiting.clock import Clock, iso
+from engine.limiting.cooperative import SHARE, yield_to_others
 from engine.model.facts import ObjectFacts
 from engine.model.failures import FailureClass
 from engine.model.outcome import Checkpoint, Looked, Outcome, Status, Touch
 from engine.model.plan import Known, Look, Plan, Work
+from engine.model.ports import Ledger
 from engine.model.record import Page, Record
-from engine.pacing.clock import Clock, iso
-from engine.pacing.turns import SHARE, next_turn
 from engine.pipeline.channel import Channel, Ended
 from engine.pipeline.planning import Decision, Planner
-from engine.pipeline.ports import Ledger
 from engine.pipeline.recorder import Recorder
 from engine.pipeline.routes import Routes
 from engine.pipeline.stop import Stop
 from engine.pipeline.tally import Tally
 
-LEASE = 200
+WORK_BATCH = 200
 AGAIN = 0
 """Page number of records that the tracking DB wants tried once more: whatever their rows say, they are planned."""
 
@@ -33,7 +33,7 @@ class Intake:
         ledger: Ledger,
         planner: Planner,
         routes: Routes,
-        leases: Channel[list[Work]],
+        work_batches: Channel[list[Work]],
         recorder: Recorder,
         tally: Tally,
         clock: Clock,
@@ -41,21 +41,21 @@ class Intake:
         *,
         run_id: int = -1,
         limit: int | None = None,
-        lease: int = LEASE,
+        work_batch: int = WORK_BATCH,
         seen: bytearray | None = None,
         on_page: Callable[[int, int, int], None] = lambda _records, _plans, _done: None,
     ) -> None:
         self._ledger = ledger
         self._planner = planner
         self._routes = routes
-        self._leases = leases
+        self._work_batches = work_batches
         self._recorder = recorder
         self._tally = tally
         self._clock = clock
         self._stop = stop
         self._run_id = run_id
         self._left = limit
-        self._lease = lease
+        self._work_batch = work_batch
         self._seen = bytearray() if seen is None else seen
         self._on_page = on_page
         self._number = 0
@@ -148,7 +148,7 @@ class Intake:
 
         for place, record in enumerate(records, 1):
             if place % SHARE == 0:
-                await next_turn()
+                await yield_to_others()
             if self._left == 0:
                 whole = False
                 break
@@ -171,7 +171,7 @@ class Intake:
             planned, plans = plans, []
             for place, plan in enumerate(planned, 1):
                 if place % SHARE == 0:
-                    await next_turn()
+                    await yield_to_others()
                 facts = listed.get(plan.source_id)
                 sort(plan if facts is None else self._listed(plan, facts))
         if reaches is not None and whole:
@@ -209,17 +209,19 @@ class Intake:
         if not plans:
             return
         await self._routes.learn(plan.source for plan in plans)
-        twins = await self._ledger.twins([plan.source_id for plan in plans if isinstance(plan, Plan)])
-        if twins:
+        duplicates = await self._ledger.duplicates([plan.source_id for plan in plans if isinstance(plan, Plan)])
+        if duplicates:
             plans = [
-                replace(p, twin=twins[p.source_id]) if isinstance(p, Plan) and p.source_id in twins else p
+                replace(p, duplicate=duplicates[p.source_id])
+                if isinstance(p, Plan) and p.source_id in duplicates
+                else p
                 for p in plans
             ]
-        for start in range(0, len(plans), self._lease):
+        for start in range(0, len(plans), self._work_batch):
             if self._stop.requested:
                 return
             try:
-                await self._leases.put(plans[start : start + self._lease])
+                await self._work_batches.put(plans[start : start + self._work_batch])
             except Ended:
                 return
 

@@ -20,9 +20,9 @@ from math import ceil, inf
 from types import TracebackType
 from typing import Protocol, Self
 
+from engine.limiting.clock import Clock
 from engine.model.id_space import position
 from engine.model.record import IdRange, Page, Scope
-from engine.pacing.clock import Clock
 from engine.pipeline.channel import Channel, Ended
 
 MOST_PAGERS = 8

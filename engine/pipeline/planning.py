@@ -159,7 +159,7 @@ class Planner:
             plan.file_name,
             plan.key,
             plan.url,
-            twin=plan.twin,
+            duplicate=plan.duplicate,
             pinned=listed,
             known=plan.known,
             page=plan.page,

@@ -18,14 +18,14 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
+from engine.limiting.clock import Clock
+from engine.limiting.retry import retry
+from engine.limiting.side_by_side import side_by_side
 from engine.model.errors import Refused, Transient
 from engine.model.facts import ObjectFacts
-from engine.pacing.clock import Clock
-from engine.pacing.many import each
-from engine.pacing.retry import retry
 
 
-class Claim(NamedTuple):
+class Recorded(NamedTuple):
     """What the tracking DB says of one copy. A tuple: there are millions."""
 
     record_id: str
@@ -59,7 +59,7 @@ class Looks(Protocol):
     async def facts(self, key: str) -> ObjectFacts | None: ...
 
 
-def compare(claim: Claim, found: ObjectFacts | None) -> Problem | None:
+def compare(claim: Recorded, found: ObjectFacts | None) -> Problem | None:
     """The verdict on one copy; None: it is as recorded."""
     if found is None:
         return Problem(Trouble.MISSING, f"no object under the key {claim.key}")
@@ -74,7 +74,7 @@ def compare(claim: Claim, found: ObjectFacts | None) -> Problem | None:
 
 
 async def confirm(
-    destination: Looks, claims: Iterable[Claim], *, clock: Clock, concurrency: int = 64, attempts: int = 5
+    destination: Looks, claims: Iterable[Recorded], *, clock: Clock, concurrency: int = 64, attempts: int = 5
 ) -> dict[str, Problem]:
     """HEAD every copy; problems by record id, empty when all are there as recorded.
 
@@ -83,17 +83,17 @@ async def confirm(
     """
     problems: dict[str, Problem] = {}
 
-    async def ask(claim: Claim) -> None:
+    async def ask(claim: Recorded) -> None:
         _, problem = await look(destination, claim, clock=clock, attempts=attempts)
         if problem is not None:
             problems[claim.record_id] = problem
 
-    await each(claims, ask, at_once=concurrency)
+    await side_by_side(claims, ask, at_once=concurrency)
     return problems
 
 
 async def look(
-    destination: Looks, claim: Claim, *, clock: Clock, attempts: int
+    destination: Looks, claim: Recorded, *, clock: Clock, attempts: int
 ) -> tuple[ObjectFacts | None, Problem | None]:
     """HEAD one copy: what was found, and what is wrong with it. Raises Fatal only."""
     try:

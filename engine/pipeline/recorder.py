@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 
 from engine.model.outcome import Attempt, Batch, Checkpoint, Looked, Outcome, Status, Touch
-from engine.pipeline.ports import Shelf
+from engine.model.ports import Sink
 
 
 class PageBook:
@@ -46,7 +46,7 @@ class PageBook:
 class Recorder:
     """The only task that writes outcomes. At most four batches wait here; ``room()`` holds the crew back beyond."""
 
-    def __init__(self, ledger: Shelf, batch_size: int, on_written: Callable[[Batch], None] | None = None) -> None:
+    def __init__(self, ledger: Sink, batch_size: int, on_written: Callable[[Batch], None] | None = None) -> None:
         self._ledger = ledger
         self._batch_size = batch_size
         self._on_written = on_written

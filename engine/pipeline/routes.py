@@ -19,8 +19,8 @@ from engine.model.errors import Refused
 from engine.model.facts import Method
 from engine.model.failures import FailureClass
 from engine.model.location import Location
+from engine.model.ports import Source
 from engine.model.urls import plus_as_space
-from engine.pipeline.ports import Source
 
 T = TypeVar("T")
 

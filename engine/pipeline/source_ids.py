@@ -22,7 +22,7 @@ _NOTHING = -1
 
 
 @dataclass(frozen=True, slots=True)
-class Links:
+class VendorLinks:
     """A vendor's API that gives a link per record."""
 
     source_id: Callable[[Record], int]
@@ -35,7 +35,7 @@ class Links:
 class SourceIds:
     """Knows the routes that have been learnt. Without links, every source is known by its URL."""
 
-    def __init__(self, links: Links | None = None, routes: Routes | None = None) -> None:
+    def __init__(self, links: VendorLinks | None = None, routes: Routes | None = None) -> None:
         self._links = links
         self._routes = routes
 
@@ -63,5 +63,5 @@ class SourceIds:
             source_id, by_link = _NOTHING, True
         if not by_link:
             return not by_url, False
-        same = not known.twin and (not known.extra or json.loads(known.extra) == dict(record.extra))
+        same = not known.duplicate and (not known.extra or json.loads(known.extra) == dict(record.extra))
         return known.source_id != source_id and not (by_url and same), True

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
 
-from engine.model.change import Held, Link, Standing
+from engine.model.change import Held, Link, LinkState
 from engine.model.errors import Differs, Paused
 
 T = TypeVar("T")
@@ -46,13 +46,13 @@ def decide(held: Held | None, expected: str, wanted: str) -> Move:
     return Move.ALREADY if held.url == wanted else Move.LEAVE
 
 
-def standing(held: Held | None, old: str, new: str) -> Standing:
+def link_state(held: Held | None, old: str, new: str) -> LinkState:
     """Where a link stands, whatever was tried."""
     if held is None:
-        return Standing.GONE
+        return LinkState.GONE
     if held.url == new:
-        return Standing.OURS
-    return Standing.ORIGINAL if held.url == old else Standing.EDITED
+        return LinkState.OURS
+    return LinkState.ORIGINAL if held.url == old else LinkState.EDITED
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +149,7 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class DriftLimits:
     """``drift``: share of a wave that may have been edited or deleted, ``errors``: that may fail or lack its copy."""
 
     drift: float

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+from engine.limiting.clock import Clock
 from engine.model.outcome import Looked, Outcome, Status
 from engine.model.plan import Known
-from engine.pacing.clock import Clock
 
 _COUNTED = {Status.FAILED: "failed", Status.SKIPPED: "skipped", Status.PENDING: "pending"}
 

@@ -8,21 +8,21 @@ from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import Any, TypeVar
 
+from engine.limiting.clock import Clock, iso
+from engine.limiting.retry import retry
 from engine.model.errors import EngineError, Refused, Transient
 from engine.model.facts import Method, ObjectFacts
 from engine.model.failures import FailureClass
-from engine.model.outcome import Attempt, Looked, Outcome, Status, Twin
+from engine.model.outcome import Attempt, Duplicate, Looked, Outcome, Status
 from engine.model.plan import Look, Plan, Work
 from engine.model.record import Record
-from engine.pacing.clock import Clock, iso
-from engine.pacing.retry import retry
 from engine.pipeline.copying import Copied, Copying, Memory
+from engine.pipeline.duplicates import DuplicateSources
 from engine.pipeline.planning import Decision
 from engine.pipeline.recorder import Recorder
 from engine.pipeline.routes import Route, Routes, either_reading
-from engine.pipeline.source_ids import Links
+from engine.pipeline.source_ids import VendorLinks
 from engine.pipeline.tally import Tally
-from engine.pipeline.twins import Twins
 
 SKIPS = frozenset({FailureClass.TOO_LARGE, FailureClass.TYPE_FILTERED, FailureClass.NO_URL, FailureClass.ALREADY_OURS})
 
@@ -35,7 +35,7 @@ OnBug = Callable[[Work, str], None]
 
 
 class Transfer:
-    """Copies with retries, shares one reading among twins, and never raises for a single record's sake."""
+    """Copies with retries, shares one reading among duplicates, and never raises for a single record's sake."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class Transfer:
         max_attempts: int,
         looked: Callable[[Look, ObjectFacts], Decision],
         take_one: Callable[[], bool] = lambda: True,
-        links: Links | None = None,
+        links: VendorLinks | None = None,
         on_bug: OnBug = lambda _plan, _trace: None,
     ) -> None:
         """``looked`` tells what follows from a look; ``take_one``: whether one more record may be copied; ``links`` are
@@ -65,7 +65,7 @@ class Transfer:
         self._take_one = take_one
         self._links = links
         self._on_bug = on_bug
-        self._twins = Twins()
+        self._duplicates = DuplicateSources()
 
     def run(self, work: Work) -> Coroutine[Any, Any, Outcome | Looked]:
         """Bring one record to its end. Raises Fatal (the run stops), and cancellation, nothing else."""
@@ -92,16 +92,16 @@ class Transfer:
 
     async def _found(self, look: Look) -> ObjectFacts:
         """What the source is by now; one that several records name is asked once."""
-        twins, source = self._twins, look.source_id
-        while (found := twins.facts(source)) is None:
-            if (failure := twins.failure(source)) is not None:
+        duplicates, source = self._duplicates, look.source_id
+        while (found := duplicates.facts(source)) is None:
+            if (failure := duplicates.failure(source)) is not None:
                 raise failure
-            if (leader := twins.leader(source)) is None:
-                twins.lead(source)
+            if (leader := duplicates.leader(source)) is None:
+                duplicates.lead(source)
                 try:
                     return await self._ask(look)
                 finally:
-                    twins.settle(source)
+                    duplicates.settle(source)
             await asyncio.shield(leader)
         return found
 
@@ -118,9 +118,9 @@ class Transfer:
         try:
             found, _ = await self._retried(once, between)
         except (Refused, Transient) as error:
-            self._twins.failed(look.source_id, error, look.record.id, of_source=True)
+            self._duplicates.failed(look.source_id, error, look.record.id, of_source=True)
             raise
-        self._twins.looked(look.source_id, found)
+        self._duplicates.looked(look.source_id, found)
         return found
 
     async def _seen_by_link(self, record: Record) -> ObjectFacts:
@@ -129,15 +129,15 @@ class Transfer:
 
     def leader(self, work: Work) -> asyncio.Future[None] | None:
         """Ends when the record that is asking the same source has done; None: nobody is, this one may be brought on."""
-        return self._twins.leader(work.source_id)
+        return self._duplicates.leader(work.source_id)
 
-    async def _behind_twin(self, plan: Plan) -> Outcome | None:
+    async def _behind_duplicate(self, plan: Plan) -> Outcome | None:
         """Wait for whoever asks the same source now, and share its failure; None: there is none, or there is a copy."""
-        twins, source = self._twins, plan.source_id
-        while twins.copy(source) is None:
-            if (failure := twins.failure(source)) is not None:
+        duplicates, source = self._duplicates, plan.source_id
+        while duplicates.copy(source) is None:
+            if (failure := duplicates.failure(source)) is not None:
                 return self._failed(plan, failure, tries=0)
-            if (leader := twins.leader(source)) is None:
+            if (leader := duplicates.leader(source)) is None:
                 return None
             # shielded: a record that is cut short must not take the one it waits for with it
             await asyncio.shield(leader)
@@ -145,12 +145,12 @@ class Transfer:
 
     async def _copy(self, plan: Plan) -> Outcome:
         leads = True
-        if self._twins.met(plan.source_id):
-            if (settled := await self._behind_twin(plan)) is not None:
+        if self._duplicates.met(plan.source_id):
+            if (settled := await self._behind_duplicate(plan)) is not None:
                 return settled
-            leads = self._twins.copy(plan.source_id) is None
+            leads = self._duplicates.copy(plan.source_id) is None
         if leads:
-            self._twins.lead(plan.source_id)
+            self._duplicates.lead(plan.source_id)
         memory = Memory(plan.pinned, plan.key)
         try:
             try:
@@ -159,10 +159,10 @@ class Transfer:
                 copied = await self._again(plan, memory, error)
             url = plan.url if copied.key == plan.key else self._link(copied.key)
             outcome = self._backed_up(plan, copied, url, memory.tries)
-            self._twins.copied(plan.source_id, outcome)
+            self._duplicates.copied(plan.source_id, outcome)
             return outcome
         except (Refused, Transient) as error:
-            self._twins.failed(plan.source_id, error, plan.record.id, of_source=not memory.answered)
+            self._duplicates.failed(plan.source_id, error, plan.record.id, of_source=not memory.answered)
             return self._failed(plan, error, tries=memory.tries, bad_etag=memory.bad_etag, key=memory.key)
         except EngineError:
             raise
@@ -171,7 +171,7 @@ class Transfer:
             return self._failed(plan, Refused(FailureClass.INTERNAL, f"{type(error).__name__}: see the log"), tries=1)
         finally:
             if leads:
-                self._twins.settle(plan.source_id)
+                self._duplicates.settle(plan.source_id)
 
     async def _again(self, plan: Plan, memory: Memory, failed: Transient) -> Copied:
         """Try on after a first try that failed. Raises Refused, or the last Transient."""
@@ -205,12 +205,16 @@ class Transfer:
     async def _once(self, plan: Plan, memory: Memory) -> Copied:
         memory.tries += 1
         memory.answered = False
-        twin = self._twins.copy(plan.source_id)
-        fresh = twin is not None
-        twin = twin or plan.twin
-        if twin is not None and twin.record_id != plan.record.id and (fresh or await self._stands(plan, twin)):
+        duplicate = self._duplicates.copy(plan.source_id)
+        fresh = duplicate is not None
+        duplicate = duplicate or plan.duplicate
+        if (
+            duplicate is not None
+            and duplicate.record_id != plan.record.id
+            and (fresh or await self._stands(plan, duplicate))
+        ):
             memory.answered = True
-            copied = await self._copying.copy_twin(plan, twin, memory)
+            copied = await self._copying.copy_duplicate(plan, duplicate, memory)
             if copied is not None:
                 return copied
             memory.answered = False
@@ -232,16 +236,16 @@ class Transfer:
     async def _by(self, plan: Plan, memory: Memory, route: Route) -> Copied:
         return await either_reading(plan.source, lambda place: self._copying.copy(plan, place, route, memory))
 
-    async def _stands(self, plan: Plan, twin: Twin) -> bool:
-        """Whether the source still is what an earlier run's twin was copied from."""
-        if not twin.source_etag:
+    async def _stands(self, plan: Plan, duplicate: Duplicate) -> bool:
+        """Whether the source still is what an earlier run's duplicate was copied from."""
+        if not duplicate.source_etag:
             return False
         if (facts := plan.pinned) is None:
             if plan.by_link:
                 facts = await self._seen_by_link(plan.record)
             else:
                 facts = await self._routes.by(plan.source, lambda route: route.source.facts(plan.source))
-        return facts.etag == twin.source_etag and facts.size == twin.size
+        return facts.etag == duplicate.source_etag and facts.size == duplicate.size
 
     def _backed_up(self, plan: Plan, copied: Copied, url: str, tries: int) -> Outcome:
         sha256 = strongest = ""

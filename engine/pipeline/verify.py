@@ -1,7 +1,7 @@
 """Does the copy hold the source's bytes? Pure: values in, verdict out.
 
 Three sides may have something to say of the bytes: the source's side (``stated``), we who read them (``computed``), and
-the destination's side (``found``). All that two sides say alike is compared, and any disagreement is ``Differs``:
+the destination's side (``found``). All that two sides say alike is compared, and any disagreement is ``Mismatch``:
 
 | they agree                                                                            | proof    |
 |---------------------------------------------------------------------------------------|----------|
@@ -28,7 +28,7 @@ _ETAGS = frozenset({_MD5, PARTS, SOURCE_PARTS})
 Sums = Mapping[str, str]
 
 
-class Differs(Exception):
+class Mismatch(Exception):
     """The copy is not the source. The message says in what."""
 
 
@@ -40,7 +40,7 @@ def prove(source: ObjectFacts, copy: ObjectFacts, computed: tuple[tuple[str, str
     """
     if source.size is not None and copy.size is not None and source.size != copy.size:
         msg = f"size: source {source.size} bytes, copy {copy.size} bytes"
-        raise Differs(msg)
+        raise Mismatch(msg)
     only_etags = not (computed or source.checksums or copy.checksums)
     if only_etags and source.etag_is_md5 and copy.etag_is_md5 and source.etag == copy.etag != "":
         return Proof.ETAG  # what nearly every server-side copy comes to
@@ -66,7 +66,7 @@ def prove(source: ObjectFacts, copy: ObjectFacts, computed: tuple[tuple[str, str
         return Proof.RECEIVED
     if copy.size is None:
         msg = "the destination does not say how large the copy is"
-        raise Differs(msg)
+        raise Mismatch(msg)
     return None
 
 
@@ -84,5 +84,5 @@ def _agree(one: Sums, other: Sums, named: str, against: str) -> set[str]:
     for name in common:
         if one[name] != other[name]:
             msg = f"{name}: {named} {one[name][:16]}…, {against} {other[name][:16]}…"
-            raise Differs(msg)
+            raise Mismatch(msg)
     return common

@@ -14,11 +14,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+from engine.limiting.clock import Clock
+from engine.limiting.limiter import Limiter
+from engine.limiting.limiters import Limiters
 from engine.model.outcome import Batch
-from engine.pacing.clock import Clock
-from engine.pacing.gate import Gate
-from engine.pacing.gates import Gates
-from engine.pipeline.ports import Shelf
+from engine.model.ports import Sink
 from engine.pipeline.tally import Tally
 
 TICK_S = 0.1
@@ -27,11 +27,11 @@ LATE_S = 0.05
 """Above this the loop was blocked for longer than it ever should be."""
 
 
-class TimedShelf:
-    """Fits ``Shelf``; knows how long it took to write, in seconds."""
+class TimedSink:
+    """Fits ``Sink``; knows how long it took to write, in seconds."""
 
-    def __init__(self, shelf: Shelf, clock: Clock) -> None:
-        self._shelf = shelf
+    def __init__(self, sink: Sink, clock: Clock) -> None:
+        self._sink = sink
         self._clock = clock
         self.seconds = 0.0
         self.writing = False
@@ -39,7 +39,7 @@ class TimedShelf:
     async def write(self, batch: Batch) -> None:
         started, self.writing = self._clock.monotonic(), True
         try:
-            await self._shelf.write(batch)
+            await self._sink.write(batch)
         finally:
             self.writing = False
             self.seconds += self._clock.monotonic() - started
@@ -49,12 +49,12 @@ class Stages(Protocol):
     """What can be seen of a flow at a glance."""
 
     @property
-    def leases(self) -> int:
+    def work_batches(self) -> int:
         """Leases waiting for the crew."""
         ...
 
     @property
-    def leases_full(self) -> bool: ...
+    def work_batches_full(self) -> bool: ...
 
     @property
     def unwritten(self) -> int:
@@ -79,8 +79,8 @@ class Watch:
         self,
         clock: Clock,
         tally: Tally,
-        gates: Gates,
-        shelf: TimedShelf,
+        limiters: Limiters,
+        sink: TimedSink,
         stages: Stages,
         *,
         concurrency: int,
@@ -90,8 +90,8 @@ class Watch:
     ) -> None:
         self._clock = clock
         self._tally = tally
-        self._gates = gates
-        self._shelf = shelf
+        self._limiters = limiters
+        self._sink = sink
         self._stages = stages
         self._concurrency = concurrency
         self._keep = keep
@@ -124,20 +124,20 @@ class Watch:
         """One glance: to each worker what it waits for, to the feed likewise."""
         copying = self._tally.in_flight
         idle = max(0, self._concurrency - copying)
-        written = _load(self._gates.destination)
+        written = _load(self._limiters.destination)
         # a body stays open at the source while its last block is written: what is being written is not being read
-        bodies = sum(gate.reading for gate in self._gates.sources)
-        read = sum(map(_load, self._gates.sources)) + max(0, bodies - self._gates.destination.in_flight)
+        bodies = sum(limiter.reading for limiter in self._limiters.sources)
+        read = sum(map(_load, self._limiters.sources)) + max(0, bodies - self._limiters.destination.in_flight)
         busy = max(1, read + written)
         at_hosts = min(copying, read + written)
         self._workers["source"] += at_hosts * read // busy
         self._workers["destination"] += at_hosts - at_hosts * read // busy
         self._workers["own"] += copying - at_hosts
-        if self._stages.leases:
+        if self._stages.work_batches:
             self._workers["disk" if idle else "own"] += idle
         else:
             self._workers["plans"] += idle
-        if self._stages.leases_full:
+        if self._stages.work_batches_full:
             self._feed["room"] += 1
         elif self._stages.asking:
             self._feed["salesforce"] += 1
@@ -151,11 +151,11 @@ class Watch:
         counts = (
             tally.backed_up + tally.failed + tally.skipped,
             tally.bytes_stored,
-            sum(gate.refusals for gate in self._gates.all),
+            sum(limiter.refusals for limiter in self._limiters.all),
             tally.retries,
         )
         files, stored, refusals, retries = (new - old for new, old in zip(counts, self._before, strict=True))
-        destination = self._gates.destination
+        destination = self._limiters.destination
         row = {
             "kind": "sample",
             "seconds": round(seconds, 1),
@@ -163,11 +163,11 @@ class Watch:
             "files_per_s": round(files / seconds, 1),
             "mb_per_s": round(stored / seconds / 1e6, 2),
             "in_flight": tally.in_flight,
-            "leases": self._stages.leases,
+            "leases": self._stages.work_batches,
             "unwritten": self._stages.unwritten,
             "limit": destination.limit,
             "rate_limit": None if destination.rate is None else round(destination.rate, 1),
-            "source_limit": min(gate.limit for gate in self._gates.sources),
+            "source_limit": min(limiter.limit for limiter in self._limiters.sources),
             "refusals": refusals,
             "retries": retries,
             "lag_ms": round(self._latest * 1000, 1),
@@ -186,11 +186,11 @@ class Watch:
             "kind": "shares",
             "workers": _parts(self._workers, ("plans", "source", "destination", "disk", "own")),
             "feed": _parts(self._feed, ("salesforce", "room", "own")),
-            "commits": round(min(1.0, self._shelf.seconds / seconds), 3),
+            "commits": round(min(1.0, self._sink.seconds / seconds), 3),
             "cpu": round((self._cpu() - self._cpu_started) / seconds, 3),
             "blocked": round(min(1.0, self._late / seconds), 3),
             "lag_ms": round(self._longest * 1000, 1),
-            "refusals": sum(gate.refusals for gate in self._gates.all),
+            "refusals": sum(limiter.refusals for limiter in self._limiters.all),
             "seconds": round(seconds, 1),
         }
 
@@ -206,9 +206,9 @@ async def watching(watch: Watch) -> AsyncIterator[None]:
             looking.cancel()
 
 
-def _load(gate: Gate) -> int:
+def _load(limiter: Limiter) -> int:
     """Who is being served there, and who waits for that."""
-    return gate.in_flight + gate.waiting
+    return limiter.in_flight + limiter.waiting
 
 
 def _parts(counted: Counter[str], names: tuple[str, ...]) -> dict[str, float]:

@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from engine.s3.answers import Fields, StoreError
-from engine.s3.sdk import SdkVerbs
+from engine.s3.api.answers import Fields, StoreError
+from engine.s3.api.sdk import SdkClient
 
 _ABSENT = frozenset(
     {
@@ -39,7 +39,7 @@ class Fact:
 class BucketDesk:
     """Questions about one bucket. No verb raises."""
 
-    def __init__(self, sdk: Callable[[], Awaitable[SdkVerbs]], bucket: str, always: Fields) -> None:
+    def __init__(self, sdk: Callable[[], Awaitable[SdkClient]], bucket: str, always: Fields) -> None:
         """``sdk`` opens the SDK when it is first needed."""
         self._sdk = sdk
         self._bucket = bucket

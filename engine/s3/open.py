@@ -5,7 +5,7 @@
 | the verbs, as a port | ``verbs.py``; by the SDK ``sdk.py``; by our wire ``fast.py``, ``sigv4.py``, ``uploads.py`` |
 | the vendor's side, read only | ``source.py``, ``listing.py`` |
 | our side | ``destination.py``: ``copying.py`` by the server, ``storing.py`` through us, on ``multipart.py`` |
-| the short way of a copy | ``express.py``, its signed heads ``form.py`` |
+| the short way of a copy | ``fast_path.py``, its signed heads ``form.py`` |
 | no overwrite | ``conditions.py`` decides, ``guard.py`` asks |
 | headers and errors | ``facts.py``, ``xml.py``, ``faults.py`` |
 """
@@ -17,30 +17,30 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
+from engine.limiting.byte_budget import BytesInFlight
+from engine.limiting.clock import Clock
+from engine.limiting.limiters import Limiters
 from engine.model.errors import Blocked
 from engine.model.facts import Method
 from engine.model.hosts import store_at
 from engine.model.location import Location
-from engine.pacing.bytes_gate import BytesInFlight
-from engine.pacing.clock import Clock
-from engine.pacing.gates import Gates
-from engine.s3.address import suffix_of
-from engine.s3.answers import Listed
-from engine.s3.blocks import Spend
+from engine.s3.api.address import suffix_of
+from engine.s3.api.answers import Listed
+from engine.s3.api.client import S3Client
+from engine.s3.api.credentials import Keyring
+from engine.s3.api.faults import Patience, Side
 from engine.s3.bucket import BucketDesk
-from engine.s3.credentials import Keyring
-from engine.s3.destination import Placement, S3Destination
-from engine.s3.express import Express
-from engine.s3.extras import Tags
-from engine.s3.faults import Patience, Side
-from engine.s3.hashing import crc64nvme
-from engine.s3.parts import COPY_LIMIT, MIB, PUT_LIMIT
 from engine.s3.probe import Readable, Route, choose, readable
-from engine.s3.source import S3Source
-from engine.s3.storing import PARTS_AT_ONCE
-from engine.s3.template import shape_of
-from engine.s3.transport import Transport, open_verbs
-from engine.s3.verbs import Verbs
+from engine.s3.transfer.blocks import Spend
+from engine.s3.transfer.destination import Placement, S3Destination
+from engine.s3.transfer.extras import Tags
+from engine.s3.transfer.fast_path import FastPath
+from engine.s3.transfer.hashing import crc64nvme
+from engine.s3.transfer.our_keys import shape_of
+from engine.s3.transfer.parts import COPY_LIMIT, MIB, PUT_LIMIT
+from engine.s3.transfer.source import S3Source
+from engine.s3.transfer.storing import PARTS_AT_ONCE
+from engine.s3.transport import Transport, open_clients
 from engine.settings import DestinationSettings, Settings, SourceSettings
 
 COPY_PART = 256 * MIB
@@ -52,7 +52,7 @@ class S3:
 
     source: S3Source
     destination: S3Destination
-    express: Express | None
+    fast_path: FastPath | None
     """The short way of a copy to it; None by the SDK."""
     ours: S3Source
     """Reads objects of our own bucket."""
@@ -62,8 +62,8 @@ class S3:
     """Whether they travel, and where they had to be left behind."""
     settings: Settings
     opened_at: datetime
-    source_verbs: Verbs
-    destination_verbs: Verbs
+    source_verbs: S3Client
+    destination_verbs: S3Client
     source_keys: Keyring
     source_patience: Patience
     destination_patience: Patience
@@ -137,7 +137,7 @@ async def open_s3(
     transport: Transport = "fast",
     budget: BytesInFlight | None = None,
     spend: Spend | None = None,
-    gates: Gates | None = None,
+    limiters: Limiters | None = None,
     copy_limit: int = COPY_LIMIT,
     copy_part_bytes: int = COPY_PART,
     part_bytes: int | None = None,
@@ -146,7 +146,7 @@ async def open_s3(
     """Both sides for the length of the block. Raises Blocked where the destination has no credentials.
 
     ``budget`` bounds the bytes in memory over all files (default: 16 parts), ``spend`` is the bandwidth
-    cap, ``gates`` pace the requests (default: their own). Sizes are in bytes; ``part_bytes`` overrides
+    cap, ``limiters`` pace the requests (default: their own). Sizes are in bytes; ``part_bytes`` overrides
     ``migration.part_size_mb``, ``put_limit`` is the most that goes by one PUT (default: as much as a file's parts hold
     in memory anyway; so each byte is hashed once, not twice, and the store shows the checksum of the whole).
     """
@@ -160,11 +160,11 @@ async def open_s3(
         stack.push_async_callback(source_keys.close)
         stack.push_async_callback(destination_keys.close)
         await destination_keys.keys()
-        gates = gates or Gates(clock, migration.concurrency)
+        limiters = limiters or Limiters(clock, migration.concurrency)
         source_patience = Patience(clock, Side.SOURCE, source_keys.renew)
         patience = Patience(clock, Side.DESTINATION, destination_keys.renew)
-        sides = await open_verbs(
-            stack, settings, clock, transport, source_keys, destination_keys, gates, source_patience, patience
+        sides = await open_clients(
+            stack, settings, clock, transport, source_keys, destination_keys, limiters, source_patience, patience
         )
         placement = Placement(
             bucket=destination.bucket,
@@ -192,7 +192,7 @@ async def open_s3(
         yield S3(
             source=S3Source(sides.source, source_patience, source_headers(source), tags=tags),
             destination=ours,
-            express=None if sides.road is None else ours.express(sides.road, gates.destination),
+            fast_path=None if sides.road is None else ours.fast_path(sides.road, limiters.destination),
             ours=S3Source(sides.destination, patience, placement.always, side=Side.DESTINATION),
             bucket=BucketDesk(sides.control, destination.bucket, placement.always),
             tags=tags,

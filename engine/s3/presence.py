@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from engine.model.errors import Blocked, Refused
-from engine.s3.answers import StoreError
-from engine.s3.faults import Patience, Side
+from engine.s3.api.answers import StoreError
+from engine.s3.api.client import S3Client
+from engine.s3.api.faults import Patience, Side
 from engine.s3.open import S3, source_headers
-from engine.s3.verbs import Verbs
 
 
 async def check_source(s3: S3) -> None:
@@ -33,7 +33,7 @@ async def check_source(s3: S3) -> None:
                 raise found from None
 
 
-async def _verbs(s3: S3) -> tuple[Verbs, Patience] | None:
+async def _verbs(s3: S3) -> tuple[S3Client, Patience] | None:
     if s3.settings.source.anonymous or await s3.source_keys.found():
         return s3.source_verbs, s3.source_patience
     return (s3.destination_verbs, s3.destination_patience) if s3.one_service else None

@@ -8,19 +8,19 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Literal
 
+from engine.limiting.clock import Clock
+from engine.limiting.limiters import Limiters
+from engine.limiting.tls import trusting
 from engine.model.errors import Blocked
 from engine.model.proxy import Proxy, proxy_of
-from engine.pacing.clock import Clock
-from engine.pacing.gates import Gates
-from engine.pacing.tls import trusting
-from engine.s3.address import address_of
-from engine.s3.credentials import Keyring
-from engine.s3.express import Road
-from engine.s3.fast import FastVerbs
-from engine.s3.faults import Patience
-from engine.s3.paced import PacedVerbs
-from engine.s3.sdk import SdkVerbs, open_sdk
-from engine.s3.verbs import Verbs
+from engine.s3.api.address import address_of
+from engine.s3.api.client import S3Client
+from engine.s3.api.credentials import Keyring
+from engine.s3.api.fast import FastVerbs
+from engine.s3.api.faults import Patience
+from engine.s3.api.limited import LimitedClient
+from engine.s3.api.sdk import SdkClient, open_sdk
+from engine.s3.transfer.fast_path import SignedWire
 from engine.s3.wire import Origin, Wire
 from engine.settings import DestinationSettings, Settings, SourceSettings
 
@@ -33,26 +33,26 @@ SILENCE_S = 180.0
 
 @dataclass(frozen=True, slots=True)
 class Sides:
-    source: Verbs
-    destination: Verbs
-    control: Callable[[], Awaitable[SdkVerbs]]
+    source: S3Client
+    destination: S3Client
+    control: Callable[[], Awaitable[SdkClient]]
     """Opens the destination's SDK, for the questions that only it asks."""
-    road: Road | None = None
+    road: SignedWire | None = None
     """The destination by our own wire."""
 
 
-async def open_verbs(
+async def open_clients(
     stack: AsyncExitStack,
     settings: Settings,
     clock: Clock,
     transport: Transport,
     source_keys: Keyring,
     destination_keys: Keyring,
-    gates: Gates,
+    limiters: Limiters,
     source_patience: Patience,
     destination_patience: Patience,
 ) -> Sides:
-    """Open both sides for the length of ``stack``, each behind its gate.
+    """Open both sides for the length of ``stack``, each behind its limiter.
 
     Each side has a wire of its own: a source's unread bodies must never keep the destination's writes waiting. Raises
     Usage where ``network.ca_file`` cannot be read.
@@ -60,7 +60,7 @@ async def open_verbs(
     source, destination, network = settings.source, settings.destination, settings.network
     proxy = proxy_of(network.proxy)
 
-    async def sdk(side: SourceSettings | DestinationSettings, keys: Keyring, *, anonymous: bool) -> SdkVerbs:
+    async def sdk(side: SourceSettings | DestinationSettings, keys: Keyring, *, anonymous: bool) -> SdkClient:
         await keys.found()  # a profile that is none is told in our words
         return await open_sdk(
             stack,
@@ -73,19 +73,19 @@ async def open_verbs(
             network=network,
         )
 
-    async def control() -> SdkVerbs:
+    async def control() -> SdkClient:
         async with opening:
             if not opened:
                 opened.append(await sdk(destination, destination_keys, anonymous=False))
         return opened[0]
 
-    def from_source(verbs: Verbs) -> PacedVerbs:
-        return PacedVerbs(verbs, gates.source, source_patience)
+    def from_source(verbs: S3Client) -> LimitedClient:
+        return LimitedClient(verbs, limiters.source, source_patience)
 
-    def to_destination(verbs: Verbs) -> PacedVerbs:
-        return PacedVerbs(verbs, gates.destination, destination_patience)
+    def to_destination(verbs: S3Client) -> LimitedClient:
+        return LimitedClient(verbs, limiters.destination, destination_patience)
 
-    opened: list[SdkVerbs] = []
+    opened: list[SdkClient] = []
     opening = asyncio.Lock()
     if transport == "sdk":
         source_sdk = await sdk(source, source_keys, anonymous=source.anonymous)
@@ -122,7 +122,7 @@ async def open_verbs(
         from_source(fast(back, source, None if source.anonymous else source_keys)),
         to_destination(fast(out, destination, destination_keys, destination.bucket)),
         control,
-        Road(out, destination_keys, home),
+        SignedWire(out, destination_keys, home),
     )
 
 

@@ -15,9 +15,9 @@ from urllib.parse import urlencode, urlsplit
 
 from pydantic import SecretStr
 
+from engine.limiting.clock import Clock
+from engine.limiting.retry import retry
 from engine.model.errors import Blocked, Paused, Transient, Usage
-from engine.pacing.clock import Clock
-from engine.pacing.retry import retry
 from engine.salesforce.assertion import GRANT_TYPE, assertion
 from engine.salesforce.faults import Unreachable
 from engine.salesforce.http import Http

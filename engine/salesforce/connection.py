@@ -7,13 +7,13 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 
+from engine.limiting.clock import Clock
 from engine.model.record import IdRange, ObjectShape, Scope
-from engine.pacing.clock import Clock
 from engine.salesforce import shape
 from engine.salesforce.accounts import AccountFiles, accounts
 from engine.salesforce.auth import login_for
 from engine.salesforce.http import open_http
-from engine.salesforce.limits import Limits
+from engine.salesforce.limits import DailyCalls
 from engine.salesforce.links import SalesforceLinks
 from engine.salesforce.pages import SalesforcePages
 from engine.salesforce.ranges import ranges
@@ -35,7 +35,7 @@ class Salesforce:
         self._extra_fields = extra_fields
 
     @property
-    def limits(self) -> Limits | None:
+    def limits(self) -> DailyCalls | None:
         """Daily API calls as the last answer told them."""
         return self.session.limits
 

@@ -21,10 +21,10 @@ from typing import Any
 import aiohttp
 import orjson
 
+from engine.limiting.open_files import none_left
 from engine.model.errors import Blocked, EngineError, Fatal, Paused, Refused, Transient, Usage
 from engine.model.failures import FailureClass
 from engine.model.text import bare_urls, beginning, json_in, printable
-from engine.pacing.files import none_left
 
 
 class SessionExpired(Blocked):
@@ -282,7 +282,7 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
 _TOKEN = re.compile(r"\b00D\w{12,15}![\w.]+|\beyJ[\w-]+\.[\w-]+\.[\w-]*")
 
 
-def told(text: str, limit: int = 300) -> str:
+def shortened(text: str, limit: int = 300) -> str:
     """A foreign message made fit for ours: one line, no URL query, no token, bounded."""
     short = beginning(text, 4 * limit)  # before it is searched
     clean = _TOKEN.sub("[token]", bare_urls(" ".join(printable(short).split())))
@@ -290,7 +290,7 @@ def told(text: str, limit: int = 300) -> str:
 
 
 def _told(problem: Problem) -> str:
-    return told(": ".join(part for part in (problem.code, problem.message) if part))
+    return shortened(": ".join(part for part in (problem.code, problem.message) if part))
 
 
 def redirected_to(headers: Mapping[str, str]) -> str:

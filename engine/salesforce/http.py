@@ -12,10 +12,10 @@ import aiohttp
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
+from engine.limiting.tls import trusting
 from engine.model.errors import Transient
 from engine.model.failures import FailureClass
 from engine.model.proxy import proxy_of
-from engine.pacing.tls import trusting
 from engine.salesforce.faults import NETWORK_ERRORS, from_network
 from engine.settings import NetworkSettings
 

@@ -11,7 +11,7 @@ _USAGE = re.compile(r"(?<!per-app-)api-usage=(\d{1,15})/(\d{1,15})(?!\d)")
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class DailyCalls:
     """Calls of the last 24 hours, by everyone in the org, and the allowance. ``used`` may exceed ``allowed``."""
 
     used: int
@@ -34,7 +34,7 @@ class Limits:
             )
 
 
-def limits_in(header: str | None) -> Limits | None:
+def limits_in(header: str | None) -> DailyCalls | None:
     """The value of ``Sforce-Limit-Info``; None when absent or in another form. Per-app numbers are passed over."""
     match = _USAGE.search(header or "")
-    return Limits(int(match[1]), int(match[2])) if match else None
+    return DailyCalls(int(match[1]), int(match[2])) if match else None

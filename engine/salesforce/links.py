@@ -16,7 +16,7 @@ from engine.model.errors import Blocked, Fatal, Paused, Refused, Transient
 from engine.model.failures import FailureClass
 from engine.model.ids import to18
 from engine.salesforce import soql
-from engine.salesforce.faults import Problem, QueryTooSlow, row_error, told
+from engine.salesforce.faults import Problem, QueryTooSlow, row_error, shortened
 from engine.salesforce.rows import MODIFIED, text
 from engine.salesforce.session import ATTEMPTS, SalesforceSession
 
@@ -137,7 +137,7 @@ def _refusal(errors: Any) -> Said:
     first = errors[0] if isinstance(errors, list) and errors and isinstance(errors[0], dict) else {}
     code = str(first.get("statusCode") or first.get("errorCode") or "")
     message = str(first.get("message") or "no reason given")
-    shown = told(f"{code}: {message}" if code else message)
+    shown = shortened(f"{code}: {message}" if code else message)
     error = row_error(Problem(code, message), shown)
     if isinstance(error, Transient):
         return Said(Sent.AGAIN, error.failure, shown)

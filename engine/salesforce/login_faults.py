@@ -8,7 +8,7 @@ from typing import Any
 from engine.model.errors import Blocked, Paused, Transient
 from engine.model.failures import FailureClass
 from engine.model.text import json_in
-from engine.salesforce.faults import problems_in, redirected_to, retry_after_s, told
+from engine.salesforce.faults import problems_in, redirected_to, retry_after_s, shortened
 
 _AUTHORISE = (
     "Authorise the app again and set the new salesforce.refresh_token. Where the app rotates its tokens, each is "
@@ -79,7 +79,7 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes) -> Transient |
             f"the login server answered {status} with a page that is no login answer", hint=NOT_A_LOGIN_SERVER
         )
     code, description = problems[0].code.lower(), problems[0].message
-    said = f"Salesforce refused the login ({told(': '.join(part for part in (code, description) if part))})"
+    said = f"Salesforce refused the login ({shortened(': '.join(part for part in (code, description) if part))})"
     if code in _RETRIED or status == 429 or status >= 500:
         return Transient(FailureClass.NETWORK, said, retry_after_s=retry_after_s(headers))
     if "login rate exceeded" in description.lower():

@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from typing import Any
 
+from engine.limiting.cooperative import SHARE, yield_to_others
 from engine.model.errors import Fatal, Paused, Transient, Usage
 from engine.model.failures import FailureClass
 from engine.model.ids import to18
 from engine.model.record import IdRange, Page, Record, Scope
-from engine.pacing.turns import SHARE, next_turn
 from engine.salesforce import soql
 from engine.salesforce.faults import LocatorLost, QueryTooSlow
 from engine.salesforce.rows import MODIFIED, Rows, id_of
@@ -166,7 +166,7 @@ class SalesforcePages:
         records: list[Record] = []
         for start in range(0, len(rows), SHARE):
             if start:
-                await next_turn()
+                await yield_to_others()
             records += [self._rows.record(row) for row in rows[start : start + SHARE]]
         return Page(records, last_id=records[-1].id, deleted=deleted)
 

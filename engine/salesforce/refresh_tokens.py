@@ -21,9 +21,9 @@ from pathlib import Path
 
 import structlog
 
+from engine.limiting.clock import Clock
 from engine.model.errors import Blocked, Transient
 from engine.model.failures import FailureClass
-from engine.pacing.clock import Clock
 from engine.settings import SalesforceSettings
 
 _log = structlog.get_logger(__name__)

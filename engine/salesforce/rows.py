@@ -10,10 +10,10 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
+from engine.limiting.clock import iso
 from engine.model.errors import Fatal
 from engine.model.ids import to18
 from engine.model.record import Record
-from engine.pacing.clock import iso
 from engine.salesforce import soql
 from engine.settings import SalesforceSettings
 

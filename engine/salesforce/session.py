@@ -15,14 +15,14 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from engine.limiting.clock import Clock
+from engine.limiting.retry import retry
 from engine.model.errors import Blocked, Fatal, Transient, Usage
 from engine.model.failures import FailureClass
-from engine.pacing.clock import Clock
-from engine.pacing.retry import retry
 from engine.salesforce.auth import Login, Session
 from engine.salesforce.faults import TOO_LONG, Moved, SessionExpired, from_answer, parsed
 from engine.salesforce.http import Answer, Http
-from engine.salesforce.limits import Limits, limits_in
+from engine.salesforce.limits import DailyCalls, limits_in
 
 _RENEWALS = 2
 """Renewals that one request may cause before its 401 is taken to be about something else."""
@@ -61,7 +61,7 @@ class SalesforceSession:
         self._under_way = 0
         self._sent_before = 0
         """Requests sent when the limits were told; answers to these say nothing newer, only perhaps more."""
-        self.limits: Limits | None = None
+        self.limits: DailyCalls | None = None
         """As the answers told them; None before the first."""
         self.throttled = 0
         """How often the org has asked for patience: too many requests at once, or out of service."""

@@ -15,7 +15,7 @@ from typing import Any
 
 from engine.model.errors import Blocked
 from engine.model.surroundings import plain
-from engine.salesforce.faults import told
+from engine.salesforce.faults import shortened
 
 _DEADLINE_S = 120.0
 _LONGEST_OUTPUT = 1024 * 1024
@@ -64,7 +64,7 @@ class SfCli:
         answer = first_object(await self._run(doing, [*words, *self._target, "--json"], environment))
         result = answer.get("result")
         if answer.get("status") not in (0, None) or not isinstance(result, dict):
-            said = told(_text(answer, "message") or "no result")
+            said = shortened(_text(answer, "message") or "no result")
             raise Blocked(f"`{doing}` failed: {said}", hint="Log in with `sf org login web`, and check target_org.")
         return result
 

@@ -1,4 +1,4 @@
-"""The tracking DB as the pipeline and the runs see it (``pipeline/ports.py``: Ledger)."""
+"""The tracking DB as the pipeline and the runs see it (``model/ports.py``: Ledger)."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from typing import TypeVar
 
 from engine.model.errors import Blocked
 from engine.model.facts import ObjectFacts
-from engine.model.outcome import Attempt, Batch, Outcome, Touch, Twin
+from engine.model.outcome import Attempt, Batch, Duplicate, Outcome, Touch
 from engine.model.plan import Known
 from engine.model.record import IdRange, Record
-from engine.tracking import lookups, outcomes, runs, scans, waivers
-from engine.tracking.copies import Copies
-from engine.tracking.database import Database
-from engine.tracking.listings import Listings
-from engine.tracking.scans import Kind, Scan
-from engine.tracking.verdicts import Verdicts
+from engine.tracking.db.database import Database
+from engine.tracking.read import lookups
+from engine.tracking.read.copies import Copies
+from engine.tracking.write import outcomes, runs, scans, waivers
+from engine.tracking.write.listings import Listings
+from engine.tracking.write.scans import Kind, Scan
+from engine.tracking.write.verdicts import Verdicts
 
 T = TypeVar("T", Outcome, Touch, Attempt, Record)
 
@@ -45,9 +46,9 @@ class Ledger:
         """What the listing in force says of these sources; one query a page."""
         return await self.listings.facts(source_ids)
 
-    async def twins(self, source_ids: Sequence[int]) -> dict[int, Twin]:
+    async def duplicates(self, source_ids: Sequence[int]) -> dict[int, Duplicate]:
         """A proved copy per source, where one exists."""
-        return await lookups.twins(self._db, source_ids)
+        return await lookups.duplicates(self._db, source_ids)
 
     async def write(self, batch: Batch) -> None:
         """One transaction: rows, error rows, counters, run counts, checkpoint. Durable when it returns.

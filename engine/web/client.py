@@ -10,12 +10,12 @@ from aiohttp.abc import AbstractResolver
 from multidict import CIMultiDict
 from yarl import URL
 
+from engine.limiting.tls import trusting
 from engine.model.errors import Refused
 from engine.model.failures import FailureClass
 from engine.model.hosts import origin_of
 from engine.model.location import Origin
 from engine.model.proxy import proxy_of
-from engine.pacing.tls import trusting
 from engine.settings import NetworkSettings, is_loopback
 from engine.web.faults import NETWORK_ERRORS, from_network
 from engine.web.policy import GuardedResolver, hosts_of

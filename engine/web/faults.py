@@ -10,10 +10,10 @@ from email.utils import parsedate_to_datetime
 
 import aiohttp
 
+from engine.limiting.open_files import none_left
 from engine.model.errors import EngineError, Refused, Transient
 from engine.model.failures import FailureClass
 from engine.model.location import Location
-from engine.pacing.files import none_left
 from engine.web.policy import HostRefused
 
 #: What a request may raise below HTTP; aiohttp's timeouts are TimeoutErrors.

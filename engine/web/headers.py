@@ -8,10 +8,10 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from urllib.parse import unquote, urlsplit
 
+from engine.limiting.clock import iso
 from engine.model.facts import ARCHIVES, ContentHeaders, ObjectFacts, parts_in, whole_size
 from engine.model.location import Location
 from engine.model.sums import stated_sums
-from engine.pacing.clock import iso
 
 _META = "x-amz-meta-"
 _MD5 = re.compile(r"[0-9a-f]{32}")

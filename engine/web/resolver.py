@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from engine.limiting.clock import Clock
 from engine.model.errors import Refused, Transient, Usage
 from engine.model.failures import FailureClass
 from engine.model.hosts import origin_of
@@ -14,7 +15,6 @@ from engine.model.location import Location, Origin
 from engine.model.record import Record
 from engine.model.text import json_in
 from engine.model.urls import identity_hash
-from engine.pacing.clock import Clock
 from engine.settings import ResolverSettings
 from engine.web.client import WebClient
 from engine.web.faults import NETWORK_ERRORS, from_network, retry_after_s

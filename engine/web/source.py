@@ -9,11 +9,11 @@ from functools import partial
 
 import aiohttp
 
+from engine.limiting.clock import Clock
 from engine.model.errors import EngineError, Refused, Transient
 from engine.model.facts import ObjectFacts
 from engine.model.failures import FailureClass
 from engine.model.location import Location
-from engine.pacing.clock import Clock
 from engine.web.client import WebClient
 from engine.web.error_page import SNIFFED, is_message, looks_like_error_page
 from engine.web.faults import NETWORK_ERRORS, from_network, from_status

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import Any
 
-from engine.pacing.clock import SystemClock
+from engine.limiting.clock import SystemClock
 from engine.rehearsal.side_door import Asked, Seeded
-from engine.runs.checks import bucket
-from engine.runs.iam import policies
+from engine.runs.doctor.checks import bucket
+from engine.runs.doctor.iam import policies
 from engine.s3.open import open_s3
 from engine.settings import Settings
 from tests.command.corner import Corner, wait

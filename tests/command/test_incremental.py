@@ -94,19 +94,19 @@ def test_a_full_run_finds_what_has_vanished_without_a_trace(corner: Corner) -> N
     assert corner.rows()[ids[1]]["status"] == "gone"
 
 
-def test_a_twin_added_weeks_later_is_copied_from_its_twin(corner: Corner) -> None:
+def test_a_duplicate_added_weeks_later_is_copied_from_its_duplicate(corner: Corner) -> None:
     (first,) = corner.files(1)
     assert corner.engine(*BACKUP).code == 0
     hours_later(corner, 24 * 21)
     corner.forget_requests()
-    (twin,) = corner.records([corner.row(url=corner.rows()[first]["original_url"])])
+    (duplicate,) = corner.records([corner.row(url=corner.rows()[first]["original_url"])])
     incremental(corner)
     rows = corner.rows()
-    assert rows[twin]["method"] == "twin"
-    assert rows[twin]["your_s3_key"] != rows[first]["your_s3_key"]
-    assert rows[twin]["file_hash"] == rows[first]["file_hash"]
+    assert rows[duplicate]["method"] == "twin"
+    assert rows[duplicate]["your_s3_key"] != rows[first]["your_s3_key"]
+    assert rows[duplicate]["file_hash"] == rows[first]["file_hash"]
     held = corner.held()
-    assert held[rows[twin]["your_s3_key"]].sha256 == held[rows[first]["your_s3_key"]].sha256
+    assert held[rows[duplicate]["your_s3_key"]].sha256 == held[rows[first]["your_s3_key"]].sha256
     assert corner.source_methods() <= {"HEAD"}, "the source's bytes were read again"
 
 

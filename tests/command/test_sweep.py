@@ -13,9 +13,9 @@ import pytest
 from rich.console import Console
 
 from engine.rehearsal.salesforce.world import make_id
-from engine.runs.screen import Screen
-from engine.runs.sweep import SweepOptions, sweep
-from engine.runs.sweep_terms import terms_of
+from engine.runs.shared.screen import Screen
+from engine.runs.sweep.sweep import SweepOptions, sweep
+from engine.runs.sweep.terms import terms_of
 from engine.settings import Settings
 from engine.settings_load import load_settings
 from tests.command.corner import Corner, ended, load, org_log, until, wait

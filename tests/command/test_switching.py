@@ -17,13 +17,13 @@ from typing import Any
 
 import pytest
 
-from engine.model.change import Event, Standing, Step
-from engine.pacing.clock import SystemClock
+from engine.limiting.clock import SystemClock
+from engine.model.change import Event, LinkState, Step
 from engine.rehearsal.generator import VENDOR_BUCKET
-from engine.tracking import chain
-from engine.tracking.database import open_database
-from engine.tracking.journal import Journal
+from engine.tracking.db import chain
+from engine.tracking.db.database import open_database
 from engine.tracking.ledger import Ledger
+from engine.tracking.write.journal import Journal
 from tests.command.corner import Corner, Said, ended, org_log, until, wait
 from tests.command.test_refusals import BACKUP
 
@@ -969,7 +969,7 @@ def test_a_link_that_an_earlier_version_left_in_a_bulk_job_is_touched_by_no_run(
             key = chain.load_key(chain.key_path(corner.database, None), may_create=False)
             await Journal(database, key, run_id).append(steps)
 
-    wait(earlier_version(closed, closed._replace(event=Event.SETTLED, standing=Standing.OURS, message=""), left))
+    wait(earlier_version(closed, closed._replace(event=Event.SETTLED, standing=LinkState.OURS, message=""), left))
     held = links(corner, ids)
     for words in (ROLLBACK, SWITCH, ("run", "rollback", "--from-database")):
         said_so(
@@ -978,6 +978,6 @@ def test_a_link_that_an_earlier_version_left_in_a_bulk_job_is_touched_by_no_run(
     said_so(corner.engine("run", "backup", "--incremental", "--no-progress"), 0, "stay so", "bulk job 750X")
     assert links(corner, ids) == held
     assert said_so(corner.engine("audit", "--json"), 0).json["in_doubt"] == 1
-    wait(earlier_version(left._replace(event=Event.SETTLED, standing=Standing.OURS, message="")))
+    wait(earlier_version(left._replace(event=Event.SETTLED, standing=LinkState.OURS, message="")))
     said_so(corner.engine(*ROLLBACK), 0, "2 put back")
     said_so(corner.engine("audit"), 0, "The journal is whole")

@@ -15,7 +15,7 @@ from engine.model.facts import Method, Proof
 from engine.model.failures import FailureClass
 from engine.model.outcome import Attempt, Batch, Looked, Outcome, Status, Touch
 from engine.model.record import Record
-from engine.tracking.database import open_database
+from engine.tracking.db.database import open_database
 from engine.tracking.ledger import Ledger
 from tests.fakes.clock import ManualClock
 from tests.fakes.ledger import MemoryLedger
@@ -56,7 +56,7 @@ async def test_a_written_copy_is_known_with_all_that_planning_needs(ledger: AnyL
 
 async def test_nothing_is_known_of_nobody(ledger: AnyLedger) -> None:
     assert await ledger.known([]) == {}
-    assert await ledger.twins([]) == {}
+    assert await ledger.duplicates([]) == {}
     assert await all_pending(ledger, "network") == []
 
 
@@ -179,7 +179,7 @@ async def test_a_row_says_what_its_copy_was_made_from(ledger: AnyLedger) -> None
 
     rows = await ledger.known([record_id(1), record_id(2)])
 
-    told = [(row.source_id, row.twin, row.extra) for row in rows.values()]
+    told = [(row.source_id, row.duplicate, row.extra) for row in rows.values()]
     assert told == [(7, False, ""), (8, True, '{"Identifier__c": "x-1"}')]
 
 
@@ -191,7 +191,7 @@ async def test_pending_comes_in_chunks_of_at_most_two_thousand(ledger: AnyLedger
     assert sizes == [2000, 2000, 501]
 
 
-async def test_the_best_proved_twin_of_a_source_is_found(ledger: AnyLedger) -> None:
+async def test_the_best_proved_duplicate_of_a_source_is_found(ledger: AnyLedger) -> None:
     await ledger.write(
         Batch(
             [
@@ -205,10 +205,13 @@ async def test_the_best_proved_twin_of_a_source_is_found(ledger: AnyLedger) -> N
         )
     )
 
-    twins = await ledger.twins([7, 8, 2**63 - 1, 7, 0])
+    duplicates = await ledger.duplicates([7, 8, 2**63 - 1, 7, 0])
 
-    assert {source: twin.record_id for source, twin in twins.items()} == {7: record_id(2), 2**63 - 1: record_id(5)}
-    assert (twins[7].key, twins[7].size, twins[7].proof) == ("uploads/2.pdf", 102, Proof.CHECKSUM)
+    assert {source: duplicate.record_id for source, duplicate in duplicates.items()} == {
+        7: record_id(2),
+        2**63 - 1: record_id(5),
+    }
+    assert (duplicates[7].key, duplicates[7].size, duplicates[7].proof) == ("uploads/2.pdf", 102, Proof.CHECKSUM)
 
 
 async def test_a_record_that_is_gone_keeps_its_copy_and_is_counted_once(ledger: AnyLedger) -> None:
@@ -296,6 +299,6 @@ def test_the_one_in_memory_and_the_database_never_disagree(steps: list[Batch | s
                     assert await real.known(ids) == await memory.known(ids)
                 assert await all_pending(real, "network") == await all_pending(memory, "network")
                 wanted = [1000 + n for n in range(1, 7)]
-                assert await real.twins(wanted) == await memory.twins(wanted)
+                assert await real.duplicates(wanted) == await memory.duplicates(wanted)
 
     asyncio.run(play())

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from engine.limiting.clock import SystemClock
 from engine.model.record import Page, Record, Scope
-from engine.pacing.clock import SystemClock
 from engine.rehearsal.salesforce import SalesforceStandIn, StandInSettings
 from engine.salesforce.connection import open_salesforce
 from engine.salesforce.pages import SalesforcePages

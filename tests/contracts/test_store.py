@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
+from engine.limiting.byte_budget import BytesInFlight
+from engine.limiting.clock import SystemClock
 from engine.model.errors import Blocked, Refused, Transient
 from engine.model.facts import ContentHeaders, Method, ObjectFacts, Occupied, Proof
 from engine.model.failures import FailureClass
-from engine.pacing.bytes_gate import BytesInFlight
-from engine.pacing.clock import SystemClock
 from engine.pipeline.verify import prove
 from engine.rehearsal.objects import ObjectServer
 from engine.s3.open import S3, open_s3
@@ -249,10 +249,10 @@ async def test_a_key_that_has_become_free_is_simply_written(store: Store) -> Non
     assert store.body("k") == b"good"
 
 
-async def test_a_twin_is_copied_within_our_bucket(store: Store) -> None:
+async def test_a_duplicate_is_copied_within_our_bucket(store: Store) -> None:
     stored = await store.s3.destination.store(Bytes(b"one", headers=DRESSED), "a/1 é")
-    twin = await store.s3.destination.copy_within("a/1 é", stored.facts, "a/2")
-    assert twin.facts.etag == stored.facts.etag
+    duplicate = await store.s3.destination.copy_within("a/1 é", stored.facts, "a/2")
+    assert duplicate.facts.etag == stored.facts.etag
     assert store.body("a/2") == b"one"
     with pytest.raises(Occupied):
         await store.s3.destination.copy_within("a/1 é", stored.facts, "a/2")

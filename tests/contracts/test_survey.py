@@ -6,13 +6,13 @@ import secrets
 
 import pytest
 
+from engine.limiting.clock import SystemClock
 from engine.model.errors import EngineError, Refused
 from engine.model.failures import FailureClass
-from engine.pacing.clock import SystemClock
 from engine.rehearsal.objects import ObjectServer
-from engine.s3.answers import Listed, ListingPage
+from engine.s3.api.answers import Listed, ListingPage
+from engine.s3.api.survey import Bounds, Survey
 from engine.s3.open import open_s3
-from engine.s3.survey import Bounds, Survey
 from tests.contracts.test_store import AWKWARD
 from tests.s3.world import settings_for
 from tests.servers.client import client_of

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from engine.model.errors import Fatal
 from engine.model.facts import Method, ObjectFacts, Proof
-from engine.model.outcome import Batch, Checkpoint, Outcome, Status, Twin
+from engine.model.outcome import Batch, Checkpoint, Duplicate, Outcome, Status
 from engine.model.plan import Known, failed_write
 from engine.model.record import Record
 
@@ -55,13 +55,13 @@ class MemoryRow:
             unseen=self.unseen,
             failed_write=self.failed_write,
             source_id=copy.source_id if copy else 0,
-            twin=copy is not None and copy.method is Method.TWIN,
+            duplicate=copy is not None and copy.method is Method.TWIN,
             extra=json.dumps(dict(record.extra)) if record.extra else "",
         )
 
 
 class MemoryLedger:
-    """Fits ``Ledger`` of ``engine/pipeline/ports.py``. ``fail_after`` makes that many writes succeed, then none."""
+    """Fits ``Ledger`` of ``engine/model/ports.py``. ``fail_after`` makes that many writes succeed, then none."""
 
     def __init__(self, fail_after: int | None = None, run_id: int = 0) -> None:
         self.run_id = run_id
@@ -79,15 +79,15 @@ class MemoryLedger:
         facts = self.listed.get(row.copy.source_id) if row.copy else None
         return row.known()._replace(listed_etag=facts.etag if facts else "")
 
-    async def twins(self, source_ids: Sequence[int]) -> dict[int, Twin]:
-        best: dict[int, Twin] = {}
+    async def duplicates(self, source_ids: Sequence[int]) -> dict[int, Duplicate]:
+        best: dict[int, Duplicate] = {}
         for row in sorted(self.rows.values(), key=lambda row: row.row):
             copy = row.copy
             if copy is None or copy.proof is None or row.status not in _COPIED or copy.source_id not in source_ids:
                 continue
             held = best.get(copy.source_id)
             if copy.source_id and (held is None or _rank(copy.proof) < _rank(held.proof)):
-                best[copy.source_id] = Twin(
+                best[copy.source_id] = Duplicate(
                     row.record.id,
                     copy.key,
                     copy.size or 0,

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 import pytest
 
-from engine.model.change import Said, Sent, Standing
+from engine.model.change import LinkState, Said, Sent
 from engine.model.errors import Fatal, Paused, Transient
 from engine.model.failures import FailureClass
 from engine.pipeline.changing import Change, Changing, settle
@@ -69,7 +69,7 @@ async def test_what_others_changed_is_left_and_what_is_right_is_not_written_agai
     assert scene.org.writes == [["r0", "r4"]]
     assert scene.org.links["r1"] == "theirs"
     assert [scene.journal.of(f"r{n}")[-1] for n in (1, 2, 3)] == ["kept", "kept", "settled"]
-    assert [scene.journal.last(f"r{n}").standing for n in (1, 2)] == [Standing.EDITED, Standing.GONE]
+    assert [scene.journal.last(f"r{n}").standing for n in (1, 2)] == [LinkState.EDITED, LinkState.GONE]
     assert scene.journal.last("r1").found == "theirs"
     counts = scene.changing.counts
     assert (counts.done, counts.already, counts.edited, counts.gone) == (2, 1, 1, 1)
@@ -106,7 +106,7 @@ async def test_an_edit_that_falls_into_a_lost_answer_stays() -> None:
     scene.org.on_write = lose
     await scene.run()
     assert scene.org.links == {"r0": "new0", "r1": "theirs", "r2": "new2"}
-    assert scene.journal.last("r1").standing is Standing.EDITED
+    assert scene.journal.last("r1").standing is LinkState.EDITED
 
 
 async def test_locked_rows_come_back_later_and_are_read_anew() -> None:
@@ -152,7 +152,7 @@ async def test_a_row_that_is_refused_fails_alone() -> None:
     scene.org.on_write = refuse
     await scene.run()
     last = scene.journal.last("r1")
-    assert (last.event.value, last.standing, last.failure) == ("refused", Standing.ORIGINAL, FailureClass.REJECTED)
+    assert (last.event.value, last.standing, last.failure) == ("refused", LinkState.ORIGINAL, FailureClass.REJECTED)
     assert (scene.changing.counts.done, scene.changing.counts.failed) == (2, 1)
 
 
@@ -274,7 +274,7 @@ async def test_an_original_that_is_back_right_after_the_switch_is_an_edit() -> N
     scene.org.after_write = lambda: scene.org.links.update({"r1": "old1"})
     await scene.run()
     last = scene.journal.last("r1")
-    assert (last.event.value, last.standing, last.found) == ("kept", Standing.EDITED, "old1")
+    assert (last.event.value, last.standing, last.found) == ("kept", LinkState.EDITED, "old1")
 
 
 async def test_a_journal_that_cannot_be_written_stops_everything_before_the_org_hears_of_it() -> None:
@@ -343,23 +343,23 @@ async def test_a_strict_write_that_meets_an_edit_leaves_it() -> None:
     scene.org.on_write = moved
     await scene.run()
     assert scene.org.links["r1"] == "theirs"
-    assert scene.journal.last("r1").standing is Standing.EDITED
+    assert scene.journal.last("r1").standing is LinkState.EDITED
 
 
 @pytest.mark.parametrize(
     ("undo", "holds", "standing"),
     [
-        (False, "new0", Standing.OURS),
-        (False, "old0", Standing.ORIGINAL),
-        (False, "theirs", Standing.EDITED),
-        (False, None, Standing.GONE),
-        (True, "new0", Standing.OURS),
-        (True, "old0", Standing.ORIGINAL),
-        (True, "theirs", Standing.EDITED),
+        (False, "new0", LinkState.OURS),
+        (False, "old0", LinkState.ORIGINAL),
+        (False, "theirs", LinkState.EDITED),
+        (False, None, LinkState.GONE),
+        (True, "new0", LinkState.OURS),
+        (True, "old0", LinkState.ORIGINAL),
+        (True, "theirs", LinkState.EDITED),
     ],
 )
 async def test_what_a_killed_run_left_open_is_settled_by_reading(
-    undo: bool, holds: str | None, standing: Standing
+    undo: bool, holds: str | None, standing: LinkState
 ) -> None:
     org = FakeOrg({"r0": holds})
     journal = FakeJournal(org)

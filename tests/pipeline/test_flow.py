@@ -19,16 +19,16 @@ from tests.pipeline.world import World, plan
 
 
 class Ride:
-    """One flow over a world: ``count`` plans in leases of five, four workers."""
+    """One flow over a world: ``count`` plans in work_batches of five, four workers."""
 
     def __init__(self, world: World, count: int) -> None:
         self.world = world
         self.stop = Stop()
-        self.leases: Channel[list[Plan]] = Channel(2)
+        self.work_batches: Channel[list[Plan]] = Channel(2)
         self.plans = [plan(n) for n in range(count)]
         world.fill(*range(count))
         self.crew = Crew(
-            self.leases,
+            self.work_batches,
             world.transfer.run,
             world.recorder,
             world.tally,
@@ -47,13 +47,13 @@ class Ride:
     async def feed(self) -> None:
         await self.world.routes.learn(p.source for p in self.plans)
         for start in range(0, len(self.plans), 5):
-            await self.leases.put(self.plans[start : start + 5])
+            await self.work_batches.put(self.plans[start : start + 5])
 
     async def run(self, feed: Callable[[], Awaitable[None]] | None = None, drain_s: float = 30) -> None:
         async with asyncio.timeout(5), self.world.clock.running():
             await flow(
                 feed or self.feed,
-                self.leases,
+                self.work_batches,
                 self.crew,
                 self.world.recorder,
                 stop=self.stop,
@@ -97,7 +97,7 @@ async def test_work_that_outlasts_the_drain_is_cut_and_the_rest_is_recorded() ->
 
     def hang(n: int) -> None:
         if n == 10:
-            ride.world.source.gate = asyncio.Event()  # from now on every GET hangs
+            ride.world.source.limiter = asyncio.Event()  # from now on every GET hangs
             ride.stop.request("enough", 5)
 
     await ride.run(drain_s=30)
@@ -160,7 +160,7 @@ async def test_a_full_queue_does_not_hang_when_the_crew_dies() -> None:
     async def endless() -> None:
         await ride.feed()
         while True:
-            await ride.leases.put(ride.plans[:5])
+            await ride.work_batches.put(ride.plans[:5])
 
     ride.world.destination.faults.order("put", "up/3.pdf", Blocked("bucket gone"))
     with pytest.raises(ExceptionGroup):
@@ -179,7 +179,7 @@ async def test_records_that_wait_for_a_failing_source_do_not_hold_the_crew() -> 
     ride.on_outcome = lambda n: others.set() if n == 40 else None
     async with asyncio.timeout(5):
         riding = asyncio.create_task(
-            flow(ride.feed, ride.leases, ride.crew, world.recorder, stop=ride.stop, clock=world.clock, drain_s=30)
+            flow(ride.feed, ride.work_batches, ride.crew, world.recorder, stop=ride.stop, clock=world.clock, drain_s=30)
         )
         await others.wait()
         assert world.tally.in_flight == 1
@@ -194,15 +194,15 @@ async def test_a_stop_ends_records_that_wait_for_another() -> None:
     world = World()
     ride = Ride(world, 10)
     ride.plans = [plan(n, source_key="src/0.pdf") for n in range(10)]
-    world.source.gate = asyncio.Event()
+    world.source.limiter = asyncio.Event()
     async with asyncio.timeout(5):
         riding = asyncio.create_task(
-            flow(ride.feed, ride.leases, ride.crew, world.recorder, stop=ride.stop, clock=world.clock, drain_s=30)
+            flow(ride.feed, ride.work_batches, ride.crew, world.recorder, stop=ride.stop, clock=world.clock, drain_s=30)
         )
         for _ in range(50):
             await asyncio.sleep(0)
         ride.stop.request("enough", 5)
-        world.source.gate.set()
+        world.source.limiter.set()
         await riding
 
     assert ride.recorded == ride.copied == 1

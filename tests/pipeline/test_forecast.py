@@ -7,14 +7,14 @@ import pytest
 from engine.model.estimate import Interval
 from engine.model.facts import Method
 from engine.model.prices import GB, Prices
-from engine.pipeline.forecast import ASSUMED, Forecast, Pace, Surroundings, Work, forecast
+from engine.pipeline.forecast import ASSUMED, Forecast, Surroundings, Throughput, Work, forecast
 
 
 def exactly(value: float) -> Interval:
     return Interval(value, value, value)
 
 
-def made(work: Work, paces: dict[Method, Pace] | None = None, **around: object) -> Forecast:
+def made(work: Work, paces: dict[Method, Throughput] | None = None, **around: object) -> Forecast:
     return forecast([work], Surroundings(**{"records": 10_000, **around}), paces or {}, Prices())  # type: ignore[arg-type]
 
 
@@ -36,7 +36,7 @@ def test_without_measured_runs_assumptions_are_stated() -> None:
 
 
 def test_measured_runs_beat_assumptions() -> None:
-    found = made(copies(), {Method.SERVER_COPY: Pace(100, None, "measured: …", measured=True)})
+    found = made(copies(), {Method.SERVER_COPY: Throughput(100, None, "measured: …", measured=True)})
 
     assert found.seconds == exactly(100)
     assert found.bases == ["server_copy: measured: …"]
@@ -73,7 +73,7 @@ def test_requests_of_server_copies() -> None:
     assert asked.requests == {"HEAD": 10_000, "COPY": 10_000}
 
 
-def test_requests_of_streams_and_twins() -> None:
+def test_requests_of_streams_and_duplicates() -> None:
     found = made(Work(Method.STREAM, 100, 7, exactly(1), exactly(1), large=1, parts=4))
 
     assert found.requests == {"HEAD": 7, "GET": 100, "COPY": 7, "PUT": 103, "POST": 2}

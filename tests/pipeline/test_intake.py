@@ -45,10 +45,18 @@ class Scene:
         self.ledger = MemoryLedger(run_id=RUN)
         self.recorder = Recorder(self.ledger, 1000)
         self.tally = Tally(0.0)
-        self.leases: Channel[list[Work]] = Channel(100)
+        self.work_batches: Channel[list[Work]] = Channel(100)
         routes = Routes(World().routes._probe)
         self.intake = Intake(
-            self.ledger, PLANNER, routes, self.leases, self.recorder, self.tally, ManualClock(), Stop(), run_id=RUN
+            self.ledger,
+            PLANNER,
+            routes,
+            self.work_batches,
+            self.recorder,
+            self.tally,
+            ManualClock(),
+            Stop(),
+            run_id=RUN,
         )
 
     async def before(self, *outcomes: Outcome) -> None:
@@ -65,8 +73,8 @@ class Scene:
             yield Page([*records], records[-1].id)
 
         await self.intake.scan(pages(), look=look)
-        while len(self.leases):
-            for work in await self.leases.get():
+        while len(self.work_batches):
+            for work in await self.work_batches.get():
                 outcome = replace(ended(1, self.how), record=work.record, page=work.page, is_new=work.known is None)
                 self.tally.count(outcome)
                 self.recorder.add(outcome)

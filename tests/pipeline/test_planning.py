@@ -20,7 +20,7 @@ from engine.model.record import Record
 from engine.model.urls import identity_hash, parse_url, source_rules
 from engine.pipeline.planning import Decision, Filters, Planner, Target
 from engine.pipeline.routes import Route, Routes
-from engine.pipeline.source_ids import Links, SourceIds
+from engine.pipeline.source_ids import SourceIds, VendorLinks
 from tests.fakes.stores import FakeSource
 
 RULES = source_rules(["docs-bucket"], None, "us-west-2", ["files.example"])
@@ -400,7 +400,7 @@ async def by_link(method: Method = Method.HTTP) -> Planner:
 
     web = Route(Method.HTTP, FakeSource(), "test")
     routes = Routes(probe)
-    planner = Planner(RULES, TARGET, sources=SourceIds(Links(asked, resolve, web), routes))
+    planner = Planner(RULES, TARGET, sources=SourceIds(VendorLinks(asked, resolve, web), routes))
     await routes.learn(planner.undecided([ASKING, RECORD], {}))
     return planner
 
@@ -421,14 +421,14 @@ async def test_a_source_is_what_a_vendors_api_is_asked_for_wherever_files_travel
     ("row", "stands"),
     [
         (BY_LINK, True),
-        (BY_LINK._replace(twin=True), True),
+        (BY_LINK._replace(duplicate=True), True),
         (BY_LINK._replace(source_id=1_008), False),
         (BY_LINK._replace(listed_etag="f" * 32), True),
         # made by an engine that knew sources by their URLs, or by reading the URL itself
         (BY_LINK._replace(source_id=identity_hash(PAGE)), True),
         (BY_LINK._replace(source_id=identity_hash(PAGE), extra=""), True),
         (BY_LINK._replace(source_id=identity_hash(PAGE), extra='{"Number__c": "8"}'), False),
-        (BY_LINK._replace(source_id=identity_hash(PAGE), twin=True), False),
+        (BY_LINK._replace(source_id=identity_hash(PAGE), duplicate=True), False),
     ],
 )
 async def test_a_copy_stands_while_the_api_is_asked_for_the_same(row: Known, stands: bool) -> None:

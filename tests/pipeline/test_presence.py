@@ -7,11 +7,11 @@ import pytest
 from engine.model.errors import Blocked, Refused, Transient
 from engine.model.facts import ObjectFacts
 from engine.model.failures import FailureClass
-from engine.pipeline.presence import Claim, Trouble, compare, confirm
+from engine.pipeline.presence import Recorded, Trouble, compare, confirm
 from tests.fakes.clock import ManualClock
 from tests.fakes.stores import FakeDestination, FakeObject, FakeSource
 
-CLAIM = Claim("a00000000000001AAA", "k", 3, "aa", "sha256:01")
+CLAIM = Recorded("a00000000000001AAA", "k", 3, "aa", "sha256:01")
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ async def test_all_copies_are_looked_at_and_only_problems_are_returned() -> None
     bucket.faults.order("head", "k10", Refused(FailureClass.DESTINATION_DENIED, "denied"))
     bucket.faults.order("head", "k11", Transient(FailureClass.THROTTLED, "slow down"))
     clock = ManualClock()
-    claims = [Claim(str(n), f"k{n}", 3) for n in range(50)]
+    claims = [Recorded(str(n), f"k{n}", 3) for n in range(50)]
     async with clock.running():
         problems = await confirm(bucket, claims, clock=clock, concurrency=4, attempts=3)
     assert {name: problem.trouble for name, problem in problems.items()} == {

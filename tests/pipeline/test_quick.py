@@ -17,7 +17,7 @@ from tests.pipeline.world import World, known, plan
 
 @pytest.fixture
 def world() -> World:
-    world = World(Method.SERVER_COPY, express=True)
+    world = World(Method.SERVER_COPY, fast_path=True)
     world.fill(1)
     return world
 
@@ -27,7 +27,7 @@ async def test_a_listed_source_goes_the_short_way_with_one_request(world: World)
 
     assert (outcome.status, outcome.method, outcome.proof) == (Status.BACKED_UP, Method.SERVER_COPY, Proof.ETAG)
     assert (outcome.attempts, outcome.key, outcome.size) == (1, "up/1.pdf", 18)
-    assert world.express.took == ["up/1.pdf"]
+    assert world.fast_path.took == ["up/1.pdf"]
     assert dict(world.source.calls) == {("copy", "src/1.pdf"): 1}
 
 
@@ -42,7 +42,7 @@ async def test_what_no_listing_told_of_goes_the_usual_way(world: World) -> None:
     [outcome] = await world.run(plan(1))
 
     assert outcome.status is Status.BACKED_UP
-    assert world.express.took == []
+    assert world.fast_path.took == []
 
 
 async def test_a_record_that_has_a_row_goes_the_usual_way(world: World) -> None:
@@ -51,15 +51,15 @@ async def test_a_record_that_has_a_row_goes_the_usual_way(world: World) -> None:
     world.source.objects["src/1.pdf"] = FakeObject(b"second")
     [second] = await world.run(replace(pinned(world), known=known(first)))
 
-    assert world.express.took == ["up/1.pdf"]
+    assert world.fast_path.took == ["up/1.pdf"]
     assert second.key == f"up/1~{second.source_etag[:8]}.pdf"
 
 
-async def test_a_twin_is_copied_within_the_bucket(world: World) -> None:
+async def test_a_duplicate_is_copied_within_the_bucket(world: World) -> None:
     outcomes = await world.run(pinned(world), replace(pinned(world), record=plan(2).record, key="up/2.pdf"))
 
     assert [each.method for each in outcomes] == [Method.SERVER_COPY, Method.TWIN]
-    assert world.express.took == ["up/1.pdf"]
+    assert world.fast_path.took == ["up/1.pdf"]
 
 
 async def test_a_lost_answer_is_found_under_the_key(world: World) -> None:

@@ -16,17 +16,17 @@ def outcome(number: int, page: int = 0) -> Outcome:
     return Outcome(Record(f"{number:018d}", "n", "u", "a", "b", "m"), Status.BACKED_UP, page=page)
 
 
-class Shelf:
+class Sink:
     """A ledger that keeps the batches it was given, and can be slow or broken."""
 
     def __init__(self) -> None:
         self.batches: list[Batch] = []
-        self.gate: asyncio.Event | None = None
+        self.limiter: asyncio.Event | None = None
         self.broken = False
 
     async def write(self, batch: Batch) -> None:
-        if self.gate is not None:
-            await self.gate.wait()
+        if self.limiter is not None:
+            await self.limiter.wait()
         if self.broken:
             raise Fatal("disk full")
         self.batches.append(batch)
@@ -68,8 +68,8 @@ def test_each_range_has_a_checkpoint_of_its_own() -> None:
 
 
 async def test_outcomes_are_written_in_batches_and_the_rest_at_the_end() -> None:
-    shelf = Shelf()
-    recorder = Recorder(shelf, 3)
+    sink = Sink()
+    recorder = Recorder(sink, 3)
     running = asyncio.create_task(recorder.run())
     for number in range(7):
         recorder.add(outcome(number))
@@ -77,13 +77,13 @@ async def test_outcomes_are_written_in_batches_and_the_rest_at_the_end() -> None
     recorder.close()
     await asyncio.wait_for(running, 1)
 
-    assert sum(len(batch.outcomes) for batch in shelf.batches) == 7
+    assert sum(len(batch.outcomes) for batch in sink.batches) == 7
     assert recorder.written == 7
 
 
 @pytest.mark.parametrize("early", [0, 1, 2])
 async def test_the_last_outcome_that_is_waited_for_is_written_at_once(early: int) -> None:
-    recorder = Recorder(Shelf(), 100)
+    recorder = Recorder(Sink(), 100)
     running = asyncio.create_task(recorder.run())
     for number in range(early):
         recorder.add(outcome(number))
@@ -99,26 +99,26 @@ async def test_the_last_outcome_that_is_waited_for_is_written_at_once(early: int
 
 
 async def test_the_checkpoint_rides_with_the_last_outcome_of_its_page() -> None:
-    shelf = Shelf()
-    recorder = Recorder(shelf, 2)
+    sink = Sink()
+    recorder = Recorder(sink, 2)
     recorder.book.open(1, Checkpoint("last-of-1"), 2)
     running = asyncio.create_task(recorder.run())
     recorder.add(outcome(1, page=1))
     recorder.nudge()
     await asyncio.sleep(0.0)
     await asyncio.sleep(0.0)
-    first = shelf.batches[0].checkpoints
+    first = sink.batches[0].checkpoints
     recorder.add(outcome(2, page=1))
     recorder.close()
     await asyncio.wait_for(running, 1)
 
-    assert (first, shelf.batches[1].checkpoints) == ([], [Checkpoint("last-of-1")])
+    assert (first, sink.batches[1].checkpoints) == ([], [Checkpoint("last-of-1")])
 
 
 async def test_a_slow_ledger_holds_the_crew_back() -> None:
-    shelf = Shelf()
-    shelf.gate = asyncio.Event()
-    recorder = Recorder(shelf, 1)
+    sink = Sink()
+    sink.limiter = asyncio.Event()
+    recorder = Recorder(sink, 1)
     running = asyncio.create_task(recorder.run())
     recorder.add(outcome(0))
     await asyncio.sleep(0)
@@ -129,16 +129,16 @@ async def test_a_slow_ledger_holds_the_crew_back() -> None:
     await asyncio.sleep(0)
     assert not waiting.done()
 
-    shelf.gate.set()
+    sink.limiter.set()
     await asyncio.wait_for(waiting, 1)
     recorder.close()
     await asyncio.wait_for(running, 1)
 
 
 async def test_a_broken_ledger_ends_the_recorder_with_its_error() -> None:
-    shelf = Shelf()
-    shelf.broken = True
-    recorder = Recorder(shelf, 1)
+    sink = Sink()
+    sink.broken = True
+    recorder = Recorder(sink, 1)
     recorder.add(outcome(0))
 
     with pytest.raises(Fatal, match="disk full"):

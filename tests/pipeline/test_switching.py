@@ -6,20 +6,20 @@ import random
 
 import pytest
 
-from engine.model.change import Held, Link, Standing
+from engine.model.change import Held, Link, LinkState
 from engine.pipeline.switching import (
     LANES,
     SLICE,
     WINDOW,
     Counts,
-    Limits,
+    DriftLimits,
     Move,
     Wave,
     calls,
     decide,
     lanes,
+    link_state,
     slices,
-    standing,
     waves,
 )
 
@@ -33,18 +33,18 @@ def held(url: str) -> Held:
 @pytest.mark.parametrize(
     ("now", "move", "stands"),
     [
-        (held(OLD), Move.WRITE, Standing.ORIGINAL),
-        (held(NEW), Move.ALREADY, Standing.OURS),
-        (held("https://users.test/b.pdf"), Move.LEAVE, Standing.EDITED),
-        (held(""), Move.LEAVE, Standing.EDITED),
-        (held(OLD + " "), Move.LEAVE, Standing.EDITED),
-        (held(OLD.upper()), Move.LEAVE, Standing.EDITED),
-        (None, Move.GONE, Standing.GONE),
+        (held(OLD), Move.WRITE, LinkState.ORIGINAL),
+        (held(NEW), Move.ALREADY, LinkState.OURS),
+        (held("https://users.test/b.pdf"), Move.LEAVE, LinkState.EDITED),
+        (held(""), Move.LEAVE, LinkState.EDITED),
+        (held(OLD + " "), Move.LEAVE, LinkState.EDITED),
+        (held(OLD.upper()), Move.LEAVE, LinkState.EDITED),
+        (None, Move.GONE, LinkState.GONE),
     ],
 )
-def test_only_exactly_what_we_expect_is_written_over(now: Held | None, move: Move, stands: Standing) -> None:
+def test_only_exactly_what_we_expect_is_written_over(now: Held | None, move: Move, stands: LinkState) -> None:
     assert decide(now, OLD, NEW) is move
-    assert standing(now, OLD, NEW) is stands
+    assert link_state(now, OLD, NEW) is stands
 
 
 def test_an_undo_is_the_same_rule_the_other_way_round() -> None:
@@ -126,6 +126,6 @@ def test_calls_count_a_read_and_a_write_per_slice_and_a_last_look() -> None:
     ],
 )
 def test_drift_and_failures_stop_a_wave(counts: Counts, over: bool, code: int | None) -> None:
-    verdict = Limits(0.02, 0.2).verdict(counts, over=over)
+    verdict = DriftLimits(0.02, 0.2).verdict(counts, over=over)
     assert (verdict[1] if verdict else None) == code
     assert verdict is None or "of" in verdict[0]

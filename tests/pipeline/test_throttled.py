@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from engine.limiting.limiters import Limiters
 from engine.model.errors import Refused, Transient
 from engine.model.failures import FailureClass
 from engine.model.outcome import Status
-from engine.pacing.gates import Gates
-from engine.pipeline.paced import PacedSource
+from engine.pipeline.limited import LimitedSource
 from tests.fakes.clock import ManualClock
 from tests.fakes.stores import FakeObject, FakeSource
 from tests.pipeline.world import World, location, plan
@@ -54,29 +54,29 @@ async def test_a_refused_file_is_soon_back_in_line() -> None:
         (Refused(FailureClass.SOURCE_MISSING, "none"), 0),
     ],
 )
-async def test_the_gate_of_a_web_host_hears_of_its_refusals(error: Transient | Refused, refusals: int) -> None:
-    gates = Gates(ManualClock(), 10)
+async def test_the_limiter_of_a_web_host_hears_of_its_refusals(error: Transient | Refused, refusals: int) -> None:
+    limiters = Limiters(ManualClock(), 10)
     source = FakeSource(objects={"a": FakeObject(b"x")})
     source.faults.order("get", "a", error)
     source.faults.order("head", "a", error)
-    paced = PacedSource(source, gates)
+    paced = LimitedSource(source, limiters)
     with pytest.raises(type(error)):
         async with paced.open(location("a"), None):
             pass
     with pytest.raises(type(error)):
         await paced.facts(location("a"))
-    gate = gates.host(str(location("a").origin))
+    limiter = limiters.host(str(location("a").origin))
 
-    assert (gate.refusals, gate.in_flight) == (2 * refusals, 0)
+    assert (limiter.refusals, limiter.in_flight) == (2 * refusals, 0)
 
 
 async def test_what_the_destination_refuses_is_not_laid_at_the_sources_door() -> None:
-    gates = Gates(ManualClock(), 10)
-    paced = PacedSource(FakeSource(objects={"a": FakeObject(b"x")}), gates)
+    limiters = Limiters(ManualClock(), 10)
+    paced = LimitedSource(FakeSource(objects={"a": FakeObject(b"x")}), limiters)
     with pytest.raises(Transient):
         async with paced.open(location("a"), None):
             raise busy(9.0)
-    gate = gates.host(str(location("a").origin))
+    limiter = limiters.host(str(location("a").origin))
 
-    assert (gate.refusals, gate.in_flight) == (0, 0)
-    assert gate.enter()
+    assert (limiter.refusals, limiter.in_flight) == (0, 0)
+    assert limiter.enter()

@@ -12,7 +12,7 @@ from engine.model.facts import Method, Proof
 from engine.model.failures import FailureClass
 from engine.model.outcome import Looked, Outcome, Status
 from engine.model.plan import Look
-from engine.pipeline.twins import twin_of
+from engine.pipeline.duplicates import duplicate_of
 from tests.fakes.stores import FakeObject
 from tests.pipeline.world import World, known, location, plan, record
 
@@ -181,26 +181,28 @@ async def test_a_corrupt_write_of_changed_content_is_replaced_by_a_later_run_too
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("foreign", [b"foreign, the same size", b"short"])
-async def test_a_twin_never_passes_for_what_somebody_else_put_under_its_key(method: Method, foreign: bytes) -> None:
+async def test_a_duplicate_never_passes_for_what_somebody_else_put_under_its_key(
+    method: Method, foreign: bytes
+) -> None:
     world = World(method)
     world.source.objects["src/1.pdf"] = FakeObject(b"a body of the same siz")
     [first] = await world.run(plan(1))
     world.destination.objects["up/2.pdf"] = FakeObject(foreign, etag="cafe" * 8 + "-3")
-    twin = twin_of(first)
+    duplicate = duplicate_of(first)
     world.next_run()
-    [second] = await world.run(plan(2, source_key="src/1.pdf", twin=twin))
+    [second] = await world.run(plan(2, source_key="src/1.pdf", duplicate=duplicate))
 
     assert (second.status, second.failure) == (Status.FAILED, FailureClass.KEY_CONFLICT)
     assert world.destination.objects["up/2.pdf"].body == foreign
 
 
-async def test_a_twin_whose_copy_lies_in_an_archive_is_copied_from_the_source() -> None:
+async def test_a_duplicate_whose_copy_lies_in_an_archive_is_copied_from_the_source() -> None:
     world = World(Method.SERVER_COPY)
     world.fill(1)
     [first] = await world.run(plan(1))
     world.destination.objects["up/1.pdf"].archived = True
     world.next_run()
-    [second] = await world.run(plan(2, source_key="src/1.pdf", twin=twin_of(first)))
+    [second] = await world.run(plan(2, source_key="src/1.pdf", duplicate=duplicate_of(first)))
 
     assert (second.status, second.method) == (Status.BACKED_UP, Method.SERVER_COPY)
 
@@ -365,10 +367,10 @@ async def test_when_the_first_reader_fails_for_its_own_reasons_the_next_one_read
     assert second.status is Status.BACKED_UP
 
 
-async def test_cancelling_a_waiting_twin_leaves_its_leader_alone() -> None:
+async def test_cancelling_a_waiting_duplicate_leaves_its_leader_alone() -> None:
     world = World()
     world.fill(1)
-    world.source.gate = asyncio.Event()
+    world.source.limiter = asyncio.Event()
     plans = [plan(1), plan(2, source_key="src/1.pdf")]
     await world.routes.learn(p.source for p in plans)
     leader, follower = (asyncio.create_task(world.transfer.run(p)) for p in plans)
@@ -376,7 +378,7 @@ async def test_cancelling_a_waiting_twin_leaves_its_leader_alone() -> None:
         await asyncio.sleep(0)
     follower.cancel()
     await asyncio.sleep(0)
-    world.source.gate.set()
+    world.source.limiter.set()
     outcome = await asyncio.wait_for(leader, 1)
 
     assert outcome.status is Status.BACKED_UP

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engine.model.facts import ObjectFacts, Proof
-from engine.pipeline.verify import Differs, prove
+from engine.pipeline.verify import Mismatch, prove
 
 A = ObjectFacts(size=3, etag="aa")
 PLAIN = ObjectFacts(size=3, etag="web", etag_is_md5=False)
@@ -69,5 +69,5 @@ def test_proof_is_what_was_seen_to_agree(
 def test_any_difference_is_named_and_never_passes(
     source: ObjectFacts, copy: ObjectFacts, computed: tuple[tuple[str, str], ...]
 ) -> None:
-    with pytest.raises(Differs):
+    with pytest.raises(Mismatch):
         prove(source, copy, computed)

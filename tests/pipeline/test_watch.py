@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from engine.limiting.limiters import Limiters
 from engine.model.errors import Fatal
 from engine.model.outcome import Batch
-from engine.pacing.gates import Gates
 from engine.pipeline.tally import Tally
-from engine.pipeline.watch import TimedShelf, Watch, watching
+from engine.pipeline.watch import TimedSink, Watch, watching
 from tests.fakes.clock import ManualClock
 
 
@@ -21,15 +21,15 @@ from tests.fakes.clock import ManualClock
 class Still:
     """A flow that stands still."""
 
-    leases: int = 0
-    leases_full: bool = False
+    work_batches: int = 0
+    work_batches_full: bool = False
     unwritten: int = 0
     asking: bool = False
     api: dict[str, int] | None = None
 
 
 class Slow:
-    """A shelf that takes two seconds."""
+    """A sink that takes two seconds."""
 
     def __init__(self, clock: ManualClock) -> None:
         self._clock = clock
@@ -44,16 +44,16 @@ class Scene:
     def __init__(self, copying: int = 0, **still: Any) -> None:
         self.clock = ManualClock()
         self.tally = Tally(self.clock.monotonic(), in_flight=copying)
-        self.gates = Gates(self.clock, 10)
-        self.shelf = TimedShelf(Slow(self.clock), self.clock)
+        self.limiters = Limiters(self.clock, 10)
+        self.sink = TimedSink(Slow(self.clock), self.clock)
         self.kept: list[Mapping[str, Any]] = []
         self.late: list[float] = []
         self.error: Exception | None = None
         self.watch = Watch(
             self.clock,
             self.tally,
-            self.gates,
-            self.shelf,
+            self.limiters,
+            self.sink,
             Still(**still),
             concurrency=10,
             keep=self.keep,
@@ -80,9 +80,9 @@ async def test_workers_without_plans_wait_for_salesforce_while_it_owes_an_answer
 
 
 async def test_workers_with_plans_wait_for_the_host_that_serves_them() -> None:
-    scene = Scene(copying=10, leases=3, leases_full=True)
+    scene = Scene(copying=10, work_batches=3, work_batches_full=True)
     for _ in range(9):
-        scene.gates.destination.enter()
+        scene.limiters.destination.enter()
     shares = await scene.pass_by(5)
 
     assert shares["workers"]["destination"] == pytest.approx(0.9)
@@ -91,10 +91,10 @@ async def test_workers_with_plans_wait_for_the_host_that_serves_them() -> None:
 
 
 async def test_a_body_that_is_being_written_does_not_count_as_being_read() -> None:
-    scene = Scene(copying=10, leases=3)
-    scene.gates.source.reading = 10
+    scene = Scene(copying=10, work_batches=3)
+    scene.limiters.source.reading = 10
     for _ in range(3):
-        scene.gates.destination.enter()
+        scene.limiters.destination.enter()
     shares = await scene.pass_by(1)
 
     assert shares["workers"]["source"] == pytest.approx(0.7)
@@ -102,11 +102,11 @@ async def test_a_body_that_is_being_written_does_not_count_as_being_read() -> No
 
 
 async def test_idle_workers_beside_waiting_plans_wait_for_the_disk() -> None:
-    assert (await Scene(copying=5, leases=2).pass_by(1))["workers"]["disk"] == pytest.approx(0.5)
+    assert (await Scene(copying=5, work_batches=2).pass_by(1))["workers"]["disk"] == pytest.approx(0.5)
 
 
 async def test_a_sample_every_ten_seconds_tells_what_happened_since_the_last() -> None:
-    scene = Scene(copying=4, leases=2, unwritten=7, api={"used": 10, "max": 100})
+    scene = Scene(copying=4, work_batches=2, unwritten=7, api={"used": 10, "max": 100})
     scene.tally.backed_up, scene.tally.bytes_stored, scene.tally.retries = 500, 20_000_000, 3
     await scene.pass_by(20.5)
     first, second = scene.kept
@@ -131,10 +131,10 @@ async def test_a_blocked_loop_is_heard_of_and_its_longest_block_kept() -> None:
     assert scene.watch.shares()["lag_ms"] == pytest.approx(400)
 
 
-async def test_commit_time_is_what_the_shelf_took() -> None:
+async def test_commit_time_is_what_the_sink_took() -> None:
     scene = Scene()
     async with watching(scene.watch), scene.clock.running():
-        await scene.shelf.write(Batch())
+        await scene.sink.write(Batch())
         await scene.clock.sleep(6)
 
     assert scene.watch.shares()["commits"] == pytest.approx(0.25)

@@ -1,4 +1,4 @@
-"""A small world for pipeline tests: fake stores, a shelf for outcomes, and plans made by hand."""
+"""A small world for pipeline tests: fake stores, a sink for outcomes, and plans made by hand."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from engine.model.facts import Method, ObjectFacts
 from engine.model.failures import FailureClass
 from engine.model.location import Location
-from engine.model.outcome import Batch, Outcome, Status, Twin
+from engine.model.outcome import Batch, Duplicate, Outcome, Status
 from engine.model.plan import Known, Plan, failed_write
 from engine.model.record import Record
 from engine.model.urls import source_rules
@@ -38,7 +38,7 @@ def location(key: str) -> Location:
     return Location(ORIGIN, f"https://vendor/{key}", bucket="vendor", key=key)
 
 
-def plan(number: int, *, source_key: str = "", known: Known | None = None, twin: Twin | None = None) -> Plan:
+def plan(number: int, *, source_key: str = "", known: Known | None = None, duplicate: Duplicate | None = None) -> Plan:
     key = source_key or f"src/{number}.pdf"
     return Plan(
         record=record(number),
@@ -48,7 +48,7 @@ def plan(number: int, *, source_key: str = "", known: Known | None = None, twin:
         key=f"up/{number}.pdf",
         url=f"https://ours/up/{number}.pdf",
         known=known,
-        twin=twin,
+        duplicate=duplicate,
     )
 
 
@@ -79,21 +79,21 @@ class ShelfLedger:
     """Keeps batches; knows nothing beforehand."""
 
     batches: list[Batch] = field(default_factory=list)
-    gate: asyncio.Event | None = None
+    limiter: asyncio.Event | None = None
     error: Exception | None = None
 
     async def known(self, ids: Sequence[str]) -> dict[str, Known]:
         return {}
 
-    async def twins(self, source_ids: Sequence[int]) -> dict[int, Twin]:
+    async def duplicates(self, source_ids: Sequence[int]) -> dict[int, Duplicate]:
         return {}
 
     async def inventory(self, source_ids: Sequence[int]) -> dict[int, ObjectFacts]:
         return {}
 
     async def write(self, batch: Batch) -> None:
-        if self.gate is not None:
-            await self.gate.wait()
+        if self.limiter is not None:
+            await self.limiter.wait()
         if self.error is not None:
             raise self.error
         self.batches.append(batch)
@@ -110,12 +110,12 @@ class World:
         *,
         max_attempts: int = 5,
         max_bytes: int | None = None,
-        express: bool = False,
+        fast_path: bool = False,
     ) -> None:
         self.clock = ManualClock()
         self.source = FakeSource()
         self.destination = FakeDestination(self.source)
-        self.express = FakeExpress(self.destination, shut=not express)
+        self.fast_path = FakeExpress(self.destination, shut=not fast_path)
         self.ledger = ShelfLedger()
         self.recorder = Recorder(self.ledger, 10)
         self.tally = Tally(0.0)
@@ -127,12 +127,12 @@ class World:
 
         self.routes = Routes(probe)
         ours = FakeSource(objects=self.destination.objects)
-        self.copying = Copying(self.destination, ours, location, max_bytes=max_bytes, express=self.express)
+        self.copying = Copying(self.destination, ours, location, max_bytes=max_bytes, fast_path=self.fast_path)
         self._max_attempts = max_attempts
         self.next_run()
 
     def next_run(self) -> None:
-        """A run that remembers nothing of the ones before; the stores and the shelf do."""
+        """A run that remembers nothing of the ones before; the stores and the sink do."""
         self.transfer = Transfer(
             self.copying,
             self.routes,

@@ -8,14 +8,14 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from engine.model.change import Event, Standing, Step
-from engine.pacing.clock import SystemClock
-from engine.runs.audit import AuditOptions, audit
+from engine.limiting.clock import SystemClock
+from engine.model.change import Event, LinkState, Step
+from engine.runs.journal.audit import AuditOptions, audit
 from engine.settings import Settings
-from engine.tracking.chain import Key
-from engine.tracking.database import open_database
-from engine.tracking.journal import Journal
+from engine.tracking.db.chain import Key
+from engine.tracking.db.database import open_database
 from engine.tracking.ledger import Ledger
+from engine.tracking.write.journal import Journal
 
 SECRET = b"a secret of some length"
 
@@ -25,7 +25,7 @@ async def write_on(path: Path, number: int) -> None:
     async with open_database(path, SystemClock()) as database:
         journal = Journal(database, Key(SECRET), await Ledger(database).begin_run("switch", {}))
         link = (f"a0X{number:015d}", "https://old.test/1", "https://new.test/1")
-        await journal.append([Step(*link, Event.INTENDED, 1), Step(*link, Event.APPLIED, 1, Standing.OURS)])
+        await journal.append([Step(*link, Event.INTENDED, 1), Step(*link, Event.APPLIED, 1, LinkState.OURS)])
 
 
 def test_an_audit_beside_a_run_that_goes_on_raises_no_false_alarm(tmp_path: Path) -> None:

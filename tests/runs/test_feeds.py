@@ -10,12 +10,12 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from engine.limiting.clock import SystemClock
 from engine.model.failures import FailureClass
 from engine.model.hosts import source_rules
 from engine.model.id_space import id_at, position
 from engine.model.plan import Plan
 from engine.model.record import ObjectShape
-from engine.pacing.clock import SystemClock
 from engine.pipeline.channel import Channel
 from engine.pipeline.intake import Intake
 from engine.pipeline.recorder import Recorder
@@ -23,12 +23,12 @@ from engine.pipeline.routes import Routes
 from engine.pipeline.stop import Stop
 from engine.pipeline.tally import Tally
 from engine.rehearsal.salesforce import SalesforceStandIn, Server, StandInSettings
-from engine.runs.assembly import Parts
-from engine.runs.bounds import Bounds
-from engine.runs.feeds import Feeds
+from engine.runs.backup.feeds import Feeds
+from engine.runs.shared.assembly import Services
+from engine.runs.shared.bounds import Bounds
 from engine.salesforce.connection import open_salesforce
 from engine.settings import NetworkSettings, Settings
-from engine.tracking.database import open_database
+from engine.tracking.db.database import open_database
 from engine.tracking.ledger import Ledger
 
 OBJECT = "DocListEntry__c"
@@ -66,11 +66,11 @@ async def feed(server: Server, database: Path, *, full: bool, kill_after: int | 
         ledger = Ledger(db)
         await salesforce.organization()
         run = await ledger.begin_run("backup", {})
-        absent: Any = dict.fromkeys(each.name for each in fields(Parts))
+        absent: Any = dict.fromkeys(each.name for each in fields(Services))
         here = {"settings": settings, "clock": clock, "ledger": ledger, "salesforce": salesforce}
-        parts = Parts(**absent | here | {"rules": source_rules(("vendor",), None, None, ())})
+        parts = Services(**absent | here | {"rules": source_rules(("vendor",), None, None, ())})
         planner = parts.planner(ObjectShape(OBJECT, "Document__c", 255, True), None)
-        recorder, tally, leases = Recorder(ledger, 500), Tally(0.0), Channel[list[Plan]](4)
+        recorder, tally, work_batches = Recorder(ledger, 500), Tally(0.0), Channel[list[Plan]](4)
         pages = 0
         killed = asyncio.Event()
 
@@ -81,7 +81,16 @@ async def feed(server: Server, database: Path, *, full: bool, kill_after: int | 
                 killed.set()
 
         intake = Intake(
-            ledger, planner, Routes(_no_route), leases, recorder, tally, clock, Stop(), run_id=run, on_page=on_page
+            ledger,
+            planner,
+            Routes(_no_route),
+            work_batches,
+            recorder,
+            tally,
+            clock,
+            Stop(),
+            run_id=run,
+            on_page=on_page,
         )
         wanted = Wanted()
         wanted.full = full

@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
+from engine.limiting.clock import Clock
 from engine.model.errors import Blocked, Refused, Transient
 from engine.model.failures import FailureClass
 from engine.model.urls import identity_hash
-from engine.pacing.clock import Clock
 from engine.pipeline.tally import Tally
-from engine.runs.inventory import FEW_RECORDS, Inventory
-from engine.s3.answers import Listed
-from engine.s3.survey import Bounds, Put
+from engine.runs.backup.inventory import FEW_RECORDS, Inventory
+from engine.s3.api.answers import Listed
+from engine.s3.api.survey import Bounds, Put
 from engine.settings import Settings
-from engine.tracking.database import open_database
+from engine.tracking.db.database import open_database
 from engine.tracking.ledger import Ledger
 from tests.fakes.clock import ManualClock
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from engine.model.errors import Blocked
-from engine.runs.profile import profiling
+from engine.runs.shared.profile import profiling
 
 
 class Profiler:

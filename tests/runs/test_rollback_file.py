@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from engine.model.change import Event, Standing, Step
+from engine.limiting.clock import SystemClock
+from engine.model.change import Event, LinkState, Step
 from engine.model.errors import Differs, Fatal
-from engine.pacing.clock import SystemClock
-from engine.runs.rollback_file import Recorded, RollbackFile, read_rollback_file
-from engine.tracking.chain import Key
-from engine.tracking.database import open_database
-from engine.tracking.journal import Journal
+from engine.runs.links.rollback_file import Recorded, RollbackFile, read_rollback_file
+from engine.tracking.db.chain import Key
+from engine.tracking.db.database import open_database
 from engine.tracking.ledger import Ledger
+from engine.tracking.write.journal import Journal
 
 KEY = Key(b"a secret of some length")
 HEADER = 2
@@ -191,7 +191,7 @@ def as_records(steps: list[Step]) -> list[Step]:
 
 
 def ended(steps: list[Step]) -> list[Step]:
-    return [step._replace(event=Event.KEPT, standing=Standing.GONE) for step in steps]
+    return [step._replace(event=Event.KEPT, standing=LinkState.GONE) for step in steps]
 
 
 EVENTS = "SELECT event, count(*) FROM url_changes GROUP BY event ORDER BY event"

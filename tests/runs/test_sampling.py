@@ -7,8 +7,8 @@ from collections import Counter
 import pytest
 
 from engine.model.errors import Usage
-from engine.runs.sampling import Draw, First, Sample, sample
-from engine.runs.verify_report import confidence
+from engine.runs.verify.report import confidence
+from engine.runs.verify.sampling import Draw, First, Sample, sample
 from tests.fakes.clock import ManualClock
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from engine.runs.slow import line, slowest
+from engine.runs.status.slow import line, slowest
 
 
 def shares(**told: Any) -> dict[str, Any]:

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from engine.limiting.clock import SystemClock
 from engine.model.errors import Transient
 from engine.model.failures import FailureClass
-from engine.pacing.clock import SystemClock
 from engine.rehearsal.object_faults import Fault
 from engine.rehearsal.objects import ObjectServer
 from engine.rehearsal.side_door import SideDoor
@@ -125,5 +125,5 @@ async def test_where_no_more_files_may_be_opened_requests_wait_for_their_turn(
         with no_more_files(), pytest.raises(Transient, match="open files") as caught:
             await s3.source.facts(source)
         assert caught.value.failure is FailureClass.THROTTLED
-        assert s3.source_verbs.gate.refusals == 1
+        assert s3.source_verbs.limiter.refusals == 1
         assert (await s3.source.facts(source)).size == len(BODY)

@@ -9,12 +9,12 @@ from typing import cast
 import pytest
 
 from engine.model.facts import ObjectFacts, Occupied
-from engine.runs.checks.bucket import never_overwrites, set_up
-from engine.runs.checks.finding import Level
-from engine.s3.answers import Answer, Fields, StoreError
+from engine.runs.doctor.checks.bucket import never_overwrites, set_up
+from engine.runs.doctor.checks.finding import Level
+from engine.s3.api.answers import Answer, Fields, StoreError
 from engine.s3.bucket import BucketDesk, Fact
-from engine.s3.conditions import Verdict, looks_first, sends_condition
-from engine.s3.guard import Guard
+from engine.s3.transfer.conditions import Conditional, looks_first, sends_condition
+from engine.s3.transfer.guard import Guard
 from tests.s3.test_hazards import facing
 from tests.s3.test_requests import MD5, aws
 from tests.s3.world import Bytes
@@ -24,17 +24,17 @@ from tests.servers.capture import Recorded, Reply
 @pytest.mark.parametrize(
     ("verdict", "looks", "sends"),
     [
-        (Verdict.UNKNOWN, True, True),
-        (Verdict.HONOURED, False, True),
-        (Verdict.UNSUPPORTED, True, False),
-        (Verdict.IGNORED, True, False),
+        (Conditional.UNKNOWN, True, True),
+        (Conditional.HONOURED, False, True),
+        (Conditional.UNSUPPORTED, True, False),
+        (Conditional.IGNORED, True, False),
     ],
 )
-def test_what_a_verdict_leads_to(verdict: Verdict, looks: bool, sends: bool) -> None:
+def test_what_a_verdict_leads_to(verdict: Conditional, looks: bool, sends: bool) -> None:
     assert (looks_first(verdict), sends_condition(verdict)) == (looks, sends)
 
 
-class Shelf:
+class Sink:
     """A store of one kind; ``log`` is what it was asked."""
 
     def __init__(self, kind: str) -> None:
@@ -65,52 +65,52 @@ class Shelf:
         return Answer(200, {"etag": f'"etag-{key}"'})
 
 
-async def put(guard: Guard, shelf: Shelf, key: str) -> Answer:
-    return await guard.write(key, lambda more: shelf.write(key, more))
+async def put(guard: Guard, sink: Sink, key: str) -> Answer:
+    return await guard.write(key, lambda more: sink.write(key, more))
 
 
 @pytest.mark.parametrize(
     ("kind", "verdict", "first", "then"),
     [
-        ("honours", Verdict.HONOURED, ["HEAD a", "PUT? a", "PUT? a"], ["PUT? b"]),
-        ("ignores", Verdict.IGNORED, ["HEAD a", "PUT? a", "PUT? a"], ["HEAD b", "PUT! b"]),
-        ("refuses", Verdict.UNSUPPORTED, ["HEAD a", "PUT? a", "HEAD a", "PUT! a"], ["HEAD b", "PUT! b"]),
-        ("knows nothing", Verdict.UNSUPPORTED, ["HEAD a", "PUT? a", "HEAD a", "PUT! a"], ["HEAD b", "PUT! b"]),
+        ("honours", Conditional.HONOURED, ["HEAD a", "PUT? a", "PUT? a"], ["PUT? b"]),
+        ("ignores", Conditional.IGNORED, ["HEAD a", "PUT? a", "PUT? a"], ["HEAD b", "PUT! b"]),
+        ("refuses", Conditional.UNSUPPORTED, ["HEAD a", "PUT? a", "HEAD a", "PUT! a"], ["HEAD b", "PUT! b"]),
+        ("knows nothing", Conditional.UNSUPPORTED, ["HEAD a", "PUT? a", "HEAD a", "PUT! a"], ["HEAD b", "PUT! b"]),
     ],
 )
 async def test_the_first_write_learns_and_the_next_relies_on_it(
-    kind: str, verdict: Verdict, first: list[str], then: list[str]
+    kind: str, verdict: Conditional, first: list[str], then: list[str]
 ) -> None:
-    shelf = Shelf(kind)
-    guard = Guard(shelf.look)
-    await put(guard, shelf, "a")
-    assert (guard.verdict, shelf.log) == (verdict, first)
-    shelf.log.clear()
-    await put(guard, shelf, "b")
-    assert shelf.log == then
-    assert set(shelf.held) == {"a", "b"}
+    sink = Sink(kind)
+    guard = Guard(sink.look)
+    await put(guard, sink, "a")
+    assert (guard.verdict, sink.log) == (verdict, first)
+    sink.log.clear()
+    await put(guard, sink, "b")
+    assert sink.log == then
+    assert set(sink.held) == {"a", "b"}
 
 
 @pytest.mark.parametrize("kind", ["honours", "ignores", "refuses", "knows nothing"])
 @pytest.mark.parametrize("learned", [False, True])
 async def test_a_taken_key_is_never_written(kind: str, learned: bool) -> None:
-    shelf = Shelf(kind)
-    guard = Guard(shelf.look)
+    sink = Sink(kind)
+    guard = Guard(sink.look)
     if learned:
-        await put(guard, shelf, "a")
-    shelf.held["k"] = "theirs"
+        await put(guard, sink, "a")
+    sink.held["k"] = "theirs"
     with pytest.raises(Occupied) as occupied:
-        await put(guard, shelf, "k")
+        await put(guard, sink, "k")
     assert occupied.value.facts.etag == "theirs"
-    assert shelf.held["k"] == "theirs"
+    assert sink.held["k"] == "theirs"
 
 
 async def test_a_crowd_waits_for_the_verdict_of_one() -> None:
-    shelf = Shelf("honours")
-    guard = Guard(shelf.look)
-    await asyncio.gather(*(put(guard, shelf, f"k{n}") for n in range(50)))
-    assert sum(line.startswith("HEAD") for line in shelf.log) == 50  # one look each: their keys may all be taken
-    assert len(shelf.held) == 50
+    sink = Sink("honours")
+    guard = Guard(sink.look)
+    await asyncio.gather(*(put(guard, sink, f"k{n}") for n in range(50)))
+    assert sum(line.startswith("HEAD") for line in sink.log) == 50  # one look each: their keys may all be taken
+    assert len(sink.held) == 50
 
 
 async def test_while_nothing_is_known_taken_keys_are_looked_at_side_by_side() -> None:
@@ -136,55 +136,55 @@ async def test_while_nothing_is_known_taken_keys_are_looked_at_side_by_side() ->
 
 
 async def test_an_answer_lost_while_learning_teaches_nothing_wrong() -> None:
-    shelf = Shelf("honours")
-    guard = Guard(shelf.look)
-    shelf.lose_next_answer = True
+    sink = Sink("honours")
+    guard = Guard(sink.look)
+    sink.lose_next_answer = True
     with pytest.raises(StoreError, match="Unreachable"):
-        await put(guard, shelf, "a")
-    assert guard.verdict is Verdict.UNKNOWN
+        await put(guard, sink, "a")
+    assert guard.verdict is Conditional.UNKNOWN
     with pytest.raises(Occupied) as ours:
-        await put(guard, shelf, "a")
+        await put(guard, sink, "a")
     assert ours.value.facts.etag == "etag-a"
-    await put(guard, shelf, "b")
-    assert guard.verdict is Verdict.HONOURED
+    await put(guard, sink, "b")
+    assert guard.verdict is Conditional.HONOURED
 
 
 async def test_a_key_taken_while_the_first_write_was_under_way_is_occupied_and_teaches_nothing() -> None:
-    shelf = Shelf("honours")
-    guard = Guard(shelf.look)
+    sink = Sink("honours")
+    guard = Guard(sink.look)
 
     async def raced(more: Fields) -> Answer:
-        shelf.held.setdefault("a", "theirs")
-        return await shelf.write("a", more)
+        sink.held.setdefault("a", "theirs")
+        return await sink.write("a", more)
 
     with pytest.raises(Occupied):
         await guard.write("a", raced)
-    assert guard.verdict is Verdict.UNKNOWN
-    assert shelf.held["a"] == "theirs"
+    assert guard.verdict is Conditional.UNKNOWN
+    assert sink.held["a"] == "theirs"
 
 
 async def test_a_repeat_that_fails_otherwise_leaves_the_write_standing() -> None:
-    shelf = Shelf("honours")
-    guard = Guard(shelf.look)
+    sink = Sink("honours")
+    guard = Guard(sink.look)
     answers = iter([None, StoreError("SlowDown", 503)])
 
     async def send(more: Fields) -> Answer:
-        answer = await shelf.write("a", {})
+        answer = await sink.write("a", {})
         if (error := next(answers)) is not None:
             raise error
         return answer
 
     assert (await guard.write("a", send)).etag == "etag-a"
-    assert guard.verdict is Verdict.UNKNOWN
+    assert guard.verdict is Conditional.UNKNOWN
 
 
 async def test_a_refusal_at_a_free_key_is_a_conflict_to_be_tried_again() -> None:
-    shelf = Shelf("honours")
-    guard = Guard(shelf.look)
-    await put(guard, shelf, "a")
-    shelf.kind = "refuses"
+    sink = Sink("honours")
+    guard = Guard(sink.look)
+    await put(guard, sink, "a")
+    sink.kind = "refuses"
     with pytest.raises(StoreError) as refused:
-        await put(guard, shelf, "b")
+        await put(guard, sink, "b")
     assert refused.value.status == 409
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from engine.model.errors import Blocked
-from engine.s3.credentials import FRESH_S, Keyring
+from engine.s3.api.credentials import FRESH_S, Keyring
 from engine.settings import Credentials
 
 

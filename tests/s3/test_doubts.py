@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from engine.limiting.clock import SystemClock
 from engine.model.errors import Blocked, EngineError, Paused, Refused, Transient
 from engine.model.facts import Method, ObjectFacts
 from engine.model.failures import FailureClass
-from engine.pacing.clock import SystemClock
 from engine.s3.open import S3, open_s3
 from engine.s3.presence import check_source
 from tests.s3.test_requests import MD5, aws, document

@@ -8,8 +8,8 @@ import pytest
 
 from engine.model.errors import Blocked, Paused, Refused, Transient
 from engine.model.failures import FailureClass as F
-from engine.s3.answers import StoreError
-from engine.s3.faults import PATIENCE_S, Patience, Side, meaning
+from engine.s3.api.answers import StoreError
+from engine.s3.api.faults import PATIENCE_S, Patience, Side, meaning
 
 S, D = Side.SOURCE, Side.DESTINATION
 

@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
+from engine.limiting.clock import SystemClock
 from engine.model.errors import EngineError, Refused
 from engine.model.facts import Method, ObjectFacts
 from engine.model.failures import FailureClass
 from engine.model.location import Location
 from engine.model.sums import multipart_etag
-from engine.pacing.clock import SystemClock
 from engine.pipeline.copying import Copying, Memory
 from engine.pipeline.routes import Route
 from engine.rehearsal.objects import ObjectServer
-from engine.s3.answers import StoreError
+from engine.s3.api.answers import StoreError
 from engine.s3.open import S3, open_s3
 from tests.pipeline.world import plan
 from tests.s3.test_hazards import facing

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
+from engine.limiting.clock import SystemClock
 from engine.model.errors import Blocked, Refused, Transient
 from engine.model.facts import ObjectFacts, Occupied
 from engine.model.failures import FailureClass
-from engine.pacing.clock import SystemClock
 from engine.s3.open import S3, open_s3
 from tests.s3.test_requests import aws, document
 from tests.s3.world import MIB, Bytes, at, settings_for
@@ -179,7 +179,7 @@ async def test_h5_nothing_is_retried_below_so_no_quota_can_starve(transport: Any
 
 
 @pytest.mark.parametrize("transport", ["fast", "sdk"])
-async def test_a_narrowed_gate_never_makes_a_copier_wait_for_itself(transport: Any) -> None:
+async def test_a_narrowed_limiter_never_makes_a_copier_wait_for_itself(transport: Any) -> None:
     """With one slot left, a file that is being read may still be looked at a second time."""
     big = Reply(200, {"ETag": '"x"'}, b"y" * MIB)
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.s3.answers import Fields, Listed, ListingPage, StoreError
-from engine.s3.listing import pages, parse
+from engine.s3.api.answers import Fields, Listed, ListingPage, StoreError
+from engine.s3.api.listing import pages, parse
 
 NS = "{http://s3.amazonaws.com/doc/2006-03-01/}"
 rows = st.lists(

@@ -7,13 +7,13 @@ import time
 
 import pytest
 
-from engine.pacing.clock import SystemClock
-from engine.pacing.gate import Gate
-from engine.s3.address import address_of
-from engine.s3.answers import Answer, Fields, StoreError
-from engine.s3.fast import FastVerbs
-from engine.s3.faults import Patience, Side
-from engine.s3.paced import PacedVerbs
+from engine.limiting.clock import SystemClock
+from engine.limiting.limiter import Limiter
+from engine.s3.api.address import address_of
+from engine.s3.api.answers import Answer, Fields, StoreError
+from engine.s3.api.fast import FastVerbs
+from engine.s3.api.faults import Patience, Side
+from engine.s3.api.limited import LimitedClient
 from engine.s3.wire import Wire
 from tests.servers.streams import serving
 
@@ -76,34 +76,34 @@ def patience() -> Patience:
         (StoreError("Unreachable", 0), 0, 0),
     ],
 )
-async def test_the_gate_hears_of_refusals_and_timeouts_and_of_nothing_else(
+async def test_the_limiter_hears_of_refusals_and_timeouts_and_of_nothing_else(
     error: StoreError, refusals: int, timeouts: int
 ) -> None:
-    gate = Gate(SystemClock(), most=10)
-    verbs = PacedVerbs(Answering(error), gate, patience())  # type: ignore[arg-type]
+    limiter = Limiter(SystemClock(), most=10)
+    verbs = LimitedClient(Answering(error), limiter, patience())  # type: ignore[arg-type]
     with pytest.raises(StoreError, match=error.code):
         await verbs.head("vendor", "key", {})
 
-    assert (gate.refusals, gate.timeouts, gate.in_flight) == (refusals, timeouts, 0)
+    assert (limiter.refusals, limiter.timeouts, limiter.in_flight) == (refusals, timeouts, 0)
 
 
 async def test_a_cancelled_request_gives_its_place_back_also_while_it_waits() -> None:
-    gate = Gate(SystemClock(), most=1)
-    verbs = PacedVerbs(Answering(None), gate, patience())  # type: ignore[arg-type]
+    limiter = Limiter(SystemClock(), most=1)
+    verbs = LimitedClient(Answering(None), limiter, patience())  # type: ignore[arg-type]
     asking = [asyncio.create_task(verbs.head("vendor", "key", {})) for _ in range(3)]
     await asyncio.sleep(0)
-    assert (gate.in_flight, gate.waiting) == (1, 2)
+    assert (limiter.in_flight, limiter.waiting) == (1, 2)
     for each in asking:
         each.cancel()
     await asyncio.gather(*asking, return_exceptions=True)
 
-    assert (gate.in_flight, gate.waiting) == (0, 0)
+    assert (limiter.in_flight, limiter.waiting) == (0, 0)
 
 
 @pytest.mark.slow
 async def test_a_hidden_rate_is_found_and_kept_over_real_connections() -> None:
     server, clock = Busy(600), SystemClock()
-    gate = Gate(clock, most=100)
+    limiter = Limiter(clock, most=100)
     async with serving(server.handle) as port, Wire(limit=120, clock=clock, read_s=10) as wire:
         fast = FastVerbs(
             wire,
@@ -114,7 +114,7 @@ async def test_a_hidden_rate_is_found_and_kept_over_real_connections() -> None:
             roams=False,
             home="vendor",
         )
-        verbs = PacedVerbs(fast, gate, patience())
+        verbs = LimitedClient(fast, limiter, patience())
 
         async def worker() -> None:
             while True:
@@ -133,4 +133,4 @@ async def test_a_hidden_rate_is_found_and_kept_over_real_connections() -> None:
 
     assert sum(answers) / 8 >= 0.9 * 600
     assert answers.count(False) / len(answers) < 0.03
-    assert gate.in_flight == gate.waiting == 0
+    assert limiter.in_flight == limiter.waiting == 0

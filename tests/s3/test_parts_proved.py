@@ -12,8 +12,8 @@ import pytest
 from engine.model.errors import Transient
 from engine.model.facts import ObjectFacts, Proof, Stored
 from engine.model.failures import FailureClass
-from engine.pipeline.verify import Differs, prove
-from engine.s3.hashing import Sums
+from engine.pipeline.verify import Mismatch, prove
+from engine.s3.transfer.hashing import Sums
 from tests.s3.test_hazards import facing
 from tests.s3.test_requests import aws, document
 from tests.s3.world import MIB, Bytes, at
@@ -90,7 +90,7 @@ async def test_a_small_stream_that_arrived_as_something_else_is_found_out_withou
     async with facing(transport, otherwise=other) as (s3, _):
         stream = Bytes(b"hello", etag=hashlib.md5(b"hello").hexdigest())
         stored = await s3.destination.store(stream, "k")
-    with pytest.raises(Differs, match="md5"):
+    with pytest.raises(Mismatch, match="md5"):
         prove(stream.facts, stored.facts, stored.computed)
 
 
@@ -208,5 +208,5 @@ async def test_an_md5_that_a_store_under_kms_cannot_show_is_computed(transport: 
         assert prove(stream.facts, stored.facts, stored.computed) is Proof.ETAG
         other = Bytes(b"jello", etag=hashlib.md5(b"hello").hexdigest())
         spoilt = await s3.destination.store(other, "k2")
-        with pytest.raises(Differs, match="md5"):
+        with pytest.raises(Mismatch, match="md5"):
             prove(other.facts, spoilt.facts, spoilt.computed)

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from engine.limiting.clock import SystemClock
 from engine.model.facts import ContentHeaders, ObjectFacts
-from engine.pacing.clock import SystemClock
 from engine.s3.open import S3, open_s3
 from tests.s3.world import MIB, Bytes, at, settings_for
 from tests.servers.capture import Double, Recorded, Reply, capture_server

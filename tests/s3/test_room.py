@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
+from engine.limiting.byte_budget import BytesInFlight
+from engine.limiting.clock import SystemClock
 from engine.model.facts import Method, ObjectFacts
 from engine.model.hosts import origin_of
 from engine.model.location import Location
+from engine.model.ports import Source
 from engine.model.sums import multipart_etag
-from engine.pacing.bytes_gate import BytesInFlight
-from engine.pacing.clock import SystemClock
 from engine.pipeline.copying import Copied, Copying, Memory
-from engine.pipeline.ports import Source
 from engine.pipeline.routes import Route
 from engine.rehearsal.objects import ObjectServer
 from engine.s3.open import open_s3

@@ -12,10 +12,10 @@ from botocore.credentials import ReadOnlyCredentials
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.s3.address import Address, address_of
-from engine.s3.answers import StoreError
-from engine.s3.credentials import Keys
-from engine.s3.sigv4 import EMPTY, UNSIGNED, Signer, path_of, query_of
+from engine.s3.api.address import Address, address_of
+from engine.s3.api.answers import StoreError
+from engine.s3.api.credentials import Keys
+from engine.s3.api.sigv4 import EMPTY, UNSIGNED, Signer, path_of, query_of
 
 AT = datetime(2026, 11, 22, 10, 29, 58, tzinfo=UTC)
 MINE = {"user-agent", "accept-encoding", "content-length", "expect", "authorization"}

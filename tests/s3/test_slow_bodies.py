@@ -12,11 +12,11 @@ import pytest
 from engine.model.errors import Transient
 from engine.model.facts import ObjectFacts
 from engine.rehearsal.objects import ObjectServer
-from engine.s3.answers import StoreError
-from engine.s3.credentials import Keyring
-from engine.s3.faults import Side
+from engine.s3.api.answers import StoreError
+from engine.s3.api.credentials import Keyring
+from engine.s3.api.faults import Side
+from engine.s3.api.sdk import open_sdk
 from engine.s3.open import S3, open_s3
-from engine.s3.sdk import open_sdk
 from tests.s3.wire.scripted import Call, HandClock, Peer, Script
 from tests.s3.world import at, settings_for
 

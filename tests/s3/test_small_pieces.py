@@ -12,21 +12,21 @@ from botocore.session import get_session
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.limiting.byte_budget import BytesInFlight
 from engine.model.errors import Blocked, Transient
 from engine.model.facts import Method
 from engine.model.failures import FailureClass
 from engine.model.location import Location
 from engine.model.sums import multipart_etag
-from engine.pacing.bytes_gate import BytesInFlight
-from engine.s3.address import address_of
-from engine.s3.answers import Answer, StoreError, proven
-from engine.s3.blocks import Blocks, Buffers, Claim
-from engine.s3.faults import Side, meaning
-from engine.s3.hashing import Sums, composite_sha256, crc64nvme
-from engine.s3.parts import MAX_PART, MAX_PARTS, MIB, growing, part_size, ranges
+from engine.s3.api.address import address_of
+from engine.s3.api.answers import Answer, StoreError, proven
+from engine.s3.api.faults import Side, meaning
+from engine.s3.api.xml import as_fields, error_of, flat, success_of
 from engine.s3.probe import Readable, choose, readable
-from engine.s3.template import shape_of
-from engine.s3.xml import as_fields, error_of, flat, success_of
+from engine.s3.transfer.blocks import Blocks, Buffers, MemoryClaim
+from engine.s3.transfer.hashing import Sums, composite_sha256, crc64nvme
+from engine.s3.transfer.our_keys import shape_of
+from engine.s3.transfer.parts import MAX_PART, MAX_PARTS, MIB, growing, part_size, ranges
 from tests.s3.world import at
 
 GIB = 1 << 30
@@ -342,7 +342,7 @@ async def test_a_stream_is_cut_alike_into_fresh_memory_and_into_used(chunks: lis
     budget, buffers = BytesInFlight(1000), Buffers(60, 300)
     blocks, found = Blocks(stream(), None), []
     for size in sizes:
-        claim = await Claim.more(budget, size, buffers)
+        claim = await MemoryClaim.more(budget, size, buffers)
         assert budget.held == (buffers.size(size) if size >= 60 else size)
         block = await claim.fill(blocks)
         found.append(bytes(block))

@@ -12,18 +12,18 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from engine.limiting.byte_budget import BytesInFlight
+from engine.limiting.clock import SystemClock
 from engine.model.errors import Blocked, Refused, Transient, Usage
 from engine.model.facts import Method, ObjectFacts, Uncopyable
 from engine.model.failures import FailureClass
-from engine.pacing.bytes_gate import BytesInFlight
-from engine.pacing.clock import SystemClock
-from engine.s3.address import Address
-from engine.s3.answers import StoreError
-from engine.s3.credentials import Keyring
-from engine.s3.destination import Placement, S3Destination
-from engine.s3.fast import FastVerbs
-from engine.s3.faults import Patience, Side
+from engine.s3.api.address import Address
+from engine.s3.api.answers import StoreError
+from engine.s3.api.credentials import Keyring
+from engine.s3.api.fast import FastVerbs
+from engine.s3.api.faults import Patience, Side
 from engine.s3.open import S3, open_s3
+from engine.s3.transfer.destination import Placement, S3Destination
 from engine.s3.wire import Origin, Wire
 from engine.settings import Credentials
 from tests.s3.test_requests import MD5, aws, document
@@ -276,7 +276,7 @@ def test_importing_the_floor_does_not_import_the_sdk() -> None:
 def test_crc64nvme_without_its_package_blocks_the_run_before_it_starts() -> None:
     code = (
         "import sys; sys.modules['awscrt'] = None\n"
-        "from engine.s3.hashing import crc64nvme\n"
+        "from engine.s3.transfer.hashing import crc64nvme\n"
         "from engine.model.errors import Blocked\n"
         "try: crc64nvme(b'')\n"
         "except Blocked as blocked: print(blocked.hint)"

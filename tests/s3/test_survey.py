@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.model.errors import EngineError, Fatal, Refused
-from engine.s3.answers import Listed, ListingPage
-from engine.s3.spans import LAST, Span, cut
-from engine.s3.survey import Bounds, Survey
+from engine.s3.api.answers import Listed, ListingPage
+from engine.s3.api.spans import LAST, Span, cut
+from engine.s3.api.survey import Bounds, Survey
 
 
 class Bucket:
@@ -47,7 +47,7 @@ class Bucket:
         return ListingPage(rows, f"behind {keys[-1]}" if more and keys else "")
 
 
-class Shelf:
+class Sink:
     """What a kill leaves: rows and spans that were stored together."""
 
     def __init__(self) -> None:
@@ -62,8 +62,8 @@ class Shelf:
         return not 0 <= self.enough <= len(self.keys)
 
 
-async def survey(bucket: Bucket, shelf: Shelf, *, workers: int = 5, batch: int = 7) -> bool:
-    return await Survey(bucket.ask, shelf.spans, workers=workers, batch=batch).run(shelf.put)
+async def survey(bucket: Bucket, sink: Sink, *, workers: int = 5, batch: int = 7) -> bool:
+    return await Survey(bucket.ask, sink.spans, workers=workers, batch=batch).run(sink.put)
 
 
 letters = st.characters(exclude_categories=["Cs"])
@@ -78,31 +78,31 @@ any_key = st.one_of(
 @settings(deadline=None)
 @given(st.lists(any_key, max_size=150), st.integers(1, 6), st.integers(1, 9), st.integers(0, 1000))
 def test_every_key_is_listed_exactly_once(keys: list[str], page: int, workers: int, seed: int) -> None:
-    bucket, shelf = Bucket(keys, page, shuffle=seed), Shelf()
-    assert asyncio.run(survey(bucket, shelf, workers=workers))
-    assert sorted(shelf.keys, key=str.encode) == bucket.keys
-    assert shelf.spans == []
+    bucket, sink = Bucket(keys, page, shuffle=seed), Sink()
+    assert asyncio.run(survey(bucket, sink, workers=workers))
+    assert sorted(sink.keys, key=str.encode) == bucket.keys
+    assert sink.spans == []
 
 
 @settings(deadline=None)
 @given(st.lists(any_key, max_size=200), st.lists(st.integers(0, 60), max_size=8), st.integers(0, 1000))
 def test_a_listing_that_is_killed_again_and_again_stays_exact(keys: list[str], kills: list[int], seed: int) -> None:
-    bucket, shelf = Bucket(keys, 2, shuffle=seed), Shelf()
+    bucket, sink = Bucket(keys, 2, shuffle=seed), Sink()
 
     async def lives() -> None:
         for requests in kills:
             bucket.fail_in = requests
             try:
-                await survey(bucket, shelf)
+                await survey(bucket, sink)
             except EngineError:
                 continue
             break
         bucket.fail_in = None
-        if shelf.spans:
-            await survey(bucket, shelf)
+        if sink.spans:
+            await survey(bucket, sink)
 
     asyncio.run(lives())
-    assert sorted(shelf.keys, key=str.encode) == bucket.keys
+    assert sorted(sink.keys, key=str.encode) == bucket.keys
 
 
 @settings(deadline=None)
@@ -141,7 +141,7 @@ LAYOUTS = {
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 async def test_every_layout_spreads_over_the_workers(layout: str) -> None:
-    bucket, shelf = Bucket(LAYOUTS[layout], 100), Shelf()
+    bucket, sink = Bucket(LAYOUTS[layout], 100), Sink()
     rounds = 0
 
     async def count_rounds() -> None:
@@ -151,54 +151,54 @@ async def test_every_layout_spreads_over_the_workers(layout: str) -> None:
             rounds += 1
 
     counting = asyncio.ensure_future(count_rounds())
-    await survey(bucket, shelf, workers=10, batch=5000)
+    await survey(bucket, sink, workers=10, batch=5000)
     counting.cancel()
     pages = -(-len(bucket.keys) // 100)
-    assert sorted(shelf.keys) == bucket.keys
+    assert sorted(sink.keys) == bucket.keys
     assert bucket.asked[1000] < 1.6 * pages
     assert bucket.asked[1] < 2 * pages
     assert rounds < pages / 2  # one worker alone needs at least a round a page
 
 
 async def test_a_small_bucket_takes_one_request() -> None:
-    bucket, shelf = Bucket(["a", "b"], 1000), Shelf()
-    assert await survey(bucket, shelf)
-    assert (shelf.keys, bucket.asked) == (["a", "b"], Counter({1000: 1}))
+    bucket, sink = Bucket(["a", "b"], 1000), Sink()
+    assert await survey(bucket, sink)
+    assert (sink.keys, bucket.asked) == (["a", "b"], Counter({1000: 1}))
 
 
 async def test_an_empty_bucket_is_listed_too() -> None:
-    shelf = Shelf()
-    assert await survey(Bucket([]), shelf)
-    assert (shelf.keys, shelf.spans) == ([], [])
+    sink = Sink()
+    assert await survey(Bucket([]), sink)
+    assert (sink.keys, sink.spans) == ([], [])
 
 
 async def test_enough_is_enough() -> None:
-    bucket, shelf = Bucket([f"{n:05d}" for n in range(5000)], 10), Shelf()
-    shelf.enough = 300
-    assert not await survey(bucket, shelf, batch=50)
-    assert 300 <= len(shelf.keys) < 1000
-    assert shelf.spans
+    bucket, sink = Bucket([f"{n:05d}" for n in range(5000)], 10), Sink()
+    sink.enough = 300
+    assert not await survey(bucket, sink, batch=50)
+    assert 300 <= len(sink.keys) < 1000
+    assert sink.spans
 
 
-async def test_rows_wait_for_the_shelf() -> None:
-    bucket, shelf = Bucket([f"{n:05d}" for n in range(5000)], 10), Shelf()
-    gate, held = asyncio.Event(), 0
+async def test_rows_wait_for_the_sink() -> None:
+    bucket, sink = Bucket([f"{n:05d}" for n in range(5000)], 10), Sink()
+    limiter, held = asyncio.Event(), 0
 
     async def put(rows: list[Listed], spans: list[Bounds]) -> bool:
         nonlocal held
-        await gate.wait()
+        await limiter.wait()
         held = max(held, len(rows))
-        return await shelf.put(rows, spans)
+        return await sink.put(rows, spans)
 
     listing = asyncio.ensure_future(Survey(bucket.ask, workers=4, batch=100).run(put))
     for _ in range(500):
         await asyncio.sleep(0)
     pages_while_waiting = bucket.asked[1000]
-    gate.set()
+    limiter.set()
     assert await listing
     assert pages_while_waiting <= (100 + 200) // 10 + 2 * 4
     assert held <= 200 + 4 * 10
-    assert shelf.keys != []
+    assert sink.keys != []
 
 
 class Unruly(Bucket):
@@ -220,4 +220,4 @@ class Unruly(Bucket):
 @pytest.mark.parametrize("how", ["ignores where to start", "backwards", "doubles a row"])
 async def test_a_store_that_cannot_be_listed_in_parts_is_refused(how: str) -> None:
     with pytest.raises(Refused, match="cannot be listed in parts"):
-        await survey(Unruly([f"{n:03d}" for n in range(20)], how), Shelf())
+        await survey(Unruly([f"{n:03d}" for n in range(20)], how), Sink())

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
+from engine.limiting.clock import SystemClock
 from engine.model.errors import Refused
 from engine.model.facts import ContentHeaders, ObjectFacts
 from engine.model.failures import FailureClass
-from engine.pacing.clock import SystemClock
 from engine.rehearsal.objects import ObjectServer
-from engine.s3.extras import SETTLED
+from engine.s3.api.xml import rows_of
 from engine.s3.open import S3, open_s3
-from engine.s3.xml import rows_of
+from engine.s3.transfer.extras import SETTLED
 from tests.s3.test_hazards import facing
 from tests.s3.test_requests import MD5, aws, by, document
 from tests.s3.world import MIB, Bytes, at, settings_for

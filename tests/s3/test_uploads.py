@@ -8,8 +8,8 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from engine.s3.answers import OpenUpload, Part, StoreError, UploadsPage
-from engine.s3.uploads import completion, open_uploads
+from engine.s3.api.answers import OpenUpload, Part, StoreError, UploadsPage
+from engine.s3.api.uploads import completion, open_uploads
 from tests.s3.test_hazards import facing
 from tests.servers.capture import Recorded, Reply
 

@@ -20,7 +20,7 @@ from engine.salesforce.faults import (
     parsed,
     problems_in,
     retry_after_s,
-    told,
+    shortened,
 )
 
 
@@ -135,7 +135,7 @@ def test_foreign_text_is_shown_on_one_bounded_line_without_secrets() -> None:
     text = (
         "bad\n value https://b.s3.amazonaws.com/k?X-Amz-Signature=abc of 00D5e00000SimOr!AQxyz.123 \x1b[31m" + "x" * 500
     )
-    shown = told(text)
+    shown = shortened(text)
     assert len(shown) == 300
     assert "X-Amz" not in shown
     assert "AQxyz" not in shown

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from engine.limiting.clock import SystemClock
 from engine.model.errors import Blocked
 from engine.model.record import Scope
-from engine.pacing.clock import SystemClock
 from engine.rehearsal.salesforce import SalesforceStandIn, Server, StandInSettings
-from engine.runs.checks.finding import Level
-from engine.runs.checks.org import refresh_token
+from engine.runs.doctor.checks.finding import Level
+from engine.runs.doctor.checks.org import refresh_token
 from engine.salesforce.connection import Salesforce, open_salesforce
 from engine.settings import NetworkSettings, Settings
 from tests.salesforce.conftest import settings_for

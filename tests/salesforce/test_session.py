@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 
+from engine.limiting.tls import trusting
 from engine.model.errors import Blocked, Paused, Refused, Transient, Usage
 from engine.model.record import Scope
-from engine.pacing.tls import trusting
 from engine.rehearsal.salesforce import SalesforceStandIn, Server, StandInSettings
 from engine.salesforce.auth import Session
 from engine.salesforce.connection import Salesforce, open_salesforce
 from engine.salesforce.faults import from_answer
 from engine.salesforce.http import LONGEST_ANSWER, LONGEST_REFUSAL, Answer, Http, open_http
-from engine.salesforce.limits import Limits, limits_in
+from engine.salesforce.limits import DailyCalls, limits_in
 from engine.salesforce.session import SalesforceSession
 from engine.settings import NetworkSettings, SalesforceSettings
 from tests.fakes.files import no_more_files
@@ -164,20 +164,20 @@ async def test_usage_is_read_from_every_answer_errors_too(scripted: Scripted) ->
     ):
         with pytest.raises(Blocked):
             await count(salesforce)
-        assert salesforce.limits == Limits(25, 5000)
+        assert salesforce.limits == DailyCalls(25, 5000)
 
 
 @pytest.mark.parametrize(
     ("header", "expected"),
     [
-        ("api-usage=18/5000", Limits(18, 5000)),
-        ("per-app-api-usage=17/250(appName=x); api-usage=25/5000", Limits(25, 5000)),
+        ("api-usage=18/5000", DailyCalls(18, 5000)),
+        ("per-app-api-usage=17/250(appName=x); api-usage=25/5000", DailyCalls(25, 5000)),
         ("per-app-api-usage=17/250(appName=x)", None),
         ("", None),
         (None, None),
     ],
 )
-def test_the_usage_header_is_read_leniently(header: str | None, expected: Limits | None) -> None:
+def test_the_usage_header_is_read_leniently(header: str | None, expected: DailyCalls | None) -> None:
     assert limits_in(header) == expected
 
 
@@ -229,7 +229,7 @@ async def test_answers_that_arrive_in_another_order_do_not_turn_the_usage_back(s
         await session.get_json("second", doing="ask")
         answered.set()
         await first
-    assert session.limits == Limits(9, 100)
+    assert session.limits == DailyCalls(9, 100)
 
 
 async def test_how_often_the_org_asked_for_patience_is_known(org: Server, clock: QuickClock) -> None:
@@ -240,9 +240,9 @@ async def test_how_often_the_org_asked_for_patience_is_known(org: Server, clock:
 
 
 def test_an_allowance_of_zero_divides_nothing() -> None:
-    Limits(3, 0).check(0.5)
+    DailyCalls(3, 0).check(0.5)
     with pytest.raises(Paused):
-        Limits(12, 10).check(1.0)
+        DailyCalls(12, 10).check(1.0)
 
 
 async def test_an_exhausted_org_pauses_the_run_without_retries(org: Server, clock: QuickClock) -> None:

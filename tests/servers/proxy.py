@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import urlsplit
 
-from engine.pacing.clock import Clock, SystemClock
+from engine.limiting.clock import Clock, SystemClock
 from engine.rehearsal.object_faults import share_of
 from tests.servers.streams import LIMIT, finish, reset, serving
 

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from engine.model.facts import Proof
 from engine.model.failures import FailureClass
 from engine.model.outcome import Attempt, Batch, Outcome, Status, Touch
-from engine.tracking import outcomes, schema
-from engine.tracking.database import transaction
+from engine.tracking.db import schema
+from engine.tracking.db.database import transaction
+from engine.tracking.write import outcomes
 from tests.tracking.builders import a_record, copied, failed, record_id
 
 NUMBERS = st.integers(1, 9)

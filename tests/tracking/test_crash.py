@@ -14,16 +14,16 @@ from pathlib import Path
 
 import pytest
 
-from engine.tracking.database import open_database
+from engine.tracking.db.database import open_database
 from engine.tracking.ledger import Ledger
-from engine.tracking.report import open_report
+from engine.tracking.read.report import open_report
 from tests.fakes.clock import ManualClock
 
 PRELUDE = """
 import asyncio, sys, random
 from pathlib import Path
-from engine.model.outcome import Batch, Checkpoint, Touch
-from engine.tracking.database import open_database
+from engine.model.outcome import (Batch, Checkpoint, Touch)
+from engine.tracking.db.database import open_database
 from engine.tracking.ledger import Ledger
 from tests.fakes.clock import ManualClock
 from tests.tracking.builders import a_record, copied, failed

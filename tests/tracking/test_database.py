@@ -17,18 +17,18 @@ from pathlib import Path
 import pytest
 
 from engine.model.errors import Blocked, Fatal
-from engine.tracking import schema
-from engine.tracking.database import Database, open_database
+from engine.tracking.db import schema
+from engine.tracking.db.database import Database, open_database
 from tests.fakes.clock import ManualClock
 
 
-def put(value: str, gate: threading.Event | None = None) -> Callable[[sqlite3.Connection], None]:
-    """A write of two rows in two statements; between them it waits for the gate."""
+def put(value: str, limiter: threading.Event | None = None) -> Callable[[sqlite3.Connection], None]:
+    """A write of two rows in two statements; between them it waits for the limiter."""
 
     def work(db: sqlite3.Connection) -> None:
         db.execute(f"INSERT INTO migration_runs (run_type, start_time, status) VALUES ('{value}', 'a', 'running')")
-        if gate is not None:
-            gate.wait(10)
+        if limiter is not None:
+            limiter.wait(10)
         db.execute(f"INSERT INTO migration_runs (run_type, start_time, status) VALUES ('{value}', 'b', 'running')")
 
     return work
@@ -116,16 +116,16 @@ async def test_a_row_that_breaks_a_rule_stops_the_run_with_a_plain_message(path:
 
 
 async def test_cancelling_the_caller_midway_neither_loses_nor_splits_the_write(path: Path) -> None:
-    gate = threading.Event()
+    limiter = threading.Event()
     async with open_database(path, ManualClock()) as db:
-        writing = asyncio.create_task(db.write(put("cancelled", gate)))
+        writing = asyncio.create_task(db.write(put("cancelled", limiter)))
         waiting = asyncio.create_task(db.write(put("queued")))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         writing.cancel()
         waiting.cancel()
         await asyncio.wait([writing, waiting])
-        gate.set()
+        limiter.set()
         await db.write(put("next"))
 
         assert writing.cancelled()
@@ -133,12 +133,12 @@ async def test_cancelling_the_caller_midway_neither_loses_nor_splits_the_write(p
 
 
 async def test_closing_drains_what_was_handed_over_even_when_closing_is_cancelled(path: Path) -> None:
-    gate = threading.Event()
+    limiter = threading.Event()
 
     async def run() -> None:
         async with open_database(path, ManualClock()) as db:
             for number in range(5):
-                background.append(asyncio.create_task(db.write(put(str(number), gate))))
+                background.append(asyncio.create_task(db.write(put(str(number), limiter))))
             await asyncio.sleep(0)
             await asyncio.sleep(0)
             handed_over.set()
@@ -150,7 +150,7 @@ async def test_closing_drains_what_was_handed_over_even_when_closing_is_cancelle
     for _ in range(200):
         await asyncio.sleep(0.001)
         task.cancel()
-    gate.set()
+    limiter.set()
     with pytest.raises(asyncio.CancelledError):
         await task
     await asyncio.wait(background)
@@ -159,13 +159,13 @@ async def test_closing_drains_what_was_handed_over_even_when_closing_is_cancelle
 
 
 async def test_no_more_than_sixteen_writes_are_in_hand(path: Path) -> None:
-    gate = threading.Event()
+    limiter = threading.Event()
     async with open_database(path, ManualClock()) as db:
-        tasks = [asyncio.create_task(db.write(put(str(n), gate))) for n in range(40)]
+        tasks = [asyncio.create_task(db.write(put(str(n), limiter))) for n in range(40)]
         for _ in range(5):
             await asyncio.sleep(0)
         in_hand = db._writer._tx.qsize()
-        gate.set()
+        limiter.set()
         await asyncio.gather(*tasks)
         assert len(await values(db)) == 80
 

@@ -13,10 +13,10 @@ import pytest
 
 from engine.model.errors import Blocked, Fatal
 from engine.model.outcome import Batch
-from engine.tracking.database import Database, open_database
+from engine.tracking.db.database import Database, open_database
+from engine.tracking.db.lock import RunLock
 from engine.tracking.ledger import Ledger
-from engine.tracking.lock import RunLock
-from engine.tracking.report import open_report
+from engine.tracking.read.report import open_report
 from tests.fakes.clock import ManualClock
 from tests.tracking.builders import copied
 from tests.tracking.disks import may_mount, remount, small_disk
@@ -28,7 +28,7 @@ import asyncio, resource, signal, sys
 from pathlib import Path
 from engine.model.errors import Fatal
 from engine.model.outcome import Batch
-from engine.tracking.database import open_database
+from engine.tracking.db.database import open_database
 from engine.tracking.ledger import Ledger
 from tests.fakes.clock import ManualClock
 from tests.tracking.builders import copied

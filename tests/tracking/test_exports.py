@@ -15,15 +15,15 @@ import pytest
 from rich.console import Console
 
 from engine.model.errors import Blocked, Fatal
-from engine.runs.analyze_files import write
-from engine.runs.init import write_settings
-from engine.runs.profile import profiling
-from engine.runs.status import StatusOptions, show_status
-from engine.runs.verify_report import Lines, Symbol
+from engine.runs.analyze.files import write
+from engine.runs.rehearsal.init import write_settings
+from engine.runs.shared.profile import profiling
+from engine.runs.status.status import StatusOptions, show_status
+from engine.runs.verify.report import Lines, Symbol
 from engine.settings import Settings
-from engine.tracking.database import open_database
-from engine.tracking.exports import replacing
-from engine.tracking.report import open_report
+from engine.tracking.db.database import open_database
+from engine.tracking.read.report import open_report
+from engine.tracking.write.exports import replacing
 from tests.fakes.clock import ManualClock
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from engine.model.errors import Blocked
-from engine.tracking.files import NETWORK, file_system, inspect, make_private, prepare
+from engine.tracking.db.files import NETWORK, file_system, inspect, make_private, prepare
 
 MOUNTS = "\n".join(
     [

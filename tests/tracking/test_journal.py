@@ -14,22 +14,22 @@ from typing import Any
 
 import pytest
 
-from engine.model.change import GENESIS, Event, Head, Standing, Step
+from engine.limiting.clock import SystemClock
+from engine.model.change import GENESIS, ChainTip, Event, LinkState, Step
 from engine.model.errors import Blocked, Differs
 from engine.model.failures import FailureClass
 from engine.model.outcome import Batch
-from engine.pacing.clock import SystemClock
-from engine.tracking import chain, schema
-from engine.tracking.chain import Key, load_key
-from engine.tracking.database import Database, open_database
-from engine.tracking.journal import Journal, check, walk
+from engine.tracking.db import chain, schema
+from engine.tracking.db.chain import Key, load_key
+from engine.tracking.db.database import Database, open_database
 from engine.tracking.ledger import Ledger
+from engine.tracking.write.journal import Journal, check, walk
 from tests.tracking.builders import copied, record_id
 
 KEY = Key(b"k" * 32)
 
 
-def steps_of(number: int, *events: tuple[Event, Standing | None], **more: Any) -> list[Step]:
+def steps_of(number: int, *events: tuple[Event, LinkState | None], **more: Any) -> list[Step]:
     outcome = copied(number)
     return [
         Step(record_id(number), outcome.record.url, outcome.url, event, standing=standing, **more)
@@ -38,7 +38,7 @@ def steps_of(number: int, *events: tuple[Event, Standing | None], **more: Any) -
 
 
 INTENT = (Event.INTENDED, None)
-APPLIED = (Event.APPLIED, Standing.OURS)
+APPLIED = (Event.APPLIED, LinkState.OURS)
 
 
 async def prepared(database: Database, count: int = 3) -> Journal:
@@ -58,16 +58,16 @@ def path(tmp_path: Path) -> Path:
     [
         ([INTENT], "backed_up", None, 0),
         ([INTENT, APPLIED], "switched", None, 1),
-        ([INTENT, (Event.SETTLED, Standing.OURS)], "switched", None, 1),
-        ([INTENT, (Event.SETTLED, Standing.ORIGINAL)], "backed_up", None, 0),
-        ([INTENT, (Event.REFUSED, Standing.ORIGINAL)], "backed_up", None, 0),
-        ([INTENT, (Event.KEPT, Standing.EDITED)], "pending", "drifted", 0),
-        ([INTENT, (Event.KEPT, Standing.GONE)], "gone", "deleted", 0),
-        ([INTENT, APPLIED, (Event.KEPT, Standing.EDITED)], "pending", "drifted", 0),
+        ([INTENT, (Event.SETTLED, LinkState.OURS)], "switched", None, 1),
+        ([INTENT, (Event.SETTLED, LinkState.ORIGINAL)], "backed_up", None, 0),
+        ([INTENT, (Event.REFUSED, LinkState.ORIGINAL)], "backed_up", None, 0),
+        ([INTENT, (Event.KEPT, LinkState.EDITED)], "pending", "drifted", 0),
+        ([INTENT, (Event.KEPT, LinkState.GONE)], "gone", "deleted", 0),
+        ([INTENT, APPLIED, (Event.KEPT, LinkState.EDITED)], "pending", "drifted", 0),
     ],
 )
 async def test_a_row_follows_what_the_journal_learns(
-    path: Path, steps: list[tuple[Event, Standing | None]], status: str, failure: str | None, updated: int
+    path: Path, steps: list[tuple[Event, LinkState | None]], status: str, failure: str | None, updated: int
 ) -> None:
     async with open_database(path, SystemClock()) as database:
         journal = await prepared(database)
@@ -92,7 +92,7 @@ async def test_a_batch_that_fits_only_partly_counts_what_it_changed(path: Path, 
         steps = [step for number in numbers for step in steps_of(number, APPLIED)]
         steps = [s._replace(new="https://ours.example/another.pdf") if s.id == record_id(7) else s for s in steps]
         steps = [
-            s._replace(event=Event.SETTLED, standing=Standing.ORIGINAL) if s.id == record_id(9) else s for s in steps
+            s._replace(event=Event.SETTLED, standing=LinkState.ORIGINAL) if s.id == record_id(9) else s for s in steps
         ]
         await journal.append(steps)
         switched = await database.fetch("SELECT doclist_entry_id FROM file_migrations WHERE status = 'switched'")
@@ -105,8 +105,8 @@ async def test_an_undo_restores_the_row_and_a_failed_one_leaves_it_switched(path
         journal = await prepared(database)
         await journal.append(steps_of(0, INTENT, APPLIED) + steps_of(1, INTENT, APPLIED))
         undo = (Event.UNDO_INTENDED, None)
-        await journal.append(steps_of(0, undo, (Event.UNDONE, Standing.ORIGINAL), undo=True))
-        refused = steps_of(1, undo, (Event.REFUSED, Standing.OURS), undo=True)
+        await journal.append(steps_of(0, undo, (Event.UNDONE, LinkState.ORIGINAL), undo=True))
+        refused = steps_of(1, undo, (Event.REFUSED, LinkState.OURS), undo=True)
         await journal.append([refused[0], refused[1]._replace(failure=FailureClass.REJECTED, message="rule")])
         rows: dict[str, str] = dict(await database.fetch("SELECT doclist_entry_id, status FROM file_migrations"))
         assert rows[record_id(0)] == "rolled_back"
@@ -120,7 +120,7 @@ async def test_an_undo_onto_another_copy_never_claims_that_copy(path: Path) -> N
     """The row has moved on to another copy since: restoring the old link must not tie the two together (I5)."""
     async with open_database(path, SystemClock()) as database:
         journal = await prepared(database)
-        old = steps_of(1, (Event.UNDONE, Standing.ORIGINAL), undo=True)[0]
+        old = steps_of(1, (Event.UNDONE, LinkState.ORIGINAL), undo=True)[0]
         await journal.append([old._replace(new="https://ours.example/another.pdf", old="https://vendor.example/older")])
         row = await database.fetch(
             "SELECT status, failure_class, original_url FROM file_migrations WHERE doclist_entry_id = ?",
@@ -136,14 +136,14 @@ async def test_what_was_intended_and_never_confirmed_is_found(path: Path) -> Non
         await journal.append(steps_of(0, (Event.UNDO_INTENDED, None), undo=True))
         found = await check(database, KEY, [journal.head])
         assert [(each.id, each.undo) for each in found.open] == [(record_id(1), False), (record_id(0), True)]
-        assert found.head == journal.head == Head(4, found.head.hash)
+        assert found.head == journal.head == ChainTip(4, found.head.hash)
 
 
 def test_a_head_is_written_to_a_new_file_and_not_through_what_lies_in_the_way(path: Path) -> None:
-    victim, head = path.with_name("victim"), chain.head_path(path)
+    victim, head = path.with_name("victim"), chain.tip_path(path)
     victim.write_text("precious")
     os.link(victim, f"{head}.partial")
-    chain.write_head(head, b"a head")
+    chain.write_tip(head, b"a head")
     assert (head.read_bytes(), victim.read_text()) == (b"a head", "precious")
 
 
@@ -152,8 +152,8 @@ async def test_the_head_lies_beside_the_db_before_append_returns(path: Path) -> 
         journal = await prepared(database)
         for number in range(3):
             await journal.append(steps_of(number, INTENT))
-            document = chain.head_path(path).read_bytes()
-            assert chain.read_head(KEY, document, "here") == journal.head == Head(number + 1, journal.head.hash)
+            document = chain.tip_path(path).read_bytes()
+            assert chain.read_tip(KEY, document, "here") == journal.head == ChainTip(number + 1, journal.head.hash)
 
 
 async def counters_fit(database: Database) -> None:
@@ -171,7 +171,7 @@ async def counters_fit(database: Database) -> None:
 
 
 @pytest.fixture
-def sealed() -> Iterator[tuple[sqlite3.Connection, Head]]:
+def sealed() -> Iterator[tuple[sqlite3.Connection, ChainTip]]:
     """Thirty sealed rows in a DB whose triggers an attacker has dropped, and the head that was exported."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
         schema.migrate(db)
@@ -180,15 +180,17 @@ def sealed() -> Iterator[tuple[sqlite3.Connection, Head]]:
         yield db, fill(db, 30)
 
 
-def fill(db: sqlite3.Connection, count: int) -> Head:
-    head = Head(*(db.execute("SELECT id, hash FROM url_changes ORDER BY id DESC LIMIT 1").fetchone() or GENESIS_ROW))
+def fill(db: sqlite3.Connection, count: int) -> ChainTip:
+    head = ChainTip(
+        *(db.execute("SELECT id, hash FROM url_changes ORDER BY id DESC LIMIT 1").fetchone() or GENESIS_ROW)
+    )
     for number in range(head.rows + 1, head.rows + count + 1):
         event = ("intended", "applied", "undo_intended", "undone")[number % 4]
         row = (number, 1, number % 5, record_id(number % 9), f"https://v.test/{number}", f"https://o.test/{number}",
                event, "2026-11-22T10:00:00.000000Z", "ours")  # fmt: skip
         seal = KEY.seal_row(head.hash, row)
         db.execute(f"INSERT INTO url_changes VALUES ({', '.join('?' * 11)})", (*row, head.hash, seal))
-        head = Head(number, seal)
+        head = ChainTip(number, seal)
     return head
 
 
@@ -274,7 +276,7 @@ MUTATIONS = (a_bit, a_field, a_swap, a_deletion, an_insertion, a_cut, another_li
 
 @pytest.mark.parametrize("mutate", MUTATIONS)
 def test_no_tampering_passes(
-    sealed: tuple[sqlite3.Connection, Head], mutate: Callable[[sqlite3.Connection, random.Random, int], None]
+    sealed: tuple[sqlite3.Connection, ChainTip], mutate: Callable[[sqlite3.Connection, random.Random, int], None]
 ) -> None:
     """Ten thousand mutations in all, each refused."""
     db, head = sealed
@@ -289,7 +291,7 @@ def test_no_tampering_passes(
     assert walk(db, KEY, [head]).head == head
 
 
-def refused(db: sqlite3.Connection, head: Head) -> bool:
+def refused(db: sqlite3.Connection, head: ChainTip) -> bool:
     try:
         walk(db, KEY, [head])
     except Differs:
@@ -302,13 +304,13 @@ def test_a_seal_is_an_hmac_as_everybody_knows_it(secret: bytes) -> None:
     assert Key(secret).seal("before", b"content") == hmac.digest(secret, b"beforecontent", "sha256").hex()
 
 
-def test_another_key_does_not_fit(sealed: tuple[sqlite3.Connection, Head]) -> None:
+def test_another_key_does_not_fit(sealed: tuple[sqlite3.Connection, ChainTip]) -> None:
     db, head = sealed
     with pytest.raises(Differs, match="key does not fit"):
         walk(db, Key(b"x" * 32), [head])
 
 
-def test_an_exported_head_that_lags_behind_is_fine(sealed: tuple[sqlite3.Connection, Head]) -> None:
+def test_an_exported_head_that_lags_behind_is_fine(sealed: tuple[sqlite3.Connection, ChainTip]) -> None:
     """A kill may fall between the commit and the export."""
     db, head = sealed
     further = fill(db, 5)
@@ -317,13 +319,13 @@ def test_an_exported_head_that_lags_behind_is_fine(sealed: tuple[sqlite3.Connect
 
 @pytest.mark.parametrize("change", [b'"rows":4', b'"hash":"00', b'"seal":"00', b"{", b""])
 def test_a_head_that_was_changed_is_refused(change: bytes) -> None:
-    document = chain.head_document(KEY, Head(30, "ab" * 32), "2026-11-22T10:00:00.000Z")
+    document = chain.tip_document(KEY, ChainTip(30, "ab" * 32), "2026-11-22T10:00:00.000Z")
     name, _, value = change.partition(b":")
     at = document.index(name) if name and name in document else 0
     spoilt = document[:at] + change + document[at + len(change) :] if value else change
     assert spoilt != document
     with pytest.raises(Differs, match="damaged, or of another journal"):
-        chain.read_head(KEY, spoilt, "the file")
+        chain.read_tip(KEY, spoilt, "the file")
 
 
 def test_the_key_is_made_once_private_and_never_replaced(tmp_path: Path) -> None:

@@ -10,9 +10,9 @@ import pytest
 from engine.model.errors import Paused
 from engine.model.keys import Form
 from engine.model.outcome import Batch
-from engine.tracking import links
-from engine.tracking.database import open_database
+from engine.tracking.db.database import open_database
 from engine.tracking.ledger import Ledger
+from engine.tracking.write import links
 from tests.fakes.clock import ManualClock
 from tests.tracking.builders import copied
 

@@ -13,10 +13,10 @@ from engine.model.errors import Fatal
 from engine.model.facts import ObjectFacts
 from engine.model.outcome import Batch
 from engine.model.urls import identity_hash
-from engine.tracking import schema
-from engine.tracking.database import open_database
+from engine.tracking.db import schema
+from engine.tracking.db.database import open_database
 from engine.tracking.ledger import Ledger
-from engine.tracking.listings import Listing, Listings
+from engine.tracking.write.listings import Listing, Listings
 from tests.fakes.clock import ManualClock
 from tests.tracking.builders import copied, record_id
 

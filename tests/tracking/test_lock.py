@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 
 from engine.model.errors import Blocked, Locked
-from engine.tracking.lock import RunLock
+from engine.tracking.db.lock import RunLock
 from tests.fakes.clock import ManualClock
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from engine.tracking.lock import RunLock
+from engine.tracking.db.lock import RunLock
 from tests.fakes.clock import ManualClock
 with RunLock(Path(sys.argv[1]), ManualClock(), command="engine run backup"):
     print("held", flush=True)

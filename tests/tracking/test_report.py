@@ -17,9 +17,9 @@ from engine.model.errors import Blocked
 from engine.model.facts import Proof
 from engine.model.failures import FailureClass
 from engine.model.outcome import Batch, Outcome, Status
-from engine.tracking.database import open_database
+from engine.tracking.db.database import open_database
 from engine.tracking.ledger import Ledger
-from engine.tracking.report import STATUSES, open_report
+from engine.tracking.read.report import STATUSES, open_report
 from tests.fakes.clock import ManualClock
 from tests.tracking.builders import a_record, copied, failed, record_id
 
@@ -176,7 +176,7 @@ def test_looking_at_an_empty_or_missing_file_says_that_nothing_has_run(tmp_path:
 
 def test_looking_needs_neither_an_event_loop_nor_a_network_library() -> None:
     heavy = "{'asyncio', 'aiosqlite', 'aiohttp'} & set(sys.modules)"
-    script = f"import sys, engine.tracking.report; print(sorted({heavy}))"
+    script = f"import sys, engine.tracking.read.report; print(sorted({heavy}))"
     child = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
 
     assert child.stdout.strip() == "[]"

@@ -13,8 +13,8 @@ import pytest
 from engine.model.failures import FailureClass
 from engine.model.outcome import Batch, Checkpoint, Outcome, Status, Touch
 from engine.model.record import IdRange
-from engine.tracking import schema
-from engine.tracking.database import Database, open_database
+from engine.tracking.db import schema
+from engine.tracking.db.database import Database, open_database
 from engine.tracking.ledger import Ledger
 from tests.fakes.clock import ManualClock
 from tests.tracking.builders import a_record, copied, failed, record_id

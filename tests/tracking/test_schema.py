@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from engine.tracking import schema
+from engine.tracking.db import schema
 
 SEED_COLUMNS = {
     "file_migrations": "doclist_entry_id account_id account_name original_url your_s3_key your_s3_url file_name"

@@ -10,8 +10,8 @@ import pytest
 
 from engine.model.seen import Seen
 from engine.model.urls import identity_hash, source_rules
-from engine.tracking.findings import Findings, Measured
-from engine.tracking.scratch import RING, Scratch
+from engine.tracking.db.scratch import RING, Scratch
+from engine.tracking.read.findings import Findings, Measured
 
 RULES = source_rules(["vendor"], None, "us-west-2", [])
 

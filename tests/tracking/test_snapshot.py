@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from engine.model.errors import Blocked
-from engine.tracking.database import open_database
-from engine.tracking.snapshot import snapshot
+from engine.tracking.db.database import open_database
+from engine.tracking.db.snapshot import snapshot
 from tests.fakes.clock import ManualClock
 from tests.tracking.test_crash import WRITER, consistent
 

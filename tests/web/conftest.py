@@ -8,8 +8,8 @@ from typing import Any
 
 from yarl import URL
 
+from engine.limiting.clock import SystemClock
 from engine.model.location import Location, Origin
-from engine.pacing.clock import SystemClock
 from engine.settings import NetworkSettings
 from engine.web.client import open_web
 from engine.web.source import WebSource

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from engine.limiting.clock import SystemClock
+from engine.limiting.tls import trusting
 from engine.model.errors import Refused, Transient, Usage
 from engine.model.failures import FailureClass
 from engine.model.location import Location, Origin
 from engine.model.proxy import proxy_of
-from engine.pacing.clock import SystemClock
-from engine.pacing.tls import trusting
 from engine.settings import NetworkSettings
 from engine.web.client import open_web
 from engine.web.policy import hosts_of, is_public

@@ -12,11 +12,11 @@ from urllib.parse import urlencode
 
 import pytest
 
+from engine.limiting.clock import SystemClock
 from engine.model.errors import Refused
 from engine.model.failures import FailureClass
 from engine.model.location import Location
 from engine.model.urls import parse_url, source_rules
-from engine.pacing.clock import SystemClock
 from engine.rehearsal.objects import ObjectServer
 from engine.settings import NetworkSettings
 from engine.web.client import open_web

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
+from engine.limiting.clock import SystemClock
 from engine.model.errors import Refused, Transient, Usage
 from engine.model.failures import FailureClass
 from engine.model.location import Location
 from engine.model.record import Record
 from engine.model.urls import parse_url, source_rules
-from engine.pacing.clock import SystemClock
 from engine.settings import NetworkSettings, ResolverSettings
 from engine.web.client import open_web
 from engine.web.resolver import LinkResolver, at, fields_of, filled, link_in, resolver_origin

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from engine.limiting.clock import SystemClock
 from engine.model.errors import EngineError, Refused, Transient
 from engine.model.facts import ObjectFacts
 from engine.model.failures import FailureClass
-from engine.pacing.clock import SystemClock
 from engine.settings import NetworkSettings
 from engine.web.client import open_web
 from engine.web.source import WebSource

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from engine.pacing.clock import Clock
+from engine.limiting.clock import Clock
 
 
 class OrgClock:

@@ -13,7 +13,7 @@ from email.utils import format_datetime
 
 from aiohttp import web
 
-from engine.pacing.clock import Clock, SystemClock
+from engine.limiting.clock import Clock, SystemClock
 from engine.rehearsal.salesforce import answering
 from engine.rehearsal.salesforce.clock import OrgClock, stamp
 from engine.rehearsal.salesforce.faults import ANSWERING, CHANGING, REFUSING, Rule

@@ -7,8 +7,8 @@ import socket
 import ssl
 from collections.abc import Callable
 
-from engine.pacing.clock import Clock
-from engine.pacing.files import none_left
+from engine.limiting.clock import Clock
+from engine.limiting.open_files import none_left
 from engine.s3.wire.connection import READ, Connection
 from engine.s3.wire.deadlines import Deadlines
 from engine.s3.wire.errors import ConnectFailed, NoFileLeft, ProxyLogin, TimedOut, TlsFailed, WireError

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Final
 
-from engine.pacing.turns import Turnstile
+from engine.limiting.cooperative import FairWaking
 from engine.s3.wire.errors import BadResponse, BodyTooLarge, PeerClosed, Stale, WireError
 from engine.s3.wire.framing import Dechunker, Head, parse_head
 from engine.s3.wire.reply import Framing, Headers, Reply
@@ -249,7 +249,7 @@ class Whole(Exchange):
         method: str,
         max_head: int,
         max_body: int,
-        turnstile: Turnstile | None = None,
+        turnstile: FairWaking | None = None,
     ) -> None:
         super().__init__(answer, method=method, max_head=max_head)
         self._max_body = max_body

@@ -6,7 +6,7 @@ import asyncio
 import socket
 from typing import cast
 
-from engine.pacing.clock import Clock
+from engine.limiting.clock import Clock
 from engine.s3.wire.origin import Sockaddr
 
 TTL_S = 60.0

@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 
-from engine.pacing.clock import Clock
+from engine.limiting.clock import Clock
 from engine.s3.wire.connection import Connection
 from engine.s3.wire.errors import Closed, TimedOut, WireError
 from engine.s3.wire.origin import Origin

@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Self, TypeVar
 
-from engine.pacing.clock import Clock
-from engine.pacing.turns import Turnstile
+from engine.limiting.clock import Clock
+from engine.limiting.cooperative import FairWaking
 from engine.s3.wire.connection import Connection
 from engine.s3.wire.dialer import Dialer
 from engine.s3.wire.errors import Stale
@@ -77,7 +77,7 @@ class Wire:
         )
         self._pool = Pool(self._dialer.dial, clock, limit=limit, idle_s=idle_s)
         self._timer: asyncio.TimerHandle | None = None
-        self._turnstile = Turnstile()
+        self._turnstile = FairWaking()
         self._requests = 0
         self._reused = 0
 

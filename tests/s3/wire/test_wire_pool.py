@@ -136,7 +136,7 @@ async def test_the_connection_used_last_is_used_next() -> None:
 
 
 async def test_the_limit_holds_and_the_queue_is_fair() -> None:
-    gates = asyncio.Semaphore(0)
+    limiters = asyncio.Semaphore(0)
     flying, most = 0, 0
 
     async def play(call: Call) -> None:
@@ -145,7 +145,7 @@ async def test_the_limit_holds_and_the_queue_is_fair() -> None:
             await call.request()
             flying += 1
             most = max(most, flying)
-            await gates.acquire()
+            await limiters.acquire()
             flying -= 1
             await call.write(OK)
 
@@ -162,7 +162,7 @@ async def test_the_limit_holds_and_the_queue_is_fair() -> None:
             await asyncio.sleep(0)
         await until(lambda: flying == 3)
         for n in range(12):
-            gates.release()
+            limiters.release()
             await until(reached(lambda: len(ended), n + 1))
         await asyncio.gather(*tasks)
         assert most == 3

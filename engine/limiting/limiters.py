@@ -1,0 +1,39 @@
+"""The limiters of a run: one for each side of S3, one for each other host."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from engine.limiting.clock import Clock
+from engine.limiting.limiter import Limiter
+
+
+@dataclass
+class Limiters:
+    """``most``: requests in flight at most, per limiter."""
+
+    clock: Clock
+    most: int
+    source: Limiter = field(init=False)
+    destination: Limiter = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.source = Limiter(self.clock, most=self.most)
+        self.destination = Limiter(self.clock, most=self.most)
+        self._hosts: dict[str, Limiter] = {}
+
+    def host(self, name: str) -> Limiter:
+        """The limiter of a source that is read over plain http."""
+        limiter = self._hosts.get(name)
+        if limiter is None:
+            limiter = self._hosts[name] = Limiter(self.clock, most=self.most)
+        return limiter
+
+    @property
+    def sources(self) -> list[Limiter]:
+        """Everything that files are read from."""
+        return [self.source, *self._hosts.values()]
+
+    @property
+    def all(self) -> list[Limiter]:
+        return [self.destination, *self.sources]

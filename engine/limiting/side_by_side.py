@@ -1,0 +1,42 @@
+"""Many small works side by side, so many at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+async def side_by_side(items: Iterable[T], work: Callable[[T], Awaitable[None]], *, at_once: int) -> None:
+    """``work`` on every item, ``at_once`` of them at a time; items are taken as they are needed.
+
+    The first error ends the others and is raised as it is, not in a group.
+    """
+    waiting = iter(items)
+
+    async def worker() -> None:
+        for item in waiting:
+            await work(item)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(max(1, at_once)):
+                group.create_task(worker())
+    except BaseExceptionGroup as failures:
+        raise first_of(failures) from None
+
+
+def first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The error that a group of sibling tasks failed with first; cancellations behind it are its echo."""
+    leaves = list(_leaves(group))
+    return next((each for each in leaves if not isinstance(each, asyncio.CancelledError)), leaves[0])
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterable[BaseException]:
+    for each in group.exceptions:
+        if isinstance(each, BaseExceptionGroup):
+            yield from _leaves(each)
+        else:
+            yield each

@@ -1,0 +1,150 @@
+"""The verbs the pipeline needs from below. Protocols: adapters fit by shape and need not import this file.
+
+Every verb raises only errors of ``model/errors.py``: Transient, Refused, Fatal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol
+
+from engine.model.facts import ObjectFacts, Stored
+from engine.model.location import Location
+from engine.model.outcome import Batch, Duplicate
+from engine.model.plan import Known
+from engine.model.record import Page, Record, Scope
+
+
+class Pages(Protocol):
+    """Salesforce, read only."""
+
+    def pages(self, scope: Scope) -> AsyncIterator[Page]:
+        """All records of the scope in the server's Id order; resumable by ``scope.after_id``."""
+        ...
+
+    async def existing(self, ids: Sequence[str]) -> set[str]:
+        """Which of these Ids are live records."""
+        ...
+
+
+class ByteStream(Protocol):
+    """An object being read."""
+
+    @property
+    def facts(self) -> ObjectFacts: ...
+
+    @property
+    def whole(self) -> bytes | None:
+        """All of it, where it came at once and has been found complete; None: read ``chunks``."""
+        ...
+
+    def chunks(self) -> AsyncIterator[bytes | memoryview]:
+        """The bytes in order, each valid until the next is asked for; Transient when the body ends short."""
+        ...
+
+    @property
+    def fill(self) -> Callable[[memoryview], Awaitable[int]] | None:
+        """Puts the next bytes right where they are wanted; comes to how many: fewer than there is room only at the end.
+        None: they only come as ``chunks``, which may be used in turn with it, and which alone know a short end."""
+        ...
+
+    async def parts(self) -> Sequence[int]:
+        """Sizes in bytes of the parts that the object was made of, in order, where its ETag is made of them and the
+        source tells; else none. Raises Transient, Refused."""
+        ...
+
+
+class Source(Protocol):
+    """Where files are read: the S3 API, or plain http. GET, HEAD and List only (I8)."""
+
+    async def facts(self, location: Location) -> ObjectFacts:
+        """HEAD. Raises Refused (missing, denied, archived, expired…) or Transient."""
+        ...
+
+    async def look(self, location: Location) -> ObjectFacts:
+        """The same for somebody who only wants to know: an archived object is described like any other."""
+        ...
+
+    async def parts(self, location: Location, facts: ObjectFacts) -> Sequence[int]:
+        """Sizes in bytes of the parts that an object was made of, as far as its source tells; see ``ByteStream``."""
+        ...
+
+    def open(self, location: Location, facts: ObjectFacts | None) -> AbstractAsyncContextManager[ByteStream]:
+        """GET, pinned to ``facts.etag``/``version_id`` when given (Transient ``source_changed`` if it moved)."""
+        ...
+
+
+class Room(Protocol):
+    """Memory claimed for a stream before it is opened."""
+
+    async def fits(self, size: int | None) -> bool:
+        """Whether a stream of this size (None: it tells none) can be stored now; waits for nothing."""
+        ...
+
+    async def wait_for(self, size: int | None) -> None:
+        """Wait until it can be. Nothing may be open meanwhile."""
+        ...
+
+
+class Destination(Protocol):
+    """Our bucket. No verb overwrites (I7): a taken key raises ``Occupied``, unless its ETag equals ``replace_etag``."""
+
+    async def facts(self, key: str) -> ObjectFacts | None:
+        """HEAD with checksums; None when there is no such object."""
+        ...
+
+    async def copy(self, source: Location, facts: ObjectFacts, key: str, *, replace_etag: str | None = None) -> Stored:
+        """Server-side copy of a source object, pinned by ETag: CopyObject, or multipart UploadPartCopy above 5 GB.
+        Uncopyable where the store denies just that."""
+        ...
+
+    async def copy_within(self, from_key: str, facts: ObjectFacts, key: str) -> Stored:
+        """Server-side copy inside the destination bucket: duplicates."""
+        ...
+
+    def room(self, size: int | None) -> AbstractAsyncContextManager[Room]:
+        """Memory for a stream that is to be opened, waited for; None: its size will be known only then."""
+        ...
+
+    async def store(self, stream: ByteStream, key: str, *, replace_etag: str | None = None, room: Any = None) -> Stored:
+        """Write the stream: PUT, or multipart above the part size. Checks length and sum; aborts its own multipart.
+        ``room`` fits it; without, memory is waited for with the stream open."""
+        ...
+
+
+class FastPath(Protocol):
+    """A short way of ``Destination.copy``, for what a listing has told all about and while all is well."""
+
+    def copy(self, source: Location, facts: ObjectFacts, key: str) -> Coroutine[Any, Any, Stored | None] | None:
+        """The copy as an awaitable, which must be awaited; None where the usual way is to be gone, now or at once
+        after it was tried. Never overwrites, raises no errors of its own."""
+        ...
+
+
+class Sink(Protocol):
+    """Where outcomes are put down for good."""
+
+    async def write(self, batch: Batch) -> None:
+        """One transaction: rows, error rows, counters, run counts, checkpoint. Durable when it returns."""
+        ...
+
+
+class Ledger(Sink, Protocol):
+    """The tracking DB as the pipeline sees it. One writer."""
+
+    async def known(self, ids: Sequence[str]) -> dict[str, Known]:
+        """Rows of these records; one query a page."""
+        ...
+
+    async def duplicates(self, source_ids: Sequence[int]) -> dict[int, Duplicate]:
+        """A proved copy per source, where one exists."""
+        ...
+
+    async def inventory(self, source_ids: Sequence[int]) -> dict[int, ObjectFacts]:
+        """What a listing of this scan says of these sources; a source that it lacks may exist all the same."""
+        ...
+
+    def pending(self, failures: Sequence[str]) -> AsyncIterator[list[Record]]:
+        """Records that are pending, then those that failed with one of these classes, in chunks of up to 2,000."""
+        ...

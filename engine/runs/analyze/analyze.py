@@ -1,0 +1,283 @@
+"""``engine analyze``: what a backup would meet, how large it is, how long it takes and what it costs.
+
+Salesforce is only read, the source gets List and HEAD (plain http: GET of one byte where HEAD is unwelcome), the
+destination is asked nothing but whether it may read the source. Neither the tracking DB nor any bucket is written to,
+and no lock is taken: it works beside a run.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from engine.limiting.clock import Clock, SystemClock, iso
+from engine.model.errors import Blocked, Paused, Usage
+from engine.model.facts import Method
+from engine.model.prices import Prices, prices_of
+from engine.model.record import IdRange, Page, Scope
+from engine.pipeline.advice import advice
+from engine.pipeline.census import Census
+from engine.pipeline.forecast import Surroundings, Throughput, Work, forecast
+from engine.pipeline.paging import ParallelPages
+from engine.pipeline.planning import Planner
+from engine.pipeline.routes import Route, Routes
+from engine.runs.analyze.files import as_csv, write
+from engine.runs.analyze.sizes import Sizes
+from engine.runs.shared.assembly import MB, Services, assemble, max_bytes
+from engine.runs.shared.bounds import Bounds, bounds_of
+from engine.runs.shared.preflight import check_org, check_stores
+from engine.runs.shared.report import document_text
+from engine.runs.shared.screen import Say, Screen
+from engine.s3.open import COPY_PART
+from engine.s3.transfer.parts import COPY_LIMIT, MIB
+from engine.salesforce.shape import Organization
+from engine.settings import Settings, TrackingSettings
+from engine.tracking.db.scratch import Scratch
+from engine.tracking.read.findings import Findings, Measured, shortened
+from engine.tracking.read.prior_runs import Past, RunPace, open_past
+
+SAMPLE = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class AnalyzeOptions:
+    """What the command line asks for; None: not given."""
+
+    account: str | None = None
+    limit: int | None = None
+    sample: int = SAMPLE
+    archived: Path | None = None
+    export: Path | None = None
+
+
+async def analyze(
+    settings: Settings, options: AnalyzeOptions, screen: Screen, clock: Clock | None = None
+) -> dict[str, Any]:
+    """The document that ``--json`` prints. Raises Fatal."""
+    clock = clock or SystemClock()
+    bounds = bounds_of(settings.migration, account=options.account, limit=options.limit)
+    prices = prices_of(settings.prices, settings.destination.storage_class)
+    for file in (options.archived, options.export):
+        if file is not None and (file.is_dir() or not file.absolute().parent.is_dir()):
+            raise Usage(f"{file} cannot be written", hint="name a file in a directory that exists")
+    with open_past(settings.tracking.database) as past, Scratch() as scratch:
+        async with _parts(settings, clock) as services:
+            work = _Analysis(services, past, scratch, bounds, options, prices, screen)
+            document = await work.run()
+    if options.export is not None:
+        write(options.export, [document_text(document)])
+    return shortened(document)
+
+
+@asynccontextmanager
+async def _parts(settings: Settings, clock: Clock) -> AsyncIterator[Services]:
+    """Everything open, with a throw-away ledger: the real one is only looked at."""
+    with tempfile.TemporaryDirectory(prefix="engine-analyze-") as room:
+        aside = TrackingSettings(database=Path(room) / "unused.db")
+        async with assemble(settings.model_copy(update={"tracking": aside}), clock, transport="fast") as services:
+            yield services
+
+
+class _Analysis:
+    def __init__(
+        self,
+        services: Services,
+        past: Past | None,
+        scratch: Scratch,
+        bounds: Bounds,
+        options: AnalyzeOptions,
+        prices: Prices,
+        screen: Screen,
+    ) -> None:
+        self._services = services
+        self._past = past
+        self._scratch = scratch
+        self._bounds = bounds
+        self._options = options
+        self._prices = prices
+        self._screen = screen
+        self._settings = services.settings
+        self._clock = services.clock
+        self._notes: list[str] = []
+        self._scan_s = 0.0
+
+    async def run(self) -> dict[str, Any]:
+        services, whole = self._services, self._bounds.account_id is None and self._bounds.limit is None
+        scope = Scope(account_id=self._bounds.account_id)
+        organization, shape = await check_org(services.salesforce, scope)
+        await check_stores(services)
+        await self._check_past(organization)
+        routes = Routes(services.probe)
+        planner = services.planner(shape, self._bounds.account_id, routes)
+        census = Census(planner, shape.url_length)
+        with self._screen.steps(self._clock) as say:
+            await self._scan(census, planner, routes, scope, say)
+            ways = await _learnt(routes, census)
+            measured = await Sizes(services, self._scratch, ways, say).measure(self._options.sample, whole=whole)
+            say("adding up")
+            findings = Findings(self._scratch, measured, max_bytes(self._settings))
+            document = findings.document(services.rules) | {"links": census.links.as_json(), "routes": _routes(ways)}
+        document["forecast"] = await self._forecast(document, findings, measured, ways)
+        document["recommendations"] = advice(document, self._settings)
+        archived = self._list_archived(findings)
+        return {
+            "org": {"id": organization.id, "name": organization.name},
+            "at": iso(self._clock.now()),
+            "scope": {"account_id": self._bounds.account_id, "limit": self._bounds.limit, "whole": whole},
+            **document,
+            "archived_file": archived,
+            "notes": [*measured.notes, *self._notes],
+        }
+
+    async def _check_past(self, organization: Organization) -> None:
+        followed = await self._past.org_id() if self._past is not None else ""
+        if followed and followed != organization.id:
+            raise Blocked(
+                f"{self._settings.tracking.database} follows the org {followed}, but this login leads to "
+                f"{organization.id}",
+                hint="Log in to that org, or set tracking.database to another file.",
+            )
+
+    async def _scan(self, census: Census, planner: Planner, routes: Routes, scope: Scope, say: Say) -> None:
+        pages = self._services.salesforce.pages
+        try:
+            expected: int | None = await pages.count(scope)
+        except Paused:
+            expected = None  # too many to count in one call
+        of = f" of {expected:,}" if expected is not None else ""
+        begun, left = self._clock.monotonic(), self._bounds.limit
+        async for page in self._pages(scope, expected):
+            records = page.records if left is None else page.records[:left]
+            known = await self._past.known([record.id for record in records]) if self._past is not None else {}
+            await routes.learn(planner.undecided(records, known))
+            self._scratch.add(
+                list(census.take(records, known)), {(each.account_id, each.account_name) for each in records}
+            )
+            say(f"reading records: {census.records:,}{of}")
+            if left is not None:
+                left -= len(records)
+                if left <= 0:
+                    self._notes.append(f"the first {census.records:,}{of} records in the order of their Ids, no others")
+                    break
+        self._scan_s = self._clock.monotonic() - begun
+
+    async def _pages(self, scope: Scope, expected: int | None) -> AsyncIterator[Page]:
+        salesforce = self._services.salesforce
+        if self._bounds.limit is not None:
+            async with aclosing(salesforce.pages.pages(scope)) as pages:
+                async for page in pages:
+                    yield page
+            return
+        numbers = iter(range(2, 1 << 30))
+
+        async def on_cut(kept: IdRange, others: Sequence[IdRange]) -> list[IdRange]:
+            del kept  # nothing is put down: an analysis that is ended begins anew
+            return [replace(each, number=next(numbers)) for each in others]
+
+        async with ParallelPages(
+            salesforce.pages,
+            scope,
+            [IdRange(number=1)],
+            cut=salesforce.ranges,
+            on_cut=on_cut,
+            clock=self._clock,
+            throttled=salesforce.throttled,
+            expected=expected,
+        ) as side_by_side:
+            async for page in side_by_side:
+                yield page
+
+    async def _forecast(
+        self, document: dict[str, Any], findings: Findings, measured: Measured, routes: dict[str, Route]
+    ) -> dict[str, Any]:
+        settings, limits = self._settings, self._services.salesforce.limits
+        records = document["records"]
+        cap = settings.migration.bandwidth_mb_s
+        around = Surroundings(
+            records=records["total"],
+            listed_objects=measured.listed_objects,
+            scan_records_s=records["total"] / self._scan_s if self._scan_s > 0 and records["total"] > 10_000 else None,
+            bandwidth=cap * MB if cap else None,
+            same_region=settings.source.region == settings.destination.region,
+            kms=settings.destination.sse == "aws:kms",
+            switchable=records["to_copy"] + records["done"],
+            api_used=limits.used if limits else None,
+            api_allowed=limits.allowed if limits else None,
+            api_budget=settings.salesforce.api_budget,
+        )
+        paces = measured_paces(await self._past.paces() if self._past is not None else [])
+        work = [self._work(findings, bucket, route, measured) for bucket, route in routes.items()]
+        return forecast(work, around, paces, self._prices).as_json()
+
+    def _work(self, findings: Findings, bucket: str, route: Route, measured: Measured) -> Work:
+        # a bucket's name has no quote in it: settings see to that
+        here = f"bucket = '{bucket}'"
+        copying = route.method is Method.SERVER_COPY
+        limit, part = (COPY_LIMIT, COPY_PART) if copying else (self._settings.migration.part_size_mb * MIB,) * 2
+        sizes = findings.bytes(here)
+        large = f"{here} AND {findings.wanted} AND size > {limit}"
+        unknown = findings.weighed_unknown(here)
+        return Work(
+            method=route.method,
+            files=findings.weighed("1", f"{here} AND {findings.wanted}") + unknown,
+            duplicates=findings.weighed("todo - 1", f"{here} AND {findings.wanted}"),
+            bytes=sizes.to_copy,
+            stored=sizes.to_store,
+            large=findings.weighed("1", large),
+            parts=findings.weighed(f"(size + {part} - 1) / {part}", large),
+            listed=bucket in measured.listed,
+        )
+
+    def _list_archived(self, findings: Findings) -> dict[str, Any] | None:
+        file = self._options.archived
+        if file is None:
+            return None
+        count = 0
+
+        def counted() -> Iterator[dict[str, Any]]:
+            nonlocal count
+            for each in findings.archived(self._services.rules):
+                count += 1
+                yield each
+
+        rows = counted()
+        write(file, as_csv(rows) if file.suffix.lower() == ".csv" else (json.dumps(row) + "\n" for row in rows))
+        complete = findings.basis == "exact"
+        if not complete:
+            self._notes.append(f"{file} lists the archived files that were looked at, not those that nobody looked at")
+        return {"file": str(file), "objects": count, "complete": complete}
+
+
+async def _learnt(routes: Routes, census: Census) -> dict[str, Route]:
+    """The routes of all sources, each decided by a few of its files."""
+    found = {}
+    for bucket, some in sorted(census.samples.items()):
+        await routes.learn(some)
+        found[bucket] = routes.of(some[0])
+    return found
+
+
+def _routes(routes: Mapping[str, Route]) -> dict[str, Any]:
+    return {
+        f"s3://{bucket}" if bucket else "plain http": {"method": route.method.value, "why": route.why}
+        for bucket, route in routes.items()
+    }
+
+
+def measured_paces(runs: Sequence[RunPace]) -> dict[Method, Throughput]:
+    """What runs have shown, by method: all their files over all their time."""
+    found: dict[Method, Throughput] = {}
+    for method in (Method.SERVER_COPY, Method.STREAM, Method.HTTP):
+        mine = [run for run in runs if run.method == method.value]
+        if not mine:
+            continue
+        files, size, seconds = (sum(getattr(run, name) for run in mine) for name in ("files", "bytes", "seconds"))
+        numbers = ", ".join(str(run.run_id) for run in mine)
+        basis = f"measured: {files:,} files, {size / 1e9:,.2f} GB in {seconds:,.0f} s (run {numbers})"
+        found[method] = Throughput(files / seconds, size / seconds if size else None, basis, measured=True)
+    return found

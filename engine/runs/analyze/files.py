@@ -1,0 +1,40 @@
+"""The files that an analysis writes: its whole report, and the list of archived objects for the vendor."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from engine.model.text import csv_safe
+from engine.tracking.db.files import unwritable
+from engine.tracking.write.exports import replacing
+
+FIELDS = ("bucket", "key", "version_id", "bytes", "storage_class", "records", "example_record")
+
+
+def as_csv(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """The lines of a spreadsheet's file; no cell is a formula."""
+
+    class Line(list[str]):
+        def write(self, text: str) -> None:
+            self.append(text)
+
+    lines = Line()
+    writer = csv.DictWriter(lines, FIELDS)
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({name: csv_safe(value) if isinstance(value, str) else value for name, value in row.items()})
+        yield from lines
+        lines.clear()
+    yield from lines
+
+
+def write(path: Path, texts: Iterable[str]) -> None:
+    """A file of mode 0600, there as a whole or not at all; see ``replacing``. Raises Blocked."""
+    try:
+        with replacing(path) as out:
+            out.writelines(texts)
+    except OSError as error:
+        raise unwritable(path, error) from error

@@ -1,0 +1,136 @@
+"""Our bucket: can it be written and read back, and is it set up so that copies are safe and links can be opened?"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+
+from engine.limiting.clock import Clock
+from engine.limiting.retry import retry
+from engine.model.errors import EngineError, Fatal
+from engine.model.facts import ObjectFacts, Occupied
+from engine.runs.doctor.checks.finding import Finding, block, ok, unknown, warn
+from engine.runs.shared.assembly import Adapters
+from engine.s3.bucket import BucketDesk, Fact
+from engine.s3.transfer.blocks import InMemory
+from engine.s3.transfer.destination import S3Destination
+
+PROBES = ".engine/doctor-"
+_BODY = b"engine doctor: written to see whether it can be; safe to delete\n"
+
+
+def probe_key(clock: Clock) -> str:
+    """A name that no record's copy has and no other doctor has taken."""
+    return f"{PROBES}{clock.now():%Y%m%dT%H%M%S}-{int(clock.random() * 16**6):06x}.txt"
+
+
+async def write_and_read(adapters: Adapters, key: str) -> Finding:
+    """Write a small object under a key of its own, read it back, compare."""
+    destination, attempts = adapters.s3.destination, adapters.settings.migration.max_attempts
+    where = f"s3://{adapters.settings.destination.bucket}"
+    try:
+        await destination.check()
+        stream = InMemory(ObjectFacts(size=len(_BODY), etag="", etag_is_md5=False), _BODY)
+        await retry(lambda: destination.store(stream, key), clock=adapters.clock, attempts=attempts)
+        back = await _read(adapters, key)
+    except EngineError as error:
+        hint = error.hint if isinstance(error, Fatal) else ""
+        fix = hint or "engine doctor --iam lists the rights that the destination's credentials need"
+        return block("destination", f"{where} cannot be written and read back: {error}", fix)
+    if back != hashlib.sha256(_BODY).hexdigest():
+        fix = "something between here and the bucket changes bodies: look for a proxy or a gateway"
+        return block("destination", f"{where} gave back other bytes than were written", fix)
+    return ok("destination", f"{where} can be written and read back")
+
+
+def copy_of(key: str) -> str:
+    """Where the probe is copied to."""
+    return key.removesuffix(".txt") + "-copy.txt"
+
+
+async def never_overwrites(destination: S3Destination, key: str) -> Finding:
+    """Whether the store itself keeps objects from being overwritten: the probe's own write has told of writes."""
+    try:
+        facts = await destination.facts(key)
+        if facts is not None:
+            await destination.try_copy(key, facts, copy_of(key))
+    except (EngineError, Occupied) as error:
+        return unknown("no_overwrite", f"the probe could not be copied: {error}", "a backup by streams needs no copies")
+    if window := destination.window():
+        return warn("no_overwrite", window, "give these keys to engine alone while a backup runs")
+    return ok("no_overwrite", "the store refuses by itself to overwrite an object (If-None-Match)")
+
+
+async def take_away(adapters: Adapters, key: str) -> Finding:
+    """Delete the probe and its copy. A backup needs no right to delete, so none is asked for."""
+    copied = await adapters.s3.bucket.remove(copy_of(key))
+    removed = await adapters.s3.bucket.remove(key) if copied.known else copied
+    if removed.value:
+        told = "the probe object was deleted again; the bucket keeps versions: its version and a delete marker remain"
+        return ok("probe", f"{told} (a lifecycle rule for {PROBES}, noncurrent versions, ends them)")
+    if removed.known:
+        return ok("probe", "the probe object was deleted again")
+    told = f"the probe object s3://{adapters.settings.destination.bucket}/{key} and its copy stay"
+    return ok(
+        "probe",
+        f"{told}: deleting was answered with {removed.why} (a backup never deletes; take it away when convenient)",
+    )
+
+
+async def set_up(desk: BucketDesk, *, copies_ignore: bool) -> list[Finding]:
+    """Encryption, versioning, and the rule that ends forgotten uploads. ``copies_ignore``: the store ignores conditions
+    on copies, as Ceph RGW does, which with versioning ignores them on writes too."""
+    encryption, versioning, uploads = await asyncio.gather(desk.encryption(), desk.versioning(), desk.aborts_uploads())
+    return [_encryption(encryption), _versioning(versioning, copies_ignore=copies_ignore), _uploads(uploads)]
+
+
+def _encryption(fact: Fact) -> Finding:
+    if not fact.known:
+        return _not_known("encryption", "the bucket's default encryption", fact, "s3:GetEncryptionConfiguration")
+    if fact.value is None:
+        fix = "AWS encrypts every new object with SSE-S3 by itself; elsewhere set destination.sse: AES256"
+        return ok("encryption", f"no default encryption is set: {fix}")
+    if fact.value.startswith("aws:kms"):
+        fix = "whoever opens the new links needs kms:Decrypt on the key; a plain link without credentials cannot work"
+        return warn("encryption", f"new objects are encrypted with {fact.value}", fix)
+    return ok("encryption", f"new objects are encrypted with {fact.value}")
+
+
+def _versioning(fact: Fact, *, copies_ignore: bool) -> Finding:
+    if not fact.known:
+        return _not_known("versioning", "whether the bucket keeps versions", fact, "s3:GetBucketVersioning")
+    if fact.value == "Enabled":
+        return ok("versioning", "versioning is on: an object that is overwritten or deleted can be brought back")
+    fix = "turn versioning on before the switch: links will depend on these objects"
+    if copies_ignore:
+        fix = "turn it on between backup and switch, not before: with it Ceph RGW ignores If-None-Match on writes too"
+    return warn("versioning", "versioning is off: an object that is deleted is gone", fix)
+
+
+def _uploads(fact: Fact) -> Finding:
+    if not fact.known:
+        what = "whether a lifecycle rule ends forgotten uploads"
+        return _not_known("lifecycle", what, fact, "s3:GetLifecycleConfiguration")
+    if fact.value is None:
+        fix = "add a rule with AbortIncompleteMultipartUpload after 7 days; a run sweeps only its own"
+        return warn("lifecycle", "no lifecycle rule aborts incomplete multipart uploads, which cost money", fix)
+    if fact.value < 2:
+        fix = "give it 7 days: the rule may end uploads of a run that is going on"
+        return warn("lifecycle", f"incomplete multipart uploads are aborted after {fact.value} day", fix)
+    return ok("lifecycle", f"incomplete multipart uploads are aborted after {fact.value} days")
+
+
+def _not_known(check: str, what: str, fact: Fact, right: str) -> Finding:
+    return unknown(check, f"{what} may not be asked ({fact.why})", f"grant {right}, or look at the bucket's settings")
+
+
+async def _read(adapters: Adapters, key: str) -> str:
+    async def once() -> str:
+        digest = hashlib.sha256()
+        async with adapters.s3.ours.open(adapters.locate(key), None) as stream:
+            async for chunk in stream.chunks():
+                digest.update(chunk)
+        return digest.hexdigest()
+
+    value, _ = await retry(once, clock=adapters.clock, attempts=adapters.settings.migration.max_attempts)
+    return value

@@ -1,0 +1,90 @@
+"""Will users be able to open the new links? Opened here as a user would: a plain GET, no credentials, no redirects."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+
+from engine.model.errors import Refused, Transient
+from engine.model.text import bare_urls
+from engine.runs.doctor.checks.finding import Finding, Level, ok, unknown
+from engine.s3.bucket import BucketDesk
+from engine.web.client import WebClient
+
+_SECONDS = 20.0
+
+
+async def open_links(client: WebClient, urls: Sequence[str], *, grave: bool) -> Finding:
+    """Open each. ``grave``: links that do not open block; else they are a warning, for a backup does not need them."""
+    if not urls:
+        return unknown(
+            "user_links",
+            "there is no copy yet whose link could be opened",
+            "after a first backup (engine run backup --full --limit 10) start doctor again",
+        )
+    told: Counter[str] = Counter()
+    for url in urls:
+        told[await _open(client, url)] += 1
+    opened = told.pop("200", 0)
+    text = f"{opened} of {len(urls)} new links open without credentials"
+    if opened == len(urls):
+        return ok("user_links", text)
+    why = ", ".join(f"{name} {count}" for name, count in told.most_common())
+    level = Level.BLOCK if grave else Level.WARN
+    return Finding("user_links", level, f"{text}; the others: {why}; such as {bare_urls(urls[0])}", _fix(set(told)))
+
+
+async def policies(desk: BucketDesk, *, opened: bool) -> Finding:
+    """The facts behind it: public access block, public policy, CORS."""
+    block, policy, cors = await asyncio.gather(desk.public_access_block(), desk.public_policy(), desk.cors())
+    parts = [
+        f"public access block: {_words(block.value) if block.known else f'not readable ({block.why})'}",
+        f"public policy: {'yes' if policy.value else 'no'}" if policy.known else f"policy: not readable ({policy.why})",
+    ]
+    if not cors.known:
+        parts.append(f"CORS: not readable ({cors.why})")
+    elif cors.value:
+        parts.append(f"CORS rules: {len(cors.value)}")
+    else:
+        parts.append("no CORS rules (links in a tab work without; scripts that fetch files need them)")
+    text = "; ".join(parts)
+    if policy.known and policy.value and opened:
+        fix = "anybody who knows a link can read the file: make sure that this is what you want"
+        return Finding("exposure", Level.WARN, text, fix)
+    if block.known and policy.known:
+        return ok("exposure", text)
+    return unknown(
+        "exposure", text, "grant the rights that engine doctor --iam lists, or look at the bucket's settings"
+    )
+
+
+async def _open(client: WebClient, url: str) -> str:
+    try:
+        async with asyncio.timeout(_SECONDS), client.request("GET", url, hops=0) as answer:
+            if answer.status != 200:
+                return str(answer.status)
+            await answer.content.read(1)
+            return "200"
+    except TimeoutError:
+        return f"no answer within {_SECONDS:.0f} s"
+    except (Refused, Transient) as error:
+        return str(error.failure)
+
+
+def _fix(told: set[str]) -> str:
+    if told & {"403", "401"}:
+        return (
+            "403: the bucket is private, as new ones are, and users get the same answer. Decide how they shall read:"
+            " a CDN or a signing application in front (destination.url_template names it), a condition on the network"
+            " in the bucket's policy, or a public bucket; then add the host to Salesforce's trusted URLs"
+        )
+    if "redirected" in told:
+        return "the new host redirects, perhaps to a login: open one in a browser, signed in as a user"
+    if "404" in told:
+        return "the link names no object: destination.url_template does not fit the bucket"
+    return "open one in a browser where the users are; this machine's network may not be theirs"
+
+
+def _words(blocks: list[str] | None) -> str:
+    return "none" if not blocks else "all on" if len(blocks) == 4 else ", ".join(blocks)

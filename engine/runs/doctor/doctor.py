@@ -1,0 +1,260 @@
+"""``engine doctor``: everything that could go wrong, looked at before anything is done. Each finding names its fix.
+
+Salesforce, the source and the tracking DB are only read. Into our bucket a small object is written under ``.engine/``,
+copied there, and taken away again. No check stops another: what cannot be found out is said.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from engine.limiting.clock import Clock, SystemClock
+from engine.model.errors import Blocked, EngineError, Fatal
+from engine.model.hosts import origin_of
+from engine.model.record import ObjectShape, Scope
+from engine.model.text import printable
+from engine.runs.doctor.checks import bucket, machine, org, sources, users
+from engine.runs.doctor.checks.finding import Finding, Level, block, unknown
+from engine.runs.shared.assembly import Adapters, open_adapters, open_as_user
+from engine.runs.shared.bounds import Bounds, bounds_of
+from engine.runs.shared.command import to_type
+from engine.runs.shared.preflight import check_org
+from engine.s3.api.answers import StoreError
+from engine.s3.open import owner
+from engine.s3.transfer.conditions import Conditional
+from engine.settings import Settings
+from engine.tracking.read.report import open_report
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Purpose = Literal["backup", "switch"]
+
+_MARKS = {Level.OK: "ok", Level.WARN: "warn", Level.BLOCK: "BLOCK", Level.UNKNOWN: "?"}
+_COLOURS = {Level.OK: "green", Level.WARN: "yellow", Level.BLOCK: "bold red", Level.UNKNOWN: "cyan"}
+_FOR_A_SWITCH = frozenset({"url_field"})
+"""Checks whose warnings block a switch."""
+
+
+@dataclass(frozen=True, slots=True)
+class DoctorOptions:
+    """``scan``: records whose future links are measured; ``samples``: files read and links opened."""
+
+    settings_file: Path
+    purpose: Purpose = "backup"
+    scan: int = 10_000
+    samples: int = 5
+
+
+@dataclass(slots=True)
+class Diagnosis:
+    """All findings."""
+
+    purpose: Purpose
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def exit_code(self) -> int:
+        return 4 if any(each.level is Level.BLOCK for each in self.findings) else 0
+
+    def as_json(self) -> dict[str, Any]:
+        counts = Counter(each.level for each in self.findings)
+        return {
+            "purpose": self.purpose,
+            "exit_code": self.exit_code,
+            "counts": {level.value: counts[level] for level in Level},
+            "findings": [
+                {"check": each.check, "level": each.level.value, "what": each.what, "fix": to_type(each.fix)}
+                for each in self.findings
+            ],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the tracking DB adds; nothing where there is none yet."""
+
+    longest: int = 0
+    links: tuple[str, ...] = ()
+
+
+async def doctor(settings: Settings, options: DoctorOptions, clock: Clock | None = None) -> Diagnosis:
+    """Look at everything. Raises Fatal only where the settings do not even allow to open a connection."""
+    clock = clock or SystemClock()
+    diagnosis = Diagnosis(options.purpose)
+    diagnosis.findings += machine.permissions(settings, options.settings_file)
+    diagnosis.findings.append(machine.enough_open_files(settings))
+    bounds = bounds_of(settings.migration)
+    known, finding = _from_database(settings, bounds, options.samples)
+    if finding is not None:
+        diagnosis.findings.append(finding)
+    async with open_adapters(settings, clock, transport="fast") as adapters:
+        async for found in _outside(adapters, settings, bounds, options, known):
+            diagnosis.findings.append(_judged(found, options.purpose))
+    return diagnosis
+
+
+def _judged(found: Finding, purpose: Purpose) -> Finding:
+    if purpose == "switch" and found.check in _FOR_A_SWITCH and found.level is Level.WARN:
+        return block(found.check, found.what, found.fix)
+    return found
+
+
+async def _outside(
+    adapters: Adapters, settings: Settings, bounds: Bounds, options: DoctorOptions, known: _Known
+) -> AsyncIterator[Finding]:
+    scope = Scope(account_id=bounds.account_id)
+    shape, count, findings = await _org(adapters, settings, scope)
+    for found in findings:
+        yield found
+    if count is not None:
+        yield machine.disk(settings, count)
+    if shape is not None:
+        for found in await _records(adapters, shape, scope, options, known):
+            yield found
+    if bounds.dry_run:
+        yield await _unprobed(adapters)
+    else:
+        for found in await _bucket(adapters, options, known):
+            yield found
+
+
+async def _org(
+    adapters: Adapters, settings: Settings, scope: Scope
+) -> tuple[ObjectShape | None, int | None, list[Finding]]:
+    salesforce = adapters.salesforce
+    findings = org.refresh_token(settings)
+    try:
+        organization, shape = await check_org(salesforce, scope)
+    except Fatal as error:
+        return None, None, [*findings, block("login", str(error), error.hint)]
+    findings += [org.login(organization, settings.salesforce.org_id), org.url_field(shape)]
+    try:
+        count, found = await org.records(salesforce, scope)
+        findings += [found, org.quota(salesforce, count, settings.salesforce.api_budget)]
+        findings += await org.built_on(salesforce, shape.name)
+        asked = adapters.clock.now()
+        theirs = await salesforce.server_now()
+        # what the last answer said may be older than the question, by no more than a call takes
+        skew = (theirs - asked).total_seconds()
+        findings.append(machine.clock_skew("clock_salesforce", "Salesforce", skew))
+    except EngineError as error:
+        findings.append(_unanswered("salesforce", error))
+        count = None
+    return shape, count, findings
+
+
+async def _records(
+    adapters: Adapters, shape: ObjectShape, scope: Scope, options: DoctorOptions, known: _Known
+) -> list[Finding]:
+    try:
+        walk = await sources.walk(adapters, shape, scope, limit=options.scan, samples=options.samples)
+        return [
+            sources.links_today(walk),
+            sources.new_links(walk, shape, known.longest),
+            *await sources.readable(adapters, walk),
+        ]
+    except EngineError as error:
+        return [_unanswered("source", error)]
+
+
+async def _bucket(adapters: Adapters, options: DoctorOptions, known: _Known) -> list[Finding]:
+    key = bucket.probe_key(adapters.clock)
+    written = await bucket.write_and_read(adapters, key)
+    findings = [written]
+    if written.level is not Level.OK:
+        return findings
+    findings.append(await _s3_clock(adapters))
+    destination = adapters.s3.destination
+    findings.append(await bucket.never_overwrites(destination, key))
+    ignored = destination.copies.verdict is Conditional.IGNORED
+    findings += await bucket.set_up(adapters.s3.bucket, copies_ignore=ignored)
+    urls = list(known.links) or [_link(adapters, key)]
+    links = await _open_links(adapters, urls, grave=options.purpose == "switch")
+    findings.append(links)
+    findings.append(await users.policies(adapters.s3.bucket, opened=links.level is Level.OK))
+    findings.append(await bucket.take_away(adapters, key))
+    return findings
+
+
+async def _unprobed(adapters: Adapters) -> Finding:
+    """The destination without a write."""
+    try:
+        await adapters.s3.check_destination()
+    except EngineError as error:
+        return block("destination", str(error), error.hint if isinstance(error, Fatal) else "look at the bucket")
+    told = "the bucket is there; nothing was written to it, nor were links opened, for migration.dry_run is on"
+    return unknown("destination", told, "turn migration.dry_run off for a full answer: doctor writes one small object")
+
+
+def _link(adapters: Adapters, key: str) -> str:
+    return adapters.locate(key).url
+
+
+async def _open_links(adapters: Adapters, urls: Sequence[str], *, grave: bool) -> Finding:
+    origins = set()
+    for url in urls:
+        scheme, _, rest = url.partition("://")
+        try:
+            origins.add(origin_of(scheme, rest.partition("/")[0]))
+        except EngineError as error:
+            return block("user_links", f"the new links name no valid host: {error}", "check destination.url_template")
+    async with open_as_user(adapters.settings, origins) as client:
+        return await users.open_links(client, urls, grave=grave)
+
+
+async def _s3_clock(adapters: Adapters) -> Finding:
+    ours = adapters.settings.destination
+    try:
+        answer = await adapters.s3.destination_verbs.head_bucket(ours.bucket, owner(ours.expected_bucket_owner))
+        theirs = parsedate_to_datetime(answer.fields["date"])
+    except (StoreError, KeyError, ValueError):
+        return machine.clock_skew("clock_s3", "the S3 service", None)
+    return machine.clock_skew("clock_s3", "the S3 service", (theirs - adapters.clock.now()).total_seconds())
+
+
+def _from_database(settings: Settings, bounds: Bounds, samples: int) -> tuple[_Known, Finding | None]:
+    if not settings.tracking.database.exists():
+        return _Known(), None
+    try:
+        with open_report(settings.tracking.database) as report:
+            form, keys = settings.destination.form, report.keys(samples, bounds.account_id)
+            return _Known(report.longest_link(), tuple(form.url(key) for key in keys)), None
+    except Blocked as error:
+        return _Known(), unknown("database", str(error), error.hint)
+
+
+def _unanswered(check: str, error: EngineError) -> Finding:
+    return unknown(check, str(error), error.hint if isinstance(error, Fatal) else "start the same command again")
+
+
+def show_diagnosis(found: Diagnosis, console: Console) -> None:
+    """The same as a table, worst last, where the eye ends up."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    order = [Level.OK, Level.UNKNOWN, Level.WARN, Level.BLOCK]
+    for each in sorted(found.findings, key=lambda each: order.index(each.level)):
+        table.add_row(
+            Text(_MARKS[each.level], style=_COLOURS[each.level]), Text(each.check), Text(printable(each.what))
+        )
+        if each.fix and each.level is not Level.OK:
+            table.add_row("", "", Text(f"→ {printable(to_type(each.fix))}", style="dim"))
+    console.print(table)
+    counts = Counter(each.level for each in found.findings)
+    blockers = counts[Level.BLOCK]
+    verdict = f"{blockers} blocker{'s' if blockers != 1 else ''}: mend these first" if blockers else "nothing blocks"
+    console.print(
+        f"For a {found.purpose}: {verdict}. {counts[Level.WARN]} warnings, {counts[Level.UNKNOWN]} unknown, "
+        f"{counts[Level.OK]} ok.",
+        markup=False,
+    )

@@ -1,0 +1,134 @@
+"""The journal's head as the destination bucket keeps it: a witness that does not live on this machine.
+
+Others may be able to write there. So only what carries our seal counts; whatever else lies among the heads is named and
+passed over, unread where it is no head by its name or size.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from engine.model.change import ChainTip
+from engine.model.errors import Differs, EngineError, Refused
+from engine.model.facts import ObjectFacts
+from engine.model.location import Location, Origin
+from engine.s3.api.answers import Listed
+from engine.s3.open import S3
+from engine.tracking.db import chain
+from engine.tracking.db.chain import Key
+
+PREFIX = ".engine/"
+"""Of everything in the destination bucket that is no file of a record."""
+
+_NAME = re.compile(r"[0-9]{12}\.json")
+_LONGEST = 4_096
+"""Bytes of a head; ours have some three hundred."""
+_PAGES = 100
+"""Of a listing: a hundred thousand heads."""
+_READ = 50
+"""Heads, the latest first, that are read until one carries our seal."""
+_EXAMPLES = 3
+
+
+@dataclass(slots=True)
+class Witness:
+    """What the bucket says of a journal: its latest head, or why there is none to compare with."""
+
+    head: ChainTip | None = None
+    why: str = ""
+    passed_over: int = 0
+    """Objects among the heads that are none of ours, or cannot be read."""
+    examples: list[str] = field(default_factory=list)
+
+    def pass_over(self, where: str) -> None:
+        self.passed_over += 1
+        if len(self.examples) < _EXAMPLES:
+            self.examples.append(where)
+
+    @property
+    def notes(self) -> list[str]:
+        """For a person; empty where the bucket vouches for the journal and holds nothing strange."""
+        found = [passed_over(self.passed_over, self.examples)] if self.passed_over else []
+        return found + ([f"the bucket does not witness that the journal is whole: {self.why}"] if self.why else [])
+
+
+def passed_over(count: int, examples: Sequence[str]) -> str:
+    """In words."""
+    more = ", …" if count > len(examples) else ""
+    told = f"{count:,} objects among the journal's heads in the bucket carry no seal of ours, or cannot be read:"
+    return f"{told} passed over ({', '.join(examples)}{more}). Find out who writes there"
+
+
+def folder(key: Key, first: str) -> str:
+    """Where the heads of one journal lie in the bucket; ``first``: the seal of its first row."""
+    return f"{PREFIX}journal/{key.fingerprint}-{first[:16]}/"
+
+
+def head_key(key: Key, first: str, rows: int) -> str:
+    """The key of one head."""
+    return f"{folder(key, first)}{rows:012d}.json"
+
+
+def own(s3: S3, key: str) -> Location:
+    """An object of the destination bucket."""
+    bucket = s3.settings.destination.bucket
+    return Location(Origin("s3", bucket, 443), f"s3://{bucket}/{key}", bucket=bucket, key=key)
+
+
+async def remote_head(s3: S3, key: Key, first: str) -> Witness:
+    """The latest head in the bucket that carries our seal. Raises nothing: what keeps it from an answer is told."""
+    bucket, prefix = s3.settings.destination.bucket, folder(key, first)
+    witness, refusal = Witness(), ""
+    try:
+        for row in reversed(await _candidates(s3, prefix, witness)):
+            try:
+                head = chain.read_tip(key, await _content(s3, row), row.key)
+                if row.key == head_key(key, first, head.rows):
+                    witness.head = head
+                    return witness
+            except Differs:
+                pass
+            except Refused as error:
+                refusal = str(error)
+            witness.pass_over(f"s3://{bucket}/{row.key}")
+    except EngineError as error:
+        refusal = str(error)
+    none = f"s3://{bucket}/{prefix} holds no head of it: none was exported yet, or they were deleted"
+    witness.why = witness.why or refusal or none
+    return witness
+
+
+async def _candidates(s3: S3, prefix: str, witness: Witness) -> Sequence[Listed]:
+    """The latest that may be heads, by name and size."""
+    latest: deque[Listed] = deque(maxlen=_READ)
+    pages = 0
+    async for rows in s3.destination.inventory(prefix):
+        for row in rows:
+            if _NAME.fullmatch(row.key.removeprefix(prefix)) and row.size <= _LONGEST:
+                latest.append(row)
+            else:
+                witness.pass_over(f"s3://{s3.settings.destination.bucket}/{row.key}")
+        pages += 1
+        if pages == _PAGES:
+            witness.why = f"{prefix} holds more than {_PAGES * 1_000:,} objects, and the rest was not looked at"
+            break
+    return latest
+
+
+async def _content(s3: S3, row: Listed) -> bytes:
+    """No more than the listing says. Raises EngineError."""
+    async with s3.ours.open(own(s3, row.key), ObjectFacts(row.size)) as reading:
+        return b"".join([bytes(chunk) async for chunk in reading.chunks()])
+
+
+async def journals_of(s3: S3, key: Key) -> str:
+    """Where heads of other journals of this key lie in the bucket; empty where none do, or it does not say."""
+    prefix = folder(key, "").removesuffix("/")
+    with suppress(EngineError):
+        async for rows in s3.destination.inventory(prefix):
+            return f"s3://{s3.settings.destination.bucket}/{rows[0].key.rpartition('/')[0]}/"
+    return ""

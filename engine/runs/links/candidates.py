@@ -1,0 +1,205 @@
+"""Which links a rollback is about, and which of them hold ours now: read from the journal or a rollback file, then from
+Salesforce, window by window."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from engine.model.change import Event, LinkState, Step
+from engine.model.errors import Paused, Transient, Usage
+from engine.model.ids import to18
+from engine.pipeline.changing import Change, LinkStore
+from engine.pipeline.switching import WINDOW, Counts, link_state
+from engine.runs.links.old_links import PROBES
+from engine.runs.links.rollback_file import Restorable
+from engine.runs.shared.command import flags
+from engine.tracking.ledger import Ledger
+from engine.tracking.read import switchable
+from engine.tracking.read.switchable import Undo, Undoable
+from engine.tracking.write.journal import Journal
+
+RUNS_SHOWN = 20
+
+
+@dataclass(slots=True)
+class CandidateCounts:
+    """What a read of all candidates found."""
+
+    to_undo: int = 0
+    counts: Counts = field(default_factory=Counts)
+    samples: list[str] = field(default_factory=list)
+
+
+class Candidates:
+    """The latest switch of each record that is wanted, accounts together. ``file``: instead of the journal."""
+
+    def __init__(self, ledger: Ledger, links: LinkStore, wanted: Undo, limit: int | None) -> None:
+        self._ledger = ledger
+        self._links = links
+        self._wanted = wanted
+        self._limit = limit
+        self._rows: array[int] = array("q")
+        self.file: Restorable | None = None
+        self.count = 0
+
+    async def must_exist(self) -> None:
+        """Raises Usage where no switch was the run, or had the wave, that is wanted."""
+        run, wave, database = self._wanted.run, self._wanted.wave, self._ledger.database
+        if self.file is None and run is not None:
+            self._must_be_a_switch(run, await switchable.runs(database))
+        if wave is None:
+            return
+        waves = (
+            await switchable.waves(database, run) if self.file is None else {each.wave for each in self.file.changes}
+        )
+        if wave not in waves:
+            there = ", ".join(map(str, sorted(waves))) or "none"
+            raise Usage(f"--wave {wave}: no link was to move in such a wave", hint=f"waves that there are: {there}")
+
+    def _must_be_a_switch(self, run: int, runs: dict[int, str]) -> None:
+        kind = runs.get(run, "")
+        if kind == "switch":
+            return
+        if kind == "rollback":
+            again = f"engine run switch --dry-run{flags(account=self._wanted.account)}"
+            raise Usage(
+                f"--run {run} is a rollback, and those are not undone by run: a new switch brings our links back",
+                hint=f"{again}   plans it, with whatever else is ready",
+            )
+        switches = [str(each) for each, type_ in runs.items() if type_ == "switch"]
+        shown = ", ".join(switches[:RUNS_SHOWN]) + (" …" if len(switches) > RUNS_SHOWN else "")
+        raise Usage(
+            f"--run {run}: " + (f"that is a {kind}, which moves no links" if kind else "there is no such run"),
+            hint=f"runs that switched, latest first: {shown or 'none yet'}",
+        )
+
+    async def select(self) -> None:
+        """Find them. Raises Usage for flags that do not go with a rollback file."""
+        if self.file is None:
+            self._rows = await switchable.undoable(self._ledger.database, self._wanted)
+            self.count = len(self._rows)
+        else:
+            self.file.changes = await self._narrowed(self.file)
+            self.count = len(self.file.changes)
+
+    async def undoable(self, survey: CandidateCounts, journal: Journal | None) -> AsyncIterator[list[Change]]:
+        """Those that hold our link now, window by window; the others are written down as they stand."""
+        async for chunk in self._chunks():
+            try:
+                held = await self._links.read([each.id for each in chunk])
+            except Transient as error:
+                raise Paused(
+                    f"Salesforce does not answer: {error}", hint="Start the same command again later."
+                ) from error
+            steps: list[Step] = []
+            ours: list[Change] = []
+            for each in chunk:
+                now = held[each.id]
+                where = link_state(now, each.old, each.new)
+                change = Change(each.id, each.account, each.old, each.new, each.wave)
+                if where is LinkState.OURS:
+                    if self._limit is None or survey.to_undo < self._limit:
+                        survey.to_undo += 1
+                        ours.append(change)
+                    continue
+                _count(survey.counts, where)
+                if each.standing in {"", LinkState.OURS}:  # news to the journal
+                    event = Event.SETTLED if where is LinkState.ORIGINAL else Event.KEPT
+                    found = now.url if now is not None and where is LinkState.EDITED else ""
+                    steps.append(change.step(event, where, found=found, undo=True))
+            if journal is not None:
+                await journal.append(steps)
+            room = PROBES - len(survey.samples)
+            survey.samples += [change.old for change in _spread(ours, room)]
+            if ours:
+                yield ours
+
+    async def _narrowed(self, read: Restorable) -> list[Undoable]:
+        """Flags hold for a rollback file too. Accounts come from the DB, where it knows them."""
+        wanted, found = self._wanted, read.changes
+        if wanted.run is not None and wanted.run != read.header.get("run"):
+            raise Usage(f"--run {wanted.run}: the file is of run {read.header.get('run')}")
+        if wanted.since is not None:
+            raise Usage("--since goes with --from-database; a rollback file knows no times")
+        if wanted.wave is not None:
+            found = [each for each in found if each.wave == wanted.wave]
+        if wanted.ids is not None:
+            ids = set(wanted.ids)
+            found = [each for each in found if each.id in ids]
+        accounts: dict[str, str] = {}
+        for start in range(0, len(found), WINDOW):
+            chunk = [each.id for each in found[start : start + WINDOW]]
+            accounts |= {name: row.account_id for name, row in (await self._ledger.known(chunk)).items()}
+        if wanted.account is not None:
+            found = [each for each in found if accounts.get(each.id) == wanted.account]
+            if not accounts:
+                raise Usage("--account goes with a tracking DB that knows the records; this one is new")
+        return sorted(
+            (each._replace(account=accounts.get(each.id, "")) for each in found), key=lambda each: each.account
+        )
+
+    async def _chunks(self) -> AsyncIterator[list[Undoable]]:
+        if self.file is not None:
+            for start in range(0, len(self.file.changes), WINDOW):
+                yield self.file.changes[start : start + WINDOW]
+            return
+        for rows in switchable.chunks(self._rows, WINDOW):
+            yield await switchable.changes(self._ledger.database, rows)
+
+
+def read_ids(path: Path | None) -> list[str] | None:
+    """Ids from a file, one a line (the first word; a CSV's first cell). Raises Usage."""
+    if path is None:
+        return None
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Usage(f"--ids {path} cannot be read: {type(error).__name__}") from error
+    found = []
+    for number, line in enumerate(lines, start=1):
+        word = line.replace(",", " ").replace('"', " ").split()
+        if not word:
+            continue
+        try:
+            found.append(to18(word[0]))
+        except ValueError as error:
+            if number == 1 and word[0].lower() in {"id", "record_id", "doclist_entry_id"}:
+                continue
+            raise Usage(f"--ids {path}, line {number}: {error}") from error
+    if not found:
+        raise Usage(f"--ids {path} names no record")
+    return found
+
+
+def moment(text: str | None) -> str | None:
+    """``--since`` in the journal's form. Raises Usage; a time without a zone is UTC."""
+    if text is None:
+        return None
+    try:
+        parsed = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise Usage(f"--since {text!r} is no time", hint="Write 2026-11-22T10:00:00Z, or 2026-11-22.") from error
+    aware = parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+    return aware.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _count(counts: Counts, where: LinkState) -> None:
+    match where:
+        case LinkState.ORIGINAL:
+            counts.already += 1
+        case LinkState.EDITED:
+            counts.edited += 1
+        case LinkState.GONE:
+            counts.gone += 1
+
+
+def _spread(changes: Sequence[Change], count: int) -> Iterator[Change]:
+    """Some of them, from all over."""
+    if count <= 0 or not changes:
+        return iter(())
+    step = max(1, len(changes) // count)
+    return iter(changes[::step][:count])

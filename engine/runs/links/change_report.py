@@ -1,0 +1,136 @@
+"""How a switch or a rollback ended: what was done, what is safe, and what to type next."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from engine.model.errors import Differs, Paused
+from engine.pipeline.switching import Counts
+from engine.runs.shared.report import duration
+
+
+@dataclass(slots=True)
+class ChangeReport:
+    """``verbs``: how the two ends of a record are told: ("switched", "already ours")."""
+
+    run_type: str
+    run_id: int | None
+    status: str
+    exit_code: int
+    reason: str
+    seconds: float
+    planned: int
+    counts: Counts
+    database: str
+    dry_run: bool = False
+    plan: str = ""
+    plan_sha256: str = ""
+    rollback_file: str = ""
+    api_calls: int | None = None
+    api_remaining: int | None = None
+    open: int = 0
+    """Changes that nobody knows the end of; the next start reads them first."""
+    unseen_s: float = 0.0
+    """The longest between reading a link and the answer to its write; 0: nothing was written, or all of it strictly."""
+    not_looked_at: dict[str, int] = field(default_factory=dict)
+    """Planned links to copies whose source could not be seen when it was looked at last, by reason."""
+    waves: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    next_steps: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if self.counts.gone:
+            self.next_steps.append(_HIDDEN[self.run_type])
+
+    def as_json(self) -> dict[str, Any]:
+        c = asdict(self.counts)
+        done = c.pop("done")
+        return {
+            "run_type": self.run_type,
+            "run_id": self.run_id,
+            "status": self.status,
+            "exit_code": self.exit_code,
+            "reason": self.reason,
+            "dry_run": self.dry_run,
+            "seconds": round(self.seconds, 3),
+            "records": {"planned": self.planned, _DONE[self.run_type]: done, **c, "open": self.open},
+            "not_looked_at": self.not_looked_at,
+            "waves": self.waves,
+            "plan": self.plan or None,
+            "plan_sha256": self.plan_sha256 or None,
+            "rollback_file": self.rollback_file or None,
+            "api_calls": self.api_calls,
+            "api_remaining": self.api_remaining,
+            "unseen_ms": round(self.unseen_s * 1000),
+            "database": self.database,
+            "notes": self.notes,
+            "next": self.next_steps,
+        }
+
+    def lines(self) -> list[str]:
+        """The same for a person."""
+        title = f"{self.run_type} run {self.run_id}" if self.run_id is not None else f"{self.run_type} (dry run)"
+        lines = [f"{title}: {self.status.replace('_', ' ')}" + (f" ({self.reason})" if self.reason else "")]
+        c = self.counts
+        told = [
+            (c.done, f"would be {_TOLD[self.run_type]}" if self.dry_run else _TOLD[self.run_type]),
+            (c.already, "already so"),
+            (c.edited, "edited by others and left alone"),
+            (c.gone, GONE),
+            (c.missing, "without their copy"),
+            (c.stale, "changed since the plan"),
+            (c.failed, "failed"),
+            (self.open, "in doubt"),
+        ]
+        parts = [f"{count:,} {word}" for count, word in told if count]
+        lines.append(f"  {self.planned:,} links: " + (", ".join(parts) or "nothing done"))
+        if self.plan:
+            lines.append(f"  plan: {self.plan} (SHA-256 {self.plan_sha256[:16]}…)")
+        if self.rollback_file:
+            lines.append(f"  rollback file: {self.rollback_file}")
+        if self.api_calls is not None and self.dry_run:
+            left = f" of {self.api_remaining:,} left today" if self.api_remaining is not None else ""
+            lines.append(f"  about {self.api_calls:,} Salesforce API calls{left}, about {duration(self.seconds)}")
+        elif not self.dry_run:
+            lines.append(f"  in {duration(self.seconds)}")
+        if self.unseen_s:
+            lines.append(
+                f"  at most {self.unseen_s * 1000:,.0f} ms lay between reading a link and its write: an edit of that "
+                "record within them would have been overwritten (--strict closes that gap)"
+            )
+        lines += [f"  {note}" for note in self.notes]
+        lines += [f"  next: {step}" for step in self.next_steps]
+        return lines
+
+
+def after_a_switch(code: int, counts: Counts, run_id: int, again: str) -> list[str]:
+    """What to type next. ``again``: the command that goes on."""
+    steps = []
+    if counts.failed:
+        steps.append(
+            f"engine status --errors   says why records failed; once that is mended: {again} --retry-class CLASS"
+        )
+    if counts.missing:
+        steps.append("engine run backup --incremental   copies again what has lost its copy; then switch again")
+    if counts.stale:
+        steps.append("engine run switch --dry-run   plans anew what has changed since this plan was made")
+    if code == Differs.exit_code and counts.edited + counts.gone:
+        steps.append("engine run backup --incremental   copies what was edited; then switch again")
+    elif code in {Paused.exit_code, 130, 143}:
+        steps.append(f"{again}   goes on")
+    elif counts.edited:
+        steps.append("engine run backup --incremental   copies what was edited meanwhile")
+    if counts.done:
+        steps.append(f"engine run rollback --from-database --run {run_id}   shows what an undo would do")
+    return steps
+
+
+GONE = "deleted, or hidden from this login"
+_SEEING = "for records that are only hidden: let this login see them all (sharing, or View All), then"
+_HIDDEN = {
+    "switch": f"{_SEEING} engine run backup --full, and switch again",
+    "rollback": f"{_SEEING} the same command",
+}
+_DONE = {"switch": "switched", "rollback": "restored"}
+_TOLD = {"switch": "switched", "rollback": "put back"}

@@ -1,0 +1,56 @@
+"""Are the links that a rollback would put back alive? A few of them are looked at, as a backup would read them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import structlog
+
+from engine.limiting.clock import Clock
+from engine.limiting.retry import retry
+from engine.model.errors import EngineError, Refused, Transient
+from engine.model.location import Location
+from engine.model.urls import parse_url
+from engine.pipeline.routes import Route
+from engine.runs.shared.assembly import Services
+
+PROBES = 20
+"""Old links that are looked at before they are put back."""
+DEAD_SHARE = 0.1
+"""Of the probed links, more than this many dead ones stop a rollback."""
+
+log = structlog.get_logger()
+
+
+async def probe(services: Services, originals: Sequence[str]) -> str:
+    """A sentence when the old links are dead; empty when they live. Those not to be asked for do not count."""
+    places: list[Location] = []
+    for original in originals:
+        try:
+            places.append(parse_url(original, services.rules))
+        except Refused as refused:
+            log.info("not_probed", why=str(refused))
+    dead: list[str] = []
+    by_bucket: dict[str, list[Location]] = {}
+    for place in places:
+        by_bucket.setdefault(place.bucket, []).append(place)
+    for bucket, group in by_bucket.items():
+        try:
+            route = await services.probe(bucket, group)
+        except (EngineError, ValueError) as error:
+            dead += [str(error)] * len(group)
+            continue
+        for place in group:
+            if why := await _dead(route, place, services.clock):
+                dead.append(why)
+    if len(dead) <= DEAD_SHARE * len(places):
+        return ""
+    return f"{len(dead)} of {len(places)} old links that were tried are dead (for example: {dead[0]})"
+
+
+async def _dead(route: Route, place: Location, clock: Clock) -> str:
+    try:
+        await retry(lambda: route.source.facts(place), clock=clock, attempts=3)
+    except (Refused, Transient) as error:
+        return str(error)
+    return ""

@@ -1,0 +1,93 @@
+"""Plans of a switch: made from the tracking DB, and held against the settings before they are applied."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import ExitStack
+from pathlib import Path
+
+from engine.limiting.clock import iso
+from engine.model.errors import Blocked
+from engine.model.record import ObjectShape
+from engine.pipeline.switching import calls
+from engine.runs.links.plan_file import PlanFile, PlanWriter, Written, open_plan, settings_hash
+from engine.runs.links.rollback_file import free
+from engine.runs.shared.assembly import Services
+from engine.runs.shared.report import by_reason
+from engine.salesforce.shape import Organization
+from engine.tracking.read import switchable
+from engine.tracking.read.switchable import Wanted
+from engine.tracking.write import links as links_now
+from engine.tracking.write import unseen
+from engine.tracking.write.links import Foreign
+
+
+class Plans:
+    """Of one org and object. ``wanted``: which records a new plan takes."""
+
+    def __init__(self, services: Services, wanted: Wanted, organization: Organization, shape: ObjectShape) -> None:
+        self._database = services.ledger.database
+        self._clock = services.clock
+        self._settings = services.settings
+        self._wanted = wanted
+        self._organization = organization
+        self._shape = shape
+        self._fits = settings_hash(services.settings, organization.id)
+        self._form = services.settings.destination.form
+        self.foreign = Foreign()
+        """Records that a new plan leaves out, because their row brings a link of its own."""
+        self.notes: list[str] = []
+        self.unseen: dict[str, int] = {}
+        """Sources of planned copies that could not be seen when they were looked at last, by reason."""
+
+    async def make(self, path: Path, run_id: int | None) -> tuple[Written, int]:
+        """A plan, and the Salesforce calls that it takes. Raises Blocked where the file cannot be written."""
+        shape = self._shape
+        if await links_now.outdated(self._database, self._form):
+            raise Blocked(
+                "there are copies whose links were formed with another destination.url_template or region",
+                hint="engine run backup --incremental   forms them anew; it copies nothing for that",
+            )
+        rows = await switchable.switchable(self._database, self._wanted)
+        header = {
+            "run": run_id,
+            "at": iso(self._clock.now()),
+            "org": self._organization.id,
+            "org_name": self._organization.name,
+            "settings": self._fits,
+            "object": shape.name,
+            "field": shape.url_field,
+            "count": len(rows),
+        }
+        needed, too_long, blind = 0, 0, Counter[str]()
+        writer = PlanWriter(path, header)
+        for chunk in switchable.chunks(rows):
+            rows_now = await switchable.links(self._database, chunk)
+            links = [link for link in rows_now if link.new == self._form.url(link.key)]
+            if len(links) < len(rows_now):
+                self.foreign.add(link.id for link in rows_now if link.new != self._form.url(link.key))
+            fitting = [link for link in links if len(link.new) <= shape.url_length or not shape.url_length]
+            too_long += len(links) - len(fitting)
+            needed += calls(fitting)
+            writer.add(fitting)
+            blind += Counter(await unseen.count(self._database, [link.id for link in fitting]))
+        if too_long:
+            self.notes.append(
+                f"{too_long:,} records are left out: their new link is longer than {shape.url_length} characters"
+            )
+        self.unseen = dict(blind.most_common())
+        if blind:
+            self.notes.append(
+                f"{blind.total():,} of these copies may be of files that were replaced since: their sources could not"
+                f" be looked at by the last full scan ({by_reason(blind)}); engine run backup --full tries again"
+            )
+        return writer.finish(), needed
+
+    def open(self, stack: ExitStack, path: Path) -> PlanFile:
+        """Check and hold a plan. Raises Usage, Differs."""
+        return stack.enter_context(open_plan(path, self._fits, self._form.url))
+
+    def path(self, run_id: int | None) -> Path:
+        """Where a plan lies that nobody has named."""
+        now = self._clock.now().strftime("%Y%m%dT%H%M%S%fZ")
+        return free(self._settings.tracking.database, f"plan-{now}" if run_id is None else f"plan-run-{run_id}")

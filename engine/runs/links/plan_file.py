@@ -1,0 +1,214 @@
+"""The plan of a switch as a file: written once, approved by people, applied exactly.
+
+NDJSON: a header, a line per link in the order in which they will move, and a trailer with the count and the SHA-256 of
+every byte before it. A file in which a single byte has changed is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import orjson
+
+from engine.model.change import Link
+from engine.model.errors import Blocked, Differs, Usage
+from engine.model.hosts import store_at
+from engine.pipeline.switching import WINDOW
+from engine.settings import Settings
+from engine.tracking.db.files import unwritable
+
+_TRAILER = 4096
+"""Longest trailer, in bytes."""
+
+
+def settings_hash(settings: Settings, org_id: str) -> str:
+    """What a plan hangs on: the org, the field, and where links lead."""
+    asked, ours = settings.salesforce, settings.destination
+    store = ours.endpoint_url and store_at(ours.endpoint_url)
+    facts = [org_id, asked.object, asked.url_field, ours.bucket, store, ours.region, ours.url_template]
+    return hashlib.sha256(orjson.dumps(facts)).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A plan that lies in a file."""
+
+    path: Path
+    count: int
+    sha256: str
+
+
+class PlanWriter:
+    """A plan being written; the name appears only when it is whole, and is read-only."""
+
+    def __init__(self, path: Path, header: dict[str, Any]) -> None:
+        """Raises Blocked where the file exists, or cannot be written."""
+        self._path = path
+        self._partial = Path(f"{path}.partial")
+        self._digest, self._count = hashlib.sha256(), 0
+        if path.exists():
+            raise _taken(path)
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._partial.unlink(missing_ok=True)
+            handle = os.open(self._partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o400)
+            self._out: IO[bytes] = os.fdopen(handle, "wb")
+        except OSError as error:
+            raise unwritable(path, error) from error
+        self._write(orjson.dumps({"engine_plan": 1, **header}) + b"\n")
+
+    def add(self, links: Sequence[Link]) -> None:
+        """The next lines."""
+        self._write(b"".join(orjson.dumps(_line(link)) + b"\n" for link in links))
+        self._count += len(links)
+
+    def finish(self) -> Written:
+        """Durable under its name when this returns."""
+        sha256 = self._digest.hexdigest()
+        try:
+            with self._out as out:
+                out.write(orjson.dumps({"end": True, "count": self._count, "sha256": sha256}) + b"\n")
+                out.flush()
+                os.fsync(out.fileno())
+            os.link(self._partial, self._path, follow_symlinks=False)
+        except FileExistsError:
+            raise _taken(self._path) from None
+        except OSError as error:
+            raise unwritable(self._path, error) from error
+        finally:
+            self._partial.unlink(missing_ok=True)
+        return Written(self._path, self._count, sha256)
+
+    def _write(self, block: bytes) -> None:
+        self._digest.update(block)
+        try:
+            self._out.write(block)
+        except OSError as error:
+            raise unwritable(self._path, error) from error
+
+
+def _taken(path: Path) -> Blocked:
+    return Blocked(f"{path} exists already; a plan is never overwritten", hint="name another file with --plan")
+
+
+class PlanFile:
+    """A plan that was checked from its first byte to its last. ``fits``: what ``settings_hash`` says of today's
+    settings; ``url_of``: the link that they make of a key."""
+
+    def __init__(self, path: Path, file: IO[bytes], fits: str, url_of: Callable[[str], str]) -> None:
+        self.path = path
+        self._file = file
+        self._url_of = url_of
+        self.header: dict[str, Any] = {}
+        self.count = 0
+        self.sha256 = ""
+        self._windows: list[tuple[int, bytes]] = []
+        """Where each WINDOW of lines begins, and the SHA-256 of its bytes: held against them once more when read."""
+        self._check(fits)
+
+    def window(self, start: int, stop: int) -> list[Link]:
+        """Lines ``start`` to ``stop``, at most WINDOW of them. Raises Differs where they changed after the check."""
+        found: list[Link] = []
+        for number in range(start // WINDOW, (stop - 1) // WINDOW + 1):
+            offset, digest = self._windows[number]
+            self._file.seek(offset)
+            lines = [self._file.readline() for _ in range(min(WINDOW, self.count - number * WINDOW))]
+            if hashlib.sha256(b"".join(lines)).digest() != digest:
+                raise self._changed("it changed while it was being applied")
+            first = max(0, start - number * WINDOW)
+            found += [_link(orjson.loads(line)) for line in lines[first : stop - number * WINDOW]]
+        return found
+
+    def _check(self, fits: str) -> None:
+        whole = hashlib.sha256()
+        try:
+            head = self._file.readline(1 << 20)
+            self.header = orjson.loads(head)
+            if self.header.get("engine_plan") != 1:
+                raise self._changed("it is no plan of this engine")
+            if self.header.get("settings") != fits:
+                raise self._changed("it was made for another org, field or destination than these settings name")
+            whole.update(head)
+            trailer = self._lines(whole)
+            count, sha256 = int(trailer["count"]), str(trailer["sha256"])
+        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
+            raise self._changed("it cannot be read") from error
+        if self._file.read(1):
+            raise self._changed("it goes on behind its end")
+        if count != self.count or sha256 != whole.hexdigest():
+            raise self._changed("its bytes do not fit the sum in its last line")
+        self.sha256 = sha256
+
+    def _lines(self, whole: Any) -> dict[str, Any]:
+        offset, part = self._file.tell(), hashlib.sha256()
+        while True:
+            line = self._file.readline()
+            if line[:11] == b'{"end":true' and len(line) < _TRAILER and line[-1:] == b"\n":
+                break
+            if not line:
+                raise self._changed("its last line is missing")
+            link = _link(orjson.loads(line))
+            if link.new != self._url_of(link.key):
+                raise self._changed(f"its link for {link.id} is not what destination.url_template makes of the key")
+            whole.update(line)
+            part.update(line)
+            self.count += 1
+            if self.count % WINDOW == 0:
+                self._windows.append((offset, part.digest()))
+                offset, part = self._file.tell(), hashlib.sha256()
+        if self.count % WINDOW:
+            self._windows.append((offset, part.digest()))
+        trailer: dict[str, Any] = orjson.loads(line)
+        return trailer
+
+    def _changed(self, why: str) -> Differs:
+        return Differs(
+            f"the plan {self.path} is refused: {why}",
+            hint="nothing was written to Salesforce. Make a new plan: engine run switch --dry-run",
+        )
+
+
+@contextmanager
+def open_plan(path: Path, fits: str, url_of: Callable[[str], str]) -> Iterator[PlanFile]:
+    """Check and hold a plan file. Raises Usage where there is none, Differs where it is not as it was written."""
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        hint = "engine run switch --dry-run makes one"
+        raise Usage(f"--plan {path} cannot be read: {error.strerror}", hint=hint) from error
+    with file:
+        yield PlanFile(path, file, fits, url_of)
+
+
+def _line(link: Link) -> dict[str, Any]:
+    return {
+        "id": link.id,
+        "account": link.account,
+        "old": link.old,
+        "new": link.new,
+        "proof": link.proof,
+        "key": link.key,
+        "size": link.size,
+        "etag": link.etag,
+        "checksum": link.checksum,
+    }
+
+
+def _link(line: dict[str, Any]) -> Link:
+    return Link(
+        line["id"],
+        line["account"],
+        line["old"],
+        line["new"],
+        line["proof"],
+        line["key"],
+        line["size"],
+        line["etag"],
+        line["checksum"],
+    )

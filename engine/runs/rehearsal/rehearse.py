@@ -1,0 +1,48 @@
+"""``engine rehearse``: the stand-ins of Salesforce and S3, filled and left running until Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine.model.errors import Blocked
+from engine.runs.shared import tables
+from engine.runs.shared.command import quoted
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def need_rehearsal() -> None:
+    """Raises Blocked where the extra is not installed."""
+    if importlib.util.find_spec("moto") is None:
+        raise Blocked("the rehearsal needs its extra", hint="Install it: pip install 'engine[rehearsal]'")
+
+
+def rehearse(records: int, directory: Path, seed: int, console: Console) -> int:
+    """Start the stand-ins and wait for Ctrl-C. Returns the exit code."""
+    need_rehearsal()
+    return asyncio.run(_rehearse(records, directory, seed, console))
+
+
+async def _rehearse(records: int, directory: Path, seed: int, console: Console) -> int:
+    from engine.rehearsal.stage import stage
+
+    over = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, over.set)
+    console.print(f"Making {records:,} records …")
+    async with stage(directory, records, seed) as place:
+        console.print(f"Salesforce stand-in  {place.salesforce_url}", markup=False)
+        console.print(f"S3 stand-in          {place.store.url}", markup=False)
+        console.print(f"settings             {place.settings_file}", markup=False)
+        tables.line(
+            console, f"Try, in another terminal:  engine --config {quoted(place.settings_file)} run backup --full"
+        )
+        console.print("Ctrl-C ends both.")
+        await over.wait()
+    return 0

@@ -1,0 +1,201 @@
+"""Opens adapters from the settings; nothing else does."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, fields
+from functools import partial
+
+import structlog
+
+from engine.limiting import open_files
+from engine.limiting.bandwidth import Bandwidth
+from engine.limiting.clock import Clock
+from engine.limiting.limiters import Limiters
+from engine.limiting.retry import retry
+from engine.model.errors import Refused
+from engine.model.facts import Method
+from engine.model.failures import FailureClass
+from engine.model.hosts import SourceRules, origin_of, reachable, source_rules
+from engine.model.location import Location, Origin
+from engine.model.ports import Source
+from engine.model.record import ObjectShape
+from engine.model.urls import parse_url
+from engine.pipeline.limited import LimitedSource
+from engine.pipeline.planning import Filters, Planner, Target
+from engine.pipeline.routes import Route, Routes
+from engine.pipeline.source_ids import SourceIds, VendorLinks
+from engine.pipeline.transfer import PATIENCE
+from engine.s3.open import S3, open_s3
+from engine.s3.transfer.source import S3Source
+from engine.s3.transport import Transport
+from engine.salesforce.connection import Salesforce, open_salesforce
+from engine.settings import Settings
+from engine.tracking.db.database import open_database
+from engine.tracking.ledger import Ledger
+from engine.web.client import WebClient, open_web
+from engine.web.resolver import LinkResolver, fields_of, resolver_origin
+from engine.web.source import WebSource
+
+MB = 1_000_000
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adapters:
+    """Everything beyond this machine, open."""
+
+    settings: Settings
+    clock: Clock
+    salesforce: Salesforce
+    s3: S3
+    limiters: Limiters
+    web: Source
+    resolver: LinkResolver | None
+    rules: SourceRules
+    through_destination: S3Source
+    """Reads with the destination's credentials: sources of server-side copies, and our own objects."""
+
+    def locate(self, key: str) -> Location:
+        """One of our own objects."""
+        ours = self.settings.destination
+        url = ours.form.url(key)
+        scheme, _, rest = url.partition("://")
+        return Location(origin_of(scheme, rest.partition("/")[0]), url, bucket=ours.bucket, key=key)
+
+    def planner(self, shape: ObjectShape, account_id: str | None, routes: Routes | None = None) -> Planner:
+        """The planner of this run. Without routes it knows sources by their URLs only."""
+        ours, wanted = self.settings.destination, self.settings.migration
+        target = Target(
+            ours.bucket, ours.region, ours.endpoint_url, ours.key_template, ours.url_template, shape.url_length
+        )
+        filters = Filters(frozenset(wanted.allowed_extensions), max_bytes(self.settings), account_id)
+        return Planner(self.rules, target, filters, SourceIds(self.links, routes))
+
+    @property
+    def links(self) -> VendorLinks | None:
+        """The vendor's API that gives a link per record, where there is one."""
+        route = Route(Method.HTTP, self.web, "by a link from source.resolver")
+        return None if self.resolver is None else VendorLinks(self.resolver.source_id, self.resolver.resolve, route)
+
+    async def probe(self, bucket: str, samples: Sequence[Location]) -> Route:
+        """How the bytes of one source bucket travel; ``""`` stands for plain http."""
+        if not bucket:
+            return Route(Method.HTTP, self.web, "not in a bucket: plain http")
+        attempts = self.settings.migration.max_attempts
+        found, _ = await retry(
+            lambda: self.s3.find_route(samples), clock=self.clock, attempts=attempts, throttled=PATIENCE * attempts
+        )
+        reader = {
+            Method.SERVER_COPY: self.through_destination,
+            Method.STREAM: self.s3.source,
+        }.get(found.method, self.web)
+        return Route(found.method, reader, found.why, found.settled)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services(Adapters):
+    """Everything a run works with, open."""
+
+    ledger: Ledger
+
+
+def max_bytes(settings: Settings) -> int | None:
+    """``migration.max_file_size_mb`` in bytes."""
+    limit = settings.migration.max_file_size_mb
+    return None if limit is None else int(limit * MB)
+
+
+def resolver_fields(settings: Settings) -> tuple[str, ...]:
+    """Salesforce fields that the resolver's URL asks for."""
+    resolver = settings.source.resolver
+    return tuple(name for name in fields_of(resolver.url) if name != "Id") if resolver else ()
+
+
+def fitting_link(planner: Planner, key: str) -> str:
+    """The link to ``key``; Refused ``url_too_long`` where the field does not take it."""
+    url = planner.url_of(key)
+    if not planner.fits(url):
+        raise Refused(FailureClass.URL_TOO_LONG, "the new link is longer than the field; shorten key_template")
+    return url
+
+
+@asynccontextmanager
+async def assemble(settings: Settings, clock: Clock, *, transport: Transport) -> AsyncIterator[Services]:
+    """Open the tracking DB, Salesforce and both sides of S3. The caller holds the run lock."""
+    async with AsyncExitStack() as stack:
+        ledger = Ledger(await stack.enter_async_context(open_database(settings.tracking.database, clock)))
+        await ledger.check_bucket(settings.destination.bucket)
+        adapters = await stack.enter_async_context(open_adapters(settings, clock, transport=transport))
+        around = {each.name: getattr(adapters, each.name) for each in fields(adapters)}
+        yield Services(**around, ledger=ledger)
+
+
+def within_open_files(settings: Settings) -> Settings:
+    """The settings with no more copies at once than the limit of open files has room for."""
+    wanted, most = settings.migration.concurrency, open_files.limit()
+    room = open_files.copies_within(most, wanted)
+    if room == wanted:
+        return settings
+    log.warning("the limit of open files has no room for migration.concurrency", limit=most, copies_at_once=room)
+    migration = settings.migration.model_copy(update={"concurrency": room})
+    return settings.model_copy(update={"migration": migration})
+
+
+@asynccontextmanager
+async def open_adapters(settings: Settings, clock: Clock, *, transport: Transport) -> AsyncIterator[Adapters]:
+    """Open Salesforce and both sides of S3, and leave the tracking DB alone."""
+    settings = within_open_files(settings)
+    source = settings.source
+    rules = source_rules(source.buckets, source.endpoint_url, source.region, source.allowed_hosts)
+    bandwidth = Bandwidth(settings.migration.bandwidth_mb_s * MB if settings.migration.bandwidth_mb_s else None, clock)
+    limiters = Limiters(clock, settings.migration.concurrency)
+    async with AsyncExitStack() as stack:
+        salesforce = await stack.enter_async_context(
+            open_salesforce(
+                settings.salesforce,
+                settings.network,
+                clock,
+                resolver_fields(settings),
+                database=settings.tracking.database,
+            )
+        )
+        s3 = await stack.enter_async_context(
+            open_s3(settings, clock, transport=transport, spend=bandwidth.spend, limiters=limiters)
+        )
+        resolver = source.resolver
+        origins, private = set(reachable(rules)), {rules.endpoint.host} if rules.endpoint else set()
+        if resolver is not None:
+            origins.add(resolver_origin(resolver))
+            private.add(resolver_origin(resolver).host)
+        client = await stack.enter_async_context(
+            open_web(origins, settings.network, connections=settings.migration.concurrency, private_hosts=private)
+        )
+        yield Adapters(
+            settings=settings,
+            clock=clock,
+            salesforce=salesforce,
+            s3=s3,
+            limiters=limiters,
+            web=LimitedSource(WebSource(client, clock), limiters),
+            resolver=LinkResolver(resolver, client, partial(parse_url, rules=rules), clock) if resolver else None,
+            rules=rules,
+            through_destination=s3.across,
+        )
+
+
+@asynccontextmanager
+async def open_org(settings: Settings, clock: Clock) -> AsyncIterator[Salesforce]:
+    """Salesforce alone."""
+    database = settings.tracking.database
+    async with open_salesforce(settings.salesforce, settings.network, clock, database=database) as salesforce:
+        yield salesforce
+
+
+@asynccontextmanager
+async def open_as_user(settings: Settings, origins: set[Origin]) -> AsyncIterator[WebClient]:
+    """Plain GETs of our own links' hosts. These are our own choice, so they may be private addresses."""
+    hosts = {origin.host for origin in origins}
+    async with open_web(origins, settings.network, connections=4, private_hosts=hosts) as client:
+        yield client

@@ -1,0 +1,83 @@
+"""Questions to the person at the terminal: a typed confirmation before the first write, and one between waves."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from typing import Any, Protocol
+
+from engine.model.errors import Usage
+from engine.pipeline.stop import Stop
+from engine.runs.shared.screen import Screen
+
+
+class Ask(Protocol):
+    """Who answers. ``ask`` returns the line that was typed; None when nobody will answer."""
+
+    @property
+    def present(self) -> bool: ...
+
+    async def ask(self, stop: Stop) -> str | None: ...
+
+
+class Terminal:
+    """The terminal on stdin."""
+
+    @property
+    def present(self) -> bool:
+        """Whether somebody sits there."""
+        return sys.stdin is not None and sys.stdin.isatty()
+
+    async def ask(self, stop: Stop) -> str | None:
+        """One line; None at the end of input, or when a stop comes first."""
+        loop = asyncio.get_running_loop()
+        typed: asyncio.Future[bytes] = loop.create_future()
+        handle = sys.stdin.fileno()
+
+        def read() -> None:
+            line = os.read(handle, 4096)
+            if not typed.done():
+                typed.set_result(line)
+
+        loop.add_reader(handle, read)
+        stopped = asyncio.ensure_future(stop.wait())
+        both: list[asyncio.Future[Any]] = [typed, stopped]
+        try:
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            loop.remove_reader(handle)
+            stopped.cancel()
+        return typed.result().decode(errors="replace").strip() if typed.done() and typed.result() else None
+
+
+class Consent:
+    """Yes by flag, or by the person. ``--yes`` answers everything; off a terminal there is no other way to write."""
+
+    def __init__(self, screen: Screen, stop: Stop, ask: Ask, *, yes: bool) -> None:
+        self._screen = screen
+        self._stop = stop
+        self._ask = ask
+        self._yes = yes
+
+    def must_be_possible(self) -> None:
+        """Raises Usage where nobody could say yes."""
+        if not self._yes and not self._ask.present:
+            raise Usage(
+                "this writes to Salesforce, and there is no terminal to ask at",
+                hint="Look at it with --dry-run first; then add --yes.",
+            )
+
+    async def typed(self, what: str, word: str) -> bool:
+        """Whether the person types ``word`` exactly."""
+        if self._yes:
+            return True
+        self._screen.say(f"{what}\nType {word} to go on; anything else stops here:")
+        return await self._ask.ask(self._stop) == word
+
+    async def go_on(self, what: str) -> bool:
+        """Whether the next wave may start."""
+        if self._yes:
+            return True
+        self._screen.say(f"{what} Go on? [yes/no]")
+        return (await self._ask.ask(self._stop) or "").lower() in {"y", "yes"}

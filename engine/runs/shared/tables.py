@@ -1,0 +1,40 @@
+"""Tables and lines on a terminal. Nothing in them is obeyed by it, whoever wrote it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from engine.runs.shared.command import to_show, to_type
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def line(console: Console, text: str) -> None:
+    """One line, whatever its length; brackets and the like mean nothing, and commands can be typed as they stand."""
+    console.print(to_show(to_type(text)), markup=False, highlight=False, soft_wrap=True)
+
+
+def table(
+    console: Console,
+    title: str,
+    heads: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    right: Sequence[int] = (),
+    wraps: int = -1,
+) -> None:
+    """Only column ``wraps`` (-1: the last) may take more than one line. No header row where no head has a text."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table(
+        title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, title_style="bold", show_header=any(heads)
+    )
+    for place, head in enumerate(heads):
+        yields = place == wraps % len(heads)
+        made.add_column(head, justify="right" if place in right else "left", no_wrap=not yields, overflow="fold")
+    for row in rows:
+        made.add_row(*(Text(to_show(cell)) for cell in row))
+    console.print(made)

@@ -1,0 +1,60 @@
+"""``engine accounts``: who has how many records, counted by Salesforce itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from engine.limiting.clock import SystemClock
+from engine.model.record import Scope
+from engine.model.text import printable
+from engine.runs.shared.assembly import open_org
+from engine.runs.shared.bounds import bounds_of
+from engine.runs.shared.preflight import check_org
+from engine.settings import Settings
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+async def list_accounts(settings: Settings, limit: int | None) -> dict[str, Any]:
+    """Accounts with records, most first, and the sums over all of them. Raises Fatal."""
+    only = bounds_of(settings.migration).account_id
+    async with open_org(settings, SystemClock()) as salesforce:
+        organization, _ = await check_org(salesforce, Scope(account_id=only))
+        found = [account async for account in salesforce.accounts(only)]
+    found.sort(key=lambda account: (-account.files, account.id))
+    return {
+        "org": {"id": organization.id, "name": organization.name},
+        "total_accounts": sum(bool(account.id) for account in found),
+        "total_files": sum(account.files for account in found),
+        "accounts": [
+            {
+                "account_id": account.id or None,
+                "account_name": account.name,
+                "files": account.files,
+                "last_modified": account.last_modified or None,
+            }
+            for account in found[:limit]
+        ],
+    }
+
+
+def show_accounts(found: dict[str, Any], console: Console) -> None:
+    """The same as a table."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for head in ("account", "name", "files", "last change (UTC)"):
+        table.add_column(head, justify="right" if head == "files" else "left", overflow="fold")
+    for account in found["accounts"]:
+        table.add_row(
+            Text(account["account_id"] or "(none)"),
+            Text(printable(account["account_name"])),
+            f"{account['files']:,}",
+            (account["last_modified"] or "")[:19],
+        )
+    console.print(table)
+    org = printable(found["org"]["name"])
+    console.print(f"{found['total_files']:,} records in {found['total_accounts']:,} accounts of {org}", markup=False)

@@ -1,0 +1,17 @@
+"""``engine db snapshot``: a consistent copy of the tracking DB, also while a run writes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from engine.settings import Settings
+from engine.tracking.db.snapshot import snapshot
+from engine.tracking.read.report import open_report
+
+
+def take_snapshot(settings: Settings, target: Path) -> dict[str, Any]:
+    """Write the snapshot and say what is in it. Raises Blocked, Fatal."""
+    written = snapshot(settings.tracking.database, target)
+    with open_report(target) as report:
+        return {"file": str(target), "bytes": written, "records": report.files()["tracked"]}

@@ -1,0 +1,123 @@
+"""``engine waive``: takes records out of the readiness sum, on record. Nothing else changes."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from engine.limiting.clock import Clock, SystemClock
+from engine.model.errors import Usage
+from engine.model.ids import to18
+from engine.runs.shared.bounds import bounds_of
+from engine.settings import Settings
+from engine.tracking.db.database import open_database
+from engine.tracking.db.files import inspect
+from engine.tracking.db.lock import RunLock
+from engine.tracking.ledger import Ledger
+from engine.tracking.read.report import open_report
+from engine.tracking.write.waivers import Event, Noted, outside
+
+
+@dataclass(frozen=True, slots=True)
+class Waived:
+    """What became of it."""
+
+    undo: bool
+    noted: Noted
+    readiness: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def exit_code(self) -> int:
+        """3 where some Ids are unknown: the others are noted."""
+        return 3 if self.noted.unknown else 0
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "event": "undone" if self.undo else "waived",
+            "noted": self.noted.noted,
+            "already": self.noted.already,
+            "unknown": self.noted.unknown,
+            "exit_code": self.exit_code,
+            "readiness": self.readiness,
+        }
+
+    def lines(self) -> list[str]:
+        """The same for a person."""
+        noted, found = self.noted, self.readiness
+        verb = "back in the readiness sum" if self.undo else "waived: out of the readiness sum, on record"
+        lines = [f"{len(noted.noted):,} records {verb}"]
+        if noted.already:
+            lines.append(f"  {len(noted.already):,} " + ("were not waived" if self.undo else "were waived already"))
+        if noted.unknown:
+            shown = ", ".join(noted.unknown[:5]) + (" …" if len(noted.unknown) > 5 else "")
+            lines.append(f"  {len(noted.unknown):,} are not in the tracking DB: {shown}")
+        lines.append(
+            f"  now: {found['ready']:,} ready, {found['switched']:,} switched, {found['not_ready']:,} not ready, "
+            f"{found['waived']:,} waived of {found['tracked']:,} tracked"
+        )
+        lines.append("  next: engine status --readiness")
+        return lines
+
+
+async def waive(
+    settings: Settings, ids: Sequence[str], *, reason: str, undo: bool, clock: Clock | None = None
+) -> Waived:
+    """Write it down. Raises Fatal; nothing is noted where one Id is malformed, or out of bounds."""
+    clock = clock or SystemClock()
+    if not ids:
+        raise Usage("no record Id was given", hint="engine waive ID… --reason TEXT, or --file FILE with an Id a line")
+    if not reason.strip():
+        raise Usage("--reason is empty", hint="Say why: it stays on record, with your name and the time.")
+    if settings.migration.dry_run:
+        raise Usage("migration.dry_run is on: nothing may be written", hint="Set migration.dry_run to false.")
+    account = bounds_of(settings.migration).account_id
+    if not settings.tracking.database.exists():
+        with open_report(settings.tracking.database):  # says what is missing
+            pass
+    inspect(settings.tracking.database)
+    with RunLock(settings.tracking.database, clock, "engine waive"):
+        async with open_database(settings.tracking.database, clock) as database:
+            event: Event = "undone" if undo else "waived"
+            chosen = [_id(each) for each in ids]
+            if account is not None and (others := await outside(database, chosen, account)):
+                raise Usage(
+                    f"{len(others):,} records lie outside migration.test_account_id ({account}), such as {others[0]}",
+                    hint="Nothing was noted. Leave them out, or turn migration.test_single_account off.",
+                )
+            noted = await Ledger(database).waive(chosen, event, reason=reason.strip(), who=_who())
+    with open_report(settings.tracking.database) as report:
+        return Waived(undo, noted, report.readiness(settings.switch.accept_proof))
+
+
+def ids_in(path: Path) -> Iterator[str]:
+    """The Ids of a file: the first word, or first cell, of each line; empty lines and ``#`` comments are passed over.
+
+    Raises Usage where it cannot be read.
+    """
+    try:
+        for line in path.read_text(encoding="utf-8-sig").splitlines():
+            word = line.replace(",", " ").replace("\t", " ").split(" ")[0].strip("\"' ")
+            if word and not word.startswith("#") and word.lower() not in {"id", "record_id", "doclist_entry_id"}:
+                yield word
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise Usage(f"--file {path} cannot be read: {why}", hint="nothing was noted. It takes an Id a line") from error
+
+
+def _id(text: str) -> str:
+    try:
+        return to18(text)
+    except ValueError as error:
+        raise Usage(str(error), hint="An Id has 15 or 18 letters and digits, such as a0X3D00000AbcDeQAF.") from error
+
+
+def _who() -> str:
+    """The person at the keyboard: the one behind sudo, if there is one."""
+    try:
+        return os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"

@@ -1,0 +1,1 @@
+"""Are the copies there, and do they hold what was copied? In: rows. Out: problems, recorded and reported."""

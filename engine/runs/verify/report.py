@@ -1,0 +1,224 @@
+"""What a verification found, in five symbols (after ``rclone check``), for a person, a script and a file."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from enum import Enum, StrEnum
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+from engine.model.errors import Usage
+from engine.model.text import printable
+from engine.runs.shared.report import duration
+from engine.tracking.write.exports import fresh
+from engine.tracking.write.links import FORMED_ANEW, Foreign
+
+
+class Symbol(Enum):
+    """One verdict on one record: its sign and its name in JSON."""
+
+    MATCH = ("=", "match")
+    DIFFER = ("*", "differ")
+    MISSING = ("-", "missing_at_destination")
+    SOURCE_GONE = ("+", "missing_at_source")
+    ERROR = ("!", "error")
+
+    @property
+    def sign(self) -> str:
+        return str(self.value[0])
+
+    @property
+    def word(self) -> str:
+        return str(self.value[1])
+
+
+class Beyond(StrEnum):
+    """Why no backup can make the lost copy of a switched record again."""
+
+    CHANGED = "its source has changed since"
+    GONE = "its source is gone too"
+
+
+class Lines:
+    """The report file: one line per record that does not match (with ``everything``: per record), tab separated.
+
+    It holds record Ids, keys and what was found; mode 0600. Without a path nothing is written.
+    """
+
+    def __init__(self, path: Path | None, *, everything: bool = False) -> None:
+        self._path = path
+        self._file: IO[str] | None = None
+        self.everything = everything and path is not None
+
+    def __enter__(self) -> Self:
+        if self._path is not None:
+            try:
+                self._file = fresh(self._path)
+            except OSError as error:
+                raise Usage(
+                    f"--report {self._path} cannot be written: {error.strerror}",
+                    hint="nothing was looked at yet. Name a file in a directory that exists and may be written",
+                ) from error
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def add(self, symbol: Symbol, record_id: str, key: str, message: str) -> None:
+        if self._file is not None and (self.everything or symbol is not Symbol.MATCH):
+            self._file.write(
+                "\t".join([symbol.sign, record_id, printable(key), printable(message)]).rstrip("\t") + "\n"
+            )
+
+
+@dataclass(slots=True)
+class Found:
+    """Counts and examples. A record counts once, by the worst that was found of it."""
+
+    lines: Lines
+    counts: Counter[Symbol] = field(default_factory=Counter)
+    changed_sources: int = 0
+    broken_links: int = 0
+    """Switched records whose object is missing or differs: users meet it."""
+    beyond: Counter[Beyond] = field(default_factory=Counter)
+    """Of the broken links, those that no backup repairs."""
+    raised: int = 0
+    unclaimed: int = 0
+    """Objects in our bucket that no record claims."""
+    examples: list[str] = field(default_factory=list)
+    foreign: Foreign = field(default_factory=Foreign)
+    """Records whose row holds a link that is not made of its key: a switch refuses them."""
+
+    def match(self, count: int = 1) -> None:
+        """So many are as recorded."""
+        self.counts[Symbol.MATCH] += count
+
+    def add(self, symbol: Symbol, record_id: str, key: str, message: str) -> None:
+        """One that is not, or a match by name."""
+        self.counts[symbol] += 1
+        self.lines.add(symbol, record_id, key, message)
+        if symbol is not Symbol.MATCH and len(self.examples) < 10:
+            self.examples.append(f"{symbol.sign} {record_id}  {printable(key)}  {printable(message)}")
+
+    @property
+    def wrong(self) -> int:
+        """Mismatches: what exit code 6 stands for. A source that is gone is told, but our copy of it is fine."""
+        return self.counts[Symbol.DIFFER] + self.counts[Symbol.MISSING]
+
+    @property
+    def checked(self) -> int:
+        return sum(self.counts.values())
+
+    def next_steps(self, *, stopped: bool) -> list[str]:
+        """What to type next."""
+        steps = [FORMED_ANEW.replace(" forms", "   forms")] if self.foreign.count else []
+        lost = sum(self.beyond.values())
+        conflicts = self.counts[Symbol.DIFFER] - self.changed_sources
+        if self.counts[Symbol.MISSING] > lost or self.changed_sources:
+            steps.append("engine run backup --incremental   copies again what is missing or has changed")
+        if lost:
+            steps.append(
+                f"{lost:,} switched links lead to nothing, and no backup can make their copies again. If the bucket "
+                "keeps versions, bring those objects back under their keys; then engine verify"
+            )
+        if self.beyond[Beyond.CHANGED]:
+            steps.append(
+                "or give those whose source has changed their old links back, which lead to what is there now: "
+                "engine run rollback --from-database --ids FILE --execute (an Id a line; engine verify --report FILE "
+                "names all), then engine verify, engine run backup --incremental, engine run switch"
+            )
+        if conflicts:
+            steps.append(
+                "look at the objects that differ: they were left as they are. Move or delete those that are not wanted,"
+                " then: engine run backup --incremental --retry-class key_conflict"
+            )
+        if self.counts[Symbol.ERROR]:
+            steps.append("the same command again   for what could not be looked at")
+        if stopped:
+            steps.append("the same command again   starts from the beginning; what was found is recorded")
+        return steps
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """How a verification ended."""
+
+    run_id: int | None
+    level: str
+    status: str
+    exit_code: int
+    reason: str
+    seconds: float
+    claimed: int
+    """Copies in scope."""
+    sampled: bool
+    found: Found
+    file: Path | None
+    notes: list[str]
+    next_steps: list[str]
+
+    def as_json(self) -> dict[str, Any]:
+        found = self.found
+        return {
+            "run_type": "verify",
+            "run_id": self.run_id,
+            "status": self.status,
+            "exit_code": self.exit_code,
+            "reason": self.reason,
+            "level": self.level,
+            "seconds": round(self.seconds, 3),
+            "copies": self.claimed,
+            "checked": found.checked,
+            "counts": {symbol.word: found.counts[symbol] for symbol in Symbol},
+            "changed_sources": found.changed_sources,
+            "broken_links": found.broken_links,
+            "broken_beyond_backup": {each.name.lower(): found.beyond[each] for each in Beyond},
+            "foreign_links": found.foreign.count,
+            "proofs_raised": found.raised,
+            "unclaimed_objects": found.unclaimed,
+            "examples": found.examples,
+            "report": None if self.file is None else str(self.file),
+            "notes": self.notes,
+            "next": self.next_steps,
+        }
+
+    def lines(self) -> list[str]:
+        """The same for a person."""
+        found = self.found
+        pace = found.checked / self.seconds if self.seconds > 0 else 0.0
+        lines = [
+            f"verify --level {self.level}{'' if self.run_id is None else f', run {self.run_id}'}: "
+            f"{self.status.replace('_', ' ')}" + (f" ({self.reason})" if self.reason else ""),
+            f"  {found.checked:,} of {self.claimed:,} copies looked at in {duration(self.seconds)} ({pace:,.0f}/s)",
+        ]
+        said = {
+            Symbol.MATCH: "as recorded",
+            Symbol.DIFFER: "differ"
+            + (f" ({found.changed_sources:,} because the source has changed)" if found.changed_sources else ""),
+            Symbol.MISSING: "missing at the destination",
+            Symbol.SOURCE_GONE: "missing at the source; our copies stand",
+            Symbol.ERROR: "could not be looked at",
+        }
+        lines += [f"  {s.sign} {found.counts[s]:,} {text}" for s, text in said.items() if found.counts[s]]
+        if found.broken_links:
+            lines.append(f"  {found.broken_links:,} of them are SWITCHED: users meet a broken or wrong file right now")
+        lines += [f"    {example}" for example in found.examples]
+        if found.foreign.count:
+            lines.append(f"  {found.foreign}")
+        if found.raised:
+            lines.append(f"  {found.raised:,} proofs raised")
+        lines += [f"  {note}" for note in self.notes]
+        lines += [f"  next: {step}" for step in self.next_steps]
+        return lines
+
+
+def confidence(checked: int, total: int) -> str:
+    """What a sample without a single mismatch says of the whole, at 95 %."""
+    share = 1 - 0.05 ** (1 / checked)
+    said = f"no mismatch in a random sample of {checked:,}"
+    return f"{said}: with 95 % confidence fewer than {share:.2%} of {total:,} differ"

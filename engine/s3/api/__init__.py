@@ -1,0 +1,1 @@
+"""The S3 API: the client port, its two implementations, signing, answers and errors."""

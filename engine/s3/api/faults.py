@@ -1,0 +1,208 @@
+"""What a StoreError means for the run: one table, and how long keys that a store no longer takes are waited for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+
+from engine.limiting.clock import Clock
+from engine.model.errors import Blocked, EngineError, Paused, Refused, Transient
+from engine.model.failures import FailureClass as F
+from engine.s3.api.answers import StoreError
+
+PATIENCE_S = 90.0
+"""How long keys that were good, or a skewed clock, may be refused without one success between before the run stops."""
+
+
+class Side(StrEnum):
+    """Whose bucket the request was for."""
+
+    SOURCE = "source"
+    DESTINATION = "destination"
+
+
+THROTTLED = frozenset(
+    {
+        "SlowDown", "ServiceUnavailable", "Throttling", "ThrottlingException", "TooManyRequests",
+        "RequestLimitExceeded", "RequestThrottled", "RequestThrottledException",
+        "BandwidthLimitExceeded", "KMS.ThrottlingException", "NoFileLeft",
+    }
+)  # fmt: skip
+UNWELL = frozenset(
+    {"InternalError", "RequestTimeout", "IncompleteBody", "NoETag", "BadAnswer", "TooLong", "Unreachable", "TimedOut"}
+)
+CORRUPT = frozenset({"BadDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch", "InvalidPart"})
+SKEWED = "RequestTimeTooSkewed"
+STALE_LOGIN = frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired"})
+BAD_LOGIN = {
+    "SignatureDoesNotMatch": "the secret key does not match the access key id",
+    "InvalidAccessKeyId": "the access key id is unknown to the store",
+    "InvalidToken": "the session token is not valid for these keys",
+    "InvalidSecurity": "the credentials are not valid",
+    "NotSignedUp": "the account is not signed up for S3",
+    "AccountProblem": "the account has a problem that only its owner can solve with the provider",
+    "AuthorizationQueryParametersError": "the request was signed in a way the store does not take",
+}
+LOGIN = frozenset({SKEWED, *STALE_LOGIN, *BAD_LOGIN})
+"""What is said of the keys or the clock, and so of all requests, or of one that was signed or passed on oddly."""
+ELSEWHERE = frozenset(
+    {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "TemporaryRedirect"}
+)
+_AWAY = frozenset({301, 302, 303, 307, 308})
+UNFIT = {
+    "InvalidStorageClass": "destination.storage_class",
+    "InvalidEncryptionAlgorithmError": "destination.sse",
+    "KMS.DisabledException": "destination.kms_key_id",
+    "KMS.NotFoundException": "destination.kms_key_id",
+    "KMS.InvalidStateException": "destination.kms_key_id",
+    "KMS.KMSInvalidStateException": "destination.kms_key_id",
+}
+SHAPE = {
+    "EntityTooLarge": F.TOO_LARGE,
+    "KeyTooLongError": F.BAD_KEY,
+    "KeyTooLong": F.BAD_KEY,
+    "InvalidURI": F.BAD_KEY,
+    "InvalidObjectName": F.BAD_KEY,
+}
+
+
+def meaning(error: StoreError, side: Side, what: str) -> EngineError:
+    """The error to raise above the adapter. ``what`` names verb, bucket and key for a person."""
+    code, status = error.code, error.status
+    told = _told(error, what)
+    source = side is Side.SOURCE
+    if code == SKEWED or code in STALE_LOGIN:
+        return Transient(F.NETWORK, told)
+    if error.alone and not (source and 300 <= status < 400):
+        denied = F.SOURCE_DENIED if source else F.DESTINATION_DENIED
+        return Refused(denied, f"{told}; other requests with the same keys are served")
+    if code in BAD_LOGIN:
+        return Blocked(f"{told}: {BAD_LOGIN[code]}", hint=_other_keys(side))
+    if code == "ProxyLogin":
+        return Transient(F.NETWORK, f"{told}: the proxy wants a login; check network.proxy")
+    if code == "TlsFailed":
+        hint = "check endpoint_url, the clock, and network.ca_file where a private CA signs"
+        return Transient(F.NETWORK, f"{told}; {hint}")
+    if not error.alone and (code in ELSEWHERE or (status == 301 and error.region)):
+        hint = f"set {side}.region: {error.region}" if error.region else f"set {side}.region to the bucket's region"
+        return Blocked(f"{told}: the bucket lives in another region", hint=hint)
+    if code == "NoSuchBucket":
+        return Blocked(told, hint=f"check the bucket's name and {side}.endpoint_url; buckets are never created here")
+    if 300 <= status < 400 and status != 304:
+        if source:
+            return Refused(F.REDIRECTED, f"{told}: the store answered with a redirect, which is never followed")
+        return Blocked(
+            f"{told}: the store answered with a redirect, which is never followed", hint="check endpoint_url"
+        )
+    if code in THROTTLED or status in {429, 503}:
+        return Transient(F.THROTTLED, told, retry_after_s=error.retry_after_s)
+    if code in UNFIT and not source:
+        return Blocked(told, hint=f"check {UNFIT[code]}")
+    if error.unsupported and not source:
+        return Blocked(told, hint="the store lacks what the settings ask for: check destination.storage_class and sse")
+    if code == "BadListing":
+        return Refused(F.REJECTED, f"{told}: the store cannot be listed")
+    if code == "InvalidObjectState":
+        return Refused(F.ARCHIVED, f"{told}: the object must be restored from its archive first")
+    if error.missing or code in {"NoSuchKey", "NoSuchVersion"} or status == 405:
+        if source:
+            return Refused(F.SOURCE_MISSING, f"no such object: {_object(what)} ({_number(error)})")
+        return Transient(F.NETWORK, told)  # an object of ours that was there a moment ago
+    if status in {412, 304}:
+        return Transient(F.SOURCE_CHANGED if source else F.NETWORK, told)
+    if status == 403 or code.startswith("KMS."):
+        if source:
+            said = f"{_object(what)} may not be read, or is missing and may not be listed"
+            return Refused(F.SOURCE_DENIED, f"{said} ({told.removeprefix(what + ': ')})")
+        return Refused(F.DESTINATION_DENIED, told)
+    if code in CORRUPT:
+        return Transient(F.CHECKSUM_MISMATCH, told)
+    if code in UNWELL or status >= 500 or status == 409 or code == "NoSuchUpload":
+        return Transient(F.NETWORK, told, retry_after_s=error.retry_after_s)
+    return Refused(SHAPE.get(code, F.REJECTED), told)
+
+
+def _number(error: StoreError) -> str:
+    return error.code if error.code == str(error.status) else f"{error.status} {error.code}"
+
+
+def _object(what: str) -> str:
+    """The source within "HEAD s3://…" or "COPY s3://… to s3://…"."""
+    return what.partition(" ")[2].partition(" to s3://")[0]
+
+
+def doubtful(error: StoreError) -> bool:
+    """Whether it ends the run where it is true of all requests. A proxy, or an odd name, may make it true of one."""
+    return error.code in LOGIN or error.code in ELSEWHERE or error.code == "NoSuchBucket" or error.status in _AWAY
+
+
+class Patience:
+    """What is known of one side's keys: waits a while for those that were good, then stops the run.
+
+    Any success starts it afresh. ``renew`` has fresh keys looked for; None: they stand in the settings, and a run would
+    wait for others in vain.
+    """
+
+    def __init__(self, clock: Clock, side: Side, renew: Callable[[], None] | None = None) -> None:
+        self._clock = clock
+        self._side = side
+        self._renew = renew
+        self._since: float | None = None
+        self._unfit: dict[str, str] = {}
+        self.heard = 0
+        """Answers that told whether the keys are taken."""
+        self.fault: StoreError | None = None
+        """Why they are not, as far as the last such answer told."""
+        self.worked = self.wrote = False
+
+    def well(self) -> None:
+        """The keys were taken."""
+        self.heard += 1
+        self.worked = True
+        self.fault = self._since = None
+
+    def amiss(self, fault: StoreError) -> None:
+        """They were not, for a request that nothing is odd about."""
+        self.heard += 1
+        self.fault = fault
+        if self._renew is not None and fault.code != SKEWED:
+            self._renew()
+
+    def judge(self, error: StoreError, what: str, *, side: Side | None = None) -> EngineError:
+        """``meaning``, for somebody who knows what came before."""
+        if error.code in LOGIN and not error.alone:
+            return self._judge_login(error, what)
+        found = meaning(error, side or self._side, what)
+        if isinstance(found, Blocked) and (error.unsupported or error.code in UNFIT):
+            # a setting that the store does not take fails every write, an odd object only its own
+            first = self._unfit.setdefault(error.code, what)
+            if self.wrote or first == what:
+                return Refused(F.DESTINATION_DENIED, f"{found}; {found.hint}")
+        return found
+
+    def _judge_login(self, error: StoreError, what: str) -> EngineError:
+        skewed = error.code == SKEWED
+        if skewed:
+            cause = f"{what}: this machine's clock differs from the store's by more than 15 minutes"
+            hint = "set the clock (timedatectl set-ntp true) and run again"
+        elif error.code in STALE_LOGIN:
+            cause = f"{_told(error, what)}: the credentials expired and no fresh ones came"
+            hint = f"renew the credentials of {self._side}"
+        else:
+            cause, hint = f"{_told(error, what)}: {BAD_LOGIN[error.code]}", _other_keys(self._side)
+        if not self.worked:
+            return Blocked(cause, hint=hint)
+        now = self._clock.monotonic()
+        self._since = now if self._since is None else self._since
+        if now - self._since < PATIENCE_S and (skewed or self._renew):
+            return Transient(F.NETWORK, _told(error, what), patient=True)
+        return Paused(cause, hint=hint)
+
+
+def _told(error: StoreError, what: str) -> str:
+    return f"{what}: {error.code}" + (f" ({error.message[:300]})" if error.message else "")
+
+
+def _other_keys(side: Side) -> str:
+    otherwise = "; where files are read without any, set source.access: http" if side is Side.SOURCE else ""
+    return f"check the credentials under {side}: in the settings, or those of the AWS default chain{otherwise}"

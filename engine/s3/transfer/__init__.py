@@ -1,0 +1,1 @@
+"""Copies and stores objects, proves what was written, and never overwrites."""

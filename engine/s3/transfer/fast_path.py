@@ -1,0 +1,158 @@
+"""The short way of a copy: what a large run does a million times, with as little between as there can be.
+
+It is for objects of which a listing has told everything that a CopyObject needs, and only while all is well: the store
+is known to honour ``If-None-Match: *``, the limiter admits requests at once, a connection is idle. Nothing is judged
+here: whatever comes back but a plain success is reported to the limiter and left to the usual way. That asks anew and
+finds what lies under the key. Nothing is overwritten either way (I7).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from engine.limiting.clock import Clock
+from engine.limiting.limiter import Limiter
+from engine.model.facts import ObjectFacts, Stored
+from engine.model.location import Location
+from engine.s3.api.address import Address
+from engine.s3.api.answers import Fields, StoreError
+from engine.s3.api.client import time_for
+from engine.s3.api.credentials import Keyring, Keys
+from engine.s3.api.fast import copied, fields_of, unreached
+from engine.s3.api.faults import Patience
+from engine.s3.api.head_template import HeadTemplate
+from engine.s3.api.limited import LARGE, tell_limiter
+from engine.s3.api.sigv4 import path_of
+from engine.s3.api.xml import error_of
+from engine.s3.transfer.conditions import CONDITION, Conditional
+from engine.s3.transfer.extras import Tags
+from engine.s3.transfer.facts import written
+from engine.s3.transfer.guard import Guard
+from engine.s3.wire import Reply, Wire, WireError
+from engine.s3.wire.connection import Connection
+
+STAMP_S = 0.5
+"""How long a head's date is kept, in seconds; S3 takes one that is 15 minutes off."""
+TRIED, TOLERATED = 16, 20
+"""Copies that their ETags do not tie to the source (SSE-KMS on either side) are made twice: the usual way knows other
+proofs. Beyond the first 16 and one in 20 the short way is none, and stays closed."""
+_VARYING = ("x-amz-copy-source", "x-amz-copy-source-if-match")
+_VERSION = b"x-amz-version-id"
+_SSE, _AES = b"x-amz-server-side-encryption", b"AES256"
+_SSE_C = b"x-amz-server-side-encryption-customer-algorithm"
+_PLAIN = re.compile(
+    rb"\s*(?:<\?xml [^<>]*\?>\s*)?<CopyObjectResult(?: [^<>]*)?>\s*"
+    rb"(?:<LastModified>[^<>&]*</LastModified>\s*)?<ETag>(?:&quot;|\")([0-9a-f]{32})(?:&quot;|\")</ETag>\s*"
+    rb"(?:<LastModified>[^<>&]*</LastModified>\s*)?</CopyObjectResult>\s*"
+)
+"""The answer of a store that says no more than it must."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignedWire:
+    """One service by our own wire, as the short way needs it."""
+
+    wire: Wire
+    keys: Keyring
+    address: Address
+    """Of our bucket."""
+
+
+class FastPath:
+    """Fits ``ports.Express``. ``fixed``: the headers that all copies have in common."""
+
+    def __init__(
+        self,
+        road: SignedWire,
+        limiter: Limiter,
+        guard: Guard,
+        patience: Patience,
+        clock: Clock,
+        tags: Tags,
+        *,
+        fixed: Fields,
+        limit: int,
+    ) -> None:
+        self._road = road
+        self._limiter = limiter
+        self._guard = guard
+        self._patience = patience
+        self._clock = clock
+        self._tags = tags
+        self._limit = min(limit, LARGE)
+        self._form = HeadTemplate("PUT", road.address, {**fixed, **CONDITION}, _VARYING)
+        self._stamped_for: Keys | None = None
+        self._stale_at = 0.0
+        self._copies = self._untied = 0
+
+    def copy(self, source: Location, facts: ObjectFacts, key: str) -> Coroutine[Any, Any, Stored | None] | None:
+        """The copy, under way once it is awaited; it must be. None: not for this object, or not now.
+
+        It comes to None where the usual way must see to it, and raises no errors of its own.
+        """
+        if (
+            self._untied > TRIED + self._copies // TOLERATED
+            or self._guard.verdict is not Conditional.HONOURED
+            or facts.size is None
+            or facts.size >= self._limit
+            or not facts.etag_is_md5
+            or source.version_id is not None
+            or self._tags.keep is not self._tags.carried(source.bucket)  # its heads ask for the tags or never do
+            or (keys := self._road.keys.current) is None
+        ):
+            return None
+        ticket = self._limiter.enter()
+        if not ticket:
+            return None
+        connection = self._road.wire.idle(self._road.address.origin)
+        if connection is None:
+            self._limiter.left(ticket)
+            return None
+        try:
+            head = self._head(keys, source, facts.etag, key)
+        except StoreError:
+            self._road.wire.spare(connection)
+            self._limiter.left(ticket)
+            return None
+        return self._copy(ticket, connection, head, facts)
+
+    async def _copy(self, ticket: int, connection: Connection, head: bytes, facts: ObjectFacts) -> Stored | None:
+        limiter, size = self._limiter, facts.size or 0
+        try:
+            reply = await self._road.wire.ask(connection, head, method="PUT", deadline_s=time_for(size))
+            if reply.status != 200:
+                raise error_of(reply.status, fields_of(reply.headers), reply.body)
+            copy = _plain(reply, size) or written(copied(reply, "CopyObjectResult"), size)
+        except WireError as error:
+            tell_limiter(limiter, ticket, unreached(error))
+            return None
+        except StoreError as error:
+            tell_limiter(limiter, ticket, error)
+            return None
+        except BaseException:
+            limiter.left(ticket)
+            raise
+        limiter.passed(ticket)
+        self._patience.well()
+        self._copies += 1
+        self._untied += not (copy.etag_is_md5 and copy.etag == facts.etag)
+        return Stored(copy)
+
+    def _head(self, keys: Keys, source: Location, etag: str, key: str) -> bytes:
+        now = self._clock.monotonic()
+        if keys is not self._stamped_for or now >= self._stale_at:
+            self._form.stamp(keys, self._clock.now())
+            self._stamped_for, self._stale_at = keys, now + STAMP_S
+        return self._form.head(key, f"{source.bucket}/{path_of(source.key)}", f'"{etag}"')
+
+
+def _plain(reply: Reply, size: int) -> ObjectFacts | None:
+    """``written(copied(reply))`` where the answer holds an ETag and nothing else of the object; otherwise None."""
+    tell_limiter = _PLAIN.fullmatch(reply.body)
+    fields = reply.headers.raw
+    if tell_limiter is None or _SSE_C in fields or _VERSION in fields or fields.get(_SSE, _AES).strip() != _AES:
+        return None
+    return ObjectFacts(size, tell_limiter[1].decode())

@@ -1,0 +1,137 @@
+"""Sums over the bytes that pass: inline while they are few, in a thread when they are many (hashlib frees the GIL)."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import zlib
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from importlib import util
+from typing import Protocol, TypeVar
+
+from engine.model.errors import Blocked
+from engine.model.sums import PartSums
+from engine.s3.api.answers import Bytes
+
+INLINE = 256 * 1024
+"""Bytes up to which a thread costs more than it saves."""
+T = TypeVar("T")
+
+
+async def hashed(nbytes: int, work: Callable[[], T]) -> T:
+    """Run hashing work over so many bytes, off the loop if they are many. One call at a time keeps the order."""
+    return work() if nbytes <= INLINE else await asyncio.to_thread(work)
+
+
+def crc64nvme(data: Bytes, start: int = 0) -> int:
+    """The CRC-64/NVME of ``data`` behind bytes whose CRC is ``start``. Raises Blocked where awscrt is not installed."""
+    try:
+        from awscrt.checksums import crc64nvme as compute
+    except ImportError:
+        raise Blocked(
+            "migration.checksum is crc64nvme, which needs the awscrt package",
+            hint="pip install 'engine[crt]', or set migration.checksum: sha256",
+        ) from None
+    return int(compute(data, start))
+
+
+class Hash(Protocol):
+    """What hashlib's objects do, as far as it is needed here."""
+
+    def update(self, data: Bytes, /) -> None: ...
+    def digest(self) -> bytes: ...
+
+
+class Sums:
+    """SHA-256 over all the bytes, and beside it the sums of ``names``, which must be computable.
+
+    ``parts``: sizes of the parts whose MD5s make the source's ETag, which is computed as ``source-etag`` then.
+    """
+
+    def __init__(self, names: Iterable[str] = (), parts: Sequence[int] = ()) -> None:
+        self._sha256 = hashlib.sha256()
+        self._others: dict[str, Hash] = {name: _HASHES[name]() for name in names if name != "sha256"}
+        self._parts = PartSums(parts) if parts else None
+        self.size = 0
+
+    async def add(self, data: Bytes) -> None:
+        """Take the next bytes; to be awaited before the next call."""
+        await hashed(len(data), lambda: self._add(data))
+
+    def _add(self, data: Bytes) -> None:
+        self.size += len(data)
+        self._sha256.update(data)
+        for each in self._others.values():
+            each.update(data)
+        if self._parts is not None:
+            self._parts.update(data)
+
+    @property
+    def sha256(self) -> bytes:
+        return self._sha256.digest()
+
+    @property
+    def crc64nvme(self) -> bytes | None:
+        """Eight bytes, big-endian, as S3 writes it."""
+        crc = self._others.get("crc64nvme")
+        return None if crc is None else crc.digest()
+
+    def computed(self) -> tuple[tuple[str, str], ...]:
+        """As (algorithm, hex)."""
+        sums = [("sha256", self.sha256.hex()), *((name, each.digest().hex()) for name, each in self._others.items())]
+        if self._parts is not None:
+            sums.append(("source-etag", self._parts.etag()))
+        return tuple(sums)
+
+
+def computable(names: Iterable[str]) -> list[str]:
+    """Those of these checksums that can be computed here: the CRCs of awscrt where it is installed."""
+    return [name for name in names if name in _HASHES and (name not in _OF_CRT or _with_crt())]
+
+
+@cache
+def _with_crt() -> bool:
+    return util.find_spec("awscrt") is not None
+
+
+class _Crc:
+    """A CRC as hashlib would have it."""
+
+    def __init__(self, compute: Callable[[Bytes, int], int], width: int) -> None:
+        self._compute = compute
+        self._width = width
+        self._value = 0
+
+    def update(self, data: Bytes) -> None:
+        self._value = self._compute(data, self._value)
+
+    def digest(self) -> bytes:
+        return self._value.to_bytes(self._width, "big")
+
+
+def _md5() -> Hash:
+    return hashlib.md5(usedforsecurity=False)
+
+
+def _crc32c(data: Bytes, start: int = 0) -> int:
+    from awscrt.checksums import crc32c as compute
+
+    return int(compute(data, start))
+
+
+_OF_CRT = frozenset({"crc64nvme", "crc32c"})
+_HASHES: dict[str, Callable[[], Hash]] = {
+    "sha256": hashlib.sha256,
+    "sha1": lambda: hashlib.sha1(usedforsecurity=False),
+    "md5": _md5,
+    "crc32": lambda: _Crc(zlib.crc32, 4),
+    "crc32c": lambda: _Crc(_crc32c, 4),
+    "crc64nvme": lambda: _Crc(crc64nvme, 8),
+}
+
+
+def composite_sha256(digests: Iterable[bytes]) -> str:
+    """The composite SHA-256 of a multipart object, hex with ``-N``, as ``facts_of(composites=True)`` shows it."""
+    parts = list(digests)
+    return f"{hashlib.sha256(b''.join(parts)).hexdigest()}-{len(parts)}"

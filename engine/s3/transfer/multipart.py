@@ -1,0 +1,200 @@
+"""Multipart uploads of ours: aborted unless completed, completed at most once, swept at the start of a run (I13)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from urllib.parse import unquote_plus
+
+from engine.limiting.clock import Clock
+from engine.model.facts import ObjectFacts, Occupied
+from engine.model.sums import multipart_etag
+from engine.s3.api.answers import Answer, Fields, OpenUpload, Part, StoreError
+from engine.s3.api.client import S3Client
+from engine.s3.transfer.conditions import CONDITION
+from engine.s3.transfer.extras import Extra, Tags
+from engine.s3.transfer.guard import Look
+
+ABORT_TRIES = 3
+ABORT_SECONDS = 10.0
+"""The longest that one try at aborting may take; cancelled work waits for no more than ``ABORT_TRIES`` of them."""
+
+
+@dataclass(slots=True)
+class Upload:
+    """One upload that is open at the store."""
+
+    key: str
+    id: str
+    parts: list[Part] = field(default_factory=list)
+    finished: bool = False
+
+    def etag(self) -> str:
+        """The ETag that the whole will have, as far as the parts' ETags tell; empty where they are no MD5s."""
+        try:
+            return multipart_etag(bytes.fromhex(part.etag) for part in self.in_order())
+        except ValueError:
+            return ""
+
+    def in_order(self) -> list[Part]:
+        return sorted(self.parts, key=lambda part: part.number)
+
+
+class Multipart:
+    """The multipart verbs of one destination bucket."""
+
+    def __init__(self, verbs: S3Client, clock: Clock, bucket: str, always: Fields, look: Look, tags: Tags) -> None:
+        self._verbs = verbs
+        self._clock = clock
+        self._bucket = bucket
+        self._always = always
+        self._look = look
+        self._tags = tags
+        self.sums = Extra()
+        """Whether uploads name their checksum algorithm."""
+        self.left = 0
+        """Open uploads of earlier runs that could not be aborted."""
+        self.conditional = True
+        """Whether completions carry If-None-Match; off once the store refuses it at a free key."""
+
+    @asynccontextmanager
+    async def begin(self, key: str, headers: Fields, *, sums: Fields, tags: Fields) -> AsyncIterator[Upload]:
+        """Create an upload; whatever ends the block before ``finish`` succeeded also aborts it. ``sums`` (the names of
+        its checksum) and ``tags`` are left out where the store refuses them."""
+        creating = asyncio.ensure_future(self._create(key, headers, sums, tags))
+        try:
+            upload = Upload(key, await asyncio.shield(creating))
+        except asyncio.CancelledError:
+            await _patiently(self._abort_created(key, creating))
+            raise
+        try:
+            yield upload
+        except BaseException:
+            if not upload.finished:
+                await _patiently(self.abort(key, upload.id))
+            raise
+
+    async def _create(self, key: str, headers: Fields, sums: Fields, tags: Fields) -> str:
+        async def tagged(tags: Fields) -> str:
+            async def create(sums: Fields) -> str:
+                return await self._verbs.create_upload(self._bucket, key, {**headers, **sums, **tags, **self._always})
+
+            return await self.sums.send(create, sums)
+
+        return await self._tags.send(tagged, tags, self._bucket)
+
+    async def finish(self, upload: Upload, size: int, headers: Fields, *, replace_etag: str | None = None) -> Answer:
+        """Complete. The key is looked at right before, whatever the store makes of conditions: a HEAD costs nothing
+        beside the parts. Raises Occupied, StoreError."""
+        found = await self._look(upload.key)
+        if found is not None and found.etag != replace_etag:
+            raise Occupied(found)
+        condition = CONDITION if found is None and self.conditional else {}
+        try:
+            answer = await self._complete(upload, size, {**headers, **condition})
+        except StoreError as error:
+            if not condition or not (error.refused_condition or error.unsupported):
+                raise
+            now = await self._look(upload.key)
+            if now is not None:
+                if not self._is_ours(upload, size, now):
+                    raise Occupied(now) from None
+                answer = _as_answer(now)
+            else:
+                self.conditional = False
+                answer = await self._complete(upload, size, headers)
+        upload.finished = True
+        return answer
+
+    async def abort(self, key: str, upload_id: str) -> None:
+        """Abort, with a few tries. That nothing is known under this key says nothing of the upload: see ``sweep``."""
+        for number in range(ABORT_TRIES):
+            if number:
+                await self._clock.sleep(0.2 * number)
+            try:
+                async with asyncio.timeout(ABORT_SECONDS):
+                    await self._verbs.abort_upload(self._bucket, key, upload_id, self._always)
+            except StoreError as error:
+                if error.status != 404:
+                    continue
+            except TimeoutError:
+                continue
+            return
+
+    async def sweep(self, prefix: str, ours: Callable[[str], bool], before: float) -> int:
+        """Abort open uploads under ``prefix`` whose key is ``ours`` and that began before ``before`` (epoch seconds).
+
+        S3 keeps no mark of ours on an open upload, so the key's shape and the moment must tell. Some stores list keys
+        percent-encoded without saying so (Ceph RGW): what is open still is tried under the key that it may mean.
+        Returns how many are gone, by a second listing; the rest are ``left``.
+        """
+        found = stale = {
+            row
+            async for row in self._open(prefix)
+            if row.initiated < before and (ours(row.key) or ours(unquote_plus(row.key)))
+        }
+        for spelt in (str, unquote_plus):
+            for row in stale:
+                await self.abort(spelt(row.key), row.upload_id)
+            if stale:
+                stale = stale & {row async for row in self._open(prefix)}
+        self.left = len(stale)
+        return len(found) - len(stale)
+
+    async def _open(self, prefix: str) -> AsyncIterator[OpenUpload]:
+        marker = ("", "")
+        while True:
+            page = await self._verbs.list_uploads(self._bucket, prefix, *marker, self._always)
+            for row in page.rows:
+                yield row
+            before, marker = marker, (page.key_marker, page.id_marker)
+            if not page.key_marker:
+                return
+            if marker == before:
+                raise StoreError("BadListing", 0, "the listing of open uploads does not advance")
+
+    async def _complete(self, upload: Upload, size: int, headers: Fields) -> Answer:
+        """Complete, and once more where the first answer was lost: the store forgets an upload when it completes it."""
+        arguments = (self._bucket, upload.key, upload.id, upload.in_order(), {**headers, **self._always})
+        try:
+            return await self._verbs.complete_upload(*arguments)
+        except StoreError as error:
+            if not error.unsure:
+                raise
+        try:
+            return await self._verbs.complete_upload(*arguments)
+        except StoreError as error:
+            if error.code != "NoSuchUpload" and not error.refused_condition:
+                raise
+            found = await self._look(upload.key)
+            if found is None or not self._is_ours(upload, size, found):
+                raise
+            return _as_answer(found)
+
+    @staticmethod
+    def _is_ours(upload: Upload, size: int, found: ObjectFacts) -> bool:
+        return found.size == size and found.etag == upload.etag() != ""
+
+    async def _abort_created(self, key: str, creating: asyncio.Future[str]) -> None:
+        try:
+            async with asyncio.timeout(ABORT_SECONDS):
+                upload_id = await creating
+        except (StoreError, TimeoutError):
+            return
+        await self.abort(key, upload_id)
+
+
+def _as_answer(facts: ObjectFacts) -> Answer:
+    return Answer(200, {"etag": f'"{facts.etag}"'})
+
+
+async def _patiently(cleanup: Awaitable[object]) -> None:
+    """Await clean-up to its end although the task is being cancelled, again and again. Bounded by the clean-up."""
+    task = asyncio.ensure_future(cleanup)
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            continue

@@ -1,0 +1,1 @@
+"""Questions to the tracking DB. Nothing here writes."""

@@ -1,0 +1,97 @@
+"""What earlier runs left in a tracking DB, for somebody who only looks: rows of records, the org, how fast it went.
+
+Read-only, beside a running writer too.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.model.plan import Known
+from engine.tracking.db.connect import open_reader, refuse_foreign, refuse_outdated
+from engine.tracking.db.faults import translated
+from engine.tracking.db.files import inspect
+from engine.tracking.read import lookups
+
+RUNS = 5
+FEWEST_COPIES = 500
+"""Shorter runs tell more of their start than of their pace."""
+
+_PACES = """
+SELECT r.id, r.successful_files, r.bytes_copied,
+    (julianday(coalesce(r.end_time, r.last_update)) - julianday(r.start_time)) * 86400
+FROM migration_runs r WHERE r.run_type = 'backup' AND r.successful_files >= ? ORDER BY r.id DESC LIMIT ?
+"""
+_METHODS = """
+SELECT coalesce(method, ''), count(*) FROM file_migrations WHERE run_id = ? AND method IS NOT NULL GROUP BY 1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class RunPace:
+    """A backup run: what it copied, by which method most of it went, and how long it took."""
+
+    run_id: int
+    method: str
+    files: int
+    bytes: int
+    seconds: float
+
+
+class Past:
+    """``open_past`` makes one. Every verb raises Fatal when SQLite cannot go on."""
+
+    def __init__(self, path: Path, db: sqlite3.Connection) -> None:
+        self._path = path
+        self._db = db
+
+    async def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """All rows of one read-only question. It does not wait: nothing else goes on meanwhile."""
+        with translated(self._path, starting=False):
+            return self._db.execute(sql, parameters).fetchall()
+
+    async def known(self, ids: Sequence[str]) -> dict[str, Known]:
+        """Rows of these records, by record id."""
+        return await lookups.known(self, ids)
+
+    async def org_id(self) -> str:
+        """The org that the DB follows; empty while no run has begun."""
+        rows = await self.fetch(
+            "SELECT json_extract(config_snapshot, '$.org_id') FROM migration_runs"
+            " WHERE json_extract(config_snapshot, '$.org_id') IS NOT NULL ORDER BY id DESC LIMIT 1"
+        )
+        return str(rows[0][0]) if rows else ""
+
+    async def paces(self) -> list[RunPace]:
+        """The last backup runs that copied enough to tell a pace, and one method for nine of ten files."""
+        found = []
+        for run, files, size, seconds in await self.fetch(_PACES, (FEWEST_COPIES, RUNS)):
+            methods = dict(await self.fetch(_METHODS, (run,)))
+            method = max(methods, key=lambda name: methods[name], default="")
+            if method and seconds and seconds > 0 and 10 * methods[method] >= 9 * sum(methods.values()):
+                found.append(RunPace(run, method, files, size, seconds))
+        return found
+
+
+@contextmanager
+def open_past(path: Path) -> Iterator[Past | None]:
+    """A look at the tracking DB; None where there is none yet, or an empty one. Raises Blocked where it is unusable."""
+    if not path.exists():
+        yield None
+        return
+    inspect(path)
+    with translated(path, starting=True):
+        db = open_reader(path)
+        try:
+            refuse_foreign(db, path)
+            (version,) = db.execute("PRAGMA user_version").fetchone()
+            if version:
+                refuse_outdated(db, path)
+            yield Past(path, db) if version else None
+        finally:
+            db.close()

@@ -1,0 +1,317 @@
+"""Read-only questions for ``engine status``. No event loop: the command must answer at once, even on a million rows.
+
+All answers of one report come from one snapshot of the DB, so that they agree with each other while a run goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from engine.model.facts import Proof
+from engine.model.keys import Form
+from engine.tracking.db.connect import by_name, snapshot
+from engine.tracking.db.files import unwritable
+from engine.tracking.db.schema import UNPROVED, WAIVED, among
+from engine.tracking.write.exports import replacing
+from engine.tracking.write.links import Foreign, foreign
+
+ACCEPTED = ("checksum", "etag", "received")
+"""What a switch takes by default; see ``switch.accept_proof``."""
+STATUSES = ("pending", "backed_up", "failed", "skipped", "switched", "rolled_back", "gone")
+COPIED = ("backed_up", "switched", "rolled_back")
+_COPIED = among("status", *COPIED)
+_WAITING = ("backed_up", "rolled_back")
+"""What a switch takes, once its proof is accepted."""
+_WAITS = among("status", *_WAITING)
+_UNPROVED = f"SELECT count(*) FROM file_migrations WHERE {UNPROVED}"  # noqa: S608 - constants
+
+# one step down the index per account, where count(DISTINCT) would walk all of it; min() takes a fifth longer to step
+_ACCOUNTS = """
+WITH RECURSIVE account (id) AS (
+    SELECT min(account_id) FROM file_migrations WHERE account_id > ''
+    UNION ALL
+    SELECT (SELECT account_id FROM file_migrations WHERE account_id > account.id ORDER BY account_id LIMIT 1)
+    FROM account WHERE account.id IS NOT NULL
+) SELECT count(id) FROM account
+"""
+
+_BREAKDOWN = f"""
+SELECT account_id, (SELECT account_name FROM file_migrations f WHERE f.account_id = page.account_id LIMIT 1)
+    AS account_name, files, {", ".join(STATUSES)}
+FROM (
+    SELECT account_id, count(*) AS files, {", ".join(f"sum(status = '{s}') AS {s}" for s in STATUSES)}
+    FROM file_migrations GROUP BY account_id ORDER BY failed DESC, files DESC, account_id LIMIT ? OFFSET ?
+) AS page
+"""  # noqa: S608 - constants
+
+_WAIVED_STATES = f"""
+SELECT status, coalesce(failure_class, ''), coalesce(proof, ''), count(*) FROM file_migrations
+WHERE doclist_entry_id IN ({WAIVED}) GROUP BY 1, 2, 3
+"""  # noqa: S608 - constants
+
+_CAN = f"(status = 'switched' OR ({_WAITS} AND proof IN (SELECT value FROM json_each(?1))))"  # noqa: S608 - constants
+
+_READY_ACCOUNTS = f"""
+SELECT sum(able = records), sum(able > 0 AND able < records), sum(able = 0) FROM (
+    SELECT count(*) AS records, sum({_CAN}) AS able FROM file_migrations
+    WHERE doclist_entry_id NOT IN ({WAIVED}) GROUP BY account_id)
+"""  # noqa: S608 - constants
+
+_UNREADY = f"""
+SELECT f.doclist_entry_id, account_id, status,
+    CASE WHEN w.id IS NOT NULL THEN 'waived' WHEN {_WAITS} THEN 'proof_' || proof
+        ELSE coalesce(failure_class, status) END,
+    coalesce(w.reason, error_message, '')
+FROM file_migrations f LEFT JOIN waivers w ON w.id = (
+    SELECT max(id) FROM waivers x WHERE x.doclist_entry_id = f.doclist_entry_id) AND w.event = 'waived'
+WHERE NOT {_CAN} OR w.id IS NOT NULL ORDER BY account_id, f.id
+"""  # noqa: S608 - constants
+
+_EXAMPLE = f"""
+SELECT doclist_entry_id FROM file_migrations WHERE ((status <> 'switched' AND failure_class = ?1)
+    OR (failure_class IS NULL AND status = ?2) OR ({_WAITS} AND proof = ?3))
+    AND doclist_entry_id NOT IN ({WAIVED}) LIMIT 1
+"""  # noqa: S608 - constants
+
+_RECENT = """
+SELECT timestamp, failure_class, doclist_entry_id, error_message, attempt, run_id, original_url
+FROM migration_errors
+"""
+
+
+class Report:
+    """Answers as plain JSON values. ``open_report`` makes one. Every method may raise Fatal."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def document(self, *, runs: int = 10, accept_proof: Sequence[str] = ACCEPTED) -> dict[str, Any]:
+        """What ``engine status --json`` prints."""
+        return {
+            "files": self.files(),
+            "accounts": self.account_count(),
+            "proofs": self.proofs(),
+            "upgrade": self.upgrade(),
+            "runs": self.runs(runs),
+            "errors": self.errors(),
+            "skipped": self.skipped(),
+            "readiness": self.readiness(accept_proof),
+            "api": self.api(),
+            "shares": self.shares(),
+            "trend": self.trend(),
+        }
+
+    def files(self) -> dict[str, int]:
+        """Records per status; they add up to ``tracked``. ``bytes``: size of all copies that stand."""
+        counts = dict.fromkeys(STATUSES, 0)
+        copied = 0
+        for status, files, size in self._db.execute("SELECT status, sum(files), sum(bytes) FROM counters GROUP BY 1"):
+            counts[status] = files
+            copied += size if status in COPIED else 0
+        return {"tracked": sum(counts.values()), **counts, "bytes": copied}
+
+    def longest_link(self) -> int:
+        """Characters of the longest new link of any copy."""
+        return int(self._db.execute("SELECT coalesce(max(length(your_s3_url)), 0) FROM file_migrations").fetchone()[0])
+
+    def foreign_links(self, form: Form) -> Foreign:
+        """Records whose row brings a link of its own. Walks the whole table."""
+        return foreign(self._db, form)
+
+    def keys(self, count: int, account: str | None = None) -> list[str]:
+        """Keys of up to so many copies, spread over the table; of one account only, where it is given."""
+        last = self._db.execute("SELECT coalesce(max(id), 0) FROM file_migrations").fetchone()[0]
+        sql = (
+            f"SELECT your_s3_key FROM file_migrations WHERE id >= ?1 AND {_COPIED}"  # noqa: S608 - constants
+            " AND (?2 IS NULL OR account_id = ?2) ORDER BY id LIMIT 1"
+        )
+        found = [self._db.execute(sql, (1 + last * n // count, account)).fetchone() for n in range(count)]
+        return list(dict.fromkeys(row[0] for row in found if row is not None))
+
+    def account_count(self) -> int:
+        """How many accounts have records here."""
+        return int(self._db.execute(_ACCOUNTS).fetchone()[0])
+
+    def accounts(self, limit: int = -1, offset: int = 0) -> list[dict[str, Any]]:
+        """Records per status of each account, most failures first; -1: all."""
+        return self._rows(_BREAKDOWN, limit, offset)
+
+    def proofs(self) -> dict[str, int]:
+        """What the standing copies rest on."""
+        return {
+            proof.value: self._sum("proof = ? AND status IN ('backed_up', 'switched', 'rolled_back')", proof.value)
+            for proof in Proof
+        }
+
+    def runs(self, last: int = -1) -> list[dict[str, Any]]:
+        """The latest runs, newest first; -1: all."""
+        rows = self._rows("SELECT * FROM migration_runs ORDER BY id DESC LIMIT ?", last)
+        return [{**row, "config_snapshot": json.loads(row["config_snapshot"])} for row in rows]
+
+    def errors(self) -> list[dict[str, Any]]:
+        """Failed records per class, most first, with the time and an example of the latest failure."""
+        found = []
+        for failure, count in self._classes("failed"):
+            latest = self._rows(_RECENT + "WHERE failure_class = ? ORDER BY id DESC LIMIT 1", failure)
+            example = latest[0] if latest else {}
+            found.append(
+                {
+                    "failure_class": failure,
+                    "count": count,
+                    "latest": example.get("timestamp"),
+                    "example": {
+                        "record_id": example.get("doclist_entry_id"),
+                        "message": example.get("error_message"),
+                        "url": example.get("original_url"),
+                    },
+                }
+            )
+        return found
+
+    def skipped(self) -> dict[str, int]:
+        """Records left out, per class."""
+        return dict(self._classes("skipped"))
+
+    def recent_errors(self, count: int) -> list[dict[str, Any]]:
+        """The latest failures and failed tries, newest first."""
+        return self._rows(_RECENT + "ORDER BY id DESC LIMIT ?", count)
+
+    def readiness(self, accept_proof: Sequence[str] = ACCEPTED) -> dict[str, Any]:
+        """Which records a switch may take now, which not, and why not.
+
+        Waived records are out of the sum, whatever their state; percentages are of the rest, ``in_scope``.
+        """
+        sums: Counter[tuple[str, str, str]] = Counter()
+        tracked = waived = 0
+        for status, failure, proof, files in self._db.execute(
+            "SELECT status, failure_class, proof, files FROM counters WHERE files > 0"
+        ):
+            sums[status, failure, proof] += files
+            tracked += files
+        for status, failure, proof, files in self._db.execute(_WAIVED_STATES):
+            sums[status, failure, proof] -= files
+            waived += files
+        ready = switched = 0
+        waiting: Counter[str] = Counter()
+        for (status, failure, proof), files in sums.items():
+            if status in _WAITING and proof in accept_proof:
+                ready += files
+            elif status == "switched":
+                switched += files
+            else:
+                waiting[f"proof_{proof}" if status in _WAITING else failure or status] += files
+        in_scope = tracked - waived
+        return {
+            "accept_proof": list(accept_proof),
+            "tracked": tracked,
+            "waived": waived,
+            "in_scope": in_scope,
+            "ready": ready,
+            "switched": switched,
+            "not_ready": in_scope - ready - switched,
+            "reasons": {reason: count for reason, count in waiting.most_common() if count},
+            "percent_ready": _percent(ready, in_scope),
+            "percent_switched": _percent(switched, in_scope),
+            "percent_settled": _percent(ready + switched, in_scope),
+        }
+
+    def unproved(self) -> int:
+        """Switched links behind which the last look did not find the copy as recorded. Cheap: they have an index."""
+        return int(self._db.execute(_UNPROVED).fetchone()[0])
+
+    def upgrade(self) -> dict[str, Any] | None:
+        """What a newer engine found in the claims of an older one when it brought the DB up to date; None: nothing, or
+        more than the run that did so has begun since."""
+        rows = self._rows(
+            "SELECT version, at, to_prove_anew, now_received FROM upgrades WHERE to_prove_anew + now_received > 0"
+            " AND (SELECT count(*) FROM migration_runs WHERE start_time >= at) <= 1 ORDER BY version DESC LIMIT 1"
+        )
+        return rows[0] if rows else None
+
+    def ready_accounts(self, accept_proof: Sequence[str]) -> dict[str, int]:
+        """Accounts of which all records can be switched or are, some, or none. Walks the whole table."""
+        row = self._db.execute(_READY_ACCOUNTS, (json.dumps(list(accept_proof)),)).fetchone()
+        return {"whole": row[0] or 0, "partly": row[1] or 0, "none": row[2] or 0}
+
+    def unready(self, accept_proof: Sequence[str]) -> Iterator[tuple[str, str, str, str, str]]:
+        """Every record that cannot be switched: id, account, status, reason, and what was said of it or its waiver."""
+        yield from self._db.execute(_UNREADY, (json.dumps(list(accept_proof)),))
+
+    def example_of(self, reason: str) -> str:
+        """A record that is not ready for this reason; empty where none is found."""
+        status, failure, proof = reason, reason, reason.removeprefix("proof_")
+        row = self._db.execute(_EXAMPLE, (failure, status, proof)).fetchone()
+        return "" if row is None else str(row[0])
+
+    def waivers(self, last: int = -1) -> list[dict[str, Any]]:
+        """Waivers and their undoing, newest first; -1: all."""
+        return self._rows("SELECT doclist_entry_id, event, reason, who, at FROM waivers ORDER BY id DESC LIMIT ?", last)
+
+    def api(self) -> dict[str, Any] | None:
+        """Salesforce API calls as last noted by a run, or None."""
+        row = self._db.execute(
+            "SELECT at, json_extract(json, '$.api') FROM samples"
+            " WHERE json_extract(json, '$.api') IS NOT NULL ORDER BY id DESC LIMIT 1"
+        ).fetchone()
+        return None if row is None else {"at": row[0], **json.loads(row[1])}
+
+    def shares(self) -> dict[str, Any] | None:
+        """Where the time of the last run that told went, by stage, and ``run``, its id; or None."""
+        row = self._db.execute(
+            "SELECT run_id, json FROM samples WHERE json_extract(json, '$.kind') = 'shares' ORDER BY id DESC LIMIT 1"
+        ).fetchone()
+        return None if row is None else {"run": row[0], **json.loads(row[1])}
+
+    def trend(self, last: int = 10) -> list[dict[str, Any]]:
+        """The latest samples of the latest run that has any, oldest first."""
+        rows = self._db.execute(
+            "SELECT at, json FROM samples WHERE json_extract(json, '$.kind') = 'sample'"
+            " AND run_id = (SELECT max(run_id) FROM samples) ORDER BY id DESC LIMIT ?",
+            (last,),
+        ).fetchall()
+        return [{"at": at, **json.loads(text)} for at, text in reversed(rows)]
+
+    def export(self, path: Path, *, accept_proof: Sequence[str] = ACCEPTED) -> None:
+        """Write everything, all accounts and runs included, as one JSON file, mode 0600; see ``replacing``."""
+        everything = {
+            **self.document(runs=-1, accept_proof=accept_proof),
+            "account_breakdown": self.accounts(),
+            "recent_errors": self.recent_errors(1000),
+            "waivers": self.waivers(),
+        }
+        try:
+            with replacing(path) as file:
+                json.dump(everything, file, indent=1)
+        except OSError as error:
+            raise unwritable(path, error) from error
+
+    def _classes(self, status: str) -> list[tuple[str, int]]:
+        return self._db.execute(
+            "SELECT failure_class, sum(files) FROM counters WHERE status = ? GROUP BY 1 HAVING sum(files) > 0"
+            " ORDER BY 2 DESC, 1",
+            (status,),
+        ).fetchall()
+
+    def _sum(self, where: str, *parameters: object) -> int:
+        statement = f"SELECT coalesce(sum(files), 0) FROM counters WHERE {where}"  # noqa: S608 - constants
+        return int(self._db.execute(statement, parameters).fetchone()[0])
+
+    def _rows(self, sql: str, *parameters: object) -> list[dict[str, Any]]:
+        return by_name(self._db.execute(sql, parameters))
+
+
+@contextmanager
+def open_report(path: Path) -> Iterator[Report]:
+    """Look at a tracking DB without touching it, also while a run writes. Raises Blocked when it cannot be read."""
+    with snapshot(path) as db:
+        yield Report(db)
+
+
+def _percent(part: int, whole: int) -> float:
+    return round(100 * part / whole, 2) if whole else 0.0

@@ -1,0 +1,201 @@
+"""Which links may move, in which order: for a switch by the records' rows, for a rollback by the journal.
+
+Both answer with row numbers first (eight bytes each, so that a million fit), in the order of accounts, and read the
+rows in chunks afterwards.
+"""
+
+# ruff: noqa: S608 - statements are composed of constants; values are always bound
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import orjson
+
+from engine.model.change import Link, LinkState
+from engine.tracking.db.database import Database
+
+CHUNK = 4_000
+
+# a failed row's copy may be of an older link: only the journal's last word ties it to this very pair of links
+_REFUSED_BEFORE = """
+    f.status = 'failed' AND f.failure_class IN (SELECT value FROM json_each(:classes)) AND EXISTS (
+        SELECT 1 FROM url_changes c WHERE c.doclist_entry_id = f.doclist_entry_id AND c.event = 'refused'
+            AND c.old_url = f.original_url AND c.new_url = f.your_s3_url
+            AND c.id = (SELECT max(id) FROM url_changes d WHERE d.doclist_entry_id = f.doclist_entry_id))
+"""
+_MAY_MOVE = f"""
+    (f.status = 'backed_up' OR f.status = 'rolled_back' OR {_REFUSED_BEFORE})
+    AND f.proof IN (SELECT value FROM json_each(:proofs)) AND f.original_url <> '' AND f.your_s3_url <> f.original_url
+"""
+_LINK = """
+    doclist_entry_id, account_id, original_url, your_s3_url, proof, your_s3_key, file_size_bytes,
+    coalesce(destination_etag, ''), coalesce(checksum, '')
+"""
+
+_CANDIDATES = """
+SELECT c.id FROM url_changes c LEFT JOIN file_migrations f ON f.doclist_entry_id = c.doclist_entry_id
+WHERE c.event = 'intended'
+    AND c.id = (SELECT max(id) FROM url_changes d
+        WHERE d.doclist_entry_id = c.doclist_entry_id AND d.event = 'intended')
+    AND (:run IS NULL OR c.run_id = :run) AND (:wave IS NULL OR c.wave = :wave) AND (:since IS NULL OR c.at >= :since)
+    AND (:account IS NULL OR f.account_id = :account)
+    AND (:ids IS NULL OR c.doclist_entry_id IN (SELECT value FROM json_each(:ids)))
+ORDER BY coalesce(f.account_id, ''), c.doclist_entry_id
+"""
+_CHANGES = """
+SELECT json_group_array(json_array(c.doclist_entry_id, coalesce(f.account_id, ''), c.old_url, c.new_url, c.wave,
+    (SELECT detail FROM url_changes d WHERE d.doclist_entry_id = c.doclist_entry_id ORDER BY id DESC LIMIT 1)))
+FROM json_each(?) AS wanted JOIN url_changes c ON c.id = wanted.value
+    LEFT JOIN file_migrations f ON f.doclist_entry_id = c.doclist_entry_id
+"""
+_RUNS = "SELECT id, run_type FROM migration_runs ORDER BY id DESC"
+_WAVES = "SELECT DISTINCT wave FROM url_changes WHERE event = 'intended' AND (? IS NULL OR run_id = ?) ORDER BY wave"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which records a switch may take."""
+
+    proofs: Sequence[str]
+    account: str | None = None
+    retry_classes: Sequence[str] = ()
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Undo:
+    """Which changes a rollback is about; None: all."""
+
+    run: int | None = None
+    wave: int | None = None
+    account: str | None = None
+    ids: Sequence[str] | None = None
+    since: str | None = None
+    """UTC ISO."""
+    limit: int | None = None
+
+
+class Undoable(NamedTuple):
+    """The latest switch of one record."""
+
+    id: str
+    account: str
+    old: str
+    new: str
+    wave: int
+    standing: str = ""
+    """Where the link stood, as the journal last knew; empty: it does not."""
+
+
+async def switchable(database: Database, wanted: Wanted) -> array[int]:
+    """Rows that may be switched now, accounts together. Raises Fatal."""
+    statement = f"SELECT f.id FROM file_migrations f WHERE {_MAY_MOVE}"
+    if wanted.account is not None:
+        statement += " AND f.account_id = :account"
+    statement += " ORDER BY f.account_id, f.doclist_entry_id LIMIT :limit"
+    values = {
+        "proofs": json.dumps(list(wanted.proofs)),
+        "classes": json.dumps(list(wanted.retry_classes)),
+        "account": wanted.account,
+        "limit": -1 if wanted.limit is None else wanted.limit,
+    }
+    return await database.read(lambda db: array("q", (row for (row,) in db.execute(statement, values))))
+
+
+async def links(database: Database, rows: Sequence[int]) -> list[Link]:
+    """These rows, in this order. Raises Fatal."""
+    statement = (
+        f"SELECT json_group_array(json_array({_LINK})) FROM"
+        " (SELECT f.* FROM json_each(?) AS wanted JOIN file_migrations f ON f.id = wanted.value ORDER BY wanted.key)"
+    )
+    found = await database.fetch(statement, (json.dumps(list(rows)),))
+    return [Link(*row) for row in orjson.loads(found[0][0])]
+
+
+class Now(NamedTuple):
+    """What the tracking DB says of a line of a plan by now."""
+
+    row: int
+    link: Link
+    may_move: bool
+    switched: bool
+
+
+async def now(
+    database: Database, ids: Sequence[str], proofs: Sequence[str], retry_classes: Sequence[str]
+) -> dict[str, Now]:
+    """The rows of these records. Raises Fatal."""
+    statement = (
+        f"SELECT json_group_array(json_array(f.id, iif({_MAY_MOVE}, 1, 0), iif(f.status = 'switched', 1, 0), {_LINK}))"
+        " FROM file_migrations f WHERE f.doclist_entry_id IN (SELECT value FROM json_each(:ids))"
+        " AND f.your_s3_key IS NOT NULL AND f.file_size_bytes IS NOT NULL AND f.proof IS NOT NULL"
+    )
+    values = {
+        "proofs": json.dumps(list(proofs)),
+        "classes": json.dumps(list(retry_classes)),
+        "ids": json.dumps(list(ids)),
+    }
+    text = await database.read(lambda db: db.execute(statement, values).fetchone()[0])
+    return {row[3]: Now(row[0], Link(*row[3:]), bool(row[1]), bool(row[2])) for row in orjson.loads(text)}
+
+
+async def undoable(database: Database, wanted: Undo) -> array[int]:
+    """Journal rows of the latest intent of each record, as far as wanted, accounts together. Raises Fatal."""
+    values = {
+        "run": wanted.run,
+        "wave": wanted.wave,
+        "account": wanted.account,
+        "since": wanted.since,
+        "ids": None if wanted.ids is None else json.dumps(list(wanted.ids)),
+    }
+    found = await database.read(lambda db: array("q", (row for (row,) in db.execute(_CANDIDATES, values))))
+    return found if wanted.limit is None else found[: wanted.limit]
+
+
+async def changes(database: Database, rows: Sequence[int]) -> list[Undoable]:
+    """These rows of the journal, in this order. Raises Fatal."""
+    found = await database.fetch(_CHANGES, (json.dumps(list(rows)),))
+    places = {standing.value for standing in LinkState}
+    return [
+        Undoable(record, account, old, new, wave, word if (word := (detail or "").partition(":")[0]) in places else "")
+        for record, account, old, new, wave, detail in orjson.loads(found[0][0])
+    ]
+
+
+async def runs(database: Database) -> dict[int, str]:
+    """All runs, latest first, with their types. Raises Fatal."""
+    return {int(run): str(kind) for run, kind in await database.fetch(_RUNS)}
+
+
+async def waves(database: Database, run: int | None) -> list[int]:
+    """The waves of a switch, or of all of them, in which links were to move. Raises Fatal."""
+    return [int(wave) for (wave,) in await database.fetch(_WAVES, (run, run))]
+
+
+def chunks(rows: array[int], size: int = CHUNK) -> Iterator[list[int]]:
+    """Consecutive groups."""
+    return (list(rows[start : start + size]) for start in range(0, len(rows), size))
+
+
+def copies(db: sqlite3.Connection) -> int:
+    """Copies that stand: about what our bucket holds."""
+    return int(
+        db.execute(
+            "SELECT coalesce(sum(files), 0) FROM counters WHERE status IN ('backed_up', 'switched', 'rolled_back')"
+        ).fetchone()[0]
+    )
+
+
+def open_changes(run_id: int) -> Callable[[sqlite3.Connection], int]:
+    """How many changes of a run nobody knows the end of."""
+    statement = (
+        "SELECT count(*) FROM url_changes c WHERE run_id = ? AND event IN ('intended', 'undo_intended') AND NOT EXISTS"
+        " (SELECT 1 FROM url_changes d WHERE d.doclist_entry_id = c.doclist_entry_id AND d.id > c.id)"
+    )
+    return lambda db: int(db.execute(statement, (run_id,)).fetchone()[0])

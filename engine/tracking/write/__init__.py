@@ -1,0 +1,1 @@
+"""What is written into the tracking DB, each kind of row in one place."""

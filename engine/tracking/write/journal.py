@@ -1,0 +1,248 @@
+"""The journal (``url_changes``): every step of every link change, a row each, sealed, and never changed again.
+
+A batch of steps goes in as one transaction together with what it means for the records' rows and the counters, is
+durable when ``append`` returns, and its head is exported beside the DB before that:
+
+=============  ========================================================================================================
+link stands    the record's row
+=============  ========================================================================================================
+(nobody knows)  stays
+ours           ``switched``, if its copy is the one that the link points at
+original       ``rolled_back`` after an undo, if its copy is the one; otherwise it stays, or is ``failed`` with a class
+edited         ``pending`` / ``drifted``, with the link that was found: the next backup copies that
+gone           ``gone`` / ``deleted``
+=============  ========================================================================================================
+"""
+
+# ruff: noqa: S608 - statements are composed of constants; values are always bound
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from engine.limiting.group_commit import GroupCommit
+from engine.model.change import GENESIS, OPEN, ChainTip, Event, LinkState, Open, Step
+from engine.model.errors import Blocked, Differs, Fatal
+from engine.tracking.db import chain
+from engine.tracking.db.chain import Key, Walk
+from engine.tracking.db.counters import counted
+from engine.tracking.db.database import Database
+from engine.tracking.write.outcomes import MESSAGE_LIMIT
+
+_COLUMNS = "id, run_id, wave, doclist_entry_id, old_url, new_url, event, at, detail"
+_INSERT = f"INSERT INTO url_changes ({_COLUMNS}, prev_hash, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_ROWS = f"SELECT {_COLUMNS}, prev_hash, hash FROM url_changes ORDER BY id"
+_LAST = "SELECT id, hash FROM url_changes ORDER BY id DESC LIMIT 1"
+
+_OURS = (
+    "UPDATE file_migrations SET status = 'switched', salesforce_updated = 1, migration_phase = 2, failure_class = NULL,"
+    " error_message = NULL, run_id = ?, updated_date = ? WHERE doclist_entry_id = ? AND your_s3_url = ?"
+    " AND original_url = ? AND proof IS NOT NULL"
+)
+_OUR_COPY = "your_s3_url IS ?1 AND proof IS NOT NULL"
+_RESTORED = (
+    f"UPDATE file_migrations SET status = iif({_OUR_COPY}, 'rolled_back', 'pending'),"
+    f" failure_class = iif({_OUR_COPY}, NULL, 'drifted'), error_message = NULL, original_url = ?2,"
+    " salesforce_updated = 0, migration_phase = 2, run_id = ?3, updated_date = ?4 WHERE doclist_entry_id = ?5"
+)
+_EDITED = (
+    "UPDATE file_migrations SET status = 'pending', failure_class = 'drifted',"
+    " error_message = 'its link was edited in Salesforce since the backup', original_url = ?, salesforce_updated = 0,"
+    " run_id = ?, updated_date = ? WHERE doclist_entry_id = ?"
+)
+_GONE = (
+    "UPDATE file_migrations SET status = 'gone', failure_class = 'deleted',"
+    " error_message = 'the record was deleted in Salesforce, or is hidden from this user', run_id = ?,"
+    " updated_date = ? WHERE doclist_entry_id = ?"
+)
+_FAILED = (
+    "UPDATE file_migrations SET status = 'failed', failure_class = ?, error_message = ?, run_id = ?, updated_date = ?"
+    " WHERE doclist_entry_id = ? AND salesforce_updated = 0"
+)
+_ERROR = (
+    "INSERT INTO migration_errors (run_id, doclist_entry_id, error_type, error_message, original_url, timestamp,"
+    " failure_class, attempt, settled) VALUES (?, ?, ?, ?, ?, ?, ?, 1, 1)"
+)
+_COUNT_RUN = (
+    "UPDATE migration_runs SET total_files_processed = total_files_processed + ?,"
+    " successful_files = successful_files + ?, failed_files = failed_files + ?, updated_files = updated_files + ?,"
+    " skipped_files = skipped_files + ?, last_update = ? WHERE id = ?"
+)
+
+
+_JOB = "bulk job "
+"""Earlier versions began the ``detail`` of a change with this, and the name of the bulk job that it travelled in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A journal that was walked to its end and found whole."""
+
+    head: ChainTip
+    open: list[Open]
+    """Changes that were intended and never confirmed."""
+
+
+class Journal:
+    """Of one run. ``check`` before the first ``append``."""
+
+    def __init__(self, database: Database, key: Key, run_id: int) -> None:
+        self._db = database
+        self._key = key
+        self._run_id = run_id
+        self._together = GroupCommit(self._write_batch)
+        self.head = GENESIS
+
+    @property
+    def key(self) -> Key:
+        return self._key
+
+    async def append(self, steps: Sequence[Step]) -> None:
+        """Durable, and its head exported, when this returns. Raises Fatal; then nothing of it is stored.
+
+        Whatever comes while a batch is being written goes into the next one together.
+        """
+        if steps:
+            await self._together.add(steps)
+
+    async def export(self) -> None:
+        """Write the head beside the DB. Raises Fatal."""
+        document = chain.tip_document(self._key, self.head, self._db.now())
+        try:
+            await asyncio.to_thread(chain.write_tip, chain.tip_path(self._db.path), document)
+        except Blocked as error:
+            raise Fatal(str(error), hint=error.hint) from error
+
+    async def flush(self) -> None:
+        """Wait until nothing is being written: for whoever was cancelled while it waited for an append."""
+        await self._together.flush()
+
+    async def _write_batch(self, steps: Sequence[Step]) -> None:
+        # microseconds: later than whatever it answers, earlier than whatever it announces
+        at = self._db.clock.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        self.head = await self._db.write(partial(self._write, steps, at))
+        await self.export()
+
+    def _write(self, steps: Sequence[Step], at: str, db: sqlite3.Connection) -> ChainTip:
+        number, before = db.execute(_LAST).fetchone() or (0, GENESIS.hash)
+        rows = []
+        for step in steps:
+            number += 1
+            row = (number, self._run_id, step.wave, step.id, step.old, step.new, str(step.event), at,
+                   _clean(step.detail)[:MESSAGE_LIMIT])  # fmt: skip
+            seal = self._key.seal_row(before, row)
+            rows.append((*row, before, seal))
+            before = seal
+        db.executemany(_INSERT, rows)
+        if ended := [step for step in steps if step.standing is not None]:
+            _record(db, ended, self._run_id, at[:23] + "Z")
+        return ChainTip(number, before)
+
+
+def walk(db: sqlite3.Connection, key: Key, heads: Iterable[ChainTip]) -> Checked:
+    """Check the whole journal, in one pass. Raises Differs at the first row that does not fit, sqlite3.Error."""
+    way = Walk(key, heads)
+    waiting: dict[str, Open] = {}
+    names = {event.value for event in OPEN}
+    undo = Event.UNDO_INTENDED.value
+    with _undecodable():
+        for *row, before, seal in db.execute(_ROWS):
+            way.step(tuple(row), before, seal)
+            record, event, detail = row[3], row[6], row[8]
+            if event in names:
+                job = detail.removeprefix(_JOB) if detail.startswith(_JOB) else ""
+                waiting[record] = Open(record, row[4], row[5], row[2], row[1], event == undo, job)
+            else:
+                waiting.pop(record, None)
+    return Checked(way.end(), list(waiting.values()))
+
+
+async def check(database: Database, key: Key, heads: Iterable[ChainTip]) -> Checked:
+    """``walk`` beside whatever else goes on."""
+    return await database.read(lambda db: walk(db, key, heads))
+
+
+def first_hash(db: sqlite3.Connection) -> str:
+    """The seal of the first row, which names the journal; empty while there is none."""
+    row = db.execute("SELECT hash FROM url_changes ORDER BY id LIMIT 1").fetchone()
+    return row[0] if row else ""
+
+
+def perhaps_open(db: sqlite3.Connection) -> bool:
+    """Whether a run that did not end as it should has left changes unconfirmed. Cheap: no run, no look."""
+    return (
+        db.execute(
+            "SELECT 1 FROM url_changes c WHERE event IN ('intended', 'undo_intended') AND run_id IN (SELECT id FROM"
+            " migration_runs WHERE run_type IN ('switch', 'rollback') AND status NOT LIKE 'completed%')"
+            " AND NOT EXISTS (SELECT 1 FROM url_changes d WHERE d.doclist_entry_id = c.doclist_entry_id"
+            " AND d.id > c.id) LIMIT 1"
+        ).fetchone()
+        is not None
+    )
+
+
+@contextmanager
+def _undecodable() -> Iterator[None]:
+    """Text that is no text is a change like any other."""
+    try:
+        yield
+    except (UnicodeDecodeError, sqlite3.OperationalError) as error:
+        if isinstance(error, sqlite3.OperationalError) and "decode" not in str(error).lower():
+            raise
+        raise Differs("the journal holds bytes that no run has written", hint=chain.SAFE) from error
+
+
+def _record(db: sqlite3.Connection, steps: Sequence[Step], run_id: int, now: str) -> None:
+    by: dict[str, list[tuple[object, ...]]] = {}
+    for step in steps:
+        statement, values = _effect(step, run_id, now)
+        if statement:
+            by.setdefault(statement, []).append(values)
+    with counted(db, [step.id for step in steps]) as rows:
+        changed = {statement: db.executemany(statement, values).rowcount for statement, values in by.items()}
+        if changed.get(_OURS) == rows.files == len(steps):
+            rows.became = "switched"
+    failures = [
+        (
+            run_id,
+            s.id,
+            s.failure.value,
+            _clean(s.message)[:MESSAGE_LIMIT],
+            s.old.partition("?")[0],
+            now,
+            s.failure.value,
+        )
+        for s in steps
+        if s.failure is not None
+    ]
+    db.executemany(_ERROR, failures)
+    events = [step.event for step in steps]
+    moved = events.count(Event.APPLIED) + events.count(Event.UNDONE)
+    rest = events.count(Event.SETTLED) + events.count(Event.KEPT)
+    failed = len(failures)
+    db.execute(_COUNT_RUN, (moved + failed + rest, moved, failed, moved, rest, now, run_id))
+
+
+def _effect(step: Step, run_id: int, now: str) -> tuple[str, tuple[object, ...]]:
+    match step.standing:
+        case LinkState.OURS if step.failure is None:
+            return _OURS, (run_id, now, step.id, step.new, step.old)
+        case LinkState.EDITED:
+            return _EDITED, (_clean(step.found), run_id, now, step.id)
+        case LinkState.GONE:
+            return _GONE, (run_id, now, step.id)
+        case LinkState.ORIGINAL if step.undo:
+            return _RESTORED, (step.new, step.old, run_id, now, step.id)
+        case LinkState.ORIGINAL if step.failure is not None:
+            return _FAILED, (step.failure.value, _clean(step.message)[:MESSAGE_LIMIT] or None, run_id, now, step.id)
+    return "", ()
+
+
+def _clean(text: str) -> str:
+    """SQLite holds Unicode only; a lone surrogate must not stop a run."""
+    return text if text.isascii() else text.encode(errors="replace").decode()

@@ -1,0 +1,140 @@
+"""What a verification found, written down.
+
+| verdict on a copy        | backed_up, rolled_back                    | switched                                |
+|--------------------------|-------------------------------------------|-----------------------------------------|
+| as recorded              | verified_at                               | verified_at                             |
+| better proof             | proof, hash, checksum                     | the same                                |
+| object missing           | pending / copy_missing                    | verified_at forgotten: to be proved anew |
+| object differs           | failed / key_conflict                     | verified_at forgotten                   |
+| source has changed       | pending / source_changed                  | stays: the link is ours                 |
+
+A pending row is copied again by the next incremental backup, and so is a switched one that is not verified: the link
+keeps its key. Whatever is wrong also gets a row in ``migration_errors``.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from enum import StrEnum
+from functools import partial
+from typing import NamedTuple
+
+from engine.model.failures import FailureClass
+from engine.tracking.db.counters import counted
+from engine.tracking.db.database import Database
+
+
+class Wrong(StrEnum):
+    """What is wrong with a copy that was there once."""
+
+    MISSING = "missing"
+    DIFFERS = "differs"
+    SOURCE_CHANGED = "source_changed"
+
+
+class Verdict(NamedTuple):
+    """One copy that is not as recorded."""
+
+    row: int
+    record_id: str
+    url: str
+    """Of the source; its query is not stored."""
+    wrong: Wrong
+    message: str
+
+
+class Raised(NamedTuple):
+    """One copy whose claim rests on more from now on."""
+
+    row: int
+    record_id: str
+    proof: str
+    sha256: str
+    etag: str
+    """The copy's ETag of today."""
+
+
+_BECOMES = {
+    Wrong.MISSING: ("pending", FailureClass.COPY_MISSING),
+    Wrong.DIFFERS: ("failed", FailureClass.KEY_CONFLICT),
+    Wrong.SOURCE_CHANGED: ("pending", FailureClass.SOURCE_CHANGED),
+}
+
+
+class Verdicts:
+    """Writes verdicts of one run. Every verb raises Fatal when SQLite cannot go on; durable when it returns."""
+
+    def __init__(self, database: Database, run_id: int) -> None:
+        self._db = database
+        self._run_id = run_id
+
+    async def confirm(self, rows: Sequence[int]) -> None:
+        """These copies are as recorded, as of now."""
+        if rows:
+            await self._db.write(partial(_confirm, rows=rows, run_id=self._run_id, now=self._db.now()))
+
+    async def raise_proofs(self, raised: Sequence[Raised]) -> None:
+        """These copies are proved better than before, as of now."""
+        if raised:
+            await self._db.write(partial(_raise, raised=raised, run_id=self._run_id, now=self._db.now()))
+
+    async def condemn(self, verdicts: Sequence[Verdict]) -> None:
+        """These are not as recorded."""
+        if verdicts:
+            await self._db.write(partial(_condemn, verdicts=verdicts, run_id=self._run_id, now=self._db.now()))
+
+
+def _confirm(db: sqlite3.Connection, rows: Sequence[int], run_id: int, now: str) -> None:
+    db.execute(
+        "UPDATE file_migrations SET verified_at = ? WHERE id IN (SELECT value FROM json_each(?))",
+        (now, json.dumps(list(rows))),
+    )
+    _count(db, run_id, now, successful=len(rows))
+
+
+def _raise(db: sqlite3.Connection, raised: Sequence[Raised], run_id: int, now: str) -> None:
+    with counted(db, (each.record_id for each in raised)):
+        db.executemany(
+            "UPDATE file_migrations SET verified_at = ?1, proof = min(proof, ?2), file_hash = coalesce(nullif(?3, ''),"
+            " file_hash), checksum = CASE WHEN ?3 <> '' THEN 'sha256:' || ?3 ELSE checksum END,"
+            " destination_etag = coalesce(nullif(?4, ''), destination_etag) WHERE id = ?5",
+            # proofs sort as their strength: checksum, etag, received, size
+            [(now, each.proof, each.sha256, each.etag, each.row) for each in raised],
+        )
+    _count(db, run_id, now, successful=len(raised), updated=len(raised))
+
+
+def _condemn(db: sqlite3.Connection, verdicts: Sequence[Verdict], run_id: int, now: str) -> None:
+    with counted(db, (each.record_id for each in verdicts)):
+        for each in verdicts:
+            status, failure = _BECOMES[each.wrong]
+            db.execute(
+                "UPDATE file_migrations SET status = ?, failure_class = ?, error_message = ?, verified_at = NULL,"
+                " run_id = ?, updated_date = ? WHERE id = ? AND status IN ('backed_up', 'rolled_back')",
+                (status, failure.value, each.message, run_id, now, each.row),
+            )
+            if each.wrong is not Wrong.SOURCE_CHANGED:
+                db.execute(
+                    "UPDATE file_migrations SET verified_at = NULL, updated_date = ?"
+                    " WHERE id = ? AND status = 'switched'",
+                    (now, each.row),
+                )
+            db.execute(
+                "INSERT INTO migration_errors (run_id, doclist_entry_id, error_type, error_message, original_url,"
+                " timestamp, failure_class) VALUES (?, ?, 'verify', ?, ?, ?, ?)",
+                (run_id, each.record_id, each.message, each.url.partition("?")[0], now, failure.value),
+            )
+    _count(db, run_id, now, failed=len(verdicts))
+
+
+def _count(
+    db: sqlite3.Connection, run_id: int, now: str, *, successful: int = 0, failed: int = 0, updated: int = 0
+) -> None:
+    db.execute(
+        "UPDATE migration_runs SET total_files_processed = total_files_processed + ?, successful_files ="
+        " successful_files + ?, failed_files = failed_files + ?, updated_files = updated_files + ?, last_update = ?"
+        " WHERE id = ?",
+        (successful + failed, successful, failed, updated, now, run_id),
+    )

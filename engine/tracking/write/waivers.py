@@ -1,0 +1,64 @@
+"""Records taken out of the readiness sum, on record: who, when, why. Rows are only ever added.
+
+A waiver changes nothing else: a waived record is still backed up, verified and switched where that can be done.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from functools import partial
+from typing import Literal, NamedTuple
+
+from engine.tracking.db.database import Database
+from engine.tracking.db.schema import WAIVED
+
+Event = Literal["waived", "undone"]
+
+
+class Noted(NamedTuple):
+    """What became of a list of Ids."""
+
+    noted: list[str]
+    already: list[str]
+    """Waived before, or, for an undo, not waived at all."""
+    unknown: list[str]
+    """No such record in the tracking DB."""
+
+
+async def outside(db: Database, ids: Sequence[str], account: str) -> list[str]:
+    """Those of the Ids whose records belong to another account, or to none. Raises Fatal."""
+    sql = (
+        "SELECT doclist_entry_id FROM file_migrations"
+        " WHERE doclist_entry_id IN (SELECT value FROM json_each(?)) AND account_id IS NOT ? ORDER BY id"
+    )
+    return await db.read(lambda reader: [row[0] for row in reader.execute(sql, (json.dumps(list(ids)), account))])
+
+
+async def note(db: Database, ids: Sequence[str], event: Event, *, reason: str, who: str) -> Noted:
+    """Waive these records, or take a waiver back. All in one transaction. Raises Fatal."""
+    return await db.write(
+        partial(_note, ids=list(dict.fromkeys(ids)), event=event, reason=reason, who=who, now=db.now())
+    )
+
+
+def _note(db: sqlite3.Connection, ids: list[str], event: Event, reason: str, who: str, now: str) -> Noted:
+    chosen = json.dumps(ids)
+    among = "(SELECT value FROM json_each(?))"
+    asked = f"SELECT doclist_entry_id FROM file_migrations WHERE doclist_entry_id IN {among}"  # noqa: S608 - a constant
+    known = {row[0] for row in db.execute(asked, (chosen,))}
+    waived = {row[0] for row in db.execute(f"{WAIVED} AND doclist_entry_id IN {among}", (chosen,))}
+    result = Noted([], [], [])
+    for each in ids:
+        if each not in known:
+            result.unknown.append(each)
+        elif (each in waived) == (event == "waived"):
+            result.already.append(each)
+        else:
+            result.noted.append(each)
+    db.executemany(
+        "INSERT INTO waivers (doclist_entry_id, event, reason, who, at) VALUES (?, ?, ?, ?, ?)",
+        [(each, event, reason, who, now) for each in result.noted],
+    )
+    return result
