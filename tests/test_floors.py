@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import re
 import subprocess
 import sys
@@ -120,6 +121,19 @@ def test_a_module_imports_only_from_its_own_floor_and_below() -> None:
         return other not in COMMAND_LINE if floor(path) == "runs" else other in MAY_IMPORT.get(floor(path), set())
 
     assert [said for path, module, said in ALL_IMPORTS if not below(path, module)] == []
+
+
+def test_no_imports_run_in_a_circle() -> None:
+    """Whatever a file takes from another, be it for types alone."""
+    files = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in MODULES}
+    needs: dict[str, set[str]] = {module: set() for module in files}
+    for module, path in files.items():
+        for node in ast.walk(TREES[path]):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                taken = {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+                needs[module] |= taken & files.keys()
+
+    graphlib.TopologicalSorter(needs).prepare()
 
 
 def test_outside_packages_stay_on_their_floor() -> None:
