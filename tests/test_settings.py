@@ -154,11 +154,15 @@ class TestMistakes:
 
     def test_a_setting_of_an_earlier_version_is_named_as_removed(self, desk: Desk) -> None:
         complaint = desk.complaint(
-            BUCKET + "switch:\n  bulk_rollback_from: null\n", environ={"ENGINE_SWITCH__BULK_ROLLBACK_FROM": "5"}
+            BUCKET + "switch:\n  bulk_rollback_from: 50000\n", environ={"ENGINE_SWITCH__BULK_ROLLBACK_FROM": "5"}
         )
         why = "was removed: a rollback no longer uses bulk jobs"
         assert f": switch.bulk_rollback_from {why}; delete this line" in complaint
         assert f"ENGINE_SWITCH__BULK_ROLLBACK_FROM: {why}; unset it" in complaint
+
+    def test_a_removed_setting_that_asked_for_nothing_is_no_fault(self, desk: Desk) -> None:
+        """Every settings file that an earlier ``engine init`` wrote holds such a line."""
+        assert desk.load(BUCKET + "switch:\n  bulk_rollback_from: null\n").destination.bucket
 
     @pytest.mark.parametrize(
         ("line", "near"),

@@ -133,6 +133,8 @@ class _Document:
             lines[name] = line
             key = self._known.get(here)
             if here in REMOVED:
+                if self._is_null(value_node):  # as `engine init` wrote it: it asked for nothing
+                    continue
                 text = f"{'.'.join(here)} was removed: {REMOVED[here]}; delete this line"
                 self._findings.add(self._at(name_node), text)
             elif key is None:
