@@ -152,7 +152,7 @@ def test_the_classes_said_to_be_tried_again_are_those() -> None:
 
 
 def test_the_classes_said_to_count_against_the_error_budget_are_those() -> None:
-    sentence = re.search(r"^\* (.*) count against\n  `migration.error_budget`", NOW["docs/failures.md"], re.MULTILINE)
+    sentence = re.search(r"^\* (.*) count\s+against\s+`migration.error_budget`", NOW["docs/failures.md"], re.MULTILINE)
     assert sentence is not None
 
     assert set(re.findall(r"`(\w+)`", sentence[1])) == {each.value for each in BUDGETED}
@@ -210,6 +210,36 @@ def test_every_path_that_is_named_exists() -> None:
 
     assert len(found) > 20
     assert absent == []
+
+
+def test_every_file_in_a_diagram_exists() -> None:
+    """Diagrams name files as they stand below ``engine``."""
+    drawn = [
+        (name, file)
+        for name, text in NOW.items()
+        for block in re.findall(r"^```mermaid\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+        for file in re.findall(r"[\w/]+\.py", block)
+    ]
+
+    assert len(drawn) > 10
+    assert [each for each in drawn if not (ROOT / "engine" / each[1]).exists()] == []
+
+
+def test_every_floor_is_documented() -> None:
+    floors = {cell for cell in first_cells("docs/design.md", "floor") if cell.startswith("engine/")}
+    beside = {"engine/reading", "engine/rehearsal"}
+
+    assert floors | beside == {f"engine/{path.parent.name}" for path in ROOT.glob("engine/*/__init__.py")}
+
+
+def test_only_what_the_walk_says_writes_the_tracking_db() -> None:
+    """Rows of temporary tables are nobody's."""
+    writes = re.compile(r"\b(INSERT (OR \w+ )?INTO (?!temp)|UPDATE \w+ SET|DELETE FROM|REPLACE INTO)")
+    writers = {str(path.relative_to(ROOT)) for path in ROOT.glob("engine/**/*.py") if writes.search(path.read_text())}
+    may = ("engine/tracking/write/", "engine/tracking/db/", "engine/rehearsal/")
+
+    assert len(writers) > 5
+    assert [path for path in writers if not path.startswith(may)] == []
 
 
 def test_every_module_that_is_started_exists() -> None:
