@@ -85,6 +85,11 @@ def beginning(text: str, length: int) -> str:
     return text[: length - 65] + _STUB.sub("", text[length - 65 : length]) if length > 65 else text[:length]
 
 
+def storable(text: str) -> str:
+    """``text`` as SQLite takes it, which holds Unicode only: half a character becomes ``?``."""
+    return text if text.isascii() else text.encode(errors="replace").decode()
+
+
 def json_in(text: str | bytes, *, strict: bool = True) -> Any:
     """The value of a JSON text. Raises ValueError for what is none, and for one that is nested too deep."""
     try:

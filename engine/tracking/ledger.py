@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import fields, replace
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from engine.model.errors import Blocked
 from engine.model.facts import ObjectFacts
 from engine.model.outcome import Attempt, Batch, Duplicate, Outcome, Touch
 from engine.model.plan import Known
 from engine.model.record import IdRange, Record
+from engine.model.text import storable
 from engine.tracking.db.database import Database
 from engine.tracking.read import lookups
 from engine.tracking.read.copies import Copies
@@ -59,7 +60,7 @@ class Ledger:
             await self._record(batch)
         except UnicodeEncodeError:
             # a lone surrogate in a name or URL; SQLite holds Unicode only, and one row must not stop a run
-            await self._record(_storable(batch))
+            await self._record(_cleaned(batch))
 
     def pending(self, failures: Sequence[str]) -> AsyncIterator[list[Record]]:
         """Records that are pending, then those that failed with one of these classes, in chunks of up to 2,000."""
@@ -189,7 +190,7 @@ class Ledger:
         )
 
 
-def _storable(batch: Batch) -> Batch:
+def _cleaned(batch: Batch) -> Batch:
     return replace(
         batch,
         outcomes=[_clean(replace(outcome, record=_clean(outcome.record))) for outcome in batch.outcomes],
@@ -199,5 +200,6 @@ def _storable(batch: Batch) -> Batch:
 
 
 def _clean(value: T) -> T:
-    texts = {f.name: getattr(value, f.name) for f in fields(value) if type(getattr(value, f.name)) is str}
-    return replace(value, **{name: text.encode(errors="replace").decode() for name, text in texts.items()})
+    texts = {f.name: text for f in fields(value) if type(text := getattr(value, f.name)) is str}
+    changes: dict[str, Any] = {name: storable(text) for name, text in texts.items()}
+    return replace(value, **changes)

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple, Self
 
 from engine.model.estimate import Stratum
 from engine.model.seen import Seen
+from engine.model.text import storable
 from engine.model.urls import identity_hash
 from engine.tracking.db.faults import translated
 
@@ -100,10 +101,12 @@ class Scratch:
             except UnicodeEncodeError:  # half a character in a URL; SQLite holds Unicode only
                 self._db.execute("ROLLBACK")
                 self._db.execute("BEGIN")
-                self._db.executemany(_ADD, [[_storable(value) for value in row] for row in rows])
+                self._db.executemany(
+                    _ADD, [[storable(value) if isinstance(value, str) else value for value in row] for row in rows]
+                )
             self._db.executemany(
                 "INSERT OR IGNORE INTO account VALUES (?, ?)",
-                [(_storable(id_), _storable(name)) for id_, name in accounts],
+                [(storable(id_), storable(name)) for id_, name in accounts],
             )
 
     def add_listed(self, bucket: str, rows: Iterable[tuple[str, int, str, bool]]) -> None:
@@ -183,7 +186,3 @@ class Scratch:
             finally:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
-
-
-def _storable(value: Any) -> Any:
-    return value.encode(errors="replace").decode() if isinstance(value, str) else value

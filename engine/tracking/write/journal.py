@@ -28,11 +28,14 @@ from functools import partial
 from engine.limiting.group_commit import GroupCommit
 from engine.model.change import GENESIS, OPEN, ChainTip, Event, LinkState, Open, Step
 from engine.model.errors import Blocked, Differs, Fatal
+from engine.model.text import storable
 from engine.tracking.db import chain
 from engine.tracking.db.chain import Key, Walk
 from engine.tracking.db.counters import counted
 from engine.tracking.db.database import Database
-from engine.tracking.write.outcomes import MESSAGE_LIMIT
+from engine.tracking.write import errors, runs
+from engine.tracking.write.errors import ErrorRow, shortened
+from engine.tracking.write.runs import RunCounts
 
 _COLUMNS = "id, run_id, wave, doclist_entry_id, old_url, new_url, event, at, detail"
 _INSERT = f"INSERT INTO url_changes ({_COLUMNS}, prev_hash, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -64,16 +67,6 @@ _FAILED = (
     "UPDATE file_migrations SET status = 'failed', failure_class = ?, error_message = ?, run_id = ?, updated_date = ?"
     " WHERE doclist_entry_id = ? AND salesforce_updated = 0"
 )
-_ERROR = (
-    "INSERT INTO migration_errors (run_id, doclist_entry_id, error_type, error_message, original_url, timestamp,"
-    " failure_class, attempt, settled) VALUES (?, ?, ?, ?, ?, ?, ?, 1, 1)"
-)
-_COUNT_RUN = (
-    "UPDATE migration_runs SET total_files_processed = total_files_processed + ?,"
-    " successful_files = successful_files + ?, failed_files = failed_files + ?, updated_files = updated_files + ?,"
-    " skipped_files = skipped_files + ?, last_update = ? WHERE id = ?"
-)
-
 
 _JOB = "bulk job "
 """Earlier versions began the ``detail`` of a change with this, and the name of the bulk job that it travelled in."""
@@ -134,7 +127,7 @@ class Journal:
         for step in steps:
             number += 1
             row = (number, self._run_id, step.wave, step.id, step.old, step.new, str(step.event), at,
-                   _clean(step.detail)[:MESSAGE_LIMIT])  # fmt: skip
+                   shortened(step.detail))  # fmt: skip
             seal = self._key.seal_row(before, row)
             rows.append((*row, before, seal))
             before = seal
@@ -207,25 +200,14 @@ def _record(db: sqlite3.Connection, steps: Sequence[Step], run_id: int, now: str
         changed = {statement: db.executemany(statement, values).rowcount for statement, values in by.items()}
         if changed.get(_OURS) == rows.files == len(steps):
             rows.became = "switched"
-    failures = [
-        (
-            run_id,
-            s.id,
-            s.failure.value,
-            _clean(s.message)[:MESSAGE_LIMIT],
-            s.old.partition("?")[0],
-            now,
-            s.failure.value,
-        )
-        for s in steps
-        if s.failure is not None
-    ]
-    db.executemany(_ERROR, failures)
+    failures = [ErrorRow(s.id, s.failure, s.message, s.old, now, attempt=1) for s in steps if s.failure is not None]
+    errors.add(db, run_id, failures)
     events = [step.event for step in steps]
     moved = events.count(Event.APPLIED) + events.count(Event.UNDONE)
     rest = events.count(Event.SETTLED) + events.count(Event.KEPT)
     failed = len(failures)
-    db.execute(_COUNT_RUN, (moved + failed + rest, moved, failed, moved, rest, now, run_id))
+    counts = RunCounts(moved + failed + rest, successful=moved, failed=failed, skipped=rest, updated=moved)
+    runs.count(db, run_id, counts, now=now)
 
 
 def _effect(step: Step, run_id: int, now: str) -> tuple[str, tuple[object, ...]]:
@@ -233,16 +215,11 @@ def _effect(step: Step, run_id: int, now: str) -> tuple[str, tuple[object, ...]]
         case LinkState.OURS if step.failure is None:
             return _OURS, (run_id, now, step.id, step.new, step.old)
         case LinkState.EDITED:
-            return _EDITED, (_clean(step.found), run_id, now, step.id)
+            return _EDITED, (storable(step.found), run_id, now, step.id)
         case LinkState.GONE:
             return _GONE, (run_id, now, step.id)
         case LinkState.ORIGINAL if step.undo:
             return _RESTORED, (step.new, step.old, run_id, now, step.id)
         case LinkState.ORIGINAL if step.failure is not None:
-            return _FAILED, (step.failure.value, _clean(step.message)[:MESSAGE_LIMIT] or None, run_id, now, step.id)
+            return _FAILED, (step.failure.value, shortened(step.message) or None, run_id, now, step.id)
     return "", ()
-
-
-def _clean(text: str) -> str:
-    """SQLite holds Unicode only; a lone surrogate must not stop a run."""
-    return text if text.isascii() else text.encode(errors="replace").decode()

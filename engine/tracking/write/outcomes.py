@@ -27,13 +27,11 @@ from itertools import chain
 from engine.model.outcome import Attempt, Batch, Outcome, Status
 from engine.model.plan import failed_write
 from engine.model.record import Record
-from engine.model.text import bare_urls
 from engine.tracking.db.counters import counted
 from engine.tracking.db.schema import among
-from engine.tracking.write import scans, unseen
-
-#: Longest message stored, in characters.
-MESSAGE_LIMIT = 2000
+from engine.tracking.write import errors, runs, scans, unseen
+from engine.tracking.write.errors import ErrorRow
+from engine.tracking.write.runs import RunCounts
 
 _COPIED = frozenset({Status.BACKED_UP, Status.SWITCHED, Status.ROLLED_BACK})
 
@@ -107,17 +105,12 @@ _TOGETHER = 50
 _UPSERT = _upsert(1)
 _UPSERT_MANY = _upsert(_TOGETHER)
 
-_ERROR = (
-    "INSERT INTO migration_errors (run_id, doclist_entry_id, error_type, error_message, original_url, timestamp,"
-    " failure_class, attempt, settled) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
-
 
 def record(db: sqlite3.Connection, batch: Batch, *, run_id: int | None, scan_id: int | None, now: str) -> None:
     """Store a batch. Call inside a transaction. Raises sqlite3.Error; UnicodeEncodeError for a lone surrogate."""
     outcomes = batch.outcomes
     with counted(db, (outcome.record.id for outcome in outcomes)):
-        db.executemany(_ERROR, [_tried(attempt, run_id) for attempt in batch.attempts])
+        errors.add(db, run_id, [*map(_tried, batch.attempts), *_failed(outcomes, now)])
         rows = [_row(outcome, run_id, now) for outcome in outcomes]
         whole = len(rows) - len(rows) % _TOGETHER
         for start in range(0, whole, _TOGETHER):
@@ -125,7 +118,6 @@ def record(db: sqlite3.Connection, batch: Batch, *, run_id: int | None, scan_id:
         db.executemany(_UPSERT, rows[whole:])
     _settle(db, outcomes)
     unseen.note(db, batch.looks, now)
-    db.executemany(_ERROR, [_failed(o, run_id, now) for o in outcomes if o.status is Status.FAILED])
     _touch(db, [*(touch.record for touch in batch.touches), *(look.record for look in batch.looks if look.news)], now)
     if run_id is not None:
         _count_run(db, batch, run_id, now)
@@ -157,7 +149,7 @@ def _row(outcome: Outcome, run_id: int | None, now: str) -> tuple[object, ...]:
         source.url,
         status.value,
         None if failure is None else failure.value,
-        outcome.message[:MESSAGE_LIMIT] or None,
+        outcome.message[: errors.MESSAGE_LIMIT] or None,
         outcome.attempts,
         1 if status is Status.SWITCHED else 0,
         2 if status in (Status.SWITCHED, Status.ROLLED_BACK) else 1,
@@ -194,21 +186,17 @@ def _extra(source: Record) -> str | None:
     return json.dumps(dict(source.extra)) if source.extra else None
 
 
-def _tried(attempt: Attempt, run_id: int | None) -> tuple[object, ...]:
-    failure = attempt.failure.value
-    message, url = attempt.message[:MESSAGE_LIMIT], _shown(attempt.url)
-    return (run_id, attempt.record_id, failure, message, url, attempt.at, failure, attempt.number, 0)
+def _tried(attempt: Attempt) -> ErrorRow:
+    failure, message = attempt.failure, attempt.message
+    return ErrorRow(attempt.record_id, failure, message, attempt.url, attempt.at, attempt.number, settled=False)
 
 
-def _failed(outcome: Outcome, run_id: int | None, now: str) -> tuple[object, ...]:
-    failure = outcome.failure.value if outcome.failure else ""
-    message, url = outcome.message[:MESSAGE_LIMIT], _shown(outcome.record.url)
-    return (run_id, outcome.record.id, failure, message, url, outcome.at or now, failure, outcome.attempts, 1)
-
-
-def _shown(url: str) -> str:
-    # a signature may sit in the query, a password before the host
-    return bare_urls(url).partition("?")[0]
+def _failed(outcomes: Iterable[Outcome], now: str) -> list[ErrorRow]:
+    return [
+        ErrorRow(o.record.id, o.failure, o.message, o.record.url, o.at or now, o.attempts)
+        for o in outcomes
+        if o.status is Status.FAILED and o.failure is not None
+    ]
 
 
 def _settle(db: sqlite3.Connection, outcomes: Sequence[Outcome]) -> None:
@@ -235,21 +223,14 @@ def _count_run(db: sqlite3.Connection, batch: Batch, run_id: int, now: str) -> N
     copied = [outcome for outcome in batch.outcomes if outcome.status is Status.BACKED_UP]
     new = sum(outcome.is_new for outcome in copied)
     idle = batch.unchanged + len(batch.touches) + len(batch.looks)
-    db.execute(
-        "UPDATE migration_runs SET total_files_processed = total_files_processed + ?,"
-        " successful_files = successful_files + ?, failed_files = failed_files + ?, new_files = new_files + ?,"
-        " updated_files = updated_files + ?, skipped_files = skipped_files + ?, bytes_copied = bytes_copied + ?,"
-        " bytes_read = bytes_read + ?, last_update = ? WHERE id = ?",
-        (
-            ended.total() + idle,
-            ended[Status.BACKED_UP],
-            ended[Status.FAILED],
-            new,
-            ended[Status.BACKED_UP] - new,
-            ended[Status.SKIPPED] + idle,
-            sum(outcome.size or 0 for outcome in copied),
-            sum(outcome.read_bytes for outcome in batch.outcomes),
-            now,
-            run_id,
-        ),
+    counts = RunCounts(
+        ended.total() + idle,
+        successful=ended[Status.BACKED_UP],
+        failed=ended[Status.FAILED],
+        skipped=ended[Status.SKIPPED] + idle,
+        new=new,
+        updated=ended[Status.BACKED_UP] - new,
+        bytes_copied=sum(outcome.size or 0 for outcome in copied),
+        bytes_read=sum(outcome.read_bytes for outcome in batch.outcomes),
     )
+    runs.count(db, run_id, counts, now=now)

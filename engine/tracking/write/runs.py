@@ -7,9 +7,29 @@ import os
 import platform
 import sqlite3
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Ending = Literal["completed", "completed_with_failures", "stopped", "failed"]
+
+_COUNT = (
+    "UPDATE migration_runs SET total_files_processed = total_files_processed + ?,"
+    " successful_files = successful_files + ?, failed_files = failed_files + ?, skipped_files = skipped_files + ?,"
+    " new_files = new_files + ?, updated_files = updated_files + ?, bytes_copied = bytes_copied + ?,"
+    " bytes_read = bytes_read + ?, last_update = ? WHERE id = ?"
+)
+
+
+class RunCounts(NamedTuple):
+    """What a run has done since it was counted last; in the order of ``_COUNT``."""
+
+    processed: int
+    successful: int = 0
+    failed: int = 0
+    skipped: int = 0
+    new: int = 0
+    updated: int = 0
+    bytes_copied: int = 0
+    bytes_read: int = 0
 
 
 def begin(db: sqlite3.Connection, run_type: str, config: Mapping[str, object], *, version: str, now: str) -> int:
@@ -19,7 +39,7 @@ def begin(db: sqlite3.Connection, run_type: str, config: Mapping[str, object], *
     """
     db.execute(
         "UPDATE migration_runs SET status = 'crashed', end_time = coalesce(last_update, start_time),"
-        " error_message = 'the process ended without a word; everything committed until then stands'"
+        " error_message = 'the process was killed; committed work is kept'"
         " WHERE status = 'running'"
     )
     cursor = db.execute(
@@ -29,6 +49,11 @@ def begin(db: sqlite3.Connection, run_type: str, config: Mapping[str, object], *
     )
     assert cursor.lastrowid is not None
     return cursor.lastrowid
+
+
+def count(db: sqlite3.Connection, run_id: int, counts: RunCounts, *, now: str) -> None:
+    """Add to the counts of a run."""
+    db.execute(_COUNT, (*counts, now, run_id))
 
 
 def end(db: sqlite3.Connection, run_id: int, status: Ending, error_message: str | None, *, now: str) -> None:

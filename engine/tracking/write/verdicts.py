@@ -24,6 +24,9 @@ from typing import NamedTuple
 from engine.model.failures import FailureClass
 from engine.tracking.db.counters import counted
 from engine.tracking.db.database import Database
+from engine.tracking.write import errors, runs
+from engine.tracking.write.errors import ErrorRow
+from engine.tracking.write.runs import RunCounts
 
 
 class Wrong(StrEnum):
@@ -40,7 +43,7 @@ class Verdict(NamedTuple):
     row: int
     record_id: str
     url: str
-    """Of the source; its query is not stored."""
+    """Of the source."""
     wrong: Wrong
     message: str
 
@@ -91,7 +94,7 @@ def _confirm(db: sqlite3.Connection, rows: Sequence[int], run_id: int, now: str)
         "UPDATE file_migrations SET verified_at = ? WHERE id IN (SELECT value FROM json_each(?))",
         (now, json.dumps(list(rows))),
     )
-    _count(db, run_id, now, successful=len(rows))
+    runs.count(db, run_id, RunCounts(len(rows), successful=len(rows)), now=now)
 
 
 def _raise(db: sqlite3.Connection, raised: Sequence[Raised], run_id: int, now: str) -> None:
@@ -103,7 +106,7 @@ def _raise(db: sqlite3.Connection, raised: Sequence[Raised], run_id: int, now: s
             # proofs sort as their strength: checksum, etag, received, size
             [(now, each.proof, each.sha256, each.etag, each.row) for each in raised],
         )
-    _count(db, run_id, now, successful=len(raised), updated=len(raised))
+    runs.count(db, run_id, RunCounts(len(raised), successful=len(raised), updated=len(raised)), now=now)
 
 
 def _condemn(db: sqlite3.Connection, verdicts: Sequence[Verdict], run_id: int, now: str) -> None:
@@ -121,20 +124,10 @@ def _condemn(db: sqlite3.Connection, verdicts: Sequence[Verdict], run_id: int, n
                     " WHERE id = ? AND status = 'switched'",
                     (now, each.row),
                 )
-            db.execute(
-                "INSERT INTO migration_errors (run_id, doclist_entry_id, error_type, error_message, original_url,"
-                " timestamp, failure_class) VALUES (?, ?, 'verify', ?, ?, ?, ?)",
-                (run_id, each.record_id, each.message, each.url.partition("?")[0], now, failure.value),
-            )
-    _count(db, run_id, now, failed=len(verdicts))
+    errors.add(db, run_id, [_error(each, now) for each in verdicts])
+    runs.count(db, run_id, RunCounts(len(verdicts), failed=len(verdicts)), now=now)
 
 
-def _count(
-    db: sqlite3.Connection, run_id: int, now: str, *, successful: int = 0, failed: int = 0, updated: int = 0
-) -> None:
-    db.execute(
-        "UPDATE migration_runs SET total_files_processed = total_files_processed + ?, successful_files ="
-        " successful_files + ?, failed_files = failed_files + ?, updated_files = updated_files + ?, last_update = ?"
-        " WHERE id = ?",
-        (successful + failed, successful, failed, updated, now, run_id),
-    )
+def _error(verdict: Verdict, now: str) -> ErrorRow:
+    _, failure = _BECOMES[verdict.wrong]
+    return ErrorRow(verdict.record_id, failure, verdict.message, verdict.url, now, attempt=0, kind="verify")
