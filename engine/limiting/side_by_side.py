@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 
+from engine.model.errors import leaves
+
 T = TypeVar("T")
 
 
@@ -30,13 +32,5 @@ async def side_by_side(items: Iterable[T], work: Callable[[T], Awaitable[None]],
 
 def first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """The error that a group of sibling tasks failed with first; cancellations behind it are its echo."""
-    leaves = list(_leaves(group))
-    return next((each for each in leaves if not isinstance(each, asyncio.CancelledError)), leaves[0])
-
-
-def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterable[BaseException]:
-    for each in group.exceptions:
-        if isinstance(each, BaseExceptionGroup):
-            yield from _leaves(each)
-        else:
-            yield each
+    errors = list(leaves(group))
+    return next((each for each in errors if not isinstance(each, asyncio.CancelledError)), errors[0])

@@ -17,6 +17,7 @@ a token, or the query string of a URL (presigned signatures live there).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import ClassVar
 
 from engine.model.failures import FailureClass
@@ -87,3 +88,12 @@ class Locked(Fatal):
     """Another run holds the lock (exit 11)."""
 
     exit_code = 11
+
+
+def leaves(error: BaseException) -> Iterator[BaseException]:
+    """The error; of a group, whatever is in it, however deep."""
+    if isinstance(error, BaseExceptionGroup):
+        for each in error.exceptions:
+            yield from leaves(each)
+    else:
+        yield error

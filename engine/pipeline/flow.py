@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from engine.limiting.clock import Clock
 from engine.model.plan import Work
 from engine.pipeline.channel import Channel
 from engine.pipeline.crew import Crew
 from engine.pipeline.recorder import Recorder
-from engine.pipeline.stop import Stop
+from engine.pipeline.stop import CutShort, Stop, unless_cut
 
 PULSE_S = 0.5
 
@@ -67,33 +68,11 @@ async def _work(
         async with asyncio.TaskGroup() as group:
             intake = group.create_task(feeding(), name="intake")
             copying = group.create_task(crew.run(), name="crew")
-            halt = asyncio.create_task(stop.wait(), name="stop")
-            try:
-                await asyncio.wait([copying, halt], return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                halt.cancel()
+            await stop.or_ended(copying)
             intake.cancel()  # no new work; a no-op when it has ended
 
-    work = asyncio.create_task(working(), name="work")
-    limit = asyncio.create_task(_cut(stop, clock, drain_s, work), name="drain-limit")
-    try:
-        await asyncio.wait([work])
-    except asyncio.CancelledError:
-        work.cancel()
-        await asyncio.wait([work])
-        raise
-    finally:
-        limit.cancel()
-    if work.cancelled():
-        return  # cut at the drain limit
-    if (error := work.exception()) is not None:
-        raise error
-
-
-async def _cut(stop: Stop, clock: Clock, drain_s: float, work: asyncio.Task[None]) -> None:
-    await stop.wait()
-    await clock.sleep(drain_s)
-    work.cancel()
+    with suppress(CutShort):
+        await unless_cut(working(), stop, lambda: clock.sleep(drain_s))
 
 
 async def _beat(recorder: Recorder, clock: Clock, pulse: Callable[[], None]) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeVar
 
 from engine.model.errors import Refused
@@ -67,8 +68,9 @@ class Routes:
         """The route of a location that ``learn`` has seen."""
         return self._routes[location.bucket]
 
-    async def by(self, location: Location, ask: Callable[[Route], Awaitable[T]]) -> T:
-        """What ``ask`` makes of a file, by the route of its bucket, or by another where that is denied.
+    async def by(self, location: Location, ask: Callable[[Route, Location], Awaitable[T]]) -> T:
+        """What ``ask`` makes of a file, by the route of its bucket, or by another where that is denied. It is given the
+        file's other reading too, see ``either_reading``.
 
         Raises what ``ask`` raises, Fatal, Transient.
         """
@@ -77,7 +79,7 @@ class Routes:
             route = await self._probe(location.bucket, [location])
             self._keep(location.bucket, route)
         try:
-            done = await ask(route)
+            done = await either_reading(location, partial(ask, route))
         except Refused as refused:
             if refused.failure is not FailureClass.SOURCE_DENIED or not route.settled or not location.in_s3:
                 raise
@@ -85,7 +87,7 @@ class Routes:
             other = await self._probe(location.bucket, [location])
             if other.method is route.method or not other.settled:
                 raise
-            return await ask(other)
+            return await either_reading(location, partial(ask, other))
         if not (route.settled or location.presigned):  # a link with a right of its own tells of no other
             self._keep(location.bucket, replace(route, settled=True))
         return done

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 class Stop:
@@ -22,5 +26,37 @@ class Stop:
             self.reason, self.exit_code = reason, exit_code
             self._event.set()
 
-    async def wait(self) -> None:
-        await self._event.wait()
+    async def or_ended(self, work: asyncio.Future[Any]) -> None:
+        """Wait until a stop is asked for, or the work has ended. The work goes on, whatever happens here."""
+        stopped = asyncio.ensure_future(self._event.wait())
+        try:
+            await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopped.cancel()
+
+
+class CutShort(Exception):
+    """A stop was asked for, and the work did not end in time."""
+
+
+async def unless_cut(work: Coroutine[Any, Any, T], stop: Stop, drain: Callable[[], Awaitable[None]] | None = None) -> T:
+    """What the work comes to. Once a stop is asked for, the work is cancelled when ``drain`` has ended, or at once.
+
+    Raises CutShort where that cut it, and what the work raises. When this returns, the work has ended.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        await stop.or_ended(task)
+        if drain is not None and not task.done():
+            limit = asyncio.ensure_future(drain())
+            try:
+                await asyncio.wait({task, limit}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                limit.cancel()
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})
+    if task.cancelled():
+        raise CutShort
+    return task.result()

@@ -20,7 +20,7 @@ from engine.pipeline.copying import Copied, Copying, Memory
 from engine.pipeline.duplicates import DuplicateSources
 from engine.pipeline.planning import Decision
 from engine.pipeline.recorder import Recorder
-from engine.pipeline.routes import Route, Routes, either_reading
+from engine.pipeline.routes import Routes
 from engine.pipeline.source_ids import VendorLinks
 from engine.pipeline.tally import Tally
 
@@ -106,11 +106,10 @@ class Transfer:
         return found
 
     async def _ask(self, look: Look) -> ObjectFacts:
-        async def by(route: Route) -> ObjectFacts:
-            return await either_reading(look.source, route.source.look)
-
         async def once() -> ObjectFacts:
-            return await (self._seen_by_link(look.record) if look.by_link else self._routes.by(look.source, by))
+            if look.by_link:
+                return await self._seen_by_link(look.record)
+            return await self._routes.by(look.source, lambda route, place: route.source.look(place))
 
         async def between(_number: int, _error: Transient) -> None:
             self._tally.retries += 1
@@ -231,10 +230,7 @@ class Transfer:
             and (quickly := await copying) is not None
         ):
             return quickly
-        return await self._routes.by(plan.source, partial(self._by, plan, memory))
-
-    async def _by(self, plan: Plan, memory: Memory, route: Route) -> Copied:
-        return await either_reading(plan.source, lambda place: self._copying.copy(plan, place, route, memory))
+        return await self._routes.by(plan.source, lambda route, place: self._copying.copy(plan, place, route, memory))
 
     async def _stands(self, plan: Plan, duplicate: Duplicate) -> bool:
         """Whether the source still is what an earlier run's duplicate was copied from."""
@@ -244,7 +240,7 @@ class Transfer:
             if plan.by_link:
                 facts = await self._seen_by_link(plan.record)
             else:
-                facts = await self._routes.by(plan.source, lambda route: route.source.facts(plan.source))
+                facts = await self._routes.by(plan.source, lambda route, place: route.source.facts(place))
         return facts.etag == duplicate.source_etag and facts.size == duplicate.size
 
     def _backed_up(self, plan: Plan, copied: Copied, url: str, tries: int) -> Outcome:

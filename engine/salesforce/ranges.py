@@ -13,6 +13,7 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
+from engine.limiting.side_by_side import first_of
 from engine.model.id_space import id_at, position
 from engine.model.record import IdRange, Scope
 from engine.salesforce.faults import QueryTooSlow
@@ -111,5 +112,5 @@ async def _together(*work: Coroutine[Any, Any, T]) -> list[T]:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(each) for each in work]
     except BaseExceptionGroup as errors:
-        raise errors.exceptions[0] from None
+        raise first_of(errors) from None
     return [task.result() for task in tasks]

@@ -41,7 +41,7 @@ class Bucket:
         """By which way the file was read at last; Refused where it was denied."""
         at = replace(location(key), **of_the_link)
 
-        async def ask(route: Route) -> Method:
+        async def ask(route: Route, _at: Location) -> Method:
             if route.method not in self.may[key]:
                 raise Refused(FailureClass.SOURCE_DENIED, f"denied by {route.method}")
             return route.method
@@ -120,7 +120,7 @@ async def test_other_failures_are_no_reason_to_look_again() -> None:
     bucket = Bucket(first={COPY})
     await bucket.learn("first")
 
-    async def ask(_route: Route) -> None:
+    async def ask(_route: Route, _at: Location) -> None:
         raise Transient(FailureClass.NETWORK, "cut")
 
     with pytest.raises(Transient):

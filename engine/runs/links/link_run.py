@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import Any, TypeVar
 
 import structlog
 
@@ -20,7 +19,6 @@ from engine.tracking.ledger import Ledger
 from engine.tracking.read import switchable
 from engine.tracking.write.runs import Ending
 
-T = TypeVar("T")
 BEAT_S = 0.5
 SAY_EVERY_S = 15.0
 SECONDS_A_CALL = 0.4
@@ -79,34 +77,6 @@ async def _in_doubt(ledger: Ledger, run_id: int) -> str:
     except Fatal:
         return ""
     return f"{left:,} links are in doubt: sent, or about to be. The next start reads them first." if left else ""
-
-
-class CutShort(Exception):
-    """A stop was asked for, and what was in flight did not end in time. What is open, the journal knows."""
-
-
-async def to_its_end(work: Coroutine[Any, Any, T], stop: Stop, clock: Clock, drain_s: float) -> T:
-    """Await the work; after a stop, no longer than ``drain_s``. Raises CutShort then, and what the work raises."""
-    task = asyncio.ensure_future(work)
-    stopped = asyncio.ensure_future(stop.wait())
-    try:
-        await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            timer = asyncio.ensure_future(clock.sleep(drain_s))
-            await asyncio.wait({task, timer}, return_when=asyncio.FIRST_COMPLETED)
-            timer.cancel()
-        if not task.done():
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
-            raise CutShort
-        return task.result()
-    finally:
-        stopped.cancel()
-        if not task.done():
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
 
 
 @asynccontextmanager

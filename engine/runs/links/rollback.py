@@ -17,20 +17,18 @@ from engine.limiting.clock import Clock, SystemClock, iso
 from engine.model.errors import Blocked, Paused
 from engine.model.record import Scope
 from engine.pipeline.changing import Changing
-from engine.pipeline.stop import Stop
+from engine.pipeline.stop import CutShort, Stop, unless_cut
 from engine.runs.journal.evidence import UNSETTLED, Evidence, gather_evidence
 from engine.runs.links.candidates import CandidateCounts, Candidates, moment, read_ids
 from engine.runs.links.change_report import ChangeReport
 from engine.runs.links.link_run import (
     CUT_SHORT,
     SECONDS_A_CALL,
-    CutShort,
     beating,
     before_the_first_write,
     check_updateable,
     close_failed,
     may_execute,
-    to_its_end,
 )
 from engine.runs.links.old_links import probe
 from engine.runs.links.rollback_file import read_rollback_file
@@ -288,7 +286,7 @@ class _Rollback:
         ):
             work = changing.run(self._candidates.undoable(survey, journal))
             try:
-                await to_its_end(work, self._stop, services.clock, wanted.drain_seconds)
+                await unless_cut(work, self._stop, lambda: services.clock.sleep(wanted.drain_seconds))
             except CutShort:
                 self._notes.append(CUT_SHORT)
                 await journal.flush()

@@ -12,11 +12,11 @@ from engine.model.change import Link
 from engine.model.errors import Paused, Transient
 from engine.pipeline.changing import Change, Changing, Steps
 from engine.pipeline.presence import Trouble
-from engine.pipeline.stop import Stop
+from engine.pipeline.stop import CutShort, Stop, unless_cut
 from engine.pipeline.switching import WINDOW, Counts, DriftLimits, Wave, waves
 from engine.runs.links.change_report import GONE
 from engine.runs.links.claims import Claims, listing_pays
-from engine.runs.links.link_run import CUT_SHORT, CutShort, to_its_end
+from engine.runs.links.link_run import CUT_SHORT
 from engine.runs.links.plan_file import PlanFile
 from engine.runs.shared.assembly import Services
 from engine.runs.shared.bounds import Bounds
@@ -127,7 +127,8 @@ class Waves:
         changing.counts = Counts()
         work = changing.run(self._windows(wave, await self._look(wave)))
         try:
-            await to_its_end(work, self._stop, self._services.clock, self._settings.migration.drain_seconds)
+            drain_s = self._settings.migration.drain_seconds
+            await unless_cut(work, self._stop, lambda: self._services.clock.sleep(drain_s))
         except CutShort:
             progress.notes.append(CUT_SHORT)
             await flush()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from typing import Any, Protocol
+from typing import Protocol
 
 from engine.model.errors import Usage
 from engine.pipeline.stop import Stop
@@ -41,13 +41,10 @@ class Terminal:
                 typed.set_result(line)
 
         loop.add_reader(handle, read)
-        stopped = asyncio.ensure_future(stop.wait())
-        both: list[asyncio.Future[Any]] = [typed, stopped]
         try:
-            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            await stop.or_ended(typed)
         finally:
             loop.remove_reader(handle)
-            stopped.cancel()
         return typed.result().decode(errors="replace").strip() if typed.done() and typed.result() else None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -11,7 +10,7 @@ from engine.limiting.retry import retry
 from engine.model.errors import Blocked, Fatal, Paused, Transient
 from engine.model.failures import FailureClass
 from engine.model.record import ObjectShape, Scope
-from engine.pipeline.stop import Stop
+from engine.pipeline.stop import CutShort, Stop, unless_cut
 from engine.runs.shared.assembly import Services
 from engine.s3.presence import check_source
 from engine.salesforce.connection import Salesforce
@@ -71,18 +70,11 @@ async def unless_stopped(
 ) -> T:
     """``work``, given up as soon as a signal asks for it. ``work`` may be cancelled anywhere; ``safe`` says what that
     leaves. Raises Halted with that signal's exit code."""
-    task, halt = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
     try:
-        await asyncio.wait({task, halt}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        halt.cancel()
-        if not task.done():
-            task.cancel()
-            await asyncio.wait({task})
-    if task.cancelled():
+        return await unless_cut(work, stop)
+    except CutShort:
         kind = _Interrupted if stop.exit_code == _Interrupted.exit_code else _Terminated
-        raise kind(f"{stop.reason} before the start: {safe}", hint=hint)
-    return task.result()
+        raise kind(f"{stop.reason} before the start: {safe}", hint=hint) from None
 
 
 async def _answering(side: str, check: Callable[[], Awaitable[None]], clock: Clock) -> None:

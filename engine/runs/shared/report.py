@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from engine.model.errors import Fatal
+from engine.model.errors import Fatal, leaves
 from engine.model.facts import Proof
 
 if TYPE_CHECKING:
@@ -149,11 +149,5 @@ def duration(seconds: float) -> str:
 
 
 def first_fatal(error: BaseException) -> Fatal | None:
-    """The Fatal inside (nested) exception groups, if that is what ended a run."""
-    if isinstance(error, Fatal):
-        return error
-    if isinstance(error, BaseExceptionGroup):
-        for inner in error.exceptions:
-            if (found := first_fatal(inner)) is not None:
-                return found
-    return None
+    """The Fatal that ended a run, or the first inside its groups; None: there is none."""
+    return next((each for each in leaves(error) if isinstance(each, Fatal)), None)

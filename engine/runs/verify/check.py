@@ -17,7 +17,7 @@ from engine.model.record import Record
 from engine.model.urls import parse_url
 from engine.pipeline.digest import Sums, digest
 from engine.pipeline.presence import Recorded, Trouble, look
-from engine.pipeline.routes import Route, Routes, either_reading
+from engine.pipeline.routes import Route, Routes
 from engine.pipeline.verify import Mismatch, prove
 from engine.runs.shared.assembly import Services
 from engine.runs.verify.report import Symbol
@@ -167,7 +167,7 @@ class Looking:
         at = parse_url(copy.url, self._services.rules)
         links = self._services.links
         if links is None or self.route(at).method is not Method.HTTP:
-            return await self.routes.by(at, lambda route: either_reading(at, lambda place: ask(route.source, place)))
+            return await self.routes.by(at, lambda route, place: ask(route.source, place))
         fields = tuple(json.loads(copy.extra or "{}").items())
         record = Record(copy.record_id, "", copy.url, "", "", "", fields)
         link, _ = await retry(lambda: links.resolve(record), clock=self._clock, attempts=self._attempts)
