@@ -58,6 +58,11 @@ BUDGETED: frozenset[FailureClass] = frozenset(
     }
 )
 
+#: Classes of records that are left out on purpose: they are skipped, and not failed.
+SKIP_CLASSES: frozenset[FailureClass] = frozenset(
+    {FailureClass.NO_URL, FailureClass.ALREADY_OURS, FailureClass.TYPE_FILTERED, FailureClass.TOO_LARGE}
+)
+
 #: Classes that an incremental run tries again by itself: another day may well end differently.
 WORTH_ANOTHER_TRY: frozenset[FailureClass] = BUDGETED | {
     FailureClass.SOURCE_CHANGED,

@@ -23,6 +23,16 @@ class Status(StrEnum):
     GONE = "gone"
 
 
+#: A proved copy stands.
+COPIED_STATES = (Status.BACKED_UP, Status.SWITCHED, Status.ROLLED_BACK)
+#: A switch may take the link, once the copy's proof is accepted.
+SWITCHABLE_STATES = (Status.BACKED_UP, Status.ROLLED_BACK)
+#: An incremental run looks at the record again.
+TO_DO_STATES = (Status.PENDING, Status.FAILED)
+#: These always come with a failure class.
+CLASSED_STATES = (Status.FAILED, Status.SKIPPED, Status.GONE)
+
+
 @value
 class Outcome:
     """How one record ended. ``failure`` is set exactly when the status is failed, skipped or gone."""

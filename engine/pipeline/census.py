@@ -16,7 +16,7 @@ from engine.model.failures import FailureClass
 from engine.model.hosts import origin_of
 from engine.model.keys import extension_of
 from engine.model.location import Location
-from engine.model.outcome import Outcome, Status
+from engine.model.outcome import COPIED_STATES, Outcome
 from engine.model.plan import Known, Plan
 from engine.model.record import Record
 from engine.model.seen import DONE, TO_COPY, Seen
@@ -27,7 +27,6 @@ NO_HOST = "(no host)"
 _SAMPLES = 8
 _REACHABLE = frozenset({FailureClass.URL_TOO_LONG, FailureClass.TYPE_FILTERED, FailureClass.BAD_KEY})
 """Classes of records whose file could be copied, were it not for the settings."""
-_COPIED = frozenset({Status.BACKED_UP, Status.SWITCHED, Status.ROLLED_BACK})
 
 
 @dataclass(slots=True)
@@ -94,7 +93,7 @@ class Census:
             source = self._planner.locate(record) if failure in _REACHABLE else None
             reason = decision.message if failure is FailureClass.BAD_URL else ""
             return (*head, failure.value, reason, *self._file(record, source, decision.file_name), 0, 0, record.url)
-        if row is None or row.status not in _COPIED:
+        if row is None or row.status not in COPIED_STATES:
             fate = row.failure if row is not None and row.failure else FailureClass.ALREADY_OURS.value
             return (*head, fate, "", "", 0, "", 0, 0, record.url)
         self.links.measure(record.id, row.our_url)

@@ -42,7 +42,7 @@ from datetime import datetime, timedelta
 
 from engine.model.errors import Refused
 from engine.model.facts import ObjectFacts
-from engine.model.failures import FailureClass
+from engine.model.failures import SKIP_CLASSES, FailureClass
 from engine.model.keys import (
     changed_template,
     destination_key,
@@ -56,14 +56,12 @@ from engine.model.keys import (
     units,
 )
 from engine.model.location import Location
-from engine.model.outcome import Looked, Outcome, Status, Touch
+from engine.model.outcome import COPIED_STATES, Looked, Outcome, Status, Touch
 from engine.model.plan import Known, Look, Plan
 from engine.model.record import Record
 from engine.model.urls import SourceRules, parse_url, source_rules
 from engine.pipeline.source_ids import SourceIds
 
-_SETTLED = frozenset({Status.BACKED_UP, Status.SWITCHED, Status.ROLLED_BACK})
-_SKIPS = frozenset({FailureClass.NO_URL, FailureClass.ALREADY_OURS, FailureClass.TYPE_FILTERED, FailureClass.TOO_LARGE})
 NO_VALIDATOR = "no_validator"
 """The source says neither ETag nor date, and its size is the same: nothing tells whether it was replaced."""
 _SLACK = timedelta(days=1)
@@ -130,7 +128,7 @@ class Planner:
                 if known.status is not Status.GONE and not force:
                     return _touched(record, known)
                 link, keep = known.url, True  # users follow our link: the copy is proved, or made again, where it leads
-            elif known.status in _SETTLED:
+            elif known.status in COPIED_STATES:
                 other, by_link = self._differ(record, known)
                 changed = link != known.url or other or (not by_link and _other_content(known))
                 # the original under a switched row: somebody has put it back, and the row must not say otherwise
@@ -340,7 +338,7 @@ def _ended(
     record: Record, known: Known | None, page: int, refused: Refused, file_name: str, key: str, url: str
 ) -> Decision:
     """The outcome of a record that is not copied; a row of a copy goes on naming that copy."""
-    status = Status.SKIPPED if refused.failure in _SKIPS else Status.FAILED
+    status = Status.SKIPPED if refused.failure in SKIP_CLASSES else Status.FAILED
     if known is not None:
         again = known.status is Status.SKIPPED and known.failure == refused.failure
         if again and known.url == record.url:

@@ -12,7 +12,7 @@ from engine.limiting.clock import Clock, iso
 from engine.limiting.retry import retry
 from engine.model.errors import EngineError, Refused, Transient
 from engine.model.facts import Method, ObjectFacts
-from engine.model.failures import FailureClass
+from engine.model.failures import SKIP_CLASSES, FailureClass
 from engine.model.outcome import Attempt, Duplicate, Looked, Outcome, Status
 from engine.model.plan import Look, Plan, Work
 from engine.model.record import Record
@@ -23,8 +23,6 @@ from engine.pipeline.recorder import Recorder
 from engine.pipeline.routes import Routes
 from engine.pipeline.source_ids import VendorLinks
 from engine.pipeline.tally import Tally
-
-SKIPS = frozenset({FailureClass.TOO_LARGE, FailureClass.TYPE_FILTERED, FailureClass.NO_URL, FailureClass.ALREADY_OURS})
 
 T = TypeVar("T")
 
@@ -289,7 +287,7 @@ class Transfer:
     ) -> Outcome:
         return Outcome(
             record=plan.record,
-            status=Status.SKIPPED if error.failure in SKIPS else Status.FAILED,
+            status=Status.SKIPPED if error.failure in SKIP_CLASSES else Status.FAILED,
             failure=error.failure,
             message=str(error),
             key=key or plan.key,

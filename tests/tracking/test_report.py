@@ -19,7 +19,7 @@ from engine.model.failures import FailureClass
 from engine.model.outcome import Batch, Outcome, Status
 from engine.tracking.db.database import open_database
 from engine.tracking.ledger import Ledger
-from engine.tracking.read.report import STATUSES, open_report
+from engine.tracking.read.report import open_report
 from tests.fakes.clock import ManualClock
 from tests.tracking.builders import a_record, copied, failed, record_id
 
@@ -60,7 +60,7 @@ def test_the_counts_of_files_add_up_to_tracked(path: Path) -> None:
         "tracked": 20, "pending": 1, "backed_up": 12, "failed": 3, "skipped": 1, "switched": 1, "rolled_back": 1,
         "gone": 1, "bytes": sum(100 + n for n in (*range(9), 10, 11, 12, 20, 21)),
     }  # fmt: skip
-    assert sum(files[status] for status in STATUSES) == files["tracked"]
+    assert sum(files[status] for status in Status) == files["tracked"]
 
 
 def test_the_document_has_the_promised_keys_and_is_plain_json(path: Path) -> None:
@@ -104,7 +104,7 @@ def test_accounts_come_with_most_failures_first_and_in_pages(path: Path) -> None
     assert everything[0]["account_id"] == "001000000000000002"
     assert (everything[0]["account_name"], everything[0]["failed"]) == ("Account 2", 2)
     assert sum(account["files"] for account in everything) == 20
-    assert all(account["files"] == sum(account[s] for s in STATUSES) for account in everything)
+    assert all(account["files"] == sum(account[s] for s in Status) for account in everything)
     assert page == everything[1:3]
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 from collections.abc import Iterator
 
 import pytest
 
 from engine.tracking.db import schema
+from engine.tracking.db.conditions import PROVED, TO_DO
 
 SEED_COLUMNS = {
     "file_migrations": "doclist_entry_id account_id account_name original_url your_s3_key your_s3_url file_name"
@@ -55,6 +57,12 @@ def test_migrating_twice_changes_nothing(db: sqlite3.Connection) -> None:
 
     assert list(db.execute("SELECT * FROM sqlite_master")) == before
     assert db.execute("PRAGMA user_version").fetchone() == (schema.VERSION,)
+
+
+def test_a_released_step_never_changes() -> None:
+    released = repr(schema.STEPS[:7]).encode()
+
+    assert hashlib.sha256(released).hexdigest() == "d8fa64fd59146ab93e15727b2cba9bf175adfc4ddd9ef15fde804cbf24f2f4e1"
 
 
 def test_a_step_that_fails_leaves_neither_tables_nor_mark() -> None:
@@ -129,8 +137,11 @@ def test_the_journal_takes_new_rows_and_refuses_every_change_of_old_ones(db: sql
     ("query", "index"),
     [
         ("SELECT * FROM file_migrations WHERE doclist_entry_id = 'x'", "sqlite_autoindex_file_migrations_1"),
-        (f"SELECT * FROM file_migrations WHERE source_id = 1 AND {schema.PROVED} ORDER BY proof", "files_by_source"),
-        (f"SELECT * FROM file_migrations WHERE id > 1 AND {schema.TO_DO} ORDER BY id LIMIT 9", "files_to_do"),
+        (
+            f"SELECT * FROM file_migrations WHERE source_id = 1 AND {PROVED} ORDER BY proof",
+            "files_by_source",
+        ),
+        (f"SELECT * FROM file_migrations WHERE id > 1 AND {TO_DO} ORDER BY id LIMIT 9", "files_to_do"),
         ("SELECT account_id, status, count(*) FROM file_migrations GROUP BY 1, 2", "files_by_account"),
         ("SELECT count(*) FROM migration_errors WHERE doclist_entry_id = 'x' AND settled = 0", "errors_unsettled"),
     ],
@@ -161,7 +172,7 @@ def test_an_older_file_finds_copies_by_their_source_as_before() -> None:
             f" VALUES ({number}, 'a0B00000000000000{number}', 't', 't', 7, {COPY}, '{status}', {failure})"
         )
     schema.migrate(db)
-    query = f"SELECT id FROM file_migrations WHERE source_id = 7 AND {schema.PROVED}"
+    query = f"SELECT id FROM file_migrations WHERE source_id = 7 AND {PROVED}"
 
     assert sorted(db.execute(query)) == [(1,), (3,)]
     assert "files_by_source" in db.execute(f"EXPLAIN QUERY PLAN {query}").fetchone()[3]

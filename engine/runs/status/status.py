@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.model.errors import Usage
+from engine.model.outcome import COPIED_STATES
 from engine.model.text import csv_safe, printable
 from engine.runs.shared.report import duration, print_document, proved_by, size
 from engine.runs.shared.tables import line, table
@@ -212,7 +213,7 @@ def _accounts(report: Report, console: Console) -> None:
             account["account_id"] or "(none)",
             printable(account["account_name"]),
             f"{account['files']:,}",
-            f"{account['backed_up'] + account['switched'] + account['rolled_back']:,}",
+            f"{sum(account[state] for state in COPIED_STATES):,}",
             f"{account['skipped']:,}",
             f"{account['failed']:,}",
         )

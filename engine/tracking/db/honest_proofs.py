@@ -3,8 +3,6 @@
 ``received`` becomes a proof of its own, and a copy whose MD5 is not its source's is to be proved anew.
 """
 
-# ruff: noqa: S608 - statements are composed of constants
-
 from __future__ import annotations
 
 from engine.tracking.db.counters import RECOUNT

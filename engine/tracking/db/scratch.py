@@ -8,8 +8,6 @@ A file is what one or several records name; its id is a hash that has nothing to
 files in the order of their ids, from a point chosen by chance, is a random sample.
 """
 
-# ruff: noqa: S608 - statements are composed of this module's constants; values are always bound
-
 from __future__ import annotations
 
 import sqlite3

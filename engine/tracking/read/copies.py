@@ -5,8 +5,6 @@ temporary table sorted by key, or the index by source. Nothing here grows with t
 which lies in a temporary file, and the bitmap of rows that were met (an eighth of a byte each).
 """
 
-# ruff: noqa: S608 - statements are composed of this package's constants; values are always bound
-
 from __future__ import annotations
 
 import json
@@ -16,8 +14,8 @@ from typing import Any, NamedTuple
 import orjson
 
 from engine.model.outcome import Status
+from engine.tracking.db.conditions import COPIED, PROVED
 from engine.tracking.db.database import Database
-from engine.tracking.db.schema import COPIED, PROVED
 from engine.tracking.read.lookups import max_row
 
 CHUNK = 2000

@@ -1,7 +1,5 @@
 """What an analysis has found, asked of its scratch table. The keys are described in docs/analyze.md."""
 
-# ruff: noqa: S608 - statements are composed of constants, of conditions written in this package, and of numbers
-
 from __future__ import annotations
 
 from collections.abc import Iterable

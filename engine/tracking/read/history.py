@@ -1,7 +1,5 @@
 """What the journal says of one record, account or run. No event loop; reads only, from one snapshot."""
 
-# ruff: noqa: S608 - statements are composed of constants; values are always bound
-
 from __future__ import annotations
 
 import sqlite3

@@ -15,21 +15,16 @@ from typing import Any
 
 from engine.model.facts import Proof
 from engine.model.keys import Form
+from engine.model.outcome import COPIED_STATES, SWITCHABLE_STATES, Status
+from engine.tracking.db.conditions import COPIED, SWITCHABLE, UNPROVED, WAIVED
 from engine.tracking.db.connect import by_name, snapshot
 from engine.tracking.db.files import unwritable
-from engine.tracking.db.schema import UNPROVED, WAIVED, among
 from engine.tracking.write.exports import replacing
 from engine.tracking.write.links import Foreign, foreign
 
 ACCEPTED = ("checksum", "etag", "received")
 """What a switch takes by default; see ``switch.accept_proof``."""
-STATUSES = ("pending", "backed_up", "failed", "skipped", "switched", "rolled_back", "gone")
-COPIED = ("backed_up", "switched", "rolled_back")
-_COPIED = among("status", *COPIED)
-_WAITING = ("backed_up", "rolled_back")
-"""What a switch takes, once its proof is accepted."""
-_WAITS = among("status", *_WAITING)
-_UNPROVED = f"SELECT count(*) FROM file_migrations WHERE {UNPROVED}"  # noqa: S608 - constants
+_UNPROVED = f"SELECT count(*) FROM file_migrations WHERE {UNPROVED}"
 
 # one step down the index per account, where count(DISTINCT) would walk all of it; min() takes a fifth longer to step
 _ACCOUNTS = """
@@ -43,41 +38,41 @@ WITH RECURSIVE account (id) AS (
 
 _BREAKDOWN = f"""
 SELECT account_id, (SELECT account_name FROM file_migrations f WHERE f.account_id = page.account_id LIMIT 1)
-    AS account_name, files, {", ".join(STATUSES)}
+    AS account_name, files, {", ".join(Status)}
 FROM (
-    SELECT account_id, count(*) AS files, {", ".join(f"sum(status = '{s}') AS {s}" for s in STATUSES)}
+    SELECT account_id, count(*) AS files, {", ".join(f"sum(status = '{s}') AS {s}" for s in Status)}
     FROM file_migrations GROUP BY account_id ORDER BY failed DESC, files DESC, account_id LIMIT ? OFFSET ?
 ) AS page
-"""  # noqa: S608 - constants
+"""
 
 _WAIVED_STATES = f"""
 SELECT status, coalesce(failure_class, ''), coalesce(proof, ''), count(*) FROM file_migrations
 WHERE doclist_entry_id IN ({WAIVED}) GROUP BY 1, 2, 3
-"""  # noqa: S608 - constants
+"""
 
-_CAN = f"(status = 'switched' OR ({_WAITS} AND proof IN (SELECT value FROM json_each(?1))))"  # noqa: S608 - constants
+_CAN = f"(status = 'switched' OR ({SWITCHABLE} AND proof IN (SELECT value FROM json_each(?1))))"
 
 _READY_ACCOUNTS = f"""
 SELECT sum(able = records), sum(able > 0 AND able < records), sum(able = 0) FROM (
     SELECT count(*) AS records, sum({_CAN}) AS able FROM file_migrations
     WHERE doclist_entry_id NOT IN ({WAIVED}) GROUP BY account_id)
-"""  # noqa: S608 - constants
+"""
 
 _UNREADY = f"""
 SELECT f.doclist_entry_id, account_id, status,
-    CASE WHEN w.id IS NOT NULL THEN 'waived' WHEN {_WAITS} THEN 'proof_' || proof
+    CASE WHEN w.id IS NOT NULL THEN 'waived' WHEN {SWITCHABLE} THEN 'proof_' || proof
         ELSE coalesce(failure_class, status) END,
     coalesce(w.reason, error_message, '')
 FROM file_migrations f LEFT JOIN waivers w ON w.id = (
     SELECT max(id) FROM waivers x WHERE x.doclist_entry_id = f.doclist_entry_id) AND w.event = 'waived'
 WHERE NOT {_CAN} OR w.id IS NOT NULL ORDER BY account_id, f.id
-"""  # noqa: S608 - constants
+"""
 
 _EXAMPLE = f"""
 SELECT doclist_entry_id FROM file_migrations WHERE ((status <> 'switched' AND failure_class = ?1)
-    OR (failure_class IS NULL AND status = ?2) OR ({_WAITS} AND proof = ?3))
+    OR (failure_class IS NULL AND status = ?2) OR ({SWITCHABLE} AND proof = ?3))
     AND doclist_entry_id NOT IN ({WAIVED}) LIMIT 1
-"""  # noqa: S608 - constants
+"""
 
 _RECENT = """
 SELECT timestamp, failure_class, doclist_entry_id, error_message, attempt, run_id, original_url
@@ -109,11 +104,11 @@ class Report:
 
     def files(self) -> dict[str, int]:
         """Records per status; they add up to ``tracked``. ``bytes``: size of all copies that stand."""
-        counts = dict.fromkeys(STATUSES, 0)
+        counts = {status.value: 0 for status in Status}
         copied = 0
         for status, files, size in self._db.execute("SELECT status, sum(files), sum(bytes) FROM counters GROUP BY 1"):
             counts[status] = files
-            copied += size if status in COPIED else 0
+            copied += size if status in COPIED_STATES else 0
         return {"tracked": sum(counts.values()), **counts, "bytes": copied}
 
     def longest_link(self) -> int:
@@ -128,7 +123,7 @@ class Report:
         """Keys of up to so many copies, spread over the table; of one account only, where it is given."""
         last = self._db.execute("SELECT coalesce(max(id), 0) FROM file_migrations").fetchone()[0]
         sql = (
-            f"SELECT your_s3_key FROM file_migrations WHERE id >= ?1 AND {_COPIED}"  # noqa: S608 - constants
+            f"SELECT your_s3_key FROM file_migrations WHERE id >= ?1 AND {COPIED}"
             " AND (?2 IS NULL OR account_id = ?2) ORDER BY id LIMIT 1"
         )
         found = [self._db.execute(sql, (1 + last * n // count, account)).fetchone() for n in range(count)]
@@ -144,10 +139,7 @@ class Report:
 
     def proofs(self) -> dict[str, int]:
         """What the standing copies rest on."""
-        return {
-            proof.value: self._sum("proof = ? AND status IN ('backed_up', 'switched', 'rolled_back')", proof.value)
-            for proof in Proof
-        }
+        return {proof.value: self._sum(f"proof = ? AND {COPIED}", proof.value) for proof in Proof}
 
     def runs(self, last: int = -1) -> list[dict[str, Any]]:
         """The latest runs, newest first; -1: all."""
@@ -200,12 +192,12 @@ class Report:
         ready = switched = 0
         waiting: Counter[str] = Counter()
         for (status, failure, proof), files in sums.items():
-            if status in _WAITING and proof in accept_proof:
+            if status in SWITCHABLE_STATES and proof in accept_proof:
                 ready += files
             elif status == "switched":
                 switched += files
             else:
-                waiting[f"proof_{proof}" if status in _WAITING else failure or status] += files
+                waiting[f"proof_{proof}" if status in SWITCHABLE_STATES else failure or status] += files
         in_scope = tracked - waived
         return {
             "accept_proof": list(accept_proof),
@@ -299,7 +291,7 @@ class Report:
         ).fetchall()
 
     def _sum(self, where: str, *parameters: object) -> int:
-        statement = f"SELECT coalesce(sum(files), 0) FROM counters WHERE {where}"  # noqa: S608 - constants
+        statement = f"SELECT coalesce(sum(files), 0) FROM counters WHERE {where}"
         return int(self._db.execute(statement, parameters).fetchone()[0])
 
     def _rows(self, sql: str, *parameters: object) -> list[dict[str, Any]]:

@@ -4,8 +4,6 @@ Both answer with row numbers first (eight bytes each, so that a million fit), in
 rows in chunks afterwards.
 """
 
-# ruff: noqa: S608 - statements are composed of constants; values are always bound
-
 from __future__ import annotations
 
 import json
@@ -18,6 +16,7 @@ from typing import NamedTuple
 import orjson
 
 from engine.model.change import Link, LinkState
+from engine.tracking.db.conditions import COPIED, SWITCHABLE
 from engine.tracking.db.database import Database
 
 CHUNK = 4_000
@@ -30,7 +29,7 @@ _REFUSED_BEFORE = """
             AND c.id = (SELECT max(id) FROM url_changes d WHERE d.doclist_entry_id = f.doclist_entry_id))
 """
 _MAY_MOVE = f"""
-    (f.status = 'backed_up' OR f.status = 'rolled_back' OR {_REFUSED_BEFORE})
+    ({SWITCHABLE} OR {_REFUSED_BEFORE})
     AND f.proof IN (SELECT value FROM json_each(:proofs)) AND f.original_url <> '' AND f.your_s3_url <> f.original_url
 """
 _LINK = """
@@ -185,11 +184,7 @@ def chunks(rows: array[int], size: int = CHUNK) -> Iterator[list[int]]:
 
 def copies(db: sqlite3.Connection) -> int:
     """Copies that stand: about what our bucket holds."""
-    return int(
-        db.execute(
-            "SELECT coalesce(sum(files), 0) FROM counters WHERE status IN ('backed_up', 'switched', 'rolled_back')"
-        ).fetchone()[0]
-    )
+    return int(db.execute(f"SELECT coalesce(sum(files), 0) FROM counters WHERE {COPIED}").fetchone()[0])
 
 
 def open_changes(run_id: int) -> Callable[[sqlite3.Connection], int]:

@@ -14,8 +14,6 @@ gone           ``gone`` / ``deleted``
 =============  ========================================================================================================
 """
 
-# ruff: noqa: S608 - statements are composed of constants; values are always bound
-
 from __future__ import annotations
 
 import asyncio

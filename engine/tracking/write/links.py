@@ -4,8 +4,6 @@ A link of another form than today's is *outdated* where an earlier run's setting
 it is *foreign*: somebody has changed the row by hand. Neither is ever written to Salesforce.
 """
 
-# ruff: noqa: S608 - statements are composed of constants; values are always bound
-
 from __future__ import annotations
 
 import json

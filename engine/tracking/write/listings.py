@@ -101,7 +101,7 @@ def _begin(db: sqlite3.Connection, scan_id: int, bucket: str, now: str) -> int:
     if db.execute("SELECT 1 FROM listings WHERE scan_id = ?", (scan_id,)).fetchone() is None:
         db.execute("DROP INDEX IF EXISTS inventory_by_source")
         for table in ("inventory", "listing_ranges", "listings"):
-            db.execute(f"DELETE FROM {table}")  # noqa: S608 - three names of ours
+            db.execute(f"DELETE FROM {table}")
     cursor = db.execute(
         "INSERT INTO listings (scan_id, bucket, state, started_at) VALUES (?, ?, 'running', ?)", (scan_id, bucket, now)
     )

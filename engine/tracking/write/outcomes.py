@@ -14,8 +14,6 @@ all but the Salesforce columns       stay, where the link is switched and the re
 ===================================  ========================================================================
 """
 
-# ruff: noqa: S608 - statements are composed of this package's constants; values are always bound
-
 from __future__ import annotations
 
 import json
@@ -24,16 +22,14 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import chain
 
-from engine.model.outcome import Attempt, Batch, Outcome, Status
+from engine.model.outcome import COPIED_STATES, Attempt, Batch, Outcome, Status
 from engine.model.plan import failed_write
 from engine.model.record import Record
+from engine.tracking.db.conditions import among
 from engine.tracking.db.counters import counted
-from engine.tracking.db.schema import among
 from engine.tracking.write import errors, runs, scans, unseen
 from engine.tracking.write.errors import ErrorRow
 from engine.tracking.write.runs import RunCounts
-
-_COPIED = frozenset({Status.BACKED_UP, Status.SWITCHED, Status.ROLLED_BACK})
 
 # in the order of _row()
 # fmt: off
@@ -56,7 +52,7 @@ _STANDS = (
     " AND excluded.status <> 'rolled_back' AND excluded.status <> 'gone')"
 )
 _GONE = "excluded.status = 'gone'"
-_KEEPS_URL = among("excluded.status", "switched", "rolled_back", "gone")
+_KEEPS_URL = among("excluded.status", (Status.SWITCHED, Status.ROLLED_BACK, Status.GONE))
 # a switched record's copy may be proved anew, but never move
 _NEW_COPY = f"(excluded.proof IS NOT NULL AND (NOT {_STANDS} OR excluded.your_s3_key IS your_s3_key))"
 
@@ -159,7 +155,7 @@ def _row(outcome: Outcome, run_id: int | None, now: str) -> tuple[object, ...]:
         outcome.file_name or None,
         outcome.size,
     )
-    if status not in _COPIED:
+    if status not in COPIED_STATES:
         return (*facts, *_NO_COPY, failed_write(outcome.destination_etag, outcome.key) or None)
     at = outcome.at or now
     return (

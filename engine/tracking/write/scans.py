@@ -3,8 +3,6 @@
 Writing functions run inside a transaction and raise sqlite3.Error; the questions raise Fatal.
 """
 
-# ruff: noqa: S608 - statements are composed of this package's constants; values are always bound
-
 from __future__ import annotations
 
 import sqlite3

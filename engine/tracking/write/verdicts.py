@@ -22,6 +22,7 @@ from functools import partial
 from typing import NamedTuple
 
 from engine.model.failures import FailureClass
+from engine.tracking.db.conditions import SWITCHABLE
 from engine.tracking.db.counters import counted
 from engine.tracking.db.database import Database
 from engine.tracking.write import errors, runs
@@ -64,6 +65,10 @@ _BECOMES = {
     Wrong.DIFFERS: ("failed", FailureClass.KEY_CONFLICT),
     Wrong.SOURCE_CHANGED: ("pending", FailureClass.SOURCE_CHANGED),
 }
+_CONDEMN = (
+    "UPDATE file_migrations SET status = ?, failure_class = ?, error_message = ?, verified_at = NULL, run_id = ?,"
+    f" updated_date = ? WHERE id = ? AND {SWITCHABLE}"
+)
 
 
 class Verdicts:
@@ -114,8 +119,7 @@ def _condemn(db: sqlite3.Connection, verdicts: Sequence[Verdict], run_id: int, n
         for each in verdicts:
             status, failure = _BECOMES[each.wrong]
             db.execute(
-                "UPDATE file_migrations SET status = ?, failure_class = ?, error_message = ?, verified_at = NULL,"
-                " run_id = ?, updated_date = ? WHERE id = ? AND status IN ('backed_up', 'rolled_back')",
+                _CONDEMN,
                 (status, failure.value, each.message, run_id, now, each.row),
             )
             if each.wrong is not Wrong.SOURCE_CHANGED:

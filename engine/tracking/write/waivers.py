@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Literal, NamedTuple
 
+from engine.tracking.db.conditions import WAIVED
 from engine.tracking.db.database import Database
-from engine.tracking.db.schema import WAIVED
 
 Event = Literal["waived", "undone"]
 
@@ -46,7 +46,7 @@ async def note(db: Database, ids: Sequence[str], event: Event, *, reason: str, w
 def _note(db: sqlite3.Connection, ids: list[str], event: Event, reason: str, who: str, now: str) -> Noted:
     chosen = json.dumps(ids)
     among = "(SELECT value FROM json_each(?))"
-    asked = f"SELECT doclist_entry_id FROM file_migrations WHERE doclist_entry_id IN {among}"  # noqa: S608 - a constant
+    asked = f"SELECT doclist_entry_id FROM file_migrations WHERE doclist_entry_id IN {among}"
     known = {row[0] for row in db.execute(asked, (chosen,))}
     waived = {row[0] for row in db.execute(f"{WAIVED} AND doclist_entry_id IN {among}", (chosen,))}
     result = Noted([], [], [])
