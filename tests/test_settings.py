@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from engine.model.command import in_words
 from engine.model.errors import Blocked, Usage
 from engine.settings import Settings
 from engine.settings_load import load_settings
@@ -237,12 +238,11 @@ class TestMistakes:
 
 class TestFile:
     def test_a_missing_file_says_what_writes_one(self, tmp_path: Path) -> None:
-        with pytest.raises(
-            Usage, match=r"no\.yaml: there is no such file; `engine init` writes a commented one"
-        ) as caught:
+        with pytest.raises(Usage, match=r"no\.yaml: there is no such file; --config names another") as caught:
             load_settings(tmp_path / "no.yaml", environ={}, overrides={})
 
         assert "\n" not in str(caught.value)
+        assert in_words(caught.value.hint) == "engine init   writes a commented one"
 
     def test_a_folder_is_no_settings_file(self, tmp_path: Path) -> None:
         with pytest.raises(Usage, match="cannot be read: Is a directory"):
@@ -257,8 +257,8 @@ class TestFile:
     @pytest.mark.parametrize(
         ("text", "expected"),
         [
-            ("", "settings.yaml: is empty; `engine init` writes a commented one"),
-            ("# nothing\n---\n", "settings.yaml: is empty; `engine init` writes a commented one"),
+            ("", "settings.yaml: is empty"),
+            ("# nothing\n---\n", "settings.yaml: is empty"),
             ("- a\n- b\n", "settings.yaml:1: holds no `key: value` lines at its top"),
             ("hello\n", "settings.yaml:1: holds no `key: value` lines at its top"),
             (BUCKET + "salesforce:\n\tauth: jwt\n", "settings.yaml:3:1: holds a tab; indent with spaces"),

@@ -24,13 +24,10 @@ def init(
     """
     with guarded():
         from engine.runs.rehearsal.init import write_settings
-        from engine.runs.shared.command import to_type
 
         file = file or ctx.obj or Path("settings.yaml")
         names_settings(file)
-        write_settings(file, force=force)
-        typer.echo(f"Wrote {file} (mode 0600). Fill in salesforce, source and destination; secrets go into the")
-        typer.echo(to_type("environment, for example ENGINE_SALESFORCE__CLIENT_SECRET. Then: engine accounts"))
+        typer.echo(write_settings(file, force=force))
 
 
 def rehearse(

@@ -85,14 +85,8 @@ def screen_for(progress: bool | None) -> Iterator[Any]:
 
 def print_json(document: Any) -> None:
     """One JSON document on stdout."""
-    from engine.runs.shared.command import to_type
     from engine.runs.shared.report import print_document
 
-    if isinstance(document, dict):
-        if isinstance(steps := document.get("next"), list):
-            document = {**document, "next": [to_type(step) for step in steps]}
-        if isinstance(hint := document.get("hint"), str):
-            document = {**document, "hint": to_type(hint)}
     print_document(document)
 
 
@@ -101,10 +95,10 @@ def answer(report: Any, as_json: bool) -> None:
     if as_json:
         print_json(report.as_json())
     else:
-        from engine.runs.shared.command import to_show, to_type
+        from engine.runs.shared.command import to_show
 
         for line in report.lines():
-            typer.echo(to_show(to_type(line)))
+            typer.echo(to_show(line))
     raise typer.Exit(report.exit_code)
 
 
@@ -129,10 +123,10 @@ def guarded(as_json: bool = False, ctx: typer.Context | None = None) -> Iterator
             typer.echo(f"engine: unexpected {type(error).__name__}; details are in {file}", err=True)
             typer.echo("What was recorded is safe; the same command resumes.", err=True)
             raise typer.Exit(1) from None
-        told = to_type(str(fatal)) if fatal.exit_code == USAGE else str(fatal)  # a lock names another one's command
+        hint = to_type(fatal.hint)
         if as_json:
-            print_json({"error": told, "hint": fatal.hint, "exit_code": fatal.exit_code})
-        typer.echo(to_show(f"engine: {told}"), err=True)
-        if fatal.hint:
-            typer.echo(to_show(f"  {to_type(fatal.hint)}"), err=True)
+            print_json({"error": str(fatal), "hint": hint, "exit_code": fatal.exit_code})
+        typer.echo(to_show(f"engine: {fatal}"), err=True)
+        if hint:
+            typer.echo(to_show(f"  {hint}"), err=True)
         raise typer.Exit(fatal.exit_code) from None

@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
+from engine.model.command import Advice
 from engine.model.failures import FailureClass
 
 
@@ -55,9 +56,15 @@ class Fatal(EngineError):
 
     exit_code: ClassVar[int] = 1
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
+    def __init__(self, message: str, *, hint: Advice = "") -> None:
         super().__init__(message)
         self.hint = hint
+
+    def add_hint(self, *more: Advice) -> None:
+        """Each on a line of its own; empty ones are left out."""
+        for advice in more:
+            if advice:
+                self.hint = (self.hint, "\n  ", advice) if self.hint else advice
 
 
 class Usage(Fatal):

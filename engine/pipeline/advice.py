@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from engine.model.command import Advice, Command
 from engine.settings import Settings
 
 _DENIALS = ("source_denied", "expired_link", "html_instead_of_file", "redirected", "resolver_failed")
 _LARGE = 1_000_000_000
 
 
-def advice(document: dict[str, Any], settings: Settings) -> list[str]:
+def advice(document: dict[str, Any], settings: Settings) -> list[Advice]:
     """Recommendations, one sentence or two each; none where nothing stands in the way."""
     return [
         *_reach(document, settings),
@@ -22,7 +23,7 @@ def advice(document: dict[str, Any], settings: Settings) -> list[str]:
     ]
 
 
-def _reach(document: dict[str, Any], settings: Settings) -> Iterator[str]:
+def _reach(document: dict[str, Any], settings: Settings) -> Iterator[Advice]:
     sizes = document["sizes"]
     refused = {name: count for name, count in sizes["heads_refused"].items() if name in _DENIALS}
     if refused:
@@ -47,17 +48,18 @@ def _reach(document: dict[str, Any], settings: Settings) -> Iterator[str]:
         )
 
 
-def _archived(document: dict[str, Any]) -> Iterator[str]:
+def _archived(document: dict[str, Any]) -> Iterator[Advice]:
     archived = document["sizes"]["archived"]
     if archived and archived["estimate"]:
         about = "" if archived["exact"] else "about "
         yield (
-            f"{about}{archived['estimate']:,} files are archived: have them restored first (engine analyze "
-            "--archived FILE writes the list), for a restore takes hours to days."
+            f"{about}{archived['estimate']:,} files are archived: have them restored first (",
+            Command("analyze --archived FILE"),
+            " writes the list), for a restore takes hours to days.",
         )
 
 
-def _links(document: dict[str, Any], settings: Settings) -> Iterator[str]:
+def _links(document: dict[str, Any], settings: Settings) -> Iterator[Advice]:
     links, collisions = document["links"], document["collisions"]
     if links["too_long"]:
         yield (
@@ -72,7 +74,7 @@ def _links(document: dict[str, Any], settings: Settings) -> Iterator[str]:
         )
 
 
-def _records(document: dict[str, Any]) -> Iterator[str]:
+def _records(document: dict[str, Any]) -> Iterator[Advice]:
     records = document["records"]
     if records["without_account"]:
         yield f"{records['without_account']:,} records have no account: their copies go under no-account/."
@@ -82,7 +84,7 @@ def _records(document: dict[str, Any]) -> Iterator[str]:
         yield "No record is in scope: check salesforce.where, and --account where it was given."
 
 
-def _effort(document: dict[str, Any], settings: Settings) -> Iterator[str]:
+def _effort(document: dict[str, Any], settings: Settings) -> Iterator[Advice]:
     sizes, forecast = document["sizes"], document["forecast"]
     if sizes["basis"] == "unknown" and document["files"]["distinct"]:
         yield "The sizes are unknown: grant s3:ListBucket on the source (exact), or give --sample."
@@ -96,8 +98,10 @@ def _effort(document: dict[str, Any], settings: Settings) -> Iterator[str]:
     migration = settings.migration
     if "server_copy" in methods and migration.concurrency < 100 and document["files"]["to_copy"] > 10_000:
         yield (
-            f"migration.concurrency is {migration.concurrency}: server-side copies wait for S3 and not for this "
-            "machine, so 200 and more pay; engine tune tells."
+            f"migration.concurrency is {migration.concurrency}: server-side copies wait for S3 and not for this ",
+            "machine, so 200 and more pay; ",
+            Command("tune"),
+            " tells.",
         )
     if methods & {"stream", "http"} and any(each["bytes"] > _LARGE for each in document["largest"]):
         yield "Some files are larger than 1 GB: a part_size_mb of 64 makes them fewer requests."

@@ -18,11 +18,12 @@ from typing import Any
 import yaml
 from pydantic import SecretStr
 
+from engine.model.command import Command
 from engine.reading.findings import Findings, Given, is_private, shown
 from engine.reading.keys import REMOVED, Key, Way, nearest
 
 MAX_BYTES = 1_000_000
-INIT = "`engine init` writes a commented one"
+INIT = (Command("init"), "   writes a commented one")
 
 
 class _Odd(Exception):
@@ -59,7 +60,8 @@ def _read(path: Path, known: dict[Way, Key], findings: Findings, *, must_exist: 
             content = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         if must_exist:
-            findings.add(str(path), f"there is no such file; {INIT}, --config names another")
+            findings.add(str(path), "there is no such file; --config names another")
+            findings.hint = INIT
         return
     except OSError as error:
         findings.add(str(path), f"cannot be read: {error.strerror}; --config names another file")
@@ -80,7 +82,8 @@ class _Document:
         if root is None:
             return
         if not isinstance(root, yaml.MappingNode):
-            self._findings.add(self._at(root), f"holds no `key: value` lines at its top; {INIT}")
+            self._findings.add(self._at(root), "holds no `key: value` lines at its top")
+            self._findings.hint = INIT
             return
         yield from self._section(root, ())
 
@@ -104,7 +107,8 @@ class _Document:
             self._findings.add(str(self._path), "is nested too deep to be settings")
         else:
             if root is None or self._is_null(root):
-                self._findings.add(str(self._path), f"is empty; {INIT}")
+                self._findings.add(str(self._path), "is empty")
+                self._findings.hint = INIT
                 return None
             return root
         return None

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from engine.model.command import Advice
 from engine.model.errors import Usage
 from engine.model.text import bare_urls, beginning, printable
 from engine.reading.keys import Key, Way
@@ -29,6 +30,7 @@ class Findings:
     def __init__(self) -> None:
         self._found: list[tuple[str, str]] = []
         self.blamed: set[Way] = set()
+        self.hint: Advice = ""
         self.file_is_lost = False  # nothing could be read from it: what is missing may well stand there
 
     def __len__(self) -> int:
@@ -45,9 +47,10 @@ class Findings:
         """Raises Usage with every problem on a line of its own, if there is one."""
         lines = [f"{origin}: {text}" for origin, text in sorted(self._found, key=_by_line)]
         if len(lines) == 1:
-            raise Usage(lines[0])
+            raise Usage(lines[0], hint=self.hint)
         if lines:
-            raise Usage(f"{len(lines)} problems with the settings:\n" + "\n".join(f"  {line}" for line in lines))
+            listed = "\n".join(f"  {line}" for line in lines)
+            raise Usage(f"{len(lines)} problems with the settings:\n{listed}", hint=self.hint)
 
 
 def _by_line(problem: tuple[str, str]) -> tuple[bool, int]:

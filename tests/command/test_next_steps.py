@@ -172,9 +172,9 @@ def test_settings_of_the_environment_are_found_without(corner: Corner) -> None:
 
 def test_a_missing_settings_file_and_init_name_it_too(corner: Corner, elsewhere: Path) -> None:
     other = elsewhere.with_name("other one.yaml")
-    said_so(corner.engine("--config", str(other), "status"), 2, f"`engine --config '{other}' init` writes")
+    said_so(corner.engine("--config", str(other), "status"), 2, f"engine --config '{other}' init   writes")
     made = said_so(corner.engine("--config", str(other), "init"), 0, f"Then: engine --config '{other}' accounts")
     assert f"Wrote {other}" in made.out
     assert "salesforce:" in other.read_text(encoding="utf-8")
     again = ["--config", str(other), "init"]
-    said_so(corner.engine(*again), 2, f"`engine --config '{other}' init --force` replaces it")
+    said_so(corner.engine(*again), 2, f"engine --config '{other}' init --force   replaces it")

@@ -11,6 +11,7 @@ import pytest
 
 from engine.limiting.clock import SystemClock
 from engine.model.change import Event, LinkState, Step
+from engine.model.command import in_words
 from engine.model.errors import Differs, Fatal
 from engine.runs.links.rollback_file import Recorded, RollbackFile, read_rollback_file
 from engine.tracking.db.chain import Key
@@ -146,7 +147,7 @@ async def test_a_file_that_was_touched_is_refused(
     path.write_bytes(b"".join(lines))
     with pytest.raises(Differs, match="is refused at line") as refused:
         read_rollback_file(path, KEY)
-    assert "nothing was written to Salesforce" in refused.value.hint
+    assert "nothing was written to Salesforce" in in_words(refused.value.hint)
 
 
 async def test_the_mark_of_another_file_with_the_same_key_does_not_fit(tmp_path: Path) -> None:

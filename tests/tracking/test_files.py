@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.model.command import in_words
 from engine.model.errors import Blocked
 from engine.tracking.db.files import NETWORK, file_system, inspect, make_private, prepare
 
@@ -127,5 +128,5 @@ def test_a_reader_of_a_missing_file_is_told_how_to_begin_one_and_creates_nothing
     with pytest.raises(Blocked, match="no tracking database") as caught:
         inspect(tmp_path / "t.db")
 
-    assert "engine run backup --full" in caught.value.hint
+    assert "engine run backup --full" in in_words(caught.value.hint)
     assert list(tmp_path.iterdir()) == []

@@ -30,6 +30,7 @@ from engine.runs.analyze.files import as_csv, write
 from engine.runs.analyze.sizes import Sizes
 from engine.runs.shared.assembly import MB, Services, assemble, max_bytes
 from engine.runs.shared.bounds import Bounds, bounds_of
+from engine.runs.shared.command import to_type
 from engine.runs.shared.preflight import check_org, check_stores
 from engine.runs.shared.report import document_text
 from engine.runs.shared.screen import Say, Screen
@@ -123,7 +124,7 @@ class _Analysis:
             findings = Findings(self._scratch, measured, max_bytes(self._settings))
             document = findings.document(services.rules) | {"links": census.links.as_json(), "routes": _routes(ways)}
         document["forecast"] = await self._forecast(document, findings, measured, ways)
-        document["recommendations"] = advice(document, self._settings)
+        document["recommendations"] = [to_type(each) for each in advice(document, self._settings)]
         archived = self._list_archived(findings)
         return {
             "org": {"id": organization.id, "name": organization.name},

@@ -11,6 +11,7 @@ import structlog
 from engine import __version__
 from engine.limiting.clock import Clock, SystemClock, iso
 from engine.limiting.retry import retry
+from engine.model.command import Advice, Command, in_words
 from engine.model.errors import EngineError, Fatal, Paused, Refused, Transient, Usage
 from engine.model.failures import FailureClass
 from engine.model.outcome import Batch, Looked, Outcome, Status
@@ -61,10 +62,10 @@ class BackupOptions:
     flags: str = ""
     """As ``shell.flags`` has them: what the command that resumes must repeat."""
 
-    def again(self, bounds: Bounds) -> str:
+    def again(self, bounds: Bounds) -> Command:
         """The command that resumes. A full scan that is restricted leaves no mark: nothing could take it up."""
         kind = "--full" if self.full and not bounds.whole else "--incremental"
-        return f"engine run backup {kind}{self.flags}"
+        return Command(f"run backup {kind}{self.flags}")
 
 
 async def backup(settings: Settings, options: BackupOptions, screen: Screen, clock: Clock | None = None) -> RunReport:
@@ -73,7 +74,7 @@ async def backup(settings: Settings, options: BackupOptions, screen: Screen, clo
     migration = settings.migration
     bounds = bounds_of(migration, account=options.account, limit=options.limit, dry_run=options.dry_run)
     stop = Stop()
-    command = f"engine run backup {'--full' if options.full else '--incremental'}"
+    command = Command(f"run backup {'--full' if options.full else '--incremental'}")
     may_create = options.full or options.new_database
     if options.new_database and (options.full or settings.tracking.database.exists()):
         why = "--full may always begin one" if options.full else f"there is one: {settings.tracking.database}"
@@ -103,7 +104,7 @@ class _Backup:
         self._settings = services.settings
         self._tally = Tally(services.clock.monotonic())
         self._budget = ErrorBudget(services.settings.migration.error_budget)
-        self._notes: list[str] = []
+        self._notes: list[Advice] = []
         self._watch: Watch | None = None
 
     async def run(self) -> RunReport:
@@ -114,7 +115,7 @@ class _Backup:
         await services.ledger.check_org(organization.id)
         run_id = None
         if not self._bounds.dry_run:
-            snapshot = self._settings.snapshot() | {"org_id": organization.id, "again": self._again}
+            snapshot = self._settings.snapshot() | {"org_id": organization.id, "again": str(self._again)}
             run_id = await services.ledger.begin_run("backup", snapshot, version=__version__)
             structlog.contextvars.bind_contextvars(run_id=run_id)
         log.info(
@@ -318,9 +319,9 @@ class _Backup:
             work.record, Status.BACKED_UP, key=work.key, url=work.url, is_new=work.known is None, page=work.page
         )
 
-    def _note(self, text: str) -> None:
+    def _note(self, text: Advice) -> None:
         self._notes.append(text)
-        log.info("note", text=text)
+        log.info("note", text=in_words(text))
 
     async def _failed(self, run_id: int | None, error: BaseException) -> None:
         """Close the run row where that can still be done; where not, the next start marks it as crashed."""
@@ -329,7 +330,7 @@ class _Backup:
         if run_id is not None:
             if isinstance(error, Fatal):
                 safe = f"What was copied and recorded is safe in {self._settings.tracking.database}."
-                error.hint = "\n  ".join(filter(None, [error.hint, safe, f"{self._again}   resumes"]))
+                error.add_hint(safe, (self._again, "   resumes"))
             try:
                 ending: Ending = "stopped" if isinstance(error, Halted) else "failed"
                 await self._services.ledger.end_run(run_id, ending, message)
@@ -378,9 +379,9 @@ class _Backup:
             ]
         return [f"all of it is recorded in {self._settings.tracking.database}; Salesforce was only read"]
 
-    def _next_steps(self, code: int) -> list[str]:
+    def _next_steps(self, code: int) -> list[Advice]:
         if self._bounds.dry_run:
             return ["the same command without --dry-run copies"]
         if code in {5, 130, 143}:
-            return [f"{self._again}   resumes"]
-        return ["engine status --errors   says why files failed"] if code == 3 else []
+            return [(self._again, "   resumes")]
+        return [(Command("status --errors"), "   says why files failed")] if code == 3 else []

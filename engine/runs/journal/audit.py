@@ -17,6 +17,7 @@ from engine.model.text import bare_urls, printable
 from engine.runs.journal.tips import Witness, passed_over, remote_head
 from engine.runs.shared import tables
 from engine.runs.shared.assembly import open_adapters
+from engine.runs.shared.command import to_type
 from engine.settings import Settings
 from engine.tracking.db import chain
 from engine.tracking.db.chain import Key
@@ -139,11 +140,11 @@ async def _verdict(settings: Settings, bucket: bool | None, clock: Clock) -> dic
         if head_file.exists():
             heads.append(chain.read_tip(key, head_file.read_bytes(), str(head_file)))
         elif not heads:
-            raise Differs(f"the journal's exported head {head_file} is missing", hint=f"bring it back; {chain.SAFE}")
+            raise Differs(f"the journal's exported head {head_file} is missing", hint=("bring it back; ", chain.SAFE))
         with open_history(database) as history:
             checked = history.check(key, heads)
     except (Differs, Blocked) as error:
-        broken = {"whole": False, "problem": str(error), "hint": error.hint, "exit_code": Differs.exit_code}
+        broken = {"whole": False, "problem": str(error), "hint": to_type(error.hint), "exit_code": Differs.exit_code}
         return verdict | broken
     unseen = bucket is True and witness.head is None
     return verdict | {

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from engine.limiting.clock import iso
 from engine.limiting.retry import retry
 from engine.model.change import GENESIS, ChainTip, LinkState, Open, Step
+from engine.model.command import Advice, Command
 from engine.model.errors import Blocked, Differs, EngineError, Paused, Transient
 from engine.model.facts import ContentHeaders, ObjectFacts, Occupied
 from engine.pipeline.changing import Change, settle
@@ -54,7 +55,7 @@ class Evidence:
     services: Services
     key: Key
     checked: Checked
-    notes: list[str] = field(default_factory=list)
+    notes: list[Advice] = field(default_factory=list)
 
     def begin(self, run_id: int) -> Journal:
         """The journal of this run."""
@@ -103,7 +104,7 @@ async def gather_evidence(services: Services, *, lost: bool = False) -> Evidence
     key = chain.load_key(
         chain.key_path(settings.tracking.database, settings.switch.journal_key_file), may_create=not first
     )
-    notes: list[str] = []
+    notes: list[Advice] = []
     heads: list[ChainTip] = []
     local = chain.tip_path(settings.tracking.database)
     if local.exists():
@@ -125,7 +126,7 @@ async def gather_evidence(services: Services, *, lost: bool = False) -> Evidence
         heads += [] if witness.head is None else [witness.head]
         notes += witness.notes
         if not heads:
-            raise Differs(f"the journal's exported head {local} is missing", hint=f"bring it back; {chain.SAFE}")
+            raise Differs(f"the journal's exported head {local} is missing", hint=("bring it back; ", chain.SAFE))
     elif not lost and (where := await journals_of(services.s3, key)):
         notes.append(
             f"this tracking DB knows of no link that was ever changed, but {where} holds heads of a journal with this"
@@ -141,7 +142,11 @@ def _no_bulk_job(checked: Checked) -> None:
     if jobs := {each.job for each in checked.open if each.job}:
         raise Blocked(
             f"changes of this journal still travel in bulk job {', '.join(sorted(jobs))}",
-            hint="Finish them with the engine version that began them (engine run rollback), then come back.",
+            hint=(
+                "Finish them with the engine version that began them (",
+                Command("run rollback"),
+                "), then come back.",
+            ),
         )
 
 
@@ -179,7 +184,7 @@ def _change(each: Open) -> Change:
     return Change(each.id, "", each.old, each.new, each.wave)
 
 
-async def settle_first(services: Services, run_id: int, note: Callable[[str], None]) -> None:
+async def settle_first(services: Services, run_id: int, note: Callable[[Advice], None]) -> None:
     """For runs that change no links: what a killed switch or rollback left open is settled before anything else."""
     if not await services.ledger.database.read(journal.perhaps_open):
         return
@@ -187,7 +192,7 @@ async def settle_first(services: Services, run_id: int, note: Callable[[str], No
         evidence = await gather_evidence(services)
     except (Blocked, Differs) as error:
         # a backup goes by what Salesforce says; only links may not move on a journal that does not hold
-        note(f"link changes that a switch or rollback left open stay so: {error}. See engine audit")
+        note((f"link changes that a switch or rollback left open stay so: {error}. See ", Command("audit")))
         return
     found = await evidence.settle(evidence.begin(run_id))
     for text in evidence.notes:

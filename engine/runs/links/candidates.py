@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from engine.model.change import Event, LinkState, Step
+from engine.model.command import Command
 from engine.model.errors import Paused, Transient, Usage
 from engine.model.ids import to18
 from engine.pipeline.changing import Change, LinkStore
@@ -65,10 +66,10 @@ class Candidates:
         if kind == "switch":
             return
         if kind == "rollback":
-            again = f"engine run switch --dry-run{flags(account=self._wanted.account)}"
+            again = Command(f"run switch --dry-run{flags(account=self._wanted.account)}")
             raise Usage(
                 f"--run {run} is a rollback, and those are not undone by run: a new switch brings our links back",
-                hint=f"{again}   plans it, with whatever else is ready",
+                hint=(again, "   plans it, with whatever else is ready"),
             )
         switches = [str(each) for each, type_ in runs.items() if type_ == "switch"]
         shown = ", ".join(switches[:RUNS_SHOWN]) + (" …" if len(switches) > RUNS_SHOWN else "")

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from engine.model.command import Advice, Command
 from engine.model.errors import Differs, Paused
 from engine.pipeline.switching import Counts
+from engine.runs.shared.command import to_type
 from engine.runs.shared.report import duration
 
 
@@ -36,8 +38,8 @@ class ChangeReport:
     not_looked_at: dict[str, int] = field(default_factory=dict)
     """Planned links to copies whose source could not be seen when it was looked at last, by reason."""
     waves: list[dict[str, Any]] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    next_steps: list[str] = field(default_factory=list)
+    notes: list[Advice] = field(default_factory=list)
+    next_steps: list[Advice] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if self.counts.gone:
@@ -64,8 +66,8 @@ class ChangeReport:
             "api_remaining": self.api_remaining,
             "unseen_ms": round(self.unseen_s * 1000),
             "database": self.database,
-            "notes": self.notes,
-            "next": self.next_steps,
+            "notes": [to_type(note) for note in self.notes],
+            "next": [to_type(step) for step in self.next_steps],
         }
 
     def lines(self) -> list[str]:
@@ -99,38 +101,43 @@ class ChangeReport:
                 f"  at most {self.unseen_s * 1000:,.0f} ms lay between reading a link and its write: an edit of that "
                 "record within them would have been overwritten (--strict closes that gap)"
             )
-        lines += [f"  {note}" for note in self.notes]
-        lines += [f"  next: {step}" for step in self.next_steps]
+        lines += [f"  {to_type(note)}" for note in self.notes]
+        lines += [f"  next: {to_type(step)}" for step in self.next_steps]
         return lines
 
 
-def after_a_switch(code: int, counts: Counts, run_id: int, again: str) -> list[str]:
+def after_a_switch(code: int, counts: Counts, run_id: int, again: Command) -> list[Advice]:
     """What to type next. ``again``: the command that goes on."""
-    steps = []
+    steps: list[Advice] = []
     if counts.failed:
-        steps.append(
-            f"engine status --errors   says why records failed; once that is mended: {again} --retry-class CLASS"
-        )
+        mended = "   says why records failed; once that is mended: "
+        steps.append((Command("status --errors"), mended, again, " --retry-class CLASS"))
     if counts.missing:
-        steps.append("engine run backup --incremental   copies again what has lost its copy; then switch again")
+        steps.append((_BACKUP, "   copies again what has lost its copy; then switch again"))
     if counts.stale:
-        steps.append("engine run switch --dry-run   plans anew what has changed since this plan was made")
+        steps.append((Command("run switch --dry-run"), "   plans anew what has changed since this plan was made"))
     if code == Differs.exit_code and counts.edited + counts.gone:
-        steps.append("engine run backup --incremental   copies what was edited; then switch again")
+        steps.append((_BACKUP, "   copies what was edited; then switch again"))
     elif code in {Paused.exit_code, 130, 143}:
-        steps.append(f"{again}   goes on")
+        steps.append((again, "   goes on"))
     elif counts.edited:
-        steps.append("engine run backup --incremental   copies what was edited meanwhile")
+        steps.append((_BACKUP, "   copies what was edited meanwhile"))
     if counts.done:
-        steps.append(f"engine run rollback --from-database --run {run_id}   shows what an undo would do")
+        steps.append(undo_of(run_id))
     return steps
 
 
+def undo_of(run_id: int) -> Advice:
+    """The dry run of a rollback."""
+    return Command(f"run rollback --from-database --run {run_id}"), "   shows what an undo would do"
+
+
+_BACKUP = Command("run backup --incremental")
 GONE = "deleted, or hidden from this login"
-_SEEING = "for records that are only hidden: let this login see them all (sharing, or View All), then"
-_HIDDEN = {
-    "switch": f"{_SEEING} engine run backup --full, and switch again",
-    "rollback": f"{_SEEING} the same command",
+_SEEING = "for records that are only hidden: let this login see them all (sharing, or View All), then "
+_HIDDEN: dict[str, Advice] = {
+    "switch": (_SEEING, Command("run backup --full"), ", and switch again"),
+    "rollback": f"{_SEEING}the same command",
 }
 _DONE = {"switch": "switched", "rollback": "restored"}
 _TOLD = {"switch": "switched", "rollback": "put back"}

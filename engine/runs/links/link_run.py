@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 import structlog
 
 from engine.limiting.clock import Clock
+from engine.model.command import Advice, in_words
 from engine.model.errors import Blocked, EngineError, Fatal, Paused, Usage
 from engine.model.record import ObjectShape
 from engine.pipeline.stop import Stop
@@ -52,18 +53,18 @@ def before_the_first_write() -> Iterator[None]:
     try:
         yield
     except Fatal as error:
-        if "nothing was" not in error.hint.lower():
-            error.hint = "\n  ".join(filter(None, [error.hint, "Nothing was written to Salesforce."]))
+        if "nothing was" not in in_words(error.hint).lower():
+            error.add_hint("Nothing was written to Salesforce.")
         raise
 
 
-async def close_failed(ledger: Ledger, run_id: int, error: BaseException, *told: str) -> None:
+async def close_failed(ledger: Ledger, run_id: int, error: BaseException, *told: Advice) -> None:
     """Close the run row where that can still be done; where not, the next start marks it as crashed. ``told``: what a
     person must know besides the error: what is safe, and what to type next; what is in doubt is told first."""
     message = str(error) if isinstance(error, EngineError) else f"{type(error).__name__}: see logs"
     log.error("run_failed", told=True, why=message)
     if isinstance(error, Fatal):
-        error.hint = "\n  ".join(filter(None, [error.hint, await _in_doubt(ledger, run_id), *told]))
+        error.add_hint(await _in_doubt(ledger, run_id), *told)
     try:
         ending: Ending = "stopped" if isinstance(error, Paused | Halted) else "failed"
         await ledger.end_run(run_id, ending, message)

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from engine.limiting.clock import iso
+from engine.model.command import Advice, Command
 from engine.model.errors import Blocked
 from engine.model.record import ObjectShape
 from engine.pipeline.switching import calls
@@ -36,7 +37,7 @@ class Plans:
         self._form = services.settings.destination.form
         self.foreign = Foreign()
         """Records that a new plan leaves out, because their row brings a link of its own."""
-        self.notes: list[str] = []
+        self.notes: list[Advice] = []
         self.unseen: dict[str, int] = {}
         """Sources of planned copies that could not be seen when they were looked at last, by reason."""
 
@@ -46,7 +47,7 @@ class Plans:
         if await links_now.outdated(self._database, self._form):
             raise Blocked(
                 "there are copies whose links were formed with another destination.url_template or region",
-                hint="engine run backup --incremental   forms them anew; it copies nothing for that",
+                hint=(Command("run backup --incremental"), "   forms them anew; it copies nothing for that"),
             )
         rows = await switchable.switchable(self._database, self._wanted)
         header = {
@@ -78,8 +79,12 @@ class Plans:
         self.unseen = dict(blind.most_common())
         if blind:
             self.notes.append(
-                f"{blind.total():,} of these copies may be of files that were replaced since: their sources could not"
-                f" be looked at by the last full scan ({by_reason(blind)}); engine run backup --full tries again"
+                (
+                    f"{blind.total():,} of these copies may be of files that were replaced since: the last full scan ",
+                    f"could not look at their sources ({by_reason(blind)}); ",
+                    Command("run backup --full"),
+                    " tries again",
+                )
             )
         return writer.finish(), needed
 

@@ -17,6 +17,7 @@ from typing import IO, Any
 import orjson
 
 from engine.model.change import Link
+from engine.model.command import Command
 from engine.model.errors import Blocked, Differs, Usage
 from engine.model.hosts import store_at
 from engine.pipeline.switching import WINDOW
@@ -170,7 +171,7 @@ class PlanFile:
     def _changed(self, why: str) -> Differs:
         return Differs(
             f"the plan {self.path} is refused: {why}",
-            hint="nothing was written to Salesforce. Make a new plan: engine run switch --dry-run",
+            hint=("nothing was written to Salesforce. Make a new plan: ", Command("run switch --dry-run")),
         )
 
 
@@ -180,7 +181,7 @@ def open_plan(path: Path, fits: str, url_of: Callable[[str], str]) -> Iterator[P
     try:
         file = path.open("rb")
     except OSError as error:
-        hint = "engine run switch --dry-run makes one"
+        hint = (Command("run switch --dry-run"), "   makes one")
         raise Usage(f"--plan {path} cannot be read: {error.strerror}", hint=hint) from error
     with file:
         yield PlanFile(path, file, fits, url_of)

@@ -14,6 +14,7 @@ import structlog
 
 from engine import __version__
 from engine.limiting.clock import Clock, SystemClock, iso
+from engine.model.command import Advice, Command
 from engine.model.errors import Blocked, Paused
 from engine.model.record import Scope
 from engine.pipeline.changing import Changing
@@ -70,9 +71,9 @@ class RollbackOptions:
     """As ``shell.flags`` has them: what the command that goes on must repeat."""
 
     @property
-    def again(self) -> str:
+    def again(self) -> Command:
         """The command that puts back, or goes on with it."""
-        return f"engine run rollback{self.flags} --execute"
+        return Command(f"run rollback{self.flags} --execute")
 
 
 async def rollback(
@@ -91,7 +92,7 @@ async def rollback(
     consent = Consent(screen, stop, ask or Terminal(), yes=options.yes)
     if options.execute:
         consent.must_be_possible()
-    command = f"engine run rollback {'--execute' if options.execute else '--dry-run'}"
+    command = Command(f"run rollback {'--execute' if options.execute else '--dry-run'}")
     # a head beside a lost DB tells what its journal knew: the check of it says more than that the DB is gone
     without_database = options.file is not None or tip_path(settings.tracking.database).exists()
     async with at_work(settings, clock, command, screen, stop, may_create=without_database) as services:
@@ -120,7 +121,7 @@ class _Rollback:
         self._consent = consent
         self._settings = services.settings
         self._clock = services.clock
-        self._notes: list[str] = []
+        self._notes: list[Advice] = []
         self._unseen_s = 0.0
         self._candidates = Candidates(services.ledger, services.salesforce.links, wanted, bounds.limit)
 
@@ -137,7 +138,7 @@ class _Rollback:
             return await self._rehearse(evidence)
         run_id = await services.ledger.begin_run(
             "rollback",
-            self._settings.snapshot() | {"org_id": organization.id, "again": self._again},
+            self._settings.snapshot() | {"org_id": organization.id, "again": str(self._again)},
             version=__version__,
         )
         structlog.contextvars.bind_contextvars(run_id=run_id)
@@ -158,7 +159,7 @@ class _Rollback:
                 run_id,
                 error,
                 f"Every change is in the journal of {self._settings.tracking.database}.",
-                f"{self._again}   goes on where it stopped",
+                (self._again, "   goes on where it stopped"),
             )
             raise
         self._notes += evidence.notes
@@ -225,13 +226,13 @@ class _Rollback:
             api_calls=needed,
             api_remaining=None if limits is None else limits.left,
             notes=[*self._notes, "dry run: every record was read, nothing was written"],
-            next_steps=[f"{self._again}   puts them back"] if survey.to_undo else [],
+            next_steps=[(self._again, "   puts them back")] if survey.to_undo else [],
         )
 
     def _insist(self) -> None:
         """What goes on although old links are dead."""
         if not self._options.force:
-            self._again += " --force"
+            self._again = Command(f"{self._again.words} --force")
 
     # writing
 
@@ -302,11 +303,11 @@ class _Rollback:
             status, code = ("completed_with_failures", 3) if counts.failed else ("completed", 0)
         left = await self._services.ledger.database.read(switchable.open_changes(run_id))
         await self._services.ledger.end_run(run_id, status, stop.reason or None)
-        steps = []
+        steps: list[Advice] = []
         if code in {Paused.exit_code, 130, 143}:
-            steps.append(f"{self._again}   goes on where it stopped")
+            steps.append((self._again, "   goes on where it stopped"))
         elif code == 3:
-            steps.append(f"engine audit --run {run_id}   says why; then: {self._again}")
+            steps.append((Command(f"audit --run {run_id}"), "   says why; then: ", self._again))
         report = ChangeReport(
             run_type="rollback",
             run_id=run_id,

@@ -22,6 +22,7 @@ import orjson
 
 from engine.limiting.group_commit import GroupCommit
 from engine.model.change import Event, Step
+from engine.model.command import Command
 from engine.model.errors import Blocked, Differs, Fatal, Usage
 from engine.runs.journal.evidence import store
 from engine.runs.journal.tips import PREFIX
@@ -222,8 +223,11 @@ def read_rollback_file(path: Path, key: Key) -> Restorable:
     except OSError as error:
         raise Usage(
             f"--rollback-file {path} cannot be read: {error.strerror}",
-            hint="every switch leaves one beside its tracking DB, such as migration_tracking.db.rollback-12.ndjson; "
-            "with the DB at hand: engine run rollback --from-database",
+            hint=(
+                "every switch leaves one beside its tracking DB, such as migration_tracking.db.rollback-12.ndjson; ",
+                "with the DB at hand: ",
+                Command("run rollback --from-database"),
+            ),
         ) from error
     read.complete = read.ended or intents >= marked
     read.changes = list(found.values())
@@ -244,6 +248,9 @@ def _opened(path: Path, line: bytes, number: int, before: str, key: Key) -> tupl
 def _unfit(path: Path, number: int, why: str) -> Differs:
     return Differs(
         f"the rollback file {path} is refused at line {number}: {why}",
-        hint="nothing was written to Salesforce. Use the untouched file, with the journal's key that belongs to it "
-        "(switch.journal_key_file), or the tracking DB: engine run rollback --from-database",
+        hint=(
+            "nothing was written to Salesforce. Use the untouched file, with the journal's key that belongs to it ",
+            "(switch.journal_key_file), or the tracking DB: ",
+            Command("run rollback --from-database"),
+        ),
     )

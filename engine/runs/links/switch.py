@@ -15,13 +15,14 @@ import structlog
 
 from engine import __version__
 from engine.limiting.clock import Clock, SystemClock, iso
+from engine.model.command import Advice, Command
 from engine.model.errors import Differs, Paused, Usage
 from engine.model.failures import FailureClass
 from engine.model.record import ObjectShape, Scope
 from engine.pipeline.stop import Stop
 from engine.pipeline.switching import Counts, waves
 from engine.runs.journal.evidence import UNSETTLED, Evidence, gather_evidence
-from engine.runs.links.change_report import ChangeReport, after_a_switch
+from engine.runs.links.change_report import ChangeReport, after_a_switch, undo_of
 from engine.runs.links.link_run import (
     SECONDS_A_CALL,
     beating,
@@ -73,9 +74,9 @@ class SwitchOptions:
     flags: str = ""
     """As ``shell.flags`` has them: what the command that goes on must repeat."""
 
-    def again(self, plan: Path | None = None) -> str:
+    def again(self, plan: Path | None = None) -> Command:
         """The command that goes on, with this plan unless another was given."""
-        return f"engine run switch --execute{flags(plan=plan) if self.plan is None else ''}{self.flags}"
+        return Command(f"run switch --execute{flags(plan=plan) if self.plan is None else ''}{self.flags}")
 
 
 async def switch(
@@ -91,13 +92,13 @@ async def switch(
     if options.wave is not None and not 1 <= options.wave <= len(settings.switch.waves):
         raise Usage(
             f"--wave {options.wave}: switch.waves has {len(settings.switch.waves)} waves",
-            hint="engine run switch --dry-run   shows them, with their links",
+            hint=(Command("run switch --dry-run"), "   shows them, with their links"),
         )
     stop = Stop()
     consent = Consent(screen, stop, ask or Terminal(), yes=options.yes)
     if options.execute:
         consent.must_be_possible()
-    command = f"engine run switch {'--execute' if options.execute else '--dry-run'}"
+    command = Command(f"run switch {'--execute' if options.execute else '--dry-run'}")
     async with at_work(settings, clock, command, screen, stop) as services:
         run = _Switch(services, options, bounds, screen, stop, consent)
         return await (run.execute() if options.execute else run.rehearse())
@@ -155,11 +156,13 @@ class _Switch:
                 "dry run: nothing was written to Salesforce or the tracking DB",
             ],
             next_steps=[
-                f"{self._options.again(path)}   applies exactly this plan"
-                + (", as far as its waves reach" if covered < written.count else "")
+                (
+                    self._options.again(path),
+                    "   applies exactly this plan" + (", as far as its waves reach" if covered < written.count else ""),
+                )
             ]
             if written.count
-            else ["engine status --readiness   says what is not ready and why"],
+            else [(Command("status --readiness"), "   says what is not ready and why")],
         )
 
     async def execute(self) -> ChangeReport:
@@ -174,7 +177,7 @@ class _Switch:
                 plans = self._plans(organization, shape)
                 plans.notes, plans.foreign = self._progress.notes, self._progress.foreign
                 plan = plans.open(stack, self._options.plan) if self._options.plan else None
-            snapshot = self._settings.snapshot() | {"org_id": organization.id, "again": self._options.again()}
+            snapshot = self._settings.snapshot() | {"org_id": organization.id, "again": str(self._options.again())}
             if plan is not None:
                 snapshot["plan"] = {"file": str(plan.path), "sha256": plan.sha256}
             run_id = await services.ledger.begin_run("switch", snapshot, version=__version__)
@@ -197,8 +200,8 @@ class _Switch:
                     error,
                     f"{said_counts(asdict(self._progress.total))}. "
                     f"Each change, and what it was, is in the journal of {path}.",
-                    f"{self._again(plan)}   goes on",
-                    f"engine run rollback --from-database --run {run_id}   shows what an undo would do",
+                    (self._again(plan), "   goes on"),
+                    undo_of(run_id),
                 )
                 raise
             return await self._ended(run_id, started, plan, file)
@@ -246,7 +249,7 @@ class _Switch:
                 self._progress.notes.append(await keep_in_bucket(self._services, file, journal.key))
         return file
 
-    def _again(self, plan: PlanFile | None) -> str:
+    def _again(self, plan: PlanFile | None) -> Command:
         """A wave is one only of the plan that it belongs to, be it the run's own."""
         return self._options.again(plan.path if plan is not None and self._options.wave is not None else None)
 
@@ -307,5 +310,5 @@ class _Switch:
         return report
 
 
-def _left_alone(strange: Foreign) -> list[str]:
-    return [f"{strange}; they were left alone; {FORMED_ANEW}"] if strange.count else []
+def _left_alone(strange: Foreign) -> list[Advice]:
+    return [(f"{strange}; they were left alone; ", FORMED_ANEW)] if strange.count else []

@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 
 from engine.model.change import Link
+from engine.model.command import Advice
 from engine.model.errors import Paused, Transient
 from engine.pipeline.changing import Change, Changing, Steps
 from engine.pipeline.presence import Trouble
@@ -39,7 +40,7 @@ class WaveProgress:
     """``Changing.unseen_s``; 0 for strict writes."""
     left_out: int = 0
     """Lines of the plan that flags or test settings did not let through."""
-    notes: list[str] = field(default_factory=list)
+    notes: list[Advice] = field(default_factory=list)
     foreign: Foreign = field(default_factory=Foreign)
     """Records left alone because their row brings a link of its own."""
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from engine.model.command import quoted
 from engine.model.errors import Usage
 from engine.rehearsal import children
 from engine.runs.rehearsal.links import Links
 from engine.runs.rehearsal.rehearse import need_rehearsal
-from engine.runs.shared.command import quoted
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -6,12 +6,14 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from engine.model.command import Command
 from engine.model.errors import Usage
+from engine.runs.shared.command import to_type
 from engine.tracking.write.exports import replacing
 
 
-def write_settings(path: Path, force: bool = False) -> None:
-    """Write the commented ``settings.yaml`` with every default, mode 0600.
+def write_settings(path: Path, force: bool = False) -> str:
+    """Write the commented ``settings.yaml`` with every default, mode 0600. Returns what to do with it.
 
     An existing file is replaced only with ``force``, and then in one step, so that no reader sees half of it.
     Raises Usage when the file exists or cannot be written.
@@ -27,11 +29,15 @@ def write_settings(path: Path, force: bool = False) -> None:
         else:
             _create(path, settings_text())
     except FileExistsError as error:
-        raise Usage(f"{path} exists and was left as it is", hint="`engine init --force` replaces it") from error
+        raise Usage(f"{path} exists and was left as it is", hint=(Command("init --force"), "   replaces it")) from error
     except OSError as error:
         raise Usage(
             f"{path} cannot be written: {error.strerror}", hint="name another place: engine --config FILE init"
         ) from error
+    return (
+        f"Wrote {path} (mode 0600). Fill in salesforce, source and destination; secrets go into the\n"
+        f"environment, for example ENGINE_SALESFORCE__CLIENT_SECRET. Then: {to_type(Command('accounts'))}"
+    )
 
 
 def _create(path: Path, text: str) -> None:

@@ -8,9 +8,9 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from engine.model.command import Command
 from engine.model.errors import Blocked
 from engine.runs.shared import tables
-from engine.runs.shared.command import quoted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -40,9 +40,8 @@ async def _rehearse(records: int, directory: Path, seed: int, console: Console) 
         console.print(f"Salesforce stand-in  {place.salesforce_url}", markup=False)
         console.print(f"S3 stand-in          {place.store.url}", markup=False)
         console.print(f"settings             {place.settings_file}", markup=False)
-        tables.line(
-            console, f"Try, in another terminal:  engine --config {quoted(place.settings_file)} run backup --full"
-        )
+        backup = Command("run backup --full").with_settings(place.settings_file)
+        tables.line(console, f"Try, in another terminal:  {backup}")
         console.print("Ctrl-C ends both.")
         await over.wait()
     return 0

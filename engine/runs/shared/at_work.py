@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from engine.limiting.clock import Clock
+from engine.model.command import Command
 from engine.pipeline.stop import Stop
 from engine.runs.shared.assembly import Services, assemble
 from engine.runs.shared.screen import Screen
@@ -20,7 +21,7 @@ from engine.tracking.db.lock import RunLock
 async def at_work(
     settings: Settings,
     clock: Clock,
-    command: str,
+    command: Command,
     screen: Screen,
     stop: Stop,
     *,
@@ -34,7 +35,7 @@ async def at_work(
     if not may_create:
         inspect(settings.tracking.database)
     with (
-        RunLock(settings.tracking.database, clock, command),
+        RunLock(settings.tracking.database, clock, str(command)),
         screen.logging(settings),
         stopping(stop, screen.say, settings.migration.drain_seconds),
     ):

@@ -1,42 +1,30 @@
-"""What a person is shown, which no terminal obeys, and commands to type: quoted, and with this one's settings file."""
+"""What a person is shown: no terminal obeys it, and the commands in it can be typed as they stand."""
 
 from __future__ import annotations
 
-import re
-import shlex
 from collections.abc import Iterable
 from contextvars import ContextVar
 from pathlib import Path
 
+from engine.model.command import Advice, in_words, quoted
 from engine.model.text import printable
 
-COMMANDS = (
-    "accounts", "analyze", "audit", "db", "demo", "doctor", "init", "rehearse", "run", "status", "sweep", "tune",
-    "verify", "waive",
-)  # fmt: skip
-_COMMAND = re.compile(rf"(?<![\w./-])engine (?=(?:{'|'.join(COMMANDS)})\b)")
 _settings_file: ContextVar[Path | None] = ContextVar("settings_file", default=None)
 
 
 def name_in_commands(settings_file: Path | None) -> None:
-    """Whatever ``to_type`` shows from now on names this file; None: commands find their settings without."""
+    """The settings file that every shown command names from now on; None: commands find their settings without."""
     _settings_file.set(settings_file)
 
 
-def to_type(text: str) -> str:
-    """The same text; the commands in it are right as they stand."""
-    file = _settings_file.get()
-    return text if file is None else _COMMAND.sub(lambda _: f"engine --config {quoted(file)} ", text)
+def to_type(advice: Advice) -> str:
+    """The text of it, with commands that are right as they stand."""
+    return in_words(advice, _settings_file.get())
 
 
 def to_show(text: str) -> str:
     """The same lines for a terminal: what strangers wrote in them moves no cursor and turns no writing around."""
     return "\n".join(printable(line) for line in text.split("\n"))
-
-
-def quoted(path: Path | str) -> str:
-    """One word of a command."""
-    return shlex.quote(str(path))
 
 
 def flags(**given: object) -> str:

@@ -9,8 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from engine.model.command import Advice
 from engine.model.errors import Fatal, leaves
 from engine.model.facts import Proof
+from engine.runs.shared.command import to_type
 
 if TYPE_CHECKING:
     from engine.pipeline.tally import Tally  # status says numbers the same way, and need not wait for the pipeline
@@ -32,8 +34,8 @@ class RunReport:
     tally: Tally
     database: str
     dry_run: bool = False
-    next_steps: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    next_steps: list[Advice] = field(default_factory=list)
+    notes: list[Advice] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
         t = self.tally
@@ -65,8 +67,8 @@ class RunReport:
             "methods": dict(t.methods.most_common()),
             "proofs": {proof.value: t.proofs[proof.value] for proof in Proof},
             "database": self.database,
-            "notes": self.notes,
-            "next": self.next_steps,
+            "notes": [to_type(note) for note in self.notes],
+            "next": [to_type(step) for step in self.next_steps],
         }
 
     def lines(self) -> list[str]:
@@ -99,8 +101,8 @@ class RunReport:
             )
             if t.proofs:
                 lines.append(f"  {proved_by(t.proofs)}")
-        lines += [f"  {note}" for note in self.notes]
-        lines += [f"  next: {step}" for step in self.next_steps]
+        lines += [f"  {to_type(note)}" for note in self.notes]
+        lines += [f"  next: {to_type(step)}" for step in self.next_steps]
         return lines
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from engine.model.command import Advice
 from engine.runs.shared.command import to_show, to_type
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 
-def line(console: Console, text: str) -> None:
+def line(console: Console, text: Advice) -> None:
     """One line, whatever its length; brackets and the like mean nothing, and commands can be typed as they stand."""
     console.print(to_show(to_type(text)), markup=False, highlight=False, soft_wrap=True)
 

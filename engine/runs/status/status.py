@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine.model.command import Advice, Command
 from engine.model.errors import Usage
 from engine.model.outcome import COPIED_STATES
 from engine.model.text import csv_safe, printable
+from engine.runs.shared.command import to_type
 from engine.runs.shared.report import duration, print_document, proved_by, size
 from engine.runs.shared.tables import line, table
 from engine.runs.status.slow import line as slow_line
@@ -27,10 +29,11 @@ if TYPE_CHECKING:
 ACCOUNTS_SHOWN = 50
 WORTH_TELLING_S = 5.0
 """Shorter runs have no slow part, only a beginning and an end."""
-_AGAIN = {
-    "switch": "the same engine run switch … --execute",
-    "rollback": "the same engine run rollback … --execute",
-    "verify": "engine verify",
+_AGAIN: dict[str, Advice] = {
+    "switch": ("the same ", Command("run switch … --execute")),
+    "rollback": ("the same ", Command("run rollback … --execute")),
+    "verify": Command("verify"),
+    "backup": Command("run backup --incremental"),
 }
 """For runs that did not note their command."""
 _RESUMES = {
@@ -90,7 +93,7 @@ def show_status(settings: Settings, wanted: StatusOptions, console: Console) -> 
             _readiness(report, proofs, console)
             if (strange := report.foreign_links(settings.destination.form)).count:
                 line(console, f"REFUSED     {strange}")
-                line(console, f"next        {FORMED_ANEW}")
+                line(console, ("next        ", FORMED_ANEW))
     if wanted.export is not None:
         console.print(f"Wrote the whole report to {wanted.export}", markup=False)
 
@@ -149,13 +152,18 @@ def _overview(report: Report, console: Console) -> None:
             line(console, f"slow was    {slow_line(shares)}" + f" (run {shares['run']})")
         if run["status"] in {"crashed", "stopped"}:
             kind = run["run_type"]
-            again = run["config_snapshot"].get("again") or _AGAIN.get(kind, "engine run backup --incremental")
-            line(console, f"next        {again}   {_RESUMES.get(kind, 'resumes')}")
+            line(console, ("next        ", _again(run), f"   {_RESUMES.get(kind, 'resumes')}"))
     if unproved := report.unproved():
         line(console, f"BROKEN      {unproved:,} switched links lead to no copy, or to another file: users meet it")
-        line(console, "next        engine verify   names them, and says what mends them")
+        line(console, ("next        ", Command("verify"), "   names them, and says what mends them"))
     if files["failed"]:
-        line(console, "next        engine status --errors   says why files failed")
+        line(console, ("next        ", Command("status --errors"), "   says why files failed"))
+
+
+def _again(run: dict[str, Any]) -> Advice:
+    """What takes a run up again."""
+    noted = run["config_snapshot"].get("again")
+    return _AGAIN.get(run["run_type"], _AGAIN["backup"]) if noted is None else Command.noted(noted)
 
 
 def _runs(report: Report, console: Console) -> None:
@@ -242,7 +250,7 @@ def _errors(report: Report, console: Console) -> None:
     table(console, "Failures by class", ("class", "records", "latest, UTC", "for example", "which said"), rows, (1,))
     if unproved := report.unproved():
         line(console, f"BROKEN      {unproved:,} switched links lead to no copy, or to another file")
-        line(console, "next        engine status --recent-errors 20   says what a backup made of them")
+        line(console, ("next        ", Command("status --recent-errors 20"), "   says what a backup made of them"))
     skipped = report.skipped()
     if skipped:
         line(console, "skipped: " + ", ".join(f"{name} {count:,}" for name, count in skipped.items()))
@@ -263,7 +271,7 @@ def _readiness(report: Report, proofs: Sequence[str], console: Console) -> None:
         ("not ready", f"{count:,}", reason, report.example_of(reason)) for reason, count in found["reasons"].items()
     ]
     if found["waived"]:
-        rows.append(("waived", f"{found['waived']:,}", "out of the sum, on record: engine waive", ""))
+        rows.append(("waived", f"{found['waived']:,}", f"out of the sum, on record: {to_type(Command('waive'))}", ""))
     title = f"Readiness (proofs accepted: {', '.join(proofs)})"
     table(console, title, ("", "records", "because", "such as"), rows, (1,))
     line(
@@ -277,7 +285,8 @@ def _readiness(report: Report, proofs: Sequence[str], console: Console) -> None:
         f"{found['percent_switched']} % are",
     )
     if any(reason.startswith("proof_") for reason in found["reasons"]):
-        line(console, "next        engine verify --level deep   raises proofs that rest on less than is accepted")
+        deep = Command("verify --level deep")
+        line(console, ("next        ", deep, "   raises proofs that rest on less than is accepted"))
 
 
 def _write_unready(report: Report, proofs: Sequence[str], path: Path) -> int:

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from engine.limiting.clock import Clock, SystemClock
+from engine.model.command import Command
 from engine.model.errors import Usage
 from engine.model.ids import to18
 from engine.runs.shared.bounds import bounds_of
+from engine.runs.shared.command import to_type
 from engine.settings import Settings
 from engine.tracking.db.database import open_database
 from engine.tracking.db.files import inspect
@@ -59,7 +61,7 @@ class Waived:
             f"  now: {found['ready']:,} ready, {found['switched']:,} switched, {found['not_ready']:,} not ready, "
             f"{found['waived']:,} waived of {found['tracked']:,} tracked"
         )
-        lines.append("  next: engine status --readiness")
+        lines.append(f"  next: {to_type(Command('status --readiness'))}")
         return lines
 
 
@@ -69,7 +71,8 @@ async def waive(
     """Write it down. Raises Fatal; nothing is noted where one Id is malformed, or out of bounds."""
     clock = clock or SystemClock()
     if not ids:
-        raise Usage("no record Id was given", hint="engine waive ID… --reason TEXT, or --file FILE with an Id a line")
+        hint = (Command("waive ID… --reason TEXT"), ", or --file FILE with an Id a line")
+        raise Usage("no record Id was given", hint=hint)
     if not reason.strip():
         raise Usage("--reason is empty", hint="Say why: it stays on record, with your name and the time.")
     if settings.migration.dry_run:
@@ -79,7 +82,7 @@ async def waive(
         with open_report(settings.tracking.database):  # says what is missing
             pass
     inspect(settings.tracking.database)
-    with RunLock(settings.tracking.database, clock, "engine waive"):
+    with RunLock(settings.tracking.database, clock, str(Command("waive"))):
         async with open_database(settings.tracking.database, clock) as database:
             event: Event = "undone" if undo else "waived"
             chosen = [_id(each) for each in ids]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from engine.model.command import Advice, Command
 from engine.model.text import printable
 from engine.runs.shared import tables
 
@@ -92,7 +93,7 @@ def show_swept(found: Swept, console: Console) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    def line(text: str) -> None:
+    def line(text: Advice) -> None:
         tables.line(console, text)
 
     if found.found:
@@ -124,27 +125,37 @@ def show_swept(found: Swept, console: Console) -> None:
         total = sum(pointer.count for pointer in found.found)
         line(f"{total:,} places still point at the vendor: do not cancel it yet.")
         if found.watch:
-            line("next: engine run backup --incremental   copies them; then switch them in the next wave")
+            line(("next: ", Command("run backup --incremental"), "   copies them; then switch them in the next wave"))
         else:
-            line("next: engine status --readiness   says which links the switch has not moved yet, and why not")
+            line(
+                (
+                    "next: ",
+                    Command("status --readiness"),
+                    "   says which links are not switched yet, and why",
+                )
+            )
             line(
                 "next: whatever stands in other fields is changed by hand or by its owners; --json has examples of each"
             )
     elif found.unsearched:
         line("Nothing was found, but not everything was searched: this is no all-clear.")
         line("next: give the login read access to those, or raise --limit; then the same command")
-        line("next: what may be left out of the answer: engine sweep --except NAME")
+        line(("next: what may be left out of the answer: ", Command("sweep --except NAME")))
     elif found.watch:
         line(
-            "No record that came or changed since then points at the vendor. This is no all-clear: engine sweep is one."
+            (
+                "No record that came or changed since then points at the vendor. This is no all-clear: ",
+                Command("sweep"),
+                " is one.",
+            )
         )
     elif found.only:
         line(f"Nothing was found, but only {_names(found.only)} was searched: this is no all-clear.")
-        line("next: engine sweep   without --object searches the whole org")
+        line(("next: ", Command("sweep"), "   without --object searches the whole org"))
     else:
         apart = " in what was searched" if found.set_aside else ""
         line(f"Nothing that this login can see points at the vendor any more{apart}.")
-        line("next: engine sweep --watch   tells of new ones")
+        line(("next: ", Command("sweep --watch"), "   tells of new ones"))
 
 
 def _names(names: Sequence[str]) -> str:

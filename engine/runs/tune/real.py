@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from engine.limiting.clock import Clock, SystemClock
+from engine.model.command import Command
 from engine.model.errors import Blocked, Refused, Transient, Usage
 from engine.model.facts import Method, ObjectFacts, Proof
 from engine.model.failures import FailureClass
@@ -54,9 +55,8 @@ async def tune_real(settings: Settings, options: TuneOptions, say: Say, clock: C
                     samples, route = await _samples(services, bounds.account_id, options.requests)
                     found.what = _what(route, options)
                     if not samples:
-                        raise Blocked(
-                            "no small file could be read", hint="engine analyze tells what the links look like"
-                        )
+                        hint = (Command("analyze"), "   says what the links look like")
+                        raise Blocked("no small file could be read", hint=hint)
                 prefix = f"{PREFIX}/{token}/{value}" if options.allow_writes else ""
                 work = _Work(
                     services, await services.probe(samples[0][0].source.bucket, [samples[0][0].source]), prefix

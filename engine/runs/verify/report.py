@@ -9,11 +9,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
+from engine.model.command import Advice, Command
 from engine.model.errors import Usage
 from engine.model.text import printable
+from engine.runs.shared.command import to_type
 from engine.runs.shared.report import duration
 from engine.tracking.write.exports import fresh
 from engine.tracking.write.links import FORMED_ANEW, Foreign
+
+_BACKUP, _VERIFY = Command("run backup --incremental"), Command("verify")
 
 
 class Symbol(Enum):
@@ -114,28 +118,43 @@ class Found:
     def checked(self) -> int:
         return sum(self.counts.values())
 
-    def next_steps(self, *, stopped: bool) -> list[str]:
+    def next_steps(self, *, stopped: bool) -> list[Advice]:
         """What to type next."""
-        steps = [FORMED_ANEW.replace(" forms", "   forms")] if self.foreign.count else []
+        steps: list[Advice] = [FORMED_ANEW] if self.foreign.count else []
         lost = sum(self.beyond.values())
         conflicts = self.counts[Symbol.DIFFER] - self.changed_sources
         if self.counts[Symbol.MISSING] > lost or self.changed_sources:
-            steps.append("engine run backup --incremental   copies again what is missing or has changed")
+            steps.append((_BACKUP, "   copies again what is missing or has changed"))
         if lost:
             steps.append(
-                f"{lost:,} switched links lead to nothing, and no backup can make their copies again. If the bucket "
-                "keeps versions, bring those objects back under their keys; then engine verify"
+                (
+                    f"{lost:,} switched links lead to nothing, and no backup can make their copies again. If the ",
+                    "bucket keeps versions, bring those objects back under their keys; then ",
+                    _VERIFY,
+                )
             )
         if self.beyond[Beyond.CHANGED]:
             steps.append(
-                "or give those whose source has changed their old links back, which lead to what is there now: "
-                "engine run rollback --from-database --ids FILE --execute (an Id a line; engine verify --report FILE "
-                "names all), then engine verify, engine run backup --incremental, engine run switch"
+                (
+                    "or give those whose source has changed their old links back, which lead to what is there now: ",
+                    Command("run rollback --from-database --ids FILE --execute"),
+                    " (an Id a line; ",
+                    Command("verify --report FILE"),
+                    " names all), then ",
+                    _VERIFY,
+                    ", ",
+                    _BACKUP,
+                    ", ",
+                    Command("run switch"),
+                )
             )
         if conflicts:
             steps.append(
-                "look at the objects that differ: they were left as they are. Move or delete those that are not wanted,"
-                " then: engine run backup --incremental --retry-class key_conflict"
+                (
+                    "look at the objects that differ: they were left as they are. Move or delete those that are not ",
+                    "wanted, then: ",
+                    Command("run backup --incremental --retry-class key_conflict"),
+                )
             )
         if self.counts[Symbol.ERROR]:
             steps.append("the same command again   for what could not be looked at")
@@ -159,8 +178,8 @@ class VerifyReport:
     sampled: bool
     found: Found
     file: Path | None
-    notes: list[str]
-    next_steps: list[str]
+    notes: list[Advice]
+    next_steps: list[Advice]
 
     def as_json(self) -> dict[str, Any]:
         found = self.found
@@ -183,8 +202,8 @@ class VerifyReport:
             "unclaimed_objects": found.unclaimed,
             "examples": found.examples,
             "report": None if self.file is None else str(self.file),
-            "notes": self.notes,
-            "next": self.next_steps,
+            "notes": [to_type(note) for note in self.notes],
+            "next": [to_type(step) for step in self.next_steps],
         }
 
     def lines(self) -> list[str]:
@@ -212,8 +231,8 @@ class VerifyReport:
             lines.append(f"  {found.foreign}")
         if found.raised:
             lines.append(f"  {found.raised:,} proofs raised")
-        lines += [f"  {note}" for note in self.notes]
-        lines += [f"  next: {step}" for step in self.next_steps]
+        lines += [f"  {to_type(note)}" for note in self.notes]
+        lines += [f"  next: {to_type(step)}" for step in self.next_steps]
         return lines
 
 

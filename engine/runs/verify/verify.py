@@ -22,6 +22,7 @@ import structlog
 
 from engine import __version__
 from engine.limiting.clock import Clock, SystemClock
+from engine.model.command import Advice, Command
 from engine.model.errors import Blocked, EngineError, Fatal, Paused, Refused, Transient
 from engine.model.facts import Method
 from engine.model.failures import FailureClass
@@ -79,7 +80,7 @@ async def verify(
     stop = Stop()
     inspect(settings.tracking.database)
     with (
-        RunLock(settings.tracking.database, clock, "engine verify"),
+        RunLock(settings.tracking.database, clock, str(Command("verify"))),
         screen.logging(settings),
         stopping(stop, screen.say, settings.migration.drain_seconds),
         Lines(options.report, everything=options.report_all) as lines,
@@ -103,7 +104,7 @@ class _Verify:
         self._judging = Judging(
             services, self._found, self._looking, screen, stop, source=options.source, deep=options.level == "deep"
         )
-        self._notes: list[str] = []
+        self._notes: list[Advice] = []
         self._total = 0
         self._began = services.clock.monotonic()
 
@@ -131,7 +132,7 @@ class _Verify:
         except Transient as error:
             raise Paused(str(error), hint="start the same command again when the store is well") from error
         except Refused as error:
-            raise Blocked(str(error), hint="engine doctor   says which rights are missing") from error
+            raise Blocked(str(error), hint=(Command("doctor"), "   says which rights are missing")) from error
 
     async def _look(self) -> None:
         options = self._options
@@ -190,7 +191,7 @@ class _Verify:
             await destination.survey(put, attempts=self._services.settings.migration.max_attempts)
         except Refused as error:
             if error.failure is not FailureClass.REJECTED:
-                hint = "grant s3:ListBucket on it, or look at each copy: engine verify --level head"
+                hint = ("grant s3:ListBucket on it, or look at each copy: ", Command("verify --level head"))
                 raise Blocked(f"our bucket may not be listed: {error}", hint=hint) from error
             try:
                 async for rows in destination.inventory():
@@ -252,7 +253,7 @@ class _Verify:
             return
         if isinstance(error, Fatal):
             safe = "What was verified until then is recorded; nothing was changed in any bucket or in Salesforce."
-            error.hint = "\n  ".join(filter(None, [error.hint, safe, "The same command starts again."]))
+            error.add_hint(safe, "The same command starts again.")
         try:
             await self._services.ledger.end_run(run_id, "failed", message)
         except Fatal as second:

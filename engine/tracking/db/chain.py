@@ -18,6 +18,7 @@ from pathlib import Path
 import orjson
 
 from engine.model.change import GENESIS, ChainTip
+from engine.model.command import Command
 from engine.model.errors import Blocked, Differs
 from engine.tracking.db.files import unusable
 
@@ -26,9 +27,11 @@ _BLOCK = 64
 """Of SHA-256, in bytes."""
 
 SAFE = (
-    "nothing was written to Salesforce. engine audit names the place; a rollback file of the run, kept elsewhere, can "
-    "undo without this DB: engine run rollback --rollback-file FILE, with tracking.database set to a new file and "
-    "switch.journal_key_file to this journal's key"
+    "nothing was written to Salesforce. ",
+    Command("audit"),
+    " names the place. A rollback file of the run, kept elsewhere, can undo without this DB: ",
+    Command("run rollback --rollback-file FILE"),
+    ", with tracking.database set to a new file and switch.journal_key_file to this journal's key",
 )
 
 Row = tuple[int, int, int, str, str, str, str, str, str]
@@ -190,7 +193,7 @@ class Walk:
             raise Differs(
                 f"the journal ends at row {self.head.rows}, but its exported head has seen row {furthest}: rows were "
                 "cut off, or this DB is an older copy",
-                hint="bring back the latest DB; " + SAFE,
+                hint=("bring back the latest DB; ", SAFE),
             )
         return self.head
 

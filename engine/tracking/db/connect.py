@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from engine.model.command import Command
 from engine.model.errors import Blocked
 from engine.tracking.db import files, schema
 from engine.tracking.db.faults import RESTORE, translated
@@ -111,7 +112,7 @@ def refuse_outdated(db: sqlite3.Connection, path: Path) -> None:
     if version < schema.VERSION:
         raise Blocked(
             f"{path} is empty: no run has used it yet" if version == 0 else f"{path} has an older schema ({version})",
-            hint="the next run sets it up: engine run backup --incremental",
+            hint=("the next run sets it up: ", Command("run backup --incremental")),
         )
 
 

@@ -13,6 +13,7 @@ import shlex
 import stat
 from pathlib import Path
 
+from engine.model.command import Command
 from engine.model.errors import Blocked
 
 #: File systems whose locks and shared memory WAL cannot trust (sqlite.org/wal.html: "does not work over a network").
@@ -52,8 +53,11 @@ def inspect(path: Path) -> None:
         if not path.exists():
             raise Blocked(
                 f"there is no tracking database at {path}",
-                hint="run a backup first (engine run backup --full, or --incremental with --new-database), or set "
-                "tracking.database to where it lies",
+                hint=(
+                    "run a backup first (",
+                    Command("run backup --full"),
+                    ", or --incremental with --new-database), or set tracking.database to where it lies",
+                ),
             )
         _refuse_network(path)
         _refuse_links(path, path.lstat())

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
+from engine.model.command import Command
 from engine.model.errors import Paused
 from engine.model.failures import FailureClass
 from engine.model.keys import Form
@@ -21,7 +22,7 @@ from engine.tracking.db.counters import counted
 if TYPE_CHECKING:
     from engine.tracking.db.database import Database
 
-FORMED_ANEW = "engine run backup --full forms them anew from their keys"
+FORMED_ANEW = (Command("run backup --full"), "   forms them anew from their keys")
 """What mends a foreign link."""
 
 _CHUNK = 4_000

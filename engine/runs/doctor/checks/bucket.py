@@ -7,6 +7,7 @@ import hashlib
 
 from engine.limiting.clock import Clock
 from engine.limiting.retry import retry
+from engine.model.command import Command
 from engine.model.errors import EngineError, Fatal
 from engine.model.facts import ObjectFacts, Occupied
 from engine.runs.doctor.checks.finding import Finding, block, ok, unknown, warn
@@ -35,7 +36,7 @@ async def write_and_read(adapters: Adapters, key: str) -> Finding:
         back = await _read(adapters, key)
     except EngineError as error:
         hint = error.hint if isinstance(error, Fatal) else ""
-        fix = hint or "engine doctor --iam lists the rights that the destination's credentials need"
+        fix = hint or (Command("doctor --iam"), " lists the rights that the destination's credentials need")
         return block("destination", f"{where} cannot be written and read back: {error}", fix)
     if back != hashlib.sha256(_BODY).hexdigest():
         fix = "something between here and the bucket changes bodies: look for a proxy or a gateway"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from engine.model.command import Advice
+
 
 class Level(StrEnum):
     """How grave it is. ``block``: a run would fail or do harm. ``unknown``: it could not be found out, and why."""
@@ -23,20 +25,20 @@ class Finding:
     """A stable word: scripts group by it."""
     level: Level
     what: str
-    fix: str = ""
+    fix: Advice = ""
 
 
 def ok(check: str, what: str) -> Finding:
     return Finding(check, Level.OK, what)
 
 
-def warn(check: str, what: str, fix: str) -> Finding:
+def warn(check: str, what: str, fix: Advice) -> Finding:
     return Finding(check, Level.WARN, what, fix)
 
 
-def block(check: str, what: str, fix: str) -> Finding:
+def block(check: str, what: str, fix: Advice) -> Finding:
     return Finding(check, Level.BLOCK, what, fix)
 
 
-def unknown(check: str, what: str, fix: str) -> Finding:
+def unknown(check: str, what: str, fix: Advice) -> Finding:
     return Finding(check, Level.UNKNOWN, what, fix)

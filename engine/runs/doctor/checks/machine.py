@@ -7,8 +7,8 @@ import stat
 from pathlib import Path
 
 from engine.limiting import open_files
+from engine.model.command import quoted
 from engine.runs.doctor.checks.finding import Finding, block, ok, unknown, warn
-from engine.runs.shared.command import quoted
 from engine.runs.shared.report import size
 from engine.settings import Settings
 from engine.tracking.db.chain import key_path

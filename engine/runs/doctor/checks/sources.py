@@ -6,7 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from engine.limiting.retry import retry
-from engine.model.errors import EngineError, Refused, Transient
+from engine.model.command import Advice, Command
+from engine.model.errors import EngineError, Fatal, Refused, Transient
 from engine.model.failures import FailureClass
 from engine.model.location import Location
 from engine.model.outcome import Outcome
@@ -80,7 +81,8 @@ def links_today(found: Walk) -> Finding:
         return ok("links", f"the links of {found.records:,} records all name files that may be read")
     told = ", ".join(f"{name} {count:,}" for name, count in found.failures.most_common())
     hosts = FailureClass.HOST_NOT_ALLOWED in found.failures
-    fix = "add the hosts that are meant to source.allowed_hosts" if hosts else "engine run backup --full --dry-run"
+    pretend = Command("run backup --full --dry-run")
+    fix: Advice = "add the hosts that are meant to source.allowed_hosts" if hosts else pretend
     return warn("links", f"of {found.records:,} records some will not be copied: {told}", fix)
 
 
@@ -112,7 +114,8 @@ async def readable(adapters: Adapters, found: Walk) -> list[Finding]:
         elif read:
             findings.append(warn("source", f"{text}; {why}", "files like these end as failed, with that class"))
         else:
-            fix = "check the source section: credentials, region, endpoint_url; engine doctor --iam lists the rights"
+            rights = ("; ", Command("doctor --iam"), " lists the rights")
+            fix = ("check the source section: credentials, region, endpoint_url", rights)
             findings.append(block("source", f"{text}; {why}", fix))
     return findings
 
@@ -132,5 +135,5 @@ async def _first_bytes(adapters: Adapters, source: Source, at: Location) -> None
     await retry(once, clock=adapters.clock, attempts=TRIES)
 
 
-def _hint(error: EngineError) -> str:
-    return str(getattr(error, "hint", "")) or "check the source section of the settings"
+def _hint(error: EngineError) -> Advice:
+    return (error.hint if isinstance(error, Fatal) else "") or "check the source section of the settings"

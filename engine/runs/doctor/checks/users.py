@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 
+from engine.model.command import Command
 from engine.model.errors import Refused, Transient
 from engine.model.text import bare_urls
 from engine.runs.doctor.checks.finding import Finding, Level, ok, unknown
@@ -21,7 +22,7 @@ async def open_links(client: WebClient, urls: Sequence[str], *, grave: bool) -> 
         return unknown(
             "user_links",
             "there is no copy yet whose link could be opened",
-            "after a first backup (engine run backup --full --limit 10) start doctor again",
+            ("after a first backup (", Command("run backup --full --limit 10"), ") start doctor again"),
         )
     told: Counter[str] = Counter()
     for url in urls:
@@ -50,13 +51,12 @@ async def policies(desk: BucketDesk, *, opened: bool) -> Finding:
         parts.append("no CORS rules (links in a tab work without; scripts that fetch files need them)")
     text = "; ".join(parts)
     if policy.known and policy.value and opened:
-        fix = "anybody who knows a link can read the file: make sure that this is what you want"
-        return Finding("exposure", Level.WARN, text, fix)
+        sure = "anybody who knows a link can read the file: make sure that this is what you want"
+        return Finding("exposure", Level.WARN, text, sure)
     if block.known and policy.known:
         return ok("exposure", text)
-    return unknown(
-        "exposure", text, "grant the rights that engine doctor --iam lists, or look at the bucket's settings"
-    )
+    fix = ("grant the rights that ", Command("doctor --iam"), " lists, or look at the bucket's settings")
+    return unknown("exposure", text, fix)
 
 
 async def _open(client: WebClient, url: str) -> str:
