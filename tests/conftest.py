@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from engine.rehearsal.objects import MotoProcess, ObjectServer
-from tests.servers.seaweed import seaweed_server
-from tests.servers.swift import swift_server
+from tests.support.servers.seaweed import seaweed_server
+from tests.support.servers.swift import swift_server
 
 
 @pytest.fixture(scope="session")

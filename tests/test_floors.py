@@ -92,7 +92,7 @@ def floor(path: Path) -> str:
 
 def imports(path: Path) -> Iterator[tuple[str, int]]:
     """Every module a file imports, at its top or within a function, with the line."""
-    for node in ast.walk(TREES[path]):
+    for node in ast.walk(TREES.get(path) or ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from ((alias.name, node.lineno) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -192,6 +192,18 @@ def test_nothing_is_printed_and_nobody_else_configures_logging() -> None:
     ]
 
     assert wrong == []
+
+
+def test_no_test_module_imports_another_one() -> None:
+    """What tests share lies in ``tests.support``, under a plain name."""
+    shared = [
+        f"{name(path)}:{line} imports {module}"
+        for path in sorted((ROOT / "tests").rglob("*.py"))
+        for module, line in imports(path)
+        if re.search(r"\.(test_\w+|conftest)(\.|$)", module)
+    ]
+
+    assert shared == []
 
 
 def test_a_child_is_told_its_whole_environment_and_only_a_rehearsal_starts_python() -> None:

@@ -30,7 +30,7 @@ from engine.s3.transfer.our_keys import shape_of
 from engine.salesforce import faults, limits, login_faults, search, sf_cli
 from engine.web import error_page, headers, resolver
 from engine.web import faults as web_faults
-from tests.fakes.clock import ManualClock
+from tests.support.fakes.clock import ManualClock
 
 SIZE, CPU_S = 100_000, 1.0
 LARGE, LARGE_CPU_S = 1_000_000, 10.0

@@ -17,7 +17,7 @@ from cli import app, db_app, run_app
 from engine.commands import frame
 from engine.runs.shared.tables import line
 from engine.tracking.db.database import open_database
-from tests.fakes.clock import ManualClock
+from tests.support.fakes.clock import ManualClock
 
 ROOT = Path(__file__).parent.parent
 COMMANDS = [each.callback for group in (app, run_app, db_app) for each in group.registered_commands if each.callback]

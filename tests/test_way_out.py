@@ -29,8 +29,8 @@ from engine.settings import Credentials, NetworkSettings, ResolverSettings, Sett
 from engine.web.client import open_web
 from engine.web.resolver import LinkResolver
 from engine.web.source import WebSource
-from tests.s3.wire.test_wire_tls import Authority
-from tests.servers.streams import finish, serving
+from tests.support.authority import Authority
+from tests.support.servers.streams import finish, serving
 
 SAYS_NO = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 WANTS_A_LOGIN = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"

@@ -22,9 +22,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote
 
-from engine.rehearsal import children
 from engine.rehearsal.check import check, recorded
 from engine.rehearsal.stage import Stage, stage
+from tests.support.acceptance import engine
 
 
 @dataclass
@@ -93,18 +93,6 @@ async def _status(place: Stage) -> dict[str, object]:
     out, _ = await process.communicate()
     found: dict[str, object] = json.loads(out)
     return found
-
-
-async def engine(
-    place: Stage, *words: str, stdout: int | None = asyncio.subprocess.DEVNULL
-) -> asyncio.subprocess.Process:
-    """The real command against the stage."""
-    return await asyncio.create_subprocess_exec(
-        *children.command("cli", "--config", str(place.settings_file), *words),
-        env=children.environment(),
-        stdout=stdout,
-        stderr=asyncio.subprocess.DEVNULL if stdout == asyncio.subprocess.DEVNULL else None,
-    )
 
 
 def main() -> None:

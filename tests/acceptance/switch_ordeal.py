@@ -31,7 +31,7 @@ import aiohttp
 
 from engine.rehearsal.generator import Cast
 from engine.rehearsal.stage import OUR_BUCKET, Stage, stage
-from tests.acceptance.kills import engine
+from tests.support.acceptance import engine
 
 FAULTS: list[dict[str, Any]] = [
     {"kind": "commit_then_cut", "endpoint": "collections_update", "rate": 0.025, "seed": 1},

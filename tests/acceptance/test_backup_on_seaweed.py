@@ -11,8 +11,8 @@ import pytest
 
 from engine.rehearsal.generator import VENDOR_BUCKET
 from engine.rehearsal.objects import ObjectServer
-from tests.acceptance.test_backup_on_swift import differences, load, on_stage, run, side
-from tests.servers.client import client_of
+from tests.support.acceptance import differences, load, on_stage, run, side
+from tests.support.servers.client import client_of
 
 RECORDS = 300
 

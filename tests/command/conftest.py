@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from engine.rehearsal.stage import OUR_BUCKET, Stage, stage
-from tests.command.corner import Corner, Whole
+from tests.support.corner import Corner, Whole
 
 RECORDS = 120
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from engine.rehearsal.generator import VENDOR_BUCKET
-from tests.command.corner import Corner, Whole, org_log, wait
+from tests.support.corner import Corner, Whole, org_log, wait
 
 ANALYZE = ("analyze", "--json", "--no-progress")
 

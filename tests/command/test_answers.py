@@ -12,8 +12,8 @@ import pytest
 
 from engine.rehearsal.check import check
 from engine.rehearsal.stage import Stage
-from tests.command.corner import STATES, Corner, Whole, ended, until
-from tests.command.test_refusals import BACKUP
+from tests.support.commands import BACKUP
+from tests.support.corner import STATES, Corner, Whole, ended, until
 
 COMMANDS = [
     (),

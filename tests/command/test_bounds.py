@@ -10,8 +10,8 @@ from collections import Counter
 import pytest
 
 from engine.rehearsal.salesforce.world import make_id
-from tests.command.corner import Corner, ended
-from tests.command.test_refusals import BACKUP
+from tests.support.commands import BACKUP
+from tests.support.corner import Corner, ended
 
 
 def states(corner: Corner) -> Counter[tuple[str, str | None]]:

@@ -8,7 +8,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from tests.command.corner import Corner, Said, org_log, wait
+from tests.support.corner import Corner, Said, org_log, wait
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.command.corner import Corner
-from tests.command.test_switching import BACKUP, ROLLBACK, SWITCH, backed_up, links, ours, said_so
+from tests.support.commands import BACKUP, ROLLBACK, SWITCH, backed_up, links, ours, said_so
+from tests.support.corner import Corner
 
 EVIL = "https://evil.example.test/uploads/x.pdf"
 DRY = ("run", "switch", "--dry-run")

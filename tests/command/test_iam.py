@@ -12,8 +12,8 @@ from engine.runs.doctor.checks import bucket
 from engine.runs.doctor.iam import policies
 from engine.s3.open import open_s3
 from engine.settings import Settings
-from tests.command.corner import Corner, wait
-from tests.s3.world import MIB, Bytes, at, settings_for
+from tests.support.corner import Corner, wait
+from tests.support.s3 import MIB, Bytes, at, settings_for
 
 Need = tuple[str, str]
 """Action and resource."""

@@ -2,20 +2,8 @@
 
 from __future__ import annotations
 
-from tests.command.corner import Corner, Said
-from tests.command.test_refusals import BACKUP
-from tests.command.test_verify import remove
-
-
-def incremental(corner: Corner, code: int = 0, *flags: str) -> Said:
-    said = corner.engine("run", "backup", "--incremental", "--no-progress", "--json", *flags)
-    assert said.code == code, said.everything
-    return said
-
-
-def hours_later(corner: Corner, hours: float = 3) -> None:
-    """Past the overlap with which a delta looks back."""
-    corner.org("clock", advance=hours * 3600)
+from tests.support.commands import BACKUP, hours_later, incremental, remove
+from tests.support.corner import Corner
 
 
 def test_an_incremental_run_on_an_empty_db_looks_at_everything_and_says_so(corner: Corner) -> None:

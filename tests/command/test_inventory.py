@@ -8,8 +8,8 @@ from collections import Counter
 import pytest
 
 from engine.rehearsal.generator import VENDOR_BUCKET
-from tests.command.corner import Corner, ended, until, wait
-from tests.command.test_refusals import BACKUP
+from tests.support.commands import BACKUP
+from tests.support.corner import Corner, ended, until, wait
 
 LISTING = f"/{VENDOR_BUCKET}/?[?]"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from engine.rehearsal.side_door import Seeded
-from tests.command.corner import Corner, wait
-from tests.command.test_switching import BACKUP, ROLLBACK, SWITCH, backed_up, links, ours, said_so
+from tests.support.commands import BACKUP, ROLLBACK, SWITCH, backed_up, links, ours, said_so
+from tests.support.corner import Corner, wait
 
 FORM = "https://files.example.test/{bucket}/{key}?from={region}"
 LONG = f"https://files.example.test/{'x' * 400}/{{key}}"

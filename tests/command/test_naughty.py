@@ -12,8 +12,8 @@ import typer
 from engine.commands.frame import guarded
 from engine.model.errors import Blocked
 from engine.model.failures import FailureClass
-from tests.command.corner import Corner, Said
-from tests.command.test_refusals import BACKUP
+from tests.support.commands import BACKUP
+from tests.support.corner import Corner, Said
 
 STRINGS: list[str] = [
     text for text in json.loads((Path(__file__).parents[1] / "data" / "blns.json").read_text()) if text

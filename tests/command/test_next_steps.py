@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from engine.rehearsal.generator import VENDOR_BUCKET
-from tests.command.corner import Corner, Said
-from tests.command.test_refusals import BACKUP
-from tests.command.test_switching import ROLLBACK, SWITCH, backed_up, links, ours, said_so
+from tests.support.commands import BACKUP, ROLLBACK, SWITCH, backed_up, links, ours, said_so
+from tests.support.corner import Corner, Said
 
 NEVER = "--max-duration=0.001s"
 

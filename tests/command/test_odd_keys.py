@@ -9,7 +9,7 @@ import yaml
 
 from engine.rehearsal.generator import VENDOR_BUCKET
 from engine.rehearsal.side_door import Seeded
-from tests.command.corner import Corner, wait
+from tests.support.corner import Corner, wait
 
 FULL = ("run", "backup", "--full", "--no-progress")
 AGAIN = ("run", "backup", "--incremental", "--no-progress")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.command.corner import Corner
-from tests.command.test_refusals import BACKUP, refused
+from tests.support.commands import BACKUP, refused
+from tests.support.corner import Corner
 
 INCREMENTAL = ("run", "backup", "--incremental", "--no-progress")
 

@@ -3,25 +3,12 @@
 from __future__ import annotations
 
 import json
-import socket
 from pathlib import Path
 
 import pytest
 
-from tests.command.corner import Corner, Said
-
-BACKUP = ("run", "backup", "--full", "--no-progress")
-
-
-def refused(said: Said, code: int, *words: str) -> None:
-    """One clear message on stderr, nothing on stdout, and the words that it must hold."""
-    assert said.code == code, said.everything
-    assert said.out == ""
-    assert "Traceback" not in said.err
-    assert "engine: unexpected" not in said.err
-    assert len(said.err.splitlines()) <= 6, said.err
-    for word in words:
-        assert word in said.err, (word, said.err)
+from tests.support.commands import BACKUP, nobody, refused
+from tests.support.corner import Corner
 
 
 def nothing_happened(corner: Corner) -> None:
@@ -162,13 +149,6 @@ def test_a_log_directory_that_cannot_be_made_is_refused(corner: Corner) -> None:
 
 
 # what the world says
-
-
-def nobody() -> str:
-    """A loopback address where nothing listens."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command.corner import Said, ended, until
+from tests.support.corner import Said, ended, until
 
 MARK = "from pathlib import Path\n(Path(__file__).resolve().parents[{up}] / 'ran').touch()\n"
 

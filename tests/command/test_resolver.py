@@ -15,11 +15,8 @@ from urllib.parse import unquote
 import pytest
 
 from engine.model.urls import identity_hash
-from tests.command.corner import Corner
-from tests.command.test_incremental import hours_later, incremental
-from tests.command.test_refusals import BACKUP
-from tests.command.test_switching import said_so
-from tests.command.test_verify import replace
+from tests.support.commands import BACKUP, hours_later, incremental, replace, said_so
+from tests.support.corner import Corner
 
 
 class Vendor(ThreadingHTTPServer):

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from engine.rehearsal.salesforce import StandInSettings
-from tests.command.corner import Corner, Said, ended, until
-from tests.command.test_refusals import BACKUP, nobody
+from tests.support.commands import BACKUP, nobody
+from tests.support.corner import Corner, Said, ended, until
 
 CLIENT, S3_SECRET, SIGNATURE, PASSWORD, TOKEN = (
     "canary-client-secret-6b1f",

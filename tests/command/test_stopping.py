@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from engine.rehearsal.generator import VENDOR_BUCKET
-from tests.command.corner import Corner, Said, ended, until
-from tests.command.test_refusals import BACKUP
+from tests.support.commands import BACKUP
+from tests.support.corner import Corner, Said, ended, until
 
 RESUME = ("run", "backup", "--incremental", "--no-progress")
 

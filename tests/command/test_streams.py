@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.command.corner import Corner, Said, Whole
-from tests.command.test_refusals import BACKUP
+from tests.support.commands import BACKUP
+from tests.support.corner import Corner, Said, Whole
 
 
 @pytest.fixture

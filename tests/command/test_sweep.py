@@ -18,8 +18,8 @@ from engine.runs.sweep.sweep import SweepOptions, sweep
 from engine.runs.sweep.terms import terms_of
 from engine.settings import Settings
 from engine.settings_load import load_settings
-from tests.command.corner import Corner, ended, load, org_log, until, wait
-from tests.salesforce.conftest import QuickClock
+from tests.support.corner import Corner, ended, load, org_log, until, wait
+from tests.support.org import QuickClock
 
 
 @pytest.fixture

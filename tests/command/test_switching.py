@@ -24,49 +24,16 @@ from engine.tracking.db import chain
 from engine.tracking.db.database import open_database
 from engine.tracking.ledger import Ledger
 from engine.tracking.write.journal import Journal
-from tests.command.corner import Corner, Said, ended, org_log, until, wait
-from tests.command.test_refusals import BACKUP
+from tests.support.commands import BACKUP, ROLLBACK, SWITCH, backed_up, links, lose_the_database, ours, said_so
+from tests.support.corner import Corner, Said, ended, org_log, until, wait
 
-SWITCH = ("run", "switch", "--execute", "--yes", "--no-progress")
-ROLLBACK = ("run", "rollback", "--from-database", "--execute", "--yes", "--no-progress")
 WRITES = {"collections_update", "composite", "record_update"}
-
-
-def backed_up(corner: Corner, count: int = 5, **more: Any) -> list[str]:
-    ids = corner.files(count, **more)
-    assert corner.engine(*BACKUP).code == 0
-    return ids
-
-
-def links(corner: Corner, ids: list[str]) -> dict[str, str]:
-    """What the org holds now, by its side door."""
-    import urllib.request
-
-    found: dict[str, str] = {}
-    for start in range(0, len(ids), 100):
-        chunk = ",".join(ids[start : start + 100])
-        with urllib.request.urlopen(f"{corner.stage.salesforce_url}/__sim__/records?ids={chunk}") as answer:
-            rows = [json.loads(line) for line in answer.read().splitlines()]
-        found |= {row["Id"]: row.get("Document__c") or "" for row in rows}
-    return found
-
-
-def ours(corner: Corner) -> dict[str, str]:
-    return {name: row["your_s3_url"] for name, row in corner.rows().items()}
 
 
 def writes(corner: Corner, ids: list[str]) -> int:
     """Writes of these records that the org has seen."""
     mine = set(ids)
     return sum(bool(mine & set(entry["ids_written"])) for entry in org_log(corner.stage) if entry["name"] in WRITES)
-
-
-def said_so(said: Said, code: int, *words: str) -> Said:
-    assert said.code == code, said.everything
-    assert "Traceback" not in said.everything
-    for each in words:
-        assert each in said.everything, (each, said.everything)
-    return said
 
 
 def test_a_dry_run_makes_a_plan_and_writes_nothing_else(corner: Corner) -> None:
@@ -386,11 +353,6 @@ def kill_within_a_switch(corner: Corner, ids: list[str], *words: str) -> None:
     run.kill()
     ended(run)
     corner.org("faults", rules=[])
-
-
-def lose_the_database(corner: Corner) -> None:
-    for name in ("", "-wal", "-shm"):
-        Path(f"{corner.database}{name}").unlink(missing_ok=True)
 
 
 def test_a_kill_leaves_doubt_and_the_next_start_settles_it_first(corner: Corner) -> None:

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.command.corner import Corner, ended, until
-from tests.command.test_refusals import BACKUP, refused
-from tests.tracking.disks import may_mount, remount, small_disk
+from tests.support.commands import BACKUP, refused
+from tests.support.corner import Corner, ended, until
+from tests.support.disks import may_mount, remount, small_disk
 
 OTHER_ORG = "00D000000000001AAA"
 

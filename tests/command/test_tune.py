@@ -10,8 +10,8 @@ import pytest
 
 from engine.rehearsal.generator import VENDOR_BUCKET
 from engine.rehearsal.object_faults import Fault
-from tests.command.corner import Corner, Said, ended, until, wait
-from tests.servers.proxy import fault_proxy
+from tests.support.corner import Corner, Said, ended, until, wait
+from tests.support.servers.proxy import fault_proxy
 
 REAL = ("tune", "--real", "--requests", "20", "--concurrency", "2", "--concurrency", "8", "--json")
 

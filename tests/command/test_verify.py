@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-import urllib.request
 from contextlib import closing
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,19 +17,8 @@ from engine.model.sums import multipart_etag
 from engine.rehearsal.content import content_of
 from engine.rehearsal.generator import VENDOR_BUCKET
 from engine.rehearsal.side_door import Seeded
-from tests.command.corner import Corner, wait
-
-
-def remove(corner: Corner, bucket: str, key: str) -> None:
-    """Whoever signs may, in the stand-in."""
-    request = urllib.request.Request(f"{corner.stage.store.url}/{bucket}/{key}", method="DELETE")
-    request.add_header("Authorization", "AWS4-HMAC-SHA256 Credential=rehearsal/20261122/us-east-1/s3/aws4_request")
-    with urllib.request.urlopen(request) as answer:
-        assert answer.status == 204
-
-
-def replace(corner: Corner, bucket: str, key: str, body: bytes) -> None:
-    wait(corner.stage.objects.load(bucket, [Seeded(key, body=body)]))
+from tests.support.commands import remove, replace
+from tests.support.corner import Corner, wait
 
 
 def make_switched(corner: Corner, record: str) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from engine.rehearsal.generator import VENDOR_BUCKET
 from engine.rehearsal.salesforce.world import make_id
-from tests.command.corner import Corner
+from tests.support.corner import Corner
 
 NOBODY = make_id("a0X", 4_999_999)
 
@@ -123,7 +123,7 @@ def test_readiness_says_who_can_who_cannot_and_why(mixed: Corner, tmp_path: Path
 def test_archived_records_are_read_again_once_restored(corner: Corner) -> None:
     """A retry asks for the state of the restore; what an earlier look said does not count."""
     from engine.rehearsal.side_door import Seeded
-    from tests.command.corner import wait
+    from tests.support.corner import wait
 
     key = f"{corner.tag}/frozen.pdf"
     [record] = corner.records([corner.row(url=corner.url(key))])

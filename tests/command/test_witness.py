@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from engine.rehearsal.side_door import Seeded
-from tests.command.corner import Corner, wait
-from tests.command.test_switching import ROLLBACK, SWITCH, backed_up, links, lose_the_database, said_so
-from tests.command.test_verify import remove
+from tests.support.commands import ROLLBACK, SWITCH, backed_up, links, lose_the_database, remove, said_so
+from tests.support.corner import Corner, wait
 
 PASSED = "carry no seal of ours"
 NO_WITNESS = "does not witness"

@@ -16,9 +16,9 @@ from engine.model.ports import FastPath
 from engine.rehearsal.objects import ObjectServer
 from engine.s3.open import open_s3
 from engine.s3.transfer.conditions import Conditional
-from tests.fakes.stores import ORIGIN, FakeDestination, FakeExpress, FakeObject, FakeSource
-from tests.s3.world import at, settings_for
-from tests.servers.client import client_of
+from tests.support.fakes.stores import ORIGIN, FakeDestination, FakeExpress, FakeObject, FakeSource
+from tests.support.s3 import at, settings_for
+from tests.support.servers.client import client_of
 
 
 @dataclass

@@ -17,9 +17,9 @@ from engine.model.outcome import Attempt, Batch, Looked, Outcome, Status, Touch
 from engine.model.record import Record
 from engine.tracking.db.database import open_database
 from engine.tracking.ledger import Ledger
-from tests.fakes.clock import ManualClock
-from tests.fakes.ledger import MemoryLedger
-from tests.tracking.builders import a_record, copied, failed, record_id
+from tests.support.fakes.clock import ManualClock
+from tests.support.fakes.ledger import MemoryLedger
+from tests.support.outcomes import a_record, copied, failed, record_id
 
 AnyLedger = Ledger | MemoryLedger
 

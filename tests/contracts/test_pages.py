@@ -14,7 +14,7 @@ from engine.rehearsal.salesforce import SalesforceStandIn, StandInSettings
 from engine.salesforce.connection import open_salesforce
 from engine.salesforce.pages import SalesforcePages
 from engine.settings import NetworkSettings, SalesforceSettings
-from tests.fakes.pages import FakePages
+from tests.support.fakes.pages import FakePages
 
 OBJECT = "DocListEntry__c"
 PAGE = 7

@@ -20,22 +20,10 @@ from engine.model.failures import FailureClass
 from engine.pipeline.verify import prove
 from engine.rehearsal.objects import ObjectServer
 from engine.s3.open import S3, open_s3
-from tests.s3.world import MIB, Bytes, at, settings_for
-from tests.servers.client import client_of
-from tests.servers.seaweed import ACCESS_KEY as SEAWEED
+from tests.support.s3 import AWKWARD, MIB, Bytes, at, settings_for
+from tests.support.servers.client import client_of
+from tests.support.servers.seaweed import ACCESS_KEY as SEAWEED
 
-AWKWARD = [
-    "plain.pdf",
-    "a/b c+é.txt",
-    "100%/50%25.txt",
-    "x?y#z&w=1;v",
-    "deep//double/./dot/../up",
-    "quote'\"<>&amp;.txt",
-    "e\u0301 decomposed",
-    "日本語/😀.bin",
-    "~tilde-_.!*()@$,:=",
-    "trailing space ",
-]
 DRESSED = ContentHeaders(
     content_type="application/pdf",
     content_disposition='attachment; filename="a.pdf"',

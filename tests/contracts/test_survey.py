@@ -13,9 +13,8 @@ from engine.rehearsal.objects import ObjectServer
 from engine.s3.api.answers import Listed, ListingPage
 from engine.s3.api.survey import Bounds, Survey
 from engine.s3.open import open_s3
-from tests.contracts.test_store import AWKWARD
-from tests.s3.world import settings_for
-from tests.servers.client import client_of
+from tests.support.s3 import AWKWARD, settings_for
+from tests.support.servers.client import client_of
 
 pytestmark = pytest.mark.parametrize(
     "served",

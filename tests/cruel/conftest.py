@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
 import pytest
 
 from engine.rehearsal.stage import Stage, stage
-from tests.command.corner import Corner
-from tests.cruel.world import Route, Transport, World
+from tests.support.corner import Corner
+from tests.support.cruel.world import Note, Route, Transport, World
 
-Note = Callable[[str, World], None]
 COLUMNS = [f"{route} {transport}" for route in get_args(Route) for transport in get_args(Transport)]
 _cells: dict[str, dict[str, str]] = {}
 """By behaviour and column."""

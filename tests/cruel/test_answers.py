@@ -8,13 +8,12 @@ from functools import partial
 
 import pytest
 
-from tests.command.corner import Corner
-from tests.cruel import answers, bodies
-from tests.cruel.answers import Listing, Refuses, error
-from tests.cruel.conftest import Note
-from tests.cruel.peer import Behaviour
-from tests.cruel.world import Route, Transport, world
-from tests.servers.capture import Reply
+from tests.support.corner import Corner
+from tests.support.cruel import answers, bodies
+from tests.support.cruel.answers import Listing, Refuses, error
+from tests.support.cruel.peer import Behaviour
+from tests.support.cruel.world import Note, Route, Transport, world
+from tests.support.servers.capture import Reply
 
 GOOD = "backed_up"
 REFUSED = ("source_denied", "destination_denied", "rejected")

@@ -8,11 +8,10 @@ from functools import partial
 
 import pytest
 
-from tests.command.corner import Corner
-from tests.cruel import bodies
-from tests.cruel.conftest import Note
-from tests.cruel.peer import Behaviour
-from tests.cruel.world import Route, Transport, world
+from tests.support.corner import Corner
+from tests.support.cruel import bodies
+from tests.support.cruel.peer import Behaviour
+from tests.support.cruel.world import Note, Route, Transport, world
 
 GOOD = "backed_up"
 DAMAGED = ("checksum_mismatch", "network", "source_changed")

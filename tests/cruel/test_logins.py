@@ -10,13 +10,12 @@ from urllib.parse import parse_qs, urlencode
 
 import pytest
 
-from tests.command.corner import Corner
-from tests.cruel.answers import Dies
-from tests.cruel.bodies import bearing
-from tests.cruel.conftest import Note
-from tests.cruel.peer import Answer, Ask, Behaviour, Peer, peers
-from tests.cruel.world import Route, Transport, world
-from tests.servers.capture import Recorded, Reply
+from tests.support.corner import Corner
+from tests.support.cruel.answers import Dies
+from tests.support.cruel.bodies import bearing
+from tests.support.cruel.peer import Answer, Ask, Behaviour, Peer, peers
+from tests.support.cruel.world import Note, Route, Transport, world
+from tests.support.servers.capture import Recorded, Reply
 
 GOOD = "backed_up"
 S3: tuple[Route, ...] = ("server_copy", "stream")

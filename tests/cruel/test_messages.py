@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.command.corner import Corner
-from tests.cruel.bodies import Says
-from tests.cruel.conftest import Note
-from tests.cruel.world import Route, world
+from tests.support.corner import Corner
+from tests.support.cruel.bodies import Says
+from tests.support.cruel.world import Note, Route, world
 
 GOOD = "backed_up"
 A_MESSAGE = "html_instead_of_file"

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from engine.limiting.bandwidth import Bandwidth
-from tests.fakes.clock import ManualClock
+from tests.support.fakes.clock import ManualClock
 
 MB = 1_000_000
 

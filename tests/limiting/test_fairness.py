@@ -10,8 +10,8 @@ import pytest
 
 from engine.limiting.byte_budget import BytesInFlight
 from engine.limiting.limiter import Limiter
-from tests.fakes.clock import ManualClock
-from tests.limiting.service import Service
+from tests.support.fakes.clock import ManualClock
+from tests.support.service import Service
 
 PART = 16 << 20
 SMALL = 100_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from engine.limiting.limiter import Limiter
-from tests.fakes.clock import ManualClock
+from tests.support.fakes.clock import ManualClock
 
 
 async def settle() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from engine.limiting.limiter import Limiter
-from tests.fakes.clock import ManualClock
-from tests.limiting.service import Service, crowd
+from tests.support.fakes.clock import ManualClock
+from tests.support.service import Service, crowd
 
 WARM_S = 10.0
 

@@ -10,7 +10,7 @@ from engine.model.failures import FailureClass
 from engine.model.outcome import Outcome, Status
 from engine.model.plan import Look, Plan
 from engine.pipeline.budget import ErrorBudget
-from tests.pipeline.world import known, plan
+from tests.support.pipeline import known, plan
 
 
 def denied(number: int, tries: int = 1) -> Outcome:

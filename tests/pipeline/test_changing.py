@@ -13,8 +13,8 @@ from engine.model.errors import Fatal, Paused, Transient
 from engine.model.failures import FailureClass
 from engine.pipeline.changing import Change, Changing, settle
 from engine.pipeline.stop import Stop
-from tests.fakes.clock import ManualClock
-from tests.fakes.links import LOST, FakeJournal, FakeOrg
+from tests.support.fakes.clock import ManualClock
+from tests.support.fakes.links import LOST, FakeJournal, FakeOrg
 
 
 def change(number: int, account: str = "acc") -> Change:

@@ -15,7 +15,7 @@ from engine.pipeline.channel import Channel
 from engine.pipeline.crew import Crew
 from engine.pipeline.flow import flow
 from engine.pipeline.stop import Stop
-from tests.pipeline.world import World, plan
+from tests.support.pipeline import World, plan
 
 
 class Ride:

@@ -17,9 +17,9 @@ from engine.pipeline.recorder import Recorder
 from engine.pipeline.routes import Routes
 from engine.pipeline.stop import Stop
 from engine.pipeline.tally import Tally
-from tests.fakes.clock import ManualClock
-from tests.fakes.ledger import MemoryLedger
-from tests.pipeline.world import PLANNER, World
+from tests.support.fakes.clock import ManualClock
+from tests.support.fakes.ledger import MemoryLedger
+from tests.support.pipeline import PLANNER, World
 
 RUN = 2
 LATER = "2027-01-01T00:00:00.000Z"

@@ -16,8 +16,8 @@ from engine.model.id_space import id_at, position
 from engine.model.record import IdRange, Page, Record, Scope
 from engine.pipeline.paging import MOST_PAGERS, ParallelPages
 from engine.salesforce.ranges import ranges
-from tests.fakes.clock import ManualClock
-from tests.fakes.pages import FakePages
+from tests.support.fakes.clock import ManualClock
+from tests.support.fakes.pages import FakePages
 
 BASE = position("a0X5e0000000000")
 

@@ -6,25 +6,16 @@ from dataclasses import replace
 
 import pytest
 
-from engine.model.facts import Method, ObjectFacts, Proof, listed_facts
+from engine.model.facts import Method, Proof, listed_facts
 from engine.model.failures import FailureClass
 from engine.model.outcome import Outcome, Status
 from engine.model.plan import Plan
 from engine.pipeline.planning import Filters, Planner
-from tests.fakes.stores import FakeObject
-from tests.pipeline.test_planning import COPIED, NO_COPY, PLANNER, RECORD, RULES, TARGET
-from tests.pipeline.world import World, known, plan
+from tests.support.fakes.stores import FakeObject
+from tests.support.pipeline import WHEN, World, known, listed, pinned, plan
+from tests.support.planning import COPIED, NO_COPY, PLANNER, RECORD, RULES, TARGET
 
 METHODS = [Method.STREAM, Method.SERVER_COPY]
-WHEN = "2026-01-02T03:04:05.000Z"
-
-
-def listed(made: FakeObject) -> ObjectFacts:
-    return listed_facts(len(made.body), made.facts.etag, "STANDARD", WHEN)
-
-
-def pinned(world: World, number: int = 1) -> Plan:
-    return replace(plan(number), pinned=listed(world.source.objects[f"src/{number}.pdf"]))
 
 
 async def test_a_pinned_copy_takes_one_request() -> None:

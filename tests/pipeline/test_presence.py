@@ -8,8 +8,8 @@ from engine.model.errors import Blocked, Refused, Transient
 from engine.model.facts import ObjectFacts
 from engine.model.failures import FailureClass
 from engine.pipeline.presence import Recorded, Trouble, compare, confirm
-from tests.fakes.clock import ManualClock
-from tests.fakes.stores import FakeDestination, FakeObject, FakeSource
+from tests.support.fakes.clock import ManualClock
+from tests.support.fakes.stores import FakeDestination, FakeObject, FakeSource
 
 CLAIM = Recorded("a00000000000001AAA", "k", 3, "aa", "sha256:01")
 

@@ -10,9 +10,8 @@ from engine.model.errors import Transient
 from engine.model.facts import Method, Proof
 from engine.model.failures import FailureClass
 from engine.model.outcome import Status
-from tests.fakes.stores import FakeObject
-from tests.pipeline.test_pinned import pinned
-from tests.pipeline.world import World, known, plan
+from tests.support.fakes.stores import FakeObject
+from tests.support.pipeline import World, known, pinned, plan
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from engine.model.facts import Method
 from engine.model.failures import FailureClass
 from engine.model.location import Location
 from engine.pipeline.routes import SAMPLES, Route, Routes, either_reading
-from tests.fakes.stores import FakeSource
-from tests.pipeline.world import location
+from tests.support.fakes.stores import FakeSource
+from tests.support.pipeline import location
 
 COPY, STREAM, HTTP = Method.SERVER_COPY, Method.STREAM, Method.HTTP
 

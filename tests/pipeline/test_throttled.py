@@ -9,9 +9,9 @@ from engine.model.errors import Refused, Transient
 from engine.model.failures import FailureClass
 from engine.model.outcome import Status
 from engine.pipeline.limited import LimitedSource
-from tests.fakes.clock import ManualClock
-from tests.fakes.stores import FakeObject, FakeSource
-from tests.pipeline.world import World, location, plan
+from tests.support.fakes.clock import ManualClock
+from tests.support.fakes.stores import FakeObject, FakeSource
+from tests.support.pipeline import World, location, plan
 
 
 def busy(seconds: float | None = None) -> Transient:

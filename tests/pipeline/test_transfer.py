@@ -13,8 +13,8 @@ from engine.model.failures import FailureClass
 from engine.model.outcome import Looked, Outcome, Status
 from engine.model.plan import Look
 from engine.pipeline.duplicates import duplicate_of
-from tests.fakes.stores import FakeObject
-from tests.pipeline.world import World, known, location, plan, record
+from tests.support.fakes.stores import FakeObject
+from tests.support.pipeline import World, known, location, plan, record
 
 METHODS = [Method.STREAM, Method.SERVER_COPY]
 

@@ -14,7 +14,7 @@ from engine.model.errors import Fatal
 from engine.model.outcome import Batch
 from engine.pipeline.tally import Tally
 from engine.pipeline.watch import TimedSink, Watch, watching
-from tests.fakes.clock import ManualClock
+from tests.support.fakes.clock import ManualClock
 
 
 @dataclass

@@ -14,7 +14,7 @@ from engine.rehearsal.content import content_of
 from engine.rehearsal.object_sums import value_of
 from engine.rehearsal.objects import ObjectServer
 from engine.rehearsal.side_door import Seeded, SideDoor
-from tests.servers.client import client_of, md5_base64, sha256_base64
+from tests.support.servers.client import client_of, md5_base64, sha256_base64
 
 MIB = 1 << 20
 PARTS = [b"a" * 5 * MIB, b"b" * 10]

@@ -23,7 +23,7 @@ from engine.rehearsal.content import content_of
 from engine.rehearsal.object_faults import Fault, FaultKind
 from engine.rehearsal.objects import MotoProcess, ObjectServer, moto_server
 from engine.rehearsal.side_door import Seeded, SideDoor
-from tests.servers.client import client_of, md5_base64, sha256_base64
+from tests.support.servers.client import client_of, md5_base64, sha256_base64
 
 PUBLIC_READ = (
     '{"Statement":[{"Effect":"Allow","Principal":"*","Action":"s3:*",'

@@ -11,7 +11,7 @@ import pytest
 
 from engine.rehearsal.salesforce import StandInSettings
 from engine.rehearsal.salesforce.faults import ANSWERING, CHANGING, KINDS, REFUSING, FaultBook, rule_from
-from tests.rehearsal.test_salesforce_support import LOGIN, Caller, StillClock, calling, entry
+from tests.support.standin import LOGIN, Caller, StillClock, calling, entry
 
 QUERY = "SELECT Id, Name FROM DocListEntry__c"
 

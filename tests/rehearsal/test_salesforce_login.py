@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from engine.rehearsal.salesforce import StandInSettings
-from tests.rehearsal.test_salesforce_support import LOGIN, VERSION, Answer, Caller, StillClock, calling
+from tests.support.standin import LOGIN, VERSION, Answer, Caller, StillClock, calling
 
 TOKEN = "/services/oauth2/token"
 NOW = int(StillClock().now().timestamp())

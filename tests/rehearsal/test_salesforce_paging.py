@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from engine.rehearsal.salesforce import StandInSettings
-from tests.rehearsal.test_salesforce_support import Answer, Caller, calling
+from tests.support.standin import Answer, Caller, calling
 
 ALL = "SELECT Id, Name FROM DocListEntry__c ORDER BY Name"
 

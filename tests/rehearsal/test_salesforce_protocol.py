@@ -8,7 +8,7 @@ import pytest
 
 from engine.rehearsal.salesforce import StandInSettings
 from engine.rehearsal.salesforce.answering import MAX_URI
-from tests.rehearsal.test_salesforce_support import VERSION, StillClock, calling
+from tests.support.standin import VERSION, StillClock, calling
 
 
 async def test_versions_are_told_without_a_session_and_without_counting() -> None:

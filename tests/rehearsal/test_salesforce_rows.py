@@ -11,7 +11,7 @@ import pytest
 from engine.rehearsal.salesforce import Schema, StandInSettings, default_schema
 from engine.rehearsal.salesforce.schema import Rule
 from engine.rehearsal.salesforce.world import make_id
-from tests.rehearsal.test_salesforce_support import VERSION, Caller, calling, entry
+from tests.support.standin import VERSION, Caller, calling, entry
 
 ROW = "/sobjects/DocListEntry__c"
 UNKNOWN = make_id("a0X", 999_999)

@@ -14,7 +14,7 @@ from engine.rehearsal.salesforce.clock import OrgClock
 from engine.rehearsal.salesforce.soql.compiler import compile_query
 from engine.rehearsal.salesforce.soql.parser import parse
 from engine.rehearsal.salesforce.wire import ApiError
-from tests.rehearsal.test_salesforce_support import VERSION, Caller, StillClock, calling
+from tests.support.standin import VERSION, Caller, StillClock, calling
 
 WEIRD = 'it\'s 100%_a\\b "q"\nend'
 

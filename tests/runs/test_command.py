@@ -18,7 +18,7 @@ from engine.model.command import Advice, Command, in_words
 from engine.model.errors import Fatal
 from engine.runs.shared.command import flags, name_in_commands, to_type
 from engine.runs.shared.screen import Screen
-from tests.fakes.clock import ManualClock
+from tests.support.fakes.clock import ManualClock
 
 ENGINE = Path(__file__).parents[2] / "engine"
 TREES = {path: ast.parse(path.read_text()) for path in sorted(ENGINE.rglob("*.py"))}

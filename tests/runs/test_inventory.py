@@ -20,7 +20,7 @@ from engine.s3.api.survey import Bounds, Put
 from engine.settings import Settings
 from engine.tracking.db.database import open_database
 from engine.tracking.ledger import Ledger
-from tests.fakes.clock import ManualClock
+from tests.support.fakes.clock import ManualClock
 
 WHEN = "2026-01-02T03:04:05.000Z"
 DENIED = Refused(FailureClass.SOURCE_DENIED, "LIST s3://vendor: AccessDenied")

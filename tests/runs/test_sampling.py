@@ -9,7 +9,7 @@ import pytest
 from engine.model.errors import Usage
 from engine.runs.verify.report import confidence
 from engine.runs.verify.sampling import Draw, First, Sample, sample
-from tests.fakes.clock import ManualClock
+from tests.support.fakes.clock import ManualClock
 
 
 @pytest.mark.parametrize(

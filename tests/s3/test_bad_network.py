@@ -18,9 +18,9 @@ from engine.rehearsal.object_faults import Fault
 from engine.rehearsal.objects import ObjectServer
 from engine.rehearsal.side_door import SideDoor
 from engine.s3.open import S3, open_s3
-from tests.fakes.files import no_more_files
-from tests.s3.world import MIB, Bytes, at, settings_for
-from tests.servers.client import client_of
+from tests.support.fakes.files import no_more_files
+from tests.support.s3 import MIB, Bytes, at, settings_for
+from tests.support.servers.client import client_of
 
 BODY = b"0123456789abcdef" * (11 * MIB // 16)
 

@@ -15,10 +15,9 @@ from engine.s3.api.answers import Answer, Fields, StoreError
 from engine.s3.bucket import BucketDesk, Fact
 from engine.s3.transfer.conditions import Conditional, looks_first, sends_condition
 from engine.s3.transfer.guard import Guard
-from tests.s3.test_hazards import facing
-from tests.s3.test_requests import MD5, aws
-from tests.s3.world import Bytes
-from tests.servers.capture import Recorded, Reply
+from tests.support.s3 import Bytes
+from tests.support.s3_double import MD5, aws, facing
+from tests.support.servers.capture import Recorded, Reply
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,9 @@ from engine.model.facts import Method, ObjectFacts
 from engine.model.failures import FailureClass
 from engine.s3.open import S3, open_s3
 from engine.s3.presence import check_source
-from tests.s3.test_requests import MD5, aws, document
-from tests.s3.world import Bytes, at, settings_for
-from tests.servers.capture import Double, Recorded, Reply, capture_server
+from tests.support.s3 import Bytes, at, settings_for
+from tests.support.s3_double import MD5, aws, document
+from tests.support.servers.capture import Double, Recorded, Reply, capture_server
 
 DENIED = (403, "AccessDenied")
 REFUSALS = [

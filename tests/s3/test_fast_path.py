@@ -15,10 +15,10 @@ from engine.model.facts import ObjectFacts, Stored
 from engine.s3.open import S3, open_s3
 from engine.s3.transfer.conditions import Conditional
 from engine.s3.transfer.fast_path import STAMP_S, TOLERATED, TRIED, FastPath
-from tests.fakes.clock import ManualClock
-from tests.s3.test_requests import COPIES, ETAG, MD5, OPTIONS, OURS, PLACED, document, holds
-from tests.s3.world import at, settings_for
-from tests.servers.capture import RESET, Double, Recorded, Reply, Script, capture_server
+from tests.support.fakes.clock import ManualClock
+from tests.support.s3 import at, settings_for
+from tests.support.s3_double import COPIES, ETAG, MD5, OPTIONS, OURS, PLACED, document, holds
+from tests.support.servers.capture import RESET, Double, Recorded, Reply, Script, capture_server
 
 LISTED = ObjectFacts(5, MD5)
 QUOTED = f"&quot;{MD5}&quot;"
@@ -87,7 +87,7 @@ async def test_its_date_goes_with_the_clock() -> None:
         assert first < second
 
 
-@pytest.mark.parametrize("verdict", set(Conditional) - {Conditional.HONOURED})
+@pytest.mark.parametrize("verdict", [each for each in Conditional if each is not Conditional.HONOURED])
 async def test_it_is_closed_where_a_condition_does_not_keep_a_key_from_being_overwritten(verdict: Conditional) -> None:
     async with lane(verdict=verdict) as way:
         assert await way.closed()

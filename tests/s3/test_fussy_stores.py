@@ -19,12 +19,11 @@ from engine.pipeline.routes import Route
 from engine.rehearsal.objects import ObjectServer
 from engine.s3.api.answers import StoreError
 from engine.s3.open import S3, open_s3
-from tests.pipeline.world import plan
-from tests.s3.test_hazards import facing
-from tests.s3.test_requests import aws, by, document, holds
-from tests.s3.wire.scripted import Call, Peer
-from tests.s3.world import MIB, Bytes, at, settings_for
-from tests.servers.capture import Recorded, Reply, capture_server
+from tests.support.pipeline import plan
+from tests.support.s3 import MIB, Bytes, at, settings_for
+from tests.support.s3_double import aws, by, document, facing, holds
+from tests.support.servers.capture import Recorded, Reply, capture_server
+from tests.support.wire import Call, Peer
 
 SUMS = ("x-amz-checksum-sha256", "x-amz-checksum-crc64nvme", "x-amz-checksum-algorithm")
 

@@ -5,39 +5,25 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
 
-from engine.limiting.clock import SystemClock
 from engine.model.errors import Blocked, Refused, Transient
 from engine.model.facts import ObjectFacts, Occupied
 from engine.model.failures import FailureClass
-from engine.s3.open import S3, open_s3
-from tests.s3.test_requests import aws, document
-from tests.s3.world import MIB, Bytes, at, settings_for
-from tests.servers.capture import RESET, Double, Recorded, Reply, capture_server
+from engine.s3.open import S3
+from tests.support.s3 import MIB, Bytes, at
+from tests.support.s3_double import aws, document, facing
+from tests.support.servers.capture import RESET, Double, Recorded, Reply, capture_server
 
-TOKEN = {"source": {"session_token": "source-token"}, "destination": {"session_token": "our-token"}}
 FACTS = ObjectFacts(5, "e" * 32)
 
 
 @pytest.fixture(params=["fast", "sdk"])
 def transport(request: pytest.FixtureRequest) -> Any:
     return request.param
-
-
-@asynccontextmanager
-async def facing(transport: Any, *answers: Any, otherwise: Any = aws, **more: Any) -> AsyncIterator[tuple[S3, Double]]:
-    async with AsyncExitStack() as stack:
-        double = await stack.enter_async_context(capture_server(*answers, otherwise=otherwise))
-        settings = settings_for(double.server, **TOKEN, **more)
-        yield (
-            await stack.enter_async_context(open_s3(settings, SystemClock(), transport=transport, put_limit=5 * MIB)),
-            double,
-        )
 
 
 async def learned(s3: S3, double: Double) -> None:

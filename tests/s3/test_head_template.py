@@ -13,7 +13,7 @@ from engine.s3.api.answers import StoreError
 from engine.s3.api.credentials import Keys
 from engine.s3.api.head_template import HeadTemplate
 from engine.s3.api.sigv4 import Signer, path_of
-from tests.s3.test_sigv4 import AT, keys_in_s3, names, printable
+from tests.support.signing import AT, keys_in_s3, names, printable
 
 VARYING = ("x-amz-copy-source-if-match", "x-amz-copy-source")
 KEYS = Keys("AKIDEXAMPLE", "secret/+x")

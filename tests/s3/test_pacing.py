@@ -15,7 +15,7 @@ from engine.s3.api.fast import FastVerbs
 from engine.s3.api.faults import Patience, Side
 from engine.s3.api.limited import LimitedClient
 from engine.s3.wire import Wire
-from tests.servers.streams import serving
+from tests.support.servers.streams import serving
 
 OK = b'HTTP/1.1 200 OK\r\ncontent-length: 3\r\netag: "abc"\r\n\r\n'
 BUSY = b"HTTP/1.1 503 Slow Down\r\ncontent-length: 0\r\n\r\n"

@@ -14,10 +14,9 @@ from engine.model.facts import ObjectFacts, Proof, Stored
 from engine.model.failures import FailureClass
 from engine.pipeline.verify import Mismatch, prove
 from engine.s3.transfer.hashing import Sums
-from tests.s3.test_hazards import facing
-from tests.s3.test_requests import aws, document
-from tests.s3.world import MIB, Bytes, at
-from tests.servers.capture import Recorded, Reply
+from tests.support.s3 import MIB, Bytes, at
+from tests.support.s3_double import aws, document, facing
+from tests.support.servers.capture import Recorded, Reply
 
 BODY = [bytes([number]) * MIB for number in range(12)]
 ETAGS = [hashlib.md5(b"".join(BODY[first : first + 5])).digest() for first in (0, 5, 10)]

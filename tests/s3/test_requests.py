@@ -13,53 +13,12 @@ import pytest
 from engine.limiting.clock import SystemClock
 from engine.model.facts import ContentHeaders, ObjectFacts
 from engine.s3.open import S3, open_s3
-from tests.s3.world import MIB, Bytes, at, settings_for
-from tests.servers.capture import Double, Recorded, Reply, capture_server
+from tests.support.s3 import MIB, Bytes, at, settings_for
+from tests.support.s3_double import COPIES, MD5, OPTIONS, OURS, PLACED, aws, by, holds
+from tests.support.servers.capture import Double, Recorded, Reply, capture_server
 
-MD5 = hashlib.md5(b"hello").hexdigest()
-ETAG = {"ETag": f'"{MD5}"'}
 SHA = base64.b64encode(hashlib.sha256(b"hello").digest()).decode()
-OPTIONS: dict[str, dict[str, Any]] = {
-    "source": {"request_payer": True, "expected_bucket_owner": "111111111111"},
-    "destination": {
-        "storage_class": "STANDARD_IA",
-        "sse": "aws:kms",
-        "kms_key_id": "key-1",
-        "expected_bucket_owner": "222222222222",
-    },
-}
-PLACED = {
-    "x-amz-storage-class": "STANDARD_IA",
-    "x-amz-server-side-encryption": "aws:kms",
-    "x-amz-server-side-encryption-aws-kms-key-id": "key-1",
-}
 READS = {"x-amz-request-payer": "requester", "x-amz-expected-bucket-owner": "111111111111"}
-OURS = {"x-amz-expected-bucket-owner": "222222222222"}
-COPIES = {"x-amz-request-payer": "requester", "x-amz-source-expected-bucket-owner": "111111111111"}
-
-
-def document(name: str, **fields: str) -> bytes:
-    inner = "".join(f"<{key}>{value}</{key}>" for key, value in fields.items())
-    return f'<?xml version="1.0"?><{name}>{inner}</{name}>'.encode()
-
-
-def aws(request: Recorded) -> Reply:
-    """The least that S3 says, whatever it is asked; every key is free."""
-    query = request.target.partition("?")[2]
-    if request.method == "HEAD":
-        if request.path.startswith("/vendor"):
-            return Reply(200, {**ETAG, "Content-Length": "12000000", "Content-Type": "video/mp4"}, length=False)
-        return Reply(404)
-    if request.method == "GET":
-        return Reply(200, ETAG, b"hello")
-    if "uploads" in query:
-        return Reply(200, {}, document("InitiateMultipartUploadResult", UploadId="up"))
-    if request.method == "POST":
-        return Reply(200, {}, document("CompleteMultipartUploadResult", ETag="&quot;" + "f" * 32 + "-3&quot;"))
-    if "x-amz-copy-source" in request.headers:
-        root = "CopyPartResult" if "partNumber" in query else "CopyObjectResult"
-        return Reply(200, {}, document(root, ETag="&quot;" + MD5 + "&quot;"))
-    return Reply(200, {"ETag": f'"{hashlib.md5(request.body).hexdigest()}"'})
 
 
 @pytest.fixture(params=["fast", "sdk"])
@@ -96,14 +55,6 @@ async def world(
             put_limit=put_limit,
         ) as s3:
             yield s3, double
-
-
-def holds(request: Recorded, wanted: dict[str, str]) -> bool:
-    return all(request.headers.get(name) == value for name, value in wanted.items())
-
-
-def by(double: Double, method: str, *marks: str) -> list[Recorded]:
-    return [each for each in double.requests if each.method == method and all(mark in each.target for mark in marks)]
 
 
 async def test_reads_are_pinned_paid_for_and_checked_for_the_owner(transport: Any) -> None:

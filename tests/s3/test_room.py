@@ -24,12 +24,12 @@ from engine.rehearsal.objects import ObjectServer
 from engine.s3.open import open_s3
 from engine.web.client import open_web
 from engine.web.source import WebSource
-from tests.pipeline.world import plan
-from tests.s3.test_requests import aws, document
-from tests.s3.wire.scripted import at_rest, until
-from tests.s3.world import MIB, settings_for
-from tests.servers.capture import Reply, read_request, wire_form
-from tests.servers.streams import serving
+from tests.support.pipeline import plan
+from tests.support.s3 import MIB, settings_for
+from tests.support.s3_double import aws, document
+from tests.support.servers.capture import Reply, read_request, wire_form
+from tests.support.servers.streams import serving
+from tests.support.wire import at_rest, until
 
 SIZE = 16 * MIB
 BODY = b"0123456789abcdef" * MIB

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from urllib.parse import quote, unquote
 
 import pytest
@@ -16,13 +16,10 @@ from engine.s3.api.address import Address, address_of
 from engine.s3.api.answers import StoreError
 from engine.s3.api.credentials import Keys
 from engine.s3.api.sigv4 import EMPTY, UNSIGNED, Signer, path_of, query_of
+from tests.support.signing import AT, keys_in_s3, names, printable
 
-AT = datetime(2026, 11, 22, 10, 29, 58, tzinfo=UTC)
 MINE = {"user-agent", "accept-encoding", "content-length", "expect", "authorization"}
 
-keys_in_s3 = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60)
-printable = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=40)
-names = st.from_regex(r"x-amz-[a-z0-9-]{1,20}|content-type|range|if-match|if-none-match|cache-control", fullmatch=True)
 queries = st.lists(st.tuples(st.text("abcXYZ-_.~ é/+=&%", min_size=1, max_size=8), keys_in_s3), max_size=4)
 
 

@@ -17,8 +17,8 @@ from engine.s3.api.credentials import Keyring
 from engine.s3.api.faults import Side
 from engine.s3.api.sdk import open_sdk
 from engine.s3.open import S3, open_s3
-from tests.s3.wire.scripted import Call, HandClock, Peer, Script
-from tests.s3.world import at, settings_for
+from tests.support.s3 import at, settings_for
+from tests.support.wire import Call, HandClock, Peer, Script
 
 BIG = 100_000_000
 LISTED = ObjectFacts(BIG, "e" * 32)

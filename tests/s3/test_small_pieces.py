@@ -27,7 +27,7 @@ from engine.s3.transfer.blocks import Blocks, Buffers, MemoryClaim
 from engine.s3.transfer.hashing import Sums, composite_sha256, crc64nvme
 from engine.s3.transfer.our_keys import shape_of
 from engine.s3.transfer.parts import MAX_PART, MAX_PARTS, MIB, growing, part_size, ranges
-from tests.s3.world import at
+from tests.support.s3 import at
 
 GIB = 1 << 30
 

@@ -26,9 +26,9 @@ from engine.s3.open import S3, open_s3
 from engine.s3.transfer.destination import Placement, S3Destination
 from engine.s3.wire import Origin, Wire
 from engine.settings import Credentials
-from tests.s3.test_requests import MD5, aws, document
-from tests.s3.world import Bytes, at, settings_for
-from tests.servers.capture import Double, Recorded, Reply, capture_server
+from tests.support.s3 import Bytes, at, settings_for
+from tests.support.s3_double import MD5, aws, document
+from tests.support.servers.capture import Double, Recorded, Reply, capture_server
 
 DENIED = Reply(403, {}, document("Error", Code="AccessDenied"))
 

@@ -17,11 +17,10 @@ from engine.rehearsal.objects import ObjectServer
 from engine.s3.api.xml import rows_of
 from engine.s3.open import S3, open_s3
 from engine.s3.transfer.extras import SETTLED
-from tests.s3.test_hazards import facing
-from tests.s3.test_requests import MD5, aws, by, document
-from tests.s3.world import MIB, Bytes, at, settings_for
-from tests.servers.capture import Recorded, Reply
-from tests.servers.client import client_of
+from tests.support.s3 import MIB, Bytes, at, settings_for
+from tests.support.s3_double import MD5, aws, by, document, facing
+from tests.support.servers.capture import Recorded, Reply
+from tests.support.servers.client import client_of
 
 TAGS = {"kind": "lease = loan", "at": "2026/11+1 @x"}
 DENIED = Reply(403, {}, document("Error", Code="AccessDenied"))

@@ -10,8 +10,8 @@ import pytest
 
 from engine.s3.api.answers import OpenUpload, Part, StoreError, UploadsPage
 from engine.s3.api.uploads import completion, open_uploads
-from tests.s3.test_hazards import facing
-from tests.servers.capture import Recorded, Reply
+from tests.support.s3_double import facing
+from tests.support.servers.capture import Recorded, Reply
 
 HEAD = '<?xml version="1.0"?><ListMultipartUploadsResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
 UPLOAD = (

@@ -9,8 +9,8 @@ import pytest
 from engine.model.errors import Fatal, Paused
 from engine.rehearsal.salesforce import Server
 from engine.salesforce.accounts import AccountFiles, accounts
-from tests.salesforce.conftest import OBJECT, QuickClock, Scripted, connected, fault, settings_for
-from tests.salesforce.scripted import Reply, Seen, problem
+from tests.support.org import OBJECT, QuickClock, Scripted, connected, fault, settings_for
+from tests.support.servers.salesforce import Reply, Seen, problem
 
 
 async def test_every_account_is_listed_with_its_records_beyond_two_thousand(org: Server, clock: QuickClock) -> None:

@@ -20,8 +20,8 @@ from engine.salesforce.assertion import assertion, audience
 from engine.salesforce.auth import trusted_instance
 from engine.salesforce.connection import open_salesforce
 from engine.settings import NetworkSettings, SalesforceSettings
-from tests.salesforce.conftest import QuickClock, asked, connected, fault
-from tests.salesforce.scripted import Reply, ScriptedServer, Seen, problem, token_reply
+from tests.support.org import QuickClock, asked, connected, fault
+from tests.support.servers.salesforce import Reply, ScriptedServer, Seen, problem, token_reply
 
 
 @pytest.fixture(scope="module")

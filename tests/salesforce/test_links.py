@@ -11,8 +11,8 @@ from engine.model.errors import Blocked, Paused, Transient
 from engine.model.failures import FailureClass
 from engine.rehearsal.salesforce import Server
 from engine.salesforce.links import MOST_READ
-from tests.salesforce.conftest import OBJECT, QuickClock, Scripted, asked, connected, fault, load
-from tests.salesforce.scripted import Reply, Seen, problem
+from tests.support.org import OBJECT, QuickClock, Scripted, asked, connected, fault, load
+from tests.support.servers.salesforce import Reply, Seen, problem
 
 NEW = "https://ours.test/{}.pdf"
 

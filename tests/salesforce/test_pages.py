@@ -12,8 +12,8 @@ from engine.rehearsal.salesforce import SalesforceStandIn, Server, StandInSettin
 from engine.rehearsal.salesforce.schema import Field
 from engine.salesforce.connection import Salesforce
 from engine.salesforce.pages import SalesforcePages
-from tests.salesforce.conftest import OBJECT, QuickClock, Scripted, asked, connected, fault, load
-from tests.salesforce.scripted import Reply, Seen, problem, rows
+from tests.support.org import OBJECT, QuickClock, Scripted, asked, connected, fault, load
+from tests.support.servers.salesforce import Reply, Seen, problem, rows
 
 A1, A2, A3, A4 = "a0X5e0000000001EAA", "a0X5e0000000002EAA", "a0X5e0000000003EAA", "a0X5e0000000004EAA"
 

@@ -16,8 +16,8 @@ from engine.model.ids import to18
 from engine.model.record import IdRange, Record, Scope
 from engine.rehearsal.salesforce import Server
 from engine.salesforce.ranges import CALLS_A_PART, ranges
-from tests.fakes.pages import FakePages
-from tests.salesforce.conftest import OBJECT, QuickClock, asked, connected, load
+from tests.support.fakes.pages import FakePages
+from tests.support.org import OBJECT, QuickClock, asked, connected, load
 
 DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 

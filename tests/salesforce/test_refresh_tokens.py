@@ -20,7 +20,7 @@ from engine.runs.doctor.checks.finding import Level
 from engine.runs.doctor.checks.org import refresh_token
 from engine.salesforce.connection import Salesforce, open_salesforce
 from engine.settings import NetworkSettings, Settings
-from tests.salesforce.conftest import settings_for
+from tests.support.org import settings_for
 
 FIRST = StandInSettings().refresh_token
 

@@ -10,7 +10,7 @@ from engine.model.errors import Fatal, Usage
 from engine.rehearsal.salesforce import Server
 from engine.salesforce.rows import Rows, moment, text
 from engine.settings import SalesforceSettings
-from tests.salesforce.conftest import OBJECT, QuickClock, connected
+from tests.support.org import OBJECT, QuickClock, connected
 
 ID = "a0X5e0000000001EAA"
 

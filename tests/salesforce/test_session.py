@@ -22,9 +22,9 @@ from engine.salesforce.http import LONGEST_ANSWER, LONGEST_REFUSAL, Answer, Http
 from engine.salesforce.limits import DailyCalls, limits_in
 from engine.salesforce.session import SalesforceSession
 from engine.settings import NetworkSettings, SalesforceSettings
-from tests.fakes.files import no_more_files
-from tests.salesforce.conftest import OBJECT, QuickClock, Scripted, asked, connected, fault, load, settings_for
-from tests.salesforce.scripted import Reply, ScriptedServer, Seen, problem, rows, token_reply
+from tests.support.fakes.files import no_more_files
+from tests.support.org import OBJECT, QuickClock, Scripted, asked, connected, fault, load, settings_for
+from tests.support.servers.salesforce import Reply, ScriptedServer, Seen, problem, rows, token_reply
 
 
 async def count(salesforce: Salesforce) -> int:

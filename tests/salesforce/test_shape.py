@@ -10,8 +10,8 @@ from engine.model.errors import Blocked, Transient
 from engine.rehearsal.salesforce import Server
 from engine.salesforce.shape import check_version, read_shape
 from engine.settings import SalesforceSettings
-from tests.salesforce.conftest import OBJECT, QuickClock, Scripted, connected
-from tests.salesforce.scripted import Reply, Seen, problem
+from tests.support.org import OBJECT, QuickClock, Scripted, connected
+from tests.support.servers.salesforce import Reply, Seen, problem
 
 
 async def test_the_shape_tells_length_and_whether_links_can_be_written(org: Server, clock: QuickClock) -> None:

@@ -9,7 +9,7 @@ import pytest
 from engine.model.errors import Usage
 from engine.rehearsal.salesforce import Server
 from engine.salesforce import soql
-from tests.salesforce.conftest import OBJECT, QuickClock, connected
+from tests.support.org import OBJECT, QuickClock, connected
 
 
 def test_a_statement_joins_conditions_and_leaves_out_empty_ones() -> None:

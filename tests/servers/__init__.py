@@ -1,1 +1,0 @@
-"""Real servers on loopback that the tests run against, and the tests of those servers."""

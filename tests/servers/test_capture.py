@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 
-from tests.servers.capture import RESET, Recorded, Reply, capture_server
-from tests.servers.client import client_of
+from tests.support.servers.capture import RESET, Recorded, Reply, capture_server
+from tests.support.servers.client import client_of
 
 
 async def test_a_real_client_is_answered_and_its_headers_are_recorded() -> None:

@@ -12,9 +12,9 @@ import pytest
 
 from engine.rehearsal.content import content_of
 from engine.rehearsal.objects import ObjectServer
-from tests.servers.capture import Double, Recorded, Reply, capture_server
-from tests.servers.client import client_of
-from tests.servers.proxy import FaultProxy, Rule, fault_proxy
+from tests.support.servers.capture import Double, Recorded, Reply, capture_server
+from tests.support.servers.client import client_of
+from tests.support.servers.proxy import FaultProxy, Rule, fault_proxy
 
 BODY = content_of("body", 200_000)
 

@@ -15,8 +15,8 @@ from botocore.exceptions import ClientError
 
 from engine.rehearsal.content import content_of
 from engine.rehearsal.objects import ObjectServer
-from tests.servers import swift as swift_module
-from tests.servers.client import client_of, md5_base64, sha256_base64
+from tests.support.servers import swift as swift_module
+from tests.support.servers.client import client_of, md5_base64, sha256_base64
 
 pytestmark = pytest.mark.swift
 MIB = 1024 * 1024
@@ -156,7 +156,7 @@ def test_nothing_is_left_running_or_lying_about(tmp_path: Path) -> None:
 _DIES = """
 import os, sys
 from pathlib import Path
-from tests.servers.swift import swift_server
+from tests.support.servers.swift import swift_server
 with swift_server(Path(sys.argv[1])) as server:
     print(server.pid, flush=True)
     os._exit(9)

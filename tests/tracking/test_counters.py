@@ -15,7 +15,7 @@ from engine.model.outcome import Attempt, Batch, Outcome, Status, Touch
 from engine.tracking.db import schema
 from engine.tracking.db.database import transaction
 from engine.tracking.write import outcomes
-from tests.tracking.builders import a_record, copied, failed, record_id
+from tests.support.outcomes import a_record, copied, failed, record_id
 
 NUMBERS = st.integers(1, 9)
 OUTCOMES = st.one_of(

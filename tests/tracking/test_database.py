@@ -19,7 +19,7 @@ import pytest
 from engine.model.errors import Blocked, Fatal
 from engine.tracking.db import schema
 from engine.tracking.db.database import Database, open_database
-from tests.fakes.clock import ManualClock
+from tests.support.fakes.clock import ManualClock
 
 
 def put(value: str, limiter: threading.Event | None = None) -> Callable[[sqlite3.Connection], None]:

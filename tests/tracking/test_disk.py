@@ -17,9 +17,9 @@ from engine.tracking.db.database import Database, open_database
 from engine.tracking.db.lock import RunLock
 from engine.tracking.ledger import Ledger
 from engine.tracking.read.report import open_report
-from tests.fakes.clock import ManualClock
-from tests.tracking.builders import copied
-from tests.tracking.disks import may_mount, remount, small_disk
+from tests.support.disks import may_mount, remount, small_disk
+from tests.support.fakes.clock import ManualClock
+from tests.support.outcomes import copied
 
 MOUNTS = may_mount()
 
@@ -30,8 +30,8 @@ from engine.model.errors import Fatal
 from engine.model.outcome import Batch
 from engine.tracking.db.database import open_database
 from engine.tracking.ledger import Ledger
-from tests.fakes.clock import ManualClock
-from tests.tracking.builders import copied
+from tests.support.fakes.clock import ManualClock
+from tests.support.outcomes import copied
 
 async def main():
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -16,7 +16,7 @@ from engine.tracking.db.database import Database, open_database
 from engine.tracking.ledger import Ledger
 from engine.tracking.write.journal import Journal
 from engine.tracking.write.verdicts import Verdict, Verdicts, Wrong
-from tests.tracking.builders import a_record, copied, failed, record_id
+from tests.support.outcomes import a_record, copied, failed, record_id
 
 Writer = Callable[[Database, Ledger, int], Awaitable[None]]
 URL = "https://user:canary@vendor.example/a.pdf?X-Amz-Signature=canary"

@@ -24,7 +24,7 @@ from engine.settings import Settings
 from engine.tracking.db.database import open_database
 from engine.tracking.read.report import open_report
 from engine.tracking.write.exports import replacing
-from tests.fakes.clock import ManualClock
+from tests.support.fakes.clock import ManualClock
 
 
 def exported(path: Path) -> None:

@@ -24,7 +24,7 @@ from engine.tracking.db.chain import Key, load_key
 from engine.tracking.db.database import Database, open_database
 from engine.tracking.ledger import Ledger
 from engine.tracking.write.journal import Journal, check, walk
-from tests.tracking.builders import copied, record_id
+from tests.support.outcomes import copied, record_id
 
 KEY = Key(b"k" * 32)
 

@@ -13,8 +13,8 @@ from engine.model.outcome import Batch
 from engine.tracking.db.database import open_database
 from engine.tracking.ledger import Ledger
 from engine.tracking.write import links
-from tests.fakes.clock import ManualClock
-from tests.tracking.builders import copied
+from tests.support.fakes.clock import ManualClock
+from tests.support.outcomes import copied
 
 FORM = Form("https://ours.example/{key}", "ours", "us-east-1")
 MANY = 8_000

@@ -17,8 +17,8 @@ from engine.tracking.db import schema
 from engine.tracking.db.database import open_database
 from engine.tracking.ledger import Ledger
 from engine.tracking.write.listings import Listing, Listings
-from tests.fakes.clock import ManualClock
-from tests.tracking.builders import copied, record_id
+from tests.support.fakes.clock import ManualClock
+from tests.support.outcomes import copied, record_id
 
 WHEN = "2026-01-02T03:04:05.000Z"
 MD5 = "0123456789abcdef0123456789abcdef"

@@ -15,13 +15,13 @@ import pytest
 
 from engine.model.errors import Blocked, Locked
 from engine.tracking.db.lock import RunLock
-from tests.fakes.clock import ManualClock
+from tests.support.fakes.clock import ManualClock
 
 HOLDER = """
 import sys, time
 from pathlib import Path
 from engine.tracking.db.lock import RunLock
-from tests.fakes.clock import ManualClock
+from tests.support.fakes.clock import ManualClock
 with RunLock(Path(sys.argv[1]), ManualClock(), command="engine run backup"):
     print("held", flush=True)
     time.sleep(60)

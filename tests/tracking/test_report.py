@@ -20,8 +20,8 @@ from engine.model.outcome import Batch, Outcome, Status
 from engine.tracking.db.database import open_database
 from engine.tracking.ledger import Ledger
 from engine.tracking.read.report import open_report
-from tests.fakes.clock import ManualClock
-from tests.tracking.builders import a_record, copied, failed, record_id
+from tests.support.fakes.clock import ManualClock
+from tests.support.outcomes import a_record, copied, failed, record_id
 
 
 @pytest.fixture

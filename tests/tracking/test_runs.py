@@ -16,8 +16,8 @@ from engine.model.record import IdRange
 from engine.tracking.db import schema
 from engine.tracking.db.database import Database, open_database
 from engine.tracking.ledger import Ledger
-from tests.fakes.clock import ManualClock
-from tests.tracking.builders import a_record, copied, failed, record_id
+from tests.support.fakes.clock import ManualClock
+from tests.support.outcomes import a_record, copied, failed, record_id
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ import pytest
 from engine.model.errors import Blocked
 from engine.tracking.db.database import open_database
 from engine.tracking.db.snapshot import snapshot
-from tests.fakes.clock import ManualClock
-from tests.tracking.test_crash import WRITER, consistent
+from tests.support.fakes.clock import ManualClock
+from tests.support.killed_writer import WRITER, consistent
 
 
 def test_a_snapshot_taken_during_a_run_is_whole_private_and_one_file(tmp_path: Path) -> None:

@@ -19,9 +19,9 @@ from engine.settings import NetworkSettings
 from engine.web.client import open_web
 from engine.web.policy import hosts_of, is_public
 from engine.web.source import WebSource
-from tests.fakes.files import no_more_files
-from tests.web.conftest import at, body_of, origin, reading
-from tests.web.raw import Asked, RawServer, Sent, answer
+from tests.support.fakes.files import no_more_files
+from tests.support.servers.raw import Asked, RawServer, Sent, answer
+from tests.support.web import at, body_of, origin, reading
 
 
 class FakeNames(AbstractResolver):

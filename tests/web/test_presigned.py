@@ -21,8 +21,8 @@ from engine.rehearsal.objects import ObjectServer
 from engine.settings import NetworkSettings
 from engine.web.client import open_web
 from engine.web.source import WebSource
-from tests.servers.client import client_of
-from tests.web.conftest import body_of, origin
+from tests.support.servers.client import client_of
+from tests.support.web import body_of, origin
 
 pytestmark = pytest.mark.swift
 

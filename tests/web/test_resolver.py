@@ -18,7 +18,7 @@ from engine.model.urls import parse_url, source_rules
 from engine.settings import NetworkSettings, ResolverSettings
 from engine.web.client import open_web
 from engine.web.resolver import LinkResolver, at, fields_of, filled, link_in, resolver_origin
-from tests.web.raw import Asked, RawServer, Sent, answer
+from tests.support.servers.raw import Asked, RawServer, Sent, answer
 
 RECORD = Record("a0X5e0000000001EAA", "D", "", "", "", "", extra=(("Identifier__c", "a/b ?&é"), ("Empty__c", "")))
 

@@ -15,9 +15,9 @@ from engine.model.failures import FailureClass
 from engine.settings import NetworkSettings
 from engine.web.client import open_web
 from engine.web.source import WebSource
-from tests.fakes.clock import ManualClock
-from tests.web.conftest import at, body_of, origin, reading
-from tests.web.raw import Asked, Sent, answer
+from tests.support.fakes.clock import ManualClock
+from tests.support.servers.raw import Asked, Sent, answer
+from tests.support.web import at, body_of, origin, reading
 
 PDF = b"%PDF-1.7 " + bytes(range(256)) * 40
 

@@ -13,7 +13,7 @@ from engine.s3.wire.connection import Connection
 from engine.s3.wire.exchange import Whole
 from engine.s3.wire.streamed import HIGH_WATER
 from engine.s3.wire.wire import Body
-from tests.s3.wire.scripted import OK, Call, Flood, HandClock, Peer, answers, at_rest, forever, get, put, until
+from tests.support.wire import OK, Call, Flood, HandClock, Peer, answers, at_rest, forever, get, put, until
 
 BIG = bytes(range(256)) * 4096 * 12  # 12 MiB
 FORBIDDEN = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,16 +13,23 @@ from hypothesis import strategies as st
 from engine.s3.wire import Origin, PeerClosed, Wire
 from engine.s3.wire.connection import Connection
 from engine.s3.wire.streamed import Streamed
-from tests.s3.wire.scripted import OK, Call, Flood, HandClock, Peer, answers, at_rest, forever, get, until
-from tests.s3.wire.test_wire_fuzz import LOOP, valid_answers
-from tests.s3.wire.test_wire_tls import Authority
+from tests.support.authority import Authority
+from tests.support.wire import OK, Call, Flood, HandClock, Peer, answers, at_rest, forever, get, until
+from tests.support.wire_answers import valid_answers
 
+LOOP = asyncio.new_event_loop()
 BIG = bytes(range(256)) * 4096 * 12  # 12 MiB
 FRAMED = {
     "length": b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(BIG) + BIG,
     "chunked": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n" % len(BIG) + BIG + b"\r\n0\r\n\r\n",
     "close": b"HTTP/1.1 200 OK\r\n\r\n" + BIG,
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _closing() -> Iterator[None]:
+    yield
+    LOOP.close()
 
 
 class Drip(asyncio.Transport):

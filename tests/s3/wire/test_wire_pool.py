@@ -10,7 +10,7 @@ import pytest
 
 from engine.s3.wire import ConnectFailed, Origin, PeerClosed, Sockaddr, Stale, Wire
 from engine.s3.wire.names import Names
-from tests.s3.wire.scripted import OK, Call, HandClock, Peer, Script, answers, forever, get, put, reached, until
+from tests.support.wire import OK, Call, HandClock, Peer, Script, answers, forever, get, put, reached, until
 
 
 def closes_on_second(*, reset: bool) -> Script:

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from engine.s3.wire import BadResponse, BodyTooLarge, Closed, Origin, PeerClosed, Reply, Stale, Wire, WireStats
-from tests.s3.wire.scripted import OK, Call, HandClock, Peer, answers, forever, get, until
+from tests.support.wire import OK, Call, HandClock, Peer, answers, forever, get, until
 
 
 def wire(clock: HandClock | None = None, limit: int = 8) -> Wire:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from engine.s3.wire import Origin, Sockaddr, TimedOut, Wire
-from tests.s3.wire.scripted import OK, Call, HandClock, Peer, answers, at_rest, forever, get, put, reached, until
+from tests.support.wire import OK, Call, HandClock, Peer, answers, at_rest, forever, get, put, reached, until
 
 
 async def silent(call: Call) -> None:

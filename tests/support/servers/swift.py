@@ -25,7 +25,7 @@ from engine.rehearsal.objects import ObjectServer
 START_SECONDS = 60.0
 REGION = "us-east-1"
 ACCESS_KEY = "test:tester"
-_ROOT = Path(__file__).parents[2]
+_ROOT = Path(__file__).parents[3]
 DAEMONS = {
     "account": "swift.account.server",
     "container": "swift.container.server",
@@ -89,7 +89,7 @@ location = {REGION}
 dns_compliant_bucket_names = false
 
 [filter:cache]
-paste.filter_factory = tests.servers.swift_cache:filter_factory
+paste.filter_factory = tests.support.servers.swift_cache:filter_factory
 
 [filter:versioned_writes]
 use = egg:swift#versioned_writes

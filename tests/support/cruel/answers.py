@@ -6,9 +6,9 @@ import dataclasses
 import re
 from collections.abc import Callable
 
-from tests.cruel.bodies import bearing, without
-from tests.cruel.peer import Answer, Ask, Behaviour
-from tests.servers.capture import Recorded, Reply
+from tests.support.cruel.bodies import bearing, without
+from tests.support.cruel.peer import Answer, Ask, Behaviour
+from tests.support.servers.capture import Recorded, Reply
 
 
 def error(status: int, code: str, message: str = "") -> Reply:

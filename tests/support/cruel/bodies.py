@@ -6,8 +6,8 @@ import dataclasses
 import gzip
 
 from engine.rehearsal.content import content_of
-from tests.cruel.peer import Answer, Ask, Behaviour
-from tests.servers.capture import Recorded, Reply
+from tests.support.cruel.peer import Answer, Ask, Behaviour
+from tests.support.servers.capture import Recorded, Reply
 
 
 def without(reply: Reply, *names: str) -> Reply:

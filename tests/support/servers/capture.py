@@ -15,7 +15,7 @@ from typing import Literal
 from urllib.parse import unquote
 
 from engine.rehearsal.objects import ObjectServer
-from tests.servers.streams import finish, reset, serving
+from tests.support.servers.streams import finish, reset, serving
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from engine.limiting.clock import Clock, SystemClock
 from engine.rehearsal.object_faults import share_of
-from tests.servers.streams import LIMIT, finish, reset, serving
+from tests.support.servers.streams import LIMIT, finish, reset, serving
 
 _BLANK = b"\r\n\r\n"
 _INTERIM = re.compile(rb"HTTP/1\.1 1\d\d .*?\r\n\r\n", re.DOTALL)

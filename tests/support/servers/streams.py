@@ -1,4 +1,4 @@
-"""What the raw servers of this folder share: serving until a block ends, and ending connections politely or not."""
+"""What the raw servers here share: serving until a block ends, and ending connections politely or not."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -15,9 +15,9 @@ from urllib.parse import quote
 from engine.rehearsal.content import content_of
 from engine.rehearsal.generator import VENDOR_HOST
 from engine.rehearsal.side_door import Seeded
-from tests.command.corner import Corner, Said, wait
-from tests.cruel.bodies import PlainWeb
-from tests.cruel.peer import Behaviour, Peer, peers
+from tests.support.corner import Corner, Said, wait
+from tests.support.cruel.bodies import PlainWeb
+from tests.support.cruel.peer import Behaviour, Peer, peers
 
 Route = Literal["server_copy", "stream", "http", "plain"]
 """``http``: presigned links, which S3 itself answers. ``plain``: a web server that says nothing of its files."""
@@ -172,3 +172,6 @@ def world(
         wait(corner.stage.objects.create_buckets(place.bucket))
         place.behave()
         yield place
+
+
+Note = Callable[[str, World], None]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from engine.limiting.limiter import Limiter
-from tests.fakes.clock import ManualClock
+from tests.support.fakes.clock import ManualClock
 
 GRAIN_S = 0.001
 

@@ -90,3 +90,17 @@ class Bytes:
                 yield memoryview(chunk)
         if self._error is not None:
             raise self._error
+
+
+AWKWARD = [
+    "plain.pdf",
+    "a/b c+é.txt",
+    "100%/50%25.txt",
+    "x?y#z&w=1;v",
+    "deep//double/./dot/../up",
+    "quote'\"<>&amp;.txt",
+    "e\u0301 decomposed",
+    "日本語/😀.bin",
+    "~tilde-_.!*()@$,:=",
+    "trailing space ",
+]

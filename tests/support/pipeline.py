@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from engine.model.facts import Method, ObjectFacts
+from engine.model.facts import Method, ObjectFacts, listed_facts
 from engine.model.failures import FailureClass
 from engine.model.location import Location
 from engine.model.outcome import Batch, Duplicate, Outcome, Status
@@ -19,8 +19,8 @@ from engine.pipeline.recorder import Recorder
 from engine.pipeline.routes import Route, Routes
 from engine.pipeline.tally import Tally
 from engine.pipeline.transfer import Transfer
-from tests.fakes.clock import ManualClock
-from tests.fakes.stores import ORIGIN, FakeDestination, FakeExpress, FakeObject, FakeSource
+from tests.support.fakes.clock import ManualClock
+from tests.support.fakes.stores import ORIGIN, FakeDestination, FakeExpress, FakeObject, FakeSource
 
 PLANNER = Planner(
     source_rules(["vendor"], None, "us-west-2", []),
@@ -156,3 +156,14 @@ class World:
 
 
 __all__ = ["FailureClass", "Status", "World", "known", "location", "plan", "record"]
+
+
+WHEN = "2026-01-02T03:04:05.000Z"
+
+
+def listed(made: FakeObject) -> ObjectFacts:
+    return listed_facts(len(made.body), made.facts.etag, "STANDARD", WHEN)
+
+
+def pinned(world: World, number: int = 1) -> Plan:
+    return replace(plan(number), pinned=listed(world.source.objects[f"src/{number}.pdf"]))

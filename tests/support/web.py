@@ -13,7 +13,7 @@ from engine.model.location import Location, Origin
 from engine.settings import NetworkSettings
 from engine.web.client import open_web
 from engine.web.source import WebSource
-from tests.web.raw import Asked, RawServer, Sent
+from tests.support.servers.raw import Asked, RawServer, Sent
 
 
 def origin(url: str) -> Origin:

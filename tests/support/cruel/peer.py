@@ -16,8 +16,8 @@ from functools import partial
 import aiohttp
 from yarl import URL
 
-from tests.servers.capture import Double, Recorded, Reply
-from tests.servers.streams import serving
+from tests.support.servers.capture import Double, Recorded, Reply
+from tests.support.servers.streams import serving
 
 Answer = Reply | bytes
 Ask = Callable[[Recorded], Awaitable[Reply]]

@@ -19,8 +19,8 @@ from pathlib import Path
 from botocore.exceptions import BotoCoreError, ClientError
 
 from engine.rehearsal.objects import ObjectServer
-from tests.servers.client import client_of
-from tests.servers.swift import free_ports
+from tests.support.servers.client import client_of
+from tests.support.servers.swift import free_ports
 
 START_SECONDS = 60.0
 REGION = "us-east-1"

@@ -1,0 +1,1 @@
+"""What the tests share: stores and servers, fakes, worlds and builders. No test lives here."""

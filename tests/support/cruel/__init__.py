@@ -1,0 +1,1 @@
+"""Stores, servers and proxies that behave in every cruel way."""
