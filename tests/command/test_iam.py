@@ -93,7 +93,7 @@ async def _all_verbs(corner: Corner, vendor: str) -> None:
     side_door = corner.stage.objects
     await side_door.load(vendor, [Seeded("small.pdf", 900), Seeded("large.pdf", 11 * MIB)])
     async with open_s3(settings, clock, copy_limit=6 * MIB, copy_part_bytes=5 * MIB) as s3:
-        await s3.check_destination()
+        await s3.destination.check()
         for key in ("large.pdf", "small.pdf"):
             facts = await s3.source.facts(at(vendor, key))
             await s3.destination.copy(at(vendor, key), facts, f"uploads/a/r/{key}")
@@ -104,7 +104,7 @@ async def _all_verbs(corner: Corner, vendor: str) -> None:
         assert small is not None
         await s3.destination.copy_within("uploads/a/r/small.pdf", small, "uploads/a/t/small.pdf")
         await s3.destination.store(Bytes(b"x" * (11 * MIB)), "uploads/a/s/streamed.pdf")
-        await s3.destination_verbs.create_upload(corner.bucket, "uploads/a/a0X000000000001AAA/left", {})
+        await s3.destination_client.create_upload(corner.bucket, "uploads/a/a0X000000000001AAA/left", {})
         async with s3.source.open(at(vendor, "small.pdf"), None) as stream:
             assert sum([len(chunk) async for chunk in stream.chunks()]) == 900
 

@@ -125,5 +125,5 @@ async def test_where_no_more_files_may_be_opened_requests_wait_for_their_turn(
         with no_more_files(), pytest.raises(Transient, match="open files") as caught:
             await s3.source.facts(source)
         assert caught.value.failure is FailureClass.THROTTLED
-        assert s3.source_verbs.limiter.refusals == 1
+        assert s3.source_client.limiter.refusals == 1
         assert (await s3.source.facts(source)).size == len(BODY)

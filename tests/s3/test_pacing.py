@@ -11,7 +11,7 @@ from engine.limiting.clock import SystemClock
 from engine.limiting.limiter import Limiter
 from engine.s3.api.address import address_of
 from engine.s3.api.answers import Answer, Fields, StoreError
-from engine.s3.api.fast import FastVerbs
+from engine.s3.api.fast import FastClient
 from engine.s3.api.faults import Patience, Side
 from engine.s3.api.limited import LimitedClient
 from engine.s3.wire import Wire
@@ -80,17 +80,17 @@ async def test_the_limiter_hears_of_refusals_and_timeouts_and_of_nothing_else(
     error: StoreError, refusals: int, timeouts: int
 ) -> None:
     limiter = Limiter(SystemClock(), most=10)
-    verbs = LimitedClient(Answering(error), limiter, patience())  # type: ignore[arg-type]
+    client = LimitedClient(Answering(error), limiter, patience())  # type: ignore[arg-type]
     with pytest.raises(StoreError, match=error.code):
-        await verbs.head("vendor", "key", {})
+        await client.head("vendor", "key", {})
 
     assert (limiter.refusals, limiter.timeouts, limiter.in_flight) == (refusals, timeouts, 0)
 
 
 async def test_a_cancelled_request_gives_its_place_back_also_while_it_waits() -> None:
     limiter = Limiter(SystemClock(), most=1)
-    verbs = LimitedClient(Answering(None), limiter, patience())  # type: ignore[arg-type]
-    asking = [asyncio.create_task(verbs.head("vendor", "key", {})) for _ in range(3)]
+    client = LimitedClient(Answering(None), limiter, patience())  # type: ignore[arg-type]
+    asking = [asyncio.create_task(client.head("vendor", "key", {})) for _ in range(3)]
     await asyncio.sleep(0)
     assert (limiter.in_flight, limiter.waiting) == (1, 2)
     for each in asking:
@@ -105,7 +105,7 @@ async def test_a_hidden_rate_is_found_and_kept_over_real_connections() -> None:
     server, clock = Busy(600), SystemClock()
     limiter = Limiter(clock, most=100)
     async with serving(server.handle) as port, Wire(limit=120, clock=clock, read_s=10) as wire:
-        fast = FastVerbs(
+        fast = FastClient(
             wire,
             clock,
             None,
@@ -114,12 +114,12 @@ async def test_a_hidden_rate_is_found_and_kept_over_real_connections() -> None:
             roams=False,
             home="vendor",
         )
-        verbs = LimitedClient(fast, limiter, patience())
+        client = LimitedClient(fast, limiter, patience())
 
         async def worker() -> None:
             while True:
                 try:
-                    await verbs.head("vendor", "key", {})
+                    await client.head("vendor", "key", {})
                 except StoreError:
                     await asyncio.sleep(0.05)
 

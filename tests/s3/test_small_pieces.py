@@ -22,11 +22,11 @@ from engine.s3.api.address import address_of
 from engine.s3.api.answers import Answer, StoreError, proven
 from engine.s3.api.faults import Side, meaning
 from engine.s3.api.xml import as_fields, error_of, flat, success_of
-from engine.s3.probe import Readable, choose, readable
 from engine.s3.transfer.blocks import Blocks, Buffers, MemoryClaim
 from engine.s3.transfer.hashing import Sums, composite_sha256, crc64nvme
 from engine.s3.transfer.our_keys import shape_of
 from engine.s3.transfer.parts import MAX_PART, MAX_PARTS, MIB, growing, part_size, ranges
+from engine.s3.transfer.probe import Readable, choose, readable
 from tests.support.s3 import at
 
 GIB = 1 << 30

@@ -65,7 +65,7 @@ async def test_tags_travel_on_every_way_or_on_none(moto: ObjectServer, transport
             for name in ("copied", "listed", "unlisted"):
                 found = client.get_object_tagging(Bucket=ours, Key=f"{name}/{key}")["TagSet"]
                 assert {each["Key"]: each["Value"] for each in found} == (TAGS if tags == "keep" else {}), (name, key)
-        assert s3.tags.note() == ""
+        assert s3.destination.tags.note() == ""
 
 
 async def test_a_file_without_tags_costs_no_further_request(transport: Any) -> None:
@@ -96,8 +96,8 @@ async def test_a_tagged_source_without_the_right_to_its_tags_is_copied_without_t
         double.requests.clear()
         await s3.destination.copy(at("vendor", "a"), FACTS, "last")
         assert {each.headers["x-amz-tagging-directive"] for each in by(double, "PUT")} == {"REPLACE"}
-        assert "s3://vendor" in s3.tags.note()
-        assert "s3:GetObjectTagging" in s3.tags.note()
+        assert "s3://vendor" in s3.destination.tags.note()
+        assert "s3:GetObjectTagging" in s3.destination.tags.note()
 
 
 async def test_one_odd_object_does_not_cost_the_others_their_tags(transport: Any) -> None:
@@ -119,7 +119,7 @@ async def test_a_source_that_may_not_be_read_at_all_is_denied_as_before(transpor
             await s3.destination.copy(at("vendor", "a"), FACTS, "k")
         assert refused.value.failure is FailureClass.SOURCE_DENIED
         assert not [each for each in double.requests if "x-amz-tagging-directive" in each.headers]
-        assert s3.tags.note() == ""
+        assert s3.destination.tags.note() == ""
 
 
 async def test_tags_that_may_not_be_read_are_no_hindrance_for_streams_and_parts(transport: Any) -> None:
@@ -128,7 +128,7 @@ async def test_tags_that_may_not_be_read_are_no_hindrance_for_streams_and_parts(
             await s3.destination.store(stream, "k")
         assert by(double, "GET", "tagging")
         assert "x-amz-tagging" not in by(double, "PUT")[0].headers
-        assert "s3://vendor" in s3.tags.note()
+        assert "s3://vendor" in s3.destination.tags.note()
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ async def test_tags_that_may_not_be_written_are_left_behind(transport: Any, refu
         await s3.destination.store(Bytes([b"x" * MIB] * 12, headers=dressed), "large")
         tried = [each.headers.get("x-amz-tagging") for each in by(double, "POST", "uploads")]
         assert (tried[0], tried[-1]) == ("a%20b=c", None)
-        assert "s3://ours" in s3.tags.note()
+        assert "s3://ours" in s3.destination.tags.note()
 
 
 @pytest.mark.parametrize(

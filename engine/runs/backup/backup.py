@@ -353,7 +353,7 @@ class _Backup:
                 await self._keep(self._watch.sample())
                 await self._keep(self._watch.shares())
             await self._services.ledger.end_run(run_id, status, stop.reason or None)
-        for remark in self._services.s3.remarks():
+        for remark in self._services.s3.destination.remarks():
             self._note(remark)
         report = RunReport(
             run_type="backup",

@@ -85,7 +85,10 @@ class Adapters:
             return Route(Method.HTTP, self.web, "not in a bucket: plain http")
         attempts = self.settings.migration.max_attempts
         found, _ = await retry(
-            lambda: self.s3.find_route(samples), clock=self.clock, attempts=attempts, throttled=PATIENCE * attempts
+            lambda: self.s3.source_access.probe(samples),
+            clock=self.clock,
+            attempts=attempts,
+            throttled=PATIENCE * attempts,
         )
         reader = {
             Method.SERVER_COPY: self.through_destination,

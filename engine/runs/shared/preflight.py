@@ -12,7 +12,6 @@ from engine.model.failures import FailureClass
 from engine.model.record import ObjectShape, Scope
 from engine.pipeline.stop import CutShort, Stop, unless_cut
 from engine.runs.shared.assembly import Services
-from engine.s3.presence import check_source
 from engine.salesforce.connection import Salesforce
 from engine.salesforce.shape import Organization
 
@@ -46,8 +45,8 @@ async def check_own_org(services: Services, scope: Scope) -> tuple[Organization,
 async def check_stores(services: Services) -> None:
     """Both sides of S3 answer, and the buckets exist. Raises Fatal."""
     sides: list[tuple[str, Callable[[], Awaitable[None]]]] = [
-        ("destination", services.s3.check_destination),
-        ("source", lambda: check_source(services.s3)),
+        ("destination", services.s3.destination.check),
+        ("source", services.s3.source_access.check),
     ]
     for side, check in sides:
         await _answering(side, check, services.clock)

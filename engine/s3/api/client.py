@@ -1,8 +1,8 @@
-"""The S3 verbs that this project uses, as a port: ``sdk.py`` and ``fast.py`` fit it, one contract suite runs on both.
+"""The S3 client port: the calls that this project uses. ``sdk.py`` and ``fast.py`` fit it.
 
-Every verb raises StoreError and nothing else of its own. ``headers`` are request headers by lower-case name, ASCII
-only, the same on both transports. Reads that fail midway raise from ``chunks``. Nothing is retried here and no redirect
-followed.
+Every call raises StoreError and nothing else of its own. ``headers`` are request headers by lower-case name, ASCII
+only, the same on both transports; one contract suite runs on both. A read that fails midway raises from ``chunks``.
+Nothing is retried here, and no redirect is followed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The verbs over our own wire: signed, sent and read without an SDK between."""
+"""The S3 client over our own wire: signs, sends and reads without an SDK."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from engine.s3.api.answers import (
     StreamedAnswer,
     UploadsPage,
     proven,
+    text,
 )
 from engine.s3.api.client import READ_GRACE_S, READ_RATE, reading_time, time_for
 from engine.s3.api.credentials import Keyring
@@ -26,7 +27,6 @@ from engine.s3.api.listing import parse
 from engine.s3.api.sigv4 import EMPTY, Signer, query_of
 from engine.s3.api.uploads import completion, open_uploads
 from engine.s3.api.xml import error_of, rows_of, success_of
-from engine.s3.transfer.facts import text
 from engine.s3.wire import (
     BodyTooLarge,
     Headers,
@@ -52,8 +52,8 @@ CONTINUE_FROM = 1 << 20
 """Bodies of so many bytes wait for the store's consent (Expect: 100-continue), so that a refusal costs no upload."""
 
 
-class FastVerbs:
-    """Fits ``Verbs``.
+class FastClient:
+    """Fits ``S3Client``.
 
     ``where`` tells a bucket's address in a region. ``roams`` is whether buckets may live in other regions than
     ``region`` (AWS): then each bucket but ``home`` is asked once where it lives. ``keys`` None: requests go unsigned.

@@ -1,4 +1,4 @@
-"""The verbs through aiobotocore: slow, complete, and the judge of the fast ones.
+"""The S3 client through aiobotocore: slow and complete. The fast one is measured against it.
 
 Headers travel as given: a handler lays them into the request just before it is signed, so that both transports send
 the same. Retries are off (one place retries, above), redirects are never followed (aiobotocore would follow them to any
@@ -57,7 +57,7 @@ def stay(context: dict[str, Any], **_: object) -> None:
 
 
 class SdkClient:
-    """Fits ``Verbs``. ``client`` is an open aiobotocore S3 client with ``lay_headers`` registered."""
+    """Fits ``S3Client``. ``client`` is an open aiobotocore S3 client with ``lay_headers`` registered."""
 
     def __init__(self, client: Any, clock: Clock) -> None:
         self._client = client

@@ -64,7 +64,7 @@ class S3Destination:
 
     def __init__(
         self,
-        verbs: S3Client,
+        client: S3Client,
         patience: Patience,
         clock: Clock,
         placement: Placement,
@@ -73,7 +73,7 @@ class S3Destination:
         spend: Spend | None = None,
         tags: Tags | None = None,
     ) -> None:
-        self._verbs = verbs
+        self._client = client
         self._patience = patience
         self._clock = clock
         self._placement = placement
@@ -81,10 +81,10 @@ class S3Destination:
         always, placed = placement.always, placement.placed
         self.copies = Guard(self._look)
         self.puts = Guard(self._look)
-        self._tags = tags = tags or Tags(keep=True)
-        self._multipart = Multipart(verbs, clock, self._bucket, always, self._look, tags)
+        self.tags = tags = tags or Tags(keep=True)
+        self._multipart = Multipart(client, clock, self._bucket, always, self._look, tags)
         self._copier = Copier(
-            verbs,
+            client,
             self._bucket,
             self.copies,
             self._multipart,
@@ -96,7 +96,7 @@ class S3Destination:
             tags=tags,
         )
         self._storer = Storer(
-            verbs,
+            client,
             self._bucket,
             self.puts,
             self._multipart,
@@ -114,7 +114,7 @@ class S3Destination:
     def fast_path(self, road: SignedWire, limiter: Limiter) -> FastPath:
         """The short way of ``copy``, which shares what this side has learnt."""
         fixed, limit = self._copier.fixed(self._placement.source_headers), self._placement.copy_limit
-        return FastPath(road, limiter, self.copies, self._patience, self._clock, self._tags, fixed=fixed, limit=limit)
+        return FastPath(road, limiter, self.copies, self._patience, self._clock, self.tags, fixed=fixed, limit=limit)
 
     async def facts(self, key: str) -> ObjectFacts | None:
         """HEAD with checksums, a multipart SHA-256 included (``sha256-composite``); None when the key is free."""
@@ -136,7 +136,7 @@ class S3Destination:
             side = Side.DESTINATION if original.bucket == self._bucket else await self._culprit(error, original)
             if side is Side.SOURCE and error.missing and await self._there(original):
                 raise Uncopyable(str(error)) from None  # some stores find an object for everybody but a copy
-            tags = side is Side.DESTINATION and refused(error) and self._tags.carried(original.bucket)
+            tags = side is Side.DESTINATION and refused(error) and self.tags.carried(original.bucket)
             if not tags or (copy := await self._without_tags(original, key, replace_etag)) is None:
                 # the source may be read, so this request alone is denied, or every write: a stream finds out which
                 if side is Side.DESTINATION and original.bucket != self._bucket and error.code == "AccessDenied":
@@ -160,7 +160,7 @@ class S3Destination:
             stored = await self._copier.copy(original, key, replace_etag, tags=False)
         except StoreError:
             return None
-        self._tags.left(original.bucket)
+        self.tags.left(original.bucket)
         return stored
 
     @asynccontextmanager
@@ -189,7 +189,7 @@ class S3Destination:
     async def inventory(self, prefix: str = "") -> AsyncIterator[list[Listed]]:
         """All our objects below a prefix, in key order, 1,000 a page."""
         try:
-            async for rows in pages(self._verbs, self._bucket, prefix, self._placement.always):
+            async for rows in pages(self._client, self._bucket, prefix, self._placement.always):
                 yield rows
         except StoreError as error:
             raise self._patience.judge(error, f"LIST {self._shown(prefix)}") from None
@@ -202,7 +202,7 @@ class S3Destination:
         always = self._placement.always
 
         async def page(after: str, token: str, limit: int) -> ListingPage:
-            work = self._verbs.list_objects(self._bucket, "", token, always, after=after, limit=limit)
+            work = self._client.list_objects(self._bucket, "", token, always, after=after, limit=limit)
             return await self._done(work, f"LIST {self._shown('')}")
 
         async def ask(after: str, token: str, limit: int) -> ListingPage:
@@ -216,7 +216,7 @@ class S3Destination:
         name, wanted = f"s3://{self._bucket}", self._placement.region
         region = ""
         try:
-            answer = await self._verbs.head_bucket(self._bucket, self._placement.always)
+            answer = await self._client.head_bucket(self._bucket, self._placement.always)
         except StoreError as error:
             region = error.region
             if not (region and wanted and region != wanted):
@@ -233,9 +233,7 @@ class S3Destination:
 
     def remarks(self) -> list[str]:
         """What was found out about the store, for the end of a run."""
-        found = []
-        if window := self.window():
-            found.append(window)
+        found = [note for note in (self.tags.note(), self.window()) if note]
         if left := self._multipart.left:
             what = f"{left} multipart upload{'s' if left > 1 else ''} of killed runs could not be aborted"
             found.append(f"{what} and may cost money: a lifecycle rule with AbortIncompleteMultipartUpload ends them")
@@ -261,10 +259,10 @@ class S3Destination:
     async def _look(self, key: str) -> ObjectFacts | None:
         always = self._placement.always
         try:
-            answer = await self._verbs.head(self._bucket, key, {**WITH_SUMS, **always})
+            answer = await self._client.head(self._bucket, key, {**WITH_SUMS, **always})
             facts = facts_of(answer.fields, composites=True)
             if facts.size is None:
-                facts = replace(facts, size=await size_by_range(self._verbs, self._bucket, key, always))
+                facts = replace(facts, size=await size_by_range(self._client, self._bucket, key, always))
         except StoreError as error:
             if error.missing:
                 return None

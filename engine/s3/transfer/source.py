@@ -9,14 +9,13 @@ from functools import partial
 
 from engine.limiting.clock import Clock
 from engine.limiting.retry import retry
-from engine.model.errors import EngineError, Refused, Transient
+from engine.model.errors import Blocked, EngineError, Refused, Transient
 from engine.model.facts import ObjectFacts
 from engine.model.failures import FailureClass
 from engine.model.location import Location
-from engine.s3.api.answers import Bytes, Fields, Fill, Listed, ListingPage, StoreError, StreamedAnswer
+from engine.s3.api.answers import Bytes, Fields, Fill, ListingPage, StoreError, StreamedAnswer
 from engine.s3.api.client import WHOLE, S3Client
 from engine.s3.api.faults import Patience, Side
-from engine.s3.api.listing import pages
 from engine.s3.api.survey import WORKERS, Bounds, Put, Survey
 from engine.s3.transfer.blocks import AskParts, InMemory
 from engine.s3.transfer.extras import Tags
@@ -31,20 +30,20 @@ Judged = Callable[[StoreError, str], EngineError]
 class S3Source:
     """Fits ``ports.Source``. ``always`` are the headers of every request: request payer, expected bucket owner.
 
-    ``patience`` knows the keys that ``verbs`` sign with; ``side`` is whose objects these are. With ``tags``, those of
+    ``patience`` knows the keys that ``client`` sign with; ``side`` is whose objects these are. With ``tags``, those of
     what is opened are told too; None: nobody wants them.
     """
 
     def __init__(
         self,
-        verbs: S3Client,
+        client: S3Client,
         patience: Patience,
         always: Fields,
         *,
         side: Side = Side.SOURCE,
         tags: Tags | None = None,
     ) -> None:
-        self._verbs = verbs
+        self._client = client
         self._patience = patience
         self._always = always
         self._side = side
@@ -64,7 +63,7 @@ class S3Source:
     async def look(self, location: Location) -> ObjectFacts:
         """The same for somebody who only wants to know: an archived object is described like any other."""
         try:
-            answer = await self._verbs.head(
+            answer = await self._client.head(
                 location.bucket, location.key, {**WITH_SUMS, **self._always}, version_id=location.version_id
             )
             facts = facts_of(answer.fields)
@@ -87,7 +86,7 @@ class S3Source:
             version = version or facts.version_id
         try:
             if size is not None and size <= WHOLE:
-                told, body = await self._verbs.read(
+                told, body = await self._client.read(
                     location.bucket, location.key, headers, version_id=version, size=size
                 )
                 found = _bound(facts_of(told.fields), facts, what)
@@ -95,7 +94,7 @@ class S3Source:
                 found = await self._tagged(found, location)
                 yield InMemory(found, body, partial(self.parts, location, found))
                 return
-            async with self._verbs.get(location.bucket, location.key, headers, version_id=version) as answer:
+            async with self._client.get(location.bucket, location.key, headers, version_id=version) as answer:
                 found = _bound(facts_of(answer.fields), facts, what)
                 if found.size is None or not found.etag:
                     found = _bound(found, await self.look(location), what)
@@ -107,13 +106,13 @@ class S3Source:
     async def _tagged(self, facts: ObjectFacts, at: Location) -> ObjectFacts:
         if self._tags is None or not facts.tags:
             return facts
-        found = await self._tags.read(self._verbs, at.bucket, at.key, self._always, version_id=at.version_id)
+        found = await self._tags.read(self._client, at.bucket, at.key, self._always, version_id=at.version_id)
         return replace(facts, headers=replace(facts.headers, tags=found))
 
     async def parts(self, location: Location, facts: ObjectFacts) -> Sequence[int]:
         """Sizes of the parts that the object was made of; none where the store does not tell."""
         headers = {**self._always, "if-match": f'"{facts.etag}"'}
-        where = (self._verbs, location.bucket, location.key, headers)
+        where = (self._client, location.bucket, location.key, headers)
         count, size, version = facts.etag_parts, facts.size, location.version_id
         try:
             return await part_sizes(*where, count=count, size=size, version_id=version)
@@ -121,21 +120,28 @@ class S3Source:
             raise self._judged(error, f"HEAD of the parts of {shown(location)}") from None
 
     async def _size(self, location: Location) -> int | None:
-        where = (self._verbs, location.bucket, location.key, self._always)
+        where = (self._client, location.bucket, location.key, self._always)
         return await size_by_range(*where, version_id=location.version_id)
 
-    async def inventory(self, bucket: str, prefix: str = "") -> AsyncIterator[list[Listed]]:
-        """All objects of a bucket below a prefix, in key order, 1,000 a page."""
+    async def check(self, bucket: str) -> None:
+        """HEAD the bucket. Raises Blocked where it does not exist, lives elsewhere or does not take the keys,
+        Transient where nobody answers. A denial is no failure: the probe finds out how objects may be read."""
         try:
-            async for rows in pages(self._verbs, bucket, prefix, self._always):
-                yield rows
+            await self._client.head_bucket(bucket, self._always)
         except StoreError as error:
-            raise self._judged(error, f"LIST s3://{bucket}/{prefix}") from None
+            if error.status == 404:
+                raise Blocked(
+                    f"the source bucket s3://{bucket} does not exist",
+                    hint="check source.buckets and source.endpoint_url; delete a bucket that is gone for good there",
+                ) from None
+            found = self._judged(error, f"HEAD s3://{bucket}")
+            if not isinstance(found, Refused):
+                raise found from None
 
     async def page(self, bucket: str, after: str, token: str, limit: int) -> ListingPage:
         """One page of a bucket's listing: behind a key, or from a token on. Raises Refused, Transient, Blocked."""
         try:
-            page = await self._verbs.list_objects(bucket, "", token, self._always, after=after, limit=limit)
+            page = await self._client.list_objects(bucket, "", token, self._always, after=after, limit=limit)
         except StoreError as error:
             raise self._judged(error, f"LIST s3://{bucket}") from None
         return page
