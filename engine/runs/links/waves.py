@@ -12,7 +12,6 @@ from engine.model.change import Link
 from engine.model.command import Advice
 from engine.model.errors import Paused, Transient
 from engine.pipeline.changing import Change, Changing, Steps
-from engine.pipeline.presence import Trouble
 from engine.pipeline.stop import CutShort, Stop, unless_cut
 from engine.pipeline.switching import WINDOW, Counts, DriftLimits, Wave, waves
 from engine.runs.links.change_report import GONE
@@ -25,7 +24,7 @@ from engine.runs.shared.confirmation import Consent
 from engine.runs.shared.screen import Screen
 from engine.tracking.read import switchable
 from engine.tracking.write.links import Foreign
-from engine.tracking.write.verdicts import Verdict, Verdicts, Wrong
+from engine.tracking.write.verdicts import Verdict, Verdicts
 
 log = structlog.get_logger()
 
@@ -209,16 +208,15 @@ class Waves:
         if not problems:
             return standing
         counts.missing += len(problems)
-        wrong = {Trouble.MISSING: Wrong.MISSING, Trouble.DIFFERS: Wrong.DIFFERS}
         await self._verdicts.condemn(
             [
-                Verdict(now[link.id].row, link.id, link.old, wrong[problem.trouble], problem.message)
+                Verdict(now[link.id].row, link.id, link.old, problem.fault, problem.message)
                 for link in standing
-                if (problem := problems.get(link.id)) is not None and problem.trouble in wrong
+                if (problem := problems.get(link.id)) is not None
             ]
         )
         for record, problem in problems.items():
-            log.info("copy_missing", record=record, trouble=problem.trouble, why=problem.message)
+            log.info("copy_missing", record=record, fault=problem.fault, why=problem.message)
         return [link for link in standing if link.id not in problems]
 
     def _judge(self, _latest: Counts) -> None:
