@@ -593,7 +593,7 @@ def test_a_rollback_is_undone_by_a_new_switch_and_says_so(corner: Corner) -> Non
         (("run", "rollback", "--from-database", "--ids", "/nowhere"), "cannot be read"),
         (("run", "rollback", "--from-database", "--execute", "--dry-run"), "both were given"),
         (("run", "rollback", "--rollback-file", "/nowhere"), "cannot be read"),
-        (("run", "switch", "--execute", "--yes", "--plan", "/nowhere"), "engine run switch --dry-run makes one"),
+        (("run", "switch", "--execute", "--yes", "--plan", "/nowhere"), "engine run switch --dry-run   makes one"),
         (("audit", "--record", "x"), "is not a Salesforce Id"),
     ],
 )
