@@ -54,10 +54,10 @@ def run_backup(
     queue_size: Annotated[int | None, typer.Option("--queue-size", metavar="N", help="Plans waiting.")] = None,
     batch_size: Annotated[int | None, typer.Option("--batch-size", metavar="N", help="Outcomes per commit.")] = None,
     part_size_mb: Annotated[
-        int | None, typer.Option("--part-size-mb", metavar="N", help="Multipart part size.")
+        int | None, typer.Option("--part-size-mb", metavar="N", help="Size of an upload's parts, in MiB.")
     ] = None,
     max_file_size_mb: Annotated[
-        float | None, typer.Option("--max-file-size-mb", metavar="N", help="Larger files are skipped.")
+        float | None, typer.Option("--max-file-size-mb", metavar="N", help="Files of more MB are skipped.")
     ] = None,
     extension: Annotated[
         list[str] | None, typer.Option("--extension", metavar=".EXT", help="Only such files; repeatable.")

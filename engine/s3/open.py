@@ -20,6 +20,7 @@ from datetime import datetime
 from engine.limiting.byte_budget import BytesInFlight
 from engine.limiting.clock import Clock
 from engine.limiting.limiters import Limiters
+from engine.model.byte_units import MIB
 from engine.model.hosts import store_at
 from engine.s3.api.address import suffix_of
 from engine.s3.api.bucket_setup import BucketSetup
@@ -32,7 +33,7 @@ from engine.s3.transfer.extras import Tags
 from engine.s3.transfer.fast_path import FastPath
 from engine.s3.transfer.hashing import crc64nvme
 from engine.s3.transfer.our_keys import shape_of
-from engine.s3.transfer.parts import COPY_LIMIT, MIB, PUT_LIMIT
+from engine.s3.transfer.parts import COPY_LIMIT, PUT_LIMIT
 from engine.s3.transfer.probe import SourceAccess
 from engine.s3.transfer.source import S3Source
 from engine.s3.transfer.storing import PARTS_AT_ONCE

@@ -28,7 +28,7 @@ Transport = Literal["fast", "sdk"]
 SPARE = 16
 """Connections beyond one per worker: for looks, listings and parts."""
 SILENCE_S = 180.0
-"""The longest silence within one request; a copy of 5 GB may think for a while."""
+"""The longest silence within one request; a copy of 5 GiB may think for a while."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,14 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from engine.limiting.clock import SystemClock
+from engine.model.byte_units import MIB
 from engine.rehearsal.side_door import Asked, Seeded
 from engine.runs.doctor.checks import bucket
 from engine.runs.doctor.iam import policies
 from engine.s3.open import open_s3
 from engine.settings import Settings
 from tests.support.corner import Corner, wait
-from tests.support.s3 import MIB, Bytes, at, settings_for
+from tests.support.s3 import Bytes, at, settings_for
 
 Need = tuple[str, str]
 """Action and resource."""

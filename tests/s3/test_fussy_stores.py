@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from engine.limiting.clock import SystemClock
+from engine.model.byte_units import MIB
 from engine.model.errors import EngineError, Refused
 from engine.model.facts import Method, ObjectFacts
 from engine.model.failures import FailureClass
@@ -20,7 +21,7 @@ from engine.rehearsal.objects import ObjectServer
 from engine.s3.api.answers import StoreError
 from engine.s3.open import S3, open_s3
 from tests.support.pipeline import plan
-from tests.support.s3 import MIB, Bytes, at, settings_for
+from tests.support.s3 import Bytes, at, settings_for
 from tests.support.s3_double import aws, by, document, facing, holds
 from tests.support.servers.capture import Recorded, Reply, capture_server
 from tests.support.wire import Call, Peer

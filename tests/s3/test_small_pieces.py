@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.limiting.byte_budget import BytesInFlight
+from engine.model.byte_units import GIB, MIB
 from engine.model.errors import Blocked, Transient
 from engine.model.facts import Method
 from engine.model.failures import FailureClass
@@ -25,11 +26,9 @@ from engine.s3.api.xml import as_fields, error_of, flat, success_of
 from engine.s3.transfer.blocks import Blocks, Buffers, MemoryClaim
 from engine.s3.transfer.hashing import Sums, composite_sha256, crc64nvme
 from engine.s3.transfer.our_keys import shape_of
-from engine.s3.transfer.parts import MAX_PART, MAX_PARTS, MIB, growing, part_size, ranges
+from engine.s3.transfer.parts import MAX_PART, MAX_PARTS, growing, part_size, ranges
 from engine.s3.transfer.probe import Readable, choose, readable
 from tests.support.s3 import at
-
-GIB = 1 << 30
 
 
 @given(st.integers(1, 50_000 * GIB), st.integers(5 * MIB, 5 * GIB))

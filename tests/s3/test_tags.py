@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from engine.limiting.clock import SystemClock
+from engine.model.byte_units import MIB
 from engine.model.errors import Refused
 from engine.model.facts import ContentHeaders, ObjectFacts
 from engine.model.failures import FailureClass
@@ -17,7 +18,7 @@ from engine.rehearsal.objects import ObjectServer
 from engine.s3.api.xml import rows_of
 from engine.s3.open import S3, open_s3
 from engine.s3.transfer.extras import SETTLED
-from tests.support.s3 import MIB, Bytes, at, settings_for
+from tests.support.s3 import Bytes, at, settings_for
 from tests.support.s3_double import MD5, aws, by, document, facing
 from tests.support.servers.capture import Recorded, Reply
 from tests.support.servers.client import client_of

@@ -14,6 +14,7 @@ from engine.limiting.bandwidth import Bandwidth
 from engine.limiting.clock import Clock
 from engine.limiting.limiters import Limiters
 from engine.limiting.retry import retry
+from engine.model.byte_units import MB
 from engine.model.errors import Refused
 from engine.model.facts import Method
 from engine.model.failures import FailureClass
@@ -38,7 +39,6 @@ from engine.web.client import WebClient, open_web
 from engine.web.resolver import LinkResolver, fields_of, resolver_origin
 from engine.web.source import WebSource
 
-MB = 1_000_000
 log = structlog.get_logger()
 
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
+from engine.model.byte_units import KIB
 from engine.s3.api.answers import Answer, Bytes, Fields, ListingPage, Part, StreamedAnswer, UploadsPage
 
 
@@ -83,7 +84,7 @@ class S3Client(Protocol):
     async def head_bucket(self, bucket: str, headers: Fields) -> Answer: ...
 
 
-WHOLE = 256 * 1024
+WHOLE = 256 * KIB
 """Bytes up to which an object is better read at once than as a stream: no more than a stream holds unread."""
 WRITE_RATE = 20_000
 """Bytes a second below which a write is given up: 200 parts at once still pass through 4 MB/s."""

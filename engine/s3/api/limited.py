@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, TypeVar
 
 from engine.limiting.limiter import Limiter
+from engine.model.byte_units import MIB
 from engine.s3.api.answers import Answer, Bytes, Fields, ListingPage, Part, StoreError, StreamedAnswer, UploadsPage
 from engine.s3.api.client import S3Client
 from engine.s3.api.doubts import Ask, Doubts, of_the_bucket
@@ -17,7 +18,7 @@ from engine.s3.api.faults import THROTTLED, Patience, doubtful
 
 T = TypeVar("T")
 
-LARGE = 32 << 20
+LARGE = 32 * MIB
 """Bytes from which a request is one for a large file."""
 
 

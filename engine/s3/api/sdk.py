@@ -15,6 +15,7 @@ from typing import Any
 
 from engine.limiting.clock import Clock
 from engine.limiting.open_files import none_left
+from engine.model.byte_units import KIB, MB
 from engine.s3.api.answers import (
     Answer,
     Bytes,
@@ -39,7 +40,7 @@ from engine.s3.api.xml import as_fields
 from engine.settings import NetworkSettings
 
 QUICK_S = 60.0
-CHUNK = 256 * 1024
+CHUNK = 256 * KIB
 _extra: ContextVar[Fields] = ContextVar("_extra", default={})  # noqa: B039 - never mutated
 
 
@@ -132,7 +133,7 @@ class SdkClient:
         told = await self._call(
             "complete_multipart_upload",
             headers,
-            time_for(len(parts) * 1_000_000),
+            time_for(len(parts) * MB),
             Bucket=bucket,
             Key=key,
             UploadId=upload_id,
