@@ -37,7 +37,7 @@ from engine.s3.transfer.parts import COPY_LIMIT, PUT_LIMIT
 from engine.s3.transfer.probe import SourceAccess
 from engine.s3.transfer.source import S3Source
 from engine.s3.transfer.storing import PARTS_AT_ONCE
-from engine.s3.transport import Transport, open_clients
+from engine.s3.transport import OpenClients, Transport, open_clients
 from engine.settings import DestinationSettings, Settings, SourceSettings
 
 COPY_PART = 256 * MIB
@@ -75,6 +75,7 @@ async def open_s3(
     clock: Clock,
     *,
     transport: Transport = "fast",
+    clients: OpenClients = open_clients,
     budget: BytesInFlight | None = None,
     spend: Spend | None = None,
     limiters: Limiters | None = None,
@@ -103,7 +104,7 @@ async def open_s3(
         limiters = limiters or Limiters(clock, migration.concurrency)
         source_patience = Patience(clock, Side.SOURCE, source_keys.renew)
         patience = Patience(clock, Side.DESTINATION, destination_keys.renew)
-        sides = await open_clients(
+        sides = await clients(
             stack, settings, clock, transport, source_keys, destination_keys, limiters, source_patience, patience
         )
         placement = Placement(

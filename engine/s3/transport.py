@@ -128,6 +128,9 @@ async def open_clients(
     )
 
 
+OpenClients = Callable[..., Awaitable[Sides]]
+
+
 def _tunnel(proxy: Proxy | None) -> Origin | None:
     """Where the wire asks for tunnels. Raises Blocked where it cannot."""
     if proxy is None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
 import aiohttp
@@ -112,3 +112,6 @@ async def open_http(network: NetworkSettings) -> AsyncIterator[Http]:
         headers={"Accept-Encoding": "gzip", "User-Agent": "engine"},
     ) as client:
         yield Http(client, proxy=proxy.url if proxy else None)
+
+
+OpenHttp = Callable[[NetworkSettings], AbstractAsyncContextManager[Http]]

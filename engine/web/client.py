@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
@@ -114,6 +114,9 @@ async def open_web(
         headers={"Accept-Encoding": "identity", "User-Agent": "engine"},
     ) as client:
         yield WebClient(client, origins, proxy=proxy.url if proxy else None)
+
+
+OpenWeb = Callable[..., AbstractAsyncContextManager[WebClient]]
 
 
 def _parsed(url: str) -> URL:
