@@ -152,6 +152,14 @@ def test_the_command_line_opens_no_adapter() -> None:
     assert opened == []
 
 
+def test_who_asks_the_tracking_db_needs_nothing_that_writes_it() -> None:
+    reading = [path for path in MODULES if path.is_relative_to(ENGINE / "tracking" / "read")]
+    wrong = [module for path in reading for module, _ in imports(path) if module.startswith("engine.tracking.write")]
+
+    assert reading
+    assert wrong == []
+
+
 def test_the_network_is_opened_in_few_places() -> None:
     """One run opens them all through the assembly, by the openers that are in force; listing accounts needs Salesforce
     alone."""

@@ -17,7 +17,7 @@ from engine.runs.shared.preflight import Halted
 from engine.runs.shared.report import duration
 from engine.settings import Settings
 from engine.tracking.ledger import Ledger
-from engine.tracking.read import switchable
+from engine.tracking.read.journal import open_changes
 from engine.tracking.write.runs import Ending
 
 BEAT_S = 0.5
@@ -74,7 +74,7 @@ async def close_failed(ledger: Ledger, run_id: int, error: BaseException, *told:
 
 async def _in_doubt(ledger: Ledger, run_id: int) -> str:
     try:
-        left = await ledger.database.read(switchable.open_changes(run_id))
+        left = await ledger.database.read(open_changes(run_id))
     except Fatal:
         return ""
     return f"{left:,} links are in doubt: sent, or about to be. The next start reads them first." if left else ""

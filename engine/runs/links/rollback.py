@@ -42,7 +42,7 @@ from engine.runs.shared.screen import Screen
 from engine.salesforce.shape import Organization
 from engine.settings import Settings
 from engine.tracking.db.chain import tip_path
-from engine.tracking.read import switchable
+from engine.tracking.read.journal import open_changes
 from engine.tracking.read.switchable import Undo
 from engine.tracking.write.journal import Journal
 from engine.tracking.write.runs import Ending
@@ -301,7 +301,7 @@ class _Rollback:
             status, code = "stopped", stop.exit_code
         else:
             status, code = ("completed_with_failures", 3) if counts.failed else ("completed", 0)
-        left = await self._services.ledger.database.read(switchable.open_changes(run_id))
+        left = await self._services.ledger.database.read(open_changes(run_id))
         await self._services.ledger.end_run(run_id, status, stop.reason or None)
         steps: list[Advice] = []
         if code in {Paused.exit_code, 130, 143}:

@@ -44,10 +44,10 @@ from engine.runs.shared.preflight import check_own_org, check_stores, unless_sto
 from engine.runs.shared.screen import Screen
 from engine.salesforce.shape import Organization
 from engine.settings import Settings
-from engine.tracking.read import switchable
+from engine.tracking.read.journal import open_changes
+from engine.tracking.read.links import FORMED_ANEW, Foreign
 from engine.tracking.read.switchable import Wanted
 from engine.tracking.write.journal import Journal
-from engine.tracking.write.links import FORMED_ANEW, Foreign
 from engine.tracking.write.runs import Ending
 from engine.tracking.write.verdicts import Verdicts
 
@@ -281,7 +281,7 @@ class _Switch:
             code = Differs.exit_code if self._progress.foreign.count else code
         if (limits := self._services.salesforce.limits) is not None:
             await self._services.ledger.sample({"api": {"used": limits.used, "max": limits.allowed}})
-        left = await self._services.ledger.database.read(switchable.open_changes(run_id))
+        left = await self._services.ledger.database.read(open_changes(run_id))
         await self._services.ledger.end_run(run_id, status, stop.reason or None)
         progress = self._progress
         if out := progress.left_out:

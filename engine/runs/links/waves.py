@@ -23,7 +23,7 @@ from engine.runs.shared.bounds import Bounds
 from engine.runs.shared.confirmation import Consent
 from engine.runs.shared.screen import Screen
 from engine.tracking.read import switchable
-from engine.tracking.write.links import Foreign
+from engine.tracking.read.links import Foreign
 from engine.tracking.write.verdicts import Verdict, Verdicts
 
 log = structlog.get_logger()

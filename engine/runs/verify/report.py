@@ -13,9 +13,9 @@ from engine.model.command import Advice, Command
 from engine.model.errors import Usage
 from engine.model.text import printable
 from engine.runs.shared.command import to_type
+from engine.runs.shared.exports import fresh
 from engine.runs.shared.report import duration
-from engine.tracking.write.exports import fresh
-from engine.tracking.write.links import FORMED_ANEW, Foreign
+from engine.tracking.read.links import FORMED_ANEW, Foreign
 
 _BACKUP, _VERIFY = Command("run backup --incremental"), Command("verify")
 

@@ -46,7 +46,7 @@ from engine.settings import Settings
 from engine.tracking.db.files import inspect
 from engine.tracking.db.lock import RunLock
 from engine.tracking.read.copies import Copy, Met, mark
-from engine.tracking.write.links import foreign
+from engine.tracking.read.links import foreign
 from engine.tracking.write.runs import Ending
 
 Level = Literal["list", "head", "deep"]
