@@ -173,7 +173,7 @@ async def test_missing_and_unfit_samples_decide_nothing(statuses: list[int], exp
 
     async def look(_: object) -> object:
         if (status := next(answers)) != 200:
-            raise meaning(StoreError(str(status), status), Side.SOURCE, "HEAD")
+            raise meaning(StoreError(str(status), status), Side.SOURCE)
         return None
 
     assert await readable([at("b", str(n)) for n in range(len(statuses))], look) is expected
@@ -184,7 +184,7 @@ async def test_an_object_whose_version_cannot_be_is_asked_for_as_it_is() -> None
 
     async def look(sample: Location) -> None:
         if sample.version_id:
-            raise meaning(StoreError("400", 400), Side.SOURCE, "HEAD")
+            raise meaning(StoreError("400", 400), Side.SOURCE)
 
     assert await readable(samples, look) is Y
 

@@ -23,7 +23,7 @@ from engine.s3.transfer.sizes import part_sizes, size_by_range
 from engine.s3.transfer.source import WITH_SUMS
 
 PARTS_AT_ONCE = 8
-PartTry = Callable[[Callable[[], Awaitable[Answer]], str], Awaitable[Answer]]
+PartTry = Callable[[Callable[[], Awaitable[Answer]], str, str], Awaitable[Answer]]
 """Runs one part's request, again if it fails; raises EngineError. The text names it for a person."""
 
 
@@ -201,7 +201,7 @@ class Copier:
                     raise Uncopyable(str(error)) from None
                 raise
 
-        answer = await self._part_try(send, f"COPY part {number} to s3://{self._bucket}/{upload.key}")
+        answer = await self._part_try(send, f"COPY part {number} to", upload.key)
         upload.parts.append(Part(number, answer.etag))
 
     async def _must_not_have_moved(self, original: Original) -> None:

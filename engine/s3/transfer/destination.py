@@ -12,7 +12,7 @@ from engine.limiting.byte_budget import BytesInFlight
 from engine.limiting.clock import Clock
 from engine.limiting.limiter import Limiter
 from engine.limiting.retry import retry
-from engine.model.errors import Blocked, EngineError, Refused
+from engine.model.errors import Blocked, EngineError, Operation, Refused
 from engine.model.facts import ObjectFacts, Stored, Uncopyable
 from engine.model.location import Location
 from engine.s3.api.answers import Answer, Fields, Listed, ListingPage, StoreError
@@ -118,7 +118,7 @@ class S3Destination:
 
     async def facts(self, key: str) -> ObjectFacts | None:
         """HEAD with checksums, a multipart SHA-256 included (``sha256-composite``); None when the key is free."""
-        return await self._done(self._look(key), f"HEAD {self._shown(key)}")
+        return await self._done(self._look(key), "HEAD", key)
 
     async def copy(self, source: Location, facts: ObjectFacts, key: str, *, replace_etag: str | None = None) -> Stored:
         """Server-side copy of a source object with the destination's credentials, pinned by ETag."""
@@ -141,8 +141,8 @@ class S3Destination:
                 # the source may be read, so this request alone is denied, or every write: a stream finds out which
                 if side is Side.DESTINATION and original.bucket != self._bucket and error.code == "AccessDenied":
                     raise Uncopyable(str(error)) from None
-                what = f"COPY s3://{original.bucket}/{original.key} to {self._shown(key)}"
-                raise self._patience.judge(error, what, side=side) from None
+                operation = Operation("COPY", f"s3://{original.bucket}/{original.key}", self._shown(key))
+                raise self._patience.judge(error, operation, side=side) from None
             stored = copy
         self._patience.wrote = True
         return stored
@@ -182,7 +182,9 @@ class S3Destination:
                 await room.wait_for(stream.facts.size)
                 return await self.store(stream, key, replace_etag=replace_etag, room=room)
         try:
-            return await self._written(self._storer.store(stream, key, replace_etag, room), f"PUT {self._shown(key)}")
+            stored = await self._done(self._storer.store(stream, key, replace_etag, room), "PUT", key)
+            self._patience.wrote = True
+            return stored
         finally:
             room.release()
 
@@ -192,7 +194,7 @@ class S3Destination:
             async for rows in pages(self._client, self._bucket, prefix, self._placement.always):
                 yield rows
         except StoreError as error:
-            raise self._patience.judge(error, f"LIST {self._shown(prefix)}") from None
+            raise self._patience.judge(error, self._on("LIST", prefix)) from None
 
     async def survey(self, put: Put, *, attempts: int) -> bool:
         """List the whole bucket by several workers at once; see ``survey.py``. Pages that fail are asked for again.
@@ -203,7 +205,7 @@ class S3Destination:
 
         async def page(after: str, token: str, limit: int) -> ListingPage:
             work = self._client.list_objects(self._bucket, "", token, always, after=after, limit=limit)
-            return await self._done(work, f"LIST {self._shown('')}")
+            return await self._done(work, "LIST", "")
 
         async def ask(after: str, token: str, limit: int) -> ListingPage:
             rows, _ = await retry(lambda: page(after, token, limit), clock=self._clock, attempts=attempts)
@@ -229,7 +231,7 @@ class S3Destination:
     async def sweep(self, prefix: str, ours: Callable[[str], bool], before: datetime) -> int:
         """Abort multipart uploads that earlier runs left open (I13); returns how many. See ``Multipart.sweep``."""
         work = self._multipart.sweep(prefix, ours, before.timestamp())
-        return await self._done(work, f"LIST UPLOADS {self._shown(prefix)}")
+        return await self._done(work, "LIST UPLOADS", prefix)
 
     def remarks(self) -> list[str]:
         """What was found out about the store, for the end of a run."""
@@ -254,7 +256,7 @@ class S3Destination:
     async def try_copy(self, from_key: str, facts: ObjectFacts, key: str) -> None:
         """Copy a probe, so that it is known what the store makes of conditions on copies."""
         original = Original(self._bucket, from_key, facts, None, self._placement.always)
-        await self._done(self._copier.copy(original, key, None, tags=False), f"COPY to {self._shown(key)}")
+        await self._done(self._copier.copy(original, key, None, tags=False), "COPY to", key)
 
     async def _look(self, key: str) -> ObjectFacts | None:
         always = self._placement.always
@@ -269,16 +271,11 @@ class S3Destination:
             raise
         return facts
 
-    async def _done(self, work: Awaitable[T], what: str) -> T:
+    async def _done(self, work: Awaitable[T], name: str, key: str) -> T:
         try:
             return await work
         except StoreError as error:
-            raise self._patience.judge(error, what) from None
-
-    async def _written(self, work: Awaitable[Stored], what: str) -> Stored:
-        stored = await self._done(work, what)
-        self._patience.wrote = True
-        return stored
+            raise self._patience.judge(error, self._on(name, key)) from None
 
     def _unfit(self, error: StoreError, name: str) -> EngineError:
         if error.status == 404:
@@ -289,7 +286,7 @@ class S3Destination:
                 "grant s3:ListBucket, s3:GetObject and s3:PutObject on it; where expected_bucket_owner is set, check it"
             )
             return Blocked(f"access to the destination bucket {name} is denied", hint=hint)
-        found = self._patience.judge(error, f"HEAD {name}")
+        found = self._patience.judge(error, Operation("HEAD", destination=name))
         if isinstance(found, Refused):
             return Blocked(str(found), hint="check destination.endpoint_url, its region and its credentials")
         return found
@@ -306,15 +303,18 @@ class S3Destination:
             return Side.SOURCE if reason.status in {403, 404} else Side.DESTINATION
         return Side.DESTINATION
 
-    async def _part(self, send: Callable[[], Awaitable[Answer]], what: str) -> Answer:
+    async def _part(self, send: Callable[[], Awaitable[Answer]], name: str, key: str) -> Answer:
         """One part's request, tried again by itself: a large file is not begun afresh for one slow answer."""
 
         async def once() -> Answer:
-            return await self._done(send(), what)
+            return await self._done(send(), name, key)
 
         tries = self._placement.attempts
         answer, _ = await retry(once, clock=self._clock, attempts=tries, throttled=10 * tries)
         return answer
+
+    def _on(self, name: str, key: str) -> Operation:
+        return Operation(name, destination=self._shown(key))
 
     def _shown(self, key: str) -> str:
         return f"s3://{self._bucket}/{key}"

@@ -9,7 +9,7 @@ from functools import partial
 
 from engine.limiting.clock import Clock
 from engine.limiting.retry import retry
-from engine.model.errors import Blocked, EngineError, Refused, Transient
+from engine.model.errors import Blocked, EngineError, Operation, Refused, Transient
 from engine.model.facts import ObjectFacts
 from engine.model.failures import FailureClass
 from engine.model.location import Location
@@ -23,7 +23,7 @@ from engine.s3.transfer.facts import facts_of
 from engine.s3.transfer.sizes import part_sizes, size_by_range
 
 WITH_SUMS = {"x-amz-checksum-mode": "ENABLED"}
-Judged = Callable[[StoreError, str], EngineError]
+Judged = Callable[[StoreError, Operation], EngineError]
 """What an error means, and for what; see ``Patience.judge``."""
 
 
@@ -49,8 +49,8 @@ class S3Source:
         self._side = side
         self._tags = tags
 
-    def _judged(self, error: StoreError, what: str) -> EngineError:
-        return self._patience.judge(error, what, side=self._side)
+    def _judged(self, error: StoreError, operation: Operation) -> EngineError:
+        return self._patience.judge(error, operation, side=self._side)
 
     async def facts(self, location: Location) -> ObjectFacts:
         """HEAD with checksums. An archived object is Refused here, before anybody plans to read it."""
@@ -70,14 +70,14 @@ class S3Source:
             if facts.size is None:
                 facts = replace(facts, size=await self._size(location))
         except StoreError as error:
-            raise self._judged(error, f"HEAD {shown(location)}") from None
+            raise self._judged(error, Operation("HEAD", shown(location))) from None
         return facts
 
     @asynccontextmanager
     async def open(self, location: Location, facts: ObjectFacts | None) -> AsyncIterator[Reading | InMemory]:
         """GET. The ETag pins it; a version only where the URL names one, or where there is no ETag to pin with, for
         reading by version needs a right of its own (s3:GetObjectVersion)."""
-        what = f"GET {shown(location)}"
+        operation = Operation("GET", shown(location))
         headers = {**WITH_SUMS, **self._always}
         version, size = location.version_id, None if facts is None else facts.size
         if facts is not None and facts.etag:
@@ -89,19 +89,19 @@ class S3Source:
                 told, body = await self._client.read(
                     location.bucket, location.key, headers, version_id=version, size=size
                 )
-                found = _bound(facts_of(told.fields), facts, what)
-                _whole(found, len(body), what)
+                found = _bound(facts_of(told.fields), facts, operation)
+                _whole(found, len(body), operation)
                 found = await self._tagged(found, location)
                 yield InMemory(found, body, partial(self.parts, location, found))
                 return
             async with self._client.get(location.bucket, location.key, headers, version_id=version) as answer:
-                found = _bound(facts_of(answer.fields), facts, what)
+                found = _bound(facts_of(answer.fields), facts, operation)
                 if found.size is None or not found.etag:
-                    found = _bound(found, await self.look(location), what)
+                    found = _bound(found, await self.look(location), operation)
                 found = await self._tagged(found, location)
-                yield Reading(answer, found, self._judged, what, partial(self.parts, location, found))
+                yield Reading(answer, found, self._judged, operation, partial(self.parts, location, found))
         except StoreError as error:
-            raise self._judged(error, what) from None
+            raise self._judged(error, operation) from None
 
     async def _tagged(self, facts: ObjectFacts, at: Location) -> ObjectFacts:
         if self._tags is None or not facts.tags:
@@ -117,7 +117,7 @@ class S3Source:
         try:
             return await part_sizes(*where, count=count, size=size, version_id=version)
         except StoreError as error:
-            raise self._judged(error, f"HEAD of the parts of {shown(location)}") from None
+            raise self._judged(error, Operation("HEAD of the parts of", shown(location))) from None
 
     async def _size(self, location: Location) -> int | None:
         where = (self._client, location.bucket, location.key, self._always)
@@ -134,7 +134,7 @@ class S3Source:
                     f"the source bucket s3://{bucket} does not exist",
                     hint="check source.buckets and source.endpoint_url; delete a bucket that is gone for good there",
                 ) from None
-            found = self._judged(error, f"HEAD s3://{bucket}")
+            found = self._judged(error, Operation("HEAD", f"s3://{bucket}"))
             if not isinstance(found, Refused):
                 raise found from None
 
@@ -143,7 +143,7 @@ class S3Source:
         try:
             page = await self._client.list_objects(bucket, "", token, self._always, after=after, limit=limit)
         except StoreError as error:
-            raise self._judged(error, f"LIST s3://{bucket}") from None
+            raise self._judged(error, Operation("LIST", f"s3://{bucket}")) from None
         return page
 
     async def survey(
@@ -171,13 +171,13 @@ class Reading:
         answer: StreamedAnswer,
         facts: ObjectFacts,
         judged: Judged,
-        what: str,
+        operation: Operation,
         parts: AskParts,
     ) -> None:
         self._answer = answer
         self._judged = judged
         self.parts = parts
-        self._what = what
+        self._operation = operation
         self._seen = 0
         self.facts = facts
 
@@ -192,22 +192,22 @@ class Reading:
                 self._seen += len(chunk)
                 yield chunk
         except StoreError as error:
-            raise self._judged(error, self._what) from None
-        _whole(self.facts, self._seen, self._what)
+            raise self._judged(error, self._operation) from None
+        _whole(self.facts, self._seen, self._operation)
 
     async def _fill(self, memory: memoryview) -> int:
         assert self._answer.fill is not None
         try:
             filled = await self._answer.fill(memory)
         except StoreError as error:
-            raise self._judged(error, self._what) from None
+            raise self._judged(error, self._operation) from None
         self._seen += filled
         return filled
 
 
-def _whole(facts: ObjectFacts, came: int, what: str) -> None:
+def _whole(facts: ObjectFacts, came: int, operation: Operation) -> None:
     if facts.size is not None and came != facts.size:
-        raise Transient(FailureClass.NETWORK, f"{what}: {came} of {facts.size} bytes came")
+        raise Transient(FailureClass.NETWORK, f"{came} of {facts.size} bytes came", operation=operation)
 
 
 def shown(location: Location) -> str:
@@ -215,7 +215,7 @@ def shown(location: Location) -> str:
     return f"s3://{location.bucket}/{location.key}"
 
 
-def _bound(got: ObjectFacts, pinned: ObjectFacts | None, what: str) -> ObjectFacts:
+def _bound(got: ObjectFacts, pinned: ObjectFacts | None, operation: Operation) -> ObjectFacts:
     """What an answer says, held against what is known already, and completed by it where the answer keeps quiet.
 
     Some stores take If-Match and ignore it; what they send says so itself.
@@ -225,7 +225,8 @@ def _bound(got: ObjectFacts, pinned: ObjectFacts | None, what: str) -> ObjectFac
     moved = pinned.etag and got.etag and pinned.etag != got.etag
     grown = pinned.size is not None and got.size is not None and pinned.size != got.size
     if moved or grown:
-        raise Transient(FailureClass.SOURCE_CHANGED, f"{what}: the object changed since it was looked at")
+        said = "the object changed since it was looked at"
+        raise Transient(FailureClass.SOURCE_CHANGED, said, operation=operation)
     if got.size is None:
         got = replace(got, size=pinned.size)
     if not got.etag:

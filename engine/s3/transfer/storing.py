@@ -301,7 +301,7 @@ class Storer:
         async def send() -> Answer:
             return await self._sums.send(put, {name: value})
 
-        answer = await self._part_try(send, f"PUT part {number} of s3://{self._bucket}/{upload.key}")
+        answer = await self._part_try(send, f"PUT part {number} of", upload.key)
         shown = answer.fields.get(name)
         if shown not in {None, value}:
             message = f"part {number} of s3://{self._bucket}/{upload.key} arrived with another {self._checksum}"
