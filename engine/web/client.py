@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from contextlib import asynccontextmanager
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
@@ -11,7 +11,6 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from engine.limiting.tls import trusting
-from engine.model.byte_units import KIB
 from engine.model.errors import Refused
 from engine.model.failures import FailureClass
 from engine.model.hosts import origin_of
@@ -25,7 +24,7 @@ HOPS = 3
 """Redirects that one request may follow."""
 _CONNECT_S = 10.0
 _READ_S = 60.0
-_BUFFER = 256 * KIB
+_BUFFER = 256 * 1024
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
@@ -114,9 +113,6 @@ async def open_web(
         headers={"Accept-Encoding": "identity", "User-Agent": "engine"},
     ) as client:
         yield WebClient(client, origins, proxy=proxy.url if proxy else None)
-
-
-OpenWeb = Callable[..., AbstractAsyncContextManager[WebClient]]
 
 
 def _parsed(url: str) -> URL:

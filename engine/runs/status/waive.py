@@ -20,9 +20,8 @@ from engine.tracking.db.database import open_database
 from engine.tracking.db.files import inspect
 from engine.tracking.db.lock import RunLock
 from engine.tracking.ledger import Ledger
-from engine.tracking.read.lookups import outside
 from engine.tracking.read.report import open_report
-from engine.tracking.write.waivers import Event, Noted
+from engine.tracking.write.waivers import Event, Noted, outside
 
 
 @dataclass(frozen=True, slots=True)

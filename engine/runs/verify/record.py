@@ -8,20 +8,15 @@ from dataclasses import replace
 import structlog
 
 from engine.limiting.side_by_side import side_by_side
-from engine.model.copy import CopyFault
 from engine.pipeline.stop import Stop
 from engine.runs.shared.assembly import Services
 from engine.runs.shared.screen import Screen
 from engine.runs.verify.check import CheckedCopy, Looking
 from engine.runs.verify.report import Beyond, Found, Symbol
 from engine.tracking.read.copies import Copy, is_marked, mark
-from engine.tracking.write.verdicts import CONDEMNED, Verdict, Verdicts
+from engine.tracking.write.verdicts import Verdict, Verdicts, Wrong
 
 _BEAT_S = 10.0
-_BEYOND: dict[CopyFault | None, Beyond] = {
-    CopyFault.SOURCE_CHANGED: Beyond.CHANGED,
-    CopyFault.SOURCE_GONE: Beyond.GONE,
-}
 
 log = structlog.get_logger()
 
@@ -98,15 +93,15 @@ class Judging:
         for seen in looks:
             self._tell(seen, again=again)
         if self.verdicts is not None:
-            stands = [seen for seen in looks if seen.fault in {None, CopyFault.SOURCE_GONE}]
+            stands = [seen for seen in looks if seen.symbol in {Symbol.MATCH, Symbol.SOURCE_GONE}]
             if not again:
                 await self.verdicts.confirm([seen.copy.row for seen in stands if seen.raised is None])
                 await self.verdicts.raise_proofs([seen.raised for seen in stands if seen.raised is not None])
             await self.verdicts.condemn(
                 [
-                    Verdict(seen.copy.row, seen.copy.record_id, seen.copy.url, seen.fault, seen.message)
+                    Verdict(seen.copy.row, seen.copy.record_id, seen.copy.url, seen.wrong, seen.message)
                     for seen in looks
-                    if seen.fault is not None
+                    if seen.wrong is not None
                 ]
             )
         self.beat()
@@ -115,11 +110,11 @@ class Judging:
         """Whether a backup can make a switched record's lost copy again: its link keeps the key, and other content than
         was proved never goes under a key that users follow."""
         copy = seen.copy
-        if not copy.switched or seen.fault is not CopyFault.MISSING:
+        if not copy.switched or seen.wrong is not Wrong.MISSING:
             return seen
         await self._looking.learn([copy])
         _, source = await self._looking.source(copy)
-        beyond = _BEYOND.get(source.fault)
+        beyond = {Symbol.DIFFER: Beyond.CHANGED, Symbol.SOURCE_GONE: Beyond.GONE}.get(source.symbol)
         if beyond is None:
             return seen
         self._found.beyond[beyond] += 1
@@ -127,7 +122,7 @@ class Judging:
 
     def _tell(self, seen: CheckedCopy, *, again: bool) -> None:
         found, copy = self._found, seen.copy
-        if seen.fault is None:
+        if seen.symbol is Symbol.MATCH:
             found.raised += seen.raised is not None and seen.raised.proof != copy.proof
             if not again:
                 found.add(Symbol.MATCH, copy.record_id, copy.key, seen.message)
@@ -135,9 +130,9 @@ class Judging:
         if again:
             found.counts[Symbol.MATCH] -= 1
         found.add(seen.symbol, copy.record_id, copy.key, seen.message)
-        found.changed_sources += seen.fault is CopyFault.SOURCE_CHANGED
-        if seen.fault in CONDEMNED:
+        found.changed_sources += seen.wrong is Wrong.SOURCE_CHANGED
+        if seen.wrong is not None:
             mark(self._bad, [copy.row])
-        if copy.switched and seen.fault in {CopyFault.MISSING, CopyFault.DIFFERS}:
+        if copy.switched and seen.wrong in {Wrong.MISSING, Wrong.DIFFERS}:
             found.broken_links += 1
         log.info("copy_not_as_recorded", record=copy.record_id, found=seen.symbol.word, why=seen.message)

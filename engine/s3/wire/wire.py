@@ -12,7 +12,6 @@ from typing import Self, TypeVar
 
 from engine.limiting.clock import Clock
 from engine.limiting.cooperative import FairWaking
-from engine.model.byte_units import KIB, MIB
 from engine.s3.wire.connection import Connection
 from engine.s3.wire.dialer import Dialer
 from engine.s3.wire.errors import Stale
@@ -61,7 +60,7 @@ class Wire:
         resolve: Resolver | None = None,
         proxy: Origin | None = None,
         proxy_login: str = "",
-        max_header_bytes: int = 64 * KIB,
+        max_header_bytes: int = 65_536,
     ) -> None:
         self._clock = clock
         self._read_s = read_s
@@ -100,7 +99,7 @@ class Wire:
         *,
         method: str,
         deadline_s: float | None = None,
-        max_body: int = MIB,
+        max_body: int = 1 << 20,
         expect_continue: bool = False,
         once: bool = False,
     ) -> Reply:
@@ -134,7 +133,7 @@ class Wire:
         self._pool.release(connection)
 
     async def ask(
-        self, connection: Connection, head: bytes, *, method: str, deadline_s: float, max_body: int = MIB
+        self, connection: Connection, head: bytes, *, method: str, deadline_s: float, max_body: int = 1 << 20
     ) -> Reply:
         """``request`` at its shortest: without body, on a connection in hand, once. Raises WireError."""
         exchange = self._whole(connection, method, max_body)
