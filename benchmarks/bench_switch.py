@@ -31,8 +31,9 @@ from engine.tracking.db import chain, schema
 from engine.tracking.db.database import Database, open_database
 from engine.tracking.ledger import Ledger
 from engine.tracking.read import switchable
+from engine.tracking.read.journal import check
 from engine.tracking.read.switchable import Wanted
-from engine.tracking.write.journal import Journal, check
+from engine.tracking.write.journal import Journal
 
 _INSERT = (
     "INSERT INTO file_migrations (doclist_entry_id, account_id, account_name, record_name, original_url, your_s3_key,"

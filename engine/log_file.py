@@ -8,9 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from engine.limiting.clock import Clock
+from engine.model.byte_units import GIB, MIB
 
-FILE_BYTES = 64 * 1024 * 1024
-TOTAL_BYTES = 1024 * 1024 * 1024
+FILE_BYTES = 64 * MIB
+TOTAL_BYTES = GIB
 MAX_FILES = 500
 
 

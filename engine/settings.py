@@ -255,10 +255,10 @@ class MigrationSettings(Section):
     queue_size: Annotated[int, Field(ge=1, le=1_000_000)] = Field(2000, description="plans waiting at most")
     batch_size: Annotated[int, Field(ge=1, le=10_000)] = Field(500, description="outcomes per commit")
     part_size_mb: Annotated[int, Field(ge=5, le=5120)] = Field(
-        16, description="files beyond four times this size travel in parts of it"
+        16, description="in MiB; files beyond four times this size travel in parts of it"
     )
     max_file_size_mb: Annotated[float, Field(gt=0)] | None = Field(
-        None, description="larger files are skipped; null: no limit"
+        None, description="in MB (10⁶ bytes); larger files are skipped; null: no limit"
     )
     allowed_extensions: list[str] = Field(default_factory=list, description="such as [.pdf, .docx]; empty: all")
     test_single_account: bool = Field(False, description="restrict every command to test_account_id")
@@ -267,7 +267,9 @@ class MigrationSettings(Section):
         None, description="stop each run after so many files that need work; unchanged ones do not count"
     )
     dry_run: bool = Field(False, description="no command writes anything, whatever its flags say")
-    bandwidth_mb_s: Annotated[float, Field(gt=0)] | None = Field(None, description="megabytes a second; null: no limit")
+    bandwidth_mb_s: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="in MB (10⁶ bytes) a second; null: no limit"
+    )
     max_attempts: Annotated[int, Field(ge=1, le=100)] = Field(
         5, description="tries per file and run; ten times as many where a store is only too busy (429, 503)"
     )
@@ -338,7 +340,7 @@ class LoggingSettings(Section):
     """Where the JSON log goes and how much of it."""
 
     directory: File = Field(
-        Path("logs"), validate_default=True, description="JSON lines and crash files; rotated, at most 1 GB"
+        Path("logs"), validate_default=True, description="JSON lines and crash files; rotated, at most 1 GiB"
     )
     level: Literal["debug", "info", "warning", "error"] = Field("info", description="debug | info | warning | error")
 

@@ -152,8 +152,17 @@ def test_the_command_line_opens_no_adapter() -> None:
     assert opened == []
 
 
+def test_who_asks_the_tracking_db_needs_nothing_that_writes_it() -> None:
+    reading = [path for path in MODULES if path.is_relative_to(ENGINE / "tracking" / "read")]
+    wrong = [module for path in reading for module, _ in imports(path) if module.startswith("engine.tracking.write")]
+
+    assert reading
+    assert wrong == []
+
+
 def test_the_network_is_opened_in_few_places() -> None:
-    """One run opens them all through the assembly; listing accounts needs Salesforce alone."""
+    """One run opens them all through the assembly, by the openers that are in force; listing accounts needs Salesforce
+    alone."""
     openers = {
         name(path)
         for path in MODULES
@@ -163,7 +172,7 @@ def test_the_network_is_opened_in_few_places() -> None:
         if any(alias.name.startswith("open_") for alias in node.names)
     }
 
-    assert openers <= {"engine/runs/shared/assembly.py", "engine/runs/status/accounts.py"}
+    assert openers <= {f"engine/runs/{each}.py" for each in ("shared/assembly", "shared/world", "status/accounts")}
 
 
 def test_time_sleep_and_chance_come_from_the_clock() -> None:

@@ -54,10 +54,10 @@ def run_backup(
     queue_size: Annotated[int | None, typer.Option("--queue-size", metavar="N", help="Plans waiting.")] = None,
     batch_size: Annotated[int | None, typer.Option("--batch-size", metavar="N", help="Outcomes per commit.")] = None,
     part_size_mb: Annotated[
-        int | None, typer.Option("--part-size-mb", metavar="N", help="Multipart part size.")
+        int | None, typer.Option("--part-size-mb", metavar="N", help="Size of an upload's parts, in MiB.")
     ] = None,
     max_file_size_mb: Annotated[
-        float | None, typer.Option("--max-file-size-mb", metavar="N", help="Larger files are skipped.")
+        float | None, typer.Option("--max-file-size-mb", metavar="N", help="Files of more MB are skipped.")
     ] = None,
     extension: Annotated[
         list[str] | None, typer.Option("--extension", metavar=".EXT", help="Only such files; repeatable.")
@@ -87,7 +87,6 @@ def run_backup(
     """
     with guarded(as_json, ctx):
         from engine.runs.backup.backup import BackupOptions, backup
-        from engine.runs.shared.bounds import RunFlags
         from engine.runs.shared.command import flags
         from engine.runs.shared.options import duration_s, failure_classes, one_of
         from engine.runs.shared.profile import profiling
@@ -101,22 +100,20 @@ def run_backup(
         }
         options = BackupOptions(
             full=one_of("--full", full, "--incremental", incremental),
+            account=account,
+            limit=limit,
+            dry_run=dry_run,
+            max_duration_s=duration_s(max_duration),
             retry_classes=failure_classes(retry_class or []),
             transport=transport,
             new_database=new_database,
-            flags=RunFlags(
+            flags=flags(
                 account=account,
                 limit=limit,
-                dry_run=dry_run,
-                max_duration_s=duration_s(max_duration),
-                repeated=flags(
-                    account=account,
-                    limit=limit,
-                    **tuned,
-                    extension=extension,
-                    retry_class=retry_class,
-                    transport=transport if transport != "fast" else None,
-                ),
+                **tuned,
+                extension=extension,
+                retry_class=retry_class,
+                transport=transport if transport != "fast" else None,
             ),
         )
         overrides = _migration(tuned) | {"migration.allowed_extensions": extension or None}
@@ -181,34 +178,31 @@ def run_switch(
     """
     with guarded(as_json, ctx):
         from engine.runs.links.switch import SwitchOptions, switch
-        from engine.runs.shared.bounds import RunFlags
         from engine.runs.shared.command import flags
         from engine.runs.shared.options import dry_or, duration_s, failure_classes
         from engine.runs.shared.profile import profiling
 
         tuned = {"concurrency": concurrency, "batch_size": batch_size}
         options = SwitchOptions(
+            execute=dry_or("--execute", execute, dry_run=dry_run),
             plan=plan,
             wave=wave,
             yes=yes,
             strict=strict,
             upload=upload,
+            account=account,
+            limit=limit,
+            max_duration_s=duration_s(max_duration),
             retry_classes=failure_classes(retry_class or []),
-            flags=RunFlags(
+            flags=flags(
+                plan=plan,
+                wave=wave,
+                strict=strict,
+                upload_rollback_file=upload,
                 account=account,
                 limit=limit,
-                dry_run=not dry_or("--execute", execute, dry_run=dry_run),
-                max_duration_s=duration_s(max_duration),
-                repeated=flags(
-                    plan=plan,
-                    wave=wave,
-                    strict=strict,
-                    upload_rollback_file=upload,
-                    account=account,
-                    limit=limit,
-                    retry_class=retry_class,
-                    **tuned,
-                ),
+                retry_class=retry_class,
+                **tuned,
             ),
         )
         settings = settings_for(ctx, config, _migration(tuned))
@@ -267,7 +261,6 @@ def run_rollback(
     """
     with guarded(as_json, ctx):
         from engine.runs.links.rollback import RollbackOptions, rollback
-        from engine.runs.shared.bounds import RunFlags
         from engine.runs.shared.command import flags
         from engine.runs.shared.options import dry_or, duration_s, one_of
         from engine.runs.shared.profile import profiling
@@ -276,31 +269,29 @@ def run_rollback(
         tuned = {"concurrency": concurrency, "batch_size": batch_size}
         options = RollbackOptions(
             file=rollback_file,
+            execute=dry_or("--execute", execute, dry_run=dry_run),
             run=run,
             wave=wave,
+            account=account,
             ids=ids,
             since=since,
             yes=yes,
             force=force,
             strict=strict,
-            flags=RunFlags(
+            limit=limit,
+            max_duration_s=duration_s(max_duration),
+            flags=flags(
+                from_database=from_database,
+                rollback_file=rollback_file,
+                run=run,
+                wave=wave,
                 account=account,
+                ids=ids,
+                since=since,
+                force=force,
+                strict=strict,
                 limit=limit,
-                dry_run=not dry_or("--execute", execute, dry_run=dry_run),
-                max_duration_s=duration_s(max_duration),
-                repeated=flags(
-                    from_database=from_database,
-                    rollback_file=rollback_file,
-                    run=run,
-                    wave=wave,
-                    account=account,
-                    ids=ids,
-                    since=since,
-                    force=force,
-                    strict=strict,
-                    limit=limit,
-                    **tuned,
-                ),
+                **tuned,
             ),
         )
         settings = settings_for(ctx, config, _migration(tuned))

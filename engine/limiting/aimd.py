@@ -1,4 +1,4 @@
-"""How hard to press a host: pure decisions, from what it answered in a while to what to allow next.
+"""The AIMD policy: from what a host answered in a while to what to allow it next. Pure.
 
 Two bounds, because hosts refuse for two reasons: ``limit`` requests in flight, and ``rate`` requests a second.
 
@@ -13,8 +13,8 @@ Two bounds, because hosts refuse for two reasons: ``limit`` requests in flight, 
 | calm, near the ceiling or above it             | + 1 % a second, faster and      | + 1 % a second, faster and       |
 |                                                | faster while nothing is refused | faster while nothing is refused  |
 
-An accepted rate is the best measure of a hidden one: whatever was sent too much, was refused. Growth only where the
-bound was felt: what nobody asked for proves nothing.
+The accepted rate is the best measure of a hidden one: what was sent above it was refused. A bound grows only where
+somebody waited for it: where nobody did, nothing is known of a higher one.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ SEARCH = 0.25
 """Growth after a cut so deep that nobody knows where the bound is now."""
 FASTEST = 1.0
 NEAR = 0.85
-"""Below this share of the ceiling the way up is known to be free."""
+"""Below this share of the ceiling the host is known to accept more."""
 HOLD_S = 2.0
 HOLD_ANSWERS = 200
-"""After a refusal nothing grows for so long and so many answers: probing must stay rare beside the work."""
+"""After a refusal nothing grows for this long and for so many answers: probes must stay rare beside the work."""
 SLOWEST = 1.0
 """Requests a second that are tried even where everything is refused."""
 ENOUGH = 3
@@ -46,7 +46,7 @@ ENOUGH = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Aimd:
+class AimdPolicy:
     """What is allowed now. ``rate`` is per second; ``ceiling`` the rate at which the host last refused."""
 
     limit: float
@@ -63,91 +63,94 @@ class Aimd:
         return max(1, int(self.limit))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Window:
     """What a host answered in ``seconds``; ``latency_s`` is how long one accepted request takes.
 
-    ``crowded``: somebody waited for a slot; ``paced``: somebody waited for the rate.
+    ``short_of_slots``: a request waited for a slot; ``short_of_rate``: a request waited for the rate.
     """
 
-    seconds: float
-    accepted: int
+    seconds: float = 0.0
+    accepted: int = 0
     refused: int = 0
     latency_s: float = 0.0
-    crowded: bool = False
-    paced: bool = False
+    short_of_slots: bool = False
+    short_of_rate: bool = False
 
 
-def measuring_s(pace: Aimd, latency_s: float) -> float:
-    """How long to look before the accepted rate can be told: more than one round trip, and some twenty answers."""
-    return min(1.0, max(0.02, 1.5 * latency_s, 0.25 if pace.rate == inf else 20 / pace.rate))
+def measuring_s(policy: AimdPolicy, latency_s: float) -> float:
+    """How long a window must be to tell the accepted rate: more than one round trip, and some twenty answers."""
+    return min(1.0, max(0.02, 1.5 * latency_s, 0.25 if policy.rate == inf else 20 / policy.rate))
 
 
-def eased(pace: Aimd, seen: Window, *, pause_s: float = 0.0) -> Aimd:
-    """After the first refusal in a calm while: a little less of what was felt, and a hold.
+def eased(policy: AimdPolicy, seen: Window, *, pause_s: float = 0.0) -> AimdPolicy:
+    """After the first refusal in a calm while: a little less of the bound that was felt, and a hold.
 
-    In the hold of an earlier cut, that one was too little: twice as much.
+    In the hold of an earlier cut, that cut was too small: twice as much.
     ``pause_s`` is what the host asks for (Retry-After): where a refusal costs a pause, the next probe is far off.
     """
-    ease = EASE**2 if pace.hold_s > 0 else EASE
-    limit, rate = max(1.0, pace.limit * ease), max(SLOWEST, pace.rate * ease)
-    if seen.crowded and not seen.paced:
-        return replace(pace, limit=limit, **_held(pause_s))
-    return replace(pace, limit=limit if seen.crowded else pace.limit, rate=rate, ceiling=pace.rate, **_held(pause_s))
+    ease = EASE**2 if policy.hold_s > 0 else EASE
+    limit, rate = max(1.0, policy.limit * ease), max(SLOWEST, policy.rate * ease)
+    if seen.short_of_slots and not seen.short_of_rate:
+        return replace(policy, limit=limit, **_held(pause_s))
+    limit = limit if seen.short_of_slots else policy.limit
+    return replace(policy, limit=limit, rate=rate, ceiling=policy.rate, **_held(pause_s))
 
 
-def measured(pace: Aimd, seen: Window) -> Aimd:
+def measured(policy: AimdPolicy, seen: Window) -> AimdPolicy:
     """After a window in which refusals went on: down to what the host really took."""
     if seen.accepted < ENOUGH or seen.seconds <= 0:
-        rate = pace.rate if pace.rate < inf else pace.limit / max(seen.latency_s, 0.05)
-        ceiling = rate if pace.fresh else pace.ceiling
+        rate = policy.rate if policy.rate < inf else policy.limit / max(seen.latency_s, 0.05)
+        ceiling = rate if policy.fresh else policy.ceiling
         return replace(
-            pace,
-            limit=max(1.0, pace.limit * PLUNGE),
+            policy,
+            limit=max(1.0, policy.limit * PLUNGE),
             rate=max(SLOWEST, rate * PLUNGE),
             ceiling=ceiling,
             **_held(0.0, deep=True),
         )
     goodput = seen.accepted / seen.seconds
-    rate = goodput * EASE if pace.rate == inf else min(pace.rate * EASE, max(goodput * EASE, pace.rate * PLUNGE))
+    rate = goodput * EASE if policy.rate == inf else min(policy.rate * EASE, max(goodput * EASE, policy.rate * PLUNGE))
     used = goodput * seen.latency_s * SPARE
     return replace(
-        pace,
-        limit=max(1.0, min(pace.limit * EASE, max(used, pace.limit * PLUNGE))),
+        policy,
+        limit=max(1.0, min(policy.limit * EASE, max(used, policy.limit * PLUNGE))),
         rate=max(SLOWEST, rate),
         ceiling=max(SLOWEST, rate / EASE),
-        **_held(0.0, deep=pace.fresh),
+        **_held(0.0, deep=policy.fresh),
     )
 
 
-def timed_out(pace: Aimd) -> Aimd:
-    """After an answer that never came: fewer at once. Says nothing of a rate."""
-    return replace(pace, limit=max(1.0, pace.limit * TIMEOUT), **_held(0.0))
+def timed_out(policy: AimdPolicy) -> AimdPolicy:
+    """After an answer that never came: fewer at once. It says nothing about a rate."""
+    return replace(policy, limit=max(1.0, policy.limit * TIMEOUT), **_held(0.0))
 
 
-def widened(pace: Aimd, seen: Window, most: int) -> Aimd:
-    """After a calm window: a little more, where it was felt. ``most`` bounds the limit."""
-    if pace.fresh:
-        return replace(pace, limit=min(float(most), pace.limit + seen.accepted)) if seen.crowded else pace
-    hold_s = max(0.0, pace.hold_s - seen.seconds)
-    hold_answers = max(0, pace.hold_answers - seen.accepted)
-    pace = replace(pace, hold_s=hold_s, hold_answers=hold_answers)
-    felt = seen.crowded or seen.paced
+def widened(policy: AimdPolicy, seen: Window, most: int) -> AimdPolicy:
+    """After a calm window: a little more of each bound that was felt. ``most`` bounds the limit."""
+    if policy.fresh:
+        grown = min(float(most), policy.limit + seen.accepted)
+        return replace(policy, limit=grown) if seen.short_of_slots else policy
+    hold_s = max(0.0, policy.hold_s - seen.seconds)
+    hold_answers = max(0, policy.hold_answers - seen.accepted)
+    policy = replace(policy, hold_s=hold_s, hold_answers=hold_answers)
+    felt = seen.short_of_slots or seen.short_of_rate
     if not felt or seen.accepted == 0:
-        return pace
-    known = NEAR * pace.ceiling if pace.ceiling < inf else 0.0
-    if pace.rate < known:
-        rate = min(known, pace.rate * 2 ** min(4.0, seen.seconds / 0.5)) if seen.paced else pace.rate
-        limit = min(float(most), pace.limit * 2 ** min(4.0, seen.seconds / 0.5)) if seen.crowded else pace.limit
-        return replace(pace, rate=rate, limit=limit)
+        return policy
+    known = NEAR * policy.ceiling if policy.ceiling < inf else 0.0
+    if policy.rate < known:
+        factor = 2 ** min(4.0, seen.seconds / 0.5)
+        rate = min(known, policy.rate * factor) if seen.short_of_rate else policy.rate
+        limit = min(float(most), policy.limit * factor) if seen.short_of_slots else policy.limit
+        return replace(policy, rate=rate, limit=limit)
     if hold_s or hold_answers:
-        return pace
-    growth = 1 + pace.speed * min(seen.seconds, 1.0)
+        return policy
+    growth = 1 + policy.speed * min(seen.seconds, 1.0)
     return replace(
-        pace,
-        limit=min(float(most), pace.limit * growth) if seen.crowded else pace.limit,
-        rate=pace.rate * growth if seen.paced else pace.rate,
-        speed=min(FASTEST, pace.speed * HASTE ** min(seen.seconds, 1.0)),
+        policy,
+        limit=min(float(most), policy.limit * growth) if seen.short_of_slots else policy.limit,
+        rate=policy.rate * growth if seen.short_of_rate else policy.rate,
+        speed=min(FASTEST, policy.speed * HASTE ** min(seen.seconds, 1.0)),
     )
 
 

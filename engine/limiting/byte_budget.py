@@ -50,7 +50,7 @@ class BytesInFlight:
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
                 self.release(wanted)  # the room was given in the very tick of the cancellation
-            else:
+            elif entry in queue:  # else it was passed over when it was cancelled already
                 queue.remove(entry)
                 self._serve()
             raise

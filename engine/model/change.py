@@ -31,7 +31,7 @@ class Event(StrEnum):
 
 
 #: Rows after which nobody knows what the record holds until it is read.
-OPEN = frozenset({Event.INTENDED, Event.UNDO_INTENDED})
+OPEN = (Event.INTENDED, Event.UNDO_INTENDED)
 
 
 class LinkState(StrEnum):

@@ -11,21 +11,39 @@
     * Locked    exit 11: another run holds the lock
 
 Foreign errors are translated once, at the line where they enter (``salesforce/faults.py``, ``s3/api/faults.py``,
-``tracking/db/faults.py``). Messages are for a person: what happened, and what to do next. They never hold a secret,
-a token, or the query string of a URL (presigned signatures live there).
+``web/faults.py``, ``tracking/db/faults.py``). Messages are for a person: what happened, and what to do next. They never
+hold a secret, a token, or the query string of a URL (presigned signatures live there).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from engine.model.command import Advice
 from engine.model.failures import FailureClass
 
 
+class Operation(NamedTuple):
+    """What was tried, and on what: ``COPY s3://theirs/a.pdf to s3://ours/a.pdf``."""
+
+    name: str
+    source: str = ""
+    destination: str = ""
+
+    def __str__(self) -> str:
+        places = " to ".join(place for place in (self.source, self.destination) if place)
+        return f"{self.name} {places}" if places else self.name
+
+
 class EngineError(Exception):
-    """Root of all errors this project raises on purpose."""
+    """Root of all errors that this project raises on purpose. Its text begins with the operation, if that is known."""
+
+    operation: Operation | None = None
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        return f"{self.operation}: {text}" if self.operation else text
 
 
 class Transient(EngineError):
@@ -35,10 +53,17 @@ class Transient(EngineError):
     """
 
     def __init__(
-        self, failure: FailureClass, message: str, *, retry_after_s: float | None = None, patient: bool = False
+        self,
+        failure: FailureClass,
+        message: str,
+        *,
+        operation: Operation | None = None,
+        retry_after_s: float | None = None,
+        patient: bool = False,
     ) -> None:
         super().__init__(message)
         self.failure = failure
+        self.operation = operation
         self.retry_after_s = retry_after_s
         self.patient = patient
 

@@ -95,7 +95,7 @@ class Destination(Protocol):
         ...
 
     async def copy(self, source: Location, facts: ObjectFacts, key: str, *, replace_etag: str | None = None) -> Stored:
-        """Server-side copy of a source object, pinned by ETag: CopyObject, or multipart UploadPartCopy above 5 GB.
+        """Server-side copy of a source object, pinned by ETag: CopyObject, or multipart UploadPartCopy above 5 GiB.
         Uncopyable where the store denies just that."""
         ...
 

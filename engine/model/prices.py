@@ -22,7 +22,6 @@ from typing import Any
 from engine.model.errors import Usage
 from engine.model.suggest import nearest
 
-GB = 1 << 30
 SOURCE = "AWS list prices us-east-1, as known 2026-11; check before relying"
 
 _STORAGE = {

@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from engine.model.byte_units import GIB
 from engine.model.estimate import Interval
 from engine.model.facts import Method
-from engine.model.prices import GB, Prices
+from engine.model.prices import Prices
 
 PAGE = 2000
 """Records a Salesforce page."""
@@ -206,12 +207,12 @@ def _price(made: Forecast, work: list[Work], around: Surroundings, prices: Price
         made.costs["kms"] = _flat((writes + reads) * prices.kms / 1000)
     moved = _sum([each.bytes for each in work if each.files])
     if not around.same_region:
-        made.costs["transfer between regions"] = None if moved is None else _scaled(moved, prices.transfer / GB)
+        made.costs["transfer between regions"] = None if moved is None else _scaled(moved, prices.transfer / GIB)
     through = [each for each in work if each.files and each.method is not Method.SERVER_COPY]
     if through and (out := _sum([each.bytes for each in through])) is not None:
-        made.outside = _scaled(out, prices.internet / GB)
+        made.outside = _scaled(out, prices.internet / GIB)
     stored = _sum([each.stored for each in work if each.files])
-    made.monthly = None if stored is None else _scaled(stored, prices.storage / GB)
+    made.monthly = None if stored is None else _scaled(stored, prices.storage / GIB)
 
 
 def _flat(value: float) -> Interval:

@@ -1,4 +1,4 @@
-"""A source over plain http whose hosts are paced, each by a limiter of its own."""
+"""A source over plain http: every host has a limiter of its own."""
 
 from __future__ import annotations
 
@@ -6,17 +6,14 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
-from engine.limiting.limiter import Limiter
 from engine.limiting.limiters import Limiters
-from engine.model.errors import Refused, Transient
 from engine.model.facts import ObjectFacts
-from engine.model.failures import FailureClass
 from engine.model.location import Location
 from engine.model.ports import ByteStream, Source
 
 
 class LimitedSource:
-    """Fits ``Source``. A request holds its place until the host has answered: see ``s3/api/limited.py``."""
+    """Fits ``Source``. A request holds its slot until the host has answered: see ``s3/api/limited.py``."""
 
     def __init__(self, source: Source, limiters: Limiters) -> None:
         self._source = source
@@ -39,7 +36,7 @@ class LimitedSource:
         try:
             facts = await ask(location)
         except BaseException as error:
-            _told(limiter, ticket, error)
+            limiter.failed(ticket, error)
             raise
         limiter.passed(ticket)
         return facts
@@ -52,7 +49,7 @@ class LimitedSource:
             try:
                 stream = await stack.enter_async_context(self._source.open(location, facts))
             except BaseException as error:
-                _told(limiter, ticket, error)
+                limiter.failed(ticket, error)
                 raise
             limiter.passed(ticket)
             limiter.reading += 1
@@ -60,12 +57,3 @@ class LimitedSource:
                 yield stream
             finally:
                 limiter.reading -= 1
-
-
-def _told(limiter: Limiter, ticket: int, error: BaseException) -> None:
-    if isinstance(error, Transient) and error.failure is FailureClass.THROTTLED:
-        limiter.refused(ticket, retry_after_s=error.retry_after_s)
-    elif isinstance(error, Refused):
-        limiter.passed(ticket)
-    else:
-        limiter.left(ticket)

@@ -15,42 +15,14 @@ What HEAD, or a listing, says of an object against what was recorded when it was
 from __future__ import annotations
 
 from collections.abc import Iterable
-from enum import StrEnum
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from engine.limiting.clock import Clock
 from engine.limiting.retry import retry
 from engine.limiting.side_by_side import side_by_side
+from engine.model.copy import CopyFault, Problem, Recorded
 from engine.model.errors import Refused, Transient
 from engine.model.facts import ObjectFacts
-
-
-class Recorded(NamedTuple):
-    """What the tracking DB says of one copy. A tuple: there are millions."""
-
-    record_id: str
-    key: str
-    size: int
-    etag: str = ""
-    """ETag of the copy when it was proved, without quotes."""
-    checksum: str = ""
-    """``algorithm:hex`` over the whole object; empty where none is known."""
-
-
-class Trouble(StrEnum):
-    """What is wrong with a copy."""
-
-    MISSING = "missing"
-    DIFFERS = "differs"
-    UNKNOWN = "unknown"
-    """The store did not say: denied, or silent after every try. No link may be moved there either."""
-
-
-class Problem(NamedTuple):
-    """Why no link may point at a copy. ``message`` is for a person."""
-
-    trouble: Trouble
-    message: str
 
 
 class Looks(Protocol):
@@ -62,15 +34,15 @@ class Looks(Protocol):
 def compare(claim: Recorded, found: ObjectFacts | None) -> Problem | None:
     """The verdict on one copy; None: it is as recorded."""
     if found is None:
-        return Problem(Trouble.MISSING, f"no object under the key {claim.key}")
+        return Problem(CopyFault.MISSING, f"no object under the key {claim.key}")
     if found.size != claim.size:
-        return Problem(Trouble.DIFFERS, f"{found.size} bytes, recorded were {claim.size}")
+        return Problem(CopyFault.DIFFERS, f"{found.size} bytes, recorded were {claim.size}")
     if not claim.etag or not found.etag or claim.etag == found.etag:
         return None
     algorithm, _, digest = claim.checksum.partition(":")
     if digest and found.checksum(algorithm) == digest:
         return None
-    return Problem(Trouble.DIFFERS, f"ETag {found.etag}, recorded was {claim.etag}")
+    return Problem(CopyFault.DIFFERS, f"ETag {found.etag}, recorded was {claim.etag}")
 
 
 async def confirm(
@@ -99,5 +71,5 @@ async def look(
     try:
         found, _ = await retry(lambda: destination.facts(claim.key), clock=clock, attempts=attempts)
     except (Transient, Refused) as error:
-        return None, Problem(Trouble.UNKNOWN, str(error))
+        return None, Problem(CopyFault.UNKNOWN, str(error))
     return found, compare(claim, found)

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from engine.limiting.clock import Clock
 from engine.limiting.limiter import Limiter
 from engine.limiting.limiters import Limiters
+from engine.model.byte_units import MB
 from engine.model.outcome import Batch
 from engine.model.ports import Sink
 from engine.pipeline.tally import Tally
@@ -161,7 +162,7 @@ class Watch:
             "seconds": round(seconds, 1),
             "done": tally.done,
             "files_per_s": round(files / seconds, 1),
-            "mb_per_s": round(stored / seconds / 1e6, 2),
+            "mb_per_s": round(stored / seconds / MB, 2),
             "in_flight": tally.in_flight,
             "leases": self._stages.work_batches,
             "unwritten": self._stages.unwritten,
@@ -171,7 +172,7 @@ class Watch:
             "refusals": refusals,
             "retries": retries,
             "lag_ms": round(self._latest * 1000, 1),
-            "rss_mb": round(_rss() / 1e6, 1),
+            "rss_mb": round(_rss() / MB, 1),
             "cpu": round((cpu - self._cpu_sampled) / seconds, 3),
         }
         if (api := self._stages.api) is not None:

@@ -1,4 +1,4 @@
-"""Which implementation carries the verbs of each side, and its way out: proxy and private CA."""
+"""Opens the S3 client of each side: our own wire or the SDK, with proxy and private CA."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from engine.model.proxy import Proxy, proxy_of
 from engine.s3.api.address import address_of
 from engine.s3.api.client import S3Client
 from engine.s3.api.credentials import Keyring
-from engine.s3.api.fast import FastVerbs
+from engine.s3.api.fast import FastClient
 from engine.s3.api.faults import Patience
 from engine.s3.api.limited import LimitedClient
 from engine.s3.api.sdk import SdkClient, open_sdk
@@ -28,7 +28,7 @@ Transport = Literal["fast", "sdk"]
 SPARE = 16
 """Connections beyond one per worker: for looks, listings and parts."""
 SILENCE_S = 180.0
-"""The longest silence within one request; a copy of 5 GB may think for a while."""
+"""The longest silence within one request; a copy of 5 GiB may think for a while."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +79,11 @@ async def open_clients(
                 opened.append(await sdk(destination, destination_keys, anonymous=False))
         return opened[0]
 
-    def from_source(verbs: S3Client) -> LimitedClient:
-        return LimitedClient(verbs, limiters.source, source_patience)
+    def from_source(client: S3Client) -> LimitedClient:
+        return LimitedClient(client, limiters.source, source_patience)
 
-    def to_destination(verbs: S3Client) -> LimitedClient:
-        return LimitedClient(verbs, limiters.destination, destination_patience)
+    def to_destination(client: S3Client) -> LimitedClient:
+        return LimitedClient(client, limiters.destination, destination_patience)
 
     opened: list[SdkClient] = []
     opening = asyncio.Lock()
@@ -105,8 +105,10 @@ async def open_clients(
             )
         )
 
-    def fast(over: Wire, side: SourceSettings | DestinationSettings, keys: Keyring | None, home: str = "") -> FastVerbs:
-        return FastVerbs(
+    def fast(
+        over: Wire, side: SourceSettings | DestinationSettings, keys: Keyring | None, home: str = ""
+    ) -> FastClient:
+        return FastClient(
             over,
             clock,
             keys,
@@ -124,6 +126,9 @@ async def open_clients(
         control,
         SignedWire(out, destination_keys, home),
     )
+
+
+OpenClients = Callable[..., Awaitable[Sides]]
 
 
 def _tunnel(proxy: Proxy | None) -> Origin | None:

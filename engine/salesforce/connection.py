@@ -12,7 +12,7 @@ from engine.model.record import IdRange, ObjectShape, Scope
 from engine.salesforce import shape
 from engine.salesforce.accounts import AccountFiles, accounts
 from engine.salesforce.auth import login_for
-from engine.salesforce.http import open_http
+from engine.salesforce.http import OpenHttp, open_http
 from engine.salesforce.limits import DailyCalls
 from engine.salesforce.links import SalesforceLinks
 from engine.salesforce.pages import SalesforcePages
@@ -77,15 +77,16 @@ async def open_salesforce(
     extra_fields: Sequence[str] = (),
     *,
     database: Path | None = None,
+    http: OpenHttp = open_http,
 ) -> AsyncIterator[Salesforce]:
     """Open the connection pool; nothing is sent yet. A refresh token that rotates may be kept beside ``database``.
 
     Raises Usage when a key that ``salesforce.auth`` needs is not set.
     """
-    async with open_http(network) as http:
+    async with http(network) as client:
         session = SalesforceSession(
-            http,
-            login_for(settings, http, clock, database),
+            client,
+            login_for(settings, client, clock, database),
             clock,
             api_version=settings.api_version,
             api_budget=settings.api_budget,

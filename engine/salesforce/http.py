@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
 import aiohttp
@@ -13,6 +13,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from engine.limiting.tls import trusting
+from engine.model.byte_units import MIB
 from engine.model.errors import Transient
 from engine.model.failures import FailureClass
 from engine.model.proxy import proxy_of
@@ -21,12 +22,12 @@ from engine.settings import NetworkSettings
 
 #: Connections to the org. Salesforce counts requests that last 20 s or more, and allows 25 of them (5 in small orgs).
 CONNECTIONS = 16
-LONGEST_ANSWER = 64 * 1024 * 1024
-"""Bytes, after decompression. A page of 2,000 narrow records is about one megabyte."""
-LONGEST_REFUSAL = 1 << 20
+LONGEST_ANSWER = 64 * MIB
+"""Bytes, after decompression. A page of 2,000 narrow records is about 1 MB."""
+LONGEST_REFUSAL = MIB
 DEADLINE_S = 600.0
 """Salesforce itself ends any REST call after ten minutes."""
-_LARGE = 1 << 20
+_LARGE = MIB
 """Bytes. A larger body is sent piece by piece, so that the loop goes on meanwhile."""
 _CONNECT_S = 10.0
 _READ_S = 150.0
@@ -84,7 +85,7 @@ async def _bounded(response: aiohttp.ClientResponse) -> bytes:
     async for chunk in response.content.iter_any():
         body += chunk
         if len(body) > LONGEST_ANSWER:
-            raise Transient(FailureClass.NETWORK, f"an answer of more than {LONGEST_ANSWER >> 20} MB was cut off")
+            raise Transient(FailureClass.NETWORK, f"an answer of more than {LONGEST_ANSWER // MIB} MiB was cut off")
     return bytes(body)
 
 
@@ -111,3 +112,6 @@ async def open_http(network: NetworkSettings) -> AsyncIterator[Http]:
         headers={"Accept-Encoding": "gzip", "User-Agent": "engine"},
     ) as client:
         yield Http(client, proxy=proxy.url if proxy else None)
+
+
+OpenHttp = Callable[[NetworkSettings], AbstractAsyncContextManager[Http]]

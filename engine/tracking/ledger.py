@@ -15,10 +15,11 @@ from engine.model.record import IdRange, Record
 from engine.model.text import storable
 from engine.tracking.db.database import Database
 from engine.tracking.read import lookups
+from engine.tracking.read import scans as past_scans
 from engine.tracking.read.copies import Copies
+from engine.tracking.read.scans import Kind, Scan
 from engine.tracking.write import outcomes, runs, scans, waivers
 from engine.tracking.write.listings import Listings
-from engine.tracking.write.scans import Kind, Scan
 from engine.tracking.write.verdicts import Verdicts
 
 T = TypeVar("T", Outcome, Touch, Attempt, Record)
@@ -163,7 +164,7 @@ class Ledger:
 
     async def unread_ranges(self, scan_id: int) -> list[IdRange]:
         """What is left to read of an unfinished full scan, each range behind its checkpoint."""
-        return await scans.unread(self._db, scan_id)
+        return await past_scans.unread(self._db, scan_id)
 
     async def part_range(self, kept: IdRange, others: Sequence[IdRange]) -> list[IdRange]:
         """Put down that a range ends sooner, and what it gave up: returned with numbers. Durable when it returns."""
@@ -178,11 +179,11 @@ class Ledger:
 
     async def last_completed_scan(self, scope_hash: str) -> Scan | None:
         """The latest completed, unrestricted scan of this scope."""
-        return await scans.last_completed(self._db, scope_hash)
+        return await past_scans.last_completed(self._db, scope_hash)
 
     async def unfinished_full_scan(self, scope_hash: str) -> Scan | None:
         """The full scan of this scope that may be resumed."""
-        return await scans.unfinished_full(self._db, scope_hash)
+        return await past_scans.unfinished_full(self._db, scope_hash)
 
     async def _record(self, batch: Batch) -> None:
         await self._db.write(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
@@ -11,6 +11,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from engine.limiting.tls import trusting
+from engine.model.byte_units import KIB
 from engine.model.errors import Refused
 from engine.model.failures import FailureClass
 from engine.model.hosts import origin_of
@@ -24,7 +25,7 @@ HOPS = 3
 """Redirects that one request may follow."""
 _CONNECT_S = 10.0
 _READ_S = 60.0
-_BUFFER = 256 * 1024
+_BUFFER = 256 * KIB
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
@@ -113,6 +114,9 @@ async def open_web(
         headers={"Accept-Encoding": "identity", "User-Agent": "engine"},
     ) as client:
         yield WebClient(client, origins, proxy=proxy.url if proxy else None)
+
+
+OpenWeb = Callable[..., AbstractAsyncContextManager[WebClient]]
 
 
 def _parsed(url: str) -> URL:

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from engine.limiting.clock import Clock
+from engine.model.byte_units import MIB
 from engine.model.errors import Refused, Transient, Usage
 from engine.model.failures import FailureClass
 from engine.model.hosts import origin_of
@@ -20,7 +21,7 @@ from engine.web.client import WebClient
 from engine.web.faults import NETWORK_ERRORS, from_network, retry_after_s
 
 _PLACE = re.compile(r"\{([^{}]*)\}")
-_LONGEST_ANSWER = 1024 * 1024
+_LONGEST_ANSWER = MIB
 
 
 class LinkResolver:
@@ -50,7 +51,7 @@ class LinkResolver:
                 while chunk := await response.content.readany():
                     body += chunk
                     if len(body) > _LONGEST_ANSWER:
-                        raise _failed(f"{host} answered with more than a megabyte")
+                        raise _failed(f"{host} answered with more than 1 MiB")
             except NETWORK_ERRORS as error:
                 raise from_network(error, host=host) from None
         return self._parse(link_in(bytes(body), self._pointer))

@@ -10,6 +10,7 @@ from functools import partial
 import aiohttp
 
 from engine.limiting.clock import Clock
+from engine.model.byte_units import KIB
 from engine.model.errors import EngineError, Refused, Transient
 from engine.model.facts import ObjectFacts
 from engine.model.failures import FailureClass
@@ -21,7 +22,7 @@ from engine.web.headers import facts_of, file_name, is_framed, length_in, whole_
 
 _ERROR_BODY = 4096
 _GRACE_S = 120.0
-_SLOWEST = 32 * 1024
+_SLOWEST = 32 * KIB
 """Bytes a second, on average and after the grace: slower bodies are given up."""
 _HEAD_UNWELCOME = frozenset({400, 403, 405, 501})
 
@@ -162,7 +163,7 @@ class WebStream:
         self._waited += self._clock.monotonic() - asked
         self._received += len(chunk)
         if self._waited > _GRACE_S + self._received / _SLOWEST:
-            raise Transient(FailureClass.NETWORK, f"{self._host} sends less than {_SLOWEST // 1024} KB a second")
+            raise Transient(FailureClass.NETWORK, f"{self._host} sends less than {_SLOWEST // KIB} KiB a second")
         return chunk
 
 

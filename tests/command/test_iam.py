@@ -7,13 +7,14 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from engine.limiting.clock import SystemClock
+from engine.model.byte_units import MIB
 from engine.rehearsal.side_door import Asked, Seeded
 from engine.runs.doctor.checks import bucket
 from engine.runs.doctor.iam import policies
 from engine.s3.open import open_s3
 from engine.settings import Settings
 from tests.support.corner import Corner, wait
-from tests.support.s3 import MIB, Bytes, at, settings_for
+from tests.support.s3 import Bytes, at, settings_for
 
 Need = tuple[str, str]
 """Action and resource."""
@@ -93,7 +94,7 @@ async def _all_verbs(corner: Corner, vendor: str) -> None:
     side_door = corner.stage.objects
     await side_door.load(vendor, [Seeded("small.pdf", 900), Seeded("large.pdf", 11 * MIB)])
     async with open_s3(settings, clock, copy_limit=6 * MIB, copy_part_bytes=5 * MIB) as s3:
-        await s3.check_destination()
+        await s3.destination.check()
         for key in ("large.pdf", "small.pdf"):
             facts = await s3.source.facts(at(vendor, key))
             await s3.destination.copy(at(vendor, key), facts, f"uploads/a/r/{key}")
@@ -104,7 +105,7 @@ async def _all_verbs(corner: Corner, vendor: str) -> None:
         assert small is not None
         await s3.destination.copy_within("uploads/a/r/small.pdf", small, "uploads/a/t/small.pdf")
         await s3.destination.store(Bytes(b"x" * (11 * MIB)), "uploads/a/s/streamed.pdf")
-        await s3.destination_verbs.create_upload(corner.bucket, "uploads/a/a0X000000000001AAA/left", {})
+        await s3.destination_client.create_upload(corner.bucket, "uploads/a/a0X000000000001AAA/left", {})
         async with s3.source.open(at(vendor, "small.pdf"), None) as stream:
             assert sum([len(chunk) async for chunk in stream.chunks()]) == 900
 

@@ -19,6 +19,7 @@ from engine.model.facts import ContentHeaders, Method, ObjectFacts, Occupied, Pr
 from engine.model.failures import FailureClass
 from engine.pipeline.verify import prove
 from engine.rehearsal.objects import ObjectServer
+from engine.s3.api.listing import pages
 from engine.s3.open import S3, open_s3
 from tests.support.s3 import AWKWARD, MIB, Bytes, at, settings_for
 from tests.support.servers.client import client_of
@@ -125,7 +126,7 @@ async def test_every_name_travels_unharmed(store: Store) -> None:
     names = [key for key in AWKWARD if store.server.access_key != SEAWEED or "/../" not in key]
     for key in names:
         store.put(key, key.encode())
-    seen = [row.key async for page in store.s3.inventory(store.vendor) for row in page]
+    seen = [row.key async for page in pages(store.s3.source_client, store.vendor, "", {}) for row in page]
     assert sorted(seen) == sorted(names)
     for key in names:
         facts = await store.s3.source.facts(at(store.vendor, key))
@@ -304,15 +305,15 @@ async def test_the_sweep_aborts_uploads_of_our_shape_and_no_others(store: Store)
 
 async def test_the_route_is_a_server_copy_where_one_login_reads_both(store: Store) -> None:
     store.put("a", b"1")
-    route = await store.s3.find_route([at(store.vendor, "missing"), at(store.vendor, "a")])
+    route = await store.s3.source_access.probe([at(store.vendor, "missing"), at(store.vendor, "a")])
     assert route.method is Method.SERVER_COPY
 
 
 async def test_a_missing_destination_bucket_blocks_the_run(store: Store) -> None:
     async with open_s3(settings_for(store.server, store.vendor, "no-such-bucket-anywhere"), SystemClock()) as s3:
         with pytest.raises(Blocked, match="does not exist"):
-            await s3.check_destination()
-    await store.s3.check_destination()
+            await s3.destination.check()
+    await store.s3.destination.check()
 
 
 async def test_many_files_at_once_stay_within_the_byte_budget(store: Store) -> None:
@@ -357,7 +358,7 @@ async def test_a_wrong_secret_blocks_the_run(swift: ObjectServer, transport: Any
     settings = settings_for(swift, "vendor", bucket, destination_keys=(swift.access_key, "wrong"))
     async with open_s3(settings, SystemClock(), transport=transport) as s3:
         with pytest.raises(Blocked, match="secret key"):
-            await s3.check_destination()
+            await s3.destination.check()
 
 
 @pytest.mark.swift

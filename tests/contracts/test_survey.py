@@ -43,7 +43,7 @@ async def test_every_name_is_listed_once_though_the_listing_is_cut_and_killed(
     asked: list[int] = []
 
     async with open_s3(settings_for(server, vendor), SystemClock(), transport=transport) as s3:  # type: ignore[arg-type]
-        lister = (await s3.listers())[0]
+        lister = (await s3.source_access.readers())[0]
 
         async def ask(after: str, token: str, limit: int) -> ListingPage:
             asked.append(limit)
@@ -77,6 +77,6 @@ async def test_a_bucket_that_does_not_exist_says_so(served: tuple[str, str], req
 
     async with open_s3(settings_for(server, "nowhere"), SystemClock(), transport=transport) as s3:  # type: ignore[arg-type]
         with pytest.raises(EngineError, match="NoSuchBucket"):
-            await (await s3.listers())[0].survey(
+            await (await s3.source_access.readers())[0].survey(
                 f"no-{secrets.token_hex(6)}", [("", None)], put, clock=SystemClock(), attempts=1
             )

@@ -66,6 +66,20 @@ async def test_a_cancelled_waiter_lets_those_behind_it_through() -> None:
     assert limiter.held == 7
 
 
+async def test_a_waiter_cancelled_just_before_its_turn_makes_way() -> None:
+    limiter = BytesInFlight(10)
+    held = await limiter.claim(10)
+    first, second = asyncio.create_task(limiter.claim(10)), asyncio.create_task(limiter.claim(10))
+    await settle()
+    first.cancel()
+    limiter.release(held)  # the first one has not heard of it yet
+    await settle()
+
+    assert first.cancelled()
+    assert second.done()
+    assert limiter.held == 10
+
+
 async def test_room_given_in_the_tick_of_a_cancellation_is_not_lost() -> None:
     limiter = BytesInFlight(10)
     held = await limiter.claim(10)

@@ -63,6 +63,20 @@ async def test_cancelled_waiters_take_nothing_whenever_it_happens() -> None:
     assert limiter.enter()
 
 
+async def test_a_waiter_cancelled_just_before_its_turn_makes_way() -> None:
+    limiter = limiter_of(1)
+    held = limiter.enter()
+    first, second = asyncio.create_task(limiter.turn()), asyncio.create_task(limiter.turn())
+    await settle()
+    first.cancel()
+    limiter.passed(held)  # the first one has not heard of it yet
+    await settle()
+
+    assert first.cancelled()
+    assert second.done()
+    assert (limiter.in_flight, limiter.waiting) == (1, 0)
+
+
 async def test_retry_after_shuts_the_limiter_for_everybody() -> None:
     clock = ManualClock()
     limiter = Limiter(clock, most=10)

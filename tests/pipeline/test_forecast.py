@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from engine.model.byte_units import GIB
 from engine.model.estimate import Interval
 from engine.model.facts import Method
-from engine.model.prices import GB, Prices
+from engine.model.prices import Prices
 from engine.pipeline.forecast import ASSUMED, Forecast, Surroundings, Throughput, Work, forecast
 
 
@@ -87,15 +88,15 @@ def test_salesforce_calls_and_their_share_of_a_day() -> None:
 
 
 def test_costs_follow_requests_bytes_and_regions() -> None:
-    near = made(copies(files=1000, size=exactly(100 * GB)))
-    far = made(copies(files=1000, size=exactly(100 * GB)), same_region=False, kms=True)
+    near = made(copies(files=1000, size=exactly(100 * GIB)))
+    far = made(copies(files=1000, size=exactly(100 * GIB)), same_region=False, kms=True)
 
     assert near.costs == {"requests": exactly((1000 * 0.005 + 1000 * 0.0004) / 1000)}
     assert near.monthly == exactly(pytest.approx(2.3))
     assert far.costs["transfer between regions"] == exactly(pytest.approx(2.0))
     assert far.costs["kms"] == exactly(2000 * 0.003 / 1000)
     assert near.outside is None
-    assert made(streams(1, exactly(GB))).outside == exactly(pytest.approx(0.09))
+    assert made(streams(1, exactly(GIB))).outside == exactly(pytest.approx(0.09))
 
 
 def test_unknown_bytes_make_the_cost_unknown_and_not_nought() -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from engine.model.copy import CopyFault, Recorded
 from engine.model.errors import Blocked, Refused, Transient
 from engine.model.facts import ObjectFacts
 from engine.model.failures import FailureClass
-from engine.pipeline.presence import Recorded, Trouble, compare, confirm
+from engine.pipeline.presence import compare, confirm
 from tests.support.fakes.clock import ManualClock
 from tests.support.fakes.stores import FakeDestination, FakeObject, FakeSource
 
@@ -27,20 +28,20 @@ def test_a_copy_as_recorded_is_no_problem(found: ObjectFacts) -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "trouble"),
+    ("found", "fault"),
     [
-        (None, Trouble.MISSING),
-        (ObjectFacts(size=4, etag="aa"), Trouble.DIFFERS),
-        (ObjectFacts(size=None, etag="aa"), Trouble.DIFFERS),
-        (ObjectFacts(size=3, etag="bb"), Trouble.DIFFERS),
-        (ObjectFacts(size=3, etag="bb", checksums=(("sha256", "02"),)), Trouble.DIFFERS),
-        (ObjectFacts(size=3, etag="bb", checksums=(("crc32", "01"),)), Trouble.DIFFERS),
+        (None, CopyFault.MISSING),
+        (ObjectFacts(size=4, etag="aa"), CopyFault.DIFFERS),
+        (ObjectFacts(size=None, etag="aa"), CopyFault.DIFFERS),
+        (ObjectFacts(size=3, etag="bb"), CopyFault.DIFFERS),
+        (ObjectFacts(size=3, etag="bb", checksums=(("sha256", "02"),)), CopyFault.DIFFERS),
+        (ObjectFacts(size=3, etag="bb", checksums=(("crc32", "01"),)), CopyFault.DIFFERS),
     ],
 )
-def test_what_is_not_as_recorded_is_told(found: ObjectFacts | None, trouble: Trouble) -> None:
+def test_what_is_not_as_recorded_is_told(found: ObjectFacts | None, fault: CopyFault) -> None:
     problem = compare(CLAIM, found)
     assert problem is not None
-    assert problem.trouble is trouble
+    assert problem.fault is fault
 
 
 class Grumpy(FakeDestination):
@@ -62,11 +63,11 @@ async def test_all_copies_are_looked_at_and_only_problems_are_returned() -> None
     claims = [Recorded(str(n), f"k{n}", 3) for n in range(50)]
     async with clock.running():
         problems = await confirm(bucket, claims, clock=clock, concurrency=4, attempts=3)
-    assert {name: problem.trouble for name, problem in problems.items()} == {
-        "7": Trouble.MISSING,
-        "8": Trouble.DIFFERS,
-        "9": Trouble.UNKNOWN,
-        "10": Trouble.UNKNOWN,
+    assert {name: problem.fault for name, problem in problems.items()} == {
+        "7": CopyFault.MISSING,
+        "8": CopyFault.DIFFERS,
+        "9": CopyFault.UNKNOWN,
+        "10": CopyFault.UNKNOWN,
     }
 
 

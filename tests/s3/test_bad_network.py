@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from engine.limiting.clock import SystemClock
+from engine.model.byte_units import MIB
 from engine.model.errors import Transient
 from engine.model.failures import FailureClass
 from engine.rehearsal.object_faults import Fault
@@ -19,7 +20,7 @@ from engine.rehearsal.objects import ObjectServer
 from engine.rehearsal.side_door import SideDoor
 from engine.s3.open import S3, open_s3
 from tests.support.fakes.files import no_more_files
-from tests.support.s3 import MIB, Bytes, at, settings_for
+from tests.support.s3 import Bytes, at, settings_for
 from tests.support.servers.client import client_of
 
 BODY = b"0123456789abcdef" * (11 * MIB // 16)
@@ -125,5 +126,5 @@ async def test_where_no_more_files_may_be_opened_requests_wait_for_their_turn(
         with no_more_files(), pytest.raises(Transient, match="open files") as caught:
             await s3.source.facts(source)
         assert caught.value.failure is FailureClass.THROTTLED
-        assert s3.source_verbs.limiter.refusals == 1
+        assert s3.source_client.limiter.refusals == 1
         assert (await s3.source.facts(source)).size == len(BODY)

@@ -12,7 +12,7 @@ from engine.model.facts import ObjectFacts, Occupied
 from engine.runs.doctor.checks.bucket import never_overwrites, set_up
 from engine.runs.doctor.checks.finding import Level
 from engine.s3.api.answers import Answer, Fields, StoreError
-from engine.s3.bucket import BucketDesk, Fact
+from engine.s3.api.bucket_setup import BucketSetup, Fact
 from engine.s3.transfer.conditions import Conditional, looks_first, sends_condition
 from engine.s3.transfer.guard import Guard
 from tests.support.s3 import Bytes
@@ -220,7 +220,7 @@ async def test_doctor_and_the_run_say_where_the_store_does_not_refuse_to_overwri
         await s3.destination.store(Bytes(b"hello"), ".engine/doctor-1.txt")
         found = await never_overwrites(s3.destination, ".engine/doctor-1.txt")
         assert found.level is level
-        told = s3.remarks()
+        told = s3.destination.remarks()
     assert bool(told) is bool(named)
     for text in (found.what, *told) if named else ():
         assert [name for name in ("copies", "writes") if name in text.partition(":")[0]] == named
@@ -236,7 +236,7 @@ async def test_doctor_advises_no_versioning_that_widens_the_gap() -> None:
     for ignore, wanted in ((False, "turn versioning on before the switch"), (True, "not before")):
         (found,) = [
             each
-            for each in await set_up(cast("BucketDesk", Desk()), copies_ignore=ignore)
+            for each in await set_up(cast("BucketSetup", Desk()), copies_ignore=ignore)
             if each.check == "versioning"
         ]
         assert wanted in found.fix

@@ -15,7 +15,6 @@ from engine.model.errors import Blocked, EngineError, Paused, Refused, Transient
 from engine.model.facts import Method, ObjectFacts
 from engine.model.failures import FailureClass
 from engine.s3.open import S3, open_s3
-from engine.s3.presence import check_source
 from tests.support.s3 import Bytes, at, settings_for
 from tests.support.s3_double import MD5, aws, document
 from tests.support.servers.capture import Double, Recorded, Reply, capture_server
@@ -88,9 +87,9 @@ async def test_keys_that_are_refused_from_the_start_are_exit_4_with_the_cause(
     async with facing(Store(always(status, code)), transport) as (s3, _):
         looks = [
             s3.source.facts(at("vendor", "a")),
-            s3.find_route([at("vendor", "a")]),
-            check_source(s3),
-            s3.check_destination(),
+            s3.source_access.probe([at("vendor", "a")]),
+            s3.source_access.check(),
+            s3.destination.check(),
         ]
         for look in looks:
             with pytest.raises(Blocked, match=says) as blocked:
@@ -101,7 +100,7 @@ async def test_keys_that_are_refused_from_the_start_are_exit_4_with_the_cause(
 @pytest.mark.parametrize("code", ["AuthorizationHeaderMalformed", "IllegalLocationConstraintException"])
 async def test_a_wrong_region_is_exit_4_with_the_cause(transport: Any, code: str) -> None:
     async with facing(Store(always(400, code)), transport) as (s3, _):
-        for look in (check_source(s3), s3.check_destination(), s3.source.facts(at("vendor", "a"))):
+        for look in (s3.source_access.check(), s3.destination.check(), s3.source.facts(at("vendor", "a"))):
             with pytest.raises(Blocked, match="region"):
                 await look
 
@@ -109,9 +108,9 @@ async def test_a_wrong_region_is_exit_4_with_the_cause(transport: Any, code: str
 async def test_a_bare_refusal_that_nothing_explains_is_no_crash(transport: Any) -> None:
     async with facing(Store(always(400, "InvalidRequest")), transport) as (s3, _):
         with pytest.raises(Blocked, match="InvalidRequest"):
-            await s3.check_destination()
-        await check_source(s3)
-        assert (await s3.find_route([at("vendor", "a")])).method is Method.HTTP
+            await s3.destination.check()
+        await s3.source_access.check()
+        assert (await s3.source_access.probe([at("vendor", "a")])).method is Method.HTTP
 
 
 async def test_wrong_keys_of_the_source_are_never_a_silent_fall_to_http(transport: Any) -> None:
@@ -123,14 +122,14 @@ async def test_wrong_keys_of_the_source_are_never_a_silent_fall_to_http(transpor
             else signed_by("typo", 403, "SignatureDoesNotMatch")(request)
         )
         with pytest.raises(Blocked, match="secret key") as blocked:
-            await s3.find_route([at("vendor", "a")])
+            await s3.source_access.probe([at("vendor", "a")])
         assert "source" in blocked.value.hint
 
 
 async def test_the_copying_sides_own_troubles_leave_the_source_to_its_own_keys(transport: Any) -> None:
     store = Store(signed_by("ours", 400, "AuthorizationHeaderMalformed"))
     async with facing(store, transport, source_keys=("theirs", "s"), destination_keys=("ours", "s")) as (s3, _):
-        assert (await s3.find_route([at("vendor", "a")])).method is Method.STREAM
+        assert (await s3.source_access.probe([at("vendor", "a")])).method is Method.STREAM
 
 
 @pytest.mark.parametrize("before", [True, False])

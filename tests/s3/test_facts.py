@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.model.facts import ContentHeaders
-from engine.s3.api.answers import retry_after, unquoted
-from engine.s3.transfer.facts import content_of, facts_of, iso_date, request_headers, sum_header, text
+from engine.s3.api.answers import retry_after, text, unquoted
+from engine.s3.transfer.facts import content_of, facts_of, iso_date, request_headers, sum_header
 
 MD5 = "5d41402abc4b2a76b9719d911017c592"
 SUM = base64.b64encode(hashlib.sha256(b"hello").digest()).decode()

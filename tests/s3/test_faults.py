@@ -6,12 +6,14 @@ from datetime import UTC, datetime
 
 import pytest
 
-from engine.model.errors import Blocked, Paused, Refused, Transient
+from engine.model.errors import Blocked, Operation, Paused, Refused, Transient
 from engine.model.failures import FailureClass as F
 from engine.s3.api.answers import StoreError
 from engine.s3.api.faults import PATIENCE_S, Patience, Side, meaning
 
 S, D = Side.SOURCE, Side.DESTINATION
+
+GET, PUT = Operation("GET", "s3://b/k"), Operation("PUT", destination="s3://b/k")
 
 TABLE = [
     ("NoSuchKey", 404, S, Refused, F.SOURCE_MISSING),
@@ -68,23 +70,29 @@ TABLE = [
 def test_every_refusal_has_its_meaning(
     code: str, status: int, side: Side, kind: type[Exception], failure: F | None
 ) -> None:
-    found = meaning(StoreError(code, status, "why"), side, "GET s3://b/k")
+    found = meaning(StoreError(code, status, "why"), side)
     assert type(found) is kind
     assert getattr(found, "failure", None) is failure
-    assert "s3://b/k" in str(found)
     assert code in str(found)
     if isinstance(found, Blocked):
         assert found.hint
 
 
+def test_an_error_says_first_what_was_tried_and_on_what() -> None:
+    operation = Operation("COPY", "s3://theirs/a", "s3://ours/b")
+    found = Patience(Hands(), S).judge(StoreError("AccessDenied", 403, "why"), operation)
+    assert found.operation == operation
+    assert str(found).startswith("COPY s3://theirs/a to s3://ours/b: the source object may not be read")
+
+
 def test_the_servers_wish_to_wait_is_kept() -> None:
-    found = meaning(StoreError("SlowDown", 503, retry_after_s=9.0), D, "PUT")
+    found = meaning(StoreError("SlowDown", 503, retry_after_s=9.0), D)
     assert isinstance(found, Transient)
     assert found.retry_after_s == 9.0
 
 
 def test_another_region_is_named_in_the_hint() -> None:
-    found = meaning(StoreError("301", 301, region="eu-west-1"), D, "PUT")
+    found = meaning(StoreError("301", 301, region="eu-west-1"), D)
     assert isinstance(found, Blocked)
     assert found.hint == "set destination.region: eu-west-1"
 
@@ -116,29 +124,29 @@ def test_keys_that_were_good_are_waited_for_a_while_and_then_the_run_pauses(code
     patience = Patience(clock, D, lambda: None)
     patience.well()
     error = StoreError(code, 403)
-    waits = patience.judge(error, "PUT")
+    waits = patience.judge(error, PUT)
     assert isinstance(waits, Transient)
     assert waits.patient
     clock.moment += PATIENCE_S + 1
-    final = patience.judge(error, "PUT")
+    final = patience.judge(error, PUT)
     assert isinstance(final, Paused)
     assert says in str(final)
     assert final.hint
     patience.well()
-    assert isinstance(patience.judge(error, "PUT"), Transient)
+    assert isinstance(patience.judge(error, PUT), Transient)
 
 
 @pytest.mark.parametrize(("code", "says"), LOGINS)
 def test_keys_that_never_were_good_are_refused_at_once(code: str, says: str) -> None:
     with pytest.raises(Blocked, match=says):
-        raise Patience(Hands(), D).judge(StoreError(code, 403), "PUT")
+        raise Patience(Hands(), D).judge(StoreError(code, 403), PUT)
 
 
 def test_fixed_keys_that_have_expired_are_not_waited_for_but_a_clock_is() -> None:
     patience = Patience(Hands(), S)
     patience.well()
-    assert isinstance(patience.judge(StoreError("ExpiredToken", 400), "GET"), Paused)
-    assert isinstance(patience.judge(StoreError("RequestTimeTooSkewed", 403), "GET"), Transient)
+    assert isinstance(patience.judge(StoreError("ExpiredToken", 400), GET), Paused)
+    assert isinstance(patience.judge(StoreError("RequestTimeTooSkewed", 403), GET), Transient)
 
 
 @pytest.mark.parametrize(
@@ -159,7 +167,7 @@ def test_what_one_request_alone_is_told_is_that_records_failure(
 ) -> None:
     error = StoreError(code, status, "why")
     error.alone = True
-    for found in (meaning(error, side, "GET s3://b/k"), Patience(Hands(), side).judge(error, "GET s3://b/k")):
+    for found in (meaning(error, side), Patience(Hands(), side).judge(error, GET)):
         assert type(found) is kind
         assert getattr(found, "failure", None) is failure
         assert not getattr(found, "patient", False)
@@ -168,10 +176,10 @@ def test_what_one_request_alone_is_told_is_that_records_failure(
 def test_a_setting_that_the_store_does_not_take_needs_two_witnesses() -> None:
     patience = Patience(Hands(), D)
     unfit = StoreError("NotImplemented", 501)
-    first = patience.judge(unfit, "PUT s3://b/one")
+    first = patience.judge(unfit, Operation("PUT", destination="s3://b/one"))
     assert isinstance(first, Refused)
     assert "storage_class" in str(first)
-    assert isinstance(patience.judge(unfit, "PUT s3://b/one"), Refused)
-    assert isinstance(patience.judge(unfit, "PUT s3://b/two"), Blocked)
+    assert isinstance(patience.judge(unfit, Operation("PUT", destination="s3://b/one")), Refused)
+    assert isinstance(patience.judge(unfit, Operation("PUT", destination="s3://b/two")), Blocked)
     patience.wrote = True
-    assert isinstance(patience.judge(unfit, "PUT s3://b/three"), Refused)
+    assert isinstance(patience.judge(unfit, Operation("PUT", destination="s3://b/three")), Refused)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from engine.limiting.clock import SystemClock
+from engine.model.byte_units import MIB
 from engine.model.errors import EngineError, Refused
 from engine.model.facts import Method, ObjectFacts
 from engine.model.failures import FailureClass
@@ -20,7 +21,7 @@ from engine.rehearsal.objects import ObjectServer
 from engine.s3.api.answers import StoreError
 from engine.s3.open import S3, open_s3
 from tests.support.pipeline import plan
-from tests.support.s3 import MIB, Bytes, at, settings_for
+from tests.support.s3 import Bytes, at, settings_for
 from tests.support.s3_double import aws, by, document, facing, holds
 from tests.support.servers.capture import Recorded, Reply, capture_server
 from tests.support.wire import Call, Peer
@@ -124,7 +125,7 @@ async def test_a_proxy_that_knows_no_expectation_gets_the_body_at_once(transport
         server = ObjectServer(f"http://127.0.0.1:{peer.port}", "key", "secret", "us-east-1", 0)
         async with open_s3(settings_for(server), SystemClock(), transport=transport) as s3:
             for key in ("a", "b"):
-                answer = await s3.destination_verbs.put("ours", key, body, {}, sha256=hashlib.sha256(body).hexdigest())
+                answer = await s3.destination_client.put("ours", key, body, {}, sha256=hashlib.sha256(body).hexdigest())
                 assert answer.etag == "e"
     assert [b"expect" in head for head in heads] == ([True, False, False] if transport == "fast" else [False, False])
 
@@ -137,7 +138,7 @@ async def test_a_listing_that_goes_on_nowhere_is_no_listing(transport: Any) -> N
 
     async with facing(transport, otherwise=answer) as (s3, double):
         with pytest.raises(StoreError, match="BadListing"):
-            await s3.destination_verbs.list_objects("ours", "", "", {})
+            await s3.destination_client.list_objects("ours", "", "", {})
         with pytest.raises(Refused) as refused:
             [rows async for rows in s3.destination.inventory()]
         assert refused.value.failure is FailureClass.REJECTED

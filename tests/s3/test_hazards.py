@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
+from engine.model.byte_units import MIB
 from engine.model.errors import Blocked, Refused, Transient
 from engine.model.facts import ObjectFacts, Occupied
 from engine.model.failures import FailureClass
 from engine.s3.open import S3
-from tests.support.s3 import MIB, Bytes, at
+from tests.support.s3 import Bytes, at
 from tests.support.s3_double import aws, document, facing
 from tests.support.servers.capture import RESET, Double, Recorded, Reply, capture_server
 

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
+from engine.model.byte_units import MIB
 from engine.model.errors import Transient
 from engine.model.facts import ObjectFacts, Proof, Stored
 from engine.model.failures import FailureClass
 from engine.pipeline.verify import Mismatch, prove
 from engine.s3.transfer.hashing import Sums
-from tests.support.s3 import MIB, Bytes, at
+from tests.support.s3 import Bytes, at
 from tests.support.s3_double import aws, document, facing
 from tests.support.servers.capture import Recorded, Reply
 

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from engine.limiting.clock import SystemClock
+from engine.model.byte_units import MIB
 from engine.model.facts import ContentHeaders, ObjectFacts
 from engine.s3.open import S3, open_s3
-from tests.support.s3 import MIB, Bytes, at, settings_for
+from tests.support.s3 import Bytes, at, settings_for
 from tests.support.s3_double import COPIES, MD5, OPTIONS, OURS, PLACED, aws, by, holds
 from tests.support.servers.capture import Double, Recorded, Reply, capture_server
 

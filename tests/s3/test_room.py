@@ -13,6 +13,7 @@ import pytest
 
 from engine.limiting.byte_budget import BytesInFlight
 from engine.limiting.clock import SystemClock
+from engine.model.byte_units import MIB
 from engine.model.facts import Method, ObjectFacts
 from engine.model.hosts import origin_of
 from engine.model.location import Location
@@ -25,7 +26,7 @@ from engine.s3.open import open_s3
 from engine.web.client import open_web
 from engine.web.source import WebSource
 from tests.support.pipeline import plan
-from tests.support.s3 import MIB, settings_for
+from tests.support.s3 import settings_for
 from tests.support.s3_double import aws, document
 from tests.support.servers.capture import Reply, read_request, wire_form
 from tests.support.servers.streams import serving

@@ -82,7 +82,7 @@ async def test_the_sdk_gives_up_a_refusal_that_drips_whatever_its_request_may_ta
         settings = settings_for(served(peer))
         keys = Keyring(settings.destination, clock, Side.DESTINATION)
         stack.push_async_callback(keys.close)
-        verbs = await open_sdk(
+        client = await open_sdk(
             stack,
             keys.signing(),
             clock,
@@ -94,4 +94,4 @@ async def test_the_sdk_gives_up_a_refusal_that_drips_whatever_its_request_may_ta
             refusal_s=0.2,
         )
         with pytest.raises(StoreError, match="TimedOut"):
-            await verbs.copy("ours", "k", {"x-amz-copy-source": "vendor/a"}, size=5_000_000_000)
+            await client.copy("ours", "k", {"x-amz-copy-source": "vendor/a"}, size=5_000_000_000)

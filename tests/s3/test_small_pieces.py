@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.limiting.byte_budget import BytesInFlight
+from engine.model.byte_units import GIB, MIB
 from engine.model.errors import Blocked, Transient
 from engine.model.facts import Method
 from engine.model.failures import FailureClass
@@ -22,14 +23,12 @@ from engine.s3.api.address import address_of
 from engine.s3.api.answers import Answer, StoreError, proven
 from engine.s3.api.faults import Side, meaning
 from engine.s3.api.xml import as_fields, error_of, flat, success_of
-from engine.s3.probe import Readable, choose, readable
 from engine.s3.transfer.blocks import Blocks, Buffers, MemoryClaim
 from engine.s3.transfer.hashing import Sums, composite_sha256, crc64nvme
 from engine.s3.transfer.our_keys import shape_of
-from engine.s3.transfer.parts import MAX_PART, MAX_PARTS, MIB, growing, part_size, ranges
+from engine.s3.transfer.parts import MAX_PART, MAX_PARTS, growing, part_size, ranges
+from engine.s3.transfer.probe import Readable, choose, readable
 from tests.support.s3 import at
-
-GIB = 1 << 30
 
 
 @given(st.integers(1, 50_000 * GIB), st.integers(5 * MIB, 5 * GIB))
@@ -174,7 +173,7 @@ async def test_missing_and_unfit_samples_decide_nothing(statuses: list[int], exp
 
     async def look(_: object) -> object:
         if (status := next(answers)) != 200:
-            raise meaning(StoreError(str(status), status), Side.SOURCE, "HEAD")
+            raise meaning(StoreError(str(status), status), Side.SOURCE)
         return None
 
     assert await readable([at("b", str(n)) for n in range(len(statuses))], look) is expected
@@ -185,7 +184,7 @@ async def test_an_object_whose_version_cannot_be_is_asked_for_as_it_is() -> None
 
     async def look(sample: Location) -> None:
         if sample.version_id:
-            raise meaning(StoreError("400", 400), Side.SOURCE, "HEAD")
+            raise meaning(StoreError("400", 400), Side.SOURCE)
 
     assert await readable(samples, look) is Y
 

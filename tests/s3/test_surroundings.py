@@ -20,7 +20,7 @@ from engine.model.failures import FailureClass
 from engine.s3.api.address import Address
 from engine.s3.api.answers import StoreError
 from engine.s3.api.credentials import Keyring
-from engine.s3.api.fast import FastVerbs
+from engine.s3.api.fast import FastClient
 from engine.s3.api.faults import Patience, Side
 from engine.s3.open import S3, open_s3
 from engine.s3.transfer.destination import Placement, S3Destination
@@ -69,7 +69,7 @@ class Regions:
 
 
 @asynccontextmanager
-async def roaming(regions: Regions) -> AsyncIterator[FastVerbs]:
+async def roaming(regions: Regions) -> AsyncIterator[FastClient]:
     keys = Credentials.model_validate({"access_key_id": "AK", "secret_access_key": "S"})
     clock = SystemClock()
     async with capture_server(otherwise=regions) as double, Wire(limit=4, clock=clock) as wire:
@@ -79,16 +79,18 @@ async def roaming(regions: Regions) -> AsyncIterator[FastVerbs]:
         def where(bucket: str, region: str) -> Address:
             return Address(origin, parts.netloc, f"/{region}/{bucket}", region)
 
-        yield FastVerbs(wire, clock, Keyring(keys, clock, "source"), where, region="us-east-1", roams=True, home="ours")
+        yield FastClient(
+            wire, clock, Keyring(keys, clock, "source"), where, region="us-east-1", roams=True, home="ours"
+        )
 
 
 async def test_a_buckets_region_is_asked_for_once_and_kept() -> None:
     regions = Regions(far="eu-west-1", near="us-east-1", ours="us-east-1")
-    async with roaming(regions) as verbs:
+    async with roaming(regions) as client:
         for _ in range(2):
-            await verbs.head("far", "k", {})
-            await verbs.head("near", "k", {})
-            await verbs.head("ours", "k", {})
+            await client.head("far", "k", {})
+            await client.head("near", "k", {})
+            await client.head("ours", "k", {})
     assert regions.asked == [
         "HEAD us-east-1/far",
         "HEAD eu-west-1/far",
@@ -102,9 +104,9 @@ async def test_a_buckets_region_is_asked_for_once_and_kept() -> None:
 
 
 async def test_a_bucket_that_lives_nowhere_is_said_to_be_missing() -> None:
-    async with roaming(Regions()) as verbs:
+    async with roaming(Regions()) as client:
         with pytest.raises(StoreError, match="NoSuchBucket"):
-            await verbs.head("nowhere", "k", {})
+            await client.head("nowhere", "k", {})
 
 
 @pytest.mark.parametrize("source_open", [True, False])
@@ -131,7 +133,7 @@ async def test_the_route_is_found_by_who_may_read(transport: Any, head: str) -> 
     expected = {"vendor-login": Method.STREAM, "our-login": Method.SERVER_COPY, "": Method.HTTP}
     sides = {"source_keys": ("vendor-login", "s"), "destination_keys": ("our-login", "s")}
     async with facing(transport, answer, **sides) as (s3, double):
-        route = await s3.find_route([at("vendor", "a"), at("vendor", "b")])
+        route = await s3.source_access.probe([at("vendor", "a"), at("vendor", "b")])
         assert route.method is expected[head]
         assert {each.method for each in double.requests} <= {"HEAD", "GET"}
 
@@ -141,7 +143,7 @@ async def test_a_store_that_is_spelt_in_two_ways_is_still_one_and_copies_by_itse
         spelt = f"{double.url.replace('127.0.0.1', 'LOCALHOST')}/"
         settings = settings_for(double.server, source={"endpoint_url": spelt})
         async with open_s3(settings, SystemClock(), transport=transport) as s3:
-            assert (await s3.find_route([at("vendor", "a")])).method is Method.SERVER_COPY
+            assert (await s3.source_access.probe([at("vendor", "a")])).method is Method.SERVER_COPY
 
 
 async def test_without_credentials_of_its_own_a_source_goes_by_http(
@@ -154,7 +156,7 @@ async def test_without_credentials_of_its_own_a_source_goes_by_http(
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     keyless = {"access_key_id": None, "secret_access_key": None}
     async with facing(transport, Reply(403), source=keyless) as (s3, _):
-        assert (await s3.find_route([at("vendor", "a")])).method is Method.HTTP
+        assert (await s3.source_access.probe([at("vendor", "a")])).method is Method.HTTP
 
 
 async def test_a_destination_without_credentials_does_not_open(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -182,7 +184,7 @@ async def test_a_destination_without_credentials_does_not_open(monkeypatch: pyte
 async def test_an_unfit_destination_is_named_with_its_fix(transport: Any, reply: Reply, says: str) -> None:
     async with facing(transport, reply) as (s3, _):
         with pytest.raises(Blocked, match=says) as blocked:
-            await s3.check_destination()
+            await s3.destination.check()
         assert blocked.value.hint
 
 
@@ -192,7 +194,7 @@ async def test_the_bucket_must_live_where_the_settings_say(transport: Any, lives
         placement = Placement("ours", {}, {}, {}, 5 << 20, 5 << 20, "sha256", 1, 1, 1, "us-east-1")
         clock = SystemClock()
         patience = Patience(clock, Side.DESTINATION)
-        ours = S3Destination(s3.destination_verbs, patience, clock, placement, budget=BytesInFlight(1))
+        ours = S3Destination(s3.destination_client, patience, clock, placement, budget=BytesInFlight(1))
         if lives_in == "us-east-1":
             await ours.check()
             return
@@ -204,7 +206,7 @@ async def test_the_bucket_must_live_where_the_settings_say(transport: Any, lives
 async def test_a_busy_store_is_no_unfit_destination(transport: Any) -> None:
     async with facing(transport, Reply(503, {"Retry-After": "4"})) as (s3, _):
         with pytest.raises(Transient) as busy:
-            await s3.check_destination()
+            await s3.destination.check()
         assert (busy.value.failure, busy.value.retry_after_s) == (FailureClass.THROTTLED, 4.0)
 
 

@@ -95,7 +95,7 @@ async def test_uploads_that_are_listed_under_another_name_are_aborted_under_thei
     store = Encoding(KEY)
     async with facing(transport, otherwise=store) as (s3, _):
         assert await s3.sweep() == 1
-        assert s3.remarks() == []
+        assert s3.destination.remarks() == []
     assert store.open == {}
 
 
@@ -103,5 +103,5 @@ async def test_uploads_that_are_listed_under_another_name_are_aborted_under_thei
 async def test_an_upload_that_is_still_there_is_not_called_aborted(transport: Any) -> None:
     async with facing(transport, otherwise=Encoding(KEY, stubborn=True)) as (s3, _):
         assert await s3.sweep() == 0
-        (remark,) = s3.remarks()
+        (remark,) = s3.destination.remarks()
     assert "1 multipart upload" in remark

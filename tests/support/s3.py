@@ -11,7 +11,6 @@ from engine.rehearsal.objects import ObjectServer
 from engine.settings import Settings
 
 NOWHERE = Origin("https", "vendor.invalid", 443)
-MIB = 1 << 20
 
 
 def settings_for(

@@ -8,8 +8,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from engine.limiting.clock import SystemClock
+from engine.model.byte_units import MIB
 from engine.s3.open import S3, open_s3
-from tests.support.s3 import MIB, settings_for
+from tests.support.s3 import settings_for
 from tests.support.servers.capture import Double, Recorded, Reply, capture_server
 
 MD5 = hashlib.md5(b"hello").hexdigest()

@@ -87,7 +87,7 @@ async def crowd(
                 limiter.refused(ticket, retry_after_s=service.retry_after_s)
 
     clock = service.clock
-    async with clock.running(patience=8):
+    async with clock.running(patience=4):
         crew = [asyncio.create_task(client()) for _ in range(clients)]
         passed = 0.0
         for moment, change in sorted((events or {}).items()):

@@ -9,13 +9,14 @@ import pytest
 
 from engine.limiting.clock import SystemClock
 from engine.model.change import Event, LinkState, Step
+from engine.model.copy import CopyFault
 from engine.model.failures import FailureClass
 from engine.model.outcome import Attempt, Batch
 from engine.tracking.db.chain import Key
 from engine.tracking.db.database import Database, open_database
 from engine.tracking.ledger import Ledger
 from engine.tracking.write.journal import Journal
-from engine.tracking.write.verdicts import Verdict, Verdicts, Wrong
+from engine.tracking.write.verdicts import Verdict, Verdicts
 from tests.support.outcomes import a_record, copied, failed, record_id
 
 Writer = Callable[[Database, Ledger, int], Awaitable[None]]
@@ -28,7 +29,7 @@ async def by_an_outcome(database: Database, ledger: Ledger, run: int) -> None:
 
 
 async def by_a_verification(database: Database, ledger: Ledger, run: int) -> None:
-    await Verdicts(database, run).condemn([Verdict(1, record_id(1), URL, Wrong.MISSING, "no object")])
+    await Verdicts(database, run).condemn([Verdict(1, record_id(1), URL, CopyFault.MISSING, "no object")])
 
 
 async def by_the_journal(database: Database, ledger: Ledger, run: int) -> None:

@@ -23,7 +23,8 @@ from engine.tracking.db import chain, schema
 from engine.tracking.db.chain import Key, load_key
 from engine.tracking.db.database import Database, open_database
 from engine.tracking.ledger import Ledger
-from engine.tracking.write.journal import Journal, check, walk
+from engine.tracking.read.journal import check, walk
+from engine.tracking.write.journal import Journal
 from tests.support.outcomes import copied, record_id
 
 KEY = Key(b"k" * 32)

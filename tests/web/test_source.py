@@ -319,7 +319,7 @@ async def test_a_body_that_crawls_is_given_up() -> None:
     async with reading(sent, clock=CrawlingClock()) as (source, server):
         error = await failure_of(body_of(source, at(f"{server.url}/a.bin")))
     assert isinstance(error, Transient)
-    assert "32 KB a second" in str(error)
+    assert "32 KiB a second" in str(error)
 
 
 async def test_a_slow_reader_is_not_taken_for_a_slow_server() -> None:

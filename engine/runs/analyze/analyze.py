@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.limiting.clock import Clock, SystemClock, iso
+from engine.model.byte_units import MB, MIB
 from engine.model.errors import Blocked, Paused, Usage
 from engine.model.facts import Method
 from engine.model.prices import Prices, prices_of
@@ -28,14 +29,14 @@ from engine.pipeline.planning import Planner
 from engine.pipeline.routes import Route, Routes
 from engine.runs.analyze.files import as_csv, write
 from engine.runs.analyze.sizes import Sizes
-from engine.runs.shared.assembly import MB, Services, assemble, max_bytes
+from engine.runs.shared.assembly import Services, assemble, max_bytes
 from engine.runs.shared.bounds import Bounds, bounds_of
 from engine.runs.shared.command import to_type
 from engine.runs.shared.preflight import check_org, check_stores
 from engine.runs.shared.report import document_text
 from engine.runs.shared.screen import Say, Screen
 from engine.s3.open import COPY_PART
-from engine.s3.transfer.parts import COPY_LIMIT, MIB
+from engine.s3.transfer.parts import COPY_LIMIT
 from engine.salesforce.shape import Organization
 from engine.settings import Settings, TrackingSettings
 from engine.tracking.db.scratch import Scratch

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.model.text import csv_safe
+from engine.runs.shared.exports import replacing
 from engine.tracking.db.files import unwritable
-from engine.tracking.write.exports import replacing
 
 FIELDS = ("bucket", "key", "version_id", "bytes", "storage_class", "records", "example_record")
 

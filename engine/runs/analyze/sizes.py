@@ -84,7 +84,7 @@ class Sizes:
             self._say(f"listing s3://{bucket}: {objects:,} objects, {len(left)} ranges open")
             return always or objects <= TOO_MANY * records
 
-        for lister in await services.s3.listers():
+        for lister in await services.s3.source_access.readers():
             try:
                 attempts = services.settings.migration.max_attempts
                 whole = await lister.survey(bucket, [("", None)], put, clock=services.clock, attempts=attempts)

@@ -32,7 +32,7 @@ from engine.runs.backup.inventory import Inventory
 from engine.runs.shared.assembly import Services
 from engine.runs.shared.bounds import Bounds
 from engine.settings import Settings
-from engine.tracking.write.scans import Scan
+from engine.tracking.read.scans import Scan
 
 OVERLAP = timedelta(minutes=15)
 """A transaction may last ten minutes and becomes visible with the stamp of its start: a delta looks back further."""

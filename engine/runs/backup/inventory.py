@@ -85,7 +85,7 @@ class Inventory:
             return limit is None or objects < limit
 
         self._tally.phase = f"listing {name}: {objects:,} objects"
-        for lister in await services.s3.listers():
+        for lister in await services.s3.source_access.readers():
             try:
                 attempts = services.settings.migration.max_attempts
                 whole = await lister.survey(listing.bucket, remaining, put, clock=services.clock, attempts=attempts)

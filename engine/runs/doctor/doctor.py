@@ -173,11 +173,11 @@ async def _bucket(adapters: Adapters, options: DoctorOptions, known: _Known) -> 
     destination = adapters.s3.destination
     findings.append(await bucket.never_overwrites(destination, key))
     ignored = destination.copies.verdict is Conditional.IGNORED
-    findings += await bucket.set_up(adapters.s3.bucket, copies_ignore=ignored)
+    findings += await bucket.set_up(adapters.s3.bucket_setup, copies_ignore=ignored)
     urls = list(known.links) or [_link(adapters, key)]
     links = await _open_links(adapters, urls, grave=options.purpose == "switch")
     findings.append(links)
-    findings.append(await users.policies(adapters.s3.bucket, opened=links.level is Level.OK))
+    findings.append(await users.policies(adapters.s3.bucket_setup, opened=links.level is Level.OK))
     findings.append(await bucket.take_away(adapters, key))
     return findings
 
@@ -185,7 +185,7 @@ async def _bucket(adapters: Adapters, options: DoctorOptions, known: _Known) -> 
 async def _unprobed(adapters: Adapters) -> Finding:
     """The destination without a write."""
     try:
-        await adapters.s3.check_destination()
+        await adapters.s3.destination.check()
     except EngineError as error:
         return block("destination", str(error), error.hint if isinstance(error, Fatal) else "look at the bucket")
     told = "the bucket is there; nothing was written to it, nor were links opened, for migration.dry_run is on"
@@ -211,7 +211,7 @@ async def _open_links(adapters: Adapters, urls: Sequence[str], *, grave: bool) -
 async def _s3_clock(adapters: Adapters) -> Finding:
     ours = adapters.settings.destination
     try:
-        answer = await adapters.s3.destination_verbs.head_bucket(ours.bucket, owner(ours.expected_bucket_owner))
+        answer = await adapters.s3.destination_client.head_bucket(ours.bucket, owner(ours.expected_bucket_owner))
         theirs = parsedate_to_datetime(answer.fields["date"])
     except (StoreError, KeyError, ValueError):
         return machine.clock_skew("clock_s3", "the S3 service", None)

@@ -22,7 +22,7 @@ from engine.settings import Settings
 from engine.tracking.db import chain
 from engine.tracking.db.chain import Key
 from engine.tracking.read.history import open_history
-from engine.tracking.write.links import Foreign
+from engine.tracking.read.links import Foreign
 
 if TYPE_CHECKING:
     from rich.console import Console

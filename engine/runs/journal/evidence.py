@@ -21,8 +21,9 @@ from engine.runs.shared.assembly import Services
 from engine.s3.transfer.blocks import InMemory
 from engine.tracking.db import chain
 from engine.tracking.db.chain import Key
-from engine.tracking.write import journal
-from engine.tracking.write.journal import Checked, Journal
+from engine.tracking.read import journal
+from engine.tracking.read.journal import Checked
+from engine.tracking.write.journal import Journal
 
 UNSETTLED = "no link was changed; what is still in doubt is read first by the next run"
 """What a stop leaves that came while an earlier run's changes were settled."""

@@ -11,8 +11,9 @@ from hashlib import blake2b
 
 from engine.limiting.clock import Clock
 from engine.model.change import Link
+from engine.model.copy import Problem, Recorded
 from engine.model.errors import Refused
-from engine.pipeline.presence import Problem, Recorded, confirm
+from engine.pipeline.presence import confirm
 from engine.s3.api.answers import Listed
 from engine.s3.transfer.destination import S3Destination
 

@@ -17,10 +17,8 @@ from engine.runs.shared.assembly import Services
 from engine.runs.shared.report import by_reason
 from engine.salesforce.shape import Organization
 from engine.tracking.read import switchable
+from engine.tracking.read.links import Foreign, outdated
 from engine.tracking.read.switchable import Wanted
-from engine.tracking.write import links as links_now
-from engine.tracking.write import unseen
-from engine.tracking.write.links import Foreign
 
 
 class Plans:
@@ -44,7 +42,7 @@ class Plans:
     async def make(self, path: Path, run_id: int | None) -> tuple[Written, int]:
         """A plan, and the Salesforce calls that it takes. Raises Blocked where the file cannot be written."""
         shape = self._shape
-        if await links_now.outdated(self._database, self._form):
+        if await outdated(self._database, self._form):
             raise Blocked(
                 "there are copies whose links were formed with another destination.url_template or region",
                 hint=(Command("run backup --incremental"), "   forms them anew; it copies nothing for that"),
@@ -71,7 +69,7 @@ class Plans:
             too_long += len(links) - len(fitting)
             needed += calls(fitting)
             writer.add(fitting)
-            blind += Counter(await unseen.count(self._database, [link.id for link in fitting]))
+            blind += Counter(await switchable.unseen(self._database, [link.id for link in fitting]))
         if too_long:
             self.notes.append(
                 f"{too_long:,} records are left out: their new link is longer than {shape.url_length} characters"

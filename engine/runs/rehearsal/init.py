@@ -9,7 +9,7 @@ from pathlib import Path
 from engine.model.command import Command
 from engine.model.errors import Usage
 from engine.runs.shared.command import to_type
-from engine.tracking.write.exports import replacing
+from engine.runs.shared.exports import replacing
 
 
 def write_settings(path: Path, force: bool = False) -> str:

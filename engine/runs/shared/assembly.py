@@ -14,6 +14,7 @@ from engine.limiting.bandwidth import Bandwidth
 from engine.limiting.clock import Clock
 from engine.limiting.limiters import Limiters
 from engine.limiting.retry import retry
+from engine.model.byte_units import MB
 from engine.model.errors import Refused
 from engine.model.facts import Method
 from engine.model.failures import FailureClass
@@ -27,6 +28,7 @@ from engine.pipeline.planning import Filters, Planner, Target
 from engine.pipeline.routes import Route, Routes
 from engine.pipeline.source_ids import SourceIds, VendorLinks
 from engine.pipeline.transfer import PATIENCE
+from engine.runs.shared.world import WORLD
 from engine.s3.open import S3, open_s3
 from engine.s3.transfer.source import S3Source
 from engine.s3.transport import Transport
@@ -34,11 +36,10 @@ from engine.salesforce.connection import Salesforce, open_salesforce
 from engine.settings import Settings
 from engine.tracking.db.database import open_database
 from engine.tracking.ledger import Ledger
-from engine.web.client import WebClient, open_web
+from engine.web.client import WebClient
 from engine.web.resolver import LinkResolver, fields_of, resolver_origin
 from engine.web.source import WebSource
 
-MB = 1_000_000
 log = structlog.get_logger()
 
 
@@ -85,7 +86,10 @@ class Adapters:
             return Route(Method.HTTP, self.web, "not in a bucket: plain http")
         attempts = self.settings.migration.max_attempts
         found, _ = await retry(
-            lambda: self.s3.find_route(samples), clock=self.clock, attempts=attempts, throttled=PATIENCE * attempts
+            lambda: self.s3.source_access.probe(samples),
+            clock=self.clock,
+            attempts=attempts,
+            throttled=PATIENCE * attempts,
         )
         reader = {
             Method.SERVER_COPY: self.through_destination,
@@ -125,7 +129,8 @@ def fitting_link(planner: Planner, key: str) -> str:
 async def assemble(settings: Settings, clock: Clock, *, transport: Transport) -> AsyncIterator[Services]:
     """Open the tracking DB, Salesforce and both sides of S3. The caller holds the run lock."""
     async with AsyncExitStack() as stack:
-        ledger = Ledger(await stack.enter_async_context(open_database(settings.tracking.database, clock)))
+        database = open_database(settings.tracking.database, clock, WORLD.get().connect)
+        ledger = Ledger(await stack.enter_async_context(database))
         await ledger.check_bucket(settings.destination.bucket)
         adapters = await stack.enter_async_context(open_adapters(settings, clock, transport=transport))
         around = {each.name: getattr(adapters, each.name) for each in fields(adapters)}
@@ -146,7 +151,7 @@ def within_open_files(settings: Settings) -> Settings:
 @asynccontextmanager
 async def open_adapters(settings: Settings, clock: Clock, *, transport: Transport) -> AsyncIterator[Adapters]:
     """Open Salesforce and both sides of S3, and leave the tracking DB alone."""
-    settings = within_open_files(settings)
+    world, settings = WORLD.get(), within_open_files(settings)
     source = settings.source
     rules = source_rules(source.buckets, source.endpoint_url, source.region, source.allowed_hosts)
     bandwidth = Bandwidth(settings.migration.bandwidth_mb_s * MB if settings.migration.bandwidth_mb_s else None, clock)
@@ -159,10 +164,18 @@ async def open_adapters(settings: Settings, clock: Clock, *, transport: Transpor
                 clock,
                 resolver_fields(settings),
                 database=settings.tracking.database,
+                http=world.http,
             )
         )
         s3 = await stack.enter_async_context(
-            open_s3(settings, clock, transport=transport, spend=bandwidth.spend, limiters=limiters)
+            open_s3(
+                settings,
+                clock,
+                transport=transport,
+                clients=world.clients,
+                spend=bandwidth.spend,
+                limiters=limiters,
+            )
         )
         resolver = source.resolver
         origins, private = set(reachable(rules)), {rules.endpoint.host} if rules.endpoint else set()
@@ -170,7 +183,7 @@ async def open_adapters(settings: Settings, clock: Clock, *, transport: Transpor
             origins.add(resolver_origin(resolver))
             private.add(resolver_origin(resolver).host)
         client = await stack.enter_async_context(
-            open_web(origins, settings.network, connections=settings.migration.concurrency, private_hosts=private)
+            world.web(origins, settings.network, connections=settings.migration.concurrency, private_hosts=private)
         )
         yield Adapters(
             settings=settings,
@@ -188,8 +201,10 @@ async def open_adapters(settings: Settings, clock: Clock, *, transport: Transpor
 @asynccontextmanager
 async def open_org(settings: Settings, clock: Clock) -> AsyncIterator[Salesforce]:
     """Salesforce alone."""
-    database = settings.tracking.database
-    async with open_salesforce(settings.salesforce, settings.network, clock, database=database) as salesforce:
+    database, http = settings.tracking.database, WORLD.get().http
+    async with open_salesforce(
+        settings.salesforce, settings.network, clock, database=database, http=http
+    ) as salesforce:
         yield salesforce
 
 
@@ -197,5 +212,5 @@ async def open_org(settings: Settings, clock: Clock) -> AsyncIterator[Salesforce
 async def open_as_user(settings: Settings, origins: set[Origin]) -> AsyncIterator[WebClient]:
     """Plain GETs of our own links' hosts. These are our own choice, so they may be private addresses."""
     hosts = {origin.host for origin in origins}
-    async with open_web(origins, settings.network, connections=4, private_hosts=hosts) as client:
+    async with WORLD.get().web(origins, settings.network, connections=4, private_hosts=hosts) as client:
         yield client

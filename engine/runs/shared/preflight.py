@@ -12,7 +12,6 @@ from engine.model.failures import FailureClass
 from engine.model.record import ObjectShape, Scope
 from engine.pipeline.stop import CutShort, Stop, unless_cut
 from engine.runs.shared.assembly import Services
-from engine.s3.presence import check_source
 from engine.salesforce.connection import Salesforce
 from engine.salesforce.shape import Organization
 
@@ -46,8 +45,8 @@ async def check_own_org(services: Services, scope: Scope) -> tuple[Organization,
 async def check_stores(services: Services) -> None:
     """Both sides of S3 answer, and the buckets exist. Raises Fatal."""
     sides: list[tuple[str, Callable[[], Awaitable[None]]]] = [
-        ("destination", services.s3.check_destination),
-        ("source", lambda: check_source(services.s3)),
+        ("destination", services.s3.destination.check),
+        ("source", services.s3.source_access.check),
     ]
     for side, check in sides:
         await _answering(side, check, services.clock)
@@ -65,18 +64,15 @@ class _Terminated(Halted):
     exit_code = 143
 
 
-_HALTED: dict[int, type[Fatal]] = {each.exit_code: each for each in (_Interrupted, _Terminated)}
-
-
 async def unless_stopped(
     work: Coroutine[Any, Any, T], stop: Stop, *, safe: str = "nothing was changed", hint: str = _SAME
 ) -> T:
-    """``work``, given up as soon as a stop is asked for. ``work`` may be cancelled anywhere; ``safe`` says what that
-    leaves. Raises Halted with a signal's exit code, Paused for other stops."""
+    """``work``, given up as soon as a signal asks for it. ``work`` may be cancelled anywhere; ``safe`` says what that
+    leaves. Raises Halted with that signal's exit code."""
     try:
         return await unless_cut(work, stop)
     except CutShort:
-        kind = _HALTED.get(stop.exit_code, Paused)
+        kind = _Interrupted if stop.exit_code == _Interrupted.exit_code else _Terminated
         raise kind(f"{stop.reason} before the start: {safe}", hint=hint) from None
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.model.errors import Blocked
-from engine.tracking.write.exports import fresh
+from engine.runs.shared.exports import fresh
 
 INTERVAL_S = 0.005
 

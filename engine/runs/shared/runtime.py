@@ -6,9 +6,9 @@ import ctypes
 import gc
 
 from engine.limiting.open_files import raise_limit
+from engine.model.byte_units import MIB
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
-_MIB = 1 << 20
 
 
 def tune_process() -> None:
@@ -25,5 +25,5 @@ def tune_process() -> None:
     gc.set_threshold(100_000, 50, 50)
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
-        mallopt(_M_TRIM_THRESHOLD, 256 * _MIB)
-        mallopt(_M_MMAP_THRESHOLD, 32 * _MIB)
+        mallopt(_M_TRIM_THRESHOLD, 256 * MIB)
+        mallopt(_M_MMAP_THRESHOLD, 32 * MIB)

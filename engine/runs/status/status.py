@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import platform
 from collections.abc import Sequence
@@ -15,13 +16,14 @@ from engine.model.errors import Usage
 from engine.model.outcome import COPIED_STATES
 from engine.model.text import csv_safe, printable
 from engine.runs.shared.command import to_type
+from engine.runs.shared.exports import fresh, replacing
 from engine.runs.shared.report import duration, print_document, proved_by, size
 from engine.runs.shared.tables import line, table
 from engine.runs.status.slow import line as slow_line
 from engine.settings import Settings
+from engine.tracking.db.files import unwritable
+from engine.tracking.read.links import FORMED_ANEW
 from engine.tracking.read.report import Report, open_report
-from engine.tracking.write.exports import fresh
-from engine.tracking.write.links import FORMED_ANEW
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -68,7 +70,7 @@ def show_status(settings: Settings, wanted: StatusOptions, console: Console) -> 
     proofs = settings.switch.accept_proof
     with open_report(settings.tracking.database) as report:
         if wanted.export is not None:
-            report.export(wanted.export, accept_proof=proofs)
+            export(report, wanted.export, proofs)
         if wanted.not_ready is not None:
             count = _write_unready(report, proofs, wanted.not_ready)
             if not wanted.as_json:
@@ -98,8 +100,23 @@ def show_status(settings: Settings, wanted: StatusOptions, console: Console) -> 
         console.print(f"Wrote the whole report to {wanted.export}", markup=False)
 
 
+def export(report: Report, path: Path, proofs: Sequence[str]) -> None:
+    """Write everything, all accounts and runs included, as one JSON file of mode 0600. Raises Blocked."""
+    everything = {
+        **report.document(proofs, runs=-1),
+        "account_breakdown": report.accounts(),
+        "recent_errors": report.recent_errors(1000),
+        "waivers": report.waivers(),
+    }
+    try:
+        with replacing(path) as file:
+            json.dump(everything, file, indent=1)
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
 def _document(report: Report, wanted: StatusOptions, proofs: Sequence[str]) -> dict[str, Any]:
-    document = report.document(accept_proof=proofs)
+    document = report.document(proofs)
     document["runs"] = [honest(run) for run in document["runs"]]
     if wanted.accounts:
         document["account_breakdown"] = report.accounts()

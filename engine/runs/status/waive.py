@@ -20,8 +20,9 @@ from engine.tracking.db.database import open_database
 from engine.tracking.db.files import inspect
 from engine.tracking.db.lock import RunLock
 from engine.tracking.ledger import Ledger
+from engine.tracking.read.lookups import outside
 from engine.tracking.read.report import open_report
-from engine.tracking.write.waivers import Event, Noted, outside
+from engine.tracking.write.waivers import Event, Noted
 
 
 @dataclass(frozen=True, slots=True)

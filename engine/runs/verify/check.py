@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from engine.limiting.retry import retry
+from engine.model.copy import CopyFault, Recorded
 from engine.model.errors import Refused, Transient
 from engine.model.facts import Method, ObjectFacts, Proof
 from engine.model.failures import FailureClass
@@ -16,13 +17,13 @@ from engine.model.ports import Source
 from engine.model.record import Record
 from engine.model.urls import parse_url
 from engine.pipeline.digest import Sums, digest
-from engine.pipeline.presence import Recorded, Trouble, look
+from engine.pipeline.presence import look
 from engine.pipeline.routes import Route, Routes
 from engine.pipeline.verify import Mismatch, prove
 from engine.runs.shared.assembly import Services
 from engine.runs.verify.report import Symbol
 from engine.tracking.read.copies import Copy
-from engine.tracking.write.verdicts import Raised, Wrong
+from engine.tracking.write.verdicts import Raised
 
 T = TypeVar("T")
 
@@ -32,12 +33,24 @@ class CheckedCopy:
     """What one look came to."""
 
     copy: Copy
-    symbol: Symbol
+    fault: CopyFault | None = None
+    """None: it is as recorded."""
     message: str = ""
-    wrong: Wrong | None = None
     raised: Raised | None = None
 
+    @property
+    def symbol(self) -> Symbol:
+        return _SYMBOLS[self.fault]
 
+
+_SYMBOLS = {
+    None: Symbol.MATCH,
+    CopyFault.MISSING: Symbol.MISSING,
+    CopyFault.DIFFERS: Symbol.DIFFER,
+    CopyFault.SOURCE_CHANGED: Symbol.DIFFER,
+    CopyFault.SOURCE_GONE: Symbol.SOURCE_GONE,
+    CopyFault.UNKNOWN: Symbol.ERROR,
+}
 _STRENGTH = [proof.value for proof in Proof]
 
 
@@ -58,62 +71,57 @@ class Looking:
             assert facts is not None, "a copy without a problem was found"
             moved = facts.etag and facts.etag != copy.etag
             raised = Raised(copy.row, copy.record_id, copy.proof, "", facts.etag) if moved else None
-            return facts, CheckedCopy(copy, Symbol.MATCH, raised=raised)
-        symbol, wrong = {
-            Trouble.MISSING: (Symbol.MISSING, Wrong.MISSING),
-            Trouble.DIFFERS: (Symbol.DIFFER, Wrong.DIFFERS),
-            Trouble.UNKNOWN: (Symbol.ERROR, None),
-        }[problem.trouble]
-        return facts, CheckedCopy(copy, symbol, problem.message, wrong)
+            return facts, CheckedCopy(copy, raised=raised)
+        return facts, CheckedCopy(copy, problem.fault, problem.message)
 
     async def source(self, copy: Copy) -> tuple[ObjectFacts | None, CheckedCopy]:
         """HEAD the source and hold it against what the copy was made from."""
         try:
             facts = await self._source_facts(copy)
         except Transient as error:
-            return None, CheckedCopy(copy, Symbol.ERROR, f"the source: {error}")
+            return None, CheckedCopy(copy, CopyFault.UNKNOWN, f"the source: {error}")
         except Refused as error:
             if error.failure is FailureClass.SOURCE_MISSING:
-                return None, CheckedCopy(copy, Symbol.SOURCE_GONE, str(error))
-            return None, CheckedCopy(copy, Symbol.ERROR, f"the source: {error}")
+                return None, CheckedCopy(copy, CopyFault.SOURCE_GONE, str(error))
+            return None, CheckedCopy(copy, CopyFault.UNKNOWN, f"the source: {error}")
         if change := how_changed(copy, facts):
-            return facts, CheckedCopy(copy, Symbol.DIFFER, f"the source has changed: {change}", Wrong.SOURCE_CHANGED)
-        return facts, CheckedCopy(copy, Symbol.MATCH)
+            return facts, CheckedCopy(copy, CopyFault.SOURCE_CHANGED, f"the source has changed: {change}")
+        return facts, CheckedCopy(copy)
 
     async def shallow(self, copy: Copy, *, with_source: bool) -> CheckedCopy:
         """HEAD; with the source's HEAD beside it a weak proof may become a better one."""
         facts, seen = await self.copy(copy)
-        if seen.symbol is not Symbol.MATCH or facts is None or not with_source:
+        if seen.fault is not None or facts is None or not with_source:
             return seen
         theirs, source_seen = await self.source(copy)
-        if source_seen.symbol is not Symbol.MATCH or theirs is None:
+        if source_seen.fault is not None or theirs is None:
             return source_seen
         try:
             proof = prove(theirs, facts)
         except Mismatch as error:
-            return CheckedCopy(copy, Symbol.DIFFER, f"the copy is not the source in {error}", Wrong.DIFFERS)
+            return CheckedCopy(copy, CopyFault.DIFFERS, f"the copy is not the source in {error}")
         return _found(copy, facts, proof) or seen
 
     async def deep(self, copy: Copy, *, with_source: bool) -> CheckedCopy:
         """Read the copy's bytes and hold them against what was recorded and against all that the source's side states;
         where neither tells what they should be, the source is read as well."""
         facts, seen = await self.copy(copy)
-        if seen.symbol is not Symbol.MATCH or facts is None:
+        if seen.fault is not None or facts is None:
             return seen
         told, theirs = copy.proof != Proof.SIZE and bool(copy.sha256), None
         parts: Sequence[int] = ()
         if with_source or not told:
             theirs, seen = await self.source(copy)
-            if seen.symbol is not Symbol.MATCH or theirs is None:
+            if seen.fault is not None or theirs is None:
                 return seen
             parts = await self._parts_of(copy, theirs)
         try:
             ours = await self._read(self._services.s3.ours, self._services.locate(copy.key), facts, parts)
         except (Transient, Refused) as error:
-            return CheckedCopy(copy, Symbol.ERROR, f"the copy could not be read: {error}")
+            return CheckedCopy(copy, CopyFault.UNKNOWN, f"the copy could not be read: {error}")
         sums, proof = dict(ours), None
         if (wrong := _contradiction(copy, facts, sums)) is not None:
-            return CheckedCopy(copy, Symbol.DIFFER, wrong, Wrong.DIFFERS)
+            return CheckedCopy(copy, CopyFault.DIFFERS, wrong)
         if theirs is not None:
             held = replace(facts, checksums=tuple({**dict(facts.checksums), **sums}.items()))
             try:
@@ -121,12 +129,12 @@ class Looking:
                     proof = prove(theirs, held, await self._read_source(copy))
             except (Transient, Refused) as error:
                 return CheckedCopy(
-                    copy, Symbol.ERROR, f"the copy is as recorded, but its source could not be read: {error}"
+                    copy, CopyFault.UNKNOWN, f"the copy is as recorded, but its source could not be read: {error}"
                 )
             except Mismatch as error:
-                return CheckedCopy(copy, Symbol.DIFFER, f"the copy is not the source in {error}", Wrong.DIFFERS)
+                return CheckedCopy(copy, CopyFault.DIFFERS, f"the copy is not the source in {error}")
         raised = Raised(copy.row, copy.record_id, copy.proof, sums["sha256"], facts.etag)
-        return _found(copy, facts, proof, sums["sha256"]) or CheckedCopy(copy, Symbol.MATCH, raised=raised)
+        return _found(copy, facts, proof, sums["sha256"]) or CheckedCopy(copy, raised=raised)
 
     async def learn(self, copies: list[Copy]) -> None:
         """Make sure that the sources of these can be asked."""
@@ -192,7 +200,7 @@ def _found(copy: Copy, facts: ObjectFacts, proof: Proof | None, sha256: str = ""
     if proof is None or _STRENGTH.index(proof.value) >= _STRENGTH.index(copy.proof):
         return None
     raised = Raised(copy.row, copy.record_id, proof, sha256, facts.etag)
-    return CheckedCopy(copy, Symbol.MATCH, f"proof: {proof}", raised=raised)
+    return CheckedCopy(copy, None, f"proof: {proof}", raised=raised)
 
 
 def _contradiction(copy: Copy, facts: ObjectFacts, ours: Mapping[str, str]) -> str | None:

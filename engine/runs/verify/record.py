@@ -8,15 +8,20 @@ from dataclasses import replace
 import structlog
 
 from engine.limiting.side_by_side import side_by_side
+from engine.model.copy import CopyFault
 from engine.pipeline.stop import Stop
 from engine.runs.shared.assembly import Services
 from engine.runs.shared.screen import Screen
 from engine.runs.verify.check import CheckedCopy, Looking
 from engine.runs.verify.report import Beyond, Found, Symbol
 from engine.tracking.read.copies import Copy, is_marked, mark
-from engine.tracking.write.verdicts import Verdict, Verdicts, Wrong
+from engine.tracking.write.verdicts import CONDEMNED, Verdict, Verdicts
 
 _BEAT_S = 10.0
+_BEYOND: dict[CopyFault | None, Beyond] = {
+    CopyFault.SOURCE_CHANGED: Beyond.CHANGED,
+    CopyFault.SOURCE_GONE: Beyond.GONE,
+}
 
 log = structlog.get_logger()
 
@@ -93,15 +98,15 @@ class Judging:
         for seen in looks:
             self._tell(seen, again=again)
         if self.verdicts is not None:
-            stands = [seen for seen in looks if seen.symbol in {Symbol.MATCH, Symbol.SOURCE_GONE}]
+            stands = [seen for seen in looks if seen.fault in {None, CopyFault.SOURCE_GONE}]
             if not again:
                 await self.verdicts.confirm([seen.copy.row for seen in stands if seen.raised is None])
                 await self.verdicts.raise_proofs([seen.raised for seen in stands if seen.raised is not None])
             await self.verdicts.condemn(
                 [
-                    Verdict(seen.copy.row, seen.copy.record_id, seen.copy.url, seen.wrong, seen.message)
+                    Verdict(seen.copy.row, seen.copy.record_id, seen.copy.url, seen.fault, seen.message)
                     for seen in looks
-                    if seen.wrong is not None
+                    if seen.fault is not None
                 ]
             )
         self.beat()
@@ -110,11 +115,11 @@ class Judging:
         """Whether a backup can make a switched record's lost copy again: its link keeps the key, and other content than
         was proved never goes under a key that users follow."""
         copy = seen.copy
-        if not copy.switched or seen.wrong is not Wrong.MISSING:
+        if not copy.switched or seen.fault is not CopyFault.MISSING:
             return seen
         await self._looking.learn([copy])
         _, source = await self._looking.source(copy)
-        beyond = {Symbol.DIFFER: Beyond.CHANGED, Symbol.SOURCE_GONE: Beyond.GONE}.get(source.symbol)
+        beyond = _BEYOND.get(source.fault)
         if beyond is None:
             return seen
         self._found.beyond[beyond] += 1
@@ -122,7 +127,7 @@ class Judging:
 
     def _tell(self, seen: CheckedCopy, *, again: bool) -> None:
         found, copy = self._found, seen.copy
-        if seen.symbol is Symbol.MATCH:
+        if seen.fault is None:
             found.raised += seen.raised is not None and seen.raised.proof != copy.proof
             if not again:
                 found.add(Symbol.MATCH, copy.record_id, copy.key, seen.message)
@@ -130,9 +135,9 @@ class Judging:
         if again:
             found.counts[Symbol.MATCH] -= 1
         found.add(seen.symbol, copy.record_id, copy.key, seen.message)
-        found.changed_sources += seen.wrong is Wrong.SOURCE_CHANGED
-        if seen.wrong is not None:
+        found.changed_sources += seen.fault is CopyFault.SOURCE_CHANGED
+        if seen.fault in CONDEMNED:
             mark(self._bad, [copy.row])
-        if copy.switched and seen.wrong in {Wrong.MISSING, Wrong.DIFFERS}:
+        if copy.switched and seen.fault in {CopyFault.MISSING, CopyFault.DIFFERS}:
             found.broken_links += 1
         log.info("copy_not_as_recorded", record=copy.record_id, found=seen.symbol.word, why=seen.message)

@@ -164,6 +164,14 @@ class UploadsPage:
     id_marker: str = ""
 
 
+def text(raw: bytes) -> str:
+    """A header value as text, in UTF-8, or in Latin-1 where it is not."""
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
+
+
 def unquoted(etag: str) -> str:
     """An ETag without its quotes; empty for a weak one, which promises nothing of the bytes."""
     return "" if etag.startswith("W/") else etag.strip('"')

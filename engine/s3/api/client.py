@@ -1,8 +1,8 @@
-"""The S3 verbs that this project uses, as a port: ``sdk.py`` and ``fast.py`` fit it, one contract suite runs on both.
+"""The S3 client port: the calls that this project uses. ``sdk.py`` and ``fast.py`` fit it.
 
-Every verb raises StoreError and nothing else of its own. ``headers`` are request headers by lower-case name, ASCII
-only, the same on both transports. Reads that fail midway raise from ``chunks``. Nothing is retried here and no redirect
-followed.
+Every call raises StoreError and nothing else of its own. ``headers`` are request headers by lower-case name, ASCII
+only, the same on both transports; one contract suite runs on both. A read that fails midway raises from ``chunks``.
+Nothing is retried here, and no redirect is followed.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
+from engine.model.byte_units import KIB
 from engine.s3.api.answers import Answer, Bytes, Fields, ListingPage, Part, StreamedAnswer, UploadsPage
 
 
@@ -83,7 +84,7 @@ class S3Client(Protocol):
     async def head_bucket(self, bucket: str, headers: Fields) -> Answer: ...
 
 
-WHOLE = 256 * 1024
+WHOLE = 256 * KIB
 """Bytes up to which an object is better read at once than as a stream: no more than a stream holds unread."""
 WRITE_RATE = 20_000
 """Bytes a second below which a write is given up: 200 parts at once still pass through 4 MB/s."""

@@ -1,4 +1,4 @@
-"""The verbs over our own wire: signed, sent and read without an SDK between."""
+"""The S3 client over our own wire: signs, sends and reads without an SDK."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from hashlib import sha256
 
 from engine.limiting.clock import Clock
+from engine.model.byte_units import KIB, MB, MIB
 from engine.s3.api.address import Address
 from engine.s3.api.answers import (
     Answer,
@@ -19,6 +20,7 @@ from engine.s3.api.answers import (
     StreamedAnswer,
     UploadsPage,
     proven,
+    text,
 )
 from engine.s3.api.client import READ_GRACE_S, READ_RATE, reading_time, time_for
 from engine.s3.api.credentials import Keyring
@@ -26,7 +28,6 @@ from engine.s3.api.listing import parse
 from engine.s3.api.sigv4 import EMPTY, Signer, query_of
 from engine.s3.api.uploads import completion, open_uploads
 from engine.s3.api.xml import error_of, rows_of, success_of
-from engine.s3.transfer.facts import text
 from engine.s3.wire import (
     BodyTooLarge,
     Headers,
@@ -45,15 +46,15 @@ _OF_THE_REQUEST = frozenset({b"x-amz-request-id", b"x-amz-id-2"})
 TOO_LONG = "TooLong"
 """Our code for an answer that is longer than it may be."""
 EXPECTATION_FAILED = 417
-ERROR_BYTES = 64 * 1024
+ERROR_BYTES = 64 * KIB
 """As much of a refusal's body as an error document needs."""
-LISTING_BYTES = 16 << 20
-CONTINUE_FROM = 1 << 20
+LISTING_BYTES = 16 * MIB
+CONTINUE_FROM = MIB
 """Bodies of so many bytes wait for the store's consent (Expect: 100-continue), so that a refusal costs no upload."""
 
 
-class FastVerbs:
-    """Fits ``Verbs``.
+class FastClient:
+    """Fits ``S3Client``.
 
     ``where`` tells a bucket's address in a region. ``roams`` is whether buckets may live in other regions than
     ``region`` (AWS): then each bucket but ``home`` is asked once where it lives. ``keys`` None: requests go unsigned.
@@ -172,7 +173,7 @@ class FastVerbs:
     async def complete_upload(
         self, bucket: str, key: str, upload_id: str, parts: Sequence[Part], headers: Fields
     ) -> Answer:
-        body, limit_s = completion(parts), time_for(len(parts) * 1_000_000)
+        body, limit_s = completion(parts), time_for(len(parts) * MB)
         payload, query = sha256(body).hexdigest(), _upload(upload_id)
         reply = await self._ask(
             "POST", bucket, key, query, headers, body=body, payload=payload, limit_s=limit_s, once=True
@@ -208,7 +209,7 @@ class FastVerbs:
         body: Bytes | None = None,
         payload: str = EMPTY,
         limit_s: float = 0.0,
-        max_body: int = 1 << 20,
+        max_body: int = MIB,
         once: bool = False,
     ) -> Reply:
         address = self._addresses.get(bucket) or await self._locate(bucket)

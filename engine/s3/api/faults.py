@@ -6,7 +6,7 @@ from collections.abc import Callable
 from enum import StrEnum
 
 from engine.limiting.clock import Clock
-from engine.model.errors import Blocked, EngineError, Paused, Refused, Transient
+from engine.model.errors import Blocked, EngineError, Operation, Paused, Refused, Transient
 from engine.model.failures import FailureClass as F
 from engine.s3.api.answers import StoreError
 
@@ -66,69 +66,65 @@ SHAPE = {
 }
 
 
-def meaning(error: StoreError, side: Side, what: str) -> EngineError:
-    """The error to raise above the adapter. ``what`` names verb, bucket and key for a person."""
-    code, status = error.code, error.status
-    told = _told(error, what)
+def meaning(error: StoreError, side: Side) -> EngineError:
+    """The error to raise above the adapter."""
+    code, status, said = error.code, error.status, _said(error)
     source = side is Side.SOURCE
     if code == SKEWED or code in STALE_LOGIN:
-        return Transient(F.NETWORK, told)
+        return Transient(F.NETWORK, said)
     if error.alone and not (source and 300 <= status < 400):
         denied = F.SOURCE_DENIED if source else F.DESTINATION_DENIED
-        return Refused(denied, f"{told}; other requests with the same keys are served")
+        return Refused(denied, f"{said}; other requests with the same keys are served")
     if code in BAD_LOGIN:
-        return Blocked(f"{told}: {BAD_LOGIN[code]}", hint=_other_keys(side))
+        return Blocked(f"{said}: {BAD_LOGIN[code]}", hint=_other_keys(side))
     if code == "ProxyLogin":
-        return Transient(F.NETWORK, f"{told}: the proxy wants a login; check network.proxy")
+        return Transient(F.NETWORK, f"{said}: the proxy wants a login; check network.proxy")
     if code == "TlsFailed":
         hint = "check endpoint_url, the clock, and network.ca_file where a private CA signs"
-        return Transient(F.NETWORK, f"{told}; {hint}")
+        return Transient(F.NETWORK, f"{said}; {hint}")
     if not error.alone and (code in ELSEWHERE or (status == 301 and error.region)):
         hint = f"set {side}.region: {error.region}" if error.region else f"set {side}.region to the bucket's region"
-        return Blocked(f"{told}: the bucket lives in another region", hint=hint)
+        return Blocked(f"{said}: the bucket lives in another region", hint=hint)
     if code == "NoSuchBucket":
-        return Blocked(told, hint=f"check the bucket's name and {side}.endpoint_url; buckets are never created here")
+        return Blocked(said, hint=f"check the bucket's name and {side}.endpoint_url; buckets are never created here")
     if 300 <= status < 400 and status != 304:
-        if source:
-            return Refused(F.REDIRECTED, f"{told}: the store answered with a redirect, which is never followed")
-        return Blocked(
-            f"{told}: the store answered with a redirect, which is never followed", hint="check endpoint_url"
-        )
+        said = f"{said}: the store answered with a redirect, which is never followed"
+        return Refused(F.REDIRECTED, said) if source else Blocked(said, hint="check endpoint_url")
     if code in THROTTLED or status in {429, 503}:
-        return Transient(F.THROTTLED, told, retry_after_s=error.retry_after_s)
+        return Transient(F.THROTTLED, said, retry_after_s=error.retry_after_s)
     if code in UNFIT and not source:
-        return Blocked(told, hint=f"check {UNFIT[code]}")
+        return Blocked(said, hint=f"check {UNFIT[code]}")
     if error.unsupported and not source:
-        return Blocked(told, hint="the store lacks what the settings ask for: check destination.storage_class and sse")
+        return Blocked(said, hint="the store lacks what the settings ask for: check destination.storage_class and sse")
+    return _of_the_object(error, side, said)
+
+
+def _of_the_object(error: StoreError, side: Side, said: str) -> EngineError:
+    """What an answer means that is about this request or its object alone."""
+    code, status, source = error.code, error.status, side is Side.SOURCE
     if code == "BadListing":
-        return Refused(F.REJECTED, f"{told}: the store cannot be listed")
+        return Refused(F.REJECTED, f"{said}: the store cannot be listed")
     if code == "InvalidObjectState":
-        return Refused(F.ARCHIVED, f"{told}: the object must be restored from its archive first")
+        return Refused(F.ARCHIVED, f"{said}: the object must be restored from its archive first")
     if error.missing or code in {"NoSuchKey", "NoSuchVersion"} or status == 405:
         if source:
-            return Refused(F.SOURCE_MISSING, f"no such object: {_object(what)} ({_number(error)})")
-        return Transient(F.NETWORK, told)  # an object of ours that was there a moment ago
+            return Refused(F.SOURCE_MISSING, f"no such source object ({_number(error)})")
+        return Transient(F.NETWORK, said)  # an object of ours that was there a moment ago
     if status in {412, 304}:
-        return Transient(F.SOURCE_CHANGED if source else F.NETWORK, told)
+        return Transient(F.SOURCE_CHANGED if source else F.NETWORK, said)
     if status == 403 or code.startswith("KMS."):
         if source:
-            said = f"{_object(what)} may not be read, or is missing and may not be listed"
-            return Refused(F.SOURCE_DENIED, f"{said} ({told.removeprefix(what + ': ')})")
-        return Refused(F.DESTINATION_DENIED, told)
+            said = f"the source object may not be read, or is missing and may not be listed ({said})"
+        return Refused(F.SOURCE_DENIED if source else F.DESTINATION_DENIED, said)
     if code in CORRUPT:
-        return Transient(F.CHECKSUM_MISMATCH, told)
+        return Transient(F.CHECKSUM_MISMATCH, said)
     if code in UNWELL or status >= 500 or status == 409 or code == "NoSuchUpload":
-        return Transient(F.NETWORK, told, retry_after_s=error.retry_after_s)
-    return Refused(SHAPE.get(code, F.REJECTED), told)
+        return Transient(F.NETWORK, said, retry_after_s=error.retry_after_s)
+    return Refused(SHAPE.get(code, F.REJECTED), said)
 
 
 def _number(error: StoreError) -> str:
     return error.code if error.code == str(error.status) else f"{error.status} {error.code}"
-
-
-def _object(what: str) -> str:
-    """The source within "HEAD s3://…" or "COPY s3://… to s3://…"."""
-    return what.partition(" ")[2].partition(" to s3://")[0]
 
 
 def doubtful(error: StoreError) -> bool:
@@ -148,7 +144,7 @@ class Patience:
         self._side = side
         self._renew = renew
         self._since: float | None = None
-        self._unfit: dict[str, str] = {}
+        self._unfit: dict[str, Operation] = {}
         self.heard = 0
         """Answers that told whether the keys are taken."""
         self.fault: StoreError | None = None
@@ -168,39 +164,41 @@ class Patience:
         if self._renew is not None and fault.code != SKEWED:
             self._renew()
 
-    def judge(self, error: StoreError, what: str, *, side: Side | None = None) -> EngineError:
+    def judge(self, error: StoreError, operation: Operation, *, side: Side | None = None) -> EngineError:
         """``meaning``, for somebody who knows what came before."""
         if error.code in LOGIN and not error.alone:
-            return self._judge_login(error, what)
-        found = meaning(error, side or self._side, what)
-        if isinstance(found, Blocked) and (error.unsupported or error.code in UNFIT):
-            # a setting that the store does not take fails every write, an odd object only its own
-            first = self._unfit.setdefault(error.code, what)
-            if self.wrote or first == what:
-                return Refused(F.DESTINATION_DENIED, f"{found}; {found.hint}")
+            found = self._judge_login(error)
+        else:
+            found = meaning(error, side or self._side)
+            if isinstance(found, Blocked) and (error.unsupported or error.code in UNFIT):
+                # a setting that the store does not take fails every write, an odd object only its own
+                first = self._unfit.setdefault(error.code, operation)
+                if self.wrote or first == operation:
+                    found = Refused(F.DESTINATION_DENIED, f"{found}; {found.hint}")
+        found.operation = operation
         return found
 
-    def _judge_login(self, error: StoreError, what: str) -> EngineError:
-        skewed = error.code == SKEWED
+    def _judge_login(self, error: StoreError) -> EngineError:
+        skewed, said = error.code == SKEWED, _said(error)
         if skewed:
-            cause = f"{what}: this machine's clock differs from the store's by more than 15 minutes"
+            cause = "this machine's clock differs from the store's by more than 15 minutes"
             hint = "set the clock (timedatectl set-ntp true) and run again"
         elif error.code in STALE_LOGIN:
-            cause = f"{_told(error, what)}: the credentials expired and no fresh ones came"
+            cause = f"{said}: the credentials expired and no fresh ones came"
             hint = f"renew the credentials of {self._side}"
         else:
-            cause, hint = f"{_told(error, what)}: {BAD_LOGIN[error.code]}", _other_keys(self._side)
+            cause, hint = f"{said}: {BAD_LOGIN[error.code]}", _other_keys(self._side)
         if not self.worked:
             return Blocked(cause, hint=hint)
         now = self._clock.monotonic()
         self._since = now if self._since is None else self._since
         if now - self._since < PATIENCE_S and (skewed or self._renew):
-            return Transient(F.NETWORK, _told(error, what), patient=True)
+            return Transient(F.NETWORK, said, patient=True)
         return Paused(cause, hint=hint)
 
 
-def _told(error: StoreError, what: str) -> str:
-    return f"{what}: {error.code}" + (f" ({error.message[:300]})" if error.message else "")
+def _said(error: StoreError) -> str:
+    return error.code + (f" ({error.message[:300]})" if error.message else "")
 
 
 def _other_keys(side: Side) -> str:

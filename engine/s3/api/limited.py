@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, TypeVar
 
 from engine.limiting.limiter import Limiter
+from engine.model.byte_units import MIB
 from engine.s3.api.answers import Answer, Bytes, Fields, ListingPage, Part, StoreError, StreamedAnswer, UploadsPage
 from engine.s3.api.client import S3Client
 from engine.s3.api.doubts import Ask, Doubts, of_the_bucket
@@ -17,16 +18,16 @@ from engine.s3.api.faults import THROTTLED, Patience, doubtful
 
 T = TypeVar("T")
 
-LARGE = 32 << 20
+LARGE = 32 * MIB
 """Bytes from which a request is one for a large file."""
 
 
 class LimitedClient:
     """Fits ``S3Client``. Looking at the bucket itself, aborting uploads and asking once more wait for nobody."""
 
-    def __init__(self, verbs: S3Client, limiter: Limiter, patience: Patience) -> None:
-        """``patience`` is that with the keys that ``verbs`` sign with."""
-        self._verbs = verbs
+    def __init__(self, client: S3Client, limiter: Limiter, patience: Patience) -> None:
+        """``patience`` is that with the keys that ``client`` sign with."""
+        self._client = client
         self.limiter = limiter
         self._patience = patience
         self._doubts = Doubts(patience)
@@ -36,15 +37,15 @@ class LimitedClient:
     ) -> Answer:
         def words() -> Coroutine[Any, Any, object]:
             first = {**headers, "range": "bytes=0-0"}
-            return self._verbs.read(bucket, key, first, version_id=version_id, size=1)
+            return self._client.read(bucket, key, first, version_id=version_id, size=1)
 
-        request = self._verbs.head(bucket, key, headers, version_id=version_id, part=part)
+        request = self._client.head(bucket, key, headers, version_id=version_id, part=part)
         return await self._through(request, bucket, headers, words=words)
 
     def tags(
         self, bucket: str, key: str, headers: Fields, *, version_id: str | None = None
     ) -> Coroutine[Any, Any, tuple[tuple[str, str], ...]]:
-        return self._through(self._verbs.tags(bucket, key, headers, version_id=version_id), bucket, headers)
+        return self._through(self._client.tags(bucket, key, headers, version_id=version_id), bucket, headers)
 
     @asynccontextmanager
     async def get(
@@ -57,7 +58,7 @@ class LimitedClient:
         began = self._patience.heard
         async with AsyncExitStack() as stack:
             try:
-                answer = await stack.enter_async_context(self._verbs.get(bucket, key, headers, version_id=version_id))
+                answer = await stack.enter_async_context(self._client.get(bucket, key, headers, version_id=version_id))
             except StoreError as error:
                 tell_limiter(limiter, ticket, error, large=False)
                 raise await self._settled(error, began, bucket, headers) from None
@@ -75,53 +76,53 @@ class LimitedClient:
     def read(
         self, bucket: str, key: str, headers: Fields, *, size: int, version_id: str | None = None
     ) -> Coroutine[Any, Any, tuple[Answer, bytes]]:
-        return self._through(self._verbs.read(bucket, key, headers, size=size, version_id=version_id), bucket, headers)
+        return self._through(self._client.read(bucket, key, headers, size=size, version_id=version_id), bucket, headers)
 
     def put(self, bucket: str, key: str, body: Bytes, headers: Fields, *, sha256: str) -> Coroutine[Any, Any, Answer]:
-        return self._through(self._verbs.put(bucket, key, body, headers, sha256=sha256), bucket, headers)
+        return self._through(self._client.put(bucket, key, body, headers, sha256=sha256), bucket, headers)
 
     def copy(self, bucket: str, key: str, headers: Fields, *, size: int) -> Coroutine[Any, Any, Answer]:
-        return self._through(self._verbs.copy(bucket, key, headers, size=size), bucket, headers, large=size >= LARGE)
+        return self._through(self._client.copy(bucket, key, headers, size=size), bucket, headers, large=size >= LARGE)
 
     def upload_part(
         self, bucket: str, key: str, upload_id: str, number: int, body: Bytes, headers: Fields, *, sha256: str
     ) -> Coroutine[Any, Any, Answer]:
-        part = self._verbs.upload_part(bucket, key, upload_id, number, body, headers, sha256=sha256)
+        part = self._client.upload_part(bucket, key, upload_id, number, body, headers, sha256=sha256)
         return self._through(part, bucket, headers, large=True)
 
     def upload_part_copy(
         self, bucket: str, key: str, upload_id: str, number: int, headers: Fields, *, size: int
     ) -> Coroutine[Any, Any, Answer]:
-        part = self._verbs.upload_part_copy(bucket, key, upload_id, number, headers, size=size)
+        part = self._client.upload_part_copy(bucket, key, upload_id, number, headers, size=size)
         return self._through(part, bucket, headers, large=True)
 
     def create_upload(self, bucket: str, key: str, headers: Fields) -> Coroutine[Any, Any, str]:
-        return self._through(self._verbs.create_upload(bucket, key, headers), bucket, headers)
+        return self._through(self._client.create_upload(bucket, key, headers), bucket, headers)
 
     def complete_upload(
         self, bucket: str, key: str, upload_id: str, parts: Sequence[Part], headers: Fields
     ) -> Coroutine[Any, Any, Answer]:
-        return self._through(self._verbs.complete_upload(bucket, key, upload_id, parts, headers), bucket, headers)
+        return self._through(self._client.complete_upload(bucket, key, upload_id, parts, headers), bucket, headers)
 
     async def abort_upload(self, bucket: str, key: str, upload_id: str, headers: Fields) -> None:
-        await self._verbs.abort_upload(bucket, key, upload_id, headers)
+        await self._client.abort_upload(bucket, key, upload_id, headers)
 
     def list_objects(
         self, bucket: str, prefix: str, token: str, headers: Fields, *, after: str = "", limit: int = 1000
     ) -> Coroutine[Any, Any, ListingPage]:
-        page = self._verbs.list_objects(bucket, prefix, token, headers, after=after, limit=limit)
+        page = self._client.list_objects(bucket, prefix, token, headers, after=after, limit=limit)
         return self._through(page, bucket, headers)
 
     def list_uploads(
         self, bucket: str, prefix: str, key_marker: str, id_marker: str, headers: Fields
     ) -> Coroutine[Any, Any, UploadsPage]:
-        page = self._verbs.list_uploads(bucket, prefix, key_marker, id_marker, headers)
+        page = self._client.list_uploads(bucket, prefix, key_marker, id_marker, headers)
         return self._through(page, bucket, headers)
 
     async def head_bucket(self, bucket: str, headers: Fields) -> Answer:
         began = self._patience.heard
         try:
-            answer = await self._verbs.head_bucket(bucket, headers)
+            answer = await self._client.head_bucket(bucket, headers)
         except StoreError as error:
             raise await self._settled(error, began, bucket, headers, words=self._listing(bucket, headers)) from None
         self._patience.well()
@@ -166,7 +167,7 @@ class LimitedClient:
 
     def _listing(self, bucket: str, headers: Fields) -> Ask:
         common = of_the_bucket(headers)
-        return lambda: self._verbs.list_objects(bucket, "", "", common, limit=1)
+        return lambda: self._client.list_objects(bucket, "", "", common, limit=1)
 
 
 def tell_limiter(limiter: Limiter, ticket: int, error: StoreError, *, large: bool = False) -> None:

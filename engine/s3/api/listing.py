@@ -36,11 +36,11 @@ _ENTITY = re.compile(r"&(?:#(\d+)|#[xX]([0-9A-Fa-f]+)|(amp|lt|gt|quot|apos));")
 _NAMED = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'"}
 
 
-async def pages(verbs: S3Client, bucket: str, prefix: str, headers: Fields) -> AsyncIterator[list[Listed]]:
+async def pages(client: S3Client, bucket: str, prefix: str, headers: Fields) -> AsyncIterator[list[Listed]]:
     """All rows below a prefix, a page at a time. Raises StoreError."""
     token = ""
     while True:
-        page = await verbs.list_objects(bucket, prefix, token, headers)
+        page = await client.list_objects(bucket, prefix, token, headers)
         if page.rows:
             yield page.rows
         if not page.token:

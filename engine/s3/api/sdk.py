@@ -1,4 +1,4 @@
-"""The verbs through aiobotocore: slow, complete, and the judge of the fast ones.
+"""The S3 client through aiobotocore: slow and complete. The fast one is measured against it.
 
 Headers travel as given: a handler lays them into the request just before it is signed, so that both transports send
 the same. Retries are off (one place retries, above), redirects are never followed (aiobotocore would follow them to any
@@ -15,6 +15,7 @@ from typing import Any
 
 from engine.limiting.clock import Clock
 from engine.limiting.open_files import none_left
+from engine.model.byte_units import KIB, MB
 from engine.s3.api.answers import (
     Answer,
     Bytes,
@@ -39,7 +40,7 @@ from engine.s3.api.xml import as_fields
 from engine.settings import NetworkSettings
 
 QUICK_S = 60.0
-CHUNK = 256 * 1024
+CHUNK = 256 * KIB
 _extra: ContextVar[Fields] = ContextVar("_extra", default={})  # noqa: B039 - never mutated
 
 
@@ -57,7 +58,7 @@ def stay(context: dict[str, Any], **_: object) -> None:
 
 
 class SdkClient:
-    """Fits ``Verbs``. ``client`` is an open aiobotocore S3 client with ``lay_headers`` registered."""
+    """Fits ``S3Client``. ``client`` is an open aiobotocore S3 client with ``lay_headers`` registered."""
 
     def __init__(self, client: Any, clock: Clock) -> None:
         self._client = client
@@ -132,7 +133,7 @@ class SdkClient:
         told = await self._call(
             "complete_multipart_upload",
             headers,
-            time_for(len(parts) * 1_000_000),
+            time_for(len(parts) * MB),
             Bucket=bucket,
             Key=key,
             UploadId=upload_id,

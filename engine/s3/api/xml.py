@@ -5,10 +5,11 @@ from __future__ import annotations
 from functools import lru_cache
 from xml.parsers import expat
 
+from engine.model.byte_units import KIB, MIB
 from engine.s3.api.answers import StoreError, retry_after
 
-MAX_BYTES = 1 << 20
-_USUAL_BYTES = 1 << 14
+MAX_BYTES = MIB
+_USUAL_BYTES = 16 * KIB
 _CODE, _MESSAGE = 100, 2_000
 """Characters of an error that are kept."""
 

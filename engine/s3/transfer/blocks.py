@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Seque
 from typing import Any
 
 from engine.limiting.byte_budget import BytesInFlight
+from engine.model.byte_units import MIB
 from engine.model.facts import ObjectFacts
 from engine.s3.api.answers import Bytes, Fill
 from engine.s3.api.client import WHOLE
@@ -18,8 +19,8 @@ AskParts = Callable[[], Coroutine[Any, Any, Sequence[int]]]
 """Sizes of the parts that the object was made of; see ``model/ports.py``."""
 
 
-_PIECE = 1 << 20
-_LAZY = 8 << 20
+_PIECE = MIB
+_LAZY = 8 * MIB
 """Bytes from which memory comes straight from the kernel, which clears each page when it is first written to: clearing
 64 MiB at once stopped the loop for up to 200 ms."""
 

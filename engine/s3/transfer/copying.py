@@ -23,7 +23,7 @@ from engine.s3.transfer.sizes import part_sizes, size_by_range
 from engine.s3.transfer.source import WITH_SUMS
 
 PARTS_AT_ONCE = 8
-PartTry = Callable[[Callable[[], Awaitable[Answer]], str], Awaitable[Answer]]
+PartTry = Callable[[Callable[[], Awaitable[Answer]], str, str], Awaitable[Answer]]
 """Runs one part's request, again if it fails; raises EngineError. The text names it for a person."""
 
 
@@ -63,7 +63,7 @@ class Copier:
 
     def __init__(
         self,
-        verbs: S3Client,
+        client: S3Client,
         bucket: str,
         guard: Guard,
         multipart: Multipart,
@@ -75,7 +75,7 @@ class Copier:
         part_bytes: int,
         tags: Tags,
     ) -> None:
-        self._verbs = verbs
+        self._client = client
         self._bucket = bucket
         self._guard = guard
         self._multipart = multipart
@@ -110,7 +110,7 @@ class Copier:
         headers = original.asks | self._whole | ({} if tags else WITHOUT_TAGS)
 
         async def send(more: Fields) -> Answer:
-            return await self._verbs.copy(self._bucket, key, {**headers, **more}, size=size)
+            return await self._client.copy(self._bucket, key, {**headers, **more}, size=size)
 
         async def moved() -> None:
             await self._must_not_have_moved(original)
@@ -125,8 +125,8 @@ class Copier:
     async def look(self, original: Original) -> ObjectFacts:
         """The source as the destination's credentials see it. Raises StoreError."""
         headers = {**WITH_SUMS, **original.headers}
-        where, version = (self._verbs, original.bucket, original.key), original.version_id
-        answer = await self._verbs.head(original.bucket, original.key, headers, version_id=version)
+        where, version = (self._client, original.bucket, original.key), original.version_id
+        answer = await self._client.head(original.bucket, original.key, headers, version_id=version)
         facts = facts_of(answer.fields)
         if facts.size is None:
             facts = replace(facts, size=await size_by_range(*where, original.headers, version_id=version))
@@ -143,7 +143,7 @@ class Copier:
         """The ranges of the parts that the source was made of; none where they are unknown or cannot be made again."""
         facts = original.facts
         headers = {**original.headers, "if-match": f'"{facts.etag}"'}
-        where = (self._verbs, original.bucket, original.key, headers)
+        where = (self._client, original.bucket, original.key, headers)
         count, version = facts.etag_parts, original.version_id
         sizes = await part_sizes(*where, count=count, size=facts.size, version_id=version)
         if not facts.size or not sizes or min(sizes[:-1], default=MIN_PART) < MIN_PART or max(sizes) > MAX_PART:
@@ -161,7 +161,7 @@ class Copier:
         named: Fields = {}
         if found.tags:
             pairs = await self._tags.read(
-                self._verbs, original.bucket, original.key, original.headers, version_id=original.version_id
+                self._client, original.bucket, original.key, original.headers, version_id=original.version_id
             )
             named = tagging(replace(found.headers, tags=pairs))
         async with self._multipart.begin(key, headers, sums=_same_sums(found), tags=named) as upload:
@@ -192,7 +192,7 @@ class Copier:
 
         async def send() -> Answer:
             try:
-                return await self._verbs.upload_part_copy(
+                return await self._client.upload_part_copy(
                     self._bucket, upload.key, upload.id, number, headers, size=last - first + 1
                 )
             except StoreError as error:
@@ -201,7 +201,7 @@ class Copier:
                     raise Uncopyable(str(error)) from None
                 raise
 
-        answer = await self._part_try(send, f"COPY part {number} to s3://{self._bucket}/{upload.key}")
+        answer = await self._part_try(send, f"COPY part {number} to", upload.key)
         upload.parts.append(Part(number, answer.etag))
 
     async def _must_not_have_moved(self, original: Original) -> None:

@@ -12,7 +12,7 @@ from engine.limiting.byte_budget import BytesInFlight
 from engine.limiting.clock import Clock
 from engine.limiting.limiter import Limiter
 from engine.limiting.retry import retry
-from engine.model.errors import Blocked, EngineError, Refused
+from engine.model.errors import Blocked, EngineError, Operation, Refused
 from engine.model.facts import ObjectFacts, Stored, Uncopyable
 from engine.model.location import Location
 from engine.s3.api.answers import Answer, Fields, Listed, ListingPage, StoreError
@@ -64,7 +64,7 @@ class S3Destination:
 
     def __init__(
         self,
-        verbs: S3Client,
+        client: S3Client,
         patience: Patience,
         clock: Clock,
         placement: Placement,
@@ -73,7 +73,7 @@ class S3Destination:
         spend: Spend | None = None,
         tags: Tags | None = None,
     ) -> None:
-        self._verbs = verbs
+        self._client = client
         self._patience = patience
         self._clock = clock
         self._placement = placement
@@ -81,10 +81,10 @@ class S3Destination:
         always, placed = placement.always, placement.placed
         self.copies = Guard(self._look)
         self.puts = Guard(self._look)
-        self._tags = tags = tags or Tags(keep=True)
-        self._multipart = Multipart(verbs, clock, self._bucket, always, self._look, tags)
+        self.tags = tags = tags or Tags(keep=True)
+        self._multipart = Multipart(client, clock, self._bucket, always, self._look, tags)
         self._copier = Copier(
-            verbs,
+            client,
             self._bucket,
             self.copies,
             self._multipart,
@@ -96,7 +96,7 @@ class S3Destination:
             tags=tags,
         )
         self._storer = Storer(
-            verbs,
+            client,
             self._bucket,
             self.puts,
             self._multipart,
@@ -114,11 +114,11 @@ class S3Destination:
     def fast_path(self, road: SignedWire, limiter: Limiter) -> FastPath:
         """The short way of ``copy``, which shares what this side has learnt."""
         fixed, limit = self._copier.fixed(self._placement.source_headers), self._placement.copy_limit
-        return FastPath(road, limiter, self.copies, self._patience, self._clock, self._tags, fixed=fixed, limit=limit)
+        return FastPath(road, limiter, self.copies, self._patience, self._clock, self.tags, fixed=fixed, limit=limit)
 
     async def facts(self, key: str) -> ObjectFacts | None:
         """HEAD with checksums, a multipart SHA-256 included (``sha256-composite``); None when the key is free."""
-        return await self._done(self._look(key), f"HEAD {self._shown(key)}")
+        return await self._done(self._look(key), "HEAD", key)
 
     async def copy(self, source: Location, facts: ObjectFacts, key: str, *, replace_etag: str | None = None) -> Stored:
         """Server-side copy of a source object with the destination's credentials, pinned by ETag."""
@@ -136,13 +136,13 @@ class S3Destination:
             side = Side.DESTINATION if original.bucket == self._bucket else await self._culprit(error, original)
             if side is Side.SOURCE and error.missing and await self._there(original):
                 raise Uncopyable(str(error)) from None  # some stores find an object for everybody but a copy
-            tags = side is Side.DESTINATION and refused(error) and self._tags.carried(original.bucket)
+            tags = side is Side.DESTINATION and refused(error) and self.tags.carried(original.bucket)
             if not tags or (copy := await self._without_tags(original, key, replace_etag)) is None:
                 # the source may be read, so this request alone is denied, or every write: a stream finds out which
                 if side is Side.DESTINATION and original.bucket != self._bucket and error.code == "AccessDenied":
                     raise Uncopyable(str(error)) from None
-                what = f"COPY s3://{original.bucket}/{original.key} to {self._shown(key)}"
-                raise self._patience.judge(error, what, side=side) from None
+                operation = Operation("COPY", f"s3://{original.bucket}/{original.key}", self._shown(key))
+                raise self._patience.judge(error, operation, side=side) from None
             stored = copy
         self._patience.wrote = True
         return stored
@@ -160,7 +160,7 @@ class S3Destination:
             stored = await self._copier.copy(original, key, replace_etag, tags=False)
         except StoreError:
             return None
-        self._tags.left(original.bucket)
+        self.tags.left(original.bucket)
         return stored
 
     @asynccontextmanager
@@ -182,17 +182,19 @@ class S3Destination:
                 await room.wait_for(stream.facts.size)
                 return await self.store(stream, key, replace_etag=replace_etag, room=room)
         try:
-            return await self._written(self._storer.store(stream, key, replace_etag, room), f"PUT {self._shown(key)}")
+            stored = await self._done(self._storer.store(stream, key, replace_etag, room), "PUT", key)
+            self._patience.wrote = True
+            return stored
         finally:
             room.release()
 
     async def inventory(self, prefix: str = "") -> AsyncIterator[list[Listed]]:
         """All our objects below a prefix, in key order, 1,000 a page."""
         try:
-            async for rows in pages(self._verbs, self._bucket, prefix, self._placement.always):
+            async for rows in pages(self._client, self._bucket, prefix, self._placement.always):
                 yield rows
         except StoreError as error:
-            raise self._patience.judge(error, f"LIST {self._shown(prefix)}") from None
+            raise self._patience.judge(error, self._on("LIST", prefix)) from None
 
     async def survey(self, put: Put, *, attempts: int) -> bool:
         """List the whole bucket by several workers at once; see ``survey.py``. Pages that fail are asked for again.
@@ -202,8 +204,8 @@ class S3Destination:
         always = self._placement.always
 
         async def page(after: str, token: str, limit: int) -> ListingPage:
-            work = self._verbs.list_objects(self._bucket, "", token, always, after=after, limit=limit)
-            return await self._done(work, f"LIST {self._shown('')}")
+            work = self._client.list_objects(self._bucket, "", token, always, after=after, limit=limit)
+            return await self._done(work, "LIST", "")
 
         async def ask(after: str, token: str, limit: int) -> ListingPage:
             rows, _ = await retry(lambda: page(after, token, limit), clock=self._clock, attempts=attempts)
@@ -216,7 +218,7 @@ class S3Destination:
         name, wanted = f"s3://{self._bucket}", self._placement.region
         region = ""
         try:
-            answer = await self._verbs.head_bucket(self._bucket, self._placement.always)
+            answer = await self._client.head_bucket(self._bucket, self._placement.always)
         except StoreError as error:
             region = error.region
             if not (region and wanted and region != wanted):
@@ -229,13 +231,11 @@ class S3Destination:
     async def sweep(self, prefix: str, ours: Callable[[str], bool], before: datetime) -> int:
         """Abort multipart uploads that earlier runs left open (I13); returns how many. See ``Multipart.sweep``."""
         work = self._multipart.sweep(prefix, ours, before.timestamp())
-        return await self._done(work, f"LIST UPLOADS {self._shown(prefix)}")
+        return await self._done(work, "LIST UPLOADS", prefix)
 
     def remarks(self) -> list[str]:
         """What was found out about the store, for the end of a run."""
-        found = []
-        if window := self.window():
-            found.append(window)
+        found = [note for note in (self.tags.note(), self.window()) if note]
         if left := self._multipart.left:
             what = f"{left} multipart upload{'s' if left > 1 else ''} of killed runs could not be aborted"
             found.append(f"{what} and may cost money: a lifecycle rule with AbortIncompleteMultipartUpload ends them")
@@ -256,31 +256,26 @@ class S3Destination:
     async def try_copy(self, from_key: str, facts: ObjectFacts, key: str) -> None:
         """Copy a probe, so that it is known what the store makes of conditions on copies."""
         original = Original(self._bucket, from_key, facts, None, self._placement.always)
-        await self._done(self._copier.copy(original, key, None, tags=False), f"COPY to {self._shown(key)}")
+        await self._done(self._copier.copy(original, key, None, tags=False), "COPY to", key)
 
     async def _look(self, key: str) -> ObjectFacts | None:
         always = self._placement.always
         try:
-            answer = await self._verbs.head(self._bucket, key, {**WITH_SUMS, **always})
+            answer = await self._client.head(self._bucket, key, {**WITH_SUMS, **always})
             facts = facts_of(answer.fields, composites=True)
             if facts.size is None:
-                facts = replace(facts, size=await size_by_range(self._verbs, self._bucket, key, always))
+                facts = replace(facts, size=await size_by_range(self._client, self._bucket, key, always))
         except StoreError as error:
             if error.missing:
                 return None
             raise
         return facts
 
-    async def _done(self, work: Awaitable[T], what: str) -> T:
+    async def _done(self, work: Awaitable[T], name: str, key: str) -> T:
         try:
             return await work
         except StoreError as error:
-            raise self._patience.judge(error, what) from None
-
-    async def _written(self, work: Awaitable[Stored], what: str) -> Stored:
-        stored = await self._done(work, what)
-        self._patience.wrote = True
-        return stored
+            raise self._patience.judge(error, self._on(name, key)) from None
 
     def _unfit(self, error: StoreError, name: str) -> EngineError:
         if error.status == 404:
@@ -291,7 +286,7 @@ class S3Destination:
                 "grant s3:ListBucket, s3:GetObject and s3:PutObject on it; where expected_bucket_owner is set, check it"
             )
             return Blocked(f"access to the destination bucket {name} is denied", hint=hint)
-        found = self._patience.judge(error, f"HEAD {name}")
+        found = self._patience.judge(error, Operation("HEAD", destination=name))
         if isinstance(found, Refused):
             return Blocked(str(found), hint="check destination.endpoint_url, its region and its credentials")
         return found
@@ -308,15 +303,18 @@ class S3Destination:
             return Side.SOURCE if reason.status in {403, 404} else Side.DESTINATION
         return Side.DESTINATION
 
-    async def _part(self, send: Callable[[], Awaitable[Answer]], what: str) -> Answer:
+    async def _part(self, send: Callable[[], Awaitable[Answer]], name: str, key: str) -> Answer:
         """One part's request, tried again by itself: a large file is not begun afresh for one slow answer."""
 
         async def once() -> Answer:
-            return await self._done(send(), what)
+            return await self._done(send(), name, key)
 
         tries = self._placement.attempts
         answer, _ = await retry(once, clock=self._clock, attempts=tries, throttled=10 * tries)
         return answer
+
+    def _on(self, name: str, key: str) -> Operation:
+        return Operation(name, destination=self._shown(key))
 
     def _shown(self, key: str) -> str:
         return f"s3://{self._bucket}/{key}"

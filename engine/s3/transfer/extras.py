@@ -59,13 +59,13 @@ class Tags:
         self._denied[bucket] += 1
 
     async def read(
-        self, verbs: S3Client, bucket: str, key: str, headers: Fields, *, version_id: str | None = None
+        self, client: S3Client, bucket: str, key: str, headers: Fields, *, version_id: str | None = None
     ) -> Pairs:
         """The tags of an object that has some; none where they may not be read. Raises StoreError."""
         if not self.carried(bucket):
             return ()
         try:
-            return await verbs.tags(bucket, key, headers, version_id=version_id)
+            return await client.tags(bucket, key, headers, version_id=version_id)
         except StoreError as error:
             if not refused(error):
                 raise

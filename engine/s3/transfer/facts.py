@@ -32,14 +32,6 @@ _PAIRS = (
 )
 
 
-def text(raw: bytes) -> str:
-    """A header value as text, whatever its sender took for an encoding."""
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError:
-        return raw.decode("latin-1")
-
-
 def facts_of(fields: Fields, *, size: int | None = None, composites: bool = False) -> ObjectFacts:
     """What an answer's headers say of the object.
 

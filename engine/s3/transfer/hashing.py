@@ -10,11 +10,12 @@ from functools import cache
 from importlib import util
 from typing import Protocol, TypeVar
 
+from engine.model.byte_units import KIB
 from engine.model.errors import Blocked
 from engine.model.sums import PartSums
 from engine.s3.api.answers import Bytes
 
-INLINE = 256 * 1024
+INLINE = 256 * KIB
 """Bytes up to which a thread costs more than it saves."""
 T = TypeVar("T")
 

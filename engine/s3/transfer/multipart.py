@@ -43,10 +43,10 @@ class Upload:
 
 
 class Multipart:
-    """The multipart verbs of one destination bucket."""
+    """Multipart uploads into one bucket."""
 
-    def __init__(self, verbs: S3Client, clock: Clock, bucket: str, always: Fields, look: Look, tags: Tags) -> None:
-        self._verbs = verbs
+    def __init__(self, client: S3Client, clock: Clock, bucket: str, always: Fields, look: Look, tags: Tags) -> None:
+        self._client = client
         self._clock = clock
         self._bucket = bucket
         self._always = always
@@ -79,7 +79,7 @@ class Multipart:
     async def _create(self, key: str, headers: Fields, sums: Fields, tags: Fields) -> str:
         async def tagged(tags: Fields) -> str:
             async def create(sums: Fields) -> str:
-                return await self._verbs.create_upload(self._bucket, key, {**headers, **sums, **tags, **self._always})
+                return await self._client.create_upload(self._bucket, key, {**headers, **sums, **tags, **self._always})
 
             return await self.sums.send(create, sums)
 
@@ -115,7 +115,7 @@ class Multipart:
                 await self._clock.sleep(0.2 * number)
             try:
                 async with asyncio.timeout(ABORT_SECONDS):
-                    await self._verbs.abort_upload(self._bucket, key, upload_id, self._always)
+                    await self._client.abort_upload(self._bucket, key, upload_id, self._always)
             except StoreError as error:
                 if error.status != 404:
                     continue
@@ -146,7 +146,7 @@ class Multipart:
     async def _open(self, prefix: str) -> AsyncIterator[OpenUpload]:
         marker = ("", "")
         while True:
-            page = await self._verbs.list_uploads(self._bucket, prefix, *marker, self._always)
+            page = await self._client.list_uploads(self._bucket, prefix, *marker, self._always)
             for row in page.rows:
                 yield row
             before, marker = marker, (page.key_marker, page.id_marker)
@@ -159,12 +159,12 @@ class Multipart:
         """Complete, and once more where the first answer was lost: the store forgets an upload when it completes it."""
         arguments = (self._bucket, upload.key, upload.id, upload.in_order(), {**headers, **self._always})
         try:
-            return await self._verbs.complete_upload(*arguments)
+            return await self._client.complete_upload(*arguments)
         except StoreError as error:
             if not error.unsure:
                 raise
         try:
-            return await self._verbs.complete_upload(*arguments)
+            return await self._client.complete_upload(*arguments)
         except StoreError as error:
             if error.code != "NoSuchUpload" and not error.refused_condition:
                 raise

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-MIB = 1 << 20
-GIB = 1 << 30
+from engine.model.byte_units import GIB, MIB
+
 MAX_PARTS = 10_000
 MIN_PART = 5 * MIB
 MAX_PART = 5 * GIB

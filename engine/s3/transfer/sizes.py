@@ -12,11 +12,11 @@ _NO_SUCH_QUESTION = frozenset({400, 405, 416, 501})
 
 
 async def size_by_range(
-    verbs: S3Client, bucket: str, key: str, headers: Fields, *, version_id: str | None = None
+    client: S3Client, bucket: str, key: str, headers: Fields, *, version_id: str | None = None
 ) -> int | None:
     """The size in bytes that a GET of the first byte tells; None where even that keeps quiet. Raises StoreError."""
     try:
-        async with verbs.get(bucket, key, {**headers, "range": "bytes=0-0"}, version_id=version_id) as answer:
+        async with client.get(bucket, key, {**headers, "range": "bytes=0-0"}, version_id=version_id) as answer:
             if (told := answer.fields.get("content-range")) is not None:
                 return whole_size(told)
             length = answer.fields.get("content-length", "")
@@ -28,7 +28,7 @@ async def size_by_range(
 
 
 async def part_sizes(
-    verbs: S3Client,
+    client: S3Client,
     bucket: str,
     key: str,
     headers: Fields,
@@ -46,7 +46,7 @@ async def part_sizes(
     sizes = [0] * count
 
     async def ask(number: int) -> None:
-        answer = await verbs.head(bucket, key, headers, version_id=version_id, part=number)
+        answer = await client.head(bucket, key, headers, version_id=version_id, part=number)
         length = answer.fields.get("content-length", "")
         if answer.fields.get("x-amz-mp-parts-count") != str(count) or not length.isdecimal():
             raise StoreError("NoParts", 501, "the store does not tell an object's parts")

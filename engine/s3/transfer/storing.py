@@ -79,7 +79,7 @@ class Storer:
 
     def __init__(
         self,
-        verbs: S3Client,
+        client: S3Client,
         bucket: str,
         guard: Guard,
         multipart: Multipart,
@@ -94,7 +94,7 @@ class Storer:
         spend: Spend | None,
         tags: Tags,
     ) -> None:
-        self._verbs = verbs
+        self._client = client
         self._bucket = bucket
         self._guard = guard
         self._multipart = multipart
@@ -189,7 +189,7 @@ class Storer:
             async def tagged(tags: Fields) -> Answer:
                 async def put(sums: Fields) -> Answer:
                     asked = {**headers, **more, **sums, **tags}
-                    return await self._verbs.put(self._bucket, key, body, asked, sha256=sha256)
+                    return await self._client.put(self._bucket, key, body, asked, sha256=sha256)
 
                 return await self._sums.send(put, {name: value})
 
@@ -294,14 +294,14 @@ class Storer:
             payload = UNSIGNED if self._crc and summed else digest.hex()
             if self._crc and not summed:
                 payload = await hashed(len(block), lambda: hashlib.sha256(block).hexdigest())
-            return await self._verbs.upload_part(
+            return await self._client.upload_part(
                 self._bucket, upload.key, upload.id, number, block, {**self._always, **summed}, sha256=payload
             )
 
         async def send() -> Answer:
             return await self._sums.send(put, {name: value})
 
-        answer = await self._part_try(send, f"PUT part {number} of s3://{self._bucket}/{upload.key}")
+        answer = await self._part_try(send, f"PUT part {number} of", upload.key)
         shown = answer.fields.get(name)
         if shown not in {None, value}:
             message = f"part {number} of s3://{self._bucket}/{upload.key} arrived with another {self._checksum}"

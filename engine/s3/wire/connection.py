@@ -8,18 +8,19 @@ import select
 from collections.abc import AsyncIterable, Callable
 from typing import cast
 
+from engine.model.byte_units import KIB
 from engine.s3.wire.errors import Phase, TimedOut, WireError
 from engine.s3.wire.exchange import DONE, Exchange
 from engine.s3.wire.origin import Origin
 from engine.s3.wire.streamed import Streamed
 
-SLICE = 1 << 18
-READ = 1 << 18
+SLICE = 256 * KIB
+READ = 256 * KIB
 """Bytes of a scratch: as much of an answer as one read takes that has no better place to go."""
 CONTINUE_S = 1.0
 REFUSAL_S = 60.0
 """Seconds within which an answer of status 300 or more must be whole, whatever the request itself may take."""
-_JOIN_BELOW = 1 << 16  # head and body of fewer bytes travel in one write
+_JOIN_BELOW = 64 * KIB  # head and body of fewer bytes travel in one write
 _PROBE_AFTER_S = 0.05  # a pause in which the loop may have missed the peer's farewell
 
 

@@ -11,10 +11,11 @@ from collections.abc import Callable
 
 import httptools
 
+from engine.model.byte_units import KIB
 from engine.s3.wire.errors import BadResponse
 
 MAX_HEADERS = 256
-_CHUNK_OVERHEAD = 65_536  # bytes of framing allowed beyond 16 per byte of body
+_CHUNK_OVERHEAD = 64 * KIB  # bytes of framing allowed beyond 16 per byte of body
 _REFUSALS = (httptools.HttpParserError, httptools.HttpParserUpgrade)  # the second is no subclass of the first
 _VERSIONS = (b"HTTP/1.1 ", b"HTTP/1.0 ")
 

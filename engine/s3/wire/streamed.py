@@ -8,11 +8,12 @@ from collections import deque
 from collections.abc import AsyncIterator
 from typing import Any, Protocol
 
+from engine.model.byte_units import KIB
 from engine.s3.wire.errors import WireError
 from engine.s3.wire.exchange import DONE, LENGTH, NOWHERE, Exchange
 
-HIGH_WATER = 1 << 19  # bytes per answer; a single read may go beyond it by one socket read
-LOW_WATER = 1 << 17
+HIGH_WATER = 512 * KIB  # bytes per answer; a single read may go beyond it by one socket read
+LOW_WATER = 128 * KIB
 
 
 class Flow(Protocol):

@@ -12,6 +12,7 @@ from typing import Self, TypeVar
 
 from engine.limiting.clock import Clock
 from engine.limiting.cooperative import FairWaking
+from engine.model.byte_units import KIB, MIB
 from engine.s3.wire.connection import Connection
 from engine.s3.wire.dialer import Dialer
 from engine.s3.wire.errors import Stale
@@ -60,7 +61,7 @@ class Wire:
         resolve: Resolver | None = None,
         proxy: Origin | None = None,
         proxy_login: str = "",
-        max_header_bytes: int = 65_536,
+        max_header_bytes: int = 64 * KIB,
     ) -> None:
         self._clock = clock
         self._read_s = read_s
@@ -99,7 +100,7 @@ class Wire:
         *,
         method: str,
         deadline_s: float | None = None,
-        max_body: int = 1 << 20,
+        max_body: int = MIB,
         expect_continue: bool = False,
         once: bool = False,
     ) -> Reply:
@@ -133,7 +134,7 @@ class Wire:
         self._pool.release(connection)
 
     async def ask(
-        self, connection: Connection, head: bytes, *, method: str, deadline_s: float, max_body: int = 1 << 20
+        self, connection: Connection, head: bytes, *, method: str, deadline_s: float, max_body: int = MIB
     ) -> Reply:
         """``request`` at its shortest: without body, on a connection in hand, once. Raises WireError."""
         exchange = self._whole(connection, method, max_body)

@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Seque
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import aiosqlite
 
@@ -37,10 +37,22 @@ WRITES_IN_HAND = 16
 logging.getLogger("aiosqlite").setLevel(logging.INFO)
 
 
+class Connection(Protocol):
+    """A connection of SQLite's, and where its work is done, piece by piece, in the order in which it came."""
+
+    async def run(self, work: Work[T]) -> T: ...
+
+    async def close(self) -> None: ...
+
+
+Opener = Callable[[], sqlite3.Connection]
+Connect = Callable[[Opener], Awaitable[Connection]]
+
+
 class Database:
     """An open tracking DB. ``open_database`` makes one and closes it."""
 
-    def __init__(self, path: Path, clock: Clock, writer: _Connection, reader: _Connection) -> None:
+    def __init__(self, path: Path, clock: Clock, writer: Connection, reader: Connection) -> None:
         self.path = path
         self.clock = clock
         self._writer = writer
@@ -102,7 +114,7 @@ class Database:
 
 
 @asynccontextmanager
-async def open_database(path: Path, clock: Clock) -> AsyncIterator[Database]:
+async def open_database(path: Path, clock: Clock, connect: Connect | None = None) -> AsyncIterator[Database]:
     """Open the tracking DB for writing, making or upgrading it first; hold the run lock before calling.
 
     Raises Blocked, having changed nothing, for a link, a foreign owner, a network file system, another program's
@@ -110,11 +122,10 @@ async def open_database(path: Path, clock: Clock) -> AsyncIterator[Database]:
     """
     files.prepare(path)
     with translated(path, starting=True):
-        writer = _Connection(partial(open_writer, path))
-        await writer.open()
+        connect = connect or threaded
+        writer = await connect(partial(open_writer, path))
         try:
-            reader = _Connection(partial(open_reader, path))
-            await reader.open()
+            reader = await connect(partial(open_reader, path))
         except BaseException:
             await _to_the_end(writer.close())
             raise
@@ -138,6 +149,13 @@ def transaction(db: sqlite3.Connection, work: Work[T]) -> T:
                 db.execute("ROLLBACK")
         raise
     return result
+
+
+async def threaded(opener: Opener) -> Connection:
+    """A connection with a thread of its own."""
+    connection = _Connection(opener)
+    await connection.open()
+    return connection
 
 
 class _Connection(aiosqlite.Connection):

@@ -12,8 +12,8 @@ from engine.model.change import ChainTip
 from engine.model.keys import Form
 from engine.tracking.db.chain import Key
 from engine.tracking.db.connect import by_name, snapshot
-from engine.tracking.write.journal import Checked, first_hash, walk
-from engine.tracking.write.links import Foreign, foreign
+from engine.tracking.read.journal import Checked, first_hash, walk
+from engine.tracking.read.links import Foreign, foreign
 
 _STEPS = """
 SELECT c.id, c.run_id, c.wave, c.doclist_entry_id AS record, c.event, c.at, c.detail, c.old_url, c.new_url

@@ -129,6 +129,15 @@ async def rows_not_in(db: Database, seen: bytearray, before_row: int) -> AsyncIt
             yield absent
 
 
+async def outside(db: Database, ids: Sequence[str], account: str) -> list[str]:
+    """Those of the Ids whose records belong to another account, or to none. Raises Fatal."""
+    sql = (
+        "SELECT doclist_entry_id FROM file_migrations"
+        " WHERE doclist_entry_id IN (SELECT value FROM json_each(?)) AND account_id IS NOT ? ORDER BY id"
+    )
+    return await db.read(lambda reader: [row[0] for row in reader.execute(sql, (json.dumps(list(ids)), account))])
+
+
 async def max_row(db: Database) -> int:
     """The highest row in use; 0 when there is none. Raises Fatal."""
     return int((await db.fetch("SELECT coalesce(max(id), 0) FROM file_migrations"))[0][0])

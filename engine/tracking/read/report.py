@@ -18,12 +18,8 @@ from engine.model.keys import Form
 from engine.model.outcome import COPIED_STATES, SWITCHABLE_STATES, Status
 from engine.tracking.db.conditions import COPIED, SWITCHABLE, UNPROVED, WAIVED
 from engine.tracking.db.connect import by_name, snapshot
-from engine.tracking.db.files import unwritable
-from engine.tracking.write.exports import replacing
-from engine.tracking.write.links import Foreign, foreign
+from engine.tracking.read.links import Foreign, foreign
 
-ACCEPTED = ("checksum", "etag", "received")
-"""What a switch takes by default; see ``switch.accept_proof``."""
 _UNPROVED = f"SELECT count(*) FROM file_migrations WHERE {UNPROVED}"
 
 # one step down the index per account, where count(DISTINCT) would walk all of it; min() takes a fifth longer to step
@@ -86,7 +82,7 @@ class Report:
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
 
-    def document(self, *, runs: int = 10, accept_proof: Sequence[str] = ACCEPTED) -> dict[str, Any]:
+    def document(self, accept_proof: Sequence[str], *, runs: int = 10) -> dict[str, Any]:
         """What ``engine status --json`` prints."""
         return {
             "files": self.files(),
@@ -174,7 +170,7 @@ class Report:
         """The latest failures and failed tries, newest first."""
         return self._rows(_RECENT + "ORDER BY id DESC LIMIT ?", count)
 
-    def readiness(self, accept_proof: Sequence[str] = ACCEPTED) -> dict[str, Any]:
+    def readiness(self, accept_proof: Sequence[str]) -> dict[str, Any]:
         """Which records a switch may take now, which not, and why not.
 
         Waived records are out of the sum, whatever their state; percentages are of the rest, ``in_scope``.
@@ -268,20 +264,6 @@ class Report:
             (last,),
         ).fetchall()
         return [{"at": at, **json.loads(text)} for at, text in reversed(rows)]
-
-    def export(self, path: Path, *, accept_proof: Sequence[str] = ACCEPTED) -> None:
-        """Write everything, all accounts and runs included, as one JSON file, mode 0600; see ``replacing``."""
-        everything = {
-            **self.document(runs=-1, accept_proof=accept_proof),
-            "account_breakdown": self.accounts(),
-            "recent_errors": self.recent_errors(1000),
-            "waivers": self.waivers(),
-        }
-        try:
-            with replacing(path) as file:
-                json.dump(everything, file, indent=1)
-        except OSError as error:
-            raise unwritable(path, error) from error
 
     def _classes(self, status: str) -> list[tuple[str, int]]:
         return self._db.execute(

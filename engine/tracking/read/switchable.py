@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -52,6 +52,10 @@ SELECT json_group_array(json_array(c.doclist_entry_id, coalesce(f.account_id, ''
     (SELECT detail FROM url_changes d WHERE d.doclist_entry_id = c.doclist_entry_id ORDER BY id DESC LIMIT 1)))
 FROM json_each(?) AS wanted JOIN url_changes c ON c.id = wanted.value
     LEFT JOIN file_migrations f ON f.doclist_entry_id = c.doclist_entry_id
+"""
+_UNSEEN = """
+SELECT json_group_object(reason, n) FROM (SELECT reason, count(*) AS n FROM unseen
+    WHERE doclist_entry_id IN (SELECT value FROM json_each(?)) GROUP BY 1)
 """
 _RUNS = "SELECT id, run_type FROM migration_runs ORDER BY id DESC"
 _WAVES = "SELECT DISTINCT wave FROM url_changes WHERE event = 'intended' AND (? IS NULL OR run_id = ?) ORDER BY wave"
@@ -115,6 +119,12 @@ async def links(database: Database, rows: Sequence[int]) -> list[Link]:
     )
     found = await database.fetch(statement, (json.dumps(list(rows)),))
     return [Link(*row) for row in orjson.loads(found[0][0])]
+
+
+async def unseen(database: Database, ids: Sequence[str]) -> dict[str, int]:
+    """How many of these records' sources could not be seen, by reason. Raises Fatal."""
+    found: dict[str, int] = orjson.loads((await database.fetch(_UNSEEN, (json.dumps(ids),)))[0][0])
+    return found
 
 
 class Now(NamedTuple):
@@ -185,12 +195,3 @@ def chunks(rows: array[int], size: int = CHUNK) -> Iterator[list[int]]:
 def copies(db: sqlite3.Connection) -> int:
     """Copies that stand: about what our bucket holds."""
     return int(db.execute(f"SELECT coalesce(sum(files), 0) FROM counters WHERE {COPIED}").fetchone()[0])
-
-
-def open_changes(run_id: int) -> Callable[[sqlite3.Connection], int]:
-    """How many changes of a run nobody knows the end of."""
-    statement = (
-        "SELECT count(*) FROM url_changes c WHERE run_id = ? AND event IN ('intended', 'undo_intended') AND NOT EXISTS"
-        " (SELECT 1 FROM url_changes d WHERE d.doclist_entry_id = c.doclist_entry_id AND d.id > c.id)"
-    )
-    return lambda db: int(db.execute(statement, (run_id,)).fetchone()[0])

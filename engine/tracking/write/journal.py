@@ -18,26 +18,23 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import partial
 
 from engine.limiting.group_commit import GroupCommit
-from engine.model.change import GENESIS, OPEN, ChainTip, Event, LinkState, Open, Step
-from engine.model.errors import Blocked, Differs, Fatal
+from engine.model.change import GENESIS, ChainTip, Event, LinkState, Step
+from engine.model.errors import Blocked, Fatal
 from engine.model.text import storable
 from engine.tracking.db import chain
-from engine.tracking.db.chain import Key, Walk
+from engine.tracking.db.chain import Key
 from engine.tracking.db.counters import counted
 from engine.tracking.db.database import Database
+from engine.tracking.read.journal import COLUMNS
 from engine.tracking.write import errors, runs
 from engine.tracking.write.errors import ErrorRow, shortened
 from engine.tracking.write.runs import RunCounts
 
-_COLUMNS = "id, run_id, wave, doclist_entry_id, old_url, new_url, event, at, detail"
-_INSERT = f"INSERT INTO url_changes ({_COLUMNS}, prev_hash, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_ROWS = f"SELECT {_COLUMNS}, prev_hash, hash FROM url_changes ORDER BY id"
+_INSERT = f"INSERT INTO url_changes ({COLUMNS}, prev_hash, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _LAST = "SELECT id, hash FROM url_changes ORDER BY id DESC LIMIT 1"
 
 _OURS = (
@@ -65,18 +62,6 @@ _FAILED = (
     "UPDATE file_migrations SET status = 'failed', failure_class = ?, error_message = ?, run_id = ?, updated_date = ?"
     " WHERE doclist_entry_id = ? AND salesforce_updated = 0"
 )
-
-_JOB = "bulk job "
-"""Earlier versions began the ``detail`` of a change with this, and the name of the bulk job that it travelled in."""
-
-
-@dataclass(frozen=True, slots=True)
-class Checked:
-    """A journal that was walked to its end and found whole."""
-
-    head: ChainTip
-    open: list[Open]
-    """Changes that were intended and never confirmed."""
 
 
 class Journal:
@@ -133,59 +118,6 @@ class Journal:
         if ended := [step for step in steps if step.standing is not None]:
             _record(db, ended, self._run_id, at[:23] + "Z")
         return ChainTip(number, before)
-
-
-def walk(db: sqlite3.Connection, key: Key, heads: Iterable[ChainTip]) -> Checked:
-    """Check the whole journal, in one pass. Raises Differs at the first row that does not fit, sqlite3.Error."""
-    way = Walk(key, heads)
-    waiting: dict[str, Open] = {}
-    names = {event.value for event in OPEN}
-    undo = Event.UNDO_INTENDED.value
-    with _undecodable():
-        for *row, before, seal in db.execute(_ROWS):
-            way.step(tuple(row), before, seal)
-            record, event, detail = row[3], row[6], row[8]
-            if event in names:
-                job = detail.removeprefix(_JOB) if detail.startswith(_JOB) else ""
-                waiting[record] = Open(record, row[4], row[5], row[2], row[1], event == undo, job)
-            else:
-                waiting.pop(record, None)
-    return Checked(way.end(), list(waiting.values()))
-
-
-async def check(database: Database, key: Key, heads: Iterable[ChainTip]) -> Checked:
-    """``walk`` beside whatever else goes on."""
-    return await database.read(lambda db: walk(db, key, heads))
-
-
-def first_hash(db: sqlite3.Connection) -> str:
-    """The seal of the first row, which names the journal; empty while there is none."""
-    row = db.execute("SELECT hash FROM url_changes ORDER BY id LIMIT 1").fetchone()
-    return row[0] if row else ""
-
-
-def perhaps_open(db: sqlite3.Connection) -> bool:
-    """Whether a run that did not end as it should has left changes unconfirmed. Cheap: no run, no look."""
-    return (
-        db.execute(
-            "SELECT 1 FROM url_changes c WHERE event IN ('intended', 'undo_intended') AND run_id IN (SELECT id FROM"
-            " migration_runs WHERE run_type IN ('switch', 'rollback') AND status NOT LIKE 'completed%')"
-            " AND NOT EXISTS (SELECT 1 FROM url_changes d WHERE d.doclist_entry_id = c.doclist_entry_id"
-            " AND d.id > c.id) LIMIT 1"
-        ).fetchone()
-        is not None
-    )
-
-
-@contextmanager
-def _undecodable() -> Iterator[None]:
-    """Text that is no text is a change like any other."""
-    try:
-        yield
-    except (UnicodeDecodeError, sqlite3.OperationalError) as error:
-        if isinstance(error, sqlite3.OperationalError) and "decode" not in str(error).lower():
-            raise
-        raise Differs("the journal holds bytes that no run has written", hint=chain.SAFE) from error
 
 
 def _record(db: sqlite3.Connection, steps: Sequence[Step], run_id: int, now: str) -> None:

@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
-
-import orjson
+from collections.abc import Iterable
 
 from engine.model.outcome import Looked
-from engine.tracking.db.database import Database
 
 _NOTE = (
     "INSERT INTO unseen (doclist_entry_id, reason, message, at) VALUES (?, ?, ?, ?) ON CONFLICT (doclist_entry_id)"
     " DO UPDATE SET reason = excluded.reason, message = excluded.message, at = excluded.at"
 )
 _FORGET = "DELETE FROM unseen WHERE doclist_entry_id IN (SELECT value FROM json_each(?))"
-_COUNT = """
-SELECT json_group_object(reason, n) FROM (SELECT reason, count(*) AS n FROM unseen
-    WHERE doclist_entry_id IN (SELECT value FROM json_each(?)) GROUP BY 1)
-"""
 
 
 def note(db: sqlite3.Connection, looks: Iterable[Looked], now: str) -> None:
@@ -32,9 +25,3 @@ def note(db: sqlite3.Connection, looks: Iterable[Looked], now: str) -> None:
 def forget(db: sqlite3.Connection, ids: str) -> None:
     """Records of this JSON array have ended otherwise."""
     db.execute(_FORGET, (ids,))
-
-
-async def count(database: Database, ids: Sequence[str]) -> dict[str, int]:
-    """How many of these records' sources could not be seen, by reason. Raises Fatal."""
-    found: dict[str, int] = orjson.loads((await database.fetch(_COUNT, (json.dumps(ids),)))[0][0])
-    return found

@@ -17,10 +17,10 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Sequence
-from enum import StrEnum
 from functools import partial
 from typing import NamedTuple
 
+from engine.model.copy import CopyFault
 from engine.model.failures import FailureClass
 from engine.tracking.db.conditions import SWITCHABLE
 from engine.tracking.db.counters import counted
@@ -30,22 +30,14 @@ from engine.tracking.write.errors import ErrorRow
 from engine.tracking.write.runs import RunCounts
 
 
-class Wrong(StrEnum):
-    """What is wrong with a copy that was there once."""
-
-    MISSING = "missing"
-    DIFFERS = "differs"
-    SOURCE_CHANGED = "source_changed"
-
-
 class Verdict(NamedTuple):
-    """One copy that is not as recorded."""
+    """What was found of one copy."""
 
     row: int
     record_id: str
     url: str
     """Of the source."""
-    wrong: Wrong
+    fault: CopyFault
     message: str
 
 
@@ -61,10 +53,12 @@ class Raised(NamedTuple):
 
 
 _BECOMES = {
-    Wrong.MISSING: ("pending", FailureClass.COPY_MISSING),
-    Wrong.DIFFERS: ("failed", FailureClass.KEY_CONFLICT),
-    Wrong.SOURCE_CHANGED: ("pending", FailureClass.SOURCE_CHANGED),
+    CopyFault.MISSING: ("pending", FailureClass.COPY_MISSING),
+    CopyFault.DIFFERS: ("failed", FailureClass.KEY_CONFLICT),
+    CopyFault.SOURCE_CHANGED: ("pending", FailureClass.SOURCE_CHANGED),
 }
+#: Faults that change a row: the others say nothing of the copy itself.
+CONDEMNED = frozenset(_BECOMES)
 _CONDEMN = (
     "UPDATE file_migrations SET status = ?, failure_class = ?, error_message = ?, verified_at = NULL, run_id = ?,"
     f" updated_date = ? WHERE id = ? AND {SWITCHABLE}"
@@ -89,9 +83,9 @@ class Verdicts:
             await self._db.write(partial(_raise, raised=raised, run_id=self._run_id, now=self._db.now()))
 
     async def condemn(self, verdicts: Sequence[Verdict]) -> None:
-        """These are not as recorded."""
-        if verdicts:
-            await self._db.write(partial(_condemn, verdicts=verdicts, run_id=self._run_id, now=self._db.now()))
+        """These are not as recorded. What nobody could look at, and what has only lost its source, stays."""
+        if certain := [each for each in verdicts if each.fault in CONDEMNED]:
+            await self._db.write(partial(_condemn, verdicts=certain, run_id=self._run_id, now=self._db.now()))
 
 
 def _confirm(db: sqlite3.Connection, rows: Sequence[int], run_id: int, now: str) -> None:
@@ -117,12 +111,12 @@ def _raise(db: sqlite3.Connection, raised: Sequence[Raised], run_id: int, now: s
 def _condemn(db: sqlite3.Connection, verdicts: Sequence[Verdict], run_id: int, now: str) -> None:
     with counted(db, (each.record_id for each in verdicts)):
         for each in verdicts:
-            status, failure = _BECOMES[each.wrong]
+            status, failure = _BECOMES[each.fault]
             db.execute(
                 _CONDEMN,
                 (status, failure.value, each.message, run_id, now, each.row),
             )
-            if each.wrong is not Wrong.SOURCE_CHANGED:
+            if each.fault is not CopyFault.SOURCE_CHANGED:
                 db.execute(
                     "UPDATE file_migrations SET verified_at = NULL, updated_date = ?"
                     " WHERE id = ? AND status = 'switched'",
@@ -133,5 +127,5 @@ def _condemn(db: sqlite3.Connection, verdicts: Sequence[Verdict], run_id: int, n
 
 
 def _error(verdict: Verdict, now: str) -> ErrorRow:
-    _, failure = _BECOMES[verdict.wrong]
+    _, failure = _BECOMES[verdict.fault]
     return ErrorRow(verdict.record_id, failure, verdict.message, verdict.url, now, attempt=0, kind="verify")

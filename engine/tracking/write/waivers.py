@@ -27,15 +27,6 @@ class Noted(NamedTuple):
     """No such record in the tracking DB."""
 
 
-async def outside(db: Database, ids: Sequence[str], account: str) -> list[str]:
-    """Those of the Ids whose records belong to another account, or to none. Raises Fatal."""
-    sql = (
-        "SELECT doclist_entry_id FROM file_migrations"
-        " WHERE doclist_entry_id IN (SELECT value FROM json_each(?)) AND account_id IS NOT ? ORDER BY id"
-    )
-    return await db.read(lambda reader: [row[0] for row in reader.execute(sql, (json.dumps(list(ids)), account))])
-
-
 async def note(db: Database, ids: Sequence[str], event: Event, *, reason: str, who: str) -> Noted:
     """Waive these records, or take a waiver back. All in one transaction. Raises Fatal."""
     return await db.write(

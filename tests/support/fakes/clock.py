@@ -6,7 +6,7 @@ import asyncio
 import heapq
 import itertools
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
@@ -50,15 +50,18 @@ class ManualClock:
         return self._sleepers[0][0] if self._sleepers else None
 
     @asynccontextmanager
-    async def running(self, patience: int = 30) -> AsyncIterator[ManualClock]:
-        """Time flies by itself: whenever the loop has turned ``patience`` times, jump to the next sleeper."""
+    async def running(self, patience: int = 30, quiet: Callable[[], bool] = lambda: True) -> AsyncIterator[ManualClock]:
+        """Time flies by itself: whenever the loop has turned ``patience`` times, jump to the next sleeper.
+
+        Not before it is ``quiet``: what goes by real sockets and threads has arrived.
+        """
 
         async def drive() -> None:
             while True:
                 for _ in range(patience):
                     await asyncio.sleep(0)
                 due = self.next_due()
-                if due is not None:
+                if due is not None and quiet():
                     self.advance(max(0.0, due - self._now))
 
         driver = asyncio.create_task(drive())

@@ -12,7 +12,7 @@ from engine.model.errors import EngineError, Fatal
 from engine.model.facts import ObjectFacts, Occupied
 from engine.runs.doctor.checks.finding import Finding, block, ok, unknown, warn
 from engine.runs.shared.assembly import Adapters
-from engine.s3.bucket import BucketDesk, Fact
+from engine.s3.api.bucket_setup import BucketSetup, Fact
 from engine.s3.transfer.blocks import InMemory
 from engine.s3.transfer.destination import S3Destination
 
@@ -64,8 +64,8 @@ async def never_overwrites(destination: S3Destination, key: str) -> Finding:
 
 async def take_away(adapters: Adapters, key: str) -> Finding:
     """Delete the probe and its copy. A backup needs no right to delete, so none is asked for."""
-    copied = await adapters.s3.bucket.remove(copy_of(key))
-    removed = await adapters.s3.bucket.remove(key) if copied.known else copied
+    copied = await adapters.s3.bucket_setup.remove(copy_of(key))
+    removed = await adapters.s3.bucket_setup.remove(key) if copied.known else copied
     if removed.value:
         told = "the probe object was deleted again; the bucket keeps versions: its version and a delete marker remain"
         return ok("probe", f"{told} (a lifecycle rule for {PROBES}, noncurrent versions, ends them)")
@@ -78,10 +78,12 @@ async def take_away(adapters: Adapters, key: str) -> Finding:
     )
 
 
-async def set_up(desk: BucketDesk, *, copies_ignore: bool) -> list[Finding]:
+async def set_up(setup: BucketSetup, *, copies_ignore: bool) -> list[Finding]:
     """Encryption, versioning, and the rule that ends forgotten uploads. ``copies_ignore``: the store ignores conditions
     on copies, as Ceph RGW does, which with versioning ignores them on writes too."""
-    encryption, versioning, uploads = await asyncio.gather(desk.encryption(), desk.versioning(), desk.aborts_uploads())
+    encryption, versioning, uploads = await asyncio.gather(
+        setup.encryption(), setup.versioning(), setup.aborts_uploads()
+    )
     return [_encryption(encryption), _versioning(versioning, copies_ignore=copies_ignore), _uploads(uploads)]
 
 

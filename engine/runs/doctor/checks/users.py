@@ -10,7 +10,7 @@ from engine.model.command import Command
 from engine.model.errors import Refused, Transient
 from engine.model.text import bare_urls
 from engine.runs.doctor.checks.finding import Finding, Level, ok, unknown
-from engine.s3.bucket import BucketDesk
+from engine.s3.api.bucket_setup import BucketSetup
 from engine.web.client import WebClient
 
 _SECONDS = 20.0
@@ -36,9 +36,9 @@ async def open_links(client: WebClient, urls: Sequence[str], *, grave: bool) -> 
     return Finding("user_links", level, f"{text}; the others: {why}; such as {bare_urls(urls[0])}", _fix(set(told)))
 
 
-async def policies(desk: BucketDesk, *, opened: bool) -> Finding:
+async def policies(setup: BucketSetup, *, opened: bool) -> Finding:
     """The facts behind it: public access block, public policy, CORS."""
-    block, policy, cors = await asyncio.gather(desk.public_access_block(), desk.public_policy(), desk.cors())
+    block, policy, cors = await asyncio.gather(setup.public_access_block(), setup.public_policy(), setup.cors())
     parts = [
         f"public access block: {_words(block.value) if block.known else f'not readable ({block.why})'}",
         f"public policy: {'yes' if policy.value else 'no'}" if policy.known else f"policy: not readable ({policy.why})",

@@ -17,13 +17,13 @@ from rich.console import Console
 from engine.model.errors import Blocked, Fatal
 from engine.runs.analyze.files import write
 from engine.runs.rehearsal.init import write_settings
+from engine.runs.shared.exports import replacing
 from engine.runs.shared.profile import profiling
-from engine.runs.status.status import StatusOptions, show_status
+from engine.runs.status.status import StatusOptions, export, show_status
 from engine.runs.verify.report import Lines, Symbol
 from engine.settings import Settings
 from engine.tracking.db.database import open_database
 from engine.tracking.read.report import open_report
-from engine.tracking.write.exports import replacing
 from tests.support.fakes.clock import ManualClock
 
 
@@ -35,7 +35,7 @@ def exported(path: Path) -> None:
     with TemporaryDirectory() as room:
         asyncio.run(made(Path(room) / "t.db"))
         with open_report(Path(room) / "t.db") as report:
-            report.export(path)
+            export(report, path, ("checksum",))
 
 
 def forced(path: Path) -> None:

@@ -36,7 +36,7 @@ class Fact:
     """Why it is not known, in the store's own code."""
 
 
-class BucketDesk:
+class BucketSetup:
     """Questions about one bucket. No verb raises."""
 
     def __init__(self, sdk: Callable[[], Awaitable[SdkClient]], bucket: str, always: Fields) -> None:

@@ -1,0 +1,37 @@
+"""A copy that the tracking DB claims, and what may be wrong with it. Values only."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class Recorded(NamedTuple):
+    """What the tracking DB says of one copy. A tuple: there are millions."""
+
+    record_id: str
+    key: str
+    size: int
+    etag: str = ""
+    """ETag of the copy when it was proved, without quotes."""
+    checksum: str = ""
+    """``algorithm:hex`` over the whole object; empty where none is known."""
+
+
+class CopyFault(StrEnum):
+    """Why a copy is not as recorded, or no longer that of its source."""
+
+    MISSING = "missing"
+    DIFFERS = "differs"
+    SOURCE_CHANGED = "source_changed"
+    SOURCE_GONE = "source_gone"
+    """The copy stands, and is the only one left."""
+    UNKNOWN = "unknown"
+    """The store did not say: access is denied, or every try failed."""
+
+
+class Problem(NamedTuple):
+    """What is wrong with a copy. ``message`` is for a person."""
+
+    fault: CopyFault
+    message: str

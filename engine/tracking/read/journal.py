@@ -1,0 +1,88 @@
+"""The journal read and checked: is every row as it was written, and which changes has nobody confirmed?"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from engine.model.change import OPEN, ChainTip, Event, Open
+from engine.model.errors import Differs
+from engine.tracking.db import chain
+from engine.tracking.db.chain import Key, Walk
+from engine.tracking.db.conditions import among
+from engine.tracking.db.database import Database
+
+COLUMNS = "id, run_id, wave, doclist_entry_id, old_url, new_url, event, at, detail"
+"""What a row's HMAC covers, in this order."""
+_ROWS = f"SELECT {COLUMNS}, prev_hash, hash FROM url_changes ORDER BY id"
+_UNCONFIRMED = f"""
+{among("event", OPEN)}
+    AND NOT EXISTS (SELECT 1 FROM url_changes d WHERE d.doclist_entry_id = c.doclist_entry_id AND d.id > c.id)
+"""
+
+_JOB = "bulk job "
+"""Earlier versions began the ``detail`` of a change with this, and the name of the bulk job that it travelled in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A journal that was walked to its end and found whole."""
+
+    head: ChainTip
+    open: list[Open]
+    """Changes that were intended and never confirmed."""
+
+
+def walk(db: sqlite3.Connection, key: Key, heads: Iterable[ChainTip]) -> Checked:
+    """Check the whole journal, in one pass. Raises Differs at the first row that does not fit, sqlite3.Error."""
+    way = Walk(key, heads)
+    waiting: dict[str, Open] = {}
+    with _undecodable():
+        for *row, before, seal in db.execute(_ROWS):
+            way.step(tuple(row), before, seal)
+            record, event, detail = row[3], row[6], row[8]
+            if event in OPEN:
+                job = detail.removeprefix(_JOB) if detail.startswith(_JOB) else ""
+                waiting[record] = Open(record, row[4], row[5], row[2], row[1], event == Event.UNDO_INTENDED, job)
+            else:
+                waiting.pop(record, None)
+    return Checked(way.end(), list(waiting.values()))
+
+
+async def check(database: Database, key: Key, heads: Iterable[ChainTip]) -> Checked:
+    """``walk`` beside whatever else goes on."""
+    return await database.read(lambda db: walk(db, key, heads))
+
+
+def first_hash(db: sqlite3.Connection) -> str:
+    """The seal of the first row, which names the journal; empty while there is none."""
+    row = db.execute("SELECT hash FROM url_changes ORDER BY id LIMIT 1").fetchone()
+    return row[0] if row else ""
+
+
+def perhaps_open(db: sqlite3.Connection) -> bool:
+    """Whether a run that did not end as it should has left changes unconfirmed. Cheap: no such run, no look."""
+    statement = (
+        f"SELECT EXISTS (SELECT 1 FROM url_changes c WHERE {_UNCONFIRMED} AND run_id IN (SELECT id FROM migration_runs"
+        " WHERE run_type IN ('switch', 'rollback') AND status NOT LIKE 'completed%'))"
+    )
+    return bool(db.execute(statement).fetchone()[0])
+
+
+def open_changes(run_id: int) -> Callable[[sqlite3.Connection], int]:
+    """How many changes of a run nobody knows the end of."""
+    statement = f"SELECT count(*) FROM url_changes c WHERE run_id = ? AND {_UNCONFIRMED}"
+    return lambda db: int(db.execute(statement, (run_id,)).fetchone()[0])
+
+
+@contextmanager
+def _undecodable() -> Iterator[None]:
+    """Text that is no text is a change like any other."""
+    try:
+        yield
+    except (UnicodeDecodeError, sqlite3.OperationalError) as error:
+        if isinstance(error, sqlite3.OperationalError) and "decode" not in str(error).lower():
+            raise
+        raise Differs("the journal holds bytes that no run has written", hint=chain.SAFE) from error
