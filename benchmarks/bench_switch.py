@@ -43,6 +43,10 @@ _INSERT = (
 )
 
 
+def url_of(key: str) -> str:
+    return f"https://my-documents.s3.us-east-1.amazonaws.com/{key.replace(' ', '%20')}"
+
+
 def rows(count: int) -> Iterator[tuple[object, ...]]:
     chance = random.Random(1)
     for number in range(count):
@@ -50,7 +54,7 @@ def rows(count: int) -> Iterator[tuple[object, ...]]:
         record, account, file = f"a0X5e{number:010d}AAA", f"0015e{customer:010d}AAA", f"contract {number}.pdf"
         key = f"uploads/{account}/{record}/{file}"
         old = f"https://vendor-documents.s3.us-west-2.amazonaws.com/docs/{account}/{number}/contract%20{number}.pdf"
-        new = f"https://my-documents.s3.us-east-1.amazonaws.com/{key.replace(' ', '%20')}"
+        new = url_of(key)
         source, etag, at = chance.getrandbits(63), f"{number:032x}", "2026-01-01T00:00:00.000Z"
         yield record, account, f"Account {customer}", f"Contract {number}", old, key, new, file, source, etag, at
 
@@ -91,7 +95,7 @@ async def bench(directory: Path, count: int) -> None:
     async with open_database(path, clock) as database:
         with Stopwatch("plan", count):
             found = await switchable.switchable(database, Wanted(("checksum", "etag")))
-            writer = PlanWriter(directory / "plan.ndjson", {})
+            writer = PlanWriter(directory / "plan.ndjson", {"settings": "as they are"})
             for chunk in switchable.chunks(found):
                 writer.add(await switchable.links(database, chunk))
             writer.finish()
@@ -99,7 +103,7 @@ async def bench(directory: Path, count: int) -> None:
         key = chain.load_key(directory / "key", may_create=True)
         journal, org = Journal(database, key, run), Org()
         file = RollbackFile(directory / "rollback.ndjson", key, {})
-        with open_plan(directory / "plan.ndjson") as plan:
+        with open_plan(directory / "plan.ndjson", "as they are", url_of) as plan:
             for start in range(0, count, WINDOW):
                 org.links |= {each.id: Held(each.old, "") for each in plan.window(start, min(start + WINDOW, count))}
             changing = Changing(org, Recorded(journal, file), clock, Stop())

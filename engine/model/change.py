@@ -35,7 +35,7 @@ OPEN = (Event.INTENDED, Event.UNDO_INTENDED)
 
 
 class LinkState(StrEnum):
-    """Where a link stands; first word of the ``detail`` of every row that ends a change."""
+    """Where a link stands. Every row of the journal that ends a change says it."""
 
     OURS = "ours"
     ORIGINAL = "original"
@@ -69,8 +69,8 @@ class Held(NamedTuple):
 class Step(NamedTuple):
     """One row for the journal, and what it means for the record's row.
 
-    ``standing`` is None while nobody knows. ``failure`` makes the record's row ``failed``, where the link stands as it
-    was. ``found`` is the link that somebody else put there.
+    ``link_state`` is None while nobody knows. ``failure`` makes the record's row ``failed``, unless the link has
+    changed. ``found`` is the link that somebody else put there.
     """
 
     id: str
@@ -78,19 +78,12 @@ class Step(NamedTuple):
     new: str
     event: Event
     wave: int = 0
-    standing: LinkState | None = None
+    link_state: LinkState | None = None
     message: str = ""
     found: str = ""
     failure: FailureClass | None = None
     undo: bool = False
     """It belongs to an undo."""
-
-    @property
-    def detail(self) -> str:
-        """For the journal: ``standing: message``."""
-        if self.standing is None:
-            return self.message
-        return f"{self.standing}: {self.message}" if self.message else str(self.standing)
 
 
 class Open(NamedTuple):

@@ -931,7 +931,7 @@ def test_a_link_that_an_earlier_version_left_in_a_bulk_job_is_touched_by_no_run(
             key = chain.load_key(chain.key_path(corner.database, None), may_create=False)
             await Journal(database, key, run_id).append(steps)
 
-    wait(earlier_version(closed, closed._replace(event=Event.SETTLED, standing=LinkState.OURS, message=""), left))
+    wait(earlier_version(closed, closed._replace(event=Event.SETTLED, link_state=LinkState.OURS, message=""), left))
     held = links(corner, ids)
     for words in (ROLLBACK, SWITCH, ("run", "rollback", "--from-database")):
         said_so(
@@ -940,6 +940,6 @@ def test_a_link_that_an_earlier_version_left_in_a_bulk_job_is_touched_by_no_run(
     said_so(corner.engine("run", "backup", "--incremental", "--no-progress"), 0, "stay so", "bulk job 750X")
     assert links(corner, ids) == held
     assert said_so(corner.engine("audit", "--json"), 0).json["in_doubt"] == 1
-    wait(earlier_version(left._replace(event=Event.SETTLED, standing=LinkState.OURS, message="")))
+    wait(earlier_version(left._replace(event=Event.SETTLED, link_state=LinkState.OURS, message="")))
     said_so(corner.engine(*ROLLBACK), 0, "2 put back")
     said_so(corner.engine("audit"), 0, "The journal is whole")

@@ -69,7 +69,7 @@ async def test_what_others_changed_is_left_and_what_is_right_is_not_written_agai
     assert scene.org.writes == [["r0", "r4"]]
     assert scene.org.links["r1"] == "theirs"
     assert [scene.journal.of(f"r{n}")[-1] for n in (1, 2, 3)] == ["kept", "kept", "settled"]
-    assert [scene.journal.last(f"r{n}").standing for n in (1, 2)] == [LinkState.EDITED, LinkState.GONE]
+    assert [scene.journal.last(f"r{n}").link_state for n in (1, 2)] == [LinkState.EDITED, LinkState.GONE]
     assert scene.journal.last("r1").found == "theirs"
     counts = scene.changing.counts
     assert (counts.done, counts.already, counts.edited, counts.gone) == (2, 1, 1, 1)
@@ -106,7 +106,7 @@ async def test_an_edit_that_falls_into_a_lost_answer_stays() -> None:
     scene.org.on_write = lose
     await scene.run()
     assert scene.org.links == {"r0": "new0", "r1": "theirs", "r2": "new2"}
-    assert scene.journal.last("r1").standing is LinkState.EDITED
+    assert scene.journal.last("r1").link_state is LinkState.EDITED
 
 
 async def test_locked_rows_come_back_later_and_are_read_anew() -> None:
@@ -152,7 +152,7 @@ async def test_a_row_that_is_refused_fails_alone() -> None:
     scene.org.on_write = refuse
     await scene.run()
     last = scene.journal.last("r1")
-    assert (last.event.value, last.standing, last.failure) == ("refused", LinkState.ORIGINAL, FailureClass.REJECTED)
+    assert (last.event.value, last.link_state, last.failure) == ("refused", LinkState.ORIGINAL, FailureClass.REJECTED)
     assert (scene.changing.counts.done, scene.changing.counts.failed) == (2, 1)
 
 
@@ -186,7 +186,7 @@ async def test_quota_stops_the_run_and_leaves_nothing_open() -> None:
     with pytest.raises(Paused, match="used its calls"):
         await scene.run()
     last = {step.id: step for step in scene.journal.steps}
-    assert all(step.standing is not None for step in last.values()), "a change stayed open"
+    assert all(step.link_state is not None for step in last.values()), "a change stayed open"
     moved = sum(link is not None and link.startswith("new") for link in scene.org.links.values())
     assert moved == scene.changing.counts.done > 0
     assert all(step.failure is None for step in last.values()), "a record was failed for a quota"
@@ -225,7 +225,7 @@ async def test_what_could_not_even_be_read_was_not_sent_and_is_not_left_open(err
     assert scene.org.writes == []
     assert scene.journal.of("r0") == ["intended", "refused"]
     assert scene.journal.last("r0").failure is None
-    assert "not sent" in scene.journal.last("r0").detail
+    assert "not sent" in scene.journal.last("r0").message
 
 
 async def test_a_user_without_rights_stops_the_run() -> None:
@@ -274,7 +274,7 @@ async def test_an_original_that_is_back_right_after_the_switch_is_an_edit() -> N
     scene.org.after_write = lambda: scene.org.links.update({"r1": "old1"})
     await scene.run()
     last = scene.journal.last("r1")
-    assert (last.event.value, last.standing, last.found) == ("kept", LinkState.EDITED, "old1")
+    assert (last.event.value, last.link_state, last.found) == ("kept", LinkState.EDITED, "old1")
 
 
 async def test_a_journal_that_cannot_be_written_stops_everything_before_the_org_hears_of_it() -> None:
@@ -343,11 +343,11 @@ async def test_a_strict_write_that_meets_an_edit_leaves_it() -> None:
     scene.org.on_write = moved
     await scene.run()
     assert scene.org.links["r1"] == "theirs"
-    assert scene.journal.last("r1").standing is LinkState.EDITED
+    assert scene.journal.last("r1").link_state is LinkState.EDITED
 
 
 @pytest.mark.parametrize(
-    ("undo", "holds", "standing"),
+    ("undo", "holds", "link_state"),
     [
         (False, "new0", LinkState.OURS),
         (False, "old0", LinkState.ORIGINAL),
@@ -359,7 +359,7 @@ async def test_a_strict_write_that_meets_an_edit_leaves_it() -> None:
     ],
 )
 async def test_what_a_killed_run_left_open_is_settled_by_reading(
-    undo: bool, holds: str | None, standing: LinkState
+    undo: bool, holds: str | None, link_state: LinkState
 ) -> None:
     org = FakeOrg({"r0": holds})
     journal = FakeJournal(org)
@@ -371,6 +371,6 @@ async def test_what_a_killed_run_left_open_is_settled_by_reading(
     await settle(org, journal, [(change(0), undo)], note)
     assert org.writes == []
     step = journal.last("r0")
-    assert (step.event.value, step.standing, step.undo) == ("settled", standing, undo)
+    assert (step.event.value, step.link_state, step.undo) == ("settled", link_state, undo)
     assert step.found == ("theirs" if holds == "theirs" else "")
     assert len(seen) == 1

@@ -192,7 +192,7 @@ def as_records(steps: list[Step]) -> list[Step]:
 
 
 def ended(steps: list[Step]) -> list[Step]:
-    return [step._replace(event=Event.KEPT, standing=LinkState.GONE) for step in steps]
+    return [step._replace(event=Event.KEPT, link_state=LinkState.GONE) for step in steps]
 
 
 EVENTS = "SELECT event, count(*) FROM url_changes GROUP BY event ORDER BY event"

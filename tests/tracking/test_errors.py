@@ -33,7 +33,7 @@ async def by_a_verification(database: Database, ledger: Ledger, run: int) -> Non
 
 
 async def by_the_journal(database: Database, ledger: Ledger, run: int) -> None:
-    refused = Step(record_id(1), URL, "https://ours.example/1.pdf", Event.REFUSED, standing=LinkState.ORIGINAL)
+    refused = Step(record_id(1), URL, "https://ours.example/1.pdf", Event.REFUSED, link_state=LinkState.ORIGINAL)
     await Journal(database, Key(b"k" * 32), run).append([refused._replace(failure=FailureClass.REJECTED)])
 
 

@@ -23,7 +23,9 @@ from engine.tracking.db import chain, schema
 from engine.tracking.db.chain import Key, load_key
 from engine.tracking.db.database import Database, open_database
 from engine.tracking.ledger import Ledger
-from engine.tracking.read.journal import check, walk
+from engine.tracking.read.history import open_history
+from engine.tracking.read.journal import COLUMNS, check, walk
+from engine.tracking.read.switchable import changes
 from engine.tracking.write.journal import Journal
 from tests.support.outcomes import copied, record_id
 
@@ -33,8 +35,8 @@ KEY = Key(b"k" * 32)
 def steps_of(number: int, *events: tuple[Event, LinkState | None], **more: Any) -> list[Step]:
     outcome = copied(number)
     return [
-        Step(record_id(number), outcome.record.url, outcome.url, event, standing=standing, **more)
-        for event, standing in events
+        Step(record_id(number), outcome.record.url, outcome.url, event, link_state=link_state, **more)
+        for event, link_state in events
     ]
 
 
@@ -93,7 +95,7 @@ async def test_a_batch_that_fits_only_partly_counts_what_it_changed(path: Path, 
         steps = [step for number in numbers for step in steps_of(number, APPLIED)]
         steps = [s._replace(new="https://ours.example/another.pdf") if s.id == record_id(7) else s for s in steps]
         steps = [
-            s._replace(event=Event.SETTLED, standing=LinkState.ORIGINAL) if s.id == record_id(9) else s for s in steps
+            s._replace(event=Event.SETTLED, link_state=LinkState.ORIGINAL) if s.id == record_id(9) else s for s in steps
         ]
         await journal.append(steps)
         switched = await database.fetch("SELECT doclist_entry_id FROM file_migrations WHERE status = 'switched'")
@@ -189,10 +191,17 @@ def fill(db: sqlite3.Connection, count: int) -> ChainTip:
         event = ("intended", "applied", "undo_intended", "undone")[number % 4]
         row = (number, 1, number % 5, record_id(number % 9), f"https://v.test/{number}", f"https://o.test/{number}",
                event, "2026-11-22T10:00:00.000000Z", "ours")  # fmt: skip
-        seal = KEY.seal_row(head.hash, row)
-        db.execute(f"INSERT INTO url_changes VALUES ({', '.join('?' * 11)})", (*row, head.hash, seal))
-        head = ChainTip(number, seal)
+        state = ("original",) if number % 2 else ()  # the others are as earlier versions wrote them
+        head = insert(db, KEY, head.hash, *row, *state)
     return head
+
+
+def insert(db: sqlite3.Connection, key: Key, before: str, *row: int | str) -> ChainTip:
+    seal = key.seal_row(before, row)
+    columns = (COLUMNS + ", link_state")[: None if len(row) == 10 else len(COLUMNS)]
+    marks = ", ".join("?" * (len(row) + 2))
+    db.execute(f"INSERT INTO url_changes ({columns}, prev_hash, hash) VALUES ({marks})", (*row, before, seal))
+    return ChainTip(int(row[0]), seal)
 
 
 GENESIS_ROW = (GENESIS.rows, GENESIS.hash)
@@ -220,6 +229,16 @@ def a_field(db: sqlite3.Connection, chance: random.Random, last: int) -> None:
         (now,) = db.execute("SELECT event FROM url_changes WHERE id = ?", (row,)).fetchone()
         value = chance.choice([event for event in EVENTS if event != now])
     db.execute(f"UPDATE url_changes SET {column} = ? WHERE id = ?", (value, row))
+
+
+def a_link_state(db: sqlite3.Connection, chance: random.Random, last: int) -> None:
+    """Filled in, emptied, changed, or moved to where earlier versions had it."""
+    row = chance.randint(1, last)
+    (now,) = db.execute("SELECT link_state FROM url_changes WHERE id = ?", (row,)).fetchone()
+    other = chance.choice([state for state in (None, *LinkState) if state != now])
+    db.execute("UPDATE url_changes SET link_state = ? WHERE id = ?", (other, row))
+    if now is not None and chance.random() < 0.5:
+        db.execute("UPDATE url_changes SET detail = ? WHERE id = ?", (f"{now}: ours", row))
 
 
 def a_swap(db: sqlite3.Connection, chance: random.Random, last: int) -> None:
@@ -252,8 +271,7 @@ def an_insertion(db: sqlite3.Connection, chance: random.Random, last: int) -> No
         GENESIS.hash if at == 1 else db.execute("SELECT hash FROM url_changes WHERE id = ?", (at - 1,)).fetchone()[0]
     )
     row = (at, 1, 1, record_id(5), "https://evil.test/", "https://o.test/5", "intended", "2026", "")
-    seal = Key(chance.randbytes(32)).seal_row(before, row)
-    db.execute(f"INSERT INTO url_changes VALUES ({', '.join('?' * 11)})", (*row, before, seal))
+    insert(db, Key(chance.randbytes(32)), before, *row)
 
 
 def a_cut(db: sqlite3.Connection, chance: random.Random, last: int) -> None:
@@ -268,11 +286,10 @@ def another_life(db: sqlite3.Connection, chance: random.Random, last: int) -> No
     for number in range(rows):
         before = db.execute("SELECT id, hash FROM url_changes ORDER BY id DESC LIMIT 1").fetchone() or GENESIS_ROW
         row = (before[0] + 1, 7, 1, record_id(number), "https://v.test/b", "https://o.test/b", "intended", "2026", "")
-        seal = KEY.seal_row(before[1], row)
-        db.execute(f"INSERT INTO url_changes VALUES ({', '.join('?' * 11)})", (*row, before[1], seal))
+        insert(db, KEY, before[1], *row)
 
 
-MUTATIONS = (a_bit, a_field, a_swap, a_deletion, an_insertion, a_cut, another_life)
+MUTATIONS = (a_bit, a_field, a_link_state, a_swap, a_deletion, an_insertion, a_cut, another_life)
 
 
 @pytest.mark.parametrize("mutate", MUTATIONS)
@@ -349,6 +366,35 @@ def test_an_empty_key_file_is_no_key(tmp_path: Path) -> None:
     path.chmod(0o600)
     with pytest.raises(Blocked, match="holds no key"):
         load_key(path, may_create=True)
+
+
+async def test_the_journal_of_an_earlier_version_stays_whole_and_is_continued(path: Path) -> None:
+    """Its rows say where a link stands in their detail; their HMACs know no other column."""
+    at = "2026-11-22T10:00:00.000000Z"
+    words = (("intended", ""), ("applied", "ours"), ("kept", "edited: by a user"), ("intended", "bulk job 750X"))
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        schema.migrate(db, schema.STEPS[:7])
+        tip = GENESIS
+        for number, (event, detail) in enumerate(words, start=1):
+            name = record_id(1 if number < 4 else 2)
+            tip = insert(
+                db, KEY, tip.hash, number, 1, 1, name, "https://v.test/1", "https://o.test/1", event, at, detail
+            )
+    async with open_database(path, SystemClock()) as database:
+        assert (await check(database, KEY, [tip])).head == tip
+        assert [each.job for each in (await check(database, KEY, [tip])).open] == ["750X"]
+        assert [change.link_state for change in await changes(database, [1, 4])] == ["edited", ""]
+        journal = await prepared(database)
+        await journal.append(steps_of(2, (Event.SETTLED, LinkState.ORIGINAL), message="by a new version"))
+        found = await check(database, KEY, [tip, journal.head])
+        assert (found.head, found.open) == (journal.head, [])
+        assert [change.link_state for change in await changes(database, [1, 4])] == ["edited", "original"]
+    with open_history(path) as history:
+        shown = history.steps(record=None, account=None, run=None, limit=9)
+    assert [(step["link_state"], step["detail"]) for step in shown] == [
+        (None, ""), ("ours", "ours"), ("edited", "edited: by a user"), (None, "bulk job 750X"),
+        ("original", "original: by a new version"),
+    ]  # fmt: skip
 
 
 def test_a_long_journal_is_walked_in_seconds() -> None:

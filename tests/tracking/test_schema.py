@@ -18,7 +18,7 @@ SEED_COLUMNS = {
     "migration_runs": "run_type start_time end_time total_files_processed successful_files failed_files new_files"
     " updated_files skipped_files status error_message config_snapshot",
     "migration_errors": "run_id doclist_entry_id error_type error_message original_url timestamp failure_class attempt",
-    "url_changes": "id run_id wave doclist_entry_id old_url new_url event at detail prev_hash hash",
+    "url_changes": "id run_id wave doclist_entry_id old_url new_url event at detail link_state prev_hash hash",
 }
 COPY = "'uploads/1', 'https://ours/1', 5, 'checksum'"
 
@@ -34,7 +34,8 @@ def db() -> Iterator[sqlite3.Connection]:
 
 def journal(db: sqlite3.Connection, verb: str = "INSERT", row: str = "NULL") -> None:
     db.execute(
-        f"{verb} INTO url_changes VALUES ({row}, 1, 1, 'a0B000000000000001', 'old', 'new', 'intended', 't', '', '', '')"
+        f"{verb} INTO url_changes (id, run_id, wave, doclist_entry_id, old_url, new_url, event, at, prev_hash, hash)"
+        f" VALUES ({row}, 1, 1, 'a0B000000000000001', 'old', 'new', 'intended', 't', '', '')"
     )
 
 

@@ -69,8 +69,8 @@ class Evidence:
         found = Settled()
 
         async def count(step: Step) -> None:
-            assert step.standing is not None
-            name = LinkState(step.standing).value
+            assert step.link_state is not None
+            name = LinkState(step.link_state).value
             setattr(found, name, getattr(found, name) + 1)
 
         changes = [(_change(each), each.undo) for each in self.checked.open]

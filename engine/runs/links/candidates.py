@@ -108,7 +108,7 @@ class Candidates:
                         ours.append(change)
                     continue
                 _count(survey.counts, where)
-                if each.standing in {"", LinkState.OURS}:  # news to the journal
+                if each.link_state in {"", LinkState.OURS}:  # news to the journal
                     event = Event.SETTLED if where is LinkState.ORIGINAL else Event.KEPT
                     found = now.url if now is not None and where is LinkState.EDITED else ""
                     steps.append(change.step(event, where, found=found, undo=True))

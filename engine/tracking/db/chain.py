@@ -12,7 +12,7 @@ import os
 import secrets
 import shlex
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import orjson
@@ -34,8 +34,8 @@ SAFE = (
     ", with tracking.database set to a new file and switch.journal_key_file to this journal's key",
 )
 
-Row = tuple[int, int, int, str, str, str, str, str, str]
-"""id, run, wave, record, old, new, event, at, detail."""
+Row = Sequence[int | str]
+"""id, run, wave, record, old, new, event, at, detail; and where the link stands, in a row that says so."""
 
 
 class Key:
@@ -59,7 +59,11 @@ class Key:
         return outer.hexdigest()
 
     def seal_row(self, before: str, row: Row) -> str:
-        """The hash of a journal row."""
+        """The hash of a journal row.
+
+        A row without a link state has nine values, as all rows had before that column came, and one with it ten. As
+        JSON no nine values are ever equal to ten: neither can the column be filled in an old row nor emptied in a new.
+        """
         return self.seal(before, orjson.dumps(row))
 
     def seal_head(self, head: ChainTip) -> str:
@@ -182,8 +186,8 @@ class Walk:
             raise Differs(
                 f"the journal was changed by other hands, or damaged: at row {head.rows + 1} {what}", hint=SAFE
             )
-        self.head = ChainTip(row[0], seal)
-        if row[0] in self._due:
+        self.head = ChainTip(head.rows + 1, seal)
+        if self.head.rows in self._due:
             self._meet()
 
     def end(self) -> ChainTip:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from engine.model.change import LinkState
 from engine.model.outcome import COPIED_STATES, SWITCHABLE_STATES, TO_DO_STATES
 
 
@@ -26,6 +27,9 @@ SWITCHABLE = among("status", SWITCHABLE_STATES)
 TO_DO = among("status", TO_DO_STATES)
 #: The link is ours, but what it points at is to be proved anew.
 UNPROVED = "status = 'switched' AND verified_at IS NULL"
+_FIRST_WORD = "substr(detail, 1, instr(detail || ':', ':') - 1)"
+#: Where a link stands, by a row of the journal; earlier versions began its ``detail`` with that.
+LINK_STATE = f"coalesce(link_state, CASE WHEN {among(_FIRST_WORD, LinkState)} THEN {_FIRST_WORD} END)"
 #: Ids of the records that are waived now: the latest row of each says so.
 WAIVED = """
 SELECT doclist_entry_id FROM waivers w WHERE event = 'waived'

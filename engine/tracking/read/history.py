@@ -11,12 +11,15 @@ from typing import Any
 from engine.model.change import ChainTip
 from engine.model.keys import Form
 from engine.tracking.db.chain import Key
+from engine.tracking.db.conditions import LINK_STATE
 from engine.tracking.db.connect import by_name, snapshot
 from engine.tracking.read.journal import Checked, first_hash, walk
 from engine.tracking.read.links import Foreign, foreign
 
-_STEPS = """
-SELECT c.id, c.run_id, c.wave, c.doclist_entry_id AS record, c.event, c.at, c.detail, c.old_url, c.new_url
+_STEPS = f"""
+SELECT c.id, c.run_id, c.wave, c.doclist_entry_id AS record, c.event, c.at, {LINK_STATE} AS link_state,
+    CASE WHEN c.link_state IS NULL THEN c.detail ELSE c.link_state || iif(c.detail = '', '', ': ' || c.detail) END
+    AS detail, c.old_url, c.new_url
 FROM url_changes c
 """
 

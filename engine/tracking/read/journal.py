@@ -15,8 +15,8 @@ from engine.tracking.db.conditions import among
 from engine.tracking.db.database import Database
 
 COLUMNS = "id, run_id, wave, doclist_entry_id, old_url, new_url, event, at, detail"
-"""What a row's HMAC covers, in this order."""
-_ROWS = f"SELECT {COLUMNS}, prev_hash, hash FROM url_changes ORDER BY id"
+"""What the HMAC of a row covers, in this order; and ``link_state``, where that is not NULL."""
+_ROWS = f"SELECT {COLUMNS}, link_state, prev_hash, hash FROM url_changes ORDER BY id"
 _UNCONFIRMED = f"""
 {among("event", OPEN)}
     AND NOT EXISTS (SELECT 1 FROM url_changes d WHERE d.doclist_entry_id = c.doclist_entry_id AND d.id > c.id)
@@ -40,8 +40,8 @@ def walk(db: sqlite3.Connection, key: Key, heads: Iterable[ChainTip]) -> Checked
     way = Walk(key, heads)
     waiting: dict[str, Open] = {}
     with _undecodable():
-        for *row, before, seal in db.execute(_ROWS):
-            way.step(tuple(row), before, seal)
+        for row in db.execute(_ROWS):
+            way.step(row[:9] if row[9] is None else row[:10], row[10], row[11])
             record, event, detail = row[3], row[6], row[8]
             if event in OPEN:
                 job = detail.removeprefix(_JOB) if detail.startswith(_JOB) else ""

@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 import orjson
 
-from engine.model.change import Link, LinkState
-from engine.tracking.db.conditions import COPIED, SWITCHABLE
+from engine.model.change import Link
+from engine.tracking.db.conditions import COPIED, LINK_STATE, SWITCHABLE
 from engine.tracking.db.database import Database
 
 CHUNK = 4_000
@@ -47,9 +47,9 @@ WHERE c.event = 'intended'
     AND (:ids IS NULL OR c.doclist_entry_id IN (SELECT value FROM json_each(:ids)))
 ORDER BY coalesce(f.account_id, ''), c.doclist_entry_id
 """
-_CHANGES = """
+_CHANGES = f"""
 SELECT json_group_array(json_array(c.doclist_entry_id, coalesce(f.account_id, ''), c.old_url, c.new_url, c.wave,
-    (SELECT detail FROM url_changes d WHERE d.doclist_entry_id = c.doclist_entry_id ORDER BY id DESC LIMIT 1)))
+    (SELECT {LINK_STATE} FROM url_changes d WHERE d.doclist_entry_id = c.doclist_entry_id ORDER BY id DESC LIMIT 1)))
 FROM json_each(?) AS wanted JOIN url_changes c ON c.id = wanted.value
     LEFT JOIN file_migrations f ON f.doclist_entry_id = c.doclist_entry_id
 """
@@ -92,7 +92,7 @@ class Undoable(NamedTuple):
     old: str
     new: str
     wave: int
-    standing: str = ""
+    link_state: str = ""
     """Where the link stood, as the journal last knew; empty: it does not."""
 
 
@@ -170,10 +170,9 @@ async def undoable(database: Database, wanted: Undo) -> array[int]:
 async def changes(database: Database, rows: Sequence[int]) -> list[Undoable]:
     """These rows of the journal, in this order. Raises Fatal."""
     found = await database.fetch(_CHANGES, (json.dumps(list(rows)),))
-    places = {standing.value for standing in LinkState}
     return [
-        Undoable(record, account, old, new, wave, word if (word := (detail or "").partition(":")[0]) in places else "")
-        for record, account, old, new, wave, detail in orjson.loads(found[0][0])
+        Undoable(record, account, old, new, wave, state or "")
+        for record, account, old, new, wave, state in orjson.loads(found[0][0])
     ]
 
 

@@ -34,7 +34,7 @@ from engine.tracking.write import errors, runs
 from engine.tracking.write.errors import ErrorRow, shortened
 from engine.tracking.write.runs import RunCounts
 
-_INSERT = f"INSERT INTO url_changes ({COLUMNS}, prev_hash, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT = f"INSERT INTO url_changes ({COLUMNS}, link_state, prev_hash, hash) VALUES ({', '.join('?' * 12)})"
 _LAST = "SELECT id, hash FROM url_changes ORDER BY id DESC LIMIT 1"
 
 _OURS = (
@@ -110,12 +110,13 @@ class Journal:
         for step in steps:
             number += 1
             row = (number, self._run_id, step.wave, step.id, step.old, step.new, str(step.event), at,
-                   shortened(step.detail))  # fmt: skip
-            seal = self._key.seal_row(before, row)
-            rows.append((*row, before, seal))
+                   shortened(step.message))  # fmt: skip
+            state = step.link_state and str(step.link_state)
+            seal = self._key.seal_row(before, row if state is None else (*row, state))
+            rows.append((*row, state, before, seal))
             before = seal
         db.executemany(_INSERT, rows)
-        if ended := [step for step in steps if step.standing is not None]:
+        if ended := [step for step in steps if step.link_state is not None]:
             _record(db, ended, self._run_id, at[:23] + "Z")
         return ChainTip(number, before)
 
@@ -141,7 +142,7 @@ def _record(db: sqlite3.Connection, steps: Sequence[Step], run_id: int, now: str
 
 
 def _effect(step: Step, run_id: int, now: str) -> tuple[str, tuple[object, ...]]:
-    match step.standing:
+    match step.link_state:
         case LinkState.OURS if step.failure is None:
             return _OURS, (run_id, now, step.id, step.new, step.old)
         case LinkState.EDITED:
