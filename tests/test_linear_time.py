@@ -32,7 +32,7 @@ from engine.web import error_page, headers, resolver
 from engine.web import faults as web_faults
 from tests.support.fakes.clock import ManualClock
 
-SIZE, CPU_S = 40_000, 0.5
+SIZE, CPU_S = 40_000, 1.0
 LARGE, LARGE_CPU_S = 1_000_000, 10.0
 
 RULES = urls.source_rules(["docs"], None, "us-west-2", ["files.example.test"])

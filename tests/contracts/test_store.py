@@ -14,6 +14,7 @@ import pytest
 
 from engine.limiting.byte_budget import BytesInFlight
 from engine.limiting.clock import SystemClock
+from engine.model.byte_units import MIB
 from engine.model.errors import Blocked, Refused, Transient
 from engine.model.facts import ContentHeaders, Method, ObjectFacts, Occupied, Proof
 from engine.model.failures import FailureClass
@@ -21,7 +22,7 @@ from engine.pipeline.verify import prove
 from engine.rehearsal.objects import ObjectServer
 from engine.s3.api.listing import pages
 from engine.s3.open import S3, open_s3
-from tests.support.s3 import AWKWARD, MIB, Bytes, at, settings_for
+from tests.support.s3 import AWKWARD, Bytes, at, settings_for
 from tests.support.servers.client import client_of
 from tests.support.servers.seaweed import ACCESS_KEY as SEAWEED
 
