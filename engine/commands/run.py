@@ -87,6 +87,7 @@ def run_backup(
     """
     with guarded(as_json, ctx):
         from engine.runs.backup.backup import BackupOptions, backup
+        from engine.runs.shared.bounds import RunFlags
         from engine.runs.shared.command import flags
         from engine.runs.shared.options import duration_s, failure_classes, one_of
         from engine.runs.shared.profile import profiling
@@ -100,20 +101,22 @@ def run_backup(
         }
         options = BackupOptions(
             full=one_of("--full", full, "--incremental", incremental),
-            account=account,
-            limit=limit,
-            dry_run=dry_run,
-            max_duration_s=duration_s(max_duration),
             retry_classes=failure_classes(retry_class or []),
             transport=transport,
             new_database=new_database,
-            flags=flags(
+            flags=RunFlags(
                 account=account,
                 limit=limit,
-                **tuned,
-                extension=extension,
-                retry_class=retry_class,
-                transport=transport if transport != "fast" else None,
+                dry_run=dry_run,
+                max_duration_s=duration_s(max_duration),
+                repeated=flags(
+                    account=account,
+                    limit=limit,
+                    **tuned,
+                    extension=extension,
+                    retry_class=retry_class,
+                    transport=transport if transport != "fast" else None,
+                ),
             ),
         )
         overrides = _migration(tuned) | {"migration.allowed_extensions": extension or None}
@@ -178,31 +181,34 @@ def run_switch(
     """
     with guarded(as_json, ctx):
         from engine.runs.links.switch import SwitchOptions, switch
+        from engine.runs.shared.bounds import RunFlags
         from engine.runs.shared.command import flags
         from engine.runs.shared.options import dry_or, duration_s, failure_classes
         from engine.runs.shared.profile import profiling
 
         tuned = {"concurrency": concurrency, "batch_size": batch_size}
         options = SwitchOptions(
-            execute=dry_or("--execute", execute, dry_run=dry_run),
             plan=plan,
             wave=wave,
             yes=yes,
             strict=strict,
             upload=upload,
-            account=account,
-            limit=limit,
-            max_duration_s=duration_s(max_duration),
             retry_classes=failure_classes(retry_class or []),
-            flags=flags(
-                plan=plan,
-                wave=wave,
-                strict=strict,
-                upload_rollback_file=upload,
+            flags=RunFlags(
                 account=account,
                 limit=limit,
-                retry_class=retry_class,
-                **tuned,
+                dry_run=not dry_or("--execute", execute, dry_run=dry_run),
+                max_duration_s=duration_s(max_duration),
+                repeated=flags(
+                    plan=plan,
+                    wave=wave,
+                    strict=strict,
+                    upload_rollback_file=upload,
+                    account=account,
+                    limit=limit,
+                    retry_class=retry_class,
+                    **tuned,
+                ),
             ),
         )
         settings = settings_for(ctx, config, _migration(tuned))
@@ -261,6 +267,7 @@ def run_rollback(
     """
     with guarded(as_json, ctx):
         from engine.runs.links.rollback import RollbackOptions, rollback
+        from engine.runs.shared.bounds import RunFlags
         from engine.runs.shared.command import flags
         from engine.runs.shared.options import dry_or, duration_s, one_of
         from engine.runs.shared.profile import profiling
@@ -269,29 +276,31 @@ def run_rollback(
         tuned = {"concurrency": concurrency, "batch_size": batch_size}
         options = RollbackOptions(
             file=rollback_file,
-            execute=dry_or("--execute", execute, dry_run=dry_run),
             run=run,
             wave=wave,
-            account=account,
             ids=ids,
             since=since,
             yes=yes,
             force=force,
             strict=strict,
-            limit=limit,
-            max_duration_s=duration_s(max_duration),
-            flags=flags(
-                from_database=from_database,
-                rollback_file=rollback_file,
-                run=run,
-                wave=wave,
+            flags=RunFlags(
                 account=account,
-                ids=ids,
-                since=since,
-                force=force,
-                strict=strict,
                 limit=limit,
-                **tuned,
+                dry_run=not dry_or("--execute", execute, dry_run=dry_run),
+                max_duration_s=duration_s(max_duration),
+                repeated=flags(
+                    from_database=from_database,
+                    rollback_file=rollback_file,
+                    run=run,
+                    wave=wave,
+                    account=account,
+                    ids=ids,
+                    since=since,
+                    force=force,
+                    strict=strict,
+                    limit=limit,
+                    **tuned,
+                ),
             ),
         )
         settings = settings_for(ctx, config, _migration(tuned))

@@ -2,42 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import structlog
 
-from engine import __version__
-from engine.limiting.clock import Clock, SystemClock, iso
+from engine.limiting.clock import Clock, SystemClock
 from engine.limiting.retry import retry
-from engine.model.command import Advice, Command, in_words
-from engine.model.errors import EngineError, Fatal, Paused, Refused, Transient, Usage
+from engine.model.command import Advice, Command
+from engine.model.errors import Paused, Refused, Transient, Usage
 from engine.model.failures import FailureClass
 from engine.model.outcome import Batch, Looked, Outcome, Status
 from engine.model.plan import Plan, Work
-from engine.model.record import Scope
+from engine.model.record import ObjectShape, Scope
 from engine.pipeline.budget import ErrorBudget
 from engine.pipeline.channel import Channel
 from engine.pipeline.copying import Copying
 from engine.pipeline.crew import Crew
 from engine.pipeline.flow import flow
 from engine.pipeline.intake import WORK_BATCH, Intake
-from engine.pipeline.planning import Planner
 from engine.pipeline.recorder import Recorder
 from engine.pipeline.routes import Route, Routes
-from engine.pipeline.stop import Stop
 from engine.pipeline.tally import Tally
 from engine.pipeline.transfer import Transfer
 from engine.pipeline.watch import TimedSink, Watch, watching
 from engine.runs.backup.feeds import Feeds, scope_hash
 from engine.runs.backup.stages import FlowStages, pressure
 from engine.runs.journal.evidence import settle_first
-from engine.runs.shared.assembly import Services, fitting_link, max_bytes
-from engine.runs.shared.at_work import at_work
-from engine.runs.shared.bounds import Bounds, bounds_of
-from engine.runs.shared.preflight import Halted, check_org, check_stores, unless_stopped
-from engine.runs.shared.report import RunReport, duration, first_fatal
+from engine.runs.shared.assembly import fitting_link, max_bytes
+from engine.runs.shared.bounds import Bounds, RunFlags, bounds_of
+from engine.runs.shared.lifecycle import Run, Start, live
+from engine.runs.shared.preflight import check_own_org, check_stores, unless_stopped
+from engine.runs.shared.report import Ended, RunReport, first_fatal
 from engine.runs.shared.screen import Screen
 from engine.s3.transport import Transport
 from engine.settings import Settings
@@ -47,42 +45,47 @@ from engine.tracking.write.runs import Ending
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BackupOptions:
-    """What the command line asks for; None: not given."""
+    """What the command line asks for."""
 
+    flags: RunFlags
     full: bool
-    account: str | None = None
-    limit: int | None = None
-    dry_run: bool | None = None
-    max_duration_s: float | None = None
     retry_classes: frozenset[FailureClass] = frozenset()
     transport: Transport = "fast"
     new_database: bool = False
-    flags: str = ""
-    """As ``shell.flags`` has them: what the command that resumes must repeat."""
 
     def again(self, bounds: Bounds) -> Command:
         """The command that resumes. A full scan that is restricted leaves no mark: nothing could take it up."""
         kind = "--full" if self.full and not bounds.whole else "--incremental"
-        return Command(f"run backup {kind}{self.flags}")
+        return Command(f"run backup {kind}{self.flags.repeated}")
 
 
 async def backup(settings: Settings, options: BackupOptions, screen: Screen, clock: Clock | None = None) -> RunReport:
     """Run a backup to its end and report. Raises Fatal when it cannot start."""
-    clock = clock or SystemClock()
-    migration = settings.migration
-    bounds = bounds_of(migration, account=options.account, limit=options.limit, dry_run=options.dry_run)
-    stop = Stop()
-    command = Command(f"run backup {'--full' if options.full else '--incremental'}")
-    may_create = options.full or options.new_database
-    if options.new_database and (options.full or settings.tracking.database.exists()):
-        why = "--full may always begin one" if options.full else f"there is one: {settings.tracking.database}"
+    flags, database = options.flags, settings.tracking.database
+    bounds = bounds_of(settings.migration, account=flags.account, limit=flags.limit, dry_run=flags.dry_run)
+    if options.new_database and (options.full or database.exists()):
+        why = "--full may always begin one" if options.full else f"there is one: {database}"
         raise Usage("--new-database goes with --incremental where there is no tracking database yet; " + why)
-    async with at_work(
-        settings, clock, command, screen, stop, transport=options.transport, may_create=may_create
-    ) as services:
-        return await _Backup(services, options, bounds, screen, stop).run()
+    start = Start(
+        kind="backup",
+        settings=settings,
+        screen=screen,
+        clock=clock or SystemClock(),
+        command=Command(f"run backup {'--full' if options.full else '--incremental'}"),
+        bounds=bounds,
+        max_duration_s=flags.max_duration_s,
+        transport=options.transport,
+        may_create=options.full or options.new_database,
+    )
+    return await live(start, partial(_checked, options=options))
+
+
+async def _checked(run: Run, options: BackupOptions) -> _Backup:
+    organization, shape = await check_own_org(run.services, Scope(account_id=run.bounds.account_id))
+    await check_stores(run.services)
+    return _Backup(run, options, organization.id, shape)
 
 
 class Unwritten:
@@ -93,56 +96,41 @@ class Unwritten:
 
 
 class _Backup:
-    def __init__(self, services: Services, options: BackupOptions, bounds: Bounds, screen: Screen, stop: Stop) -> None:
-        self._services = services
+    def __init__(self, run: Run, options: BackupOptions, org_id: str, shape: ObjectShape) -> None:
+        services = run.services
+        self._run = run
         self._options = options
-        self._bounds = bounds
-        self._again = options.again(bounds)
-        self._screen = screen
-        self._stop = stop
+        self._again = options.again(run.bounds)
+        self._org_id = org_id
+        self._services = services
         self._clock = services.clock
         self._settings = services.settings
         self._tally = Tally(services.clock.monotonic())
         self._budget = ErrorBudget(services.settings.migration.error_budget)
-        self._notes: list[Advice] = []
+        self._routes = Routes(services.probe, self._on_route)
+        self._planner = services.planner(shape, run.bounds.account_id, self._routes)
         self._watch: Watch | None = None
 
-    async def run(self) -> RunReport:
-        services = self._services
-        scope = Scope(account_id=self._bounds.account_id)
-        organization, shape = await unless_stopped(check_org(services.salesforce, scope), self._stop)
-        await unless_stopped(check_stores(services), self._stop)
-        await services.ledger.check_org(organization.id)
-        run_id = None
-        if not self._bounds.dry_run:
-            snapshot = self._settings.snapshot() | {"org_id": organization.id, "again": str(self._again)}
-            run_id = await services.ledger.begin_run("backup", snapshot, version=__version__)
-            structlog.contextvars.bind_contextvars(run_id=run_id)
-        log.info(
-            "run_started", version=__version__, full=self._options.full, org=organization.id, dry_run=run_id is None
-        )
-        started = self._clock.monotonic()
-        routes = Routes(services.probe, self._on_route)
-        planner = services.planner(shape, self._bounds.account_id, routes)
-        try:
-            if run_id is not None:
-                await unless_stopped(self._prepare(run_id, planner), self._stop, safe="nothing was copied", hint="")
-            feeds = Feeds(
-                services,
-                self._options,
-                self._bounds,
-                scope_hash(self._settings, organization.id),
-                self._tally,
-                self._note,
-            )
-            await self._flow(feeds, planner, routes, dry_run=run_id is None)
-        except BaseException as error:
-            await self._failed(run_id, error)
-            raise
-        return await self._ended(run_id, started)
+    @property
+    def facts(self) -> Mapping[str, object]:
+        return {"org_id": self._org_id, "again": str(self._again)}
 
-    async def _flow(self, feeds: Feeds, planner: Planner, routes: Routes, *, dry_run: bool) -> None:
+    async def work(self) -> None:
+        run, services = self._run, self._services
+        if run.id is not None:
+            await unless_stopped(self._prepare(run.id), run.stop, safe="nothing was copied", hint="")
+        scope = scope_hash(self._settings, self._org_id)
+        feeds = Feeds(services, self._options, run.bounds, scope, self._tally, run.note)
+        await self._flow(feeds, dry_run=run.id is None)
+        if run.id is not None and self._watch is not None:
+            await self._keep(self._watch.sample())
+            await self._keep(self._watch.shares())
+        for remark in services.s3.destination.remarks():
+            run.note(remark)
+
+    async def _flow(self, feeds: Feeds, *, dry_run: bool) -> None:
         services, migration = self._services, self._settings.migration
+        planner, routes, stop = self._planner, self._routes, self._run.stop
         sink = TimedSink(Unwritten() if dry_run else services.ledger, self._clock)
         recorder = Recorder(sink, migration.batch_size, self._on_batch)
         work_batch = min(WORK_BATCH, migration.queue_size, max(1, migration.queue_size // migration.concurrency) * 4)
@@ -155,9 +143,9 @@ class _Backup:
             recorder,
             self._tally,
             self._clock,
-            self._stop,
+            stop,
             run_id=-1 if services.ledger.run_id is None else services.ledger.run_id,
-            limit=self._bounds.limit,
+            limit=self._run.bounds.limit,
             work_batch=work_batch,
             seen=feeds.seen,
             on_page=lambda records, plans, done: log.info("page", records=records, plans=plans, settled=done),
@@ -186,7 +174,7 @@ class _Backup:
             self._pretend if dry_run else transfer.run,
             recorder,
             self._tally,
-            self._stop,
+            stop,
             concurrency=migration.concurrency,
             leader=transfer.leader,
             on_outcome=self._on_outcome,
@@ -204,18 +192,13 @@ class _Backup:
         )
         self._watch = watch
         title = "dry run" if dry_run else "backup"
-        with self._screen.progress(
+        with self._run.screen.progress(
             self._tally,
             self._clock,
             title=title,
             concurrency=migration.concurrency,
             pressure=lambda: pressure(services.limiters, stages),
         ) as progress:
-
-            def pulse() -> None:
-                progress.beat()
-                self._watch_time()
-
             try:
                 async with watching(watch):
                     await flow(
@@ -223,10 +206,10 @@ class _Backup:
                         work_batches,
                         crew,
                         recorder,
-                        stop=self._stop,
+                        stop=stop,
                         clock=self._clock,
                         drain_s=migration.drain_seconds,
-                        pulse=pulse,
+                        pulse=progress.beat,
                     )
             except BaseExceptionGroup as group:
                 fatal = first_fatal(group)
@@ -239,32 +222,34 @@ class _Backup:
         if self._services.ledger.run_id is not None:
             await self._services.ledger.sample(sample)
 
-    async def _prepare(self, run_id: int, planner: Planner) -> None:
+    async def _prepare(self, run_id: int) -> None:
         """What earlier runs have left, before anything new."""
         await self._sweep()
-        await settle_first(self._services, run_id, self._note)
-        await self._renew_links(planner)
+        await settle_first(self._services, run_id, self._run.note)
+        await self._renew_links()
 
     async def _sweep(self) -> None:
         attempts = self._settings.migration.max_attempts
         try:
             swept, _ = await retry(self._services.s3.sweep, clock=self._clock, attempts=attempts)
         except (Refused, Transient) as error:
-            self._note(f"could not look for multipart uploads of killed runs, the next run will try: {error}")
+            self._run.note(f"could not look for multipart uploads of killed runs, the next run will try: {error}")
         else:
             if swept:
-                self._note(f"{swept} multipart upload{'s' if swept > 1 else ''} of a killed run aborted")
+                self._run.note(f"{swept} multipart upload{'s' if swept > 1 else ''} of a killed run aborted")
 
-    async def _renew_links(self, planner: Planner) -> None:
+    async def _renew_links(self) -> None:
         form = self._settings.destination.form
         database = self._services.ledger.database
         renewed, strange = await links.renew(
-            database, form, planner.fits, look=self._options.full, stopped=lambda: self._stop.requested
+            database, form, self._planner.fits, look=self._options.full, stopped=lambda: self._run.stop.requested
         )
         if renewed:
-            self._note(f"{renewed:,} links to copies were formed anew, as destination.url_template and region say now")
+            self._run.note(
+                f"{renewed:,} links to copies were formed anew, as destination.url_template and region say now"
+            )
         if strange.count:
-            self._note(f"{strange}; they were formed anew")
+            self._run.note(f"{strange}; they were formed anew")
 
     async def _feed(self, feeds: Feeds, intake: Intake) -> None:
         """What keeps the feed from going on now, but not for ever, ends the run early: work in hand is finished."""
@@ -275,13 +260,8 @@ class _Backup:
 
     def _pause(self, error: Paused | Transient) -> None:
         if isinstance(error, Paused) and error.hint:
-            self._note(error.hint)
-        self._stop.request(str(error), Paused.exit_code)
-
-    def _watch_time(self) -> None:
-        limit = self._options.max_duration_s
-        if limit is not None and self._clock.monotonic() - self._tally.started_s >= limit:
-            self._stop.request(f"--max-duration of {duration(limit)} reached", Paused.exit_code)
+            self._run.note(error.hint)
+        self._run.stop.request(str(error), Paused.exit_code)
 
     def _on_outcome(self, work: Work, outcome: Outcome | Looked) -> None:
         if isinstance(outcome, Looked):
@@ -297,7 +277,7 @@ class _Backup:
             )
         self._budget.count(work, outcome)
         if self._budget.spent:
-            self._stop.request(f"error budget spent: {self._budget}", Paused.exit_code)
+            self._run.stop.request(f"error budget spent: {self._budget}", Paused.exit_code)
 
     def _on_batch(self, batch: Batch) -> None:
         reached = {each.range: each.last_id for each in batch.checkpoints}
@@ -307,7 +287,7 @@ class _Backup:
         where = f"s3://{bucket}" if bucket else "plain http"
         log.info("route", source=where, method=route.method.value, why=route.why)
         so_far = "" if route.settled else "; nothing was read yet, so each file is looked at first"
-        self._screen.say(f"{where}: {route.method.value} ({route.why}{so_far})")
+        self._run.screen.say(f"{where}: {route.method.value} ({route.why}{so_far})")
 
     async def _pretend(self, work: Work) -> Outcome | Looked:
         if not isinstance(work, Plan):
@@ -319,69 +299,31 @@ class _Backup:
             work.record, Status.BACKED_UP, key=work.key, url=work.url, is_new=work.known is None, page=work.page
         )
 
-    def _note(self, text: Advice) -> None:
-        self._notes.append(text)
-        log.info("note", text=in_words(text))
+    def after_failure(self) -> Sequence[Advice]:
+        safe = f"What was copied and recorded is safe in {self._settings.tracking.database}."
+        return [safe, (self._again, "   resumes")]
 
-    async def _failed(self, run_id: int | None, error: BaseException) -> None:
-        """Close the run row where that can still be done; where not, the next start marks it as crashed."""
-        message = str(error) if isinstance(error, EngineError) else f"{type(error).__name__}: see logs"
-        log.error("run_failed", told=True, why=message)
-        if run_id is not None:
-            if isinstance(error, Fatal):
-                safe = f"What was copied and recorded is safe in {self._settings.tracking.database}."
-                error.add_hint(safe, (self._again, "   resumes"))
-            try:
-                ending: Ending = "stopped" if isinstance(error, Halted) else "failed"
-                await self._services.ledger.end_run(run_id, ending, message)
-            except Fatal as second:
-                log.error("run_not_closed", why=str(second))
+    def verdict(self) -> tuple[Ending, int]:
+        if not self._tally.failed:
+            return "completed", 0
+        return "completed_with_failures", 0 if self._run.id is None else 3  # a dry run has shown what it was to show
 
-    async def _ended(self, run_id: int | None, started: float) -> RunReport:
-        tally, stop = self._tally, self._stop
-        status: Ending
-        if stop.requested:
-            status, code = "stopped", stop.exit_code
-        else:
-            status, code = ("completed_with_failures", 3) if tally.failed else ("completed", 0)
-            if run_id is None:
-                code = 0  # it has shown what it was asked to show
-            if self._options.full and not tally.done:
-                self._note("no record is in scope: check salesforce.where, and --account where it was given")
-        if run_id is not None:
-            if self._watch is not None:
-                await self._keep(self._watch.sample())
-                await self._keep(self._watch.shares())
-            await self._services.ledger.end_run(run_id, status, stop.reason or None)
-        for remark in self._services.s3.destination.remarks():
-            self._note(remark)
-        report = RunReport(
-            run_type="backup",
-            run_id=run_id,
-            status=status,
-            exit_code=code,
-            reason=stop.reason,
-            seconds=self._clock.monotonic() - started,
-            tally=tally,
-            database=str(self._settings.tracking.database),
-            dry_run=run_id is None,
-            next_steps=self._next_steps(code),
-            notes=[*self._notes, *self._safe(run_id)],
-        )
-        log.info("run_ended", at=iso(self._clock.now()), **report.as_json())
-        return report
-
-    def _safe(self, run_id: int | None) -> list[str]:
-        if run_id is None:
-            return [
+    def report(self, ended: Ended) -> RunReport:
+        if self._options.full and not ended.stopped and not self._tally.done:
+            self._run.note("no record is in scope: check salesforce.where, and --account where it was given")
+        if ended.dry_run:
+            notes = [
                 "dry run: nothing was copied, nothing was recorded",
                 "no file was looked at: only copying tells which are there and may be read, and which were replaced",
             ]
-        return [f"all of it is recorded in {self._settings.tracking.database}; Salesforce was only read"]
+        else:
+            notes = [f"all of it is recorded in {ended.database}; Salesforce was only read"]
+        ended.notes.extend(notes)
+        return RunReport(ended, self._tally, self._next_steps(ended))
 
-    def _next_steps(self, code: int) -> list[Advice]:
-        if self._bounds.dry_run:
+    def _next_steps(self, ended: Ended) -> list[Advice]:
+        if ended.dry_run:
             return ["the same command without --dry-run copies"]
-        if code in {5, 130, 143}:
+        if ended.exit_code in {5, 130, 143}:
             return [(self._again, "   resumes")]
-        return [(Command("status --errors"), "   says why files failed")] if code == 3 else []
+        return [(Command("status --errors"), "   says why files failed")] if ended.exit_code == 3 else []

@@ -8,24 +8,16 @@ from typing import Any
 from engine.model.command import Advice, Command
 from engine.model.errors import Differs, Paused
 from engine.pipeline.switching import Counts
-from engine.runs.shared.command import to_type
-from engine.runs.shared.report import duration
+from engine.runs.shared.report import Ended, duration
 
 
 @dataclass(slots=True)
 class ChangeReport:
-    """``verbs``: how the two ends of a record are told: ("switched", "already ours")."""
+    """How a switch or a rollback ended. For a dry run, ``ended.seconds`` is how long the writing would take."""
 
-    run_type: str
-    run_id: int | None
-    status: str
-    exit_code: int
-    reason: str
-    seconds: float
+    ended: Ended
     planned: int
     counts: Counts
-    database: str
-    dry_run: bool = False
     plan: str = ""
     plan_sha256: str = ""
     rollback_file: str = ""
@@ -38,25 +30,24 @@ class ChangeReport:
     not_looked_at: dict[str, int] = field(default_factory=dict)
     """Planned links to copies whose source could not be seen when it was looked at last, by reason."""
     waves: list[dict[str, Any]] = field(default_factory=list)
-    notes: list[Advice] = field(default_factory=list)
     next_steps: list[Advice] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if self.counts.gone:
-            self.next_steps.append(_HIDDEN[self.run_type])
+            self.next_steps.append(_HIDDEN[self.ended.kind])
+
+    @property
+    def exit_code(self) -> int:
+        return self.ended.exit_code
 
     def as_json(self) -> dict[str, Any]:
         c = asdict(self.counts)
         done = c.pop("done")
         return {
-            "run_type": self.run_type,
-            "run_id": self.run_id,
-            "status": self.status,
-            "exit_code": self.exit_code,
-            "reason": self.reason,
-            "dry_run": self.dry_run,
-            "seconds": round(self.seconds, 3),
-            "records": {"planned": self.planned, _DONE[self.run_type]: done, **c, "open": self.open},
+            **self.ended.as_json(),
+            "dry_run": self.ended.dry_run,
+            "seconds": round(self.ended.seconds, 3),
+            "records": {"planned": self.planned, _DONE[self.ended.kind]: done, **c, "open": self.open},
             "not_looked_at": self.not_looked_at,
             "waves": self.waves,
             "plan": self.plan or None,
@@ -65,18 +56,15 @@ class ChangeReport:
             "api_calls": self.api_calls,
             "api_remaining": self.api_remaining,
             "unseen_ms": round(self.unseen_s * 1000),
-            "database": self.database,
-            "notes": [to_type(note) for note in self.notes],
-            "next": [to_type(step) for step in self.next_steps],
+            "database": self.ended.database,
+            **self.ended.last_keys(self.next_steps),
         }
 
     def lines(self) -> list[str]:
         """The same for a person."""
-        title = f"{self.run_type} run {self.run_id}" if self.run_id is not None else f"{self.run_type} (dry run)"
-        lines = [f"{title}: {self.status.replace('_', ' ')}" + (f" ({self.reason})" if self.reason else "")]
-        c = self.counts
+        lines, c, dry_run, seconds = [self.ended.title()], self.counts, self.ended.dry_run, self.ended.seconds
         told = [
-            (c.done, f"would be {_TOLD[self.run_type]}" if self.dry_run else _TOLD[self.run_type]),
+            (c.done, ("would be " if dry_run else "") + _TOLD[self.ended.kind]),
             (c.already, "already so"),
             (c.edited, "edited by others and left alone"),
             (c.gone, GONE),
@@ -91,19 +79,17 @@ class ChangeReport:
             lines.append(f"  plan: {self.plan} (SHA-256 {self.plan_sha256[:16]}…)")
         if self.rollback_file:
             lines.append(f"  rollback file: {self.rollback_file}")
-        if self.api_calls is not None and self.dry_run:
+        if self.api_calls is not None and dry_run:
             left = f" of {self.api_remaining:,} left today" if self.api_remaining is not None else ""
-            lines.append(f"  about {self.api_calls:,} Salesforce API calls{left}, about {duration(self.seconds)}")
-        elif not self.dry_run:
-            lines.append(f"  in {duration(self.seconds)}")
+            lines.append(f"  about {self.api_calls:,} Salesforce API calls{left}, about {duration(seconds)}")
+        elif not dry_run:
+            lines.append(f"  in {duration(seconds)}")
         if self.unseen_s:
             lines.append(
                 f"  at most {self.unseen_s * 1000:,.0f} ms lay between reading a link and its write: an edit of that "
                 "record within them would have been overwritten (--strict closes that gap)"
             )
-        lines += [f"  {to_type(note)}" for note in self.notes]
-        lines += [f"  next: {to_type(step)}" for step in self.next_steps]
-        return lines
+        return lines + self.ended.last_lines(self.next_steps)
 
 
 def after_a_switch(code: int, counts: Counts, run_id: int, again: Command) -> list[Advice]:

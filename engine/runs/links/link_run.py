@@ -1,41 +1,69 @@
-"""What a switch and a rollback have in common: leave to write, a stop that is heeded, signs of life, an honest end."""
+"""What a switch and a rollback share: what is checked first, the journal's beginning, the writing, a sign of life."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
-
-import structlog
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Protocol
 
 from engine.limiting.clock import Clock
-from engine.model.command import Advice, in_words
-from engine.model.errors import Blocked, EngineError, Fatal, Paused, Usage
+from engine.model.command import Command
+from engine.model.errors import Blocked
 from engine.model.record import ObjectShape
-from engine.pipeline.stop import Stop
-from engine.runs.shared.preflight import Halted
-from engine.runs.shared.report import duration
+from engine.pipeline.changing import Change, Changing, Steps
+from engine.pipeline.stop import CutShort, unless_cut
+from engine.pipeline.switching import Counts
+from engine.runs.journal.evidence import UNSETTLED, Evidence, gather_evidence
+from engine.runs.shared.bounds import RunFlags, bounds_of
+from engine.runs.shared.confirmation import Consent
+from engine.runs.shared.lifecycle import Run, Start
+from engine.runs.shared.preflight import unless_stopped
+from engine.runs.shared.screen import Screen
 from engine.settings import Settings
-from engine.tracking.ledger import Ledger
 from engine.tracking.read.journal import open_changes
-from engine.tracking.write.runs import Ending
+from engine.tracking.write.journal import Journal
 
-BEAT_S = 0.5
 SAY_EVERY_S = 15.0
 SECONDS_A_CALL = 0.4
 """What a Salesforce call takes as a rule of thumb, four side by side; from no measurement of a live org."""
-CUT_SHORT = "what was in flight did not end in time and was cut; the next start reads it first"
-
-log = structlog.get_logger()
 
 
-def may_execute(settings: Settings) -> None:
-    """Raises Usage where the test settings forbid every write."""
-    if settings.migration.dry_run:
-        raise Usage(
-            "--execute would override migration.dry_run: true",
-            hint="Set migration.dry_run to false to let runs write.",
-        )
+class Recording(Steps, Protocol):
+    """Where the steps of a run are written down."""
+
+    async def flush(self) -> None:
+        """Wait until nothing is being written."""
+        ...
+
+
+def start_of(
+    kind: str,
+    settings: Settings,
+    flags: RunFlags,
+    screen: Screen,
+    clock: Clock,
+    consent: Consent,
+    *,
+    may_create: bool = False,
+) -> Start:
+    """Raises Usage where flags ask for more than the settings allow, or nobody could say yes to the writing."""
+    bounds = bounds_of(
+        settings.migration, account=flags.account, limit=flags.limit, dry_run=flags.dry_run, writing="--execute"
+    )
+    if not bounds.dry_run:
+        consent.must_be_possible()
+    return Start(
+        kind=kind,
+        settings=settings,
+        screen=screen,
+        clock=clock,
+        command=Command(f"run {kind} {'--dry-run' if bounds.dry_run else '--execute'}"),
+        bounds=bounds,
+        max_duration_s=flags.max_duration_s,
+        may_create=may_create,
+        untouched="Nothing was written to Salesforce.",
+    )
 
 
 def check_updateable(shape: ObjectShape) -> None:
@@ -47,63 +75,98 @@ def check_updateable(shape: ObjectShape) -> None:
         )
 
 
-@contextmanager
-def before_the_first_write() -> Iterator[None]:
-    """Whatever refuses to start also says that nothing was written."""
-    try:
-        yield
-    except Fatal as error:
-        if "nothing was" not in in_words(error.hint).lower():
-            error.add_hint("Nothing was written to Salesforce.")
-        raise
+async def evidence_for(run: Run, *, lost: bool = False) -> Evidence:
+    """The journal's evidence, checked; what it notes goes into the run's notes. Raises Differs, Blocked."""
+    evidence = await gather_evidence(run.services, lost=lost)
+    run.notes += evidence.notes
+    evidence.notes = run.notes
+    return evidence
 
 
-async def close_failed(ledger: Ledger, run_id: int, error: BaseException, *told: Advice) -> None:
-    """Close the run row where that can still be done; where not, the next start marks it as crashed. ``told``: what a
-    person must know besides the error: what is safe, and what to type next; what is in doubt is told first."""
-    message = str(error) if isinstance(error, EngineError) else f"{type(error).__name__}: see logs"
-    log.error("run_failed", told=True, why=message)
-    if isinstance(error, Fatal):
-        error.add_hint(await _in_doubt(ledger, run_id), *told)
-    try:
-        ending: Ending = "stopped" if isinstance(error, Paused | Halted) else "failed"
-        await ledger.end_run(run_id, ending, message)
-    except Fatal as second:
-        log.error("run_not_closed", why=str(second))
+async def begin_journal(run: Run, evidence: Evidence) -> Journal:
+    """The journal of this run, once the links that earlier runs left in doubt are read. Raises Fatal."""
+    assert run.id is not None, "a dry run keeps no journal"
+    journal = evidence.begin(run.id)
+    await journal.export()
+    found = await unless_stopped(evidence.settle(journal), run.stop, safe=UNSETTLED, hint="")
+    if found.total:
+        run.note(f"{found.total:,} links that an earlier run left in doubt were read: {found}")
+    return journal
 
 
-async def _in_doubt(ledger: Ledger, run_id: int) -> str:
-    try:
-        left = await ledger.database.read(open_changes(run_id))
-    except Fatal:
-        return ""
-    return f"{left:,} links are in doubt: sent, or about to be. The next start reads them first." if left else ""
+async def still_open(run: Run) -> int:
+    """Changes of this run that nobody knows the end of."""
+    return 0 if run.id is None else await run.services.ledger.database.read(open_changes(run.id))
+
+
+class LinkWriter:
+    """Changes links as the settings say: so many records a call, so many calls at once, so many tries."""
+
+    def __init__(
+        self,
+        run: Run,
+        steps: Recording,
+        *,
+        strict: bool,
+        undo: bool = False,
+        on_counts: Callable[[Counts], None] = lambda _counts: None,
+    ) -> None:
+        wanted = run.services.settings.migration
+        self._run = run
+        self._steps = steps
+        self._strict = strict
+        self._drain_s = wanted.drain_seconds
+        self._changing = Changing(
+            run.services.salesforce.links,
+            steps,
+            run.services.clock,
+            run.stop,
+            undo=undo,
+            strict=strict,
+            attempts=wanted.max_attempts,
+            at_once=wanted.concurrency,
+            size=wanted.batch_size,
+            on_counts=on_counts,
+        )
+
+    @property
+    def counts(self) -> Counts:
+        """Since ``take_counts``."""
+        return self._changing.counts
+
+    @property
+    def unseen_s(self) -> float:
+        """``Changing.unseen_s``; 0 for strict writes."""
+        return 0.0 if self._strict else self._changing.unseen_s
+
+    def take_counts(self) -> Counts:
+        """What was counted so far; from now on it is counted anew."""
+        counts, self._changing.counts = self._changing.counts, Counts()
+        return counts
+
+    async def write(self, windows: AsyncIterator[Sequence[Change]]) -> None:
+        """Until all is written, or the drain after a stop is over. Raises Fatal; the journal knows what is open."""
+        clock = self._run.services.clock
+        try:
+            await unless_cut(self._changing.run(windows), self._run.stop, lambda: clock.sleep(self._drain_s))
+        except CutShort:
+            self._run.note("what was in flight did not end in time and was cut; the next start reads it first")
+            await self._steps.flush()
 
 
 @asynccontextmanager
-async def beating(
-    clock: Clock,
-    stop: Stop,
-    *,
-    max_duration_s: float | None,
-    line: Callable[[], str],
-    say: Callable[[str], None] | None,
-) -> AsyncIterator[None]:
-    """Watch the time limit, and say a line now and then."""
-    started = said = clock.monotonic()
+async def telling(run: Run, line: Callable[[], str]) -> AsyncIterator[None]:
+    """Say a line now and then, while the block runs."""
 
-    async def beat() -> None:
-        nonlocal said
+    async def tell() -> None:
         while True:
-            await clock.sleep(BEAT_S)
-            now = clock.monotonic()
-            if max_duration_s is not None and now - started >= max_duration_s:
-                stop.request(f"--max-duration of {duration(max_duration_s)} reached", Paused.exit_code)
-            if say is not None and now - said >= SAY_EVERY_S:
-                said = now
-                say(line())
+            await run.services.clock.sleep(SAY_EVERY_S)
+            run.screen.say(line())
 
-    task = asyncio.ensure_future(beat())
+    if run.screen.quiet:
+        yield
+        return
+    task = asyncio.ensure_future(tell())
     try:
         yield
     finally:

@@ -7,49 +7,48 @@ read again; what somebody has edited stays.
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import structlog
 
-from engine import __version__
 from engine.limiting.clock import Clock, SystemClock, iso
 from engine.model.command import Advice, Command
 from engine.model.errors import Differs, Paused, Usage
 from engine.model.failures import FailureClass
-from engine.model.record import ObjectShape, Scope
-from engine.pipeline.stop import Stop
-from engine.pipeline.switching import Counts, waves
-from engine.runs.journal.evidence import UNSETTLED, Evidence, gather_evidence
+from engine.model.record import Scope
+from engine.pipeline.switching import Counts, Wave, waves
+from engine.runs.journal.evidence import Evidence
 from engine.runs.links.change_report import ChangeReport, after_a_switch, undo_of
 from engine.runs.links.link_run import (
     SECONDS_A_CALL,
-    beating,
-    before_the_first_write,
+    begin_journal,
     check_updateable,
-    close_failed,
-    may_execute,
+    evidence_for,
+    start_of,
+    still_open,
+    telling,
 )
 from engine.runs.links.plan import Plans
 from engine.runs.links.plan_file import PlanFile
 from engine.runs.links.rollback_file import Recorded, RollbackFile, begun, keep_in_bucket
-from engine.runs.links.waves import WaveProgress, Waves, beyond, said_counts
-from engine.runs.shared.assembly import Services
-from engine.runs.shared.at_work import at_work
-from engine.runs.shared.bounds import Bounds, bounds_of
+from engine.runs.links.selection import Selection, WaveProgress
+from engine.runs.links.waves import Waves, beyond, said_counts
+from engine.runs.shared.bounds import RunFlags
 from engine.runs.shared.command import flags
 from engine.runs.shared.confirmation import Ask, Consent, Terminal
-from engine.runs.shared.preflight import check_own_org, check_stores, unless_stopped
+from engine.runs.shared.lifecycle import Run, live
+from engine.runs.shared.preflight import check_own_org, check_stores
+from engine.runs.shared.report import Ended
 from engine.runs.shared.screen import Screen
 from engine.salesforce.shape import Organization
 from engine.settings import Settings
-from engine.tracking.read.journal import open_changes
 from engine.tracking.read.links import FORMED_ANEW, Foreign
 from engine.tracking.read.switchable import Wanted
 from engine.tracking.write.journal import Journal
 from engine.tracking.write.runs import Ending
-from engine.tracking.write.verdicts import Verdicts
 
 RETRIED = (FailureClass.THROTTLED, FailureClass.NETWORK, FailureClass.INTERRUPTED)
 """Failures of an earlier switch that the next one tries again by itself."""
@@ -57,257 +56,231 @@ RETRIED = (FailureClass.THROTTLED, FailureClass.NETWORK, FailureClass.INTERRUPTE
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SwitchOptions:
     """What the command line asks for; None: not given."""
 
-    execute: bool = False
+    flags: RunFlags
     plan: Path | None = None
     wave: int | None = None
     yes: bool = False
     strict: bool = False
     upload: bool = False
-    account: str | None = None
-    limit: int | None = None
-    max_duration_s: float | None = None
     retry_classes: frozenset[FailureClass] = frozenset()
-    flags: str = ""
-    """As ``shell.flags`` has them: what the command that goes on must repeat."""
 
     def again(self, plan: Path | None = None) -> Command:
         """The command that goes on, with this plan unless another was given."""
-        return Command(f"run switch --execute{flags(plan=plan) if self.plan is None else ''}{self.flags}")
+        return Command(f"run switch --execute{flags(plan=plan) if self.plan is None else ''}{self.flags.repeated}")
+
+    @property
+    def retried(self) -> list[str]:
+        """Failures of earlier switches that this one tries again."""
+        return sorted({each.value for each in RETRIED} | {each.value for each in self.retry_classes})
 
 
 async def switch(
     settings: Settings, options: SwitchOptions, screen: Screen, clock: Clock | None = None, ask: Ask | None = None
 ) -> ChangeReport:
     """Plan, or execute, and report. Raises Fatal when it cannot start, or cannot go on."""
-    clock = clock or SystemClock()
-    if options.execute:
-        may_execute(settings)
-    bounds = bounds_of(
-        settings.migration, account=options.account, limit=options.limit, dry_run=None if options.execute else True
-    )
-    if options.wave is not None and not 1 <= options.wave <= len(settings.switch.waves):
+    consent = Consent(ask or Terminal(), options.yes)
+    start = start_of("switch", settings, options.flags, screen, clock or SystemClock(), consent)
+    targets = settings.switch.waves
+    if options.wave is not None and not 1 <= options.wave <= len(targets):
         raise Usage(
-            f"--wave {options.wave}: switch.waves has {len(settings.switch.waves)} waves",
+            f"--wave {options.wave}: switch.waves has {len(targets)} waves",
             hint=(Command("run switch --dry-run"), "   shows them, with their links"),
         )
-    stop = Stop()
-    consent = Consent(screen, stop, ask or Terminal(), yes=options.yes)
-    if options.execute:
-        consent.must_be_possible()
-    command = Command(f"run switch {'--execute' if options.execute else '--dry-run'}")
-    async with at_work(settings, clock, command, screen, stop) as services:
-        run = _Switch(services, options, bounds, screen, stop, consent)
-        return await (run.execute() if options.execute else run.rehearse())
+    if start.bounds.dry_run:
+        return await live(start, partial(_may_plan, options=options))
+    return await live(start, partial(_may_switch, options=options, consent=consent))
 
 
-class _Switch:
-    def __init__(
-        self, services: Services, options: SwitchOptions, bounds: Bounds, screen: Screen, stop: Stop, consent: Consent
-    ) -> None:
-        self._services = services
+async def _may_plan(run: Run, options: SwitchOptions) -> _Planning:
+    organization, shape = await check_own_org(run.services, Scope(account_id=run.bounds.account_id))
+    return _Planning(run, options, Plans(run.services, _wanted(run, options), organization, shape))
+
+
+async def _may_switch(run: Run, options: SwitchOptions, consent: Consent) -> _Switch:
+    services = run.services
+    organization, shape = await check_own_org(services, Scope(account_id=run.bounds.account_id))
+    check_updateable(shape)
+    await check_stores(services)
+    evidence = await evidence_for(run)
+    plans = Plans(services, _wanted(run, options), organization, shape)
+    plans.notes = run.notes
+    plan = plans.open(run.files, options.plan) if options.plan else None
+    return _Switch(run, options, consent, organization, evidence, plans, plan)
+
+
+def _wanted(run: Run, options: SwitchOptions) -> Wanted:
+    bounds, accepted = run.bounds, run.services.settings.switch.accept_proof
+    return Wanted(accepted, bounds.account_id, options.retried, bounds.limit)
+
+
+class _Planning:
+    """The dry run: makes a plan file, and writes nothing else anywhere."""
+
+    facts: Mapping[str, object] = {}
+
+    def __init__(self, run: Run, options: SwitchOptions, plans: Plans) -> None:
+        self._run = run
         self._options = options
-        self._bounds = bounds
-        self._screen = screen
-        self._stop = stop
-        self._consent = consent
-        self._settings = services.settings
-        self._clock = services.clock
-        self._progress = WaveProgress()
-        self._retried = sorted({each.value for each in RETRIED} | {each.value for each in options.retry_classes})
+        self._plans = plans
+        self._path = options.plan or plans.path(None)
 
-    async def rehearse(self) -> ChangeReport:
-        """Make a plan file; nothing else is written anywhere."""
-        started = self._clock.monotonic()
-        organization, shape = await self._org()
-        plans = self._plans(organization, shape)
-        path = self._options.plan or plans.path(None)
-        written, needed = await plans.make(path, None)
-        strange = plans.foreign
-        log.info("plan_written", file=str(path), links=written.count, sha256=written.sha256)
-        found = [{"wave": w.number, "records": w.records} for w in waves(self._settings.switch.waves, written.count)]
-        covered = sum(each["records"] for each in found)
-        limits = self._services.salesforce.limits
+    async def work(self) -> None:
+        self._written, self._needed = await self._plans.make(self._path, None)
+        log.info("plan_written", file=str(self._path), links=self._written.count, sha256=self._written.sha256)
+
+    def after_failure(self) -> Sequence[Advice]:
+        return []
+
+    def verdict(self) -> tuple[Ending, int]:
+        return "completed", Differs.exit_code if self._plans.foreign.count else 0
+
+    def report(self, ended: Ended) -> ChangeReport:
+        written, needed, services = self._written, self._needed, self._run.services
+        targets, limits = services.settings.switch.waves, services.salesforce.limits
+        found = waves(targets, written.count)
+        covered = sum(wave.records for wave in found)
+        notes = [
+            *self._plans.notes,
+            *_left_alone(self._plans.foreign),
+            "waves: " + (", ".join(f"{wave.number}: {wave.records:,}" for wave in found) or "none"),
+            *beyond(targets, written.count),
+            "dry run: nothing was written to Salesforce or the tracking DB",
+        ]
+        applies = "   applies exactly this plan" + (", as far as its waves reach" if covered < written.count else "")
         return ChangeReport(
-            run_type="switch",
-            run_id=None,
-            status="planned",
-            exit_code=Differs.exit_code if strange.count else 0,
-            reason="",
-            seconds=needed * SECONDS_A_CALL if written.count else self._clock.monotonic() - started,
+            ended=replace(
+                ended,
+                status=ended.status if ended.stopped else "planned",
+                seconds=needed * SECONDS_A_CALL if written.count else ended.seconds,
+                notes=notes,
+            ),
             planned=written.count,
             counts=Counts(done=covered),
-            database=str(self._settings.tracking.database),
-            dry_run=True,
-            plan=str(path),
+            plan=str(self._path),
             plan_sha256=written.sha256,
             api_calls=needed,
             api_remaining=None if limits is None else limits.left,
-            waves=found,
-            not_looked_at=plans.unseen,
-            notes=[
-                *plans.notes,
-                *_left_alone(strange),
-                "waves: " + (", ".join(f"{each['wave']}: {each['records']:,}" for each in found) or "none"),
-                *beyond(self._settings.switch.waves, written.count),
-                "dry run: nothing was written to Salesforce or the tracking DB",
-            ],
+            waves=[{"wave": wave.number, "records": wave.records} for wave in found],
+            not_looked_at=self._plans.unseen,
             next_steps=[
-                (
-                    self._options.again(path),
-                    "   applies exactly this plan" + (", as far as its waves reach" if covered < written.count else ""),
-                )
-            ]
-            if written.count
-            else [(Command("status --readiness"), "   says what is not ready and why")],
+                (self._options.again(self._path), applies)
+                if written.count
+                else (Command("status --readiness"), "   says what is not ready and why")
+            ],
         )
 
-    async def execute(self) -> ChangeReport:
-        """Apply a plan."""
-        services, path = self._services, self._settings.tracking.database
-        with ExitStack() as stack:
-            with before_the_first_write():
-                organization, shape = await self._org()
-                check_updateable(shape)
-                await unless_stopped(check_stores(services), self._stop)
-                evidence = await unless_stopped(gather_evidence(services), self._stop)
-                plans = self._plans(organization, shape)
-                plans.notes, plans.foreign = self._progress.notes, self._progress.foreign
-                plan = plans.open(stack, self._options.plan) if self._options.plan else None
-            snapshot = self._settings.snapshot() | {"org_id": organization.id, "again": str(self._options.again())}
-            if plan is not None:
-                snapshot["plan"] = {"file": str(plan.path), "sha256": plan.sha256}
-            run_id = await services.ledger.begin_run("switch", snapshot, version=__version__)
-            structlog.contextvars.bind_contextvars(run_id=run_id)
-            started = self._clock.monotonic()
-            log.info("run_started", version=__version__, org=organization.id, kind="switch")
-            journal = evidence.begin(run_id)
-            try:
-                await journal.export()
-                await unless_stopped(self._settle(evidence, journal), self._stop, safe=UNSETTLED, hint="")
-                if plan is None:
-                    new = plans.path(run_id)
-                    await plans.make(new, run_id)
-                    plan = plans.open(stack, new)
-                file = await self._apply(plan, organization, journal, evidence, run_id)
-            except BaseException as error:
-                await close_failed(
-                    services.ledger,
-                    run_id,
-                    error,
-                    f"{said_counts(asdict(self._progress.total))}. "
-                    f"Each change, and what it was, is in the journal of {path}.",
-                    (self._again(plan), "   goes on"),
-                    undo_of(run_id),
-                )
-                raise
-            return await self._ended(run_id, started, plan, file)
 
-    async def _apply(
-        self, plan: PlanFile, organization: Organization, journal: Journal, evidence: Evidence, run_id: int
-    ) -> RollbackFile | None:
-        wanted = [
-            wave for wave in waves(self._settings.switch.waves, plan.count) if self._options.wave in {None, wave.number}
-        ]
-        if not wanted:
-            return None
+class _Switch:
+    """Applies a plan."""
+
+    def __init__(
+        self,
+        run: Run,
+        options: SwitchOptions,
+        consent: Consent,
+        organization: Organization,
+        evidence: Evidence,
+        plans: Plans,
+        plan: PlanFile | None,
+    ) -> None:
+        self._run = run
+        self._options = options
+        self._consent = consent
+        self._organization = organization
+        self._evidence = evidence
+        self._plans = plans
+        self._plan = plan
+        self._progress = WaveProgress(foreign=plans.foreign)
+        self._file: RollbackFile | None = None
+        self._open = 0
+
+    @property
+    def facts(self) -> Mapping[str, object]:
+        plan = self._plan
+        facts: dict[str, object] = {"org_id": self._organization.id, "again": str(self._options.again())}
+        return facts if plan is None else facts | {"plan": {"file": str(plan.path), "sha256": plan.sha256}}
+
+    async def work(self) -> None:
+        run, plans = self._run, self._plans
+        journal = await begin_journal(run, self._evidence)
+        if self._plan is None:
+            path = plans.path(run.id)
+            await plans.make(path, run.id)
+            self._plan = plans.open(run.files, path)
+        targets, wave = run.services.settings.switch.waves, self._options.wave
+        if wanted := [each for each in waves(targets, self._plan.count) if wave in {None, each.number}]:
+            await self._apply(self._plan, wanted, journal)
+        if (limits := run.services.salesforce.limits) is not None:
+            await run.services.ledger.sample({"api": {"used": limits.used, "max": limits.allowed}})
+        self._open = await still_open(run)
+
+    async def _apply(self, plan: PlanFile, wanted: Sequence[Wave], journal: Journal) -> None:
+        run, organization, settings = self._run, self._organization, self._run.services.settings
         name = organization.name or organization.id
         links = sum(wave.records for wave in wanted)
         what = f"{links:,} links of {name} ({'sandbox' if organization.is_sandbox else 'org ' + organization.id})"
-        if not await self._consent.typed(f"About to switch {what} to s3://{self._settings.destination.bucket}.", name):
-            self._stop.request("not confirmed", Paused.exit_code)
-            return None
-        file = begun(self._settings, journal.key, run_id, organization.id, plan.sha256, iso(self._clock.now()))
-        steps = Recorded(journal, file)
-        moving = Waves(
-            self._services,
-            plan,
-            steps,
-            self._screen,
-            self._stop,
-            bounds=self._bounds,
-            retried=self._retried,
-            strict=self._options.strict,
-            verdicts=Verdicts(self._services.ledger.database, run_id),
-            progress=self._progress,
-        )
+        about = f"About to switch {what} to s3://{settings.destination.bucket}."
+        if not await self._consent.typed(run, about, name):
+            run.stop.request("not confirmed", Paused.exit_code)
+            return
+        assert run.id is not None
+        now = run.services.clock.now
+        file = self._file = begun(settings, journal.key, run.id, organization.id, plan.sha256, iso(now()))
+        selection = Selection(run, plan, self._options.retried, self._progress)
+        going = Waves(run, selection, Recorded(journal, file), strict=self._options.strict)
         try:
-            async with beating(
-                self._clock,
-                self._stop,
-                max_duration_s=self._options.max_duration_s,
-                line=lambda: f"switch: {said_counts(asdict(moving.so_far))}",
-                say=None if self._screen.quiet else self._screen.say,
-            ):
-                await moving.run(wanted, self._consent, flush=steps.flush, after_wave=lambda: evidence.export(journal))
+            async with telling(run, lambda: f"switch: {said_counts(asdict(going.so_far))}"):
+                await going.run(wanted, self._consent, after_wave=lambda: self._evidence.export(journal))
         finally:
-            file.end(iso(self._clock.now()))
+            file.end(iso(now()))
             if self._options.upload:
-                self._progress.notes.append(await keep_in_bucket(self._services, file, journal.key))
-        return file
+                run.note(await keep_in_bucket(run.services, file, journal.key))
 
-    def _again(self, plan: PlanFile | None) -> Command:
+    def _again(self) -> Command:
         """A wave is one only of the plan that it belongs to, be it the run's own."""
+        plan = self._plan
         return self._options.again(plan.path if plan is not None and self._options.wave is not None else None)
 
-    def _plans(self, organization: Organization, shape: ObjectShape) -> Plans:
-        accepted = self._settings.switch.accept_proof
-        wanted = Wanted(accepted, self._bounds.account_id, self._retried, self._bounds.limit)
-        return Plans(self._services, wanted, organization, shape)
+    def after_failure(self) -> Sequence[Advice]:
+        database, counts = self._run.services.settings.tracking.database, asdict(self._progress.total)
+        assert self._run.id is not None
+        return [
+            f"{said_counts(counts)}. Each change, and what it was, is in the journal of {database}.",
+            (self._again(), "   goes on"),
+            undo_of(self._run.id),
+        ]
 
-    async def _org(self) -> tuple[Organization, ObjectShape]:
-        asked = check_own_org(self._services, Scope(account_id=self._bounds.account_id))
-        return await unless_stopped(asked, self._stop)
+    def verdict(self) -> tuple[Ending, int]:
+        total = self._progress.total
+        if self._progress.foreign.count:
+            return "completed_with_failures", Differs.exit_code
+        return ("completed_with_failures", 3) if total.failed or total.missing or total.stale else ("completed", 0)
 
-    async def _settle(self, evidence: Evidence, journal: Journal) -> None:
-        found = await evidence.settle(journal)
-        notes = self._progress.notes
-        if found.total:
-            notes.append(f"{found.total:,} links that an earlier run left in doubt were read: {found}")
-        notes += evidence.notes
-        evidence.notes = notes
-
-    async def _ended(self, run_id: int, started: float, plan: PlanFile, file: RollbackFile | None) -> ChangeReport:
-        stop, total = self._stop, self._progress.total
-        status: Ending
-        if stop.requested:
-            status, code = "stopped", stop.exit_code
-        else:
-            bad = total.failed or total.missing or total.stale or self._progress.foreign.count
-            status, code = ("completed_with_failures", 3) if bad else ("completed", 0)
-            code = Differs.exit_code if self._progress.foreign.count else code
-        if (limits := self._services.salesforce.limits) is not None:
-            await self._services.ledger.sample({"api": {"used": limits.used, "max": limits.allowed}})
-        left = await self._services.ledger.database.read(open_changes(run_id))
-        await self._services.ledger.end_run(run_id, status, stop.reason or None)
-        progress = self._progress
+    def report(self, ended: Ended) -> ChangeReport:
+        progress, plan, file = self._progress, self._plan, self._file
+        assert plan is not None
+        assert ended.run_id is not None
+        notes = ended.notes
         if out := progress.left_out:
-            progress.notes.append(f"{out:,} lines of the plan lie outside --account, --limit or the test settings")
-        progress.notes += [*_left_alone(progress.foreign), *beyond(self._settings.switch.waves, plan.count)]
-        report = ChangeReport(
-            run_type="switch",
-            run_id=run_id,
-            status=status,
-            exit_code=code,
-            reason=stop.reason,
-            seconds=self._clock.monotonic() - started,
+            notes.append(f"{out:,} lines of the plan lie outside --account, --limit or the test settings")
+        notes += [*_left_alone(progress.foreign), *beyond(self._run.services.settings.switch.waves, plan.count)]
+        notes.append(f"the journal of {ended.database} knows the way back for each")
+        return ChangeReport(
+            ended=ended,
             planned=plan.count,
-            counts=total,
-            database=str(self._settings.tracking.database),
+            counts=progress.total,
             plan=str(plan.path),
             plan_sha256=plan.sha256,
             rollback_file=str(file.path) if file is not None else "",
-            open=left,
+            open=self._open,
             unseen_s=progress.unseen_s,
             waves=progress.waves,
-            notes=[*progress.notes, f"the journal of {self._settings.tracking.database} knows the way back for each"],
-            next_steps=after_a_switch(code, total, run_id, self._again(plan)),
+            next_steps=after_a_switch(ended.exit_code, progress.total, ended.run_id, self._again()),
         )
-        log.info("run_ended", at=iso(self._clock.now()), **report.as_json())
-        return report
 
 
 def _left_alone(strange: Foreign) -> list[Advice]:

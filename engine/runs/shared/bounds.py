@@ -9,6 +9,18 @@ from engine.model.ids import to18
 from engine.settings import MigrationSettings
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFlags:
+    """What each ``engine run …`` takes; None: not given."""
+
+    account: str | None = None
+    limit: int | None = None
+    dry_run: bool | None = None
+    max_duration_s: float | None = None
+    repeated: str = ""
+    """As ``command.flags`` has them: what the command that goes on must repeat."""
+
+
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """What a run is restricted to."""
@@ -24,9 +36,17 @@ class Bounds:
 
 
 def bounds_of(
-    migration: MigrationSettings, *, account: str | None = None, limit: int | None = None, dry_run: bool | None = None
+    migration: MigrationSettings,
+    *,
+    account: str | None = None,
+    limit: int | None = None,
+    dry_run: bool | None = None,
+    writing: str = "--no-dry-run",
 ) -> Bounds:
-    """The bounds of a run. ``None``: flag not given. Raises Usage where a flag would widen the test settings."""
+    """The bounds of a run. ``None``: flag not given. ``writing``: the flag that stands for ``dry_run=False``.
+
+    Raises Usage where a flag would widen the test settings.
+    """
     account_id = _account(account, "--account") if account is not None else None
     if migration.test_single_account:
         test_account = _account(migration.test_account_id or "", "migration.test_account_id")
@@ -42,7 +62,7 @@ def bounds_of(
         limit = limit if limit is not None else most
     if migration.dry_run and dry_run is False:
         raise Usage(
-            "--no-dry-run would override migration.dry_run: true",
+            f"{writing} would override migration.dry_run: true",
             hint="Set migration.dry_run to false to let runs write.",
         )
     return Bounds(account_id, limit, bool(dry_run) or migration.dry_run)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from dataclasses import dataclass
 from typing import Protocol
 
 from engine.model.errors import Usage
 from engine.pipeline.stop import Stop
-from engine.runs.shared.screen import Screen
+from engine.runs.shared.lifecycle import Run
 
 
 class Ask(Protocol):
@@ -48,33 +49,31 @@ class Terminal:
         return typed.result().decode(errors="replace").strip() if typed.done() and typed.result() else None
 
 
+@dataclass(frozen=True, slots=True)
 class Consent:
     """Yes by flag, or by the person. ``--yes`` answers everything; off a terminal there is no other way to write."""
 
-    def __init__(self, screen: Screen, stop: Stop, ask: Ask, *, yes: bool) -> None:
-        self._screen = screen
-        self._stop = stop
-        self._ask = ask
-        self._yes = yes
+    person: Ask
+    yes: bool
 
     def must_be_possible(self) -> None:
         """Raises Usage where nobody could say yes."""
-        if not self._yes and not self._ask.present:
+        if not self.yes and not self.person.present:
             raise Usage(
                 "this writes to Salesforce, and there is no terminal to ask at",
                 hint="Look at it with --dry-run first; then add --yes.",
             )
 
-    async def typed(self, what: str, word: str) -> bool:
+    async def typed(self, run: Run, what: str, word: str) -> bool:
         """Whether the person types ``word`` exactly."""
-        if self._yes:
+        if self.yes:
             return True
-        self._screen.say(f"{what}\nType {word} to go on; anything else stops here:")
-        return await self._ask.ask(self._stop) == word
+        run.screen.say(f"{what}\nType {word} to go on; anything else stops here:")
+        return await self.person.ask(run.stop) == word
 
-    async def go_on(self, what: str) -> bool:
+    async def go_on(self, run: Run, what: str) -> bool:
         """Whether the next wave may start."""
-        if self._yes:
+        if self.yes:
             return True
-        self._screen.say(f"{what} Go on? [yes/no]")
-        return (await self._ask.ask(self._stop) or "").lower() in {"y", "yes"}
+        run.screen.say(f"{what} Go on? [yes/no]")
+        return (await self.person.ask(run.stop) or "").lower() in {"y", "yes"}

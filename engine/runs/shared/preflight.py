@@ -64,15 +64,18 @@ class _Terminated(Halted):
     exit_code = 143
 
 
+_HALTED: dict[int, type[Fatal]] = {each.exit_code: each for each in (_Interrupted, _Terminated)}
+
+
 async def unless_stopped(
     work: Coroutine[Any, Any, T], stop: Stop, *, safe: str = "nothing was changed", hint: str = _SAME
 ) -> T:
-    """``work``, given up as soon as a signal asks for it. ``work`` may be cancelled anywhere; ``safe`` says what that
-    leaves. Raises Halted with that signal's exit code."""
+    """``work``, given up as soon as a stop is asked for. ``work`` may be cancelled anywhere; ``safe`` says what that
+    leaves. Raises Halted with a signal's exit code, Paused for other stops."""
     try:
         return await unless_cut(work, stop)
     except CutShort:
-        kind = _Interrupted if stop.exit_code == _Interrupted.exit_code else _Terminated
+        kind = _HALTED.get(stop.exit_code, Paused)
         raise kind(f"{stop.reason} before the start: {safe}", hint=hint) from None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -21,32 +21,75 @@ _UNSAFE = re.compile(r"[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\u
 """C1 controls, direction marks, line separators and lone surrogates: JSON leaves them as they are inside strings."""
 
 
-@dataclass(slots=True)
-class RunReport:
-    """How a run ended. ``exit_code`` as in the README's table."""
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a run ended: the part of its report that is the same for every use case."""
 
-    run_type: str
+    kind: str
     run_id: int | None
+    """None: a dry run."""
     status: str
     exit_code: int
+    """As in the README's table."""
     reason: str
+    """Why it was stopped, where it was."""
     seconds: float
-    tally: Tally
     database: str
-    dry_run: bool = False
-    next_steps: list[Advice] = field(default_factory=list)
-    notes: list[Advice] = field(default_factory=list)
+    notes: list[Advice]
+
+    @property
+    def stopped(self) -> bool:
+        return self.status == "stopped"
+
+    @property
+    def dry_run(self) -> bool:
+        return self.run_id is None
 
     def as_json(self) -> dict[str, Any]:
-        t = self.tally
+        """The keys that each report begins with."""
         return {
-            "run_type": self.run_type,
+            "run_type": self.kind,
             "run_id": self.run_id,
             "status": self.status,
             "exit_code": self.exit_code,
             "reason": self.reason,
-            "dry_run": self.dry_run,
-            "seconds": round(self.seconds, 3),
+        }
+
+    def title(self, name: str = "") -> str:
+        """The first line for a person."""
+        name = name or (f"{self.kind} (dry run)" if self.dry_run else f"{self.kind} run {self.run_id}")
+        return f"{name}: {self.status.replace('_', ' ')}" + (f" ({self.reason})" if self.reason else "")
+
+    def last_keys(self, next_steps: Sequence[Advice]) -> dict[str, Any]:
+        """The keys that each report ends with."""
+        return {"notes": [to_type(note) for note in self.notes], "next": [to_type(step) for step in next_steps]}
+
+    def last_lines(self, next_steps: Sequence[Advice]) -> list[str]:
+        """The same for a person."""
+        return [
+            *(f"  {to_type(note)}" for note in self.notes),
+            *(f"  next: {to_type(step)}" for step in next_steps),
+        ]
+
+
+@dataclass(slots=True)
+class RunReport:
+    """How a backup ended."""
+
+    ended: Ended
+    tally: Tally
+    next_steps: list[Advice] = field(default_factory=list)
+
+    @property
+    def exit_code(self) -> int:
+        return self.ended.exit_code
+
+    def as_json(self) -> dict[str, Any]:
+        t = self.tally
+        return {
+            **self.ended.as_json(),
+            "dry_run": self.ended.dry_run,
+            "seconds": round(self.ended.seconds, 3),
             "records": {
                 "in_scope": t.total,
                 "processed": t.done,
@@ -66,44 +109,39 @@ class RunReport:
             "not_looked_at": dict(t.unseen.most_common()),
             "methods": dict(t.methods.most_common()),
             "proofs": {proof.value: t.proofs[proof.value] for proof in Proof},
-            "database": self.database,
-            "notes": [to_type(note) for note in self.notes],
-            "next": [to_type(step) for step in self.next_steps],
+            "database": self.ended.database,
+            **self.ended.last_keys(self.next_steps),
         }
 
     def lines(self) -> list[str]:
         """The same for a person."""
-        t = self.tally
-        pace = t.backed_up / self.seconds if self.seconds > 0 else 0.0
-        verb = "would be copied" if self.dry_run else "backed up"
+        t, dry_run, seconds = self.tally, self.ended.dry_run, self.ended.seconds
+        pace = t.backed_up / seconds if seconds > 0 else 0.0
+        verb = "would be copied" if dry_run else "backed up"
         counts = [f"{t.backed_up:,} {verb}" + (f" ({t.new:,} new)" if t.new else "")]
         others = (
             (t.unchanged, "unchanged"),
             (t.unseen.total(), "not looked at"),
-            (t.pending, "would be tried again" if self.dry_run else "changed, beyond the limit"),
+            (t.pending, "would be tried again" if dry_run else "changed, beyond the limit"),
             (t.gone, "gone"),
         )
         counts += [f"{n:,} {w}" for n, w in others if n]
         counts += [f"{t.skipped:,} skipped", f"{t.failed:,} failed"]
-        title = f"{self.run_type} run {self.run_id}" if self.run_id is not None else f"{self.run_type} (dry run)"
-        lines = [f"{title}: {self.status.replace('_', ' ')}" + (f" ({self.reason})" if self.reason else "")]
-        lines.append(f"  {t.done:,} records: " + ", ".join(counts))
+        lines = [self.ended.title(), f"  {t.done:,} records: " + ", ".join(counts)]
         if t.failures:
             lines.append(f"  why: {by_reason(t.failures)}")
         if t.unseen:
-            could = "was not" if self.dry_run else "could not be"
+            could = "was not" if dry_run else "could not be"
             lines.append(f"  copies that stand, but whose source {could} looked at for changes: {by_reason(t.unseen)}")
-        if not self.dry_run:
+        if not dry_run:
             lines.append(
-                f"  {size(t.bytes_stored)} in {duration(self.seconds)} ({pace:,.0f} files/s, "
-                f"{size(t.bytes_stored / self.seconds if self.seconds else 0)}/s)"
+                f"  {size(t.bytes_stored)} in {duration(seconds)} ({pace:,.0f} files/s, "
+                f"{size(t.bytes_stored / seconds if seconds else 0)}/s)"
                 + (f"; by {', '.join(f'{m} {n:,}' for m, n in t.methods.most_common())}" if t.methods else "")
             )
             if t.proofs:
                 lines.append(f"  {proved_by(t.proofs)}")
-        lines += [f"  {to_type(note)}" for note in self.notes]
-        lines += [f"  next: {to_type(step)}" for step in self.next_steps]
-        return lines
+        return lines + self.ended.last_lines(self.next_steps)
 
 
 def proved_by(counts: Mapping[str, int]) -> str:

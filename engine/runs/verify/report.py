@@ -12,9 +12,8 @@ from typing import IO, Any, Self
 from engine.model.command import Advice, Command
 from engine.model.errors import Usage
 from engine.model.text import printable
-from engine.runs.shared.command import to_type
 from engine.runs.shared.exports import fresh
-from engine.runs.shared.report import duration
+from engine.runs.shared.report import Ended, duration
 from engine.tracking.read.links import FORMED_ANEW, Foreign
 
 _BACKUP, _VERIFY = Command("run backup --incremental"), Command("verify")
@@ -167,30 +166,25 @@ class Found:
 class VerifyReport:
     """How a verification ended."""
 
-    run_id: int | None
+    ended: Ended
     level: str
-    status: str
-    exit_code: int
-    reason: str
-    seconds: float
     claimed: int
     """Copies in scope."""
     sampled: bool
     found: Found
     file: Path | None
-    notes: list[Advice]
     next_steps: list[Advice]
+
+    @property
+    def exit_code(self) -> int:
+        return self.ended.exit_code
 
     def as_json(self) -> dict[str, Any]:
         found = self.found
         return {
-            "run_type": "verify",
-            "run_id": self.run_id,
-            "status": self.status,
-            "exit_code": self.exit_code,
-            "reason": self.reason,
+            **self.ended.as_json(),
             "level": self.level,
-            "seconds": round(self.seconds, 3),
+            "seconds": round(self.ended.seconds, 3),
             "copies": self.claimed,
             "checked": found.checked,
             "counts": {symbol.word: found.counts[symbol] for symbol in Symbol},
@@ -202,18 +196,16 @@ class VerifyReport:
             "unclaimed_objects": found.unclaimed,
             "examples": found.examples,
             "report": None if self.file is None else str(self.file),
-            "notes": [to_type(note) for note in self.notes],
-            "next": [to_type(step) for step in self.next_steps],
+            **self.ended.last_keys(self.next_steps),
         }
 
     def lines(self) -> list[str]:
         """The same for a person."""
-        found = self.found
-        pace = found.checked / self.seconds if self.seconds > 0 else 0.0
+        found, seconds, run = self.found, self.ended.seconds, self.ended.run_id
+        pace = found.checked / seconds if seconds > 0 else 0.0
         lines = [
-            f"verify --level {self.level}{'' if self.run_id is None else f', run {self.run_id}'}: "
-            f"{self.status.replace('_', ' ')}" + (f" ({self.reason})" if self.reason else ""),
-            f"  {found.checked:,} of {self.claimed:,} copies looked at in {duration(self.seconds)} ({pace:,.0f}/s)",
+            self.ended.title(f"verify --level {self.level}{'' if run is None else f', run {run}'}"),
+            f"  {found.checked:,} of {self.claimed:,} copies looked at in {duration(seconds)} ({pace:,.0f}/s)",
         ]
         said = {
             Symbol.MATCH: "as recorded",
@@ -231,9 +223,7 @@ class VerifyReport:
             lines.append(f"  {found.foreign}")
         if found.raised:
             lines.append(f"  {found.raised:,} proofs raised")
-        lines += [f"  {to_type(note)}" for note in self.notes]
-        lines += [f"  next: {to_type(step)}" for step in self.next_steps]
-        return lines
+        return lines + self.ended.last_lines(self.next_steps)
 
 
 def confidence(checked: int, total: int) -> str:

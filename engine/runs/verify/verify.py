@@ -12,28 +12,24 @@ the next backup repairs it (``tracking/write/verdicts.py``). Salesforce is not a
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
-import structlog
-
-from engine import __version__
 from engine.limiting.clock import Clock, SystemClock
 from engine.model.command import Advice, Command
-from engine.model.errors import Blocked, EngineError, Fatal, Paused, Refused, Transient
+from engine.model.errors import Blocked, Paused, Refused, Transient
 from engine.model.facts import Method
 from engine.model.failures import FailureClass
 from engine.model.urls import identity_hash
 from engine.pipeline.routes import Route
-from engine.pipeline.stop import Stop
-from engine.runs.shared.assembly import Services, assemble
-from engine.runs.shared.bounds import Bounds, bounds_of
-from engine.runs.shared.preflight import check_stores, unless_stopped
+from engine.runs.shared.bounds import bounds_of
+from engine.runs.shared.lifecycle import Run, Start, live
+from engine.runs.shared.preflight import check_stores
+from engine.runs.shared.report import Ended
 from engine.runs.shared.screen import Screen
-from engine.runs.shared.signals import stopping
 from engine.runs.verify.check import Looking
 from engine.runs.verify.record import Judging
 from engine.runs.verify.report import Found, Lines, Symbol, VerifyReport, confidence
@@ -43,8 +39,6 @@ from engine.s3.api.survey import Bounds as Span
 from engine.s3.transfer.source import S3Source
 from engine.s3.transport import Transport
 from engine.settings import Settings
-from engine.tracking.db.files import inspect
-from engine.tracking.db.lock import RunLock
 from engine.tracking.read.copies import Copy, Met, mark
 from engine.tracking.read.links import foreign
 from engine.tracking.write.runs import Ending
@@ -53,8 +47,6 @@ Level = Literal["list", "head", "deep"]
 
 LISTING_PAYS = 1000
 """Copies that one call of a listing looks at: fewer of them than calls are looked at one by one."""
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,56 +67,61 @@ async def verify(
     settings: Settings, options: VerifyOptions, screen: Screen, clock: Clock | None = None
 ) -> VerifyReport:
     """Look at the copies and report. Raises Fatal when it cannot start or go on."""
-    clock = clock or SystemClock()
-    bounds = bounds_of(settings.migration, account=options.account, limit=options.limit)
-    stop = Stop()
-    inspect(settings.tracking.database)
-    with (
-        RunLock(settings.tracking.database, clock, str(Command("verify"))),
-        screen.logging(settings),
-        stopping(stop, screen.say, settings.migration.drain_seconds),
-        Lines(options.report, everything=options.report_all) as lines,
-    ):
-        async with assemble(settings, clock, transport=options.transport) as services:
-            return await _Verify(services, options, bounds, screen, stop, lines).run()
+    start = Start(
+        kind="verify",
+        settings=settings,
+        screen=screen,
+        clock=clock or SystemClock(),
+        command=Command("verify"),
+        bounds=bounds_of(settings.migration, account=options.account, limit=options.limit),
+        transport=options.transport,
+    )
+    return await live(start, partial(_checked, options=options))
+
+
+async def _checked(run: Run, options: VerifyOptions) -> _Verify:
+    lines = run.files.enter_context(Lines(options.report, everything=options.report_all))
+    await check_stores(run.services)
+    return _Verify(run, options, lines, await run.services.ledger.copies.count(run.bounds.account_id or ""))
 
 
 class _Verify:
-    def __init__(
-        self, services: Services, options: VerifyOptions, bounds: Bounds, screen: Screen, stop: Stop, lines: Lines
-    ) -> None:
+    facts: Mapping[str, object] = {}
+
+    def __init__(self, run: Run, options: VerifyOptions, lines: Lines, total: int) -> None:
+        services = run.services
+        self._run = run
         self._services = services
         self._options = options
-        self._bounds = bounds
-        self._screen = screen
-        self._stop = stop
+        self._bounds = run.bounds
+        self._stop = run.stop
         self._copies = services.ledger.copies
         self._found = Found(lines)
         self._looking = Looking(services)
         self._judging = Judging(
-            services, self._found, self._looking, screen, stop, source=options.source, deep=options.level == "deep"
+            services,
+            self._found,
+            self._looking,
+            run.screen,
+            run.stop,
+            source=options.source,
+            deep=options.level == "deep",
         )
-        self._notes: list[Advice] = []
-        self._total = 0
-        self._began = services.clock.monotonic()
+        self._total = self._judging.total = total
 
-    async def run(self) -> VerifyReport:
-        services, ledger = self._services, self._services.ledger
-        await unless_stopped(check_stores(services), self._stop)
-        self._total = self._judging.total = await self._copies.count(self._bounds.account_id or "")
-        run_id = None
-        if not self._bounds.dry_run:
-            run_id = await ledger.begin_run("verify", services.settings.snapshot(), version=__version__)
-            structlog.contextvars.bind_contextvars(run_id=run_id)
+    async def work(self) -> None:
+        ledger, options = self._services.ledger, self._options
+        if self._run.id is not None:
             self._judging.verdicts = ledger.verdicts()
-        log.info("run_started", version=__version__, level=self._options.level, copies=self._total)
-        self._found.foreign = await ledger.database.read(partial(foreign, form=services.settings.destination.form))
-        try:
-            await self._patiently()
-        except BaseException as error:
-            await self._failed(run_id, error)
-            raise
-        return await self._ended(run_id)
+        self._found.foreign = await ledger.database.read(
+            partial(foreign, form=self._services.settings.destination.form)
+        )
+        await self._patiently()
+        found = self._found
+        if options.sample is not None and found.checked and not found.wrong and not found.counts[Symbol.ERROR]:
+            self._run.note(confidence(found.checked, self._total))
+        if self._run.id is None:
+            self._run.note("migration.dry_run is on: nothing was written down")
 
     async def _patiently(self) -> None:
         try:
@@ -140,7 +137,7 @@ class _Verify:
             await self._list()
             return
         if options.level == "list" and self._total:
-            self._notes.append("so few of the copies are in scope that each was asked for by HEAD")
+            self._run.note("so few of the copies are in scope that each was asked for by HEAD")
         async for copies in self._chosen():
             await self._judging.each(copies)
 
@@ -198,7 +195,7 @@ class _Verify:
                     if not await put(rows, []):
                         return
             except Refused as worse:
-                self._notes.append(f"our bucket could not be listed ({worse}); each copy was asked for by HEAD")
+                self._run.note(f"our bucket could not be listed ({worse}); each copy was asked for by HEAD")
 
     async def _equal(self, found: Met) -> None:
         self._found.match(len(found.equal))
@@ -244,51 +241,26 @@ class _Verify:
         try:
             await source.survey(bucket, [("", None)], put, clock=clock, attempts=settings.migration.max_attempts)
         except Refused as error:
-            self._notes.append(f"s3://{bucket} could not be listed ({error}); its objects were asked for one by one")
+            self._run.note(f"s3://{bucket} could not be listed ({error}); its objects were asked for one by one")
 
-    async def _failed(self, run_id: int | None, error: BaseException) -> None:
-        message = str(error) if isinstance(error, EngineError) else f"{type(error).__name__}: see logs"
-        log.error("run_failed", told=True, why=message)
-        if run_id is None:
-            return
-        if isinstance(error, Fatal):
-            safe = "What was verified until then is recorded; nothing was changed in any bucket or in Salesforce."
-            error.add_hint(safe, "The same command starts again.")
-        try:
-            await self._services.ledger.end_run(run_id, "failed", message)
-        except Fatal as second:
-            log.error("run_not_closed", why=str(second))
+    def after_failure(self) -> Sequence[Advice]:
+        safe = "What was verified until then is recorded; nothing was changed in any bucket or in Salesforce."
+        return [safe, "The same command starts again."]
 
-    async def _ended(self, run_id: int | None) -> VerifyReport:
-        found, stop, options = self._found, self._stop, self._options
-        status: Ending
-        if stop.requested:
-            status, code = "stopped", stop.exit_code
-        elif found.wrong or found.foreign.count:
-            status, code = "completed_with_failures", 6
-        elif found.counts[Symbol.ERROR]:
-            status, code = "completed_with_failures", 3
-        else:
-            status, code = "completed", 0
-        if run_id is not None:
-            await self._services.ledger.end_run(run_id, status, stop.reason or None)
-        if options.sample is not None and found.checked and not found.wrong and not found.counts[Symbol.ERROR]:
-            self._notes.append(confidence(found.checked, self._total))
-        if run_id is None:
-            self._notes.append("migration.dry_run is on: nothing was written down")
-        report = VerifyReport(
-            run_id=run_id,
+    def verdict(self) -> tuple[Ending, int]:
+        found = self._found
+        if found.wrong or found.foreign.count:
+            return "completed_with_failures", 6
+        return ("completed_with_failures", 3) if found.counts[Symbol.ERROR] else ("completed", 0)
+
+    def report(self, ended: Ended) -> VerifyReport:
+        options = self._options
+        return VerifyReport(
+            ended=ended,
             level=options.level,
-            status=status,
-            exit_code=code,
-            reason=stop.reason,
-            seconds=self._services.clock.monotonic() - self._began,
             claimed=self._total,
             sampled=options.sample is not None,
-            found=found,
+            found=self._found,
             file=options.report,
-            notes=self._notes,
-            next_steps=found.next_steps(stopped=stop.requested),
+            next_steps=self._found.next_steps(stopped=ended.stopped),
         )
-        log.info("run_ended", **report.as_json())
-        return report

@@ -1,0 +1,139 @@
+"""Which links of a plan may move now: in bounds, still as planned, and with their copy in place."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from engine.model.change import Link
+from engine.model.errors import Paused, Transient
+from engine.pipeline.changing import Change
+from engine.pipeline.switching import WINDOW, Counts, Wave
+from engine.runs.links.claims import Claims, listing_pays
+from engine.runs.links.plan_file import PlanFile
+from engine.runs.shared.lifecycle import Run
+from engine.tracking.read import switchable
+from engine.tracking.read.links import Foreign
+from engine.tracking.write.verdicts import Verdict, Verdicts
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class WaveProgress:
+    """How far a switch has come, whatever ends it."""
+
+    total: Counts = field(default_factory=Counts)
+    waves: list[dict[str, Any]] = field(default_factory=list)
+    unseen_s: float = 0.0
+    """``LinkWriter.unseen_s``."""
+    left_out: int = 0
+    """Lines of the plan that flags or test settings did not let through."""
+    foreign: Foreign = field(default_factory=Foreign)
+    """Records left alone because their row brings a link of its own."""
+
+
+class Selection:
+    """Of one run. ``retried``: failures of earlier runs to try again. ``progress`` counts what is left out."""
+
+    def __init__(self, run: Run, plan: PlanFile, retried: Sequence[str], progress: WaveProgress) -> None:
+        assert run.id is not None
+        self._run = run
+        self._plan = plan
+        self._retried = retried
+        self._form = run.services.settings.destination.form
+        self._verdicts = Verdicts(run.services.ledger.database, run.id)
+        self._seen = 0
+        self._taken = 0
+        self.progress = progress
+
+    @property
+    def full(self) -> bool:
+        """Whether the limit is reached."""
+        limit = self._run.bounds.limit
+        return limit is not None and self._taken >= limit
+
+    def end(self, wanted: Sequence[Wave]) -> None:
+        """Where the limit was reached, the rest of these waves was left out."""
+        if self.full:
+            self.progress.left_out += sum(wave.records for wave in wanted) - self._seen
+
+    async def windows(self, wave: Wave, counts: Counts) -> AsyncIterator[list[Change]]:
+        """The wave's changes, window by window; ``counts`` is told of those that stay. Raises Paused."""
+        claims = await self._claims(wave)
+        for start in range(wave.start, wave.stop, WINDOW):
+            if self._run.stop.requested or self.full:
+                return
+            links = self._plan.window(start, min(start + WINDOW, wave.stop))
+            self._seen += len(links)
+            ready = await self._ready(self._within(links), claims, counts)
+            if ready:
+                # formed here and now: no row and no file brings a link of its own to Salesforce
+                yield [Change(link.id, link.account, link.old, self._form.url(link.key), wave.number) for link in ready]
+
+    async def _claims(self, wave: Wave) -> Claims:
+        """What must hold of the objects behind this wave's links."""
+        services = self._run.services
+        claims = Claims(services.s3.destination, services.clock, attempts=services.settings.migration.max_attempts)
+        if listing_pays(wave.records, await services.ledger.database.read(switchable.copies)):
+            for start in range(wave.start, wave.stop, WINDOW):
+                claims.expect(self._plan.window(start, min(start + WINDOW, wave.stop)))
+            try:
+                await claims.look()
+            except Transient as error:
+                raise Paused(
+                    f"the destination does not say which objects it holds: {error}",
+                    hint="Nothing of this wave was sent. Start the same command again when the store is well.",
+                ) from error
+        return claims
+
+    def _within(self, links: list[Link]) -> list[Link]:
+        """Those of the account in scope."""
+        account = self._run.bounds.account_id
+        found = [link for link in links if account is None or link.account == account]
+        self.progress.left_out += len(links) - len(found)
+        return found
+
+    def _limited(self, links: list[Link]) -> list[Link]:
+        """As many as the limit still lets through. Links that have moved before do not count, so that the same command
+        goes on behind them."""
+        limit = self._run.bounds.limit
+        found = links if limit is None else links[: max(0, limit - self._taken)]
+        self._taken += len(found)
+        self.progress.left_out += len(links) - len(found)
+        return found
+
+    async def _ready(self, links: Sequence[Link], claims: Claims, counts: Counts) -> list[Link]:
+        """Those of which the tracking DB still says what the plan says, and whose objects are there."""
+        services = self._run.services
+        accepted = services.settings.switch.accept_proof
+        now = await switchable.now(services.ledger.database, [link.id for link in links], accepted, self._retried)
+        standing: list[Link] = []
+        for link in links:
+            row = now.get(link.id)
+            if row is not None and row.switched and (row.link.old, row.link.new) == (link.old, link.new):
+                counts.already += 1
+            elif row is None or not row.may_move or row.link != link:
+                counts.stale += 1
+                if row is not None and row.link.new != self._form.url(row.link.key) and not row.switched:
+                    self.progress.foreign.add([link.id])
+            else:
+                standing.append(link)
+        standing = self._limited(standing)
+        problems = await claims.problems(standing)
+        if not problems:
+            return standing
+        counts.missing += len(problems)
+        await self._verdicts.condemn(
+            [
+                Verdict(now[link.id].row, link.id, link.old, problem.fault, problem.message)
+                for link in standing
+                if (problem := problems.get(link.id)) is not None
+            ]
+        )
+        for record, problem in problems.items():
+            log.info("copy_missing", record=record, fault=problem.fault, why=problem.message)
+        return [link for link in standing if link.id not in problems]
