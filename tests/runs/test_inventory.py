@@ -54,7 +54,11 @@ class Lister:
 class Sides:
     given: list[Lister]
 
-    async def listers(self) -> list[Lister]:
+    @property
+    def source_access(self) -> Sides:
+        return self
+
+    async def readers(self) -> list[Lister]:
         return self.given
 
 
