@@ -1,20 +1,20 @@
 """Paging side by side: one scan, read in several ranges of Ids at once.
 
-A scan begins with what is left of its ranges, at first a single one. Pagers without a range of their own make the
-widest one give up part of its rest: between two of its pages its pager has the rest cut, puts the new ranges down for
-good (``on_cut``), and only then reads on, up to its new end. So the ranges cover the scan at any moment, exactly once,
-and a scan killed at any moment is taken up from what was put down.
+A scan begins with what is left of its ranges, at first a single one. Where pagers have no range to read, the widest
+range gives up part of its rest: between two of its pages its pager has the rest cut, records the new ranges for good
+(``on_cut``), and only then reads on, up to its new end. So the ranges cover the scan at any moment, exactly once, and a
+scan that is killed at any moment is resumed from what was recorded.
 
-How many pagers: as many as it takes, at the latency measured, to bring ``RECORDS_A_SECOND``; fewer after the org has
-asked for patience, one more again after each calm while.
+How many pagers: as many as it takes, at the latency measured, to bring ``RECORDS_A_SECOND``. An org that is too busy
+for them is spared by the limiter that all requests to it pass: pagers wait there.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, replace
 from math import ceil, inf
 from types import TracebackType
@@ -28,17 +28,15 @@ from engine.pipeline.channel import Channel, Ended
 MOST_PAGERS = 8
 """Salesforce allows 25 long requests at a time, small orgs 5; pages take no 20 seconds, but others use the org too."""
 RECORDS_A_SECOND = 50_000
-"""Twice what the engine can look at: more need not be read."""
+"""Twice what the engine can plan: more need not be read."""
 SMALLEST_PART = 10_000
 """Records below which a range is not worth the calls that cutting it off costs."""
 _PLENTY = 10**9
-CALM = 2
-"""Pages per pager without a complaint before there is one more."""
 
 Cut = Callable[[Scope, int], Awaitable[list[IdRange]]]
 """A scope in so many parts, in order; fewer where it holds little."""
 OnCut = Callable[[IdRange, Sequence[IdRange]], Awaitable[list[IdRange]]]
-"""Put down a range as it is from now on, and what it gave up, for good; returns the latter with numbers."""
+"""Record a range as it is from now on, and the ranges that it gave up; returns these with numbers."""
 
 
 class Chain(Protocol):
@@ -59,7 +57,7 @@ class _Reading:
     whole: bool = False
     """It cannot be cut."""
 
-    def moved(self, page: Page) -> None:
+    def read(self, page: Page) -> None:
         self.first = self.first or page.records[0].id
         self.cursor = page.last_id
         self.records += len(page.records)
@@ -74,6 +72,51 @@ class _Reading:
             return 0.0
         begun, here, end = position(self.first), position(self.cursor), position(last)
         return self.records * (end - here) / (here - begun) if begun < here < end else 0.0
+
+
+class _Ranges:
+    """The ranges of a scan that are not through: those that wait for a pager, and those being read."""
+
+    def __init__(self, waiting: Iterable[_Reading], smallest_part: int) -> None:
+        self._waiting = deque(waiting)
+        self._read: list[_Reading] = []
+        self._promised = 0
+        """Ranges that are being cut off now."""
+        self._smallest_part = smallest_part
+
+    @property
+    def through(self) -> bool:
+        return not (self._waiting or self._read)
+
+    def take(self, pagers: int) -> _Reading | None:
+        """A range to read, where one waits and fewer than so many are being read."""
+        if not self._waiting or len(self._read) >= pagers:
+            return None
+        self._read.append(reading := self._waiting.popleft())
+        return reading
+
+    def done(self, reading: _Reading) -> None:
+        self._read.remove(reading)
+
+    def parts(self, reading: _Reading, pagers: int) -> int:
+        """In how many parts the rest of a range should be cut: one for each pager that has nothing to read, where no
+        other range has more left. Below 2: it should not."""
+        if reading.whole or reading.rest < max(each.rest for each in self._read if not each.whole):
+            return 1
+        idle = pagers - len(self._read) - len(self._waiting) - self._promised
+        return min(idle + 1, int(min(reading.rest, _PLENTY) // self._smallest_part))
+
+    @contextmanager
+    def promised(self, count: int) -> Iterator[None]:
+        """While so many ranges are being cut off, no pager counts as idle for their sake."""
+        self._promised += count
+        try:
+            yield
+        finally:
+            self._promised -= count
+
+    def add(self, given: Iterable[IdRange]) -> None:
+        self._waiting.extend(_Reading(each, each.after) for each in given)
 
 
 class ParallelPages:
@@ -93,24 +136,17 @@ class ParallelPages:
         cut: Cut,
         on_cut: OnCut,
         clock: Clock,
-        throttled: Callable[[], int] = lambda: 0,
         expected: int | None = None,
-        most: int = MOST_PAGERS,
         smallest_part: int = SMALLEST_PART,
     ) -> None:
-        """``expected``: records in all, where known; ``throttled`` counts how often the org has asked for patience."""
+        """``expected``: records in all, where known."""
         self._chain = chain
         self._scope = scope
         self._cut = cut
         self._on_cut = on_cut
         self._clock = clock
-        self._throttled = throttled
-        self._smallest_part = smallest_part
-        self._waiting = deque(_Reading(each, each.after, expected) for each in ranges)
-        self._reading: list[_Reading] = []
-        self._promised = 0
-        self._fetching = 0
-        self._crowd = _Crowd(most, throttled())
+        self._ranges = _Ranges((_Reading(each, each.after, expected) for each in ranges), smallest_part)
+        self._seconds_a_record: float | None = None
         self._changed = asyncio.Event()
         self._pages: Channel[Page] = Channel(2)
         self._tasks: list[asyncio.Task[None]] = []
@@ -118,11 +154,13 @@ class ParallelPages:
 
     @property
     def pagers(self) -> int:
-        """How many may read at a time now."""
-        return self._crowd.allowed
+        """How many should read at a time now."""
+        if self._seconds_a_record is None:
+            return 1
+        return min(MOST_PAGERS, max(2, ceil(self._seconds_a_record * RECORDS_A_SECOND)))
 
     async def __aenter__(self) -> Self:
-        for number in range(self._crowd.most):
+        for number in range(MOST_PAGERS):
             task = asyncio.create_task(self._pager(), name=f"pager-{number}")
             self._tasks.append(task)
             task.add_done_callback(self._ended)
@@ -159,22 +197,17 @@ class ParallelPages:
             try:
                 await self._read(reading)
             finally:
-                self._reading.remove(reading)
+                self._ranges.done(reading)
                 self._changed.set()
 
     async def _next(self) -> _Reading | None:
         """A range to read; None once all are through."""
-        while True:
-            if self._waiting and len(self._reading) < self._crowd.allowed:
-                self._reading.append(reading := self._waiting.popleft())
+        while not self._ranges.through:
+            if (reading := self._ranges.take(self.pagers)) is not None:
                 return reading
-            if not (self._waiting or self._reading):
-                return None
-            await self._change()
-
-    async def _change(self) -> None:
-        self._changed.clear()
-        await self._changed.wait()
+            self._changed.clear()
+            await self._changed.wait()
+        return None
 
     async def _read(self, reading: _Reading) -> None:
         number, through = reading.range.number, False
@@ -183,7 +216,7 @@ class ParallelPages:
             async with aclosing(self._chain.pages(scope)) as pages:
                 through = True
                 while (page := await self._fetch(pages)) is not None:
-                    reading.moved(page)
+                    reading.read(page)
                     await self._pages.put(replace(page, range=number))
                     if await self._gave_up_a_part(reading):
                         through = False  # from here on with another end
@@ -191,27 +224,21 @@ class ParallelPages:
         await self._pages.put(Page([], reading.cursor or "", self._scope.deleted, number, ends=True))
 
     async def _fetch(self, pages: AsyncGenerator[Page, None]) -> Page | None:
-        """The next page, when it is this pager's turn; None at the end."""
-        while self._fetching >= self._crowd.allowed:
-            await self._change()
-        self._fetching += 1
+        """The next page, and how long it took; None at the end."""
         begun = self._clock.monotonic()
-        try:
-            page = await anext(pages, None)
-        finally:
-            self._fetching -= 1
-            self._changed.set()
-        self._crowd.learn(begun, self._clock.monotonic(), len(page.records) if page else 0, self._throttled())
+        page = await anext(pages, None)
+        if page is not None and page.records:
+            sample, known = (self._clock.monotonic() - begun) / len(page.records), self._seconds_a_record
+            self._seconds_a_record = sample if known is None else 0.7 * known + 0.3 * sample
+        self._changed.set()
         return page
 
     async def _gave_up_a_part(self, reading: _Reading) -> bool:
-        """Cut what is left of a range, where others have nothing to read and this one has most left."""
-        idle = self._crowd.allowed - len(self._reading) - len(self._waiting) - self._promised
-        parts = min(idle + 1, int(min(reading.rest, _PLENTY) // self._smallest_part))
-        if reading.whole or parts < 2 or reading.rest < max(each.rest for each in self._reading if not each.whole):
+        """Cut what is left of a range, where pagers have nothing to read and this range has most left."""
+        parts = self._ranges.parts(reading, self.pagers)
+        if parts < 2:
             return False
-        self._promised += parts - 1
-        try:
+        with self._ranges.promised(parts - 1):
             known = reading.range.last or reading.range.until  # where most of it ends
             rest = replace(self._scope, after_id=reading.cursor, until_id=known)
             kept, *others = await self._cut(rest, parts)
@@ -221,41 +248,6 @@ class ParallelPages:
             others[-1] = replace(others[-1], until=reading.range.until)
             reading.range = replace(reading.range, until=kept.until, last=kept.last)
             given = await self._on_cut(reading.range, others)
-        finally:
-            self._promised -= parts - 1
-        self._waiting.extend(_Reading(each, each.after) for each in given)
+        self._ranges.add(given)
         self._changed.set()
         return True
-
-
-class _Crowd:
-    """How many pagers may read at a time."""
-
-    def __init__(self, most: int, complaints: int) -> None:
-        self.most = most
-        self._bound = most
-        self._wanted = 1
-        self._seconds_a_record = 0.0
-        self._complaints = complaints
-        self._narrowed = -inf
-        self._calm = 0
-
-    @property
-    def allowed(self) -> int:
-        return min(self._bound, self._wanted)
-
-    def learn(self, begun: float, ended: float, records: int, complaints: int) -> None:
-        """After each page: when it was asked for and came, what it held, how often the org has complained in all."""
-        if complaints > self._complaints:
-            self._complaints, self._calm = complaints, 0
-            if begun >= self._narrowed:  # who asked before that is part of the same crowd
-                self._bound, self._narrowed = max(1, self.allowed // 2), ended
-            return
-        if records:
-            sample = (ended - begun) / records
-            known = self._seconds_a_record
-            self._seconds_a_record = 0.7 * known + 0.3 * sample if known else sample
-            self._wanted = min(self.most, max(2, ceil(self._seconds_a_record * RECORDS_A_SECOND)))
-        self._calm += 1
-        if self._calm > CALM * self._bound:
-            self._bound, self._calm = min(self.most, self._bound + 1), 0

@@ -136,7 +136,6 @@ class OAuth:
             url,
             headers={"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"},
             body=urlencode(await self._signed_form()).encode("ascii"),
-            doing="log in",
         )
         self._met = True
         if answer.status == 200:

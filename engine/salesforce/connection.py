@@ -54,11 +54,8 @@ class Salesforce:
     @property
     def asking(self) -> bool:
         """Whether the org owes us an answer right now."""
-        return self.session.under_way > 0
-
-    def throttled(self) -> int:
-        """How often the org has asked for patience so far."""
-        return self.session.throttled
+        limiter = self.session.limiter
+        return limiter.in_flight > 0 or limiter.waiting > 0
 
     def accounts(self, only: str | None = None) -> AsyncIterator[AccountFiles]:
         """Every account that holds records, or this one, and how many."""

@@ -21,6 +21,7 @@ from typing import Any
 import aiohttp
 import orjson
 
+from engine.limiting.backoff import retry_after_s
 from engine.limiting.open_files import none_left
 from engine.model.errors import Blocked, EngineError, Fatal, Paused, Refused, Transient, Usage
 from engine.model.failures import FailureClass
@@ -65,7 +66,6 @@ class Problem:
 
 
 _CONCURRENCY_PAUSE_S = 5.0
-_LONGEST_PAUSE_S = 300.0
 
 #: Messages that come with INVALID_SESSION_ID although a fresh token would fare no better.
 _INCURABLE = ("not valid for use with the REST API", "Connected app is not attached to Agent")
@@ -134,13 +134,13 @@ _UNASKABLE = frozenset(
 _TOO_SLOW = frozenset({"QUERY_TIMEOUT", "OPERATION_TOO_LARGE", "REQUEST_RUNNING_TOO_LONG"})
 
 
-def from_answer(status: int, headers: Mapping[str, str], body: bytes, *, doing: str) -> EngineError:
-    """The error that an answer with a status other than 2xx means. ``doing`` names the request for a person."""
+def from_answer(status: int, headers: Mapping[str, str], body: bytes) -> EngineError:
+    """The error that an answer with a status other than 2xx means."""
     problems = problems_in(body)
     first = problems[0] if problems else Problem("", "")
-    said = f"Salesforce answered {status} to {doing}" + (f": {_told(first)}" if problems else "")
+    said = f"Salesforce answered {status}" + (f": {_told(first)}" if problems else "")
     for problem in problems:
-        if (error := _by_code(problem, f"Salesforce answered {status} to {doing}: {_told(problem)}")) is not None:
+        if (error := by_code(problem, f"Salesforce answered {status}: {_told(problem)}")) is not None:
             return error
     if not problems and body.strip():
         said += " with a page that is not an API answer"
@@ -165,13 +165,8 @@ def _problem(item: Mapping[str, Any]) -> Problem | None:
     return Problem(str(code or ""), str(message or ""))
 
 
-def row_error(problem: Problem, said: str) -> EngineError | None:
-    """What a row's own failure inside a 200 means; None for a code that nobody has met."""
-    return _by_code(problem, said)
-
-
-def _by_code(problem: Problem, said: str) -> EngineError | None:
-    """What the table says of an errorCode; None when it does not know it."""
+def by_code(problem: Problem, said: str) -> EngineError | None:
+    """What an errorCode means, of a whole answer or of a row within a 200; None for a code that nobody has met."""
     code = problem.code.upper()
     if code == "REQUEST_LIMIT_EXCEEDED":
         if "total" in problem.message.lower():
@@ -205,6 +200,7 @@ def _by_code(problem: Problem, said: str) -> EngineError | None:
 
 
 def _by_status(status: int, headers: Mapping[str, str], said: str, first: Problem) -> EngineError:
+    pause_s = retry_after_s(headers.get("Retry-After", ""))
     if status == 401:
         return SessionExpired(said)
     if 300 <= status < 400:
@@ -217,9 +213,9 @@ def _by_status(status: int, headers: Mapping[str, str], said: str, first: Proble
     if status == 407:
         return Blocked(said, hint="The proxy wants a login: check network.proxy.")
     if status in {429, 503}:
-        return Transient(FailureClass.THROTTLED, said, retry_after_s=retry_after_s(headers))
+        return Transient(FailureClass.THROTTLED, said, retry_after_s=pause_s)
     if status in {408, 420} or status >= 500:
-        return Transient(FailureClass.NETWORK, said, retry_after_s=retry_after_s(headers))
+        return Transient(FailureClass.NETWORK, said, retry_after_s=pause_s)
     if status == 404:
         return NotThere(said, hint="Check salesforce.api_version and the instance URL.")
     if status == 403:
@@ -229,8 +225,8 @@ def _by_status(status: int, headers: Mapping[str, str], said: str, first: Proble
     return Blocked(said, hint="This does not look like the Salesforce API: check the login and instance URLs.")
 
 
-def from_network(error: Exception, *, doing: str, host: str) -> EngineError:
-    """A failure below HTTP: name, connection, TLS, time, a body cut short. Only error kinds are told, never URLs."""
+def from_network(error: Exception, *, host: str) -> EngineError:
+    """A failure below HTTP: name, connection, TLS, time, a body cut short. Messages name its kind, never a URL."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError | ssl.SSLError | aiohttp.ClientConnectorSSLError):
         return Blocked(
             f"the certificate of {host} is not trusted",
@@ -241,22 +237,22 @@ def from_network(error: Exception, *, doing: str, host: str) -> EngineError:
     if isinstance(error, aiohttp.ClientHttpProxyError) and error.status == 407:
         return Blocked("the proxy refused our login", hint="Check network.proxy.")
     if isinstance(error, TimeoutError | asyncio.TimeoutError):
-        return Transient(FailureClass.NETWORK, f"no answer from {host} in time to {doing}")
+        return Transient(FailureClass.NETWORK, f"no answer from {host} in time")
     if isinstance(error, aiohttp.ClientProxyConnectionError):
         return Unreachable(FailureClass.NETWORK, "no connection to the proxy of network.proxy")
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return Unreachable(FailureClass.NETWORK, f"the name {host} could not be resolved")
     if isinstance(error, aiohttp.ClientConnectorError):
         return Unreachable(FailureClass.NETWORK, f"no connection to {host}")
-    return Transient(FailureClass.NETWORK, f"the connection to {host} broke during {doing} ({type(error).__name__})")
+    return Transient(FailureClass.NETWORK, f"the connection to {host} broke ({type(error).__name__})")
 
 
 #: What a request may raise below HTTP. ``TimeoutError`` is both aiohttp's and our own deadline's.
 NETWORK_ERRORS: tuple[type[Exception], ...] = (aiohttp.ClientError, TimeoutError, OSError)
 
 
-def parsed(body: bytes, headers: Mapping[str, str], *, doing: str, host: str) -> Any:
-    """The JSON of a 2xx answer. Raises Transient for one cut short or damaged, and for a web page in its place.
+def parsed(body: bytes, headers: Mapping[str, str], *, host: str) -> Any:
+    """The JSON of a 2xx answer. Raises Transient for one that is cut short or damaged, and for a web page.
 
     Values keep lone surrogates and control characters: a URL field may hold them, and we must not.
     """
@@ -267,16 +263,10 @@ def parsed(body: bytes, headers: Mapping[str, str], *, doing: str, host: str) ->
     except ValueError:
         kind = headers.get("Content-Type", "")
         if "html" in kind.lower() or body.lstrip()[:1] == b"<":
-            message = f"{host} answered {doing} with a web page: maintenance, or not the org's API host"
+            message = f"{host} answered with a web page: maintenance, or not the org's API host"
         else:
-            message = f"the answer of {host} to {doing} is damaged or cut short"
+            message = f"the answer of {host} is damaged or cut short"
         raise Transient(FailureClass.NETWORK, message) from None
-
-
-def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """``Retry-After`` in seconds, at most five minutes; None when absent or given as a date."""
-    value = headers.get("Retry-After", "").strip()
-    return min(float(value), _LONGEST_PAUSE_S) if value.isascii() and value.isdigit() else None
 
 
 _TOKEN = re.compile(r"\b00D\w{12,15}![\w.]+|\beyJ[\w-]+\.[\w-]+\.[\w-]*")

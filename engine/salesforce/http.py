@@ -50,15 +50,7 @@ class Http:
         self._client = client
         self._proxy = proxy
 
-    async def send(
-        self,
-        method: str,
-        url: str,
-        *,
-        headers: Mapping[str, str],
-        body: bytes | None = None,
-        doing: str,
-    ) -> Answer:
+    async def send(self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None = None) -> Answer:
         """One exchange; ``url`` is in wire form. Raises Transient or Blocked for what goes wrong below HTTP."""
         target = URL(url, encoded=True)
         data = io.BytesIO(body) if body is not None and len(body) >= _LARGE else body
@@ -77,7 +69,7 @@ class Http:
                 answered = response.status
                 return Answer(answered, response.headers, await (_bounded if answered < 300 else _beginning)(response))
         except NETWORK_ERRORS as error:
-            raise from_network(error, doing=doing, host=target.host or "the server") from None
+            raise from_network(error, host=target.host or "the server") from None
 
 
 async def _bounded(response: aiohttp.ClientResponse) -> bytes:

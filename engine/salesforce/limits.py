@@ -1,4 +1,4 @@
-"""The org's daily API calls, as every answer tells them."""
+"""The org's daily API calls, as every answer tells them, and the share of them that we may use."""
 
 from __future__ import annotations
 
@@ -32,6 +32,31 @@ class DailyCalls:
                 f"and salesforce.api_budget stops us at {budget:.0%}",
                 hint="Start the same command again later (calls count for 24 hours), or raise salesforce.api_budget.",
             )
+
+
+class CallBudget:
+    """Holds each call against ``share`` of the org's allowance (0 to 1)."""
+
+    def __init__(self, share: float) -> None:
+        self._share = share
+        self.known: DailyCalls | None = None
+        """As the answers told them; None before the first."""
+        self._sent = 0
+        self._sent_when_known = 0
+
+    def take(self, *, under_way: int) -> int:
+        """The number of a call that is sent now, beside others ``under_way``. Raises Paused when none is left."""
+        if self.known is not None:
+            self.known.check(self._share, under_way=under_way)
+        self._sent += 1
+        return self._sent
+
+    def learn(self, header: str | None, number: int) -> None:
+        """What the answer to call ``number`` told. To a call sent before the last news it tells nothing newer, only
+        perhaps more."""
+        told, known = limits_in(header), self.known
+        if told is not None and (known is None or number > self._sent_when_known or told.used > known.used):
+            self.known, self._sent_when_known = told, self._sent
 
 
 def limits_in(header: str | None) -> DailyCalls | None:

@@ -16,7 +16,7 @@ from engine.model.errors import Blocked, Fatal, Paused, Refused, Transient
 from engine.model.failures import FailureClass
 from engine.model.ids import to18
 from engine.salesforce import soql
-from engine.salesforce.faults import Problem, QueryTooSlow, row_error, shortened
+from engine.salesforce.faults import Problem, QueryTooSlow, by_code, shortened
 from engine.salesforce.rows import MODIFIED, text
 from engine.salesforce.session import ATTEMPTS, SalesforceSession
 
@@ -138,7 +138,7 @@ def _refusal(errors: Any) -> Said:
     code = str(first.get("statusCode") or first.get("errorCode") or "")
     message = str(first.get("message") or "no reason given")
     shown = shortened(f"{code}: {message}" if code else message)
-    error = row_error(Problem(code, message), shown)
+    error = by_code(Problem(code, message), shown)
     if isinstance(error, Transient):
         return Said(Sent.AGAIN, error.failure, shown)
     if code in _TOGETHER:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from engine.limiting.backoff import retry_after_s
 from engine.model.errors import Blocked, Paused, Transient
 from engine.model.failures import FailureClass
 from engine.model.text import json_in
-from engine.salesforce.faults import problems_in, redirected_to, retry_after_s, shortened
+from engine.salesforce.faults import problems_in, redirected_to, shortened
 
 _AUTHORISE = (
     "Authorise the app again and set the new salesforce.refresh_token. Where the app rotates its tokens, each is "
@@ -69,19 +70,17 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes) -> Transient |
             f"the login server answered {status}, a redirect{redirected_to(headers)}, which is not followed",
             hint="Set salesforce.login_url to where the org lives now.",
         )
-    problems = problems_in(body)
+    problems, pause_s = problems_in(body), retry_after_s(headers.get("Retry-After", ""))
     if not problems:
         if status == 429 or status >= 500:
-            return Transient(
-                FailureClass.NETWORK, f"the login server answered {status}", retry_after_s=retry_after_s(headers)
-            )
+            return Transient(FailureClass.NETWORK, f"the login server answered {status}", retry_after_s=pause_s)
         return Blocked(
             f"the login server answered {status} with a page that is no login answer", hint=NOT_A_LOGIN_SERVER
         )
     code, description = problems[0].code.lower(), problems[0].message
     said = f"Salesforce refused the login ({shortened(': '.join(part for part in (code, description) if part))})"
     if code in _RETRIED or status == 429 or status >= 500:
-        return Transient(FailureClass.NETWORK, said, retry_after_s=retry_after_s(headers))
+        return Transient(FailureClass.NETWORK, said, retry_after_s=pause_s)
     if "login rate exceeded" in description.lower():
         return Paused(said, hint="The user may log in 3,600 times an hour; wait an hour, then start the same command.")
     for words, hint in _BY_DESCRIPTION:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 import ssl
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 
 import aiohttp
 
+from engine.limiting.backoff import retry_after_s
 from engine.limiting.open_files import none_left
 from engine.model.errors import EngineError, Refused, Transient
 from engine.model.failures import FailureClass
@@ -19,7 +19,6 @@ from engine.web.policy import HostRefused
 #: What a request may raise below HTTP; aiohttp's timeouts are TimeoutErrors.
 NETWORK_ERRORS: tuple[type[Exception], ...] = (aiohttp.ClientError, TimeoutError, OSError)
 
-_LONGEST_PAUSE_S = 300.0
 _CODE = re.compile(rb"<Code>\s*([A-Za-z]{3,60})\s*</Code>")
 _EXPIRED = re.compile(rb"expired|specified time frame", re.IGNORECASE)
 
@@ -39,11 +38,11 @@ def from_status(status: int, headers: Mapping[str, str], body: bytes, location: 
     if status == 407:
         return Refused(FailureClass.SOURCE_DENIED, f"{said}: a proxy wants a login; check network.proxy")
     if status in {429, 503}:
-        return Transient(FailureClass.THROTTLED, said, retry_after_s=retry_after_s(headers, now))
+        return Transient(FailureClass.THROTTLED, said, retry_after_s=retry_after_s(headers.get("Retry-After", ""), now))
     if status == 412:
         return Transient(FailureClass.SOURCE_CHANGED, f"{said}: the file has changed since it was looked at")
     if status == 408 or status >= 500:
-        return Transient(FailureClass.NETWORK, said, retry_after_s=retry_after_s(headers, now))
+        return Transient(FailureClass.NETWORK, said, retry_after_s=retry_after_s(headers.get("Retry-After", ""), now))
     if 300 <= status < 400:
         return Refused(FailureClass.REDIRECTED, f"{said} and does not say where to go")
     return Refused(FailureClass.REJECTED, said)
@@ -74,19 +73,6 @@ def from_network(error: Exception, *, host: str) -> EngineError:
     if isinstance(error, aiohttp.ClientPayloadError):
         return Transient(FailureClass.NETWORK, f"the answer of {host} was cut short")
     return Transient(FailureClass.NETWORK, f"the connection to {host} failed ({type(error).__name__})")
-
-
-def retry_after_s(headers: Mapping[str, str], now: datetime) -> float | None:
-    """``Retry-After``, seconds or a date, in seconds from ``now``: at most five minutes; None when absent."""
-    value = headers.get("Retry-After", "").strip()
-    if value.isascii() and value.isdigit():
-        return min(float(value), _LONGEST_PAUSE_S)
-    try:
-        moment = parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return min(max((aware - now).total_seconds(), 0.0), _LONGEST_PAUSE_S)
 
 
 def _has_expired(location: Location, body: bytes, now: datetime) -> bool:

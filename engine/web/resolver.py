@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from engine.limiting.backoff import retry_after_s
 from engine.limiting.clock import Clock
 from engine.model.byte_units import MIB
 from engine.model.errors import Refused, Transient, Usage
@@ -18,7 +19,7 @@ from engine.model.text import json_in
 from engine.model.urls import identity_hash
 from engine.settings import ResolverSettings
 from engine.web.client import WebClient
-from engine.web.faults import NETWORK_ERRORS, from_network, retry_after_s
+from engine.web.faults import NETWORK_ERRORS, from_network
 
 _PLACE = re.compile(r"\{([^{}]*)\}")
 _LONGEST_ANSWER = MIB
@@ -66,7 +67,8 @@ class LinkResolver:
     def _failure(self, status: int, headers: Mapping[str, str], host: str) -> Transient | Refused:
         said = f"the resolver {host} answered {status}"
         if status in {429, 503}:
-            return Transient(FailureClass.THROTTLED, said, retry_after_s=retry_after_s(headers, self._clock.now()))
+            pause_s = retry_after_s(headers.get("Retry-After", ""), self._clock.now())
+            return Transient(FailureClass.THROTTLED, said, retry_after_s=pause_s)
         if status == 408 or status >= 500:
             return Transient(FailureClass.RESOLVER_FAILED, said)
         if status == 407:

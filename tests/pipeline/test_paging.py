@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
+from engine.limiting.limiter import Limiter
 from engine.model.errors import Fatal, Paused
 from engine.model.id_space import id_at, position
 from engine.model.record import IdRange, Page, Record, Scope
@@ -31,28 +32,49 @@ def row(number: int) -> Record:
 
 
 class Org(FakePages):
-    """A fake org whose pages take time: each waits for its turn in a loop, or for ``clock``."""
+    """A fake org whose pages take time: each waits for its turn in a loop, or for ``clock``.
+
+    Like the real one it is behind a limiter, and what it refuses is asked for again.
+    """
 
     def __init__(self, *args: Any, seconds: float = 0.0, clock: ManualClock | None = None, **more: Any) -> None:
         super().__init__(*args, **more)
         self.seconds = seconds
         self.clock = clock
-        self.complaints = 0
-        self.reading = self.busiest = 0
+        self.limiter = Limiter(clock or ManualClock(), most=16)
+        self.refuses: Callable[[int], bool] = lambda _asked: False
+        self.asked = 0
+        self.at_once: list[int] = []
+        """How many pages were being fetched, at each answer."""
+        self.reading = 0
         self.before_page: Callable[[int], None] = lambda _served: None
         self.served = 0
 
     async def pages(self, scope: Scope) -> AsyncGenerator[Page, None]:
         async for page in super().pages(scope):
-            self.reading += 1
-            self.busiest = max(self.busiest, self.reading)
-            try:
-                await (self.clock.sleep(self.seconds) if self.clock else asyncio.sleep(0))
-                self.served += 1
-                self.before_page(self.served)
-            finally:
-                self.reading -= 1
+            while not await self._answers():
+                pass
+            self.served += 1
+            self.before_page(self.served)
             yield page
+
+    async def _answers(self) -> bool:
+        ticket = self.limiter.enter() or await self.limiter.turn()
+        self.reading += 1
+        try:
+            await (self.clock.sleep(self.seconds) if self.clock else asyncio.sleep(0))
+            self.asked += 1
+            self.at_once.append(self.reading)
+            if refused := self.refuses(self.asked):
+                self.limiter.refused(ticket)
+            else:
+                self.limiter.passed(ticket)
+        except asyncio.CancelledError:
+            self.limiter.left(ticket)
+            raise
+        finally:
+            self.reading -= 1
+        return not refused
 
 
 class Book:
@@ -93,7 +115,6 @@ def parallel(org: Org, book: Book, *, expected: int | None = None, **more: Any) 
         cut=lambda scope, parts: ranges(org, scope, parts),
         on_cut=book.cut,
         clock=more.pop("clock", None) or org.clock or ManualClock(),
-        throttled=lambda: org.complaints,
         expected=expected,
         smallest_part=20,
         **more,
@@ -188,7 +209,7 @@ async def test_a_slow_org_is_read_by_eight_and_a_fast_one_by_two() -> None:
         org = Org(many, page_size=100, seconds=seconds, clock=clock)
         begun = clock.monotonic()
         assert len(await read(org, Book(), expected=len(many))) == len(many)
-        took[seconds] = org.busiest, clock.monotonic() - begun
+        took[seconds] = max(org.at_once), clock.monotonic() - begun
     assert took[0.002][0] == 2
     assert took[0.8][0] == MOST_PAGERS
     assert took[0.8][1] < 80 * 0.8 / 6
@@ -226,32 +247,14 @@ async def test_nothing_left_is_the_end() -> None:
     assert await read(Org([row(1)]), book) == []
 
 
-async def test_fewer_read_at_a_time_once_the_org_asks_for_patience_and_more_again_after_a_calm_while() -> None:
-    org = Org([row(n) for n in range(6000)], page_size=20, seconds=0.8, clock=ManualClock())
+async def test_an_org_that_is_too_busy_is_asked_by_few_at_a_time_and_by_all_again_after_a_calm_while() -> None:
+    org = Org([row(n) for n in range(12_000)], page_size=20, seconds=0.8, clock=ManualClock())
+    org.refuses = lambda asked: 100 <= asked < 200
+    assert len(await read(org, Book(), expected=12_000)) == 12_000
 
-    def complain(served: int) -> None:
-        org.complaints += 5 * (served == 100)
-
-    org.before_page = complain
-    async with asyncio.timeout(20), org.clock.running(), parallel(org, Book(), expected=6000) as pages:
-        seen = [pages.pagers async for _ in pages]
-    calm = seen.index(MOST_PAGERS)
-    narrow = calm + seen[calm:].index(MOST_PAGERS // 2)
-    assert min(seen[narrow:]) == MOST_PAGERS // 2
-    assert seen[-1] == MOST_PAGERS
-
-
-async def test_one_crowd_of_complaints_narrows_once_and_a_lasting_one_down_to_a_single_pager() -> None:
-    org = Org([row(n) for n in range(8000)], page_size=20, seconds=0.8, clock=ManualClock())
-
-    def complain(served: int) -> None:
-        org.complaints += served > 50
-
-    org.before_page = complain
-    async with asyncio.timeout(20), org.clock.running(), parallel(org, Book(), expected=8000) as pages:
-        seen = [pages.pagers async for _ in pages]
-    assert MOST_PAGERS // 2 in seen
-    assert seen[-1] == 1
+    assert max(org.at_once[50:100]) == MOST_PAGERS
+    assert max(org.at_once[180:200]) <= 2
+    assert max(org.at_once[-100:]) == MOST_PAGERS
 
 
 async def test_pages_wait_only_two_deep_and_one_with_each_pager() -> None:

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.limiting.backoff import retry_after_s
 from engine.model.facts import ContentHeaders
-from engine.s3.api.answers import retry_after, text, unquoted
+from engine.s3.api.answers import text, unquoted
 from engine.s3.transfer.facts import content_of, facts_of, iso_date, request_headers, sum_header
 
 MD5 = "5d41402abc4b2a76b9719d911017c592"
@@ -140,4 +141,4 @@ def test_whatever_a_source_says_can_travel(kind: str, disposition: str, note: st
 def test_small_print() -> None:
     assert sum_header("sha256", hashlib.sha256(b"hello").digest()) == ("x-amz-checksum-sha256", SUM)
     assert (unquoted('"a"'), unquoted('W/"a"'), unquoted("a")) == ("a", "", "a")
-    assert [retry_after({"retry-after": v}) for v in ("7", "x", "99999", "")] == [7.0, None, 300.0, None]
+    assert [retry_after_s(v) for v in ("7", "x", "99999", "")] == [7.0, None, 300.0, None]

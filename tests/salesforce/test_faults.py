@@ -7,6 +7,7 @@ import json
 import aiohttp
 import pytest
 
+from engine.limiting.backoff import retry_after_s
 from engine.model.errors import Blocked, EngineError, Fatal, Paused, Refused, Transient, Usage
 from engine.model.failures import FailureClass
 from engine.salesforce.faults import (
@@ -19,7 +20,6 @@ from engine.salesforce.faults import (
     from_network,
     parsed,
     problems_in,
-    retry_after_s,
     shortened,
 )
 
@@ -28,7 +28,7 @@ def error_of(
     status: int, body: bytes | list[dict[str, str]] = b"", headers: dict[str, str] | None = None
 ) -> EngineError:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return from_answer(status, headers or {}, raw, doing="query")
+    return from_answer(status, headers or {}, raw)
 
 
 def coded(code: str, message: str = "said so") -> list[dict[str, str]]:
@@ -163,7 +163,7 @@ def test_values_in_error_messages_lose_their_signatures() -> None:
     ],
 )
 def test_retry_after_is_heeded_within_reason(value: str, seconds: float | None) -> None:
-    assert retry_after_s({"Retry-After": value}) == seconds
+    assert retry_after_s(value) == seconds
     error = error_of(503, b"", {"Retry-After": value})
     assert isinstance(error, Transient)
     assert error.retry_after_s == seconds
@@ -181,7 +181,7 @@ def test_retry_after_is_heeded_within_reason(value: str, seconds: float | None) 
 )
 def test_a_200_that_is_no_json_is_transient_and_says_why(body: bytes, kind: str, words: str) -> None:
     with pytest.raises(Transient, match=words):
-        parsed(body, {"Content-Type": kind}, doing="query", host="org.test")
+        parsed(body, {"Content-Type": kind}, host="org.test")
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_a_200_that_is_no_json_is_transient_and_says_why(body: bytes, kind: str,
     ],
 )
 def test_trouble_below_http_is_transient_and_tells_no_url(error: Exception) -> None:
-    found = from_network(error, doing="query", host="org.test")
+    found = from_network(error, host="org.test")
     assert isinstance(found, Transient)
     assert found.failure is FailureClass.NETWORK
     assert "org.test" in str(found)
@@ -205,4 +205,4 @@ def test_trouble_below_http_is_transient_and_tells_no_url(error: Exception) -> N
 
 def test_json_keeps_lone_surrogates_and_control_characters() -> None:
     body = b'{"a": "\\ud800", "b": "x\x01\\u0000y", "c": "\xed\xa0\x80", "d": "\xc3\xa9"}'
-    assert parsed(body, {}, doing="query", host="h") == {"a": "\ud800", "b": "x\x01\0y", "c": "\ud800", "d": "é"}
+    assert parsed(body, {}, host="h") == {"a": "\ud800", "b": "x\x01\0y", "c": "\ud800", "d": "é"}

@@ -28,7 +28,7 @@ class QuickClock:
         return datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
 
     def monotonic(self) -> float:
-        return float(next(self._ticks))
+        return next(self._ticks) + sum(self.slept)
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)

@@ -188,7 +188,6 @@ class _Analysis:
             cut=salesforce.ranges,
             on_cut=on_cut,
             clock=self._clock,
-            throttled=salesforce.throttled,
             expected=expected,
         ) as side_by_side:
             async for page in side_by_side:

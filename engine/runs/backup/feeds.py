@@ -113,7 +113,6 @@ class Feeds:
             cut=salesforce.ranges,
             on_cut=self._ledger.part_range,
             clock=self._services.clock,
-            throttled=salesforce.throttled,
             expected=records,
         ) as pages:
             return await intake.scan(pages, look=True)

@@ -182,9 +182,3 @@ def proven(answer: Answer) -> Answer:
     if not answer.etag:
         raise StoreError("NoETag", answer.status, "the store reported success without an ETag")
     return answer
-
-
-def retry_after(fields: Fields) -> float | None:
-    """The server's wish in seconds, where it is a plain number; capped at five minutes."""
-    value = fields.get("retry-after", "").strip()
-    return min(float(value), 300.0) if value.isdecimal() else None

@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
 from typing import Any
 
+from engine.limiting.backoff import retry_after_s
 from engine.limiting.clock import Clock
 from engine.limiting.open_files import none_left
 from engine.model.byte_units import KIB, MB
@@ -29,7 +30,6 @@ from engine.s3.api.answers import (
     StreamedAnswer,
     UploadsPage,
     proven,
-    retry_after,
     unquoted,
 )
 from engine.s3.api.client import reading_time, time_for
@@ -267,7 +267,7 @@ def _refusal(told: dict[str, Any]) -> StoreError:
         str(error.get("Code") or status),
         status if status >= 300 else 500,
         "" if str(error.get("Code", "")).isdecimal() else str(error.get("Message", "")),
-        retry_after_s=retry_after(fields),
+        retry_after_s=retry_after_s(fields.get("retry-after", "")),
         condition=str(error.get("Condition", "")),
         region=fields.get("x-amz-bucket-region", "") or str(error.get("Region", "")),
     )

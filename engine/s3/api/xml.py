@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import lru_cache
 from xml.parsers import expat
 
+from engine.limiting.backoff import retry_after_s
 from engine.model.byte_units import KIB, MIB
-from engine.s3.api.answers import StoreError, retry_after
+from engine.s3.api.answers import StoreError
 
 MAX_BYTES = MIB
 _USUAL_BYTES = 16 * KIB
@@ -99,7 +100,7 @@ def error_of(status: int, fields: dict[str, str], body: bytes) -> StoreError:
         told.get("Code", "")[:_CODE] or str(status),
         status,
         told.get("Message", "")[:_MESSAGE],
-        retry_after_s=retry_after(fields),
+        retry_after_s=retry_after_s(fields.get("retry-after", "")),
         condition=told.get("Condition", "")[:_CODE],
         region=(fields.get("x-amz-bucket-region", "") or told.get("Region", ""))[:_CODE],
     )

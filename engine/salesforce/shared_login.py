@@ -1,0 +1,66 @@
+"""One login for all requests: minted when first needed, renewed once for however many requests a 401 has hit."""
+
+from __future__ import annotations
+
+import asyncio
+
+from engine.model.errors import Blocked, Fatal
+from engine.salesforce.auth import Login, Session
+from engine.salesforce.faults import Moved, SessionExpired
+
+_RENEWALS = 2
+"""Renewals that one request may cause before its 401 is taken to be about something else."""
+
+
+class SharedLogin:
+    """A 401 for a session that is no longer the current one is sent again; one for the current session renews it.
+
+    A session that was never accepted is not renewed: that would loop, and lock the user out.
+    """
+
+    def __init__(self, login: Login) -> None:
+        self._login = login
+        self.current: Session | None = None
+        self._accepted = False
+        """Whether the org has accepted the current session."""
+        self._renewing = asyncio.Lock()
+        self._dead: Fatal | None = None
+
+    async def session(self) -> Session:
+        """The current one, minted if there is none yet."""
+        while self.current is None:
+            await self._renew(None)
+        return self.current
+
+    def accepted(self, session: Session) -> None:
+        """The org has answered a request of this session."""
+        self._accepted = self._accepted or session is self.current
+
+    async def refused(self, session: Session, error: SessionExpired | Moved, renewals: int) -> bool:
+        """Make room for another try; whether that took a renewal. Raises where none is left, after so many."""
+        if session is not self.current:
+            return False
+        if renewals == _RENEWALS or not self._accepted:
+            if isinstance(error, Moved):
+                raise error from None
+            self._dead = Blocked(
+                f"Salesforce refuses the token it was just given: {error}",
+                hint="Check that the instance URL is the org's own …my.salesforce.com, that the user may use the API, "
+                "and that sessions are not locked to one address where this network has several.",
+            )
+            raise self._dead from None
+        await self._renew(session)
+        return True
+
+    async def _renew(self, spent: Session | None) -> None:
+        """Log in anew, unless somebody else just has. A login that failed for good is not tried again."""
+        async with self._renewing:
+            if self._dead is not None:
+                raise self._dead
+            if self.current is not spent:
+                return
+            try:
+                self.current, self._accepted = await self._login(), False
+            except Fatal as error:
+                self._dead = error
+                raise
