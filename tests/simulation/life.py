@@ -1,0 +1,362 @@
+"""One process: from its first step to its end, its death, or its getting stuck. What goes wrong in it is planned."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import random
+import sqlite3
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from engine.model.errors import Fatal
+from engine.runs.shared.world import WORLD, World
+from engine.s3.api.limited import LimitedClient
+from engine.s3.transport import Sides
+from engine.salesforce.faults import from_network
+from engine.salesforce.http import Answer
+from engine.tracking.db.connect import open_writer
+from tests.simulation.bucket import SimClient
+from tests.simulation.loop import Killed, SimClock, SimLoop, Stuck
+from tests.simulation.org import HTML, LONGEST_CALL_S, Reply, Request
+
+if TYPE_CHECKING:
+    from tests.simulation.world import SimWorld
+
+READ_TIMEOUT_S = 150.0
+"""Of silence, after which the client gives up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What becomes of one call. Kinds of the org's: ``lost``, ``cut``, ``silent``, ``html``, ``bad_gateway``,
+    ``unavailable``, ``logged_out``, ``garbled``, ``spent``, ``slow``; of the store's: ``lost``, ``cut``, ``busy``,
+    ``slow``. ``seconds``: how long it goes on behind the client's back."""
+
+    kind: str
+    seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class Incidents:
+    """What happens to one process, and around it, by its own steps and calls."""
+
+    kill: int | None = None
+    signals: dict[int, int] = field(default_factory=dict)
+    edits: dict[int, list[Callable[[], None]]] = field(default_factory=dict)
+    """What users do right after a step."""
+    org: dict[int, Fault] = field(default_factory=dict)
+    """By the number of the call that reads or writes links."""
+    store: dict[int, Fault] = field(default_factory=dict)
+    manner: str = "mixed"
+    skew_s: float = 0.0
+
+
+@dataclass(slots=True)
+class Ended:
+    """How a process ended: ``reported``, ``refused`` (a Fatal), ``killed``, ``broke`` (any other error), ``stuck``."""
+
+    how: str
+    code: int = -1
+    report: Any = None
+    error: BaseException | None = None
+    steps: int = 0
+    org_calls: int = 0
+    store_calls: int = 0
+
+    @property
+    def words(self) -> str:
+        return f"{self.how} {self.code}" + (f" {type(self.error).__name__}: {self.error}" if self.error else "")
+
+
+class Life:
+    """``world`` goes on when it is over."""
+
+    def __init__(self, world: SimWorld, number: int, chance: random.Random, incidents: Incidents) -> None:
+        self.world = world
+        self.number = number
+        self.steps = 0
+        self.dead = False
+        self.over = False
+        self.incidents = incidents
+        self.chance = chance
+        self.clock = SimClock(world.timeline, chance, incidents.skew_s)
+        self.loop = SimLoop(world.timeline, chance, incidents.manner)
+        self.loop.on_thread = self.step
+        self._databases: list[sqlite3.Connection] = []
+        self._in_flight: dict[int, Callable[[bool], None]] = {}
+        self._org_calls = 0
+        self._store_calls = 0
+
+    # its course
+
+    def run(self, main: Callable[[], Coroutine[Any, Any, Any]]) -> Ended:
+        ended = self._run(main)
+        ended.steps, ended.org_calls, ended.store_calls = self.steps, self._org_calls, self._store_calls
+        self.over = True
+        if self.dead:
+            ended.how, ended.code, ended.report = "killed", -9, None
+        self._let_go()
+        self.loop.bury()
+        for database in self._databases:
+            with suppress(sqlite3.Error):
+                database.close()
+        if self.dead:
+            self.world.reboot()
+        return ended
+
+    def _run(self, main: Callable[[], Coroutine[Any, Any, Any]]) -> Ended:
+        def beyond() -> asyncio.Future[Any]:
+            WORLD.set(World(http=self._http, clients=self._clients, web=_no_web, connect=self._connect))
+            return self.loop.create_task(main())
+
+        try:
+            report = self.loop.run_until_complete(contextvars.copy_context().run(beyond))
+        except Fatal as error:
+            return Ended("refused", error.exit_code, error=error)
+        except Killed:
+            return Ended("killed")
+        except Stuck as error:
+            return Ended("stuck", error=error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
+            if self.dead:
+                return Ended("killed")
+            return Ended("broke", 1, error=error)
+        return Ended("reported", report.exit_code, report)
+
+    def step(self, what: str) -> None:
+        """Something that matters is done, or about to be. Raises Killed where the process is dead, or dies here."""
+        if self.dead or self.loop.ghost:
+            raise Killed
+        self.note(what)
+        if self.dead:
+            raise Killed
+
+    def note(self, what: str) -> None:
+        """The same, for what the world does."""
+        if self.dead or self.over:
+            return
+        self.steps += 1
+        self.world.trace(f"{self.number}.{self.steps} {what}")
+        for edit in self.incidents.edits.get(self.steps, ()):
+            edit()
+        if (number := self.incidents.signals.get(self.steps)) is not None:
+            self.world.trace(f"signal {number}")
+            self.loop.signal(number)
+        if self.steps == self.incidents.kill:
+            self._die()
+
+    def _die(self) -> None:
+        self.world.trace("killed")
+        self.world.freeze()
+        self.dead = self.loop.dead = True
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Nobody listens any more to what is under way. Where the org is never late, it is done now or never."""
+        flying, self._in_flight = self._in_flight, {}
+        for carry in flying.values():
+            if not self.world.hostile.late_commits:
+                carry(self.chance.random() < 0.5)
+
+    # what it finds beyond itself
+
+    @asynccontextmanager
+    async def _http(self, _network: object) -> AsyncIterator[Any]:
+        yield self
+
+    async def _connect(self, opener: Callable[[], sqlite3.Connection]) -> SimConnection:
+        if self.dead or self.loop.ghost:
+            raise Killed
+        database = opener()
+        self._databases.append(database)
+        writes = isinstance(opener, partial) and opener.func is open_writer
+        return SimConnection(self, database, writes=writes)
+
+    async def _clients(
+        self, _stack: AsyncExitStack, _settings: object, _clock: object, _transport: object, *more: Any
+    ) -> Sides:
+        _source_keys, _destination_keys, limiters, source_patience, patience = more
+        client = SimClient(self.world.store, self._store_fate, self.step)
+        source = LimitedClient(client, limiters.source, source_patience)
+        return Sides(source, LimitedClient(client, limiters.destination, patience), _no_control)
+
+    def _store_fate(self, _what: str) -> tuple[float, float, str]:
+        self._store_calls += 1
+        fault = self.incidents.store.get(self._store_calls)
+        carry, answer = self.chance.uniform(0.001, 0.03), self.chance.uniform(0.001, 0.02)
+        if fault is None:
+            return carry, answer, ""
+        self.world.trace(f"store: {fault.kind}")
+        if fault.kind == "slow":
+            return carry + fault.seconds, answer, ""
+        return carry, answer + fault.seconds, fault.kind
+
+    # the org, as this process meets it
+
+    async def send(self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None = None) -> Answer:
+        """As ``Http.send``."""
+        self.step(f"> {method} {url.partition('?')[0]}")
+        request = self.world.org.sent(self.number, method, url, headers, body)
+        fault = self._fault_for(request)
+        future: asyncio.Future[Reply] = self.loop.create_future()
+        self._travel(request, fault, future)
+        try:
+            async with asyncio.timeout(READ_TIMEOUT_S):
+                reply = await future
+        except TimeoutError as error:
+            self._alone(request)
+            raise from_network(error, host="sim") from None
+        except aiohttp.ClientError as error:
+            request.given_up = True
+            raise from_network(error, host="sim") from None
+        except BaseException:
+            self._alone(request)
+            raise
+        self.step(f"< {request.number} {reply.status}")
+        return Answer(reply.status, CIMultiDictProxy(CIMultiDict(reply.headers)), reply.body)
+
+    def _fault_for(self, request: Request) -> Fault:
+        if "composite" not in request.path:
+            return Fault("")
+        self._org_calls += 1
+        fault = self.incidents.org.get(self._org_calls, Fault(""))
+        if fault.kind:
+            self.world.trace(f"org: {fault.kind} {fault.seconds:g}")
+        if fault.kind == "html" and not request.is_write:
+            return Fault("")
+        if fault.kind == "logged_out":
+            self.world.org.log_out()
+            return Fault("")
+        return fault
+
+    def _travel(self, request: Request, fault: Fault, future: asyncio.Future[Reply]) -> None:
+        """Arrive, be carried out, be answered: each at its own time."""
+        after, chance = self.world.timeline.after, self.chance
+        up, down = chance.uniform(0.001, 0.04), chance.uniform(0.001, 0.04)
+        work = chance.uniform(0.01, 0.6) if request.is_write else chance.uniform(0.005, 0.1)
+        late = self.world.hostile.late_commits
+        broken = aiohttp.ServerDisconnectedError()
+        if fault.kind == "lost":
+            after(up + fault.seconds, lambda: _tell(future, None, broken))
+            return
+        if fault.kind == "slow":
+            work += min(fault.seconds, LONGEST_CALL_S if late else READ_TIMEOUT_S / 2)
+        if late and fault.kind in {"cut", "silent"}:
+            work += min(fault.seconds, LONGEST_CALL_S - 1)
+
+        def carry_out(done: bool = True) -> None:
+            if request.finished:
+                return
+            request.finished = True
+            self._in_flight.pop(request.number, None)
+            if not done or fault.kind in _REFUSED:
+                self.world.org.forget(request)
+                reply = _REFUSED.get(fault.kind, Reply(503, b""))
+            else:
+                if not request.arrived:
+                    self.world.org.arrive(request)
+                reply = self.world.org.carry_out(request)
+                self.world.trace(f"= {request.number}")
+                self.note(f"= {request.number}")
+            if fault.kind in {"cut", "silent"}:
+                return
+            if fault.kind == "html":
+                reply = Reply(403, HTML, {"Content-Type": "text/html"})
+            elif fault.kind == "bad_gateway":
+                reply = Reply(502, HTML, {"Content-Type": "text/html"})
+            elif fault.kind == "garbled":
+                reply = Reply(200, reply.body[: len(reply.body) // 2], reply.headers)
+            after(down, lambda: _tell(future, reply, None))
+
+        def arrive() -> None:
+            if request.finished:
+                return
+            self.world.org.arrive(request)
+            after(work, carry_out)
+            if fault.kind == "cut":
+                # where the org is never late, the connection breaks behind the deed
+                after(down if late else work + down, lambda: _tell(future, None, broken))
+
+        self._in_flight[request.number] = carry_out
+        after(up, arrive)
+
+    def _alone(self, request: Request) -> None:
+        """The client has given up."""
+        request.given_up = True
+        carry = self._in_flight.get(request.number)
+        if carry is not None and not self.world.hostile.late_commits:
+            carry(self.chance.random() < 0.5)
+
+
+class SimConnection:
+    """Fits ``tracking.db.database.Connection``, without a thread."""
+
+    def __init__(self, life: Life, database: sqlite3.Connection, *, writes: bool) -> None:
+        self._life = life
+        self._database = database
+        self._writes = writes
+        self._queue: deque[tuple[Callable[[sqlite3.Connection], Any], asyncio.Future[Any]]] = deque()
+
+    async def run(self, work: Callable[[sqlite3.Connection], Any]) -> Any:
+        if self._life.dead or self._life.loop.ghost:
+            raise Killed
+        future = self._life.loop.create_future()
+        self._queue.append((work, future))
+        self._life.loop.call_soon(self._next)
+        return await future
+
+    def _next(self) -> None:
+        work, future = self._queue.popleft()
+        try:
+            if self._writes:
+                self._life.step("db:")
+            result = work(self._database)
+            if self._writes:
+                self._life.step("db.")
+        except BaseException as error:  # noqa: BLE001 - handed on, as a thread would
+            if not future.done():
+                future.set_exception(error)
+        else:
+            if not future.done():
+                future.set_result(result)
+
+    async def close(self) -> None:
+        if self._queue:
+            await asyncio.wait([future for _, future in self._queue])
+        self._database.close()
+
+
+def _tell(future: asyncio.Future[Reply], reply: Reply | None, error: Exception | None) -> None:
+    if future.done() or future.get_loop().is_closed():
+        return
+    if error is not None:
+        future.set_exception(error)
+    else:
+        assert reply is not None
+        future.set_result(reply)
+
+
+_REFUSED = {
+    "unavailable": Reply(503, b'[{"errorCode":"SERVER_UNAVAILABLE","message":"Server Unavailable"}]'),
+    "spent": Reply(403, b'[{"errorCode":"REQUEST_LIMIT_EXCEEDED","message":"TotalRequests Limit exceeded."}]'),
+}
+
+
+@asynccontextmanager
+async def _no_web(*_: object, **__: object) -> AsyncIterator[Any]:
+    yield None
+
+
+async def _no_control() -> Any:
+    raise NotImplementedError
+
+
+Main = Callable[[], Awaitable[Any]]
