@@ -15,26 +15,22 @@ import pytest
 ROOT = Path(__file__).parent.parent
 ENGINE = ROOT / "engine"
 
-SETTINGS = {"settings", "settings_rules"}
 LOG = {"log", "log_file", "redaction"}
 MAY_IMPORT: dict[str, set[str]] = {
     "model": {"model"},
     "limiting": {"limiting", "model"},
-    "salesforce": {"salesforce", "limiting", "model", *SETTINGS},
-    "s3": {"s3", "limiting", "model", *SETTINGS},
-    "web": {"web", "limiting", "model", *SETTINGS},
-    "tracking": {"tracking", "limiting", "model", *SETTINGS},
-    "pipeline": {"pipeline", "limiting", "model", *SETTINGS},
+    "salesforce": {"salesforce", "limiting", "model", "settings"},
+    "s3": {"s3", "limiting", "model", "settings"},
+    "web": {"web", "limiting", "model", "settings"},
+    "tracking": {"tracking", "limiting", "model", "settings"},
+    "pipeline": {"pipeline", "limiting", "model", "settings"},
     "rehearsal": {"rehearsal", "limiting", "model"},
-    "settings_rules": {"model"},
-    "settings": {"settings_rules", "model"},
-    "reading": {"reading", "model", *SETTINGS},
-    "settings_load": {"reading", "model", *SETTINGS},
-    "settings_text": {"reading", "model", *SETTINGS},
-    "redaction": {"model", *SETTINGS},
+    "settings": {"settings", "model"},
+    "reading": {"reading", "model", "settings"},
+    "redaction": {"model", "settings"},
     "log_file": {"limiting", "model"},
     "log": {"limiting", "model", *LOG},
-    "commands": {"commands", "runs", "settings", "settings_load", "log"},
+    "commands": {"commands", "runs", "settings", "reading", "log"},
     "cli": {"commands", "__version__"},
 }
 """Around ``runs``, which may import everything of engine but the commands above it."""
@@ -58,9 +54,9 @@ ONLY_IN: dict[str, set[str]] = {
     "typer": COMMAND_LINE,
     "click": COMMAND_LINE,
     "uvloop": COMMAND_LINE,
-    "yaml": {"reading", "settings_text", "rehearsal"},
+    "yaml": {"reading", "rehearsal"},
     "rich": {"runs", *COMMAND_LINE},
-    "pydantic": {"settings", "settings_rules", "reading", "settings_text", "redaction", "salesforce"},
+    "pydantic": {"settings", "reading", "redaction", "salesforce"},
     "pydantic_core": {"settings", "reading"},
     "orjson": {"log", "salesforce", "web", "tracking", "runs", "rehearsal", *COMMAND_LINE},
     "structlog": {"log", "salesforce", "s3", "web", "tracking", "pipeline", "runs", *COMMAND_LINE},
@@ -234,7 +230,7 @@ def test_a_child_is_told_its_whole_environment_and_only_a_rehearsal_starts_pytho
     ("module", "absent"),
     [
         ("cli", HEAVY),
-        ("engine.settings_load", HEAVY | {"pydantic", "structlog"}),
+        ("engine.reading.load", HEAVY | {"pydantic", "structlog"}),
         ("engine.runs.rehearsal.init", HEAVY | {"pydantic"}),
         ("engine.log", HEAVY | {"pydantic"}),
         ("engine.settings", HEAVY),

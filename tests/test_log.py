@@ -20,8 +20,8 @@ import structlog
 from engine.log import Log, configure, crash_file, hide, secret_values
 from engine.log_file import LogFile, open_new
 from engine.model.errors import Usage
+from engine.reading.load import load_settings
 from engine.redaction import MAX_TEXT, Redactor
-from engine.settings_load import load_settings
 
 CANARY = "c4n4ry-hunter2-s3cret"
 

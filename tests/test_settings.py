@@ -11,8 +11,8 @@ import pytest
 
 from engine.model.command import in_words
 from engine.model.errors import Blocked, Usage
+from engine.reading.load import load_settings
 from engine.settings import Settings
-from engine.settings_load import load_settings
 
 BUCKET = "destination: {bucket: my-documents}\n"
 

@@ -12,10 +12,10 @@ import yaml
 from pydantic import BaseModel
 
 from engine.model.errors import Usage
+from engine.reading.load import load_settings
+from engine.reading.template import settings_text
 from engine.runs.rehearsal.init import write_settings
 from engine.settings import ResolverSettings, Settings
-from engine.settings_load import load_settings
-from engine.settings_text import settings_text
 
 COMMITTED = Path(__file__).parent.parent / "settings.yaml"
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import uvloop
 
 from engine.limiting.clock import SystemClock
+from engine.reading.load import load_settings
 from engine.s3.api.listing import pages
 from engine.s3.open import open_s3
-from engine.settings_load import load_settings
 
 
 async def count(settings_file: Path) -> dict[str, float]:

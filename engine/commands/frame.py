@@ -29,7 +29,7 @@ def names_settings(given: Path | None) -> None:
 
 def settings_for(ctx: typer.Context, config: Path | None, overrides: dict[str, Any]) -> Settings:
     """The settings of the file given here or before the command; flags that are not None come on top."""
-    from engine.settings_load import load_settings
+    from engine.reading.load import load_settings
 
     given = config or ctx.obj
     names_settings(given)

@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 from engine.reading.findings import Findings, Given, is_private, shown
 from engine.reading.keys import Key, Way
 from engine.settings import Settings
-from engine.settings_rules import HOME
+from engine.settings.section import HOME
 
 
 def checked(

@@ -17,6 +17,7 @@ from pydantic import SecretStr
 
 from engine.limiting.clock import Clock
 from engine.limiting.retry import retry
+from engine.model.base_url import is_local, url_fault
 from engine.model.errors import Blocked, Paused, Transient, Usage
 from engine.salesforce.assertion import GRANT_TYPE, assertion
 from engine.salesforce.faults import Unreachable
@@ -24,8 +25,7 @@ from engine.salesforce.http import Http
 from engine.salesforce.login_faults import NOT_A_LOGIN_SERVER, granted, refusal
 from engine.salesforce.refresh_tokens import RefreshTokens
 from engine.salesforce.sf_cli import SfCli
-from engine.settings import SalesforceSettings, checked_url
-from engine.settings_rules import is_local
+from engine.settings import SalesforceSettings
 
 _ATTEMPTS = 6
 _FIRST_CONTACT = 3
@@ -191,10 +191,9 @@ class OAuth:
 
 def trusted_instance(url: str, settings: SalesforceSettings) -> str:
     """The origin of an org URL that a login gave, held to the rules of the login URL: https, or loopback."""
-    try:
-        base = _base(checked_url(url, insecure=settings.insecure, key="the instance URL of the login answer"))
-    except ValueError as error:
-        raise Blocked(str(error)) from None
+    if fault := url_fault(url, insecure=settings.insecure):
+        raise Blocked(f"the instance URL of the login answer {fault}")
+    base = _base(url)
     if is_local(settings.login_url) and not is_local(base):
         raise Blocked(f"the login on this machine leads to {base}", hint="Set salesforce.login_url to that org itself.")
     return base

@@ -11,13 +11,14 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from engine.limiting.tls import trusting
+from engine.model.base_url import is_loopback
 from engine.model.byte_units import KIB
 from engine.model.errors import Refused
 from engine.model.failures import FailureClass
 from engine.model.hosts import origin_of
 from engine.model.location import Origin
 from engine.model.proxy import proxy_of
-from engine.settings import NetworkSettings, is_loopback
+from engine.settings import NetworkSettings
 from engine.web.faults import NETWORK_ERRORS, from_network
 from engine.web.policy import GuardedResolver, hosts_of
 

@@ -13,9 +13,9 @@ from collections.abc import Iterable, Mapping
 from aiohttp import ThreadedResolver
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from engine.model.base_url import is_loopback
 from engine.model.location import Origin
 from engine.model.proxy import Proxy
-from engine.settings import is_loopback
 
 _OPEN = ipaddress.IPv6Network("2000::/3")
 """All that is handed out of IPv6 for the open internet (RFC 4291): what else there is means this network, or none."""

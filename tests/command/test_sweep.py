@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from engine.reading.load import load_settings
 from engine.rehearsal.salesforce.world import make_id
 from engine.runs.shared.screen import Screen
 from engine.runs.sweep.sweep import SweepOptions, sweep
 from engine.runs.sweep.terms import terms_of
 from engine.settings import Settings
-from engine.settings_load import load_settings
 from tests.support.corner import Corner, ended, load, org_log, until, wait
 from tests.support.org import QuickClock
 

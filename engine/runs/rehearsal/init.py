@@ -18,7 +18,7 @@ def write_settings(path: Path, force: bool = False) -> str:
     An existing file is replaced only with ``force``, and then in one step, so that no reader sees half of it.
     Raises Usage when the file exists or cannot be written.
     """
-    from engine.settings_text import (
+    from engine.reading.template import (
         settings_text,  # pydantic and PyYAML are needed only once there is something to write
     )
 

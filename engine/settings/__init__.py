@@ -1,0 +1,31 @@
+"""Settings: one typed, strict tree from ``settings.yaml``, the environment (``ENGINE_…``) and flags, in rising order.
+
+Every key is contract. Unknown keys are errors that name the nearest known one (``engine/reading``). Secrets are
+``SecretStr``: their repr is masked, and ``snapshot()`` leaves them out altogether.
+
+The descriptions are the comments of ``settings.yaml`` (``engine/reading/template.py`` writes it); a field with
+``examples`` shows the first of them there in place of its default.
+"""
+
+from __future__ import annotations
+
+from engine.settings.machine import LoggingSettings, MetricsSettings, NetworkSettings, TrackingSettings
+from engine.settings.salesforce import SalesforceSettings
+from engine.settings.stores import Credentials, DestinationSettings, ResolverSettings, SourceSettings
+from engine.settings.tree import Settings
+from engine.settings.work import MigrationSettings, SwitchSettings
+
+__all__ = [
+    "Credentials",
+    "DestinationSettings",
+    "LoggingSettings",
+    "MetricsSettings",
+    "MigrationSettings",
+    "NetworkSettings",
+    "ResolverSettings",
+    "SalesforceSettings",
+    "Settings",
+    "SourceSettings",
+    "SwitchSettings",
+    "TrackingSettings",
+]
