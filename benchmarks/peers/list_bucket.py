@@ -15,7 +15,6 @@ import uvloop
 
 from engine.limiting.clock import SystemClock
 from engine.reading.load import load_settings
-from engine.s3.api.listing import pages
 from engine.s3.open import open_s3
 
 
@@ -23,7 +22,7 @@ async def count(settings_file: Path) -> dict[str, float]:
     settings = load_settings(settings_file, environ=os.environ, overrides={})
     async with open_s3(settings, SystemClock()) as s3:
         wall, cpu, objects = time.perf_counter(), time.process_time(), 0
-        async for rows in pages(s3.source_client, settings.source.buckets[0], "", {}):
+        async for rows in s3.source.inventory(settings.source.buckets[0]):
             objects += len(rows)
         cpu_us = (time.process_time() - cpu) / objects * 1e6
         return {"objects": objects, "seconds": time.perf_counter() - wall, "cpu_us": cpu_us}

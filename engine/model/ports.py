@@ -28,6 +28,11 @@ class Pages(Protocol):
         ...
 
 
+Fill = Callable[[memoryview], Awaitable[int]]
+"""Puts the next bytes of a body right where they are wanted; returns how many: fewer than there is room only at the
+end."""
+
+
 class ByteStream(Protocol):
     """An object being read."""
 
@@ -44,9 +49,8 @@ class ByteStream(Protocol):
         ...
 
     @property
-    def fill(self) -> Callable[[memoryview], Awaitable[int]] | None:
-        """Puts the next bytes right where they are wanted; comes to how many: fewer than there is room only at the end.
-        None: they only come as ``chunks``, which may be used in turn with it, and which alone know a short end."""
+    def fill(self) -> Fill | None:
+        """None: the bytes only come as ``chunks``. Both may be used in turn; only ``chunks`` notices a short end."""
         ...
 
     async def parts(self) -> Sequence[int]:

@@ -28,19 +28,17 @@ from engine.s3.api.client import S3Client
 from engine.s3.api.credentials import Keyring
 from engine.s3.api.faults import Patience, Side
 from engine.s3.transfer.blocks import Spend
-from engine.s3.transfer.destination import Placement, S3Destination
+from engine.s3.transfer.destination import S3Destination
 from engine.s3.transfer.extras import Tags
 from engine.s3.transfer.fast_path import FastPath
 from engine.s3.transfer.hashing import crc64nvme
 from engine.s3.transfer.our_keys import shape_of
-from engine.s3.transfer.parts import COPY_LIMIT, PUT_LIMIT
+from engine.s3.transfer.parts import Sizes
 from engine.s3.transfer.probe import SourceAccess
 from engine.s3.transfer.source import S3Source
-from engine.s3.transfer.storing import PARTS_AT_ONCE
+from engine.s3.transfer.target import Bucket, WritePolicy
 from engine.s3.transport import OpenClients, Transport, open_clients
 from engine.settings import DestinationSettings, Settings, SourceSettings
-
-COPY_PART = 256 * MIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,24 +73,19 @@ async def open_s3(
     clock: Clock,
     *,
     transport: Transport = "fast",
-    clients: OpenClients = open_clients,
     budget: BytesInFlight | None = None,
     spend: Spend | None = None,
     limiters: Limiters | None = None,
-    copy_limit: int = COPY_LIMIT,
-    copy_part_bytes: int = COPY_PART,
-    part_bytes: int | None = None,
-    put_limit: int | None = None,
+    sizes: Sizes | None = None,
+    clients: OpenClients = open_clients,
 ) -> AsyncIterator[S3]:
     """Both sides for the length of the block. Raises Blocked where the destination has no credentials.
 
-    ``budget`` bounds the bytes in memory over all files (default: 16 parts), ``spend`` is the bandwidth
-    cap, ``limiters`` pace the requests (default: their own). Sizes are in bytes; ``part_bytes`` overrides
-    ``migration.part_size_mb``, ``put_limit`` is the most that goes by one PUT (default: as much as a file's parts hold
-    in memory anyway; so each byte is hashed once, not twice, and the store shows the checksum of the whole).
+    ``budget`` bounds the bytes in memory over all files (default: 16 parts). ``spend`` is the bandwidth cap. The
+    requests pass ``limiters`` (default: their own). ``sizes`` take the place of ``migration.part_size_mb``.
     """
     migration, source, destination = settings.migration, settings.source, settings.destination
-    part_bytes = part_bytes or migration.part_size_mb * MIB
+    sizes = sizes or Sizes.of(migration.part_size_mb * MIB)
     if migration.checksum == "crc64nvme":
         crc64nvme(b"")
     async with AsyncExitStack() as stack:
@@ -107,28 +100,21 @@ async def open_s3(
         sides = await clients(
             stack, settings, clock, transport, source_keys, destination_keys, limiters, source_patience, patience
         )
-        placement = Placement(
-            bucket=destination.bucket,
-            always=owner(destination.expected_bucket_owner),
-            placed=placed(destination),
-            source_headers=source_headers(source),
-            part_bytes=part_bytes,
-            put_limit=min(put_limit or PARTS_AT_ONCE * part_bytes, PUT_LIMIT),
-            checksum=migration.checksum,
-            attempts=migration.max_attempts,
-            copy_limit=copy_limit,
-            copy_part_bytes=copy_part_bytes,
-            region=None if destination.endpoint_url else destination.region,
+        bucket = Bucket(
+            sides.destination,
+            destination.bucket,
+            owner(destination.expected_bucket_owner),
+            None if destination.endpoint_url else destination.region,
         )
         tags = Tags(keep=migration.tags == "keep")
         ours = S3Destination(
-            sides.destination,
+            bucket,
             patience,
             clock,
-            placement,
-            budget=budget or BytesInFlight(16 * part_bytes),
+            WritePolicy(placed(destination), migration.checksum, sizes, migration.max_attempts, tags),
+            source_headers=source_headers(source),
+            budget=budget or BytesInFlight(16 * sizes.part),
             spend=spend,
-            tags=tags,
         )
         from_source = S3Source(sides.source, source_patience, source_headers(source), tags=tags)
         across = S3Source(sides.destination, patience, source_headers(source), tags=tags)
@@ -143,9 +129,9 @@ async def open_s3(
                 across if one_service(source, destination) else None,
             ),
             destination=ours,
-            fast_path=None if sides.road is None else ours.fast_path(sides.road, limiters.destination),
-            ours=S3Source(sides.destination, patience, placement.always, side=Side.DESTINATION),
-            bucket_setup=BucketSetup(sides.control, destination.bucket, placement.always),
+            fast_path=None if sides.signed is None else ours.fast_path(sides.signed, limiters.destination),
+            ours=ours.reader,
+            bucket_setup=BucketSetup(sides.control, bucket.name, bucket.always),
             settings=settings,
             opened_at=clock.now(),
             source_client=sides.source,

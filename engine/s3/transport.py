@@ -37,7 +37,7 @@ class Sides:
     destination: S3Client
     control: Callable[[], Awaitable[SdkClient]]
     """Opens the destination's SDK, for the questions that only it asks."""
-    road: SignedWire | None = None
+    signed: SignedWire | None = None
     """The destination by our own wire."""
 
 

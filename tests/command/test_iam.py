@@ -14,7 +14,7 @@ from engine.runs.doctor.iam import policies
 from engine.s3.open import open_s3
 from engine.settings import Settings
 from tests.support.corner import Corner, wait
-from tests.support.s3 import Bytes, at, settings_for
+from tests.support.s3 import SMALL_PARTS, Bytes, at, settings_for
 
 Need = tuple[str, str]
 """Action and resource."""
@@ -93,7 +93,7 @@ async def _all_verbs(corner: Corner, vendor: str) -> None:
     settings, clock = settings_for(corner.stage.store, vendor, corner.bucket), SystemClock()
     side_door = corner.stage.objects
     await side_door.load(vendor, [Seeded("small.pdf", 900), Seeded("large.pdf", 11 * MIB)])
-    async with open_s3(settings, clock, copy_limit=6 * MIB, copy_part_bytes=5 * MIB) as s3:
+    async with open_s3(settings, clock, sizes=SMALL_PARTS) as s3:
         await s3.destination.check()
         for key in ("large.pdf", "small.pdf"):
             facts = await s3.source.facts(at(vendor, key))

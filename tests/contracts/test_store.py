@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import secrets
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,9 +20,8 @@ from engine.model.facts import ContentHeaders, Method, ObjectFacts, Occupied, Pr
 from engine.model.failures import FailureClass
 from engine.pipeline.verify import prove
 from engine.rehearsal.objects import ObjectServer
-from engine.s3.api.listing import pages
 from engine.s3.open import S3, open_s3
-from tests.support.s3 import AWKWARD, Bytes, at, settings_for
+from tests.support.s3 import AWKWARD, SMALL_PARTS, Bytes, at, settings_for
 from tests.support.servers.client import client_of
 from tests.support.servers.seaweed import ACCESS_KEY as SEAWEED
 
@@ -78,9 +77,7 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
         settings,
         SystemClock(),
         transport=transport,
-        copy_limit=6 * MIB,
-        copy_part_bytes=5 * MIB,
-        put_limit=6 * MIB,
+        sizes=replace(SMALL_PARTS, put_limit=6 * MIB),
     ) as s3:
         yield Store(s3, client, vendor, ours, server)
     client.close()
@@ -127,7 +124,7 @@ async def test_every_name_travels_unharmed(store: Store) -> None:
     names = [key for key in AWKWARD if store.server.access_key != SEAWEED or "/../" not in key]
     for key in names:
         store.put(key, key.encode())
-    seen = [row.key async for page in pages(store.s3.source_client, store.vendor, "", {}) for row in page]
+    seen = [row.key async for page in store.s3.source.inventory(store.vendor) for row in page]
     assert sorted(seen) == sorted(names)
     for key in names:
         facts = await store.s3.source.facts(at(store.vendor, key))

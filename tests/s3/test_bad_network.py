@@ -20,7 +20,7 @@ from engine.rehearsal.objects import ObjectServer
 from engine.rehearsal.side_door import SideDoor
 from engine.s3.open import S3, open_s3
 from tests.support.fakes.files import no_more_files
-from tests.support.s3 import Bytes, at, settings_for
+from tests.support.s3 import SMALL_PARTS, Bytes, at, settings_for
 from tests.support.servers.client import client_of
 
 BODY = b"0123456789abcdef" * (11 * MIB // 16)
@@ -49,9 +49,7 @@ async def breaking(moto: ObjectServer, transport: Any, *faults: Fault) -> AsyncI
         settings_for(moto, f"vendor-{bucket}", bucket),
         Hasty(),
         transport=transport,
-        copy_limit=6 * MIB,
-        copy_part_bytes=5 * MIB,
-        put_limit=5 * MIB,
+        sizes=SMALL_PARTS,
     ) as s3:
         await door.misbehave(*(replace(fault, path=f"{bucket}.*{fault.path}") for fault in faults))
         try:

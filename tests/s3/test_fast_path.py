@@ -12,9 +12,10 @@ import pytest
 
 from engine.limiting.limiters import Limiters
 from engine.model.facts import ObjectFacts, Stored
+from engine.s3.api.head_template import STAMP_S
 from engine.s3.open import S3, open_s3
 from engine.s3.transfer.conditions import Conditional
-from engine.s3.transfer.fast_path import STAMP_S, TOLERATED, TRIED, FastPath
+from engine.s3.transfer.fast_path import TOLERATED, TRIED, FastPath
 from tests.support.fakes.clock import ManualClock
 from tests.support.s3 import at, settings_for
 from tests.support.s3_double import COPIES, ETAG, MD5, OPTIONS, OURS, PLACED, document, holds

@@ -21,7 +21,7 @@ from engine.rehearsal.objects import ObjectServer
 from engine.s3.api.answers import StoreError
 from engine.s3.open import S3, open_s3
 from tests.support.pipeline import plan
-from tests.support.s3 import Bytes, at, settings_for
+from tests.support.s3 import SMALL_PARTS, Bytes, at, settings_for
 from tests.support.s3_double import aws, by, document, facing, holds
 from tests.support.servers.capture import Recorded, Reply, capture_server
 from tests.support.wire import Call, Peer
@@ -176,9 +176,7 @@ async def test_what_the_store_copies_only_whole_is_streamed_where_it_is_too_larg
             settings,
             SystemClock(),
             transport=transport,
-            copy_limit=6 * MIB,
-            copy_part_bytes=5 * MIB,
-            put_limit=5 * MIB,
+            sizes=SMALL_PARTS,
         ) as s3:
             copier, route = copying(s3)
             listed = ObjectFacts(len(body), f"{'e' * 32}-7", etag_is_md5=False)

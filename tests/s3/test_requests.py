@@ -14,7 +14,8 @@ from engine.limiting.clock import SystemClock
 from engine.model.byte_units import MIB
 from engine.model.facts import ContentHeaders, ObjectFacts
 from engine.s3.open import S3, open_s3
-from tests.support.s3 import Bytes, at, settings_for
+from engine.s3.transfer.parts import Sizes
+from tests.support.s3 import SMALL_PARTS, Bytes, at, settings_for
 from tests.support.s3_double import COPIES, MD5, OPTIONS, OURS, PLACED, aws, by, holds
 from tests.support.servers.capture import Double, Recorded, Reply, capture_server
 
@@ -43,7 +44,7 @@ def completing() -> Callable[[Recorded], Reply]:
 
 @asynccontextmanager
 async def world(
-    transport: Any, *, put_limit: int | None = 5 * MIB, **sections: dict[str, Any]
+    transport: Any, *, sizes: Sizes = SMALL_PARTS, **sections: dict[str, Any]
 ) -> AsyncIterator[tuple[S3, Double]]:
     async with capture_server(otherwise=completing()) as double:
         settings = settings_for(double.server, **(sections or OPTIONS))
@@ -51,9 +52,7 @@ async def world(
             settings,
             SystemClock(),
             transport=transport,
-            copy_limit=6 * MIB,
-            copy_part_bytes=5 * MIB,
-            put_limit=put_limit,
+            sizes=sizes,
         ) as s3:
             yield s3, double
 
@@ -151,7 +150,7 @@ async def test_a_large_store_sums_every_part_and_states_its_size(transport: Any)
 
 async def test_as_much_as_its_parts_would_hold_in_memory_goes_by_one_put(transport: Any) -> None:
     body = [b"x" * MIB] * 20
-    async with world(transport, put_limit=None) as (s3, double):
+    async with world(transport, sizes=Sizes.of(5 * MIB)) as (s3, double):
         stored = await s3.destination.store(Bytes(body), "k")
         (put,) = by(double, "PUT", "/ours/k")[:1]
         assert by(double, "POST") == []
@@ -163,7 +162,7 @@ async def test_as_much_as_its_parts_would_hold_in_memory_goes_by_one_put(transpo
 
 @pytest.mark.parametrize("size", ["true", None])
 async def test_more_than_that_or_of_unknown_length_goes_by_parts(transport: Any, size: str | None) -> None:
-    async with world(transport, put_limit=None) as (s3, double):
+    async with world(transport, sizes=Sizes.of(5 * MIB)) as (s3, double):
         await s3.destination.store(Bytes([b"x" * MIB] * (21 if size else 6), size=size), "k")
         assert len(by(double, "POST", "uploads")) == 1
         assert sum(len(part.body) for part in by(double, "PUT", "partNumber")) == (21 if size else 6) * MIB

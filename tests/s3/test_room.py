@@ -23,6 +23,7 @@ from engine.pipeline.copying import Copied, Copying, Memory
 from engine.pipeline.routes import Route
 from engine.rehearsal.objects import ObjectServer
 from engine.s3.open import open_s3
+from engine.s3.transfer.parts import Sizes
 from engine.web.client import open_web
 from engine.web.source import WebSource
 from tests.support.pipeline import plan
@@ -89,7 +90,9 @@ async def copying(peer: Vendor, route: Method, capacity: int, put_limit: int) ->
     async with AsyncExitStack() as stack:
         server = ObjectServer(peer.url, "key", "secret", "us-east-1", 0)
         s3 = await stack.enter_async_context(
-            open_s3(settings_for(server), SystemClock(), budget=BytesInFlight(capacity), put_limit=put_limit)
+            open_s3(
+                settings_for(server), SystemClock(), budget=BytesInFlight(capacity), sizes=Sizes(5 * MIB, put_limit)
+            )
         )
         source: Any = s3.source
         if route is Method.HTTP:

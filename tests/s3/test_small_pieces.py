@@ -23,10 +23,11 @@ from engine.s3.api.address import address_of
 from engine.s3.api.answers import Answer, StoreError, proven
 from engine.s3.api.faults import Side, meaning
 from engine.s3.api.xml import as_fields, error_of, flat, success_of
-from engine.s3.transfer.blocks import Blocks, Buffers, MemoryClaim
+from engine.s3.transfer.blocks import Blocks
 from engine.s3.transfer.hashing import Sums, composite_sha256, crc64nvme
+from engine.s3.transfer.memory import Buffers, Memory
 from engine.s3.transfer.our_keys import shape_of
-from engine.s3.transfer.parts import MAX_PART, MAX_PARTS, growing, part_size, ranges
+from engine.s3.transfer.parts import MAX_PART, MAX_PARTS, Sizes, growing, part_size, ranges
 from engine.s3.transfer.probe import Readable, choose, readable
 from tests.support.s3 import at
 
@@ -338,11 +339,12 @@ async def test_a_stream_is_cut_alike_into_fresh_memory_and_into_used(chunks: lis
         for chunk in chunks:
             yield chunk
 
-    budget, buffers = BytesInFlight(1000), Buffers(60, 300)
+    budget = BytesInFlight(1200)
+    memory = Memory(budget, Sizes.of(60))
     blocks, found = Blocks(stream(), None), []
     for size in sizes:
-        claim = await MemoryClaim.more(budget, size, buffers)
-        assert budget.held == (buffers.size(size) if size >= 60 else size)
+        claim = await memory.more(size)
+        assert budget.held == (memory.buffers.size(size) if size >= 60 else size)
         block = await claim.fill(blocks)
         found.append(bytes(block))
         claim.release()

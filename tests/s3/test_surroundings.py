@@ -23,7 +23,8 @@ from engine.s3.api.credentials import Keyring
 from engine.s3.api.fast import FastClient
 from engine.s3.api.faults import Patience, Side
 from engine.s3.open import S3, open_s3
-from engine.s3.transfer.destination import Placement, S3Destination
+from engine.s3.transfer.destination import S3Destination
+from engine.s3.transfer.target import Bucket
 from engine.s3.wire import Origin, Wire
 from engine.settings import Credentials
 from tests.support.s3 import Bytes, at, settings_for
@@ -191,10 +192,11 @@ async def test_an_unfit_destination_is_named_with_its_fix(transport: Any, reply:
 @pytest.mark.parametrize("lives_in", ["us-east-1", "eu-west-1"])
 async def test_the_bucket_must_live_where_the_settings_say(transport: Any, lives_in: str) -> None:
     async with facing(transport, Reply(200, {"x-amz-bucket-region": lives_in})) as (s3, _):
-        placement = Placement("ours", {}, {}, {}, 5 << 20, 5 << 20, "sha256", 1, 1, 1, "us-east-1")
         clock = SystemClock()
         patience = Patience(clock, Side.DESTINATION)
-        ours = S3Destination(s3.destination_client, patience, clock, placement, budget=BytesInFlight(1))
+        bucket = Bucket(s3.destination_client, "ours", {}, "us-east-1")
+        policy = s3.destination.policy
+        ours = S3Destination(bucket, patience, clock, policy, source_headers={}, budget=BytesInFlight(1))
         if lives_in == "us-east-1":
             await ours.check()
             return

@@ -18,7 +18,7 @@ from engine.rehearsal.objects import ObjectServer
 from engine.s3.api.xml import rows_of
 from engine.s3.open import S3, open_s3
 from engine.s3.transfer.extras import SETTLED
-from tests.support.s3 import Bytes, at, settings_for
+from tests.support.s3 import SMALL_PARTS, Bytes, at, settings_for
 from tests.support.s3_double import MD5, aws, by, document, facing
 from tests.support.servers.capture import Recorded, Reply
 from tests.support.servers.client import client_of
@@ -47,9 +47,7 @@ async def world(moto: ObjectServer, transport: Any, tags: str) -> AsyncIterator[
         settings_for(moto, vendor, ours, migration={"tags": tags}),
         SystemClock(),
         transport=transport,
-        copy_limit=6 * MIB,
-        copy_part_bytes=5 * MIB,
-        put_limit=5 * MIB,
+        sizes=SMALL_PARTS,
     ) as s3:
         yield s3, client, vendor, ours
 
@@ -66,7 +64,7 @@ async def test_tags_travel_on_every_way_or_on_none(moto: ObjectServer, transport
             for name in ("copied", "listed", "unlisted"):
                 found = client.get_object_tagging(Bucket=ours, Key=f"{name}/{key}")["TagSet"]
                 assert {each["Key"]: each["Value"] for each in found} == (TAGS if tags == "keep" else {}), (name, key)
-        assert s3.destination.tags.note() == ""
+        assert s3.destination.policy.tags.note() == ""
 
 
 async def test_a_file_without_tags_costs_no_further_request(transport: Any) -> None:
@@ -97,8 +95,8 @@ async def test_a_tagged_source_without_the_right_to_its_tags_is_copied_without_t
         double.requests.clear()
         await s3.destination.copy(at("vendor", "a"), FACTS, "last")
         assert {each.headers["x-amz-tagging-directive"] for each in by(double, "PUT")} == {"REPLACE"}
-        assert "s3://vendor" in s3.destination.tags.note()
-        assert "s3:GetObjectTagging" in s3.destination.tags.note()
+        assert "s3://vendor" in s3.destination.policy.tags.note()
+        assert "s3:GetObjectTagging" in s3.destination.policy.tags.note()
 
 
 async def test_one_odd_object_does_not_cost_the_others_their_tags(transport: Any) -> None:
@@ -120,7 +118,7 @@ async def test_a_source_that_may_not_be_read_at_all_is_denied_as_before(transpor
             await s3.destination.copy(at("vendor", "a"), FACTS, "k")
         assert refused.value.failure is FailureClass.SOURCE_DENIED
         assert not [each for each in double.requests if "x-amz-tagging-directive" in each.headers]
-        assert s3.destination.tags.note() == ""
+        assert s3.destination.policy.tags.note() == ""
 
 
 async def test_tags_that_may_not_be_read_are_no_hindrance_for_streams_and_parts(transport: Any) -> None:
@@ -129,7 +127,7 @@ async def test_tags_that_may_not_be_read_are_no_hindrance_for_streams_and_parts(
             await s3.destination.store(stream, "k")
         assert by(double, "GET", "tagging")
         assert "x-amz-tagging" not in by(double, "PUT")[0].headers
-        assert "s3://vendor" in s3.destination.tags.note()
+        assert "s3://vendor" in s3.destination.policy.tags.note()
 
 
 @pytest.mark.parametrize(
@@ -147,7 +145,7 @@ async def test_tags_that_may_not_be_written_are_left_behind(transport: Any, refu
         await s3.destination.store(Bytes([b"x" * MIB] * 12, headers=dressed), "large")
         tried = [each.headers.get("x-amz-tagging") for each in by(double, "POST", "uploads")]
         assert (tried[0], tried[-1]) == ("a%20b=c", None)
-        assert "s3://ours" in s3.destination.tags.note()
+        assert "s3://ours" in s3.destination.policy.tags.note()
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+from engine.model.byte_units import MIB
 from engine.model.facts import ContentHeaders, ObjectFacts, parts_in
 from engine.model.location import Location, Origin
 from engine.rehearsal.objects import ObjectServer
+from engine.s3.transfer.parts import Sizes
 from engine.settings import Settings
 
+SMALL_PARTS = Sizes(part=5 * MIB, put_limit=5 * MIB, copy_limit=6 * MIB, copy_part=5 * MIB)
+"""Files of a few MiB go by parts."""
 NOWHERE = Origin("https", "vendor.invalid", 443)
 
 

@@ -8,9 +8,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from engine.limiting.clock import SystemClock
-from engine.model.byte_units import MIB
 from engine.s3.open import S3, open_s3
-from tests.support.s3 import settings_for
+from tests.support.s3 import SMALL_PARTS, settings_for
 from tests.support.servers.capture import Double, Recorded, Reply, capture_server
 
 MD5 = hashlib.md5(b"hello").hexdigest()
@@ -84,6 +83,6 @@ async def facing(transport: Any, *answers: Any, otherwise: Any = aws, **more: An
         double = await stack.enter_async_context(capture_server(*answers, otherwise=otherwise))
         settings = settings_for(double.server, **TOKEN, **more)
         yield (
-            await stack.enter_async_context(open_s3(settings, SystemClock(), transport=transport, put_limit=5 * MIB)),
+            await stack.enter_async_context(open_s3(settings, SystemClock(), transport=transport, sizes=SMALL_PARTS)),
             double,
         )

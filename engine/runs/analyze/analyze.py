@@ -35,8 +35,7 @@ from engine.runs.shared.command import to_type
 from engine.runs.shared.preflight import check_org, check_stores
 from engine.runs.shared.report import document_text
 from engine.runs.shared.screen import Say, Screen
-from engine.s3.open import COPY_PART
-from engine.s3.transfer.parts import COPY_LIMIT
+from engine.s3.transfer.parts import COPY_LIMIT, COPY_PART
 from engine.salesforce.shape import Organization
 from engine.settings import Settings, TrackingSettings
 from engine.tracking.db.scratch import Scratch

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
+from engine.model.ports import Fill
 from engine.model.value import value
 
 Fields = Mapping[str, str]
 """Headers by lower-case name."""
 Bytes = bytes | memoryview
 """Content: as it came, or in memory that is used again."""
-
-
-Fill = Callable[[memoryview], Awaitable[int]]
-"""Puts the next bytes of a body right where they are wanted; comes to how many: fewer than there is room only at the
-end."""
 
 
 _NOT_THE_FORM = frozenset({"BadDigest", "IncompleteBody", "RequestTimeout", "ExpiredToken", "TokenRefreshRequired"})

@@ -1,6 +1,6 @@
-"""Signed heads by the thousand: requests that differ in their key and a few header values share all the rest.
+"""A pre-signed template: signs requests by the thousand that differ only in their key and a few header values.
 
-The same bytes as ``Signer.head`` renders; what is common to them is rendered anew when the date or the keys change.
+It renders the same bytes as ``Signer.head``. What they have in common is rendered anew when date or keys change.
 """
 
 from __future__ import annotations
@@ -9,29 +9,41 @@ from collections.abc import Callable
 from datetime import datetime
 from hashlib import sha256
 
+from engine.limiting.clock import Clock
 from engine.s3.api.address import Address
 from engine.s3.api.answers import Fields, StoreError
 from engine.s3.api.credentials import Keys
 from engine.s3.api.sigv4 import AGENT, EMPTY, Signer, path_of
+
+STAMP_S = 0.5
+"""How long a head's date is kept, in seconds; S3 takes one that is 15 minutes off."""
 
 
 class HeadTemplate:
     """A request without query and body: ``fixed`` headers, and ``varying`` ones whose values come with each head."""
 
     def __init__(self, method: str, address: Address, fixed: Fields, varying: tuple[str, ...]) -> None:
-        self._signer = Signer()
         self._method = method
         self._address = address
         self._varying = tuple(sorted(varying))
         self._fields = {**fixed, "host": address.host, "x-amz-content-sha256": EMPTY, **dict.fromkeys(varying, "%s")}
         self._head = self._request = self._text = ""
         self._sign: Callable[[bytes], str] = lambda _message: ""
+        self._stamped_for: Keys | None = None
+        self._stale_at = 0.0
+
+    def renew(self, keys: Keys, clock: Clock) -> None:
+        """Stamp anew where the keys have changed, or the stamp is older than STAMP_S. Raises as ``stamp``."""
+        now = clock.monotonic()
+        if keys is not self._stamped_for or now >= self._stale_at:
+            self.stamp(keys, clock.now())
+            self._stamped_for, self._stale_at = keys, now + STAMP_S
 
     def stamp(self, keys: Keys, at: datetime) -> None:
         """Date and sign the heads to come. Raises StoreError for a header that cannot travel."""
-        signer, region = self._signer, self._address.region
+        signer = Signer()
         moment = signer.stamp(at)
-        scope, self._sign = signer.scope_of(moment[:8], region, keys)
+        scope, self._sign = signer.scope_of(moment[:8], self._address.region, keys)
         fields = {**self._fields, "x-amz-date": moment}
         if keys.token:
             fields["x-amz-security-token"] = keys.token

@@ -17,11 +17,11 @@ from engine.limiting.backoff import retry_after_s
 from engine.limiting.clock import Clock
 from engine.limiting.open_files import none_left
 from engine.model.byte_units import KIB, MB
+from engine.model.ports import Fill
 from engine.s3.api.answers import (
     Answer,
     Bytes,
     Fields,
-    Fill,
     Listed,
     ListingPage,
     OpenUpload,

@@ -7,13 +7,12 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from engine.s3.api.answers import Fields, StoreError
-from engine.s3.api.client import S3Client
 from engine.s3.api.faults import LOGIN
+from engine.s3.transfer.object_ref import ObjectRef
 
 T = TypeVar("T")
 Write = Callable[[Fields], Awaitable[T]]
 """The write itself, with these headers besides. Must be repeatable."""
-Pairs = tuple[tuple[str, str], ...]
 
 SETTLED = 3
 """Denials after which the tags of a bucket are not tried any more."""
@@ -58,18 +57,16 @@ class Tags:
         """An object was copied, but not its tags."""
         self._denied[bucket] += 1
 
-    async def read(
-        self, client: S3Client, bucket: str, key: str, headers: Fields, *, version_id: str | None = None
-    ) -> Pairs:
-        """The tags of an object that has some; none where they may not be read. Raises StoreError."""
-        if not self.carried(bucket):
+    async def read(self, source: ObjectRef) -> tuple[tuple[str, str], ...]:
+        """The tags of an object that has some; empty where they may not be read. Raises StoreError."""
+        if not self.carried(source.bucket):
             return ()
         try:
-            return await client.tags(bucket, key, headers, version_id=version_id)
+            return await source.tags()
         except StoreError as error:
             if not refused(error):
                 raise
-            self.left(bucket)
+            self.left(source.bucket)
             return ()
 
     async def send(self, write: Write[T], tags: Fields, bucket: str) -> T:

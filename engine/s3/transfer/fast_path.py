@@ -20,7 +20,7 @@ from engine.model.location import Location
 from engine.s3.api.address import Address
 from engine.s3.api.answers import Fields, StoreError
 from engine.s3.api.client import time_for
-from engine.s3.api.credentials import Keyring, Keys
+from engine.s3.api.credentials import Keyring
 from engine.s3.api.fast import copied, fields_of, unreached
 from engine.s3.api.faults import Patience
 from engine.s3.api.head_template import HeadTemplate
@@ -28,14 +28,12 @@ from engine.s3.api.limited import LARGE, tell_limiter
 from engine.s3.api.sigv4 import path_of
 from engine.s3.api.xml import error_of
 from engine.s3.transfer.conditions import CONDITION, Conditional
-from engine.s3.transfer.extras import Tags
 from engine.s3.transfer.facts import written
 from engine.s3.transfer.guard import Guard
+from engine.s3.transfer.target import WritePolicy
 from engine.s3.wire import Reply, Wire, WireError
 from engine.s3.wire.connection import Connection
 
-STAMP_S = 0.5
-"""How long a head's date is kept, in seconds; S3 takes one that is 15 minutes off."""
 TRIED, TOLERATED = 16, 20
 """Copies that their ETags do not tie to the source (SSE-KMS on either side) are made twice: the usual way knows other
 proofs. Beyond the first 16 and one in 20 the short way is none, and stays closed."""
@@ -62,30 +60,26 @@ class SignedWire:
 
 
 class FastPath:
-    """Fits ``ports.Express``. ``fixed``: the headers that all copies have in common."""
+    """Fits ``ports.FastPath``. ``fixed``: the headers that all copies have in common."""
 
     def __init__(
         self,
-        road: SignedWire,
+        signed: SignedWire,
         limiter: Limiter,
         guard: Guard,
         patience: Patience,
         clock: Clock,
-        tags: Tags,
-        *,
+        policy: WritePolicy,
         fixed: Fields,
-        limit: int,
     ) -> None:
-        self._road = road
+        self._signed = signed
         self._limiter = limiter
         self._guard = guard
         self._patience = patience
         self._clock = clock
-        self._tags = tags
-        self._limit = min(limit, LARGE)
-        self._form = HeadTemplate("PUT", road.address, {**fixed, **CONDITION}, _VARYING)
-        self._stamped_for: Keys | None = None
-        self._stale_at = 0.0
+        self._tags = policy.tags
+        self._limit = min(policy.sizes.copy_limit, LARGE)
+        self._template = HeadTemplate("PUT", signed.address, {**fixed, **CONDITION}, _VARYING)
         self._copies = self._untied = 0
 
     def copy(self, source: Location, facts: ObjectFacts, key: str) -> Coroutine[Any, Any, Stored | None] | None:
@@ -101,20 +95,21 @@ class FastPath:
             or not facts.etag_is_md5
             or source.version_id is not None
             or self._tags.keep is not self._tags.carried(source.bucket)  # its heads ask for the tags or never do
-            or (keys := self._road.keys.current) is None
+            or (keys := self._signed.keys.current) is None
         ):
             return None
         ticket = self._limiter.enter()
         if not ticket:
             return None
-        connection = self._road.wire.idle(self._road.address.origin)
+        connection = self._signed.wire.idle(self._signed.address.origin)
         if connection is None:
             self._limiter.left(ticket)
             return None
         try:
-            head = self._head(keys, source, facts.etag, key)
+            self._template.renew(keys, self._clock)
+            head = self._template.head(key, f"{source.bucket}/{path_of(source.key)}", f'"{facts.etag}"')
         except StoreError:
-            self._road.wire.spare(connection)
+            self._signed.wire.spare(connection)
             self._limiter.left(ticket)
             return None
         return self._copy(ticket, connection, head, facts)
@@ -122,7 +117,7 @@ class FastPath:
     async def _copy(self, ticket: int, connection: Connection, head: bytes, facts: ObjectFacts) -> Stored | None:
         limiter, size = self._limiter, facts.size or 0
         try:
-            reply = await self._road.wire.ask(connection, head, method="PUT", deadline_s=time_for(size))
+            reply = await self._signed.wire.ask(connection, head, method="PUT", deadline_s=time_for(size))
             if reply.status != 200:
                 raise error_of(reply.status, fields_of(reply.headers), reply.body)
             copy = _plain(reply, size) or written(copied(reply, "CopyObjectResult"), size)
@@ -141,18 +136,11 @@ class FastPath:
         self._untied += not (copy.etag_is_md5 and copy.etag == facts.etag)
         return Stored(copy)
 
-    def _head(self, keys: Keys, source: Location, etag: str, key: str) -> bytes:
-        now = self._clock.monotonic()
-        if keys is not self._stamped_for or now >= self._stale_at:
-            self._form.stamp(keys, self._clock.now())
-            self._stamped_for, self._stale_at = keys, now + STAMP_S
-        return self._form.head(key, f"{source.bucket}/{path_of(source.key)}", f'"{etag}"')
-
 
 def _plain(reply: Reply, size: int) -> ObjectFacts | None:
     """``written(copied(reply))`` where the answer holds an ETag and nothing else of the object; otherwise None."""
-    tell_limiter = _PLAIN.fullmatch(reply.body)
+    found = _PLAIN.fullmatch(reply.body)
     fields = reply.headers.raw
-    if tell_limiter is None or _SSE_C in fields or _VERSION in fields or fields.get(_SSE, _AES).strip() != _AES:
+    if found is None or _SSE_C in fields or _VERSION in fields or fields.get(_SSE, _AES).strip() != _AES:
         return None
-    return ObjectFacts(size, tell_limiter[1].decode())
+    return ObjectFacts(size, found[1].decode())

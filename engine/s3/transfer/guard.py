@@ -9,8 +9,6 @@ from engine.model.facts import ObjectFacts, Occupied
 from engine.s3.api.answers import Answer, Fields, StoreError
 from engine.s3.transfer.conditions import CONDITION, Conditional, looks_first, sends_condition
 
-Look = Callable[[str], Awaitable[ObjectFacts | None]]
-"""HEAD of a destination key; None when it is free."""
 Send = Callable[[Fields], Awaitable[Answer]]
 """The write itself, with these further headers. Must be repeatable."""
 
@@ -22,7 +20,8 @@ async def nothing_else() -> None:
 class Guard:
     """Guards one verb (put, or copy) of one destination, and learns what its store makes of ``If-None-Match: *``."""
 
-    def __init__(self, look: Look) -> None:
+    def __init__(self, look: Callable[[str], Awaitable[ObjectFacts | None]]) -> None:
+        """``look``: HEAD of a key; None when it is free."""
         self.look = look
         self._learning = asyncio.Lock()
         self.verdict = Conditional.UNKNOWN

@@ -25,6 +25,11 @@ async def hashed(nbytes: int, work: Callable[[], T]) -> T:
     return work() if nbytes <= INLINE else await asyncio.to_thread(work)
 
 
+def md5_of(data: Bytes) -> bytes:
+    """The MD5 of the data."""
+    return hashlib.md5(data, usedforsecurity=False).digest()
+
+
 def crc64nvme(data: Bytes, start: int = 0) -> int:
     """The CRC-64/NVME of ``data`` behind bytes whose CRC is ``start``. Raises Blocked where awscrt is not installed."""
     try:

@@ -12,10 +12,9 @@ from engine.limiting.clock import Clock
 from engine.model.facts import ObjectFacts, Occupied
 from engine.model.sums import multipart_etag
 from engine.s3.api.answers import Answer, Fields, OpenUpload, Part, StoreError
-from engine.s3.api.client import S3Client
 from engine.s3.transfer.conditions import CONDITION
 from engine.s3.transfer.extras import Extra, Tags
-from engine.s3.transfer.guard import Look
+from engine.s3.transfer.target import Bucket
 
 ABORT_TRIES = 3
 ABORT_SECONDS = 10.0
@@ -45,12 +44,9 @@ class Upload:
 class Multipart:
     """Multipart uploads into one bucket."""
 
-    def __init__(self, client: S3Client, clock: Clock, bucket: str, always: Fields, look: Look, tags: Tags) -> None:
-        self._client = client
-        self._clock = clock
+    def __init__(self, bucket: Bucket, clock: Clock, tags: Tags) -> None:
         self._bucket = bucket
-        self._always = always
-        self._look = look
+        self._clock = clock
         self._tags = tags
         self.sums = Extra()
         """Whether uploads name their checksum algorithm."""
@@ -79,16 +75,18 @@ class Multipart:
     async def _create(self, key: str, headers: Fields, sums: Fields, tags: Fields) -> str:
         async def tagged(tags: Fields) -> str:
             async def create(sums: Fields) -> str:
-                return await self._client.create_upload(self._bucket, key, {**headers, **sums, **tags, **self._always})
+                return await self._bucket.client.create_upload(
+                    self._bucket.name, key, {**headers, **sums, **tags, **self._bucket.always}
+                )
 
             return await self.sums.send(create, sums)
 
-        return await self._tags.send(tagged, tags, self._bucket)
+        return await self._tags.send(tagged, tags, self._bucket.name)
 
     async def finish(self, upload: Upload, size: int, headers: Fields, *, replace_etag: str | None = None) -> Answer:
         """Complete. The key is looked at right before, whatever the store makes of conditions: a HEAD costs nothing
         beside the parts. Raises Occupied, StoreError."""
-        found = await self._look(upload.key)
+        found = await self._bucket.look(upload.key)
         if found is not None and found.etag != replace_etag:
             raise Occupied(found)
         condition = CONDITION if found is None and self.conditional else {}
@@ -97,7 +95,7 @@ class Multipart:
         except StoreError as error:
             if not condition or not (error.refused_condition or error.unsupported):
                 raise
-            now = await self._look(upload.key)
+            now = await self._bucket.look(upload.key)
             if now is not None:
                 if not self._is_ours(upload, size, now):
                     raise Occupied(now) from None
@@ -115,7 +113,7 @@ class Multipart:
                 await self._clock.sleep(0.2 * number)
             try:
                 async with asyncio.timeout(ABORT_SECONDS):
-                    await self._client.abort_upload(self._bucket, key, upload_id, self._always)
+                    await self._bucket.client.abort_upload(self._bucket.name, key, upload_id, self._bucket.always)
             except StoreError as error:
                 if error.status != 404:
                     continue
@@ -146,7 +144,7 @@ class Multipart:
     async def _open(self, prefix: str) -> AsyncIterator[OpenUpload]:
         marker = ("", "")
         while True:
-            page = await self._client.list_uploads(self._bucket, prefix, *marker, self._always)
+            page = await self._bucket.client.list_uploads(self._bucket.name, prefix, *marker, self._bucket.always)
             for row in page.rows:
                 yield row
             before, marker = marker, (page.key_marker, page.id_marker)
@@ -157,18 +155,18 @@ class Multipart:
 
     async def _complete(self, upload: Upload, size: int, headers: Fields) -> Answer:
         """Complete, and once more where the first answer was lost: the store forgets an upload when it completes it."""
-        arguments = (self._bucket, upload.key, upload.id, upload.in_order(), {**headers, **self._always})
+        arguments = (self._bucket.name, upload.key, upload.id, upload.in_order(), {**headers, **self._bucket.always})
         try:
-            return await self._client.complete_upload(*arguments)
+            return await self._bucket.client.complete_upload(*arguments)
         except StoreError as error:
             if not error.unsure:
                 raise
         try:
-            return await self._client.complete_upload(*arguments)
+            return await self._bucket.client.complete_upload(*arguments)
         except StoreError as error:
             if error.code != "NoSuchUpload" and not error.refused_condition:
                 raise
-            found = await self._look(upload.key)
+            found = await self._bucket.look(upload.key)
             if found is None or not self._is_ours(upload, size, found):
                 raise
             return _as_answer(found)

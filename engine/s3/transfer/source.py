@@ -13,16 +13,17 @@ from engine.model.errors import Blocked, EngineError, Operation, Refused, Transi
 from engine.model.facts import ObjectFacts
 from engine.model.failures import FailureClass
 from engine.model.location import Location
-from engine.s3.api.answers import Bytes, Fields, Fill, ListingPage, StoreError, StreamedAnswer
+from engine.model.ports import Fill
+from engine.s3.api.answers import Bytes, Fields, Listed, ListingPage, StoreError, StreamedAnswer
 from engine.s3.api.client import WHOLE, S3Client
 from engine.s3.api.faults import Patience, Side
+from engine.s3.api.listing import pages
 from engine.s3.api.survey import WORKERS, Bounds, Put, Survey
 from engine.s3.transfer.blocks import AskParts, InMemory
 from engine.s3.transfer.extras import Tags
 from engine.s3.transfer.facts import facts_of
-from engine.s3.transfer.sizes import part_sizes, size_by_range
+from engine.s3.transfer.object_ref import WITH_SUMS, ObjectRef
 
-WITH_SUMS = {"x-amz-checksum-mode": "ENABLED"}
 Judged = Callable[[StoreError, Operation], EngineError]
 """What an error means, and for what; see ``Patience.judge``."""
 
@@ -63,15 +64,9 @@ class S3Source:
     async def look(self, location: Location) -> ObjectFacts:
         """The same for somebody who only wants to know: an archived object is described like any other."""
         try:
-            answer = await self._client.head(
-                location.bucket, location.key, {**WITH_SUMS, **self._always}, version_id=location.version_id
-            )
-            facts = facts_of(answer.fields)
-            if facts.size is None:
-                facts = replace(facts, size=await self._size(location))
+            return await self._ref(location).facts()
         except StoreError as error:
             raise self._judged(error, Operation("HEAD", shown(location))) from None
-        return facts
 
     @asynccontextmanager
     async def open(self, location: Location, facts: ObjectFacts | None) -> AsyncIterator[Reading | InMemory]:
@@ -106,22 +101,17 @@ class S3Source:
     async def _tagged(self, facts: ObjectFacts, at: Location) -> ObjectFacts:
         if self._tags is None or not facts.tags:
             return facts
-        found = await self._tags.read(self._client, at.bucket, at.key, self._always, version_id=at.version_id)
-        return replace(facts, headers=replace(facts.headers, tags=found))
+        return replace(facts, headers=replace(facts.headers, tags=await self._tags.read(self._ref(at))))
 
     async def parts(self, location: Location, facts: ObjectFacts) -> Sequence[int]:
         """Sizes of the parts that the object was made of; none where the store does not tell."""
-        headers = {**self._always, "if-match": f'"{facts.etag}"'}
-        where = (self._client, location.bucket, location.key, headers)
-        count, size, version = facts.etag_parts, facts.size, location.version_id
         try:
-            return await part_sizes(*where, count=count, size=size, version_id=version)
+            return await self._ref(location).part_sizes(facts)
         except StoreError as error:
             raise self._judged(error, Operation("HEAD of the parts of", shown(location))) from None
 
-    async def _size(self, location: Location) -> int | None:
-        where = (self._client, location.bucket, location.key, self._always)
-        return await size_by_range(*where, version_id=location.version_id)
+    def _ref(self, location: Location) -> ObjectRef:
+        return ObjectRef(self._client, location.bucket, location.key, self._always, location.version_id)
 
     async def check(self, bucket: str) -> None:
         """HEAD the bucket. Raises Blocked where it does not exist, lives elsewhere or does not take the keys,
@@ -137,6 +127,14 @@ class S3Source:
             found = self._judged(error, Operation("HEAD", f"s3://{bucket}"))
             if not isinstance(found, Refused):
                 raise found from None
+
+    async def inventory(self, bucket: str, prefix: str = "") -> AsyncIterator[list[Listed]]:
+        """All objects of a bucket below a prefix, in key order, 1,000 a page."""
+        try:
+            async for rows in pages(self._client, bucket, prefix, self._always):
+                yield rows
+        except StoreError as error:
+            raise self._judged(error, Operation("LIST", f"s3://{bucket}/{prefix}")) from None
 
     async def page(self, bucket: str, after: str, token: str, limit: int) -> ListingPage:
         """One page of a bucket's listing: behind a key, or from a token on. Raises Refused, Transient, Blocked."""

@@ -1,0 +1,148 @@
+"""Memory for streams, within the byte budget: room for the first block before a stream is opened, then for the next.
+
+No open body ever waits for memory. Whoever holds a claim needs no other one to finish, so streams cannot lock each
+other out. At most as many streams go by parts at once as may have two parts each in memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import mmap
+
+from engine.limiting.byte_budget import BytesInFlight
+from engine.model.byte_units import MIB
+from engine.s3.api.client import WHOLE
+from engine.s3.transfer.blocks import Blocks
+from engine.s3.transfer.parts import Sizes
+
+_LAZY = 8 * MIB
+"""Bytes from which memory comes straight from the kernel, which clears each page when it is first written to: clearing
+64 MiB at once stopped the loop for up to 200 ms."""
+_OURS = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+
+
+class Buffers:
+    """Memory for blocks, used again and again: fresh pages cost the kernel as much work as copying into them.
+
+    Blocks of ``least`` bytes and more are kept for the next, up to ``idle`` bytes in all.
+    """
+
+    def __init__(self, least: int, idle: int) -> None:
+        self._least = least
+        self._room = idle
+        self._idle: dict[int, list[bytearray | mmap.mmap]] = {}
+
+    def size(self, nbytes: int) -> int:
+        """How much memory is taken for so many bytes: whole units of ``least``, so that it fits the next as well."""
+        return nbytes if nbytes < self._least else -(-nbytes // self._least) * self._least
+
+    def take(self, nbytes: int) -> memoryview:
+        """Memory of just so many bytes, whatever is in it."""
+        size = self.size(nbytes)
+        idle = self._idle.get(size)
+        if idle:
+            self._room += size
+            return memoryview(idle.pop())[:nbytes]
+        return memoryview(bytearray(size) if size < _LAZY else mmap.mmap(-1, size, flags=_OURS))[:nbytes]
+
+    def give(self, memory: memoryview) -> None:
+        """Take back what ``take`` gave."""
+        whole = memory.obj
+        if isinstance(whole, bytearray | mmap.mmap) and self._least <= len(whole) <= self._room:
+            self._room -= len(whole)
+            self._idle.setdefault(len(whole), []).append(whole)
+
+
+class Memory:
+    """What all streams into one bucket share: the byte budget, buffers, and lanes for those that go by parts.
+
+    Beyond the budget at most a quarter as much is kept to be used again.
+    """
+
+    def __init__(self, budget: BytesInFlight, sizes: Sizes) -> None:
+        self.budget = budget
+        self.sizes = sizes
+        self.buffers = Buffers(sizes.part, budget.capacity // 4)
+        self.lanes = asyncio.Semaphore(max(1, budget.capacity // (2 * sizes.part)))
+
+    async def more(self, nbytes: int) -> MemoryClaim:
+        """For the next block of a stream that has begun."""
+        return MemoryClaim(self, await self.budget.claim(self.buffers.size(nbytes), more=True), nbytes)
+
+
+class Room:
+    """Room for one stream to come: memory for its first block, and a lane where it goes by parts."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+        self._taken = 0
+        self._in_lane = False
+
+    async def guess(self) -> None:
+        """Claim a little, for a stream of which nothing is known yet."""
+        self._taken = await self._memory.budget.claim(WHOLE)
+
+    async def wait_for(self, size: int | None) -> None:
+        """Claim what a stream of this size sends first. Nothing may be open meanwhile."""
+        self.release()
+        if self._memory.sizes.in_parts(size):
+            self._in_lane = await self._memory.lanes.acquire()
+        self._taken = await self._memory.budget.claim(self._wanted(size))
+
+    async def fits(self, size: int | None) -> bool:
+        """Claim just that in place of what was claimed, without waiting; False where there is no room for it now."""
+        enters = self._memory.sizes.in_parts(size) and not self._in_lane
+        if enters and self._memory.lanes.locked():
+            return False
+        taken = self._memory.budget.trade(self._taken, self._wanted(size))
+        if taken is None:
+            return False
+        self._taken = taken
+        if enters:
+            self._in_lane = await self._memory.lanes.acquire()  # at once: it is not locked
+        return True
+
+    def first(self, size: int | None) -> MemoryClaim:
+        """The memory that was claimed, for the first block."""
+        taken, self._taken = self._taken, 0
+        return MemoryClaim(self._memory, taken, self._memory.sizes.first(size))
+
+    def release(self) -> None:
+        """Give back what is left of it; releasing twice is harmless."""
+        if self._in_lane:
+            self._in_lane = False
+            self._memory.lanes.release()
+        taken, self._taken = self._taken, 0
+        if taken:
+            self._memory.budget.release(taken)
+
+    def _wanted(self, size: int | None) -> int:
+        return self._memory.buffers.size(self._memory.sizes.first(size))
+
+
+class MemoryClaim:
+    """Memory for the next ``nbytes`` bytes, and its share of the budget. Held until released; releasing twice is
+    harmless."""
+
+    def __init__(self, memory: Memory, taken: int, nbytes: int) -> None:
+        self._memory = memory
+        self._taken = taken
+        self._view: memoryview | None = memory.buffers.take(nbytes)
+
+    def narrow(self, nbytes: int) -> None:
+        """Take no more than so many bytes into it."""
+        assert self._view is not None
+        self._view = self._view[:nbytes]
+
+    async def fill(self, blocks: Blocks) -> memoryview:
+        """The next bytes, to be used until the release; fewer than claimed only at the end."""
+        assert self._view is not None
+        return await blocks.fill(self._view)
+
+    def release(self) -> None:
+        taken, self._taken = self._taken, 0
+        if taken:
+            self._memory.budget.release(taken)
+        view, self._view = self._view, None
+        if view is not None:
+            self._memory.buffers.give(view)
