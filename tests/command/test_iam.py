@@ -117,11 +117,11 @@ async def _all_verbs(corner: Corner, vendor: str) -> None:
         key = bucket.probe_key(clock)
         await s3.destination.store(Bytes(b"probe"), key)
         await s3.destination.facts(key)
-        desk = s3.bucket
-        set_up = (desk.encryption, desk.versioning, desk.public_access_block, desk.public_policy)
-        for ask in (*set_up, desk.cors, desk.aborts_uploads):
+        setup = s3.bucket_setup
+        set_up = (setup.encryption, setup.versioning, setup.public_access_block, setup.public_policy)
+        for ask in (*set_up, setup.cors, setup.aborts_uploads):
             await ask()
-        assert (await desk.remove(key)).known
+        assert (await setup.remove(key)).known
     await clock.sleep(1.1)  # the store tells when an upload began in whole seconds
     async with open_s3(settings, clock) as s3:
         assert await s3.sweep() == 1
