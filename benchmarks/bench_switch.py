@@ -21,8 +21,8 @@ from pathlib import Path
 
 from engine.commands.frame import perform
 from engine.limiting.clock import SystemClock
-from engine.model.change import Held, Said, Sent
-from engine.pipeline.changing import Change, Changing
+from engine.model.change import Change, Held, Said, Sent
+from engine.pipeline.changing import ChangePolicy, Changing
 from engine.pipeline.stop import Stop
 from engine.pipeline.switching import WINDOW
 from engine.runs.links.plan_file import PlanFile, PlanWriter, open_plan
@@ -106,14 +106,14 @@ async def bench(directory: Path, count: int) -> None:
         with open_plan(directory / "plan.ndjson", "as they are", url_of) as plan:
             for start in range(0, count, WINDOW):
                 org.links |= {each.id: Held(each.old, "") for each in plan.window(start, min(start + WINDOW, count))}
-            changing = Changing(org, Recorded(journal, file), clock, Stop())
+            changing = Changing(org, Recorded(journal, file), clock, Stop(), ChangePolicy())
             with Stopwatch("switch", count):
                 await changing.run(windows(database, plan))
         assert changing.counts.done == count, changing.counts
         with Stopwatch("check the journal", 2 * count):
             await check(database, key, [journal.head])
         with Stopwatch("rollback", count):
-            undo = Changing(org, journal, clock, Stop(), undo=True)
+            undo = Changing(org, journal, clock, Stop(), ChangePolicy(undo=True))
             await undo.run(undoing(database))
         assert undo.counts.done == count, undo.counts
 

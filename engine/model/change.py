@@ -86,6 +86,32 @@ class Step(NamedTuple):
     """It belongs to an undo."""
 
 
+class Change(NamedTuple):
+    """A link to be changed. ``tries`` went before; ``contended`` says after how many of them the records beside it may
+    have been the trouble."""
+
+    id: str
+    account: str
+    old: str
+    new: str
+    wave: int
+    tries: int = 0
+    contended: int = 0
+
+    def step(
+        self,
+        event: Event,
+        where: LinkState | None,
+        message: str = "",
+        *,
+        found: str = "",
+        failure: FailureClass | None = None,
+        undo: bool,
+    ) -> Step:
+        """A row of the journal about it. ``undo``: the link goes back."""
+        return Step(self.id, self.old, self.new, event, self.wave, where, message, found, failure, undo)
+
+
 class Open(NamedTuple):
     """A change that was intended and never confirmed."""
 
@@ -106,7 +132,7 @@ class Sent(StrEnum):
     AGAIN = "again"
     """Locked, or a hiccup: worth another try after a pause."""
     APART = "apart"
-    """A trigger or flow failed on all of them together: worth another try in smaller company."""
+    """A trigger or flow failed on all of them together: worth another try in a smaller batch."""
     REFUSED = "refused"
     STOP = "stop"
     """No row will fare better: the user may not edit the field."""

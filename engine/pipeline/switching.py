@@ -1,4 +1,4 @@
-"""How links move, decided without I/O: what to do with a value just read, which rows travel together, when to stop."""
+"""How links are changed, decided without I/O: where a link stands, which go together, when to stop."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import math
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TypeVar
 
 from engine.model.change import Held, Link, LinkState
@@ -21,29 +20,9 @@ LANES = 4
 WINDOW = 4_000
 """Records shared out among the lanes at a time."""
 SMALLER = (SLICE, 50, 10, 1)
-"""Records in one write by how often their company was the trouble: it shrinks until a bad row is alone."""
+"""Records in one write by how often contention was the trouble: batches shrink until a bad record is alone."""
 COUNT_FROM = 50
 """Records of a wave before its drift is judged."""
-
-
-class Move(StrEnum):
-    """What to do with a record, now that its link was read."""
-
-    WRITE = "write"
-    ALREADY = "already"
-    """It holds the link it should get: nothing is sent, for an equal value would still fire automation."""
-    LEAVE = "leave"
-    """Somebody has edited it: their link stays."""
-    GONE = "gone"
-
-
-def decide(held: Held | None, expected: str, wanted: str) -> Move:
-    """The one rule of every write: only a record that holds exactly what we expect is touched."""
-    if held is None:
-        return Move.GONE
-    if held.url == expected:
-        return Move.WRITE
-    return Move.ALREADY if held.url == wanted else Move.LEAVE
 
 
 def link_state(held: Held | None, old: str, new: str) -> LinkState:

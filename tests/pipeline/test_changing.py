@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 import pytest
 
-from engine.model.change import LinkState, Said, Sent
+from engine.model.change import Change, LinkState, Said, Sent
 from engine.model.errors import Fatal, Paused, Transient
 from engine.model.failures import FailureClass
-from engine.pipeline.changing import Change, Changing, settle
+from engine.pipeline.changing import ChangePolicy, Changing, settle
 from engine.pipeline.stop import Stop
 from tests.support.fakes.clock import ManualClock
 from tests.support.fakes.links import LOST, FakeJournal, FakeOrg
@@ -28,9 +28,8 @@ class Scene:
         self.journal = FakeJournal(self.org)
         self.stop = Stop()
         self.clock = ManualClock()
-        self.changing = Changing(
-            self.org, self.journal, self.clock, self.stop, undo=undo, attempts=attempts, strict=strict
-        )
+        policy = ChangePolicy(undo=undo, attempts=attempts, strict=strict)
+        self.changing = Changing(self.org, self.journal, self.clock, self.stop, policy)
         self.changes = [change(n) for n in range(count)]
 
     async def run(self, *windows: Sequence[Change]) -> None:

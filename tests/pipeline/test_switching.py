@@ -13,10 +13,8 @@ from engine.pipeline.switching import (
     WINDOW,
     Counts,
     DriftLimits,
-    Move,
     Wave,
     calls,
-    decide,
     lanes,
     link_state,
     slices,
@@ -31,26 +29,19 @@ def held(url: str) -> Held:
 
 
 @pytest.mark.parametrize(
-    ("now", "move", "stands"),
+    ("now", "stands"),
     [
-        (held(OLD), Move.WRITE, LinkState.ORIGINAL),
-        (held(NEW), Move.ALREADY, LinkState.OURS),
-        (held("https://users.test/b.pdf"), Move.LEAVE, LinkState.EDITED),
-        (held(""), Move.LEAVE, LinkState.EDITED),
-        (held(OLD + " "), Move.LEAVE, LinkState.EDITED),
-        (held(OLD.upper()), Move.LEAVE, LinkState.EDITED),
-        (None, Move.GONE, LinkState.GONE),
+        (held(OLD), LinkState.ORIGINAL),
+        (held(NEW), LinkState.OURS),
+        (held("https://users.test/b.pdf"), LinkState.EDITED),
+        (held(""), LinkState.EDITED),
+        (held(OLD + " "), LinkState.EDITED),
+        (held(OLD.upper()), LinkState.EDITED),
+        (None, LinkState.GONE),
     ],
 )
-def test_only_exactly_what_we_expect_is_written_over(now: Held | None, move: Move, stands: LinkState) -> None:
-    assert decide(now, OLD, NEW) is move
+def test_a_link_is_the_original_or_ours_only_where_it_is_exactly_that(now: Held | None, stands: LinkState) -> None:
     assert link_state(now, OLD, NEW) is stands
-
-
-def test_an_undo_is_the_same_rule_the_other_way_round() -> None:
-    assert decide(held(NEW), NEW, OLD) is Move.WRITE
-    assert decide(held(OLD), NEW, OLD) is Move.ALREADY
-    assert decide(held("https://users.test/b.pdf"), NEW, OLD) is Move.LEAVE
 
 
 DEFAULT: list[int | str] = [1, 100, "1%", "10%", "100%"]

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 
 from engine.limiting.clock import iso
 from engine.limiting.retry import retry
-from engine.model.change import GENESIS, ChainTip, LinkState, Open, Step
+from engine.model.change import GENESIS, ChainTip, Change, LinkState, Open, Step
 from engine.model.command import Advice, Command
 from engine.model.errors import Blocked, Differs, EngineError, Paused, Transient
 from engine.model.facts import ContentHeaders, ObjectFacts, Occupied
-from engine.pipeline.changing import Change, settle
+from engine.pipeline.changing import settle
 from engine.runs.journal.tips import head_key, journals_of, own, remote_head
 from engine.runs.shared.assembly import Services
 from engine.s3.transfer.blocks import InMemory

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from engine.model.change import Event, LinkState, Step
+from engine.model.change import Change, Event, LinkState, Step
 from engine.model.command import Command
 from engine.model.errors import Paused, Transient, Usage
 from engine.model.ids import to18
-from engine.pipeline.changing import Change, LinkStore
+from engine.pipeline.link_writes import LinkStore
 from engine.pipeline.switching import WINDOW, Counts, link_state
 from engine.runs.links.old_links import PROBES
 from engine.runs.links.rollback_file import Restorable

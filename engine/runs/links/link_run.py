@@ -8,10 +8,11 @@ from contextlib import asynccontextmanager, suppress
 from typing import Protocol
 
 from engine.limiting.clock import Clock
+from engine.model.change import Change
 from engine.model.command import Command
 from engine.model.errors import Blocked
 from engine.model.record import ObjectShape
-from engine.pipeline.changing import Change, Changing, Steps
+from engine.pipeline.changing import ChangePolicy, Changing, Steps
 from engine.pipeline.stop import CutShort, unless_cut
 from engine.pipeline.switching import Counts
 from engine.runs.journal.evidence import UNSETTLED, Evidence, gather_evidence
@@ -114,19 +115,20 @@ class LinkWriter:
         wanted = run.services.settings.migration
         self._run = run
         self._steps = steps
-        self._strict = strict
         self._drain_s = wanted.drain_seconds
         self._changing = Changing(
             run.services.salesforce.links,
             steps,
             run.services.clock,
             run.stop,
-            undo=undo,
-            strict=strict,
-            attempts=wanted.max_attempts,
-            at_once=wanted.concurrency,
-            size=wanted.batch_size,
-            on_counts=on_counts,
+            ChangePolicy(
+                undo=undo,
+                strict=strict,
+                attempts=wanted.max_attempts,
+                at_once=wanted.concurrency,
+                size=wanted.batch_size,
+            ),
+            on_counts,
         )
 
     @property
@@ -136,8 +138,8 @@ class LinkWriter:
 
     @property
     def unseen_s(self) -> float:
-        """``Changing.unseen_s``; 0 for strict writes."""
-        return 0.0 if self._strict else self._changing.unseen_s
+        """``Changing.unseen_s``."""
+        return self._changing.unseen_s
 
     def take_counts(self) -> Counts:
         """What was counted so far; from now on it is counted anew."""

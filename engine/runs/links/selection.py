@@ -8,9 +8,8 @@ from typing import Any
 
 import structlog
 
-from engine.model.change import Link
+from engine.model.change import Change, Link
 from engine.model.errors import Paused, Transient
-from engine.pipeline.changing import Change
 from engine.pipeline.switching import WINDOW, Counts, Wave
 from engine.runs.links.claims import Claims, listing_pays
 from engine.runs.links.plan_file import PlanFile

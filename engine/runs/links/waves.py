@@ -71,8 +71,8 @@ class Waves:
             log.info("wave", wave=wave.number, **asdict(counts))
         return counts
 
-    def _judge(self, _latest: Counts) -> None:
-        if (verdict := self._limits.verdict(self._writer.counts, over=False)) is not None:
+    def _judge(self, counts: Counts) -> None:
+        if (verdict := self._limits.verdict(counts, over=False)) is not None:
             self._run.stop.request(*verdict)
 
 

@@ -1,0 +1,143 @@
+"""How the change of a link ends: decided from what Salesforce answered, or from what the record was found to hold.
+
+No I/O: each ending is a row for the journal, a count, and, where another try is worth it, a place among the retries.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from engine.model.change import Change, Event, Held, LinkState, Said, Sent, Step
+from engine.model.failures import FailureClass
+from engine.pipeline.switching import SLICE, Counts, link_state
+
+
+@dataclass(frozen=True, slots=True)
+class Direction:
+    """Which way links go: where one stands before, and after."""
+
+    before: LinkState
+    after: LinkState
+    intent: Event
+    success: Event
+    undo: bool
+
+    def target(self, change: Change) -> str:
+        """The link that the record is to get."""
+        return change.old if self.undo else change.new
+
+
+SWITCH = Direction(LinkState.ORIGINAL, LinkState.OURS, Event.INTENDED, Event.APPLIED, undo=False)
+UNDO = Direction(LinkState.OURS, LinkState.ORIGINAL, Event.UNDO_INTENDED, Event.UNDONE, undo=True)
+
+
+class Retries:
+    """Changes that get another try, each at most ``attempts`` tries in all."""
+
+    def __init__(self, attempts: int) -> None:
+        self._attempts = attempts
+        self._waiting: list[Change] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting)
+
+    def add(self, change: Change, *, contended: bool = False) -> bool:
+        """False where it has had all its tries. ``contended``: the records beside it may be the trouble."""
+        if change.tries + 1 >= self._attempts:
+            return False
+        self._waiting.append(change._replace(tries=change.tries + 1, contended=change.contended + contended))
+        return True
+
+    def take(self) -> list[Change]:
+        """The next batch: changes that may travel in slices of one size."""
+        self._waiting.sort(key=lambda change: (change.contended, change.account, change.id))
+        batch = [change for change in self._waiting[:SLICE] if change.contended == self._waiting[0].contended]
+        self._waiting = self._waiting[len(batch) :]
+        return batch
+
+
+class Endings:
+    """Of one run, in one direction."""
+
+    def __init__(self, direction: Direction, attempts: int) -> None:
+        self.direction = direction
+        self.retries = Retries(attempts)
+
+    def intended(self, change: Change) -> Step:
+        """Before anything is sent."""
+        return self._step(change, self.direction.intent, None)
+
+    def not_sent(self, change: Change, why: object) -> Step:
+        """It stands as it was last known, and nothing is left open."""
+        return self._step(change, Event.REFUSED, self.direction.before, f"not sent: {why}")
+
+    def answered(self, change: Change, said: Said, counts: Counts) -> Step:
+        """The answer is certain."""
+        match said.sent:
+            case Sent.DONE:
+                counts.done += 1
+                return self._step(change, self.direction.success, self.direction.after)
+            case Sent.AGAIN | Sent.APART if said.failure is FailureClass.INTERRUPTED or self.retries.add(
+                change, contended=True
+            ):
+                return self._step(change, Event.REFUSED, self.direction.before, f"{said.message}; to be tried again")
+            case Sent.STOP:
+                return self._step(change, Event.REFUSED, self.direction.before, said.message)
+        return self._failed(change, said.message, said.failure or FailureClass.REJECTED, counts)
+
+    def found_after(self, change: Change, said: Said, held: Held | None, counts: Counts) -> Step:
+        """The answer left it open, and the record was read."""
+        if link_state(held, change.old, change.new) is not self.direction.before:
+            return self.found(change, held, counts)
+        why = f"found undone after: {said.message or 'an unclear answer'}"
+        if self.retries.add(change):
+            return self._step(change, Event.SETTLED, self.direction.before, why)
+        return self._failed(change, why, said.failure or FailureClass.NETWORK, counts)
+
+    def found(self, change: Change, held: Held | None, counts: Counts) -> Step:
+        """It needs no write, or its write was found done."""
+        where = link_state(held, change.old, change.new)
+        match where:
+            case LinkState.GONE:
+                counts.gone += 1
+                return self._step(change, Event.KEPT, where)
+            case LinkState.EDITED:
+                counts.edited += 1
+                return self._step(change, Event.KEPT, where, found=held.url if held else "")
+        if change.tries:
+            counts.done += 1
+        else:
+            counts.already += 1
+        return self._step(change, Event.SETTLED, where)
+
+    def changed_since(self, change: Change, held: Held | None, counts: Counts) -> Step | None:
+        """It was written a moment ago. None: it still holds what was written."""
+        where = link_state(held, change.old, change.new)
+        if where is self.direction.after:
+            return None
+        counts.done -= 1
+        if held is None:
+            counts.gone += 1
+            return self._step(change, Event.KEPT, where)
+        counts.edited += 1
+        message = "another link was there right after this one was written"
+        if where is LinkState.OURS:
+            return self._step(change, Event.SETTLED, where, message)
+        return self._step(change, Event.KEPT, LinkState.EDITED, message, found=held.url)
+
+    def _failed(self, change: Change, why: str, failure: FailureClass, counts: Counts) -> Step:
+        counts.failed += 1
+        return self._step(change, Event.REFUSED, self.direction.before, why, failure=failure)
+
+    def _step(
+        self,
+        change: Change,
+        event: Event,
+        where: LinkState | None,
+        message: str = "",
+        *,
+        found: str = "",
+        failure: FailureClass | None = None,
+    ) -> Step:
+        undo = self.direction.undo
+        return Step(change.id, change.old, change.new, event, change.wave, where, message, found, failure, undo)
