@@ -5,7 +5,6 @@ The commands themselves are in ``engine.commands``.
 
 import gc
 import os
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,6 +12,7 @@ from typer.core import TyperGroup
 
 from engine import __version__
 from engine.commands import checks, database, first_steps, reports, run
+from engine.commands.flags import ConfigForAll
 from engine.commands.frame import names_settings
 from engine.commands.streams import standard_streams
 
@@ -81,10 +81,7 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def root(
     ctx: typer.Context,
-    config: Annotated[
-        Path | None,
-        typer.Option("--config", "-c", metavar="FILE", envvar="ENGINE_CONFIG", help="Settings file [./settings.yaml]."),
-    ] = None,
+    config: ConfigForAll = None,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,

@@ -1,4 +1,4 @@
-"""What a person does to the tracking DB by hand: take records out of the sum (waive), copy it (db snapshot)."""
+"""What a person does to the tracking DB by hand: leave records out of the readiness count, take a snapshot."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,24 +6,24 @@ from typing import Annotated
 import typer
 
 from engine.commands.flags import AsJson, Config
-from engine.commands.frame import answer, guarded, perform, print_json, settings_for
+from engine.commands.frame import answer, guarded, perform, settings_for, show
 
 
 def waive(
     ctx: typer.Context,
-    ids: Annotated[list[str] | None, typer.Argument(metavar="ID…", help="Records, by their Salesforce Ids.")] = None,
-    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it stays on record.")] = "",
+    ids: Annotated[list[str] | None, typer.Argument(metavar="ID…", help="Salesforce Ids of the records.")] = None,
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it is kept.")] = "",
     file: Annotated[
-        Path | None, typer.Option("--file", metavar="FILE", help="Read the Ids from a file, one a line.")
+        Path | None, typer.Option("--file", metavar="FILE", help="Read the Ids from a file, one per line.")
     ] = None,
-    undo: Annotated[bool, typer.Option("--undo", help="Put waived records back into the sum.")] = False,
+    undo: Annotated[bool, typer.Option("--undo", help="Count waived records again.")] = False,
     as_json: AsJson = False,
     config: Config = None,
 ) -> None:
-    """Take records out of the readiness sum, and note why.
+    """Take records out of the readiness count, and note why.
 
-    The tracking DB keeps who did it, when and why. Nothing else changes.
-    For records that will never be switched and that somebody has agreed to leave behind.
+    Use it for records that will never be switched, once somebody has agreed to leave them behind. The tracking DB keeps
+    who did it, when and why. Nothing else changes.
 
     Examples:
 
@@ -33,33 +33,29 @@ def waive(
 
       engine waive a0X5g00000AbcDeEAF --undo --reason "the vendor found the file"
     """
-    with guarded(as_json, ctx):
+    with guarded(ctx):
         from engine.runs.status.waive import ids_in
         from engine.runs.status.waive import waive as note
 
         chosen = [*(ids or []), *(ids_in(file) if file else ())]
-        answer(perform(note(settings_for(ctx, config, {}), chosen, reason=reason, undo=undo)), as_json)
+        answer(ctx, perform(note(settings_for(ctx), chosen, reason=reason, undo=undo)))
 
 
 def db_snapshot(
     ctx: typer.Context,
-    file: Annotated[Path, typer.Argument(help="The snapshot to write; must not exist yet.", metavar="FILE")],
+    file: Annotated[Path, typer.Argument(help="The snapshot to write; it must not exist yet.", metavar="FILE")],
     as_json: AsJson = False,
     config: Config = None,
 ) -> None:
-    """Copy the tracking DB to FILE, also while a run writes.
+    """Copy the tracking DB to FILE, also during a run.
 
-    The copy is consistent to the last commit.
+    The copy holds everything up to the last commit.
 
     Example:
 
       engine db snapshot /backup/tracking-2026-11-22.db
     """
-    with guarded(as_json, ctx):
-        from engine.runs.status.snapshot import take_snapshot
+    with guarded(ctx):
+        from engine.runs.status.snapshot import show_snapshot, take_snapshot
 
-        taken = take_snapshot(settings_for(ctx, config, {}), file)
-        if as_json:
-            print_json(taken)
-        else:
-            typer.echo(f"Wrote {file}: {taken['records']:,} records, {taken['bytes']:,} bytes, checked.")
+        show(ctx, take_snapshot(settings_for(ctx), file), show_snapshot)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,6 @@ import typer
 if TYPE_CHECKING:
     from engine.settings import Settings
 
-USAGE = 2
 LOGS = "engine.logs"
 """Where the click context keeps the log directory, once the settings have told it."""
 
@@ -27,14 +26,19 @@ def names_settings(given: Path | None) -> None:
     name_in_commands(None if given == found else given)
 
 
-def settings_for(ctx: typer.Context, config: Path | None, overrides: dict[str, Any]) -> Settings:
-    """The settings of the file given here or before the command; flags that are not None come on top."""
+def settings_file(ctx: typer.Context) -> Path:
+    """The file given here or before the command."""
+    return Path(ctx.params.get("config") or ctx.obj or "settings.yaml")
+
+
+def settings_for(ctx: typer.Context, overrides: Mapping[str, Any] | None = None) -> Settings:
+    """The settings of this command; flags that are not None come on top."""
     from engine.reading.load import load_settings
 
-    given = config or ctx.obj
-    names_settings(given)
-    flags = {key: value for key, value in overrides.items() if value is not None}
-    settings = load_settings(given or Path("settings.yaml"), environ=os.environ, overrides=flags)
+    file = settings_file(ctx)
+    names_settings(file)
+    flags = {key: value for key, value in (overrides or {}).items() if value is not None}
+    settings = load_settings(file, environ=os.environ, overrides=flags)
     ctx.meta[LOGS] = settings.logging.directory
     return settings
 
@@ -74,11 +78,11 @@ def stderr() -> Any:
 
 
 @contextmanager
-def screen_for(progress: bool | None) -> Iterator[Any]:
-    """The screen a run reports to: live on a terminal unless told otherwise, quiet with ``--no-progress``."""
+def screen_for(ctx: typer.Context) -> Iterator[Any]:
+    """The screen a run reports to: live on a terminal, quiet with ``--no-progress``."""
     from engine.runs.shared.screen import Screen
 
-    console = stderr()
+    console, progress = stderr(), ctx.params.get("progress")
     live = console.is_terminal if progress is None else progress
     yield Screen(console, live=live and console.is_terminal, quiet=progress is False)
 
@@ -90,20 +94,29 @@ def print_json(document: Any) -> None:
     print_document(document)
 
 
-def answer(report: Any, as_json: bool) -> None:
-    """Print a report in the form asked for, and end with its exit code."""
-    if as_json:
-        print_json(report.as_json())
+def show(ctx: typer.Context, found: Any, tables: Callable[[Any, Any], None]) -> None:
+    """Print what was found, in the form that is wanted."""
+    if ctx.params["as_json"]:
+        print_json(found if isinstance(found, dict) else found.as_json())
     else:
-        from engine.runs.shared.command import to_show
+        tables(found, stdout())
 
-        for line in report.lines():
-            typer.echo(to_show(line))
+
+def answer(ctx: typer.Context, report: Any, tables: Callable[[Any, Any], None] | None = None) -> None:
+    """The same, ending with the report's exit code. Without ``tables`` it is printed line by line."""
+    show(ctx, report, tables or _print_lines)
     raise typer.Exit(report.exit_code)
 
 
+def _print_lines(report: Any, _: Any) -> None:
+    from engine.runs.shared.command import to_show
+
+    for line in report.lines():
+        typer.echo(to_show(line))
+
+
 @contextmanager
-def guarded(as_json: bool = False, ctx: typer.Context | None = None) -> Iterator[None]:
+def guarded(ctx: typer.Context) -> Iterator[None]:
     """Errors become one clear message and the right exit code; a crash leaves a file in the log directory."""
     try:
         yield
@@ -119,12 +132,12 @@ def guarded(as_json: bool = False, ctx: typer.Context | None = None) -> Iterator
                 raise
             from engine.log import crash_file
 
-            file = crash_file(ctx.meta.get(LOGS, Path("logs")) if ctx else Path("logs"), error)
+            file = crash_file(ctx.meta.get(LOGS, Path("logs")), error)
             typer.echo(f"engine: unexpected {type(error).__name__}; details are in {file}", err=True)
             typer.echo("What was recorded is safe; the same command resumes.", err=True)
             raise typer.Exit(1) from None
         hint = to_type(fatal.hint)
-        if as_json:
+        if ctx.params.get("as_json"):
             print_json({"error": str(fatal), "hint": hint, "exit_code": fatal.exit_code})
         typer.echo(to_show(f"engine: {fatal}"), err=True)
         if hint:

@@ -1,12 +1,25 @@
-"""Commands that only look and tell: status, audit, accounts, analyze."""
+"""Commands that only read and report: status, audit, accounts, analyze."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from engine.commands.flags import Account, AsJson, Config, Export
-from engine.commands.frame import guarded, perform, print_json, screen_for, settings_for, stdout
+from engine.commands.flags import Account, AsJson, Config, Export, Progress
+from engine.commands.frame import guarded, perform, screen_for, settings_for, show, stdout
+
+NotReady = Annotated[
+    Path | None,
+    typer.Option("--not-ready", metavar="FILE", help="Write the records that cannot be switched, and why, as CSV."),
+]
+Bucket = Annotated[
+    bool | None,
+    typer.Option(
+        "--bucket/--no-bucket",
+        help="Compare with the chain tip in the destination bucket: always (exit 4 if it cannot be read), or never. "
+        "By default: if it answers within seconds.",
+    ),
+]
 
 
 def status(
@@ -20,17 +33,14 @@ def status(
     ] = None,
     readiness: Annotated[bool, typer.Option("--readiness", help="Which records could be switched.")] = False,
     export: Export = None,
-    not_ready: Annotated[
-        Path | None,
-        typer.Option("--not-ready", metavar="FILE", help="Write who cannot be switched, and why, as CSV."),
-    ] = None,
+    not_ready: NotReady = None,
     everything: Annotated[bool, typer.Option("--all", help="All of the above.")] = False,
     as_json: AsJson = False,
     config: Config = None,
 ) -> None:
     """Show what the tracking DB knows: counts, runs, failures.
 
-    It only reads, and works while a run is going on.
+    It only reads, and can be used during a run.
 
     Examples:
 
@@ -40,7 +50,7 @@ def status(
 
       engine status --all --export report.json
     """
-    with guarded(as_json, ctx):
+    with guarded(ctx):
         from engine.runs.status.status import StatusOptions, show_status
 
         wanted = StatusOptions(
@@ -54,7 +64,7 @@ def status(
             not_ready=not_ready,
             as_json=as_json,
         )
-        show_status(settings_for(ctx, config, {}), wanted, stdout())
+        show_status(settings_for(ctx), wanted, stdout())
 
 
 def audit(
@@ -63,45 +73,33 @@ def audit(
     account: Annotated[str | None, typer.Option("--account", metavar="ID", help="Of one account's records.")] = None,
     run: Annotated[int | None, typer.Option("--run", metavar="N", help="Of one run.")] = None,
     limit: Annotated[
-        int | None, typer.Option("--limit", min=1, metavar="N", help="The last N steps of it [200].")
+        int | None, typer.Option("--limit", min=1, metavar="N", help="Show the last N steps (default 200).")
     ] = None,
-    bucket: Annotated[
-        bool | None,
-        typer.Option(
-            "--bucket/--no-bucket",
-            help="Hold it against the head in the destination bucket too: insist (exit 4 where that cannot be read), "
-            "or do not ask. By default: where it answers within seconds.",
-        ),
-    ] = None,
+    bucket: Bucket = None,
     as_json: AsJson = False,
     config: Config = None,
 ) -> None:
     """Check the journal of link changes, and show its history.
 
-    Exit 6 where the journal was tampered with.
+    Exit 6: the journal was tampered with.
 
-    Whoever can change the DB can also change what lies beside it. The head in the bucket is out of their reach; the
-    answer says whether it was compared.
+    Whoever can change the DB can also change the files beside it, but not the chain tip in the bucket. The answer says
+    whether that was compared.
 
     Examples:
 
       engine audit
 
-      engine audit --bucket
-
       engine audit --record a0X3D00000AbcDeQAF
 
       engine audit --run 12 --json
     """
-    with guarded(as_json, ctx):
+    with guarded(ctx):
         from engine.runs.journal.audit import AuditOptions, show_audit
-        from engine.runs.journal.audit import audit as look
+        from engine.runs.journal.audit import audit as check
 
-        found = perform(look(settings_for(ctx, config, {}), AuditOptions(record, account, run, limit, bucket)))
-        if as_json:
-            print_json(found)
-        else:
-            show_audit(found, stdout())
+        found = perform(check(settings_for(ctx), AuditOptions(record, account, run, limit, bucket)))
+        show(ctx, found, show_audit)
         raise typer.Exit(found["exit_code"])
 
 
@@ -119,14 +117,10 @@ def accounts(
 
       engine accounts --json
     """
-    with guarded(as_json, ctx):
+    with guarded(ctx):
         from engine.runs.status.accounts import list_accounts, show_accounts
 
-        found = perform(list_accounts(settings_for(ctx, config, {}), limit))
-        if as_json:
-            print_json(found)
-        else:
-            show_accounts(found, stdout())
+        show(ctx, perform(list_accounts(settings_for(ctx), limit)), show_accounts)
 
 
 def analyze(
@@ -137,25 +131,21 @@ def analyze(
     ] = None,
     sample: Annotated[
         int,
-        typer.Option(
-            "--sample", min=0, metavar="N", help="About so many HEADs, for sizes that no listing told; 0: none."
-        ),
+        typer.Option("--sample", min=0, metavar="N", help="HEADs, about, for sizes that no listing gives; 0: none."),
     ] = 2000,
     archived: Annotated[
         Path | None,
         typer.Option("--archived", metavar="FILE", help="List the archived objects: NDJSON, or CSV as FILE.csv."),
     ] = None,
     export: Export = None,
-    progress: Annotated[
-        bool | None, typer.Option("--progress/--no-progress", help="Say how far it is; by default on a terminal.")
-    ] = None,
+    progress: Progress = None,
     as_json: AsJson = False,
     config: Config = None,
 ) -> None:
     """Forecast a backup: files, bytes, problems, time and cost.
 
-    It also tells of accounts, archives, links that do not fit, and requests. It only reads: records from Salesforce,
-    listings and HEADs from the source. It works beside a run.
+    It also counts accounts, archived files, links that are too long, and requests. It only reads: records from
+    Salesforce, listings and HEADs from the source. It can be used during a run.
 
     Examples:
 
@@ -165,17 +155,14 @@ def analyze(
 
       engine analyze --archived to-restore.csv --export analysis.json
     """
-    with guarded(as_json, ctx):
+    with guarded(ctx):
         from engine.runs.analyze.analyze import AnalyzeOptions
-        from engine.runs.analyze.analyze import analyze as look
+        from engine.runs.analyze.analyze import analyze as forecast
         from engine.runs.analyze.show import show_analysis
         from engine.runs.shared.signals import tidied
 
         options = AnalyzeOptions(account=account, limit=limit, sample=sample, archived=archived, export=export)
-        settings = settings_for(ctx, config, {})
-        with screen_for(progress) as screen:
-            found = perform(tidied(look(settings, options, screen), screen.say))
-        if as_json:
-            print_json(found)
-        else:
-            show_analysis(found, stdout())
+        settings = settings_for(ctx)
+        with screen_for(ctx) as screen:
+            found = perform(tidied(forecast(settings, options, screen), screen.say))
+        show(ctx, found, show_analysis)

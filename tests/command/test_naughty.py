@@ -74,7 +74,7 @@ def test_nothing_that_is_printed_obeys_a_naughty_string(naughty: tuple[Corner, S
 
 
 def test_an_error_tells_what_a_server_said_and_no_terminal_obeys_it(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(typer.Exit), guarded():
+    with pytest.raises(typer.Exit), guarded(typer.Context(typer.main.TyperCommand("any"))):
         raise Blocked("refused:\n  come\u202eback \x9b31mlater", hint="ask\x1b]0;title\x07 \u202ethem")
     assert capsys.readouterr().err == "engine: refused:\n  comeback later\n  ask them\n"
 

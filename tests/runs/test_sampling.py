@@ -8,7 +8,7 @@ import pytest
 
 from engine.model.errors import Usage
 from engine.runs.verify.report import confidence
-from engine.runs.verify.sampling import Draw, First, Sample, sample
+from engine.runs.verify.sampling import Draw, First, Sample, sample_of
 from tests.support.fakes.clock import ManualClock
 
 
@@ -17,18 +17,18 @@ from tests.support.fakes.clock import ManualClock
     [(None, None), ("200", Sample(count=200)), ("2.5%", Sample(share=0.025)), (" 100% ", Sample(share=1.0))],
 )
 def test_a_sample_is_a_number_or_a_share(text: str | None, expected: Sample | None) -> None:
-    assert sample(text) == expected
+    assert sample_of(text) == expected
 
 
 @pytest.mark.parametrize("text", ["0", "0%", "101%", "-3", "many", "5 %%", ""])
 def test_anything_else_is_refused(text: str) -> None:
     with pytest.raises(Usage, match="--sample"):
-        sample(text)
+        sample_of(text)
 
 
 @pytest.mark.parametrize(("chosen", "total", "size"), [("3", 10, 3), ("30", 10, 10), ("1%", 10, 1), ("50%", 10, 5)])
 def test_it_is_never_larger_than_the_whole_nor_empty(chosen: str, total: int, size: int) -> None:
-    wanted = sample(chosen)
+    wanted = sample_of(chosen)
     assert wanted is not None
     assert wanted.of(total) == size
 

@@ -83,7 +83,7 @@ class _Known:
     links: tuple[str, ...] = ()
 
 
-async def doctor(settings: Settings, options: DoctorOptions, clock: Clock | None = None) -> Diagnosis:
+async def diagnose(settings: Settings, options: DoctorOptions, clock: Clock | None = None) -> Diagnosis:
     """Look at everything. Raises Fatal only where the settings do not even allow to open a connection."""
     clock = clock or SystemClock()
     diagnosis = Diagnosis(options.purpose)

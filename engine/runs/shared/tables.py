@@ -25,13 +25,19 @@ def table(
     right: Sequence[int] = (),
     wraps: int = -1,
 ) -> None:
-    """Only column ``wraps`` (-1: the last) may take more than one line. No header row where no head has a text."""
+    """Only column ``wraps`` (-1: the last) may take more than one line. No title, and no row of heads, where those have
+    no text."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
     made = Table(
-        title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, title_style="bold", show_header=any(heads)
+        title=title or None,
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        title_style="bold",
+        show_header=any(heads),
     )
     for place, head in enumerate(heads):
         yields = place == wraps % len(heads)

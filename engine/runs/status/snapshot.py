@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from engine.runs.shared.tables import line
 from engine.settings import Settings
 from engine.tracking.db.snapshot import snapshot
 from engine.tracking.read.report import open_report
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def take_snapshot(settings: Settings, target: Path) -> dict[str, Any]:
@@ -15,3 +19,8 @@ def take_snapshot(settings: Settings, target: Path) -> dict[str, Any]:
     written = snapshot(settings.tracking.database, target)
     with open_report(target) as report:
         return {"file": str(target), "bytes": written, "records": report.files()["tracked"]}
+
+
+def show_snapshot(taken: dict[str, Any], console: Console) -> None:
+    """The same for a person."""
+    line(console, f"Wrote {taken['file']}: {taken['records']:,} records, {taken['bytes']:,} bytes, checked.")

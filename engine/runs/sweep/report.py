@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from engine.model.command import Advice, Command
 from engine.model.text import printable
-from engine.runs.shared import tables
+from engine.runs.shared.tables import line, table
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+EXCEPTED = "--except"
+_SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,29 +32,37 @@ class Pointer:
 
 
 @dataclass(slots=True)
-class Swept:
-    """What was found, and what was not looked at."""
+class Coverage:
+    """What was searched, and what was not. Objects by name, with the reason."""
+
+    objects: int = 0
+    fields: int = 0
+    skipped: dict[str, str] = field(default_factory=dict)
+    """They hold no text of their own."""
+    set_aside: dict[str, str] = field(default_factory=dict)
+    """Nobody may search them, or the person excepted them. The answer is not about them."""
+    unsearched: dict[str, str] = field(default_factory=dict)
+    """They should have been searched, and were not, or not as a whole."""
+
+
+@dataclass(slots=True)
+class SweepReport:
+    """How a sweep ended."""
 
     terms: list[str]
     only: tuple[str, ...] = ()
     """Objects that the search was restricted to: however clean they are, that is no all-clear."""
     watch: bool = False
-    """Only new and changed records were asked for: a round without any ends with 0, and is no all-clear either."""
+    """Only new and changed records were searched: a round that finds none ends with 0, and is no all-clear either."""
     found: list[Pointer] = field(default_factory=list)
-    searched: int = 0
-    fields: int = 0
-    skipped: dict[str, str] = field(default_factory=dict)
-    set_aside: dict[str, str] = field(default_factory=dict)
-    """Objects that nobody may search, or that the person excepted, and why. The answer is not about them."""
-    unsearched: dict[str, str] = field(default_factory=dict)
-    """Objects that should have been searched, and why they were not, or not as a whole."""
+    coverage: Coverage = field(default_factory=Coverage)
     stopped: str = ""
-    exit_code_of_stop: int = 0
+    stopped_with: int = 0
 
     @property
     def exit_code(self) -> int:
         if self.stopped:
-            return self.exit_code_of_stop
+            return self.stopped_with
         if self.found:
             return 6
         return 0 if self.whole else 3
@@ -59,103 +70,96 @@ class Swept:
     @property
     def whole(self) -> bool:
         """Whether everything was searched that the answer is about."""
-        return not self.unsearched and not self.stopped and (self.watch or not self.only)
+        return not self.coverage.unsearched and not self.stopped and (self.watch or not self.only)
 
     def as_json(self) -> dict[str, Any]:
+        covered = self.coverage
         return {
             "exit_code": self.exit_code,
             "searched_for": self.terms,
             "restricted_to": list(self.only) or None,
-            "objects_searched": self.searched,
-            "fields_searched": self.fields,
+            "objects_searched": covered.objects,
+            "fields_searched": covered.fields,
             "complete": self.whole,
-            "records": sum(each.count for each in self.found),
+            "records": sum(pointer.count for pointer in self.found),
             "found": [
                 {
-                    "object": each.object,
-                    "field": each.field,
-                    "count": each.count,
-                    "at_least": each.at_least,
-                    "examples": [{"id": name or None, "value": text} for name, text in each.examples],
+                    "object": pointer.object,
+                    "field": pointer.field,
+                    "count": pointer.count,
+                    "at_least": pointer.at_least,
+                    "examples": [{"id": name or None, "value": text} for name, text in pointer.examples],
                 }
-                for each in self.found
+                for pointer in self.found
             ],
-            "not_searched": self.unsearched,
-            "set_aside": self.set_aside,
-            "skipped": self.skipped,
+            "not_searched": covered.unsearched,
+            "set_aside": covered.set_aside,
+            "skipped": covered.skipped,
             "stopped": self.stopped or None,
         }
 
 
-def show_swept(found: Swept, console: Console) -> None:
+def show_sweep(report: SweepReport, console: Console) -> None:
     """The same for a person."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-    from rich.text import Text
-
-    def line(text: Advice) -> None:
-        tables.line(console, text)
-
-    if found.found:
-        table = Table(box=SIMPLE_HEAD, pad_edge=False)
-        for head in ("object", "field", "records", "such as"):
-            table.add_column(head, justify="right" if head == "records" else "left", overflow="fold")
-        for pointer in found.found:
-            record, text = pointer.examples[0] if pointer.examples else ("", "")
-            count = f"{'≥ ' if pointer.at_least else ''}{pointer.count:,}"
-            table.add_row(Text(pointer.object), Text(pointer.field), count, Text(f"{record} {text}".strip()))
-        console.print(table)
-    line(f"searched for {', '.join(found.terms)}")
-    reasons = Counter(found.skipped.values())
-    skipped = "; ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())
-    line(f"in {found.fields:,} fields of {found.searched:,} objects" + (f" (skipped: {skipped})" if skipped else ""))
-    excepted = sorted(name for name, why in found.set_aside.items() if why == "--except")
-    closed = sorted(found.set_aside.keys() - set(excepted))
-    if closed:
-        line(f"set aside: {_names(closed)}: Salesforce takes no search of these objects of its own, from anybody")
-    if excepted:
-        line(f"set aside by --except: {_names(excepted)}")
-    for name, why in list(found.unsearched.items())[:10]:
-        line(f"NOT SEARCHED {name}: {printable(why)}")
-    if len(found.unsearched) > 10:
-        line(f"… and {len(found.unsearched) - 10:,} more objects: --json names all")
-    if found.stopped:
-        line(f"stopped early: {found.stopped}. The answer is not complete; start the same command again.")
-    elif found.found:
-        total = sum(pointer.count for pointer in found.found)
-        line(f"{total:,} places still point at the vendor: do not cancel it yet.")
-        if found.watch:
-            line(("next: ", Command("run backup --incremental"), "   copies them; then switch them in the next wave"))
-        else:
-            line(
-                (
-                    "next: ",
-                    Command("status --readiness"),
-                    "   says which links are not switched yet, and why",
-                )
-            )
-            line(
-                "next: whatever stands in other fields is changed by hand or by its owners; --json has examples of each"
-            )
-    elif found.unsearched:
-        line("Nothing was found, but not everything was searched: this is no all-clear.")
-        line("next: give the login read access to those, or raise --limit; then the same command")
-        line(("next: what may be left out of the answer: ", Command("sweep --except NAME")))
-    elif found.watch:
-        line(
+    if report.found:
+        rows = [
             (
-                "No record that came or changed since then points at the vendor. This is no all-clear: ",
-                Command("sweep"),
-                " is one.",
+                pointer.object,
+                pointer.field,
+                f"{'≥ ' if pointer.at_least else ''}{pointer.count:,}",
+                " ".join(pointer.examples[0]).strip() if pointer.examples else "",
             )
-        )
-    elif found.only:
-        line(f"Nothing was found, but only {_names(found.only)} was searched: this is no all-clear.")
-        line(("next: ", Command("sweep"), "   without --object searches the whole org"))
+            for pointer in report.found
+        ]
+        table(console, "", ("object", "field", "records", "such as"), rows, right=(2,))
+    line(console, f"searched for {', '.join(report.terms)}")
+    for text in _coverage(report.coverage):
+        line(console, text)
+    for advice in _verdict(report):
+        line(console, advice)
+
+
+def _coverage(covered: Coverage) -> Iterator[str]:
+    reasons = Counter(covered.skipped.values())
+    skipped = "; ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())
+    yield f"in {covered.fields:,} fields of {covered.objects:,} objects" + (f" (skipped: {skipped})" if skipped else "")
+    excepted = sorted(name for name, why in covered.set_aside.items() if why == EXCEPTED)
+    closed = sorted(covered.set_aside.keys() - set(excepted))
+    if closed:
+        yield f"set aside: {_names(closed)}: Salesforce lets nobody search these objects of its own"
+    if excepted:
+        yield f"set aside by {EXCEPTED}: {_names(excepted)}"
+    for name, why in list(covered.unsearched.items())[:_SHOWN]:
+        yield f"NOT SEARCHED {name}: {printable(why)}"
+    if len(covered.unsearched) > _SHOWN:
+        yield f"… and {len(covered.unsearched) - _SHOWN:,} more objects: --json names all"
+
+
+def _verdict(report: SweepReport) -> Iterator[Advice]:
+    if report.stopped:
+        yield f"stopped early: {report.stopped}. The answer is not complete; start the same command again."
+    elif report.found:
+        total = sum(pointer.count for pointer in report.found)
+        yield f"{total:,} places still point at the vendor: do not cancel it yet."
+        if report.watch:
+            yield "next: ", Command("run backup --incremental"), "   copies them; then switch them"
+        else:
+            yield "next: ", Command("status --readiness"), "   says which links are not switched yet, and why"
+            yield "next: change the other fields by hand, or have their owners do it; --json has examples of each"
+    elif report.coverage.unsearched:
+        yield "Nothing was found, but not everything was searched: this is no all-clear."
+        yield "next: give the login read access to those objects, or raise --limit; then start the same command again"
+        yield "next: leave objects out of the answer: ", Command("sweep --except NAME")
+    elif report.watch:
+        told = "No new or changed record points at the vendor. This is no all-clear: only "
+        yield told, Command("sweep"), " gives one."
+    elif report.only:
+        yield f"Nothing was found, but only {_names(report.only)} was searched: this is no all-clear."
+        yield "next: ", Command("sweep"), "   without --object searches the whole org"
     else:
-        apart = " in what was searched" if found.set_aside else ""
-        line(f"Nothing that this login can see points at the vendor any more{apart}.")
-        line(("next: ", Command("sweep --watch"), "   tells of new ones"))
+        apart = " in what was searched" if report.coverage.set_aside else ""
+        yield f"Nothing that this login can see points at the vendor any more{apart}."
+        yield "next: ", Command("sweep --watch"), "   reports new ones"
 
 
 def _names(names: Sequence[str]) -> str:

@@ -1,18 +1,43 @@
-"""What a sweep searches for. Pure."""
+"""What a sweep searches for, and how that is found and shown in a text. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from urllib.parse import urlsplit
 
 from engine.model.errors import Refused, Usage
 from engine.model.hosts import origin_of
-from engine.model.text import printable
+from engine.model.text import bare_urls, printable
+from engine.salesforce.search import finder
 from engine.settings import Settings
 
 
+class Vendor:
+    """Finds the terms in texts."""
+
+    def __init__(self, terms: Sequence[str]) -> None:
+        self._finder = finder(terms)
+
+    def is_in(self, text: str) -> bool:
+        return self._finder.search(text) is not None
+
+    def examples(self, rows: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+        """Record Ids, and the part of each text that points at the vendor, without queries."""
+        return tuple((record, self._around(text)) for record, text in rows)
+
+    def _around(self, text: str) -> str:
+        found = self._finder.search(text)
+        start = max(0, (found.start() if found else 0) - 20)
+        return shown(("…" if start else "") + text[start : start + 160])
+
+
+def shown(text: str) -> str:
+    """On one line, without queries, cut short."""
+    return printable(bare_urls(text))[:160]
+
+
 def terms_of(settings: Settings, more: Sequence[str] = ()) -> list[str]:
-    """The texts that give a link to the vendor away: buckets as hosts, in paths and as ``s3://``, and other hosts."""
+    """The texts by which a link to the vendor is known: buckets, as hosts, in paths and as ``s3://``; and hosts."""
     source, ours = settings.source, settings.destination.bucket
     terms: list[str] = []
     for bucket in source.buckets:

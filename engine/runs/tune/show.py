@@ -1,34 +1,52 @@
-"""A sweep for a person: tables, plots, and the settings to use."""
+"""A tuning for a person: tables, plots, and the settings to use."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from engine.pipeline.tuning import bars
 from engine.runs.shared.tables import line, table
-from engine.runs.tune.tune import Sweep
+from engine.runs.tune.points import ROUNDS, bars
+from engine.runs.tune.tune import Tuning
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+_HEADS = ("value", "per second", "slowest", "fastest", "median ms", "p95 ms", "refused")
 
-def show_sweep(found: Sweep, console: Console) -> None:
+
+def show_tuning(found: Tuning, console: Console) -> None:
     """Everything, ending with YAML that can be pasted into the settings."""
-    line(console, f"measured: {found.what}")
+    verdicts = found.verdicts
+    line(console, f"measured: {found.what}, {ROUNDS} rounds of each setting")
     for name, points in found.points.items():
         rows = [
-            (f"{each.value:,}", f"{each.rate:,.0f}", _ms(each.median_s), _ms(each.slow_s), f"{each.refused:,}")
-            for each in points
+            (
+                *(f"{number:,.0f}" for number in (point.value, point.rate, point.slowest, point.fastest)),
+                _ms(point.latency_ms(0.5)),
+                _ms(point.latency_ms(0.95)),
+                f"{point.refused:,}",
+            )
+            for point in points
         ]
-        table(console, name, ("value", "per second", "median ms", "p95 ms", "refused"), rows, range(5))
-        for bar in bars(points, found.keep.get(name)):
+        table(console, name, _HEADS, rows, range(len(_HEADS)))
+        for bar in bars(points, verdicts[name]):
             line(console, bar)
+        if len(points) > 1 and not verdicts[name].difference_seen:
+            line(console, f"no difference seen: the rounds of one {name} differ as much as those of another")
     for note in found.notes:
         line(console, f"note: {note}")
     line(console, "\nmigration:")
-    for name, value in found.chosen.items():
-        line(console, f"  {name}: {value}" + ("  # not measured" if name in found.derived else ""))
+    for name, value in found.use.items():
+        line(console, f"  {name}: {value}{_remark(found, name)}")
 
 
-def _ms(seconds: float | None) -> str:
-    return "" if seconds is None else f"{1000 * seconds:,.1f}"
+def _remark(found: Tuning, name: str) -> str:
+    if name in found.derived:
+        return "  # not measured"
+    if len(found.points[name]) == 1:
+        return "  # the only one measured"
+    return "" if found.verdicts[name].difference_seen else "  # no difference seen"
+
+
+def _ms(milliseconds: float | None) -> str:
+    return "" if milliseconds is None else f"{milliseconds:,.1f}"

@@ -25,7 +25,7 @@ class Sample:
         return min(total, math.ceil(total * (self.share or 0.0)))
 
 
-def sample(text: str | None) -> Sample | None:
+def sample_of(text: str | None) -> Sample | None:
     """``200`` or ``2.5%``. Raises Usage."""
     if text is None:
         return None
