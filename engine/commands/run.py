@@ -89,7 +89,7 @@ def run_backup(
         from engine.runs.shared.options import failure_classes, one_of
 
         options = BackupOptions(
-            _flags(ctx, account, limit, max_duration, dry_run),
+            flags=_flags(ctx, account, limit, max_duration, dry_run),
             full=one_of("--full", full, "--incremental", incremental),
             retry_classes=failure_classes(retry_class or []),
             transport=transport,
@@ -138,7 +138,7 @@ def run_switch(
         from engine.runs.shared.options import dry_or, failure_classes
 
         options = SwitchOptions(
-            _flags(ctx, account, limit, max_duration, not dry_or("--execute", execute, dry_run=dry_run)),
+            flags=_flags(ctx, account, limit, max_duration, not dry_or("--execute", execute, dry_run=dry_run)),
             plan=plan,
             wave=wave,
             yes=yes,
@@ -189,7 +189,7 @@ def run_rollback(
 
         one_of("--from-database", from_database, "--rollback-file", rollback_file is not None)
         options = RollbackOptions(
-            _flags(ctx, account, limit, max_duration, not dry_or("--execute", execute, dry_run=dry_run)),
+            flags=_flags(ctx, account, limit, max_duration, not dry_or("--execute", execute, dry_run=dry_run)),
             file=rollback_file,
             run=run,
             wave=wave,
