@@ -1,6 +1,6 @@
 """The way of a record. The file to read first.
 
-    feed (pages → intake) → work_batches → crew (planning done; transfer → copying) → recorder → ledger
+    feed (pages → intake) → work queue → crew (planning done; transfer → copying) → recorder → ledger
 
 Two task groups: the recorder's encloses the crew's, so that a failing ledger stops the copying, and whatever the crew
 ended with is still recorded. Stopping has two steps: a stop request ends the intake and lets the work in hand finish;
@@ -14,18 +14,17 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from engine.limiting.clock import Clock
-from engine.model.plan import Work
-from engine.pipeline.channel import Channel
 from engine.pipeline.crew import Crew
 from engine.pipeline.recorder import Recorder
 from engine.pipeline.stop import CutShort, Stop, unless_cut
+from engine.pipeline.work_queue import WorkQueue
 
 PULSE_S = 0.5
 
 
 async def flow(
     feed: Callable[[], Awaitable[None]],
-    work_batches: Channel[list[Work]],
+    queue: WorkQueue,
     crew: Crew,
     recorder: Recorder,
     *,
@@ -42,7 +41,7 @@ async def flow(
         writing = run.create_task(recorder.run(), name="recorder")
         beating = run.create_task(_beat(recorder, clock, pulse), name="pulse")
         try:
-            await _work(feed, work_batches, crew, stop=stop, clock=clock, drain_s=drain_s)
+            await _work(feed, queue, crew, stop=stop, clock=clock, drain_s=drain_s)
         finally:
             recorder.close()  # never waits
             await asyncio.wait([writing])  # drain, however the crew ended
@@ -51,7 +50,7 @@ async def flow(
 
 async def _work(
     feed: Callable[[], Awaitable[None]],
-    work_batches: Channel[list[Work]],
+    queue: WorkQueue,
     crew: Crew,
     *,
     stop: Stop,
@@ -62,7 +61,7 @@ async def _work(
         try:
             await feed()
         finally:
-            work_batches.close()
+            queue.close()
 
     async def working() -> None:
         async with asyncio.TaskGroup() as group:

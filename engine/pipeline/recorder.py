@@ -8,10 +8,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Sequence
 
-from engine.model.outcome import Attempt, Batch, Checkpoint, Looked, Outcome, Status, Touch
+import structlog
+
+from engine.model.outcome import Attempt, Batch, Checkpoint, Looked, Outcome, Touch
+from engine.model.plan import Known
 from engine.model.ports import Sink
+from engine.pipeline.tally import Tally
+
+log = structlog.get_logger()
 
 
 class PageBook:
@@ -43,59 +49,86 @@ class PageBook:
         return reached
 
 
-class Recorder:
-    """The only task that writes outcomes. At most four batches wait here; ``room()`` holds the crew back beyond."""
+class _Milestone:
+    """A number of outcomes that somebody waits for."""
 
-    def __init__(self, ledger: Sink, batch_size: int, on_written: Callable[[Batch], None] | None = None) -> None:
+    def __init__(self) -> None:
+        self.wanted = 0
+        self._moved = asyncio.Event()
+        self.reached = 0
+
+    def move(self, by: int) -> None:
+        self.reached += by
+        self._moved.set()
+
+    async def wait(self, wanted: int) -> None:
+        while self.reached < wanted:
+            self._moved.clear()
+            await self._moved.wait()
+
+
+class Recorder:
+    """Counts each outcome at once, and is the only task that writes outcomes.
+
+    At most four batches wait here; ``room()`` holds the crew back beyond.
+    """
+
+    def __init__(self, ledger: Sink, tally: Tally, batch_size: int) -> None:
+        self.tally = tally
+        self.book = PageBook()
         self._ledger = ledger
         self._batch_size = batch_size
-        self._on_written = on_written
         self._batch = Batch()
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
         self._closed = False
-        self._progress = asyncio.Event()
         self._taken = 0
-        self._awaited = 0  # outcomes that somebody waits for: the last of them is written at once
-        self.book = PageBook()
-        self.written = 0
+        self._written = _Milestone()
 
     def add(self, outcome: Outcome | Looked) -> None:
-        """Take how one record ended; durable after the next commit."""
+        """Take how one record ended: counted now, durable after the next commit."""
+        self.tally.count(outcome)
         batch = self._batch
         if isinstance(outcome, Looked):
             batch.looks.append(outcome)
         else:
             batch.outcomes.append(outcome)
         self._taken += 1
-        if self._taken == self._awaited:
+        if self._taken == self._written.wanted:
             self._wake.set()
         self._grown(len(batch.outcomes) + len(batch.looks))
 
-    def touch(self, touch: Touch) -> None:
-        self._batch.touches.append(touch)
-        self._grown(len(self._batch.touches))
-
     def attempt(self, attempt: Attempt) -> None:
+        """Take a try that failed and will be followed by another."""
+        self.tally.retries += 1
         self._batch.attempts.append(attempt)
         self._grown(len(self._batch.attempts))
 
-    def unchanged(self, count: int) -> None:
-        """So many records needed nothing; they go to the run's counts with the next commit."""
-        self._batch.unchanged += count
+    def unchanged(self, count: int, touches: Sequence[Touch]) -> None:
+        """So many records needed nothing, or no more than these touches: counted now, in the run's row later."""
+        self.tally.unchanged += count
+        self._batch.unchanged += count - len(touches)  # the ledger counts touches itself
+        self._batch.touches += touches
+        self._grown(len(self._batch.touches))
 
-    def uncount(self, ended: Status | None) -> None:
-        """A record that the run row has counted is taken up once more. None: it had needed nothing."""
-        if ended is None:
-            self._batch.unchanged -= 1
+    def uncount(self, row: Known, *, ended: bool) -> None:
+        """A record that was counted is taken up once more. ``ended``: as its row says; else it had needed nothing."""
+        self.tally.uncount(row, ended=ended)
+        if ended:
+            self._batch.recounted.append(row.status)
         else:
-            self._batch.recounted.append(ended)
+            self._batch.unchanged -= 1
+
+    @property
+    def written(self) -> int:
+        """Outcomes that are committed."""
+        return self._written.reached
 
     @property
     def unwritten(self) -> int:
         """Records that have ended and are not committed yet."""
-        return self._taken - self.written
+        return self._taken - self._written.reached
 
     @property
     def full(self) -> bool:
@@ -114,12 +147,10 @@ class Recorder:
 
     async def reached(self, outcomes: int) -> None:
         """Wait until so many outcomes have been committed since the start."""
-        self._awaited = outcomes
+        self._written.wanted = outcomes
         if self._taken >= outcomes:
             self._wake.set()
-        while self.written < outcomes:
-            self._progress.clear()
-            await self._progress.wait()
+        await self._written.wait(outcomes)
 
     def nudge(self) -> None:
         """Write what there is, however little: called on a timer so that nothing stays unwritten for long."""
@@ -150,7 +181,6 @@ class Recorder:
         if not batch:
             return
         await self._ledger.write(batch)
-        self.written += len(batch.outcomes) + len(batch.looks)
-        self._progress.set()
-        if self._on_written is not None:
-            self._on_written(batch)
+        self._written.move(len(batch.outcomes) + len(batch.looks))
+        reached = {each.range: each.last_id for each in batch.checkpoints}
+        log.info("batch", outcomes=len(batch.outcomes), retries=len(batch.attempts), checkpoints=reached)

@@ -6,39 +6,56 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from engine.limiting.clock import Clock
-from engine.model.outcome import Looked, Outcome, Status
+from engine.model.outcome import COPIED_STATES, Looked, Outcome, Status
 from engine.model.plan import Known
 
-_COUNTED = {Status.FAILED: "failed", Status.SKIPPED: "skipped", Status.PENDING: "pending"}
+_CLASSED = {Status.FAILED, Status.SKIPPED, Status.PENDING}
+"""Their failure class is counted too."""
+
+
+@dataclass(slots=True)
+class CopiesMade:
+    """What was copied, and how."""
+
+    files: int = 0
+    new: int = 0
+    bytes_stored: int = 0
+    bytes_read: int = 0
+    methods: Counter[str] = field(default_factory=Counter)
+    proofs: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(slots=True)
 class Tally:
     """Counts of one run. ``total`` is the number of records in scope, None while unknown."""
 
-    started_s: float
     total: int | None = None
-    seen: int = 0
-    unchanged: int = 0
-    backed_up: int = 0
-    new: int = 0
-    skipped: int = 0
-    failed: int = 0
-    gone: int = 0
-    pending: int = 0
-    """Left for another run: changed beyond the limit; in a dry run, failed before."""
     countless: bool = False
-    bytes_stored: int = 0
-    bytes_read: int = 0
+    """Nobody will know ``total``."""
+    unchanged: int = 0
+    copies: CopiesMade = field(default_factory=CopiesMade)
+    ended: Counter[Status] = field(default_factory=Counter)
+    """Records that ended otherwise. Pending: left for another run, because they changed beyond the limit; in a dry run,
+    because they failed before."""
+    failures: Counter[str] = field(default_factory=Counter)
+    unseen: Counter[str] = field(default_factory=Counter)
+    """Copies that stand, of which nobody can say that their source is what it was; by reason."""
     in_flight: int = 0
     retries: int = 0
     phase: str = ""
     """What goes on instead of copying, for a person."""
-    failures: Counter[str] = field(default_factory=Counter)
-    methods: Counter[str] = field(default_factory=Counter)
-    proofs: Counter[str] = field(default_factory=Counter)
-    unseen: Counter[str] = field(default_factory=Counter)
-    """Copies that stand, of which nobody can say that their source is what it was; by reason."""
+
+    @property
+    def backed_up(self) -> int:
+        return self.copies.files
+
+    @property
+    def failed(self) -> int:
+        return self.ended[Status.FAILED]
+
+    @property
+    def skipped(self) -> int:
+        return self.ended[Status.SKIPPED]
 
     def expect(self, records: int | None) -> None:
         """So many more records are in scope; None: nobody knows how many, and nobody will from now on."""
@@ -57,10 +74,11 @@ class Tally:
                 self.unseen -= Counter([row.unseen])
             else:
                 self.unchanged -= 1
-            return
-        name = _COUNTED.get(row.status, "backed_up")
-        setattr(self, name, max(0, getattr(self, name) - 1))
-        self.failures -= Counter([row.failure])
+        elif row.status in COPIED_STATES:
+            self.copies.files = max(0, self.copies.files - 1)
+        else:
+            self.ended -= Counter([row.status])
+            self.failures -= Counter([row.failure])
 
     def count(self, outcome: Outcome | Looked) -> None:
         """Take the end of one record into account."""
@@ -70,32 +88,26 @@ class Tally:
             else:
                 self.unchanged += 1
             return
-        match outcome.status:
-            case Status.BACKED_UP:
-                self.backed_up += 1
-                self.new += outcome.is_new
-                self.bytes_stored += outcome.size or 0
-                self.bytes_read += outcome.read_bytes
-                if outcome.method is not None:
-                    self.methods[outcome.method.value] += 1
-                if outcome.proof is not None:
-                    self.proofs[outcome.proof] += 1
-            case Status.SKIPPED:
-                self.skipped += 1
-            case Status.GONE:
-                self.gone += 1
-            case Status.PENDING:
-                self.pending += 1
-            case _:
-                self.failed += 1
-        if outcome.failure is not None and outcome.status in _COUNTED:
+        status = outcome.status
+        if status is Status.BACKED_UP:
+            copies = self.copies
+            copies.files += 1
+            copies.new += outcome.is_new
+            copies.bytes_stored += outcome.size or 0
+            copies.bytes_read += outcome.read_bytes
+            if outcome.method is not None:
+                copies.methods[outcome.method.value] += 1
+            if outcome.proof is not None:
+                copies.proofs[outcome.proof] += 1
+            return
+        self.ended[status] += 1
+        if outcome.failure is not None and status in _CLASSED:
             self.failures[outcome.failure.value] += 1
 
     @property
     def done(self) -> int:
         """Records of this run that need nothing more from it."""
-        ended = self.unchanged + self.backed_up + self.skipped + self.failed + self.gone + self.pending
-        return ended + self.unseen.total()
+        return self.unchanged + self.copies.files + self.ended.total() + self.unseen.total()
 
 
 @dataclass(slots=True)
@@ -107,8 +119,8 @@ class Rates:
     _samples: list[tuple[float, int, int, int]] = field(default_factory=list)
 
     def sample(self, tally: Tally) -> None:
-        now = self.clock.monotonic()
-        self._samples.append((now, tally.backed_up + tally.failed + tally.skipped, tally.bytes_stored, tally.done))
+        now, files = self.clock.monotonic(), tally.backed_up + tally.failed + tally.skipped
+        self._samples.append((now, files, tally.copies.bytes_stored, tally.done))
         while len(self._samples) > 2 and now - self._samples[0][0] > self.horizon_s:
             self._samples.pop(0)
 
@@ -128,8 +140,8 @@ class Rates:
         return self._per_second(2)
 
     def eta_s(self, tally: Tally) -> float | None:
-        """Seconds left at the present pace; None while the total or the pace is unknown."""
-        pace = self._per_second(3)
-        if tally.total is None or pace <= 0:
+        """Seconds left at the present rate; None while the total or the rate is unknown."""
+        rate = self._per_second(3)
+        if tally.total is None or rate <= 0:
             return None
-        return max(0.0, (tally.total - tally.done) / pace)
+        return max(0.0, (tally.total - tally.done) / rate)

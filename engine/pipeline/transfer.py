@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import Any, TypeVar
 
+import structlog
+
 from engine.limiting.clock import Clock, iso
 from engine.limiting.retry import retry
 from engine.model.errors import EngineError, Refused, Transient
@@ -16,20 +18,20 @@ from engine.model.failures import SKIP_CLASSES, FailureClass
 from engine.model.outcome import Attempt, Duplicate, Looked, Outcome, Status
 from engine.model.plan import Look, Plan, Work
 from engine.model.record import Record
+from engine.pipeline.allowance import Allowance
 from engine.pipeline.copying import Copied, Copying, Memory
 from engine.pipeline.duplicates import DuplicateSources
-from engine.pipeline.planning import Decision
+from engine.pipeline.planning import Planner
 from engine.pipeline.recorder import Recorder
 from engine.pipeline.routes import Routes
 from engine.pipeline.source_ids import VendorLinks
-from engine.pipeline.tally import Tally
 
 T = TypeVar("T")
 
 PATIENCE = 10
 """So many times more often than any other failure may a host refuse a file for being too busy."""
 
-OnBug = Callable[[Work, str], None]
+log = structlog.get_logger()
 
 
 class Transfer:
@@ -38,31 +40,24 @@ class Transfer:
     def __init__(
         self,
         copying: Copying,
+        planner: Planner,
         routes: Routes,
         recorder: Recorder,
-        tally: Tally,
         clock: Clock,
         *,
-        link: Callable[[str], str],
         max_attempts: int,
-        looked: Callable[[Look, ObjectFacts], Decision],
-        take_one: Callable[[], bool] = lambda: True,
+        allowance: Allowance,
         links: VendorLinks | None = None,
-        on_bug: OnBug = lambda _plan, _trace: None,
     ) -> None:
-        """``looked`` tells what follows from a look; ``take_one``: whether one more record may be copied; ``links`` are
-        asked for what is planned so."""
+        """``links`` are asked for what is planned so."""
         self._copying = copying
+        self._planner = planner
         self._routes = routes
         self._recorder = recorder
-        self._tally = tally
         self._clock = clock
-        self._link = link
         self._max_attempts = max_attempts
-        self._looked = looked
-        self._take_one = take_one
+        self._allowance = allowance
         self._links = links
-        self._on_bug = on_bug
         self._duplicates = DuplicateSources()
 
     def run(self, work: Work) -> Coroutine[Any, Any, Outcome | Looked]:
@@ -78,13 +73,12 @@ class Transfer:
         except EngineError:
             raise
         except Exception as error:  # noqa: BLE001 - as below
-            self._on_bug(look, "".join(traceback.format_exception(error)))
-            return look.stands(FailureClass.INTERNAL.value, f"{type(error).__name__}: see the log")
-        decision = self._looked(look, found)
+            return look.stands(FailureClass.INTERNAL.value, _tell_bug(look, error))
+        decision = self._planner.looked(look, found)
         if not isinstance(decision, Plan):
             assert isinstance(decision, Outcome | Looked), "a look settles it"
             return decision
-        if not self._take_one():
+        if not self._allowance.take_one():
             return self._left_for_later(decision)
         return await self._copy(decision)
 
@@ -110,7 +104,7 @@ class Transfer:
             return await self._routes.by(look.source, lambda route, place: route.source.look(place))
 
         async def between(_number: int, _error: Transient) -> None:
-            self._tally.retries += 1
+            self._recorder.tally.retries += 1
 
         try:
             found, _ = await self._retried(once, between)
@@ -154,7 +148,7 @@ class Transfer:
                 copied = await self._once(plan, memory)
             except Transient as error:
                 copied = await self._again(plan, memory, error)
-            url = plan.url if copied.key == plan.key else self._link(copied.key)
+            url = plan.url if copied.key == plan.key else self._link_to(copied.key)
             outcome = self._backed_up(plan, copied, url, memory.tries)
             self._duplicates.copied(plan.source_id, outcome)
             return outcome
@@ -164,8 +158,7 @@ class Transfer:
         except EngineError:
             raise
         except Exception as error:  # noqa: BLE001 - one odd record must not stop a million others
-            self._on_bug(plan, "".join(traceback.format_exception(error)))
-            return self._failed(plan, Refused(FailureClass.INTERNAL, f"{type(error).__name__}: see the log"), tries=1)
+            return self._failed(plan, Refused(FailureClass.INTERNAL, _tell_bug(plan, error)), tries=1)
         finally:
             if leads:
                 self._duplicates.settle(plan.source_id)
@@ -176,7 +169,6 @@ class Transfer:
         async def between(number: int, error: Transient) -> None:
             if error.failure is FailureClass.SOURCE_CHANGED:
                 memory.pinned, memory.doubted = None, True
-            self._tally.retries += 1
             self._recorder.attempt(
                 Attempt(plan.record.id, error.failure, str(error), plan.source.shown, number, iso(self._clock.now()))
             )
@@ -241,6 +233,13 @@ class Transfer:
                 facts = await self._routes.by(plan.source, lambda route, place: route.source.facts(place))
         return facts.etag == duplicate.source_etag and facts.size == duplicate.size
 
+    def _link_to(self, key: str) -> str:
+        """The link to a copy that went to another key than planned. Raises Refused where the field does not take it."""
+        url = self._planner.url_of(key)
+        if not self._planner.fits(url):
+            raise Refused(FailureClass.URL_TOO_LONG, "the new link is longer than the field; shorten key_template")
+        return url
+
     def _backed_up(self, plan: Plan, copied: Copied, url: str, tries: int) -> Outcome:
         sha256 = strongest = ""
         if copied.computed or copied.copy.checksums or copied.source.checksums:
@@ -300,3 +299,10 @@ class Transfer:
             is_new=plan.known is None,
             page=plan.page,
         )
+
+
+def _tell_bug(work: Work, error: Exception) -> str:
+    """Log an error that nobody foresaw; what the record's row says of it."""
+    trace = "".join(traceback.format_exception(error))
+    log.error("internal_error", told=True, record=work.record.id, trace=trace)
+    return f"{type(error).__name__}: see the log"

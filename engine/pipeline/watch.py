@@ -11,8 +11,11 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
+
+import structlog
 
 from engine.limiting.clock import Clock
 from engine.limiting.limiter import Limiter
@@ -27,6 +30,8 @@ SAMPLE_S = 10.0
 LATE_S = 0.05
 """Above this the loop was blocked for longer than it ever should be."""
 
+log = structlog.get_logger()
+
 
 class TimedSink:
     """Fits ``Sink``; knows how long it took to write, in seconds."""
@@ -35,14 +40,12 @@ class TimedSink:
         self._sink = sink
         self._clock = clock
         self.seconds = 0.0
-        self.writing = False
 
     async def write(self, batch: Batch) -> None:
-        started, self.writing = self._clock.monotonic(), True
+        started = self._clock.monotonic()
         try:
             await self._sink.write(batch)
         finally:
-            self.writing = False
             self.seconds += self._clock.monotonic() - started
 
 
@@ -51,7 +54,7 @@ class Stages(Protocol):
 
     @property
     def work_batches(self) -> int:
-        """Leases waiting for the crew."""
+        """Batches of work that wait for the crew."""
         ...
 
     @property
@@ -73,37 +76,46 @@ class Stages(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What there is to see of a flow."""
+
+    tally: Tally
+    limiters: Limiters
+    sink: TimedSink
+    stages: Stages
+    concurrency: int
+
+
+@dataclass(slots=True)
+class _Since:
+    """A moment, and what was so then; and the longest that the loop was late since."""
+
+    at: float
+    cpu: float
+    counts: tuple[int, int, int, int] = (0, 0, 0, 0)
+    latest: float = 0.0
+
+
 class Watch:
-    """Looks at a flow while ``run`` runs. ``keep`` stores a sample; ``on_late`` hears of a blocked loop, in seconds."""
+    """Looks at a flow while ``run`` runs. ``keep`` stores a sample."""
 
     def __init__(
         self,
         clock: Clock,
-        tally: Tally,
-        limiters: Limiters,
-        sink: TimedSink,
-        stages: Stages,
-        *,
-        concurrency: int,
+        watched: Watched,
         keep: Callable[[Mapping[str, Any]], Awaitable[None]],
-        on_late: Callable[[float], None] = lambda _seconds: None,
         cpu: Callable[[], float] = time.thread_time,
     ) -> None:
         self._clock = clock
-        self._tally = tally
-        self._limiters = limiters
-        self._sink = sink
-        self._stages = stages
-        self._concurrency = concurrency
+        self._watched = watched
         self._keep = keep
-        self._on_late = on_late
         self._cpu = cpu
         self._workers: Counter[str] = Counter()
         self._feed: Counter[str] = Counter()
-        self._started = self._sampled = clock.monotonic()
-        self._cpu_started = self._cpu_sampled = cpu()
-        self._late = self._latest = self._longest = 0.0
-        self._before = (0, 0, 0, 0)
+        self._start = _Since(clock.monotonic(), cpu())
+        self._last = _Since(clock.monotonic(), cpu())
+        self._late = 0.0
 
     async def run(self) -> None:
         """Look, for ever; cancel it when the flow has ended."""
@@ -114,49 +126,51 @@ class Watch:
             late = now - due
             if late > LATE_S:
                 self._late += late
-                self._on_late(late)
-            self._latest = max(self._latest, late)
-            self._longest = max(self._longest, late)
+                log.debug("loop_late", milliseconds=round(late * 1000))
+            for since in (self._start, self._last):
+                since.latest = max(since.latest, late)
             self._look()
-            if now - self._sampled >= SAMPLE_S:
+            if now - self._last.at >= SAMPLE_S:
                 await self._keep(self.sample())
 
     def _look(self) -> None:
         """One glance: to each worker what it waits for, to the feed likewise."""
-        copying = self._tally.in_flight
-        idle = max(0, self._concurrency - copying)
-        written = _load(self._limiters.destination)
+        seen, stages, limiters = self._watched, self._watched.stages, self._watched.limiters
+        copying = seen.tally.in_flight
+        idle = max(0, seen.concurrency - copying)
+        written = _load(limiters.destination)
         # a body stays open at the source while its last block is written: what is being written is not being read
-        bodies = sum(limiter.reading for limiter in self._limiters.sources)
-        read = sum(map(_load, self._limiters.sources)) + max(0, bodies - self._limiters.destination.in_flight)
+        bodies = sum(limiter.reading for limiter in limiters.sources)
+        read = sum(map(_load, limiters.sources)) + max(0, bodies - limiters.destination.in_flight)
         busy = max(1, read + written)
         at_hosts = min(copying, read + written)
         self._workers["source"] += at_hosts * read // busy
         self._workers["destination"] += at_hosts - at_hosts * read // busy
         self._workers["own"] += copying - at_hosts
-        if self._stages.work_batches:
+        if stages.work_batches:
             self._workers["disk" if idle else "own"] += idle
         else:
             self._workers["plans"] += idle
-        if self._stages.work_batches_full:
+        if stages.work_batches_full:
             self._feed["room"] += 1
-        elif self._stages.asking:
+        elif stages.asking:
             self._feed["salesforce"] += 1
         else:
             self._feed["own"] += 1
 
     def sample(self) -> dict[str, Any]:
         """The figures since the last sample, and a fresh start."""
-        now, cpu, tally = self._clock.monotonic(), self._cpu(), self._tally
-        seconds = max(1e-9, now - self._sampled)
+        tally, stages, limiters, last = self._watched.tally, self._watched.stages, self._watched.limiters, self._last
+        now, cpu = self._clock.monotonic(), self._cpu()
+        seconds = max(1e-9, now - last.at)
         counts = (
             tally.backed_up + tally.failed + tally.skipped,
-            tally.bytes_stored,
-            sum(limiter.refusals for limiter in self._limiters.all),
+            tally.copies.bytes_stored,
+            sum(limiter.refusals for limiter in limiters.all),
             tally.retries,
         )
-        files, stored, refusals, retries = (new - old for new, old in zip(counts, self._before, strict=True))
-        destination = self._limiters.destination
+        files, stored, refusals, retries = (new - old for new, old in zip(counts, last.counts, strict=True))
+        destination = limiters.destination
         row = {
             "kind": "sample",
             "seconds": round(seconds, 1),
@@ -164,34 +178,35 @@ class Watch:
             "files_per_s": round(files / seconds, 1),
             "mb_per_s": round(stored / seconds / MB, 2),
             "in_flight": tally.in_flight,
-            "leases": self._stages.work_batches,
-            "unwritten": self._stages.unwritten,
+            "leases": stages.work_batches,
+            "unwritten": stages.unwritten,
             "limit": destination.limit,
             "rate_limit": None if destination.rate is None else round(destination.rate, 1),
-            "source_limit": min(limiter.limit for limiter in self._limiters.sources),
+            "source_limit": min(limiter.limit for limiter in limiters.sources),
             "refusals": refusals,
             "retries": retries,
-            "lag_ms": round(self._latest * 1000, 1),
+            "lag_ms": round(last.latest * 1000, 1),
             "rss_mb": round(_rss() / MB, 1),
-            "cpu": round((cpu - self._cpu_sampled) / seconds, 3),
+            "cpu": round((cpu - last.cpu) / seconds, 3),
         }
-        if (api := self._stages.api) is not None:
+        if (api := stages.api) is not None:
             row["api"] = api
-        self._sampled, self._cpu_sampled, self._before, self._latest = now, cpu, counts, 0.0
+        self._last = _Since(now, cpu, counts)
         return row
 
     def shares(self) -> dict[str, Any]:
         """Of the whole run: of the workers' time, of the feed's, of the wall clock."""
-        seconds = max(1e-9, self._clock.monotonic() - self._started)
+        start, seen = self._start, self._watched
+        seconds = max(1e-9, self._clock.monotonic() - start.at)
         return {
             "kind": "shares",
             "workers": _parts(self._workers, ("plans", "source", "destination", "disk", "own")),
             "feed": _parts(self._feed, ("salesforce", "room", "own")),
-            "commits": round(min(1.0, self._sink.seconds / seconds), 3),
-            "cpu": round((self._cpu() - self._cpu_started) / seconds, 3),
+            "commits": round(min(1.0, seen.sink.seconds / seconds), 3),
+            "cpu": round((self._cpu() - start.cpu) / seconds, 3),
             "blocked": round(min(1.0, self._late / seconds), 3),
-            "lag_ms": round(self._longest * 1000, 1),
-            "refusals": sum(limiter.refusals for limiter in self._limiters.all),
+            "lag_ms": round(start.latest * 1000, 1),
+            "refusals": sum(limiter.refusals for limiter in seen.limiters.all),
             "seconds": round(seconds, 1),
         }
 

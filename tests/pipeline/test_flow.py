@@ -10,31 +10,28 @@ import pytest
 from engine.model.errors import Blocked, Fatal, Transient
 from engine.model.failures import FailureClass
 from engine.model.outcome import Status
-from engine.model.plan import Plan
-from engine.pipeline.channel import Channel
 from engine.pipeline.crew import Crew
 from engine.pipeline.flow import flow
 from engine.pipeline.stop import Stop
+from engine.pipeline.work_queue import WorkQueue
 from tests.support.pipeline import World, plan
 
 
 class Ride:
-    """One flow over a world: ``count`` plans in work_batches of five, four workers."""
+    """One flow over a world: ``count`` plans, four workers."""
 
     def __init__(self, world: World, count: int) -> None:
         self.world = world
         self.stop = Stop()
-        self.work_batches: Channel[list[Plan]] = Channel(2)
+        self.queue = WorkQueue(10, 8)
         self.plans = [plan(n) for n in range(count)]
         world.fill(*range(count))
         self.crew = Crew(
-            self.work_batches,
-            world.transfer.run,
+            self.queue,
+            world.transfer,
             world.recorder,
-            world.tally,
             self.stop,
             concurrency=4,
-            leader=world.transfer.leader,
             on_outcome=self.saw,
         )
         self.copied = 0
@@ -47,13 +44,13 @@ class Ride:
     async def feed(self) -> None:
         await self.world.routes.learn(p.source for p in self.plans)
         for start in range(0, len(self.plans), 5):
-            await self.work_batches.put(self.plans[start : start + 5])
+            await self.queue.put(self.plans[start : start + 5])
 
     async def run(self, feed: Callable[[], Awaitable[None]] | None = None, drain_s: float = 30) -> None:
         async with asyncio.timeout(5), self.world.clock.running():
             await flow(
                 feed or self.feed,
-                self.work_batches,
+                self.queue,
                 self.crew,
                 self.world.recorder,
                 stop=self.stop,
@@ -160,7 +157,7 @@ async def test_a_full_queue_does_not_hang_when_the_crew_dies() -> None:
     async def endless() -> None:
         await ride.feed()
         while True:
-            await ride.work_batches.put(ride.plans[:5])
+            await ride.queue.put(ride.plans[:5])
 
     ride.world.destination.faults.order("put", "up/3.pdf", Blocked("bucket gone"))
     with pytest.raises(ExceptionGroup):
@@ -179,7 +176,7 @@ async def test_records_that_wait_for_a_failing_source_do_not_hold_the_crew() -> 
     ride.on_outcome = lambda n: others.set() if n == 40 else None
     async with asyncio.timeout(5):
         riding = asyncio.create_task(
-            flow(ride.feed, ride.work_batches, ride.crew, world.recorder, stop=ride.stop, clock=world.clock, drain_s=30)
+            flow(ride.feed, ride.queue, ride.crew, world.recorder, stop=ride.stop, clock=world.clock, drain_s=30)
         )
         await others.wait()
         assert world.tally.in_flight == 1
@@ -197,7 +194,7 @@ async def test_a_stop_ends_records_that_wait_for_another() -> None:
     world.source.limiter = asyncio.Event()
     async with asyncio.timeout(5):
         riding = asyncio.create_task(
-            flow(ride.feed, ride.work_batches, ride.crew, world.recorder, stop=ride.stop, clock=world.clock, drain_s=30)
+            flow(ride.feed, ride.queue, ride.crew, world.recorder, stop=ride.stop, clock=world.clock, drain_s=30)
         )
         for _ in range(50):
             await asyncio.sleep(0)

@@ -9,14 +9,15 @@ import pytest
 
 from engine.model.failures import FailureClass
 from engine.model.outcome import Batch, Outcome, Status
-from engine.model.plan import Plan, Work
+from engine.model.plan import Plan
 from engine.model.record import Page, Record
-from engine.pipeline.channel import Channel
-from engine.pipeline.intake import Intake
+from engine.pipeline.allowance import Allowance
+from engine.pipeline.intake import Intake, MetRows
 from engine.pipeline.recorder import Recorder
 from engine.pipeline.routes import Routes
 from engine.pipeline.stop import Stop
 from engine.pipeline.tally import Tally
+from engine.pipeline.work_queue import WorkQueue
 from tests.support.fakes.clock import ManualClock
 from tests.support.fakes.ledger import MemoryLedger
 from tests.support.pipeline import PLANNER, World
@@ -43,20 +44,19 @@ class Scene:
     def __init__(self, how: Status = Status.BACKED_UP) -> None:
         self.how = how
         self.ledger = MemoryLedger(run_id=RUN)
-        self.recorder = Recorder(self.ledger, 1000)
-        self.tally = Tally(0.0)
-        self.work_batches: Channel[list[Work]] = Channel(100)
+        self.tally = Tally()
+        self.recorder = Recorder(self.ledger, self.tally, 1000)
+        self.queue = WorkQueue(20_000, 100)
         routes = Routes(World().routes._probe)
         self.intake = Intake(
             self.ledger,
             PLANNER,
             routes,
-            self.work_batches,
+            self.queue,
             self.recorder,
-            self.tally,
             ManualClock(),
-            Stop(),
-            run_id=RUN,
+            Allowance(None, Stop()),
+            MetRows(RUN),
         )
 
     async def before(self, *outcomes: Outcome) -> None:
@@ -73,17 +73,18 @@ class Scene:
             yield Page([*records], records[-1].id)
 
         await self.intake.scan(pages(), look=look)
-        while len(self.work_batches):
-            for work in await self.work_batches.get():
+        while len(self.queue):
+            await self.queue.refill()
+            while self.queue.in_hand:
+                work = self.queue.in_hand.pop()
                 outcome = replace(ended(1, self.how), record=work.record, page=work.page, is_new=work.known is None)
-                self.tally.count(outcome)
                 self.recorder.add(outcome)
         await self.recorder._flush()
 
     @property
     def counts(self) -> dict[str, int]:
-        names = ("unchanged", "backed_up", "failed", "gone", "total", "done")
-        found = {name: getattr(self.tally, name) for name in names}
+        names = ("unchanged", "backed_up", "failed", "total", "done")
+        found = {name: getattr(self.tally, name) for name in names} | {"gone": self.tally.ended[Status.GONE]}
         return {name: n for name, n in found.items() if n}
 
     def run_row(self) -> int:
@@ -149,7 +150,7 @@ async def test_a_record_that_is_deleted_while_the_run_goes_on_counts_as_gone_alo
 
 
 def test_once_nobody_knows_how_many_there_are_nobody_does() -> None:
-    tally = Tally(0.0)
+    tally = Tally()
     tally.expect(3)
     tally.expect(None)
     tally.expect(4)

@@ -10,6 +10,7 @@ from engine.model.errors import Fatal
 from engine.model.outcome import Batch, Checkpoint, Outcome, Status
 from engine.model.record import Record
 from engine.pipeline.recorder import PageBook, Recorder
+from engine.pipeline.tally import Tally
 
 
 def outcome(number: int, page: int = 0) -> Outcome:
@@ -69,7 +70,7 @@ def test_each_range_has_a_checkpoint_of_its_own() -> None:
 
 async def test_outcomes_are_written_in_batches_and_the_rest_at_the_end() -> None:
     sink = Sink()
-    recorder = Recorder(sink, 3)
+    recorder = Recorder(sink, Tally(), 3)
     running = asyncio.create_task(recorder.run())
     for number in range(7):
         recorder.add(outcome(number))
@@ -83,7 +84,7 @@ async def test_outcomes_are_written_in_batches_and_the_rest_at_the_end() -> None
 
 @pytest.mark.parametrize("early", [0, 1, 2])
 async def test_the_last_outcome_that_is_waited_for_is_written_at_once(early: int) -> None:
-    recorder = Recorder(Sink(), 100)
+    recorder = Recorder(Sink(), Tally(), 100)
     running = asyncio.create_task(recorder.run())
     for number in range(early):
         recorder.add(outcome(number))
@@ -100,7 +101,7 @@ async def test_the_last_outcome_that_is_waited_for_is_written_at_once(early: int
 
 async def test_the_checkpoint_rides_with_the_last_outcome_of_its_page() -> None:
     sink = Sink()
-    recorder = Recorder(sink, 2)
+    recorder = Recorder(sink, Tally(), 2)
     recorder.book.open(1, Checkpoint("last-of-1"), 2)
     running = asyncio.create_task(recorder.run())
     recorder.add(outcome(1, page=1))
@@ -118,7 +119,7 @@ async def test_the_checkpoint_rides_with_the_last_outcome_of_its_page() -> None:
 async def test_a_slow_ledger_holds_the_crew_back() -> None:
     sink = Sink()
     sink.limiter = asyncio.Event()
-    recorder = Recorder(sink, 1)
+    recorder = Recorder(sink, Tally(), 1)
     running = asyncio.create_task(recorder.run())
     recorder.add(outcome(0))
     await asyncio.sleep(0)
@@ -138,7 +139,7 @@ async def test_a_slow_ledger_holds_the_crew_back() -> None:
 async def test_a_broken_ledger_ends_the_recorder_with_its_error() -> None:
     sink = Sink()
     sink.broken = True
-    recorder = Recorder(sink, 1)
+    recorder = Recorder(sink, Tally(), 1)
     recorder.add(outcome(0))
 
     with pytest.raises(Fatal, match="disk full"):

@@ -6,15 +6,16 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from structlog.testing import capture_logs
 
-from engine.model.errors import Blocked, Refused, Transient
+from engine.model.errors import Blocked, Transient
 from engine.model.facts import Method, Proof
 from engine.model.failures import FailureClass
 from engine.model.outcome import Looked, Outcome, Status
 from engine.model.plan import Look
 from engine.pipeline.duplicates import duplicate_of
 from tests.support.fakes.stores import FakeObject
-from tests.support.pipeline import World, known, location, plan, record
+from tests.support.pipeline import World, known, location, plan, planner, record
 
 METHODS = [Method.STREAM, Method.SERVER_COPY]
 
@@ -398,10 +399,11 @@ async def test_a_bug_on_one_record_becomes_internal_and_is_reported() -> None:
     world = World()
     world.fill(1)
     world.source.faults.order("get", "src/1.pdf", KeyError("oops"))  # type: ignore[arg-type]
-    [outcome] = await world.run(plan(1))
+    with capture_logs() as log:
+        [outcome] = await world.run(plan(1))
 
     assert (outcome.status, outcome.failure) == (Status.FAILED, FailureClass.INTERNAL)
-    assert "KeyError" in world.bugs[0]
+    assert "KeyError" in log[0]["trace"]
 
 
 async def test_a_changed_link_that_no_longer_fits_the_field_is_refused() -> None:
@@ -409,12 +411,7 @@ async def test_a_changed_link_that_no_longer_fits_the_field_is_refused() -> None
     world.fill(1)
     [first] = await world.run(plan(1))
     world.source.objects["src/1.pdf"] = FakeObject(b"new content")
-    world.next_run()
-
-    def too_long(key: str) -> str:
-        raise Refused(FailureClass.URL_TOO_LONG, "the new link does not fit")
-
-    world.transfer._link = too_long
+    world.next_run(planner(url_length=len("https://ours/up/1.pdf")))
     [second] = await world.run(plan(1, known=known(first)))
 
     assert (second.status, second.failure) == (Status.FAILED, FailureClass.URL_TOO_LONG)

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from engine.limiting.limiters import Limiters
 from engine.model.errors import Fatal
 from engine.model.outcome import Batch
-from engine.pipeline.tally import Tally
-from engine.pipeline.watch import TimedSink, Watch, watching
+from engine.pipeline.tally import CopiesMade, Tally
+from engine.pipeline.watch import TimedSink, Watch, Watched, watching
 from tests.support.fakes.clock import ManualClock
 
 
@@ -43,21 +44,15 @@ class Scene:
 
     def __init__(self, copying: int = 0, **still: Any) -> None:
         self.clock = ManualClock()
-        self.tally = Tally(self.clock.monotonic(), in_flight=copying)
+        self.tally = Tally(in_flight=copying)
         self.limiters = Limiters(self.clock, 10)
         self.sink = TimedSink(Slow(self.clock), self.clock)
         self.kept: list[Mapping[str, Any]] = []
-        self.late: list[float] = []
         self.error: Exception | None = None
         self.watch = Watch(
             self.clock,
-            self.tally,
-            self.limiters,
-            self.sink,
-            Still(**still),
-            concurrency=10,
-            keep=self.keep,
-            on_late=self.late.append,
+            Watched(self.tally, self.limiters, self.sink, Still(**still), concurrency=10),
+            self.keep,
             cpu=lambda: self.clock.monotonic() / 4,
         )
 
@@ -107,7 +102,7 @@ async def test_idle_workers_beside_waiting_plans_wait_for_the_disk() -> None:
 
 async def test_a_sample_every_ten_seconds_tells_what_happened_since_the_last() -> None:
     scene = Scene(copying=4, work_batches=2, unwritten=7, api={"used": 10, "max": 100})
-    scene.tally.backed_up, scene.tally.bytes_stored, scene.tally.retries = 500, 20_000_000, 3
+    scene.tally.copies, scene.tally.retries = CopiesMade(files=500, bytes_stored=20_000_000), 3
     await scene.pass_by(20.5)
     first, second = scene.kept
 
@@ -121,13 +116,14 @@ async def test_a_sample_every_ten_seconds_tells_what_happened_since_the_last() -
 
 async def test_a_blocked_loop_is_heard_of_and_its_longest_block_kept() -> None:
     scene = Scene()
-    async with watching(scene.watch):
-        await asyncio.sleep(0)
-        scene.clock.advance(0.5)  # the timer asked for 0.1
-        for _ in range(3):
+    with capture_logs() as heard:
+        async with watching(scene.watch):
             await asyncio.sleep(0)
+            scene.clock.advance(0.5)  # the timer asked for 0.1
+            for _ in range(3):
+                await asyncio.sleep(0)
 
-    assert scene.late == [pytest.approx(0.4)]
+    assert [(each["event"], each["milliseconds"]) for each in heard] == [("loop_late", 400)]
     assert scene.watch.shares()["lag_ms"] == pytest.approx(400)
 
 

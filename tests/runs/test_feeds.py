@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 import sqlite3
-from contextlib import closing
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,18 +15,20 @@ from engine.limiting.clock import SystemClock
 from engine.model.failures import FailureClass
 from engine.model.hosts import source_rules
 from engine.model.id_space import id_at, position
-from engine.model.plan import Plan
+from engine.model.plan import Known
 from engine.model.record import ObjectShape
-from engine.pipeline.channel import Channel
-from engine.pipeline.intake import Intake
+from engine.pipeline.allowance import Allowance
+from engine.pipeline.intake import Intake, MetRows
 from engine.pipeline.recorder import Recorder
 from engine.pipeline.routes import Routes
 from engine.pipeline.stop import Stop
 from engine.pipeline.tally import Tally
+from engine.pipeline.work_queue import WorkQueue
 from engine.rehearsal.salesforce import SalesforceStandIn, Server, StandInSettings
 from engine.runs.backup.feeds import Feeds
 from engine.runs.shared.assembly import Services
 from engine.runs.shared.bounds import Bounds
+from engine.runs.shared.lifecycle import Run
 from engine.salesforce.connection import open_salesforce
 from engine.settings import NetworkSettings, Settings
 from engine.tracking.db.database import open_database
@@ -74,38 +77,35 @@ async def feed(server: Server, database: Path, *, full: bool, kill_after: int | 
         open_database(database, clock) as db,
         open_salesforce(settings.salesforce, NetworkSettings(), clock) as salesforce,
     ):
-        ledger = Ledger(db)
+        pages: list[int] = []
+        killed = asyncio.Event()
+
+        class Watched(Ledger):
+            """Kills when so many pages were taken up."""
+
+            async def known(self, ids: Sequence[str]) -> dict[str, Known]:
+                found = await super().known(ids)
+                pages.append(len(ids))
+                if len(pages) == kill_after:
+                    killed.set()
+                return found
+
+        ledger = Watched(db)
         await salesforce.organization()
         run = await ledger.begin_run("backup", {})
         absent: Any = dict.fromkeys(each.name for each in fields(Services))
         here = {"settings": settings, "clock": clock, "ledger": ledger, "salesforce": salesforce}
         parts = Services(**absent | here | {"rules": source_rules(("vendor",), None, None, ())})
         planner = parts.planner(ObjectShape(OBJECT, "Document__c", 255, True), None)
-        recorder, tally, work_batches = Recorder(ledger, 500), Tally(0.0), Channel[list[Plan]](4)
+        tally, met = Tally(), MetRows(run)
+        recorder = Recorder(ledger, tally, 500)
         ((before,),) = await db.fetch("SELECT count(*) FROM file_migrations")
-        pages: list[int] = []
-        killed = asyncio.Event()
-
-        def on_page(records: int, _plans: int, _done: int) -> None:
-            pages.append(records)
-            if len(pages) == kill_after:
-                killed.set()
-
-        intake = Intake(
-            ledger,
-            planner,
-            Routes(_no_route),
-            work_batches,
-            recorder,
-            tally,
-            clock,
-            Stop(),
-            run_id=run,
-            on_page=on_page,
-        )
+        allowance = Allowance(None, Stop())
+        intake = Intake(ledger, planner, Routes(_no_route), WorkQueue(800, 4), recorder, clock, allowance, met)
         wanted = Wanted()
         wanted.full = full
-        feeds = Feeds(parts, wanted, Bounds(), "scope", tally, lambda _note: None)
+        screen: Any = None
+        feeds = Feeds(Run(parts, screen, Stop(), Bounds(), ExitStack(), run), wanted, "scope", tally, met)
         recording = asyncio.create_task(recorder.run())
         feeding = asyncio.create_task(feeds.run(intake))
         dying = asyncio.create_task(killed.wait())

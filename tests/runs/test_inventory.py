@@ -70,7 +70,7 @@ class Stage:
     clock: ManualClock
     settings: Settings
     s3: Sides
-    tally: Tally = field(default_factory=lambda: Tally(0.0))
+    tally: Tally = field(default_factory=Tally)
     notes: list[str] = field(default_factory=list)
 
     async def prepare(self, *listers: Lister, records: int | None = 5000, resumed: bool = False, **source: Any) -> None:

@@ -13,19 +13,24 @@ from engine.model.outcome import Batch, Duplicate, Outcome, Status
 from engine.model.plan import Known, Plan, failed_write
 from engine.model.record import Record
 from engine.model.urls import source_rules
+from engine.pipeline.allowance import Allowance
 from engine.pipeline.copying import Copying
 from engine.pipeline.planning import Planner, Target
 from engine.pipeline.recorder import Recorder
 from engine.pipeline.routes import Route, Routes
+from engine.pipeline.stop import Stop
 from engine.pipeline.tally import Tally
 from engine.pipeline.transfer import Transfer
 from tests.support.fakes.clock import ManualClock
 from tests.support.fakes.stores import ORIGIN, FakeDestination, FakeExpress, FakeObject, FakeSource
 
-PLANNER = Planner(
-    source_rules(["vendor"], None, "us-west-2", []),
-    Target("ours", "us-east-1", None, "up/{record_id}{ext}", "https://ours/{key}", 255),
-)
+
+def planner(url_length: int = 255) -> Planner:
+    target = Target("ours", "us-east-1", None, "up/{record_id}{ext}", "https://ours/{key}", url_length)
+    return Planner(source_rules(["vendor"], None, "us-west-2", []), target)
+
+
+PLANNER = planner()
 
 
 def record(number: int, url: str = "") -> Record:
@@ -117,9 +122,8 @@ class World:
         self.destination = FakeDestination(self.source)
         self.fast_path = FakeExpress(self.destination, shut=not fast_path)
         self.ledger = ShelfLedger()
-        self.recorder = Recorder(self.ledger, 10)
-        self.tally = Tally(0.0)
-        self.bugs: list[str] = []
+        self.tally = Tally()
+        self.recorder = Recorder(self.ledger, self.tally, 10)
         self.method = method
 
         async def probe(bucket: str, samples: Sequence[Location]) -> Route:
@@ -131,18 +135,16 @@ class World:
         self._max_attempts = max_attempts
         self.next_run()
 
-    def next_run(self) -> None:
+    def next_run(self, planner: Planner = PLANNER) -> None:
         """A run that remembers nothing of the ones before; the stores and the sink do."""
         self.transfer = Transfer(
             self.copying,
+            planner,
             self.routes,
             self.recorder,
-            self.tally,
             self.clock,
-            link=lambda key: f"https://ours/{key}",
             max_attempts=self._max_attempts,
-            looked=PLANNER.looked,
-            on_bug=lambda _plan, trace: self.bugs.append(trace),
+            allowance=Allowance(None, Stop()),
         )
 
     def fill(self, *numbers: int) -> None:

@@ -15,7 +15,7 @@ restricted (account, limit, dry run) leaves no mark: it moves no watermark and p
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -24,14 +24,14 @@ from typing import Protocol
 from engine.limiting.clock import iso
 from engine.model.errors import Paused, Usage
 from engine.model.failures import WORTH_ANOTHER_TRY, FailureClass
+from engine.model.outcome import Status
 from engine.model.record import IdRange, Page, Record, Scope
-from engine.pipeline.intake import Intake
+from engine.pipeline.intake import Intake, MetRows
 from engine.pipeline.paging import ParallelPages
 from engine.pipeline.tally import Tally
 from engine.runs.backup.inventory import Inventory
-from engine.runs.shared.assembly import Services
-from engine.runs.shared.bounds import Bounds
-from engine.settings import Settings
+from engine.runs.shared.lifecycle import Run
+from engine.settings import SalesforceSettings
 from engine.tracking.read.scans import Scan
 
 OVERLAP = timedelta(minutes=15)
@@ -48,29 +48,26 @@ class Wanted(Protocol):
     def retry_classes(self) -> frozenset[FailureClass]: ...
 
 
-def scope_hash(settings: Settings, org_id: str) -> str:
+def scope_hash(asked: SalesforceSettings, org_id: str) -> str:
     """Scans can follow each other only within one org, object, field and condition."""
-    asked = settings.salesforce
     text = "\n".join([org_id, asked.object, asked.url_field, asked.account_field, asked.where or ""])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 class Feeds:
-    """Feeds an Intake. ``seen`` is the bitmap of rows that a full scan met."""
+    """Feeds an Intake. ``met``: the rows that it has met."""
 
-    def __init__(
-        self, services: Services, wanted: Wanted, bounds: Bounds, scope: str, tally: Tally, note: Callable[[str], None]
-    ) -> None:
-        self._services = services
-        self._ledger = services.ledger
-        self._pages = services.salesforce.pages
+    def __init__(self, run: Run, wanted: Wanted, scope: str, tally: Tally, met: MetRows) -> None:
+        self._services = run.services
+        self._ledger = run.services.ledger
+        self._pages = run.services.salesforce.pages
         self._wanted = wanted
-        self._bounds = bounds
+        self._bounds = run.bounds
         self._scope = scope
         self._tally = tally
-        self._note = note
-        self._inventory = Inventory(services, tally, note)
-        self.seen = bytearray()
+        self._note = run.note
+        self._met = met
+        self._inventory = Inventory(run.services, tally, run.note)
 
     async def run(self, intake: Intake) -> None:
         """The whole order of one run."""
@@ -163,13 +160,13 @@ class Feeds:
 
     async def _absent(self, rows_before: int) -> None:
         """Rows that the scan did not meet: gone, if Salesforce says so when asked for them by Id."""
-        async for rows in self._ledger.rows_not_in(self.seen, rows_before):
+        async for rows in self._ledger.rows_not_in(self._met.bitmap, rows_before):
             ids = [name for _, name in rows]
             living = await self._pages.existing(ids)
             vanished = [name for name in ids if name not in living]
             if vanished:
                 gone = await self._ledger.mark_gone(vanished)
-                self._tally.gone += gone
+                self._tally.ended[Status.GONE] += gone
                 self._tally.expect(gone)
 
     async def _count(self, scope: Scope, left: Sequence[IdRange] = (IdRange(),)) -> int | None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from engine.limiting.limiters import Limiters
-from engine.model.plan import Work
-from engine.pipeline.channel import Channel
 from engine.pipeline.recorder import Recorder
+from engine.pipeline.work_queue import WorkQueue
 from engine.salesforce.connection import Salesforce
 
 
@@ -15,17 +14,17 @@ from engine.salesforce.connection import Salesforce
 class FlowStages:
     """Fits ``Stages``."""
 
-    channel: Channel[list[Work]]
+    queue: WorkQueue
     recorder: Recorder
     salesforce: Salesforce
 
     @property
     def work_batches(self) -> int:
-        return len(self.channel)
+        return len(self.queue)
 
     @property
     def work_batches_full(self) -> bool:
-        return self.channel.full
+        return self.queue.full
 
     @property
     def unwritten(self) -> int:
@@ -50,7 +49,7 @@ def pressure(limiters: Limiters, stages: FlowStages) -> str:
         told.append(f"source limit {narrow.limit}")
     if refusals := sum(each.refusals for each in limiters.all):
         told.append(f"{refusals:,} refused")
-    told.append(f"queued {stages.work_batches} work_batches, {stages.unwritten:,} unwritten")
+    told.append(f"queued {stages.work_batches} batches, {stages.unwritten:,} unwritten")
     if (api := stages.api) is not None:
         told.append(f"API {api['used']:,} of {api['max']:,}")
     return ", ".join(told)

@@ -15,9 +15,7 @@ from engine.limiting.clock import Clock
 from engine.limiting.limiters import Limiters
 from engine.limiting.retry import retry
 from engine.model.byte_units import MB
-from engine.model.errors import Refused
 from engine.model.facts import Method
-from engine.model.failures import FailureClass
 from engine.model.hosts import SourceRules, origin_of, reachable, source_rules
 from engine.model.location import Location, Origin
 from engine.model.ports import Source
@@ -115,14 +113,6 @@ def resolver_fields(settings: Settings) -> tuple[str, ...]:
     """Salesforce fields that the resolver's URL asks for."""
     resolver = settings.source.resolver
     return tuple(name for name in fields_of(resolver.url) if name != "Id") if resolver else ()
-
-
-def fitting_link(planner: Planner, key: str) -> str:
-    """The link to ``key``; Refused ``url_too_long`` where the field does not take it."""
-    url = planner.url_of(key)
-    if not planner.fits(url):
-        raise Refused(FailureClass.URL_TOO_LONG, "the new link is longer than the field; shorten key_template")
-    return url
 
 
 @asynccontextmanager

@@ -116,7 +116,7 @@ class Progress:
             "outcome",
             f"{t.backed_up:,} backed up   {t.unchanged:,} unchanged   {t.skipped:,} skipped   {t.failed:,} failed",
         )
-        body.add_row("moved", f"{size(t.bytes_stored)}   {t.retries:,} retries")
+        body.add_row("moved", f"{size(t.copies.bytes_stored)}   {t.retries:,} retries")
         if t.failures:
             body.add_row("why", self._failures())
         return Group(head, body)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from engine.model.command import Advice
 from engine.model.errors import Fatal, leaves
 from engine.model.facts import Proof
+from engine.model.outcome import Status
 from engine.runs.shared.command import to_type
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ class RunReport:
         return self.ended.exit_code
 
     def as_json(self) -> dict[str, Any]:
-        t = self.tally
+        t, copies = self.tally, self.tally.copies
         return {
             **self.ended.as_json(),
             "dry_run": self.ended.dry_run,
@@ -96,34 +97,34 @@ class RunReport:
                 "unchanged": t.unchanged,
                 "not_looked_at": t.unseen.total(),
                 "backed_up": t.backed_up,
-                "new": t.new,
+                "new": copies.new,
                 "skipped": t.skipped,
                 "failed": t.failed,
-                "gone": t.gone,
-                "pending": t.pending,
+                "gone": t.ended[Status.GONE],
+                "pending": t.ended[Status.PENDING],
             },
-            "bytes": t.bytes_stored,
-            "bytes_through_this_machine": t.bytes_read,
+            "bytes": copies.bytes_stored,
+            "bytes_through_this_machine": copies.bytes_read,
             "retries": t.retries,
             "failures": dict(t.failures.most_common()),
             "not_looked_at": dict(t.unseen.most_common()),
-            "methods": dict(t.methods.most_common()),
-            "proofs": {proof.value: t.proofs[proof.value] for proof in Proof},
+            "methods": dict(copies.methods.most_common()),
+            "proofs": {proof.value: copies.proofs[proof.value] for proof in Proof},
             "database": self.ended.database,
             **self.ended.last_keys(self.next_steps),
         }
 
     def lines(self) -> list[str]:
         """The same for a person."""
-        t, dry_run, seconds = self.tally, self.ended.dry_run, self.ended.seconds
+        t, copies, dry_run, seconds = self.tally, self.tally.copies, self.ended.dry_run, self.ended.seconds
         pace = t.backed_up / seconds if seconds > 0 else 0.0
         verb = "would be copied" if dry_run else "backed up"
-        counts = [f"{t.backed_up:,} {verb}" + (f" ({t.new:,} new)" if t.new else "")]
+        counts = [f"{t.backed_up:,} {verb}" + (f" ({copies.new:,} new)" if copies.new else "")]
         others = (
             (t.unchanged, "unchanged"),
             (t.unseen.total(), "not looked at"),
-            (t.pending, "would be tried again" if dry_run else "changed, beyond the limit"),
-            (t.gone, "gone"),
+            (t.ended[Status.PENDING], "would be tried again" if dry_run else "changed, beyond the limit"),
+            (t.ended[Status.GONE], "gone"),
         )
         counts += [f"{n:,} {w}" for n, w in others if n]
         counts += [f"{t.skipped:,} skipped", f"{t.failed:,} failed"]
@@ -135,12 +136,12 @@ class RunReport:
             lines.append(f"  copies that stand, but whose source {could} looked at for changes: {by_reason(t.unseen)}")
         if not dry_run:
             lines.append(
-                f"  {size(t.bytes_stored)} in {duration(seconds)} ({pace:,.0f} files/s, "
-                f"{size(t.bytes_stored / seconds if seconds else 0)}/s)"
-                + (f"; by {', '.join(f'{m} {n:,}' for m, n in t.methods.most_common())}" if t.methods else "")
+                f"  {size(copies.bytes_stored)} in {duration(seconds)} ({pace:,.0f} files/s, "
+                f"{size(copies.bytes_stored / seconds if seconds else 0)}/s)"
+                + (f"; by {', '.join(f'{m} {n:,}' for m, n in copies.methods.most_common())}" if copies.methods else "")
             )
-            if t.proofs:
-                lines.append(f"  {proved_by(t.proofs)}")
+            if copies.proofs:
+                lines.append(f"  {proved_by(copies.proofs)}")
         return lines + self.ended.last_lines(self.next_steps)
 
 
