@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
+from engine.model.copy import ProvedCopy
 from engine.model.failures import FailureClass
 
 
@@ -44,18 +45,14 @@ class LinkState(StrEnum):
 
 
 class Link(NamedTuple):
-    """A link that may move, as the tracking DB and a plan know it. A tuple: a plan has millions."""
+    """A link that may be switched, as the tracking DB and a plan know it. A tuple: a plan has millions."""
 
     id: str
     account: str
     old: str
     new: str
-    proof: str
-    key: str
-    size: int
-    etag: str
-    """Of our object, when it was proved."""
-    checksum: str = ""
+    copy: ProvedCopy
+    """What the new link points at."""
 
 
 class Held(NamedTuple):

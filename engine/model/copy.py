@@ -6,16 +6,16 @@ from enum import StrEnum
 from typing import NamedTuple
 
 
-class Recorded(NamedTuple):
-    """What the tracking DB says of one copy. A tuple: there are millions."""
+class ProvedCopy(NamedTuple):
+    """A copy as the tracking DB recorded it when it was proved. A tuple: there are millions."""
 
-    record_id: str
     key: str
     size: int
-    etag: str = ""
-    """ETag of the copy when it was proved, without quotes."""
-    checksum: str = ""
+    etag: str
+    """Of our object, without quotes; empty where none is known."""
+    checksum: str
     """``algorithm:hex`` over the whole object; empty where none is known."""
+    proof: str
 
 
 class CopyFault(StrEnum):

@@ -14,62 +14,63 @@ What HEAD, or a listing, says of an object against what was recorded when it was
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Protocol
 
 from engine.limiting.clock import Clock
 from engine.limiting.retry import retry
 from engine.limiting.side_by_side import side_by_side
-from engine.model.copy import CopyFault, Problem, Recorded
+from engine.model.copy import CopyFault, Problem, ProvedCopy
 from engine.model.errors import Refused, Transient
 from engine.model.facts import ObjectFacts
 
 
-class Looks(Protocol):
+class Heads(Protocol):
     """The part of ``ports.Destination`` that is needed here."""
 
     async def facts(self, key: str) -> ObjectFacts | None: ...
 
 
-def compare(claim: Recorded, found: ObjectFacts | None) -> Problem | None:
+def compare(copy: ProvedCopy, found: ObjectFacts | None) -> Problem | None:
     """The verdict on one copy; None: it is as recorded."""
     if found is None:
-        return Problem(CopyFault.MISSING, f"no object under the key {claim.key}")
-    if found.size != claim.size:
-        return Problem(CopyFault.DIFFERS, f"{found.size} bytes, recorded were {claim.size}")
-    if not claim.etag or not found.etag or claim.etag == found.etag:
+        return Problem(CopyFault.MISSING, f"no object under the key {copy.key}")
+    if found.size != copy.size:
+        return Problem(CopyFault.DIFFERS, f"{found.size} bytes, recorded were {copy.size}")
+    if not copy.etag or not found.etag or copy.etag == found.etag:
         return None
-    algorithm, _, digest = claim.checksum.partition(":")
+    algorithm, _, digest = copy.checksum.partition(":")
     if digest and found.checksum(algorithm) == digest:
         return None
-    return Problem(CopyFault.DIFFERS, f"ETag {found.etag}, recorded was {claim.etag}")
+    return Problem(CopyFault.DIFFERS, f"ETag {found.etag}, recorded was {copy.etag}")
 
 
 async def confirm(
-    destination: Looks, claims: Iterable[Recorded], *, clock: Clock, concurrency: int = 64, attempts: int = 5
+    destination: Heads, copies: Mapping[str, ProvedCopy], *, clock: Clock, concurrency: int = 64, attempts: int = 5
 ) -> dict[str, Problem]:
-    """HEAD every copy; problems by record id, empty when all are there as recorded.
+    """HEAD every copy; problems by record id, as the copies are. Empty when all are there as recorded.
 
     A store that stays silent or denies makes a problem, never an exception. Raises Fatal for what stops a run: bad
     credentials, a bucket that is gone.
     """
     problems: dict[str, Problem] = {}
 
-    async def ask(claim: Recorded) -> None:
-        _, problem = await look(destination, claim, clock=clock, attempts=attempts)
+    async def check(each: tuple[str, ProvedCopy]) -> None:
+        record, copy = each
+        _, problem = await check_copy(destination, copy, clock=clock, attempts=attempts)
         if problem is not None:
-            problems[claim.record_id] = problem
+            problems[record] = problem
 
-    await side_by_side(claims, ask, at_once=concurrency)
+    await side_by_side(copies.items(), check, at_once=concurrency)
     return problems
 
 
-async def look(
-    destination: Looks, claim: Recorded, *, clock: Clock, attempts: int
+async def check_copy(
+    destination: Heads, copy: ProvedCopy, *, clock: Clock, attempts: int
 ) -> tuple[ObjectFacts | None, Problem | None]:
     """HEAD one copy: what was found, and what is wrong with it. Raises Fatal only."""
     try:
-        found, _ = await retry(lambda: destination.facts(claim.key), clock=clock, attempts=attempts)
+        found, _ = await retry(lambda: destination.facts(copy.key), clock=clock, attempts=attempts)
     except (Transient, Refused) as error:
         return None, Problem(CopyFault.UNKNOWN, str(error))
-    return found, compare(claim, found)
+    return found, compare(copy, found)

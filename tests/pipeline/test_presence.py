@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.model.copy import CopyFault, Recorded
+from engine.model.copy import CopyFault, ProvedCopy
 from engine.model.errors import Blocked, Refused, Transient
 from engine.model.facts import ObjectFacts
 from engine.model.failures import FailureClass
@@ -12,7 +12,7 @@ from engine.pipeline.presence import compare, confirm
 from tests.support.fakes.clock import ManualClock
 from tests.support.fakes.stores import FakeDestination, FakeObject, FakeSource
 
-CLAIM = Recorded("a00000000000001AAA", "k", 3, "aa", "sha256:01")
+CLAIM = ProvedCopy("k", 3, "aa", "sha256:01", "checksum")
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ async def test_all_copies_are_looked_at_and_only_problems_are_returned() -> None
     bucket.faults.order("head", "k10", Refused(FailureClass.DESTINATION_DENIED, "denied"))
     bucket.faults.order("head", "k11", Transient(FailureClass.THROTTLED, "slow down"))
     clock = ManualClock()
-    claims = [Recorded(str(n), f"k{n}", 3) for n in range(50)]
+    claims = {str(n): ProvedCopy(f"k{n}", 3, "", "", "size") for n in range(50)}
     async with clock.running():
         problems = await confirm(bucket, claims, clock=clock, concurrency=4, attempts=3)
     assert {name: problem.fault for name, problem in problems.items()} == {
@@ -75,4 +75,4 @@ async def test_what_stops_a_run_is_raised_as_it_is() -> None:
     bucket = Grumpy(FakeSource())
     bucket.faults.order("head", "k", Blocked("no such bucket"))
     with pytest.raises(Blocked, match="no such bucket"):
-        await confirm(bucket, [CLAIM], clock=ManualClock())
+        await confirm(bucket, {"a00000000000001AAA": CLAIM}, clock=ManualClock())

@@ -7,6 +7,7 @@ import random
 import pytest
 
 from engine.model.change import Held, Link, LinkState
+from engine.model.copy import ProvedCopy
 from engine.pipeline.switching import (
     LANES,
     SLICE,
@@ -66,7 +67,7 @@ def test_waves(targets: list[int | str], count: int, expected: list[tuple[int, i
 
 
 def a_link(number: int, account: str) -> Link:
-    return Link(f"a0X{number:015}", account, OLD, NEW, "etag", "k", 1, "e")
+    return Link(f"a0X{number:015}", account, OLD, NEW, ProvedCopy("k", 1, "e", "", "etag"))
 
 
 def test_no_account_is_ever_in_two_lanes_and_nothing_is_lost() -> None:

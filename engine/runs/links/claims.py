@@ -11,7 +11,7 @@ from hashlib import blake2b
 
 from engine.limiting.clock import Clock
 from engine.model.change import Link
-from engine.model.copy import Problem, Recorded
+from engine.model.copy import Problem
 from engine.model.errors import Refused
 from engine.pipeline.presence import confirm
 from engine.s3.api.answers import Listed
@@ -40,7 +40,7 @@ class Claims:
     def expect(self, links: Iterable[Link]) -> None:
         """What a listing is to show."""
         unseen = self._unseen = set() if self._unseen is None else self._unseen
-        unseen.update(_digest(link.key, link.size, link.etag) for link in links)
+        unseen.update(_digest(link.copy.key, link.copy.size, link.copy.etag) for link in links)
 
     async def look(self) -> None:
         """List the bucket. Raises Transient, Fatal. A store that cannot be listed so is asked object by object."""
@@ -60,9 +60,9 @@ class Claims:
         """Of these records, those whose object is not as recorded, or of which the store does not say."""
         unseen = self._unseen
         if unseen is not None:
-            links = [link for link in links if _digest(link.key, link.size, link.etag) in unseen]
-        claims = [Recorded(link.id, link.key, link.size, link.etag, link.checksum) for link in links]
-        return await confirm(self._destination, claims, clock=self._clock, attempts=self._attempts)
+            links = [link for link in links if _digest(link.copy.key, link.copy.size, link.copy.etag) in unseen]
+        copies = {link.id: link.copy for link in links}
+        return await confirm(self._destination, copies, clock=self._clock, attempts=self._attempts)
 
 
 def _digest(key: str, size: int, etag: str) -> bytes:

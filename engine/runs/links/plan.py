@@ -62,9 +62,9 @@ class Plans:
         writer = PlanWriter(path, header)
         for chunk in switchable.chunks(rows):
             rows_now = await switchable.links(self._database, chunk)
-            links = [link for link in rows_now if link.new == self._form.url(link.key)]
+            links = [link for link in rows_now if link.new == self._form.url(link.copy.key)]
             if len(links) < len(rows_now):
-                self.foreign.add(link.id for link in rows_now if link.new != self._form.url(link.key))
+                self.foreign.add(link.id for link in rows_now if link.new != self._form.url(link.copy.key))
             fitting = [link for link in links if len(link.new) <= shape.url_length or not shape.url_length]
             too_long += len(links) - len(fitting)
             needed += calls(fitting)

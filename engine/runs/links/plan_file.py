@@ -18,6 +18,7 @@ import orjson
 
 from engine.model.change import Link
 from engine.model.command import Command
+from engine.model.copy import ProvedCopy
 from engine.model.errors import Blocked, Differs, Usage
 from engine.model.hosts import store_at
 from engine.pipeline.switching import WINDOW
@@ -155,7 +156,7 @@ class PlanFile:
             if not line:
                 raise self._changed("its last line is missing")
             link = _link(orjson.loads(line))
-            if link.new != self._url_of(link.key):
+            if link.new != self._url_of(link.copy.key):
                 raise self._changed(f"its link for {link.id} is not what destination.url_template makes of the key")
             whole.update(line)
             part.update(line)
@@ -193,11 +194,11 @@ def _line(link: Link) -> dict[str, Any]:
         "account": link.account,
         "old": link.old,
         "new": link.new,
-        "proof": link.proof,
-        "key": link.key,
-        "size": link.size,
-        "etag": link.etag,
-        "checksum": link.checksum,
+        "proof": link.copy.proof,
+        "key": link.copy.key,
+        "size": link.copy.size,
+        "etag": link.copy.etag,
+        "checksum": link.copy.checksum,
     }
 
 
@@ -207,9 +208,5 @@ def _link(line: dict[str, Any]) -> Link:
         line["account"],
         line["old"],
         line["new"],
-        line["proof"],
-        line["key"],
-        line["size"],
-        line["etag"],
-        line["checksum"],
+        ProvedCopy(line["key"], line["size"], line["etag"], line["checksum"], line["proof"]),
     )

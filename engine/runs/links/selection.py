@@ -71,7 +71,10 @@ class Selection:
             ready = await self._ready(self._within(links), claims, counts)
             if ready:
                 # formed here and now: no row and no file brings a link of its own to Salesforce
-                yield [Change(link.id, link.account, link.old, self._form.url(link.key), wave.number) for link in ready]
+                yield [
+                    Change(link.id, link.account, link.old, self._form.url(link.copy.key), wave.number)
+                    for link in ready
+                ]
 
     async def _claims(self, wave: Wave) -> Claims:
         """What must hold of the objects behind this wave's links."""
@@ -117,7 +120,7 @@ class Selection:
                 counts.already += 1
             elif row is None or not row.may_move or row.link != link:
                 counts.stale += 1
-                if row is not None and row.link.new != self._form.url(row.link.key) and not row.switched:
+                if row is not None and row.link.new != self._form.url(row.link.copy.key) and not row.switched:
                     self.progress.foreign.add([link.id])
             else:
                 standing.append(link)

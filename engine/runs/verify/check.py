@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from engine.limiting.retry import retry
-from engine.model.copy import CopyFault, Recorded
+from engine.model.copy import CopyFault
 from engine.model.errors import Refused, Transient
 from engine.model.facts import Method, ObjectFacts, Proof
 from engine.model.failures import FailureClass
@@ -17,7 +17,7 @@ from engine.model.ports import Source
 from engine.model.record import Record
 from engine.model.urls import parse_url
 from engine.pipeline.digest import Sums, digest
-from engine.pipeline.presence import look
+from engine.pipeline.presence import check_copy
 from engine.pipeline.routes import Route, Routes
 from engine.pipeline.verify import Mismatch, prove
 from engine.runs.shared.assembly import Services
@@ -65,12 +65,12 @@ class Looking:
 
     async def copy(self, copy: Copy) -> tuple[ObjectFacts | None, CheckedCopy]:
         """HEAD the copy and hold it against what was recorded."""
-        claim = Recorded(copy.record_id, copy.key, copy.size, copy.etag, copy.checksum)
-        facts, problem = await look(self._services.s3.destination, claim, clock=self._clock, attempts=self._attempts)
+        destination = self._services.s3.destination
+        facts, problem = await check_copy(destination, copy.proved, clock=self._clock, attempts=self._attempts)
         if problem is None:
             assert facts is not None, "a copy without a problem was found"
-            moved = facts.etag and facts.etag != copy.etag
-            raised = Raised(copy.row, copy.record_id, copy.proof, "", facts.etag) if moved else None
+            moved = facts.etag and facts.etag != copy.proved.etag
+            raised = Raised(copy.row, copy.record_id, copy.proved.proof, "", facts.etag) if moved else None
             return facts, CheckedCopy(copy, raised=raised)
         return facts, CheckedCopy(copy, problem.fault, problem.message)
 
@@ -108,7 +108,7 @@ class Looking:
         facts, seen = await self.copy(copy)
         if seen.fault is not None or facts is None:
             return seen
-        told, theirs = copy.proof != Proof.SIZE and bool(copy.sha256), None
+        told, theirs = copy.proved.proof != Proof.SIZE and bool(copy.sha256), None
         parts: Sequence[int] = ()
         if with_source or not told:
             theirs, seen = await self.source(copy)
@@ -116,7 +116,7 @@ class Looking:
                 return seen
             parts = await self._parts_of(copy, theirs)
         try:
-            ours = await self._read(self._services.s3.ours, self._services.locate(copy.key), facts, parts)
+            ours = await self._read(self._services.s3.ours, self._services.locate(copy.proved.key), facts, parts)
         except (Transient, Refused) as error:
             return CheckedCopy(copy, CopyFault.UNKNOWN, f"the copy could not be read: {error}")
         sums, proof = dict(ours), None
@@ -133,7 +133,7 @@ class Looking:
                 )
             except Mismatch as error:
                 return CheckedCopy(copy, CopyFault.DIFFERS, f"the copy is not the source in {error}")
-        raised = Raised(copy.row, copy.record_id, copy.proof, sums["sha256"], facts.etag)
+        raised = Raised(copy.row, copy.record_id, copy.proved.proof, sums["sha256"], facts.etag)
         return _found(copy, facts, proof, sums["sha256"]) or CheckedCopy(copy, raised=raised)
 
     async def learn(self, copies: list[Copy]) -> None:
@@ -190,14 +190,14 @@ def how_changed(copy: Copy, facts: ObjectFacts) -> str:
     """How a source is no longer what the copy was made from, by ETag, or by size where there is none; empty: it is."""
     if copy.source_etag and facts.etag:
         return "" if copy.source_etag == facts.etag else f"ETag {facts.etag}, copied was {copy.source_etag}"
-    if facts.size is not None and facts.size != copy.size:
-        return f"{facts.size} bytes, copied were {copy.size}"
+    if facts.size is not None and facts.size != copy.proved.size:
+        return f"{facts.size} bytes, copied were {copy.proved.size}"
     return ""
 
 
 def _found(copy: Copy, facts: ObjectFacts, proof: Proof | None, sha256: str = "") -> CheckedCopy | None:
     """A copy that is proved better than before; None: it is not."""
-    if proof is None or _STRENGTH.index(proof.value) >= _STRENGTH.index(copy.proof):
+    if proof is None or _STRENGTH.index(proof.value) >= _STRENGTH.index(copy.proved.proof):
         return None
     raised = Raised(copy.row, copy.record_id, proof, sha256, facts.etag)
     return CheckedCopy(copy, None, f"proof: {proof}", raised=raised)

@@ -128,13 +128,13 @@ class Judging:
     def _tell(self, seen: CheckedCopy, *, again: bool) -> None:
         found, copy = self._found, seen.copy
         if seen.fault is None:
-            found.raised += seen.raised is not None and seen.raised.proof != copy.proof
+            found.raised += seen.raised is not None and seen.raised.proof != copy.proved.proof
             if not again:
-                found.add(Symbol.MATCH, copy.record_id, copy.key, seen.message)
+                found.add(Symbol.MATCH, copy.record_id, copy.proved.key, seen.message)
             return
         if again:
             found.counts[Symbol.MATCH] -= 1
-        found.add(seen.symbol, copy.record_id, copy.key, seen.message)
+        found.add(seen.symbol, copy.record_id, copy.proved.key, seen.message)
         found.changed_sources += seen.fault is CopyFault.SOURCE_CHANGED
         if seen.fault in CONDEMNED:
             mark(self._bad, [copy.row])

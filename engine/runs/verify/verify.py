@@ -201,7 +201,7 @@ class _Verify:
         self._found.match(len(found.equal))
         if self._found.lines.everything:
             for copy in await self._copies.of(found.equal):
-                self._found.lines.add(Symbol.MATCH, copy.record_id, copy.key, "")
+                self._found.lines.add(Symbol.MATCH, copy.record_id, copy.proved.key, "")
         if self._judging.verdicts is not None:
             await self._judging.verdicts.confirm(found.equal)
         self._judging.beat()

@@ -13,9 +13,11 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from engine.model.copy import ProvedCopy
 from engine.model.outcome import Status
 from engine.tracking.db.conditions import COPIED, PROVED
 from engine.tracking.db.database import Database
+from engine.tracking.read.columns import OF_ITS_SOURCE, PROVED_COPY
 from engine.tracking.read.lookups import max_row
 
 CHUNK = 2000
@@ -30,18 +32,14 @@ class Copy(NamedTuple):
     row: int
     record_id: str
     status: Status
-    key: str
-    size: int
-    etag: str
-    checksum: str
-    sha256: str
-    proof: str
     url: str
     """The original link."""
-    source_etag: str
     method: str
-    extra: str = ""
+    extra: str
     """The record's further fields, as JSON; or nothing."""
+    source_etag: str
+    sha256: str
+    proved: ProvedCopy
 
     @property
     def switched(self) -> bool:
@@ -56,12 +54,11 @@ class Met(NamedTuple):
     unclaimed: int
 
 
-_COPY = """
-SELECT json_group_array(json_array(id, doclist_entry_id, status, your_s3_key, file_size_bytes,
-    coalesce(destination_etag, ''), coalesce(checksum, ''), coalesce(file_hash, ''), proof, original_url,
-    coalesce(source_etag, ''), coalesce(method, ''), coalesce(extra, '')))
-FROM file_migrations WHERE id IN (SELECT value FROM json_each(?)) AND {copied}
-""".replace("{copied}", COPIED)
+_COPY = f"""
+SELECT json_group_array(json_array(id, doclist_entry_id, status, original_url, coalesce(method, ''),
+    coalesce(extra, ''), {OF_ITS_SOURCE}, {PROVED_COPY}))
+FROM file_migrations WHERE id IN (SELECT value FROM json_each(?)) AND {COPIED}
+"""
 
 _ROWS = f"""
 SELECT json_group_array(id) FROM file_migrations WHERE id > ? AND id <= ? AND {COPIED} AND (?3 = '' OR account_id = ?3)
@@ -116,7 +113,10 @@ class Copies:
     async def of(self, rows: Sequence[int]) -> list[Copy]:
         """The claims of these rows, in order."""
         found = await self._ask(_COPY, json.dumps(list(rows)))
-        return sorted(Copy(row[0], row[1], Status(row[2]), *row[3:]) for row in found)
+        return sorted(
+            Copy(row, record, Status(status), url, method, extra, source_etag, sha256, ProvedCopy(*proved))
+            for row, record, status, url, method, extra, source_etag, sha256, *proved in found
+        )
 
     async def seat(self) -> None:
         """Sort the claims by key, for ``meet_keys``, in a temporary file of about 150 bytes each."""

@@ -21,6 +21,7 @@ from engine.model.plan import Known
 from engine.model.record import Record
 from engine.tracking.db.conditions import PROVED, TO_DO, UNPROVED
 from engine.tracking.db.database import Database
+from engine.tracking.read.columns import OF_ITS_SOURCE, PROVED_COPY
 
 #: Rows in a chunk of ``pending``.
 CHUNK = 2000
@@ -45,9 +46,8 @@ FROM file_migrations f LEFT JOIN inventory i ON i.source_id = f.source_id {_WANT
 """
 
 # proofs sort as their strength: checksum, etag, received, size
-_TWINS = f"""
-SELECT json_group_array(json_array(source_id, doclist_entry_id, your_s3_key, file_size_bytes,
-    coalesce(source_etag, ''), coalesce(destination_etag, ''), coalesce(checksum, ''), coalesce(file_hash, ''), proof))
+_DUPLICATES = f"""
+SELECT json_group_array(json_array(source_id, doclist_entry_id, {OF_ITS_SOURCE}, {PROVED_COPY}))
 FROM json_each(?) AS wanted JOIN file_migrations ON file_migrations.id = (
     SELECT f.id FROM file_migrations f WHERE f.source_id = wanted.value AND {PROVED} ORDER BY proof LIMIT 1)
 """
@@ -90,8 +90,10 @@ async def known(db: Asked, ids: Sequence[str], *, listed: bool = False) -> dict[
 async def duplicates(db: Database, source_ids: Sequence[int]) -> dict[int, Duplicate]:
     """The best proved copy of each source, where one exists. Raises Fatal."""
     wanted = json.dumps([number for number in set(source_ids) if number])
-    rows = await _ask(db, _TWINS, wanted)
-    return {row[0]: Duplicate(*[*row[1:-1], Proof(row[-1])]) for row in rows}
+    return {
+        source: Duplicate(record, key, size, source_etag, etag, checksum, sha256, Proof(proof))
+        for source, record, source_etag, sha256, key, size, etag, checksum, proof in await _ask(db, _DUPLICATES, wanted)
+    }
 
 
 async def pending(db: Database, failures: Sequence[str]) -> AsyncIterator[list[Record]]:

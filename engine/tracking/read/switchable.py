@@ -11,13 +11,15 @@ import sqlite3
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
 from engine.model.change import Link
+from engine.model.copy import ProvedCopy
 from engine.tracking.db.conditions import COPIED, LINK_STATE, SWITCHABLE
 from engine.tracking.db.database import Database
+from engine.tracking.read.columns import PROVED_COPY
 
 CHUNK = 4_000
 
@@ -32,10 +34,7 @@ _MAY_MOVE = f"""
     ({SWITCHABLE} OR {_REFUSED_BEFORE})
     AND f.proof IN (SELECT value FROM json_each(:proofs)) AND f.original_url <> '' AND f.your_s3_url <> f.original_url
 """
-_LINK = """
-    doclist_entry_id, account_id, original_url, your_s3_url, proof, your_s3_key, file_size_bytes,
-    coalesce(destination_etag, ''), coalesce(checksum, '')
-"""
+_LINK = f"doclist_entry_id, account_id, original_url, your_s3_url, {PROVED_COPY}"
 
 _CANDIDATES = """
 SELECT c.id FROM url_changes c LEFT JOIN file_migrations f ON f.doclist_entry_id = c.doclist_entry_id
@@ -118,7 +117,12 @@ async def links(database: Database, rows: Sequence[int]) -> list[Link]:
         " (SELECT f.* FROM json_each(?) AS wanted JOIN file_migrations f ON f.id = wanted.value ORDER BY wanted.key)"
     )
     found = await database.fetch(statement, (json.dumps(list(rows)),))
-    return [Link(*row) for row in orjson.loads(found[0][0])]
+    return [_link(row) for row in orjson.loads(found[0][0])]
+
+
+def _link(row: list[Any]) -> Link:
+    record, account, old, new, *copy = row
+    return Link(record, account, old, new, ProvedCopy(*copy))
 
 
 async def unseen(database: Database, ids: Sequence[str]) -> dict[str, int]:
@@ -151,7 +155,7 @@ async def now(
         "ids": json.dumps(list(ids)),
     }
     text = await database.read(lambda db: db.execute(statement, values).fetchone()[0])
-    return {row[3]: Now(row[0], Link(*row[3:]), bool(row[1]), bool(row[2])) for row in orjson.loads(text)}
+    return {row[3]: Now(row[0], _link(row[3:]), bool(row[1]), bool(row[2])) for row in orjson.loads(text)}
 
 
 async def undoable(database: Database, wanted: Undo) -> array[int]:
