@@ -1,4 +1,4 @@
-"""The signed assertion of the JWT bearer flow. PyJWT is an extra, imported only where the flow is chosen."""
+"""The signed assertion of the JWT bearer flow. PyJWT is an extra, imported only for this flow."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from datetime import datetime
 from urllib.parse import urlsplit
 
 from engine.model.errors import Blocked, Usage
-from engine.settings import SalesforceSettings
+from engine.settings import LoginSettings
 
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _LIFETIME_S = 180
-"""Salesforce wants assertions that end within three minutes."""
+"""Salesforce takes assertions that expire within three minutes."""
 _PRODUCTION = "https://login.salesforce.com"
 _SANDBOX = "https://test.salesforce.com"
 
 
-async def assertion(settings: SalesforceSettings, now: datetime) -> str:
+async def assertion(settings: LoginSettings, now: datetime) -> str:
     """An RS256 assertion for the settings' app and user. Raises Blocked without PyJWT, Usage for an unusable key."""
     try:
         import jwt
@@ -42,7 +42,7 @@ async def assertion(settings: SalesforceSettings, now: datetime) -> str:
 
 
 def audience(login_url: str) -> str:
-    """The ``aud`` that fits a login URL: the authorisation server of production or sandboxes, or the site itself."""
+    """The ``aud`` for a login URL: the authorisation server of production or of sandboxes, or the URL itself."""
     host = urlsplit(login_url).hostname or ""
     if host == "test.salesforce.com" or host.endswith(".sandbox.my.salesforce.com"):
         return _SANDBOX

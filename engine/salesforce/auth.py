@@ -1,8 +1,8 @@
-"""Logging in: each way of ``salesforce.auth`` mints a token and says where the org lives.
+"""Logging in: each flow of ``salesforce.auth`` gets a token and the URL of the org.
 
-All OAuth ways post a form to ``{login_url}/services/oauth2/token``. Answers carry no lifetime: sessions end after
-idle time on the server, so the session reacts to 401 and never predicts. Bad credentials are never tried twice, since
-that locks the user out; only outages are.
+All OAuth flows post a form to ``{login_url}/services/oauth2/token``. The answers state no lifetime: sessions end after
+some idle time, so a login is renewed after a 401 and not before. Bad credentials are never tried twice, since that
+locks the user out; a login is tried again only after an outage.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from engine.salesforce.http import Http
 from engine.salesforce.login_faults import NOT_A_LOGIN_SERVER, granted, refusal
 from engine.salesforce.refresh_tokens import RefreshTokens
 from engine.salesforce.sf_cli import SfCli
-from engine.settings import SalesforceSettings
+from engine.settings import LoginSettings
 
 _ATTEMPTS = 6
 _FIRST_CONTACT = 3
-"""Tries at a login server that has never answered: its name is more likely wrong than its network."""
-_LATER = "Start the same command again once the login server answers; check salesforce.login_url if it stays so."
+"""Tries of a login server that has never answered: more likely its name is wrong than its network down."""
+_LATER = "Start the same command again once the login server answers. If it never does, check salesforce.login_url."
 _SHARED_LOGIN_HOSTS = frozenset({"login.salesforce.com", "test.salesforce.com"})
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A token and where it is good. ``org_id`` as the login told it, empty when it did not."""
+    """A token and the URL it is for. ``org_id`` is empty where the login did not state it."""
 
     token: str = field(repr=False)
     instance_url: str
@@ -44,14 +44,14 @@ class Session:
 
 
 Login = Callable[[], Awaitable[Session]]
-"""Mints a fresh session. Raises Blocked (also when nobody answers the first time), Usage, or Paused when the login
-server falls silent later, or is in maintenance."""
+"""Gets a new session. Raises Blocked (also when no server answers the first time), Usage, or Paused when the login
+server stops answering later, or is in maintenance."""
 
 
-def login_for(settings: SalesforceSettings, http: Http, clock: Clock, database: Path | None = None) -> Login:
+def login_for(settings: LoginSettings, http: Http, clock: Clock, database: Path | None = None) -> Login:
     """The login that ``salesforce.auth`` asks for. Raises Usage when a key that it needs is not set.
 
-    A refresh token that rotates may be kept beside ``database``.
+    A new refresh token may be kept beside ``database``.
     """
     if settings.auth == "access_token":
         return GivenToken(settings)
@@ -69,7 +69,7 @@ def login_for(settings: SalesforceSettings, http: Http, clock: Clock, database: 
 class GivenToken:
     """A token from the settings. It cannot be renewed."""
 
-    def __init__(self, settings: SalesforceSettings) -> None:
+    def __init__(self, settings: LoginSettings) -> None:
         self._token = _secret(settings.access_token, "access_token")
         self._url = settings.instance_url or settings.login_url
         if urlsplit(self._url).hostname in _SHARED_LOGIN_HOSTS:
@@ -89,13 +89,15 @@ class GivenToken:
 class OAuth:
     """Client credentials, JWT bearer, refresh token, or user name and password."""
 
-    def __init__(self, settings: SalesforceSettings, http: Http, clock: Clock, database: Path | None = None) -> None:
+    def __init__(self, settings: LoginSettings, http: Http, clock: Clock, database: Path | None = None) -> None:
         self._settings = settings
         self._http = http
         self._clock = clock
         self._tokens: RefreshTokens | None = None
         if settings.auth == "refresh_token":
-            self._tokens = RefreshTokens(_secret(settings.refresh_token, "refresh_token"), settings, database)
+            self._tokens = RefreshTokens(
+                _secret(settings.refresh_token, "refresh_token"), settings.refresh_token_file, database
+            )
         self._met = False
         host = urlsplit(settings.login_url).hostname
         if settings.auth == "client_credentials" and host in _SHARED_LOGIN_HOSTS:
@@ -108,28 +110,28 @@ class OAuth:
     async def __call__(self) -> Session:
         try:
             session, _ = await retry(
-                self._in_turn, clock=self._clock, attempts=_ATTEMPTS, base_s=1.0, on_failure=self._never_met
+                self._alone, clock=self._clock, attempts=_ATTEMPTS, base_s=1.0, on_failure=self._never_met
             )
         except Transient as error:
             raise Paused(str(error), hint=_LATER) from None
         return session
 
     async def _never_met(self, number: int, error: Transient) -> None:
-        """Raises Blocked where going on would only be waiting for a host that is not there."""
+        """Raises Blocked where there seems to be no such host."""
         if number >= _FIRST_CONTACT and isinstance(error, Unreachable) and not self._met:
             raise Blocked(
                 f"Salesforce cannot be reached: {error}",
                 hint="Check salesforce.login_url, network.proxy and this machine's network.",
             ) from None
 
-    async def _in_turn(self) -> Session:
+    async def _alone(self) -> Session:
         if self._tokens is None:
             return await self._mint()
         async with self._tokens.turn(self._clock):
             return await self._mint()
 
     async def _mint(self) -> Session:
-        """One POST to the token endpoint. Parameters go in the body: query strings end up in logs."""
+        """One POST to the token endpoint. The parameters go into the body: query strings end up in logs."""
         url = f"{self._settings.login_url.rstrip('/')}/services/oauth2/token"
         answer = await self._http.send(
             "POST",
@@ -143,7 +145,7 @@ class OAuth:
         raise refusal(answer.status, answer.headers, answer.body)
 
     def _form(self) -> dict[str, str]:
-        """The form without its signature. Raises Usage for keys that are not set."""
+        """The form, without the assertion of jwt. Raises Usage for keys that are not set."""
         settings = self._settings
         client_id = _needed(settings.client_id, "client_id")
         match settings.auth:
@@ -189,8 +191,8 @@ class OAuth:
         return Session(token, trusted_instance(instance_url, self._settings), _org_id(answer.get("id")))
 
 
-def trusted_instance(url: str, settings: SalesforceSettings) -> str:
-    """The origin of an org URL that a login gave, held to the rules of the login URL: https, or loopback."""
+def trusted_instance(url: str, settings: LoginSettings) -> str:
+    """The origin of an org URL that a login gave. The rules are those of the login URL: https, or loopback."""
     if fault := url_fault(url, insecure=settings.insecure):
         raise Blocked(f"the instance URL of the login answer {fault}")
     base = _base(url)
@@ -205,7 +207,7 @@ def _base(url: str) -> str:
 
 
 def _org_id(identity: object) -> str:
-    """The org from an identity URL, ``…/id/<org id>/<user id>``; empty when it is not one."""
+    """The org in an identity URL, ``…/id/<org id>/<user id>``; empty where it is not one."""
     parts = urlsplit(identity).path.split("/") if isinstance(identity, str) else []
     return parts[-2] if len(parts) >= 4 and parts[-3] == "id" else ""
 

@@ -1,6 +1,6 @@
-"""What administrators built on an object that a change of the link would set off: triggers, validation rules, flows.
+"""What a change of the link sets off in the org: triggers, validation rules, flows.
 
-Read through the Tooling API, which not every integration user may use: then the caller is told, and nothing is guessed.
+Read through the Tooling API, which not every integration user may use: then the caller gets the error.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from engine.salesforce import soql
 from engine.salesforce.session import SalesforceSession
 
 _FLOWS = 50
-"""Flows looked into, a call each: a flow tells its object in its metadata only, and only one at a time."""
+"""Flows that are read, one call each: only a flow's metadata names its object."""
 _ON = "EntityDefinition.QualifiedApiName"
 
 
@@ -37,7 +37,7 @@ async def validation_rules(session: SalesforceSession, object_name: str) -> list
 
 
 async def flows(session: SalesforceSession, object_name: str) -> tuple[list[str], int]:
-    """Labels of active flows and processes that an update of the object starts, and how many were not looked into.
+    """Labels of active flows and processes that an update of the object starts, and how many flows were not read.
 
     Raises Fatal, Transient.
     """
@@ -71,8 +71,8 @@ def _starts_on(metadata: Any, object_name: str) -> bool:
 
 
 async def _ask(session: SalesforceSession, statement: str) -> Sequence[Mapping[str, Any]]:
-    answer = await session.get_json("tooling/query", query={"q": statement}, doing="read what is built on the object")
+    answer = await session.get_json("tooling/query", query={"q": statement}, doing="read the automation of the object")
     rows = answer.get("records") if isinstance(answer, dict) else None
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise Transient(FailureClass.NETWORK, "Salesforce answered a tooling query with something else")
+        raise Transient(FailureClass.NETWORK, "Salesforce's answer to a tooling query has an unknown format")
     return rows

@@ -1,4 +1,4 @@
-"""Salesforce, opened: one login and one connection pool behind pages, shapes, accounts and limits."""
+"""Salesforce, opened: one login and one connection pool for pages, links, the object's shape and accounts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from engine.settings import NetworkSettings, SalesforceSettings
 
 
 class Salesforce:
-    """The org as the rest of the engine knows it. Logs in with the first request."""
+    """The org, as the rest of the engine sees it. It logs in with the first request."""
 
     def __init__(
         self, session: SalesforceSession, settings: SalesforceSettings, extra_fields: Sequence[str] = ()
@@ -36,30 +36,31 @@ class Salesforce:
 
     @property
     def limits(self) -> DailyCalls | None:
-        """Daily API calls as the last answer told them."""
+        """The daily API calls, as of the last answer."""
         return self.session.limits
 
     async def organization(self) -> Organization:
-        """The org; Blocked when it is not the pinned one, or does not serve the API version."""
-        return await shape.organization(self.session, self._settings)
+        """The org. Raises Blocked when it is not the pinned one, or does not serve the API version."""
+        settings = self._settings
+        return await shape.organization(self.session, org_id=settings.org_id, api_version=settings.api_version)
 
     async def shape(self) -> ObjectShape:
-        """The object that holds the links; Blocked when it or a field is missing or unfit."""
+        """The object that holds the links. Raises Blocked when it or a field is missing or of the wrong type."""
         return await shape.object_shape(self.session, self._settings, self._extra_fields)
 
     async def ranges(self, scope: Scope, parts: int) -> list[IdRange]:
-        """The scope in up to so many ranges that can be read side by side."""
+        """The scope in at most ``parts`` ranges, to be read side by side."""
         return await ranges(self.pages, scope, parts)
 
     @property
     def asking(self) -> bool:
-        """Whether the org owes us an answer right now."""
+        """Whether a request is under way, or waits for its turn."""
         limiter = self.session.limiter
         return limiter.in_flight > 0 or limiter.waiting > 0
 
     def accounts(self, only: str | None = None) -> AsyncIterator[AccountFiles]:
-        """Every account that holds records, or this one, and how many."""
-        return accounts(self.pages, self._settings, only=only)
+        """Every account that has records, or only this one, with their number."""
+        return accounts(self.pages, only=only)
 
     async def server_now(self) -> datetime:
         """The org's clock as of its last answer: the watermark of a scan, when asked before its first page."""
@@ -76,7 +77,7 @@ async def open_salesforce(
     database: Path | None = None,
     http: OpenHttp = open_http,
 ) -> AsyncIterator[Salesforce]:
-    """Open the connection pool; nothing is sent yet. A refresh token that rotates may be kept beside ``database``.
+    """Open the connection pool; nothing is sent yet. A new refresh token may be kept beside ``database``.
 
     Raises Usage when a key that ``salesforce.auth`` needs is not set.
     """

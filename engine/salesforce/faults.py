@@ -1,11 +1,11 @@
-"""Whatever Salesforce, its edge or the network answers in anger, translated once into our errors.
+"""Error answers of Salesforce, its edge servers and the network, translated once into our errors.
 
 A whole-request error is a JSON array of ``{message, errorCode}``; the login endpoint answers an object; proxies and
-maintenance pages answer HTML, plain text or nothing. The table goes by ``errorCode`` first, because the statuses vary
-between instances, and by status second.
+maintenance pages answer HTML, plain text or nothing. The ``errorCode`` decides first, because statuses vary between
+instances, and the status second.
 
-Some answers mean more than "again", "not this record" or "stop", so they have names of their own: login, session and
-pager catch them. Left uncaught, they end the run as the kind they extend.
+Some answers mean more than "again", "not this record" or "stop". They have classes of their own, which login, session
+and pager catch. Uncaught, they end the run like the class they extend.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from engine.model.text import bare_urls, beginning, json_in, printable
 
 
 class SessionExpired(Blocked):
-    """401: the token this request was sent with is no longer, or never was, good. Caught by the session."""
+    """401: the token of this request is not valid, or no longer. Caught by the session."""
 
 
 class Moved(Blocked):
-    """A redirect: the org lives at another host now. Caught by the session, which logs in anew once."""
+    """A redirect: the org has moved to another host. Caught by the session, which logs in again once."""
 
 
 class LocatorLost(Fatal):
@@ -45,12 +45,12 @@ class QueryTooSlow(Paused):
 
 
 class Unaskable(Blocked):
-    """A question that Salesforce does not take about this object, however well it is formed: some objects of the
-    platform answer only with a special filter. Messages differ and are translated. Caught by the sweep."""
+    """Salesforce refuses a valid query of this object: some objects of the platform answer only with a special filter.
+    The messages differ, and are in the user's language. Caught by the sweep."""
 
 
 class Unreachable(Transient):
-    """No connection at all: a wrong name or port, or no network. Told apart by the first login only."""
+    """No connection at all: a wrong name or port, or no network. Only the first login tells it apart."""
 
 
 class NotThere(Blocked):
@@ -67,12 +67,12 @@ class Problem:
 
 _CONCURRENCY_PAUSE_S = 5.0
 
-#: Messages that come with INVALID_SESSION_ID although a fresh token would fare no better.
+#: Messages of INVALID_SESSION_ID that a fresh token does not help.
 _INCURABLE = ("not valid for use with the REST API", "Connected app is not attached to Agent")
 
 _PERMISSION_HINT = "Give the integration user read access to the object and its fields, or change salesforce.where."
 
-TOO_LONG = "Shorten salesforce.where: it is part of every query, and Salesforce and proxies bound the length of a URL."
+TOO_LONG = "Shorten salesforce.where: it is part of every query, and Salesforce and proxies limit the length of a URL."
 
 _BLOCKED_HINTS: Mapping[str, str] = {
     "INVALID_FIELD": "Check the field names in the salesforce section; field-level security hides fields as well.",
@@ -138,9 +138,9 @@ def from_answer(status: int, headers: Mapping[str, str], body: bytes) -> EngineE
     """The error that an answer with a status other than 2xx means."""
     problems = problems_in(body)
     first = problems[0] if problems else Problem("", "")
-    said = f"Salesforce answered {status}" + (f": {_told(first)}" if problems else "")
+    said = f"Salesforce answered {status}" + (f": {_shown(first)}" if problems else "")
     for problem in problems:
-        if (error := by_code(problem, f"Salesforce answered {status}: {_told(problem)}")) is not None:
+        if (error := by_code(problem, f"Salesforce answered {status}: {_shown(problem)}")) is not None:
             return error
     if not problems and body.strip():
         said += " with a page that is not an API answer"
@@ -148,7 +148,7 @@ def from_answer(status: int, headers: Mapping[str, str], body: bytes) -> EngineE
 
 
 def problems_in(body: bytes) -> list[Problem]:
-    """The problems that an error answer lists; empty when it is not in one of Salesforce's own forms."""
+    """The problems that an error answer lists; none when it is not in one of Salesforce's own formats."""
     try:
         answer = json_in(body)
     except ValueError:
@@ -247,17 +247,17 @@ def from_network(error: Exception, *, host: str) -> EngineError:
     return Transient(FailureClass.NETWORK, f"the connection to {host} broke ({type(error).__name__})")
 
 
-#: What a request may raise below HTTP. ``TimeoutError`` is both aiohttp's and our own deadline's.
+#: What a request may raise below HTTP. ``TimeoutError`` comes from aiohttp and from our own deadline.
 NETWORK_ERRORS: tuple[type[Exception], ...] = (aiohttp.ClientError, TimeoutError, OSError)
 
 
 def parsed(body: bytes, headers: Mapping[str, str], *, host: str) -> Any:
     """The JSON of a 2xx answer. Raises Transient for one that is cut short or damaged, and for a web page.
 
-    Values keep lone surrogates and control characters: a URL field may hold them, and we must not.
+    Values keep lone surrogates and control characters: a URL field may hold them, and must not be changed here.
     """
     with suppress(orjson.JSONDecodeError):
-        return orjson.loads(body)  # twice as fast, and strict: what it refuses, the other may still take
+        return orjson.loads(body)  # twice as fast, but strict: the other parser takes more
     try:
         return json_in(body.decode("utf-8", "surrogatepass"), strict=False)
     except ValueError:
@@ -273,17 +273,17 @@ _TOKEN = re.compile(r"\b00D\w{12,15}![\w.]+|\beyJ[\w-]+\.[\w-]+\.[\w-]*")
 
 
 def shortened(text: str, limit: int = 300) -> str:
-    """A foreign message made fit for ours: one line, no URL query, no token, bounded."""
-    short = beginning(text, 4 * limit)  # before it is searched
+    """A message from outside, fit for ours: one line, no query of a URL, no token, not too long."""
+    short = beginning(text, 4 * limit)
     clean = _TOKEN.sub("[token]", bare_urls(" ".join(printable(short).split())))
     return clean if len(clean) <= limit and short is text else clean[: limit - 1] + "…"
 
 
-def _told(problem: Problem) -> str:
+def _shown(problem: Problem) -> str:
     return shortened(": ".join(part for part in (problem.code, problem.message) if part))
 
 
 def redirected_to(headers: Mapping[str, str]) -> str:
-    """The host that a redirect names, to go into a sentence; empty where it names none."""
+    """`` to HOST``, for a message about a redirect; empty where it names no host."""
     match = re.match(r"https?://[^/?#@]+", headers.get("Location", ""))
     return f" to {match.group()}" if match else ""

@@ -1,4 +1,4 @@
-"""One aiohttp session to the org, with the proxy, certificates, timeouts and bounds that every request shares."""
+"""The HTTP client of the org: one aiohttp session with proxy, certificates, timeouts and size limits."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from engine.model.proxy import proxy_of
 from engine.salesforce.faults import NETWORK_ERRORS, from_network
 from engine.settings import NetworkSettings
 
-#: Connections to the org. Salesforce counts requests that last 20 s or more, and allows 25 of them (5 in small orgs).
 CONNECTIONS = 16
+"""At once. Salesforce counts requests of 20 s or more, and allows 25 of them (5 in small orgs)."""
 LONGEST_ANSWER = 64 * MIB
 """Bytes, after decompression. A page of 2,000 narrow records is about 1 MB."""
 LONGEST_REFUSAL = MIB
 DEADLINE_S = 600.0
 """Salesforce itself ends any REST call after ten minutes."""
 _LARGE = MIB
-"""Bytes. A larger body is sent piece by piece, so that the loop goes on meanwhile."""
+"""Bytes. A larger body is sent piece by piece, so that the event loop is not blocked."""
 _CONNECT_S = 10.0
 _READ_S = 150.0
-"""A query may think for two minutes before its first byte."""
+"""A query may take two minutes before its first byte."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ async def _bounded(response: aiohttp.ClientResponse) -> bytes:
 
 
 async def _beginning(response: aiohttp.ClientResponse) -> bytes:
-    """Of an answer that says no: what is behind it is not read, and nothing of it is needed."""
+    """The beginning of an error answer: the rest is not needed, and not read."""
     body = bytearray()
     async for chunk in response.content.iter_any():
         body += chunk
@@ -94,7 +94,7 @@ async def _beginning(response: aiohttp.ClientResponse) -> bytes:
 
 @asynccontextmanager
 async def open_http(network: NetworkSettings) -> AsyncIterator[Http]:
-    """The session, closed at the end. Environment variables do not steer it; ``network`` does."""
+    """The client, closed at the end. It goes by ``network``, never by environment variables."""
     proxy = proxy_of(network.proxy)
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=CONNECTIONS, ssl=trusting(network.ca_file)),

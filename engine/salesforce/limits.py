@@ -1,4 +1,4 @@
-"""The org's daily API calls, as every answer tells them, and the share of them that we may use."""
+"""The org's daily API calls, as every answer states them, and the share of them that we may use."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ class CallBudget:
         return self._sent
 
     def learn(self, header: str | None, number: int) -> None:
-        """What the answer to call ``number`` told. To a call sent before the last news it tells nothing newer, only
-        perhaps more."""
+        """Take in what the answer to call ``number`` stated. An answer to an older call counts only where it states
+        more."""
         told, known = limits_in(header), self.known
         if told is not None and (known is None or number > self._sent_when_known or told.used > known.used):
             self.known, self._sent_when_known = told, self._sent
 
 
 def limits_in(header: str | None) -> DailyCalls | None:
-    """The value of ``Sforce-Limit-Info``; None when absent or in another form. Per-app numbers are passed over."""
+    """The value of ``Sforce-Limit-Info``; None when absent or in another form. Per-app numbers are skipped."""
     match = _USAGE.search(header or "")
     return DailyCalls(int(match[1]), int(match[2])) if match else None

@@ -1,7 +1,7 @@
-"""Links, read and written: 2,000 in a read, 200 in a write, 25 in a strict write.
+"""Reading and writing links: 2,000 in a read, 200 in a write, 25 in a strict write.
 
-A write is sent once. Whatever leaves open whether it was carried out (no answer, a 5xx, an answer cut short) comes as
-Transient: then only reading tells. A row's own failure is part of the answer and certainly not done.
+A write is sent once. Where it is open whether it was carried out (no answer, a 5xx, an answer cut short), it raises
+Transient: then only a read can tell. A row that failed by itself was certainly not written.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from engine.salesforce.session import ATTEMPTS, SalesforceSession
 MOST_READ = 2_000
 MOST_WRITTEN = 200
 MOST_STRICT = 25
-_TOGETHER = frozenset({"CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", "CANNOT_EXECUTE_FLOW_TRIGGER"})
-"""Automation fails for all rows of a chunk alike, be it the fault of one."""
+_ALL_ALIKE = frozenset({"CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", "CANNOT_EXECUTE_FLOW_TRIGGER"})
+"""When automation fails, it fails for all rows of a chunk, whichever row caused it."""
 
 
 class SalesforceLinks:
-    """The one field of the one object that this program ever writes."""
+    """The URL field of the records: the only field that this program ever writes."""
 
     def __init__(self, session: SalesforceSession, object_name: str, url_field: str) -> None:
         self._session = session
@@ -36,7 +36,7 @@ class SalesforceLinks:
         self._field = soql.name(url_field)
 
     async def read(self, ids: Sequence[str]) -> dict[str, Held | None]:
-        """What these records hold now; None: deleted, or not to be seen. Raises Transient after every try, Fatal."""
+        """What these records hold now; None: deleted, or not visible. Raises Transient after the last try, Fatal."""
         held: dict[str, Held | None] = {}
         for start in range(0, len(ids), MOST_READ):
             chunk = list(ids[start : start + MOST_READ])
@@ -50,9 +50,9 @@ class SalesforceLinks:
         return held
 
     async def write(self, changes: Sequence[tuple[str, str]]) -> list[Said]:
-        """Set these links (record, link), up to 200; one answer each, in order. Not all or none.
+        """Set these links (record, link), up to 200, each on its own; one answer each, in order.
 
-        Raises Transient where it is open what was done, Paused and Blocked where nothing was.
+        Raises Transient where it is open what was written, Paused and Blocked where nothing was.
         """
         assert 0 < len(changes) <= MOST_WRITTEN, len(changes)
         kind = {"type": self._object}
@@ -70,8 +70,7 @@ class SalesforceLinks:
 
     async def write_strictly(self, changes: Sequence[tuple[str, str, str]]) -> list[Said]:
         """Set these links (record, link, SystemModstamp as read), up to 25, each only if its record has not changed
-        since. Salesforce compares whole seconds and calls that weak: an edit within the second of the last one before
-        it stays unseen."""
+        since. Salesforce compares whole seconds: an edit in the same second as the one before it stays unseen."""
         assert 0 < len(changes) <= MOST_STRICT, len(changes)
         parts = [
             {
@@ -109,7 +108,7 @@ class SalesforceLinks:
 
 
 def _row(record: str, item: Any) -> Said:
-    """One row of a collections answer; mapped by its place, as failed rows carry no id."""
+    """One row of a collections answer, found by its place: failed rows carry no id."""
     if not isinstance(item, dict):
         return Said(Sent.UNKNOWN)
     if item.get("success") is True:
@@ -133,7 +132,7 @@ def _part(reference: str, item: Any) -> Said:
 
 
 def _refusal(errors: Any) -> Said:
-    """What it means that Salesforce has refused one row."""
+    """What the refusal of one row means."""
     first = errors[0] if isinstance(errors, list) and errors and isinstance(errors[0], dict) else {}
     code = str(first.get("statusCode") or first.get("errorCode") or "")
     message = str(first.get("message") or "no reason given")
@@ -141,7 +140,7 @@ def _refusal(errors: Any) -> Said:
     error = by_code(Problem(code, message), shown)
     if isinstance(error, Transient):
         return Said(Sent.AGAIN, error.failure, shown)
-    if code in _TOGETHER:
+    if code in _ALL_ALIKE:
         return Said(Sent.APART, FailureClass.REJECTED, shown)
     if isinstance(error, Refused):
         return Said(Sent.REFUSED, error.failure, shown)
@@ -166,5 +165,5 @@ def _http_date(modified: str) -> str:
 
 
 def _odd(what: str, error: QueryTooSlow | None = None) -> Transient:
-    """Not an answer to go by. A write that ran out of time may have been carried out in part."""
-    return Transient(FailureClass.NETWORK, str(error or f"Salesforce answered {what} with something else"))
+    """An answer that tells nothing. A write that ran out of time may have been carried out in part."""
+    return Transient(FailureClass.NETWORK, str(error or f"Salesforce's answer to {what} has an unknown format"))

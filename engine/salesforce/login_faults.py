@@ -1,4 +1,4 @@
-"""What the token endpoint's answers mean, and what to do about each refusal. Pure."""
+"""What the answers of the token endpoint mean, and what to do about each refusal. Pure."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from engine.model.text import json_in
 from engine.salesforce.faults import problems_in, redirected_to, shortened
 
 _AUTHORISE = (
-    "Authorise the app again and set the new salesforce.refresh_token. Where the app rotates its tokens, each is "
-    "good for one use, and whoever comes with an old one ends them all: no other program may use the same."
+    "Authorise the app again and set the new salesforce.refresh_token. If the app rotates its tokens, each can be used "
+    "once, and using an old one revokes them all: no other program may use the same token."
 )
 _APP_NOT_FOUND = (
     "Check salesforce.login_url and that the app is installed in this org. For jwt also set salesforce.audience: "
     "external client apps of sandboxes want https://login.salesforce.com or the org's own URL, not https://test.salesforce.com."
 )
 
-#: OAuth's ``error`` → what to do about it; ``_BY_DESCRIPTION`` is asked first.
+#: OAuth's ``error`` → what to do about it, unless ``_BY_DESCRIPTION`` knows better.
 _HINTS: Mapping[str, str] = {
     "invalid_client_id": "Check salesforce.client_id, the consumer key of the app.",
-    "invalid_client": "Check salesforce.client_id and client_secret; a rotated secret needs to be set anew.",
+    "invalid_client": "Check salesforce.client_id and client_secret; after a rotation, set the new secret.",
     "invalid_client_credentials": "Check salesforce.client_secret.",
     "unsupported_grant_type": "The app does not allow this flow: enable it there, or choose another salesforce.auth.",
     "inactive_user": "Activate the integration user, or log in as another.",
@@ -74,9 +74,7 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes) -> Transient |
     if not problems:
         if status == 429 or status >= 500:
             return Transient(FailureClass.NETWORK, f"the login server answered {status}", retry_after_s=pause_s)
-        return Blocked(
-            f"the login server answered {status} with a page that is no login answer", hint=NOT_A_LOGIN_SERVER
-        )
+        return Blocked(f"the login server answered {status}, but not with a login answer", hint=NOT_A_LOGIN_SERVER)
     code, description = problems[0].code.lower(), problems[0].message
     said = f"Salesforce refused the login ({shortened(': '.join(part for part in (code, description) if part))})"
     if code in _RETRIED or status == 429 or status >= 500:
@@ -90,7 +88,7 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes) -> Transient |
 
 
 def granted(body: bytes) -> Mapping[str, Any]:
-    """The object of a 200. Raises Transient for a web page, Blocked for anything else."""
+    """The JSON object of a 200. Raises Transient for a web page, Blocked for anything else."""
     try:
         answer = json_in(body)
     except ValueError:
@@ -99,6 +97,6 @@ def granted(body: bytes) -> Mapping[str, Any]:
         return answer
     if body.lstrip()[:1] == b"<":
         raise Transient(
-            FailureClass.NETWORK, "the login server answered with a web page: maintenance, or no login server"
+            FailureClass.NETWORK, "the login server answered with a web page: maintenance, or not a login server"
         )
-    raise Blocked("the login server answered with a page that is no login answer", hint=NOT_A_LOGIN_SERVER)
+    raise Blocked("the login server did not answer with a login answer", hint=NOT_A_LOGIN_SERVER)

@@ -1,9 +1,9 @@
-"""Parting a scope into ranges of Ids that can be read side by side.
+"""Cutting a scope into ranges of Ids that can be read side by side.
 
-Every boundary is the Id of a record that the server named when asked inside the range to be parted, so ranges join
-without gap or overlap in the server's own order, whatever that is. Arithmetic only says where to ask. Ids often lie
-in clusters, far apart (instances, blocks of numbers given out): each guess asks for the records on both of its sides,
-which skips the empty space in one go.
+Every boundary is the Id of a record that the server named when it was asked within the range to be cut. So ranges join
+without gap or overlap in the server's own order, whatever that is. Arithmetic only says where to ask. Ids often lie in
+clusters, far apart (instances, blocks of numbers): each guess asks for the records on both of its sides, which skips
+the empty space at once.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from engine.salesforce.faults import QueryTooSlow
 T = TypeVar("T")
 
 CALLS_A_PART = 3
-"""API calls that a part may cost, all in all."""
+"""API calls that a part may cost in all."""
 _SLIVER = 16
-"""A piece this many times narrower than the widest is not worth a range of its own."""
+"""A piece that is so many times narrower than the widest is not worth a range of its own."""
 
 
 class Edges(Protocol):
-    """What is asked of Salesforce here; ``SalesforcePages`` fits."""
+    """The part of ``SalesforcePages`` that is needed here."""
 
     async def edge(
         self, scope: Scope, *, beyond: str | None = None, up_to: str | None = None, last: bool = False
@@ -49,9 +49,9 @@ class _Piece:
 
 
 async def ranges(pages: Edges, scope: Scope, parts: int) -> list[IdRange]:
-    """The scope in up to ``parts`` ranges of about the same width, in the server's order; one where it holds little.
+    """The scope in at most ``parts`` ranges of about the same width, in the server's order; one where it holds little.
 
-    Costs at most three calls a part, several of them at a time. An org too slow to answer those makes one range.
+    Costs at most three calls a part, several of them at a time. Where the org is too slow for them, it is one range.
     """
     whole = IdRange(scope.after_id, scope.until_id)
     try:
@@ -73,7 +73,7 @@ async def _ranges(pages: Edges, scope: Scope, parts: int) -> list[IdRange]:
 
 
 def _to_cut(pieces: list[_Piece], parts: int) -> list[_Piece]:
-    """The pieces to cut next: enough to come to so many wide ones, and none less than half as wide as the widest."""
+    """The pieces to cut next: as many as ``parts`` wide ones lack, each at least half as wide as the widest."""
     widest = max(piece.width for piece in pieces)
     wanted = parts - sum(_SLIVER * piece.width >= widest for piece in pieces)
     wide = [piece for piece in pieces if piece.width > 0 and 2 * piece.width >= widest]
@@ -81,7 +81,7 @@ def _to_cut(pieces: list[_Piece], parts: int) -> list[_Piece]:
 
 
 async def _cut(pages: Edges, scope: Scope, piece: _Piece) -> list[_Piece]:
-    """The piece in two; or one, narrowed, where a side holds nothing."""
+    """The piece in two; where one side holds nothing, it is one piece, but narrower."""
     guess = id_at((position(piece.first) + position(piece.last)) // 2)
     within = replace(scope, after_id=piece.after, until_id=piece.until)
     before, behind = await _together(pages.edge(within, up_to=guess, last=True), pages.edge(within, beyond=guess))
@@ -91,7 +91,7 @@ async def _cut(pages: Edges, scope: Scope, piece: _Piece) -> list[_Piece]:
 
 
 def _joined(pieces: list[_Piece], parts: int) -> list[_Piece]:
-    """Slivers joined to a neighbour, and what is more than ``parts``. What matters in a pair is its wider one."""
+    """Slivers and surplus pieces joined to a neighbour. A pair keeps the outermost Ids of its wider piece."""
     pieces, widest = list(pieces), max(piece.width for piece in pieces)
     while len(pieces) > 1:
         narrowest = min(range(len(pieces)), key=lambda at: pieces[at].width)

@@ -1,10 +1,10 @@
 """The newest refresh token, kept for the next command.
 
-Apps may rotate their tokens: each use answers a new one, and whoever comes with an old one ends them all. So a new one
-is on the disk before its session is used, and commands that share a token take turns.
+Apps may rotate their tokens: each use returns a new one, and using an old one revokes them all. So a new token is on
+the disk before its session is used, and commands that share a token log in one after the other.
 
-It is kept in ``salesforce.refresh_token_file`` where that may be written, else beside the tracking DB, together with a
-digest of the token that the settings give: a token that somebody has authorised since is another, and counts.
+It is kept in ``salesforce.refresh_token_file`` if that may be written, else beside the tracking DB, together with a
+digest of the token in the settings: if somebody has put a newer token there since, that one counts.
 """
 
 from __future__ import annotations
@@ -24,34 +24,32 @@ import structlog
 from engine.limiting.clock import Clock
 from engine.model.errors import Blocked, Transient
 from engine.model.failures import FailureClass
-from engine.settings import SalesforceSettings
 
 _log = structlog.get_logger(__name__)
 
-_LOOK_AGAIN_S = 0.1
+_POLL_S = 0.1
 _LONGEST_WAIT_S = 60.0
-"""For another command that is logging in."""
+"""For another command that is logging in with the same token."""
 
 
 class RefreshTokens:
-    """``database``: the tracking DB; None: nothing is kept beside it."""
+    """``given``: the token of the settings; ``file``: the file it came from, if any; ``database``: the tracking DB."""
 
-    def __init__(self, given: str, settings: SalesforceSettings, database: Path | None) -> None:
-        file = settings.refresh_token_file
+    def __init__(self, given: str, file: Path | None, database: Path | None) -> None:
         self._given = given
         self._file = None if file is None else Path(os.path.realpath(file))
         self._beside = None if database is None else Path(f"{database}.refresh_token")
-        self._unkept = ""
+        self._not_stored = ""
 
     @property
     def place(self) -> Path | None:
-        """Where a new token is kept; None: nowhere that may be written."""
+        """Where a new token is kept; None where no place may be written."""
         places = (self._file, self._beside)
         return next((path for path in places if path and os.access(path.parent, os.W_OK | os.X_OK)), None)
 
     @asynccontextmanager
     async def turn(self, clock: Clock) -> AsyncIterator[None]:
-        """Alone with the token. Raises Transient where another command keeps it for too long, Blocked."""
+        """Keep other commands from using the token meanwhile. Raises Blocked, and Transient after a long wait."""
         place = self.place
         if place is None:
             yield
@@ -59,34 +57,37 @@ class RefreshTokens:
         try:
             handle = os.open(f"{place}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except OSError as error:
-            raise Blocked(f"{place}.lock cannot be used: {error.strerror}", hint="Look at what lies there.") from None
+            raise Blocked(f"{place}.lock cannot be used: {error.strerror}", hint="Check what is there.") from None
         try:
             waited = 0.0
             while not _locked(handle):
                 if waited > _LONGEST_WAIT_S:
-                    raise Transient(FailureClass.NETWORK, "another command has been logging in to Salesforce for long")
-                await clock.sleep(_LOOK_AGAIN_S)
-                waited += _LOOK_AGAIN_S
+                    raise Transient(
+                        FailureClass.NETWORK,
+                        "another command is still logging in to Salesforce with the same refresh token",
+                    )
+                await clock.sleep(_POLL_S)
+                waited += _POLL_S
             yield
         finally:
             os.close(handle)
 
     def newest(self) -> str:
-        """The token to come with."""
-        if self._unkept:
-            return self._unkept
-        given, kept = self._at_first(), {}
+        """The token to log in with."""
+        if self._not_stored:
+            return self._not_stored
+        given, kept = self._in_settings(), {}
         if self._beside is not None:
             with suppress(OSError, ValueError):
                 kept = json.loads(self._beside.read_bytes())
         return str(kept["token"]) if isinstance(kept, dict) and kept.get("given") == _digest(given) else given
 
     async def keep(self, token: str) -> None:
-        """Put a new token down for good. Where that is not possible, this command goes on with it, and says so."""
+        """Store a new token. If that fails, this command goes on with it, and warns."""
         try:
             await asyncio.to_thread(self._write, token)
         except OSError as error:
-            self._unkept = token
+            self._not_stored = token
             _log.warning(
                 "the app has rotated the refresh token, and the new one could not be stored: the next command cannot "
                 "log in until the app is authorised again",
@@ -97,11 +98,11 @@ class RefreshTokens:
         place = self.place
         if place is None:
             raise PermissionError(0, "neither salesforce.refresh_token_file nor the tracking DB's folder is writable")
-        given = {"given": _digest(self._at_first()), "token": token}
+        given = {"given": _digest(self._in_settings()), "token": token}
         _replace(place, token if place == self._file else json.dumps(given))
 
-    def _at_first(self) -> str:
-        """What the settings say now: the file may have been written since they were read."""
+    def _in_settings(self) -> str:
+        """The token of the settings now: the file may have been written since they were read."""
         if self._file is not None:
             with suppress(OSError, ValueError):
                 return self._file.read_text("utf-8").strip() or self._given
@@ -117,11 +118,11 @@ def _locked(handle: int) -> bool:
 
 
 def _replace(path: Path, text: str) -> None:
-    """The whole file or none of it, mode 0600, of the owner that it had."""
+    """Write the whole file or none of it, with mode 0600 and the owner that it had."""
     handle, name = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
-            with suppress(OSError):  # as root: the command's own user reads it again
+            with suppress(OSError):  # as root: the user of the next command must be able to read it
                 owner = path.stat()
                 os.fchown(handle, owner.st_uid, owner.st_gid)
             file.write(f"{text}\n")

@@ -15,23 +15,23 @@ from engine.model.errors import Fatal
 from engine.model.ids import to18
 from engine.model.record import Record
 from engine.salesforce import soql
-from engine.settings import SalesforceSettings
+from engine.settings import RecordSettings
 
 MODIFIED = "SystemModstamp"
 _usual = re.compile(r"\d{4}-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-5]\d\.\d{3}\+0000", re.ASCII).fullmatch
 _SHAPES = 64
-"""Sets of keys to remember; a scan has one."""
+"""Sets of keys that are remembered; a scan has one."""
 _Read = Callable[[Mapping[str, Any]], object]
 
 
 class Rows:
     """Which fields to ask for, and how to read what comes back.
 
-    Salesforce answers in the case of its schema, not of the query, so fields are looked up without case.
+    Salesforce spells fields as its schema does, not as the query does, so they are looked up without case.
     """
 
-    def __init__(self, settings: SalesforceSettings, extra_fields: Sequence[str] = ()) -> None:
-        asked = (settings.name_field, settings.url_field, settings.account_field, settings.account_name_field, MODIFIED)
+    def __init__(self, records: RecordSettings, extra_fields: Sequence[str] = ()) -> None:
+        asked = (records.name_field, records.url_field, records.account_field, records.account_name_field, MODIFIED)
         self._paths = tuple(_steps(field) for field in asked)
         self._extra = tuple((field, _steps(field)) for field in extra_fields)
         self._readers: dict[tuple[str, ...], tuple[_Read, ...]] = {}
@@ -55,7 +55,7 @@ class Rows:
         )
 
     def _learn(self, keys: tuple[str, ...]) -> tuple[_Read, ...]:
-        """How to read rows with these keys: all rows of a scan have the same, so names are matched but once."""
+        """How to read rows with these keys. All rows of a scan have the same keys, so names are matched only once."""
         if len(self._readers) >= _SHAPES:
             self._readers.clear()
         spelled = {key.lower(): key for key in keys}
@@ -64,7 +64,7 @@ class Rows:
 
 
 def _reader(path: Sequence[str], spelled: Mapping[str, str]) -> _Read:
-    """Reads the value at a path from a row whose keys are spelt like this."""
+    """A function that reads the value at a path from a row with these keys."""
     key = spelled.get(path[0])
     if key is None:
         return lambda _row: None
@@ -79,16 +79,16 @@ def _steps(field: str) -> tuple[str, ...]:
 
 
 def id_of(row: Mapping[str, Any]) -> str:
-    """The 18-character Id of a row. Raises Fatal when there is none: such an answer cannot be trusted at all."""
+    """The 18-character Id of a row. Raises Fatal when there is none: then the whole answer cannot be trusted."""
     try:
         return to18(row["Id"])
     except (KeyError, TypeError, ValueError):
-        raise Fatal("a Salesforce row came without a valid Id") from None
+        raise Fatal("a Salesforce row has no valid Id") from None
 
 
 @lru_cache(maxsize=4096)
 def canonical(text_id: str) -> str:
-    """The 18-character form; whatever is no id stays as it is (an account field may hold any text)."""
+    """The 18-character form of an id; other text stays as it is (an account field may hold any)."""
     try:
         return to18(text_id)
     except ValueError:
@@ -96,13 +96,13 @@ def canonical(text_id: str) -> str:
 
 
 def moment(value: str) -> str:
-    """``2013-05-07T22:07:19.000+0000`` → ``2013-05-07T22:07:19.000Z``; empty for no time at all."""
+    """``2013-05-07T22:07:19.000+0000`` → ``2013-05-07T22:07:19.000Z``; empty for empty."""
     if _usual(value):
         return value[:-5] + "Z"
     try:
         return iso(datetime.fromisoformat(value)) if value else ""
     except ValueError:
-        raise Fatal("a Salesforce row came with a SystemModstamp that is no time") from None
+        raise Fatal("a Salesforce row has a SystemModstamp that is not a time") from None
 
 
 def text(value: object) -> str:

@@ -1,9 +1,9 @@
 """Searching the org for text: every object and field that the login can see, by LIKE where that works, else by reading.
 
-SOQL compares text without case. What may be filtered is filtered by the org (a call counts all rows); long text may not
-be, and what takes the org too long may not either: such rows are read and looked at here, up to a limit.
+SOQL compares text without case. Fields that can be filtered are filtered by the org (one call counts all rows). Long
+text cannot be filtered, and some filters take the org too long: such rows are read and searched here, up to a limit.
 
-A term stands for itself, but ``//host`` finds the host also where people leave its scheme out, as in "see host/a.pdf".
+A term is searched as it is, but ``//host`` also finds the host without its scheme, as in "see host/a.pdf".
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from engine.salesforce.session import LONGEST_URI
 PAGE = 2000
 _TEXT = frozenset({"url", "string", "textarea", "combobox", "anyType"})
 _COPIES = ("History", "Feed", "Share", "ChangeEvent", "Tag")
-"""Endings of objects that Salesforce derives from others, or that say who may see or who changed what."""
+"""Endings of objects that Salesforce derives from others: history, feeds, sharing and the like."""
 _BEFORE_A_HOST = ("//", " ", "\n", "\t", "(", "<", ">", '"', ",", ";", "=")
-"""And the start of a text. Behind a letter, digit, hyphen or dot it is the end of another host's name."""
+"""Or the start of the text. Behind a letter, digit, hyphen or dot it is the end of another host's name."""
 _ROOM = LONGEST_URI // 2
-"""Characters of conditions in one query: encoding may nearly double them."""
+"""Characters of conditions in one query: encoding may nearly double their number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,26 +41,26 @@ class Column:
 
 @dataclass(slots=True)
 class Place:
-    """An object and where in it text may stand."""
+    """An object, and where it may hold text."""
 
     name: str
     columns: list[Column] = field(default_factory=list)
     formulas: dict[str, str] = field(default_factory=dict)
-    """Formulas and default values by field: text that is in the set-up, and in no record."""
+    """Formulas and default values by field: text in the set-up, not in records."""
 
 
 class Search:
-    """Questions to one org. Verbs raise Fatal and Transient as the session does."""
+    """Searches one org. Raises Fatal and Transient, as the session does."""
 
     def __init__(self, salesforce: Salesforce) -> None:
         self._salesforce = salesforce
 
     async def objects(self) -> tuple[list[str], dict[str, str]]:
-        """Names of the objects worth searching, and the others with why not."""
+        """Names of the objects to search, and of the others with the reason."""
         answer = await self._salesforce.session.get_json("sobjects", doing="list objects")
         items = answer.get("sobjects") if isinstance(answer, dict) else None
         if not isinstance(items, list):
-            raise Transient(FailureClass.NETWORK, "Salesforce answered the list of objects with something else")
+            raise Transient(FailureClass.NETWORK, "Salesforce's list of objects has an unknown format")
         chosen, skipped = [], {}
         for item in items:
             name = str(item.get("name"))
@@ -71,7 +71,7 @@ class Search:
         return chosen, skipped
 
     async def place(self, name: str) -> Place:
-        """Where in an object text may stand."""
+        """Where an object may hold text."""
         described = await self._salesforce.session.get_json(
             f"sobjects/{soql.name(name)}/describe", doing=f"describe {name}"
         )
@@ -86,7 +86,7 @@ class Search:
         return found
 
     async def askable(self, place: str) -> bool:
-        """Whether Salesforce takes the plainest of questions about an object."""
+        """Whether Salesforce takes even the simplest query of an object."""
         statement = soql.select(["Id"], place, limit=1)
         try:
             async for _ in self._salesforce.pages.answers(statement):
@@ -96,8 +96,8 @@ class Search:
         return True
 
     async def perhaps(self, place: str, columns: Sequence[str], terms: Sequence[str]) -> bool:
-        """Whether any row may hold one of the terms in one of these filterable fields, asked in few calls: hosts that
-        only end in a host of the terms are taken for it."""
+        """Whether any row may hold one of the terms in one of these filterable fields. It takes few calls, but also
+        finds hosts whose name only ends like a host of the terms."""
         likes = [[_like(column, f"%{_quoted(term.removeprefix('//'))}") for term in terms] for column in columns]
         for batch in _batches(likes):
             if await self._count(place, batch):
@@ -105,7 +105,7 @@ class Search:
         return False
 
     async def count(self, place: str, column: str, terms: Sequence[str]) -> int | None:
-        """How many rows hold one of the terms in this filterable field; None: the terms do not fit into one query."""
+        """How many rows hold one of the terms in this filterable field; None where they do not fit into one query."""
         likes, *more = _batches(_exactly(column, terms))
         return None if more else await self._count(place, likes)
 
@@ -152,7 +152,7 @@ class Search:
 
 
 def value(row: Mapping[str, Any], column: str) -> str:
-    """A text of a row; Salesforce answers in the case of its schema."""
+    """The text of a field; Salesforce spells fields as its schema does."""
     wanted = column.lower()
     return next((text for name, text in row.items() if name.lower() == wanted and isinstance(text, str)), "")
 
@@ -168,7 +168,7 @@ def _unfit(item: Mapping[str, Any], name: str) -> str | None:
 
 
 def finder(terms: Sequence[str]) -> re.Pattern[str]:
-    """Finds in a text what the org finds by the same terms."""
+    """A pattern that finds in a text what the org finds by the same terms."""
     before = f"(?:^|{'|'.join(map(re.escape, _BEFORE_A_HOST))})"
     return re.compile(
         "|".join(before + re.escape(term[2:]) if term.startswith("//") else re.escape(term) for term in terms),
@@ -191,7 +191,7 @@ def _like(column: str, pattern: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """What LIKE takes for a wildcard, taken literally."""
+    """The text with the wildcards of LIKE escaped."""
     return soql.text_literal(text)[1:-1].replace("%", "\\%").replace("_", "\\_")
 
 
@@ -200,7 +200,7 @@ def _any_of(likes: Sequence[str]) -> str:
 
 
 def _batches(groups: Sequence[Sequence[str]]) -> list[list[str]]:
-    """Conditions, as many of the groups together as fit into one query."""
+    """The groups of conditions in batches, each of which fits into one query."""
     batches: list[list[str]] = [[]]
     size = 0
     for group in groups:

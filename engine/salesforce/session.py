@@ -85,11 +85,11 @@ class SalesforceSession:
         return await self._call(_Request("PATCH", self.versioned(path), _encoded(body), doing))
 
     async def login(self) -> Session:
-        """The current token, minted if there is none yet."""
+        """The current session, after a login if there is none yet."""
         return await self._login.session()
 
     async def server_now(self) -> datetime:
-        """The org's clock as of its last answer, UTC: never later than now, so fit for watermarks."""
+        """The org's clock as of its last answer, UTC. It is never later than now, so it is safe as a watermark."""
         if self._server_date is None:
             await self.get_json("/services/data/", doing="read the time")
         if self._server_date is None:
@@ -118,12 +118,12 @@ class SalesforceSession:
         base = session.instance_url if session else ""
         if not base or not url.startswith(base + "/"):
             raise Blocked(
-                "Salesforce sent us on to another host, which we do not follow", hint="Check the instance URL."
+                "Salesforce referred us to another host, which we do not follow", hint="Check the instance URL."
             )
         return url[len(base) :]
 
     async def _call(self, request: _Request) -> Any:
-        """One request; sent again after a renewed login. Neither a 401 nor a redirect did anything."""
+        """One request; sent again after a renewed login: a 401 or a redirect has done nothing."""
         renewals = 0
         while True:
             session = await self._login.session()
@@ -172,5 +172,5 @@ class SalesforceSession:
 
 
 def _encoded(body: Any) -> bytes:
-    """ASCII JSON: survives lone surrogates."""
+    """ASCII JSON, which can hold lone surrogates."""
     return json.dumps(body, separators=(",", ":")).encode("ascii")

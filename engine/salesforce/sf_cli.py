@@ -1,7 +1,7 @@
-"""Borrowing the session of the `sf` command-line tool. No secret ever stands in an argument list.
+"""Using the session of the `sf` command-line tool. No secret is ever passed as an argument.
 
-Three generations of the tool differ: old ones print the token in ``org display``; newer ones redact it there and have
-``org auth show-access-token``; those between print it only when ``SF_TEMP_SHOW_SECRETS`` is set.
+Its versions differ: old ones print the token in ``org display``; new ones redact it there and have
+``org auth show-access-token``; some between print it only when ``SF_TEMP_SHOW_SECRETS`` is set.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _OF_SF = {
     "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
 }  # fmt: skip
 _SETTINGS_OF_SF = ("SF_", "SFDX_", "XDG_")
-"""What `sf` needs beyond what every program does: where its logins lie, the keyring, the way out. No secret of ours."""
+"""What `sf` needs beyond what every program does: its logins, the keyring, the proxy. No secret of ours."""
 _REDACTED = "[REDACTED]"
 _BRACES = 100
-"""Places where the JSON may begin; warnings before it seldom hold one."""
+"""Places where the JSON may begin: warnings before it may hold a brace, but seldom many."""
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
@@ -39,7 +39,7 @@ class SfCli:
         self._command = command
 
     async def token(self) -> tuple[str, str]:
-        """Access token and instance URL. Raises Blocked with what the tool said."""
+        """Access token and instance URL. Raises Blocked with the message of the tool."""
         shown = await self._result("org", "display")
         instance_url = _text(shown, "instanceUrl")
         token = _text(shown, "accessToken")
@@ -97,7 +97,7 @@ class SfCli:
 
 
 def first_object(output: str) -> Mapping[str, Any]:
-    """The first JSON object in the tool's output, past warnings and colours. Raises Blocked when there is none."""
+    """The first JSON object in the tool's output, behind warnings and colours. Raises Blocked when there is none."""
     text = _ANSI.sub("", output)
     decoder = json.JSONDecoder()
     start = text.find("{")

@@ -1,4 +1,4 @@
-"""Preflight reads: which API versions and org this is, and whether object and fields are what the settings say."""
+"""What is read before a run: API versions, the org, and whether object and fields are as the settings say."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from engine.salesforce import soql
 from engine.salesforce.faults import NotThere
 from engine.salesforce.rows import canonical
 from engine.salesforce.session import SalesforceSession
-from engine.settings import SalesforceSettings
+from engine.settings import RecordSettings
 
 _LINK_TYPES = frozenset({"url", "string", "textarea"})
 _FLS = "The field may also be hidden from the integration user: give it read access (field-level security)."
@@ -23,16 +23,16 @@ _FLS = "The field may also be hidden from the integration user: give it read acc
 
 @dataclass(frozen=True, slots=True)
 class Organization:
-    """The org we are logged in to. ``is_sandbox`` is None where the user may not read it."""
+    """The org that we are logged in to. ``is_sandbox`` is None where the user may not read it."""
 
     id: str
     name: str = ""
     is_sandbox: bool | None = None
 
 
-async def organization(session: SalesforceSession, settings: SalesforceSettings) -> Organization:
+async def organization(session: SalesforceSession, *, org_id: str | None, api_version: str) -> Organization:
     """The org, checked against ``salesforce.org_id`` and ``api_version``. Raises Blocked when either does not fit."""
-    check_version(await session.get_json("/services/data/", doing="list API versions"), settings.api_version)
+    check_version(await session.get_json("/services/data/", doing="list API versions"), api_version)
     login = await session.login()
     statement = soql.select(["Id", "Name", "IsSandbox"], "Organization")
     try:
@@ -41,7 +41,7 @@ async def organization(session: SalesforceSession, settings: SalesforceSettings)
         if not login.org_id:
             raise
         found = Organization(canonical(login.org_id))
-    check_org(found, settings.org_id)
+    check_org(found, org_id)
     return found
 
 
@@ -66,30 +66,30 @@ def check_version(answer: Any, wanted: str) -> None:
 
 
 async def object_shape(
-    session: SalesforceSession, settings: SalesforceSettings, extra_fields: Sequence[str] = ()
+    session: SalesforceSession, records: RecordSettings, extra_fields: Sequence[str] = ()
 ) -> ObjectShape:
-    """The object that holds the links. Raises Blocked when it, or a field of the settings, is missing or unfit."""
-    name = soql.name(settings.object)
+    """The object that holds the links. Raises Blocked when it or a field is missing or of the wrong type."""
+    name = soql.name(records.object)
     try:
         described = await session.get_json(f"sobjects/{name}/describe", doing=f"describe {name}")
     except NotThere:
         raise _missing_object(name, await _object_names(session)) from None
-    return read_shape(described, settings, extra_fields)
+    return read_shape(described, records, extra_fields)
 
 
-def read_shape(described: Any, settings: SalesforceSettings, extra_fields: Sequence[str] = ()) -> ObjectShape:
-    """A describe answer, held against the settings."""
+def read_shape(described: Any, records: RecordSettings, extra_fields: Sequence[str] = ()) -> ObjectShape:
+    """The shape in a describe answer, checked against the settings."""
     if not isinstance(described, dict) or not isinstance(described.get("fields"), list):
-        raise Transient(FailureClass.NETWORK, "Salesforce answered describe with something else")
-    name = str(described.get("name") or settings.object)
+        raise Transient(FailureClass.NETWORK, "Salesforce's answer to describe has an unknown format")
+    name = str(described.get("name") or records.object)
     if described.get("queryable") is False:
         raise Blocked(f"{name} cannot be queried", hint="Check salesforce.object.")
     fields = {str(item.get("name")).lower(): item for item in described["fields"] if isinstance(item, dict)}
     for key in ("url_field", "name_field", "account_field", "account_name_field"):
-        _check_path(getattr(settings, key), fields, name, f"salesforce.{key}")
+        _check_path(getattr(records, key), fields, name, f"salesforce.{key}")
     for field in extra_fields:
         _check_path(field, fields, name, "source.resolver.url")
-    link = fields[settings.url_field.lower()]
+    link = fields[records.url_field.lower()]
     _check_link(link, name)
     return ObjectShape(
         name=name,
@@ -134,14 +134,14 @@ def _missing_object(name: str, known: Iterable[str]) -> Blocked:
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """``; did you mean X?``; empty where nothing is near."""
+    """``; did you mean X?``, or empty where no name is similar."""
     spelled = {item.lower(): item for item in known}
     near = nearest(name.lower(), spelled)
     return f"; did you mean {spelled[near]}?" if near else ""
 
 
 async def _object_names(session: SalesforceSession) -> list[str]:
-    """All objects that the user may see; none when the list cannot be had, since it only helps to suggest."""
+    """All objects that the user may see; none on an error, since they only serve a suggestion."""
     try:
         answer = await session.get_json("sobjects", doing="list objects")
     except (Fatal, Transient):
@@ -155,4 +155,6 @@ def _organization(answer: Any) -> Organization:
         row = answer["records"][0]
         return Organization(to18(row["Id"]), str(row.get("Name") or ""), row.get("IsSandbox"))
     except (KeyError, IndexError, TypeError, ValueError):
-        raise Transient(FailureClass.NETWORK, "Salesforce answered the question for the organization oddly") from None
+        raise Transient(
+            FailureClass.NETWORK, "Salesforce's answer about the organization has an unknown format"
+        ) from None

@@ -1,4 +1,4 @@
-"""One login for all requests: minted when first needed, renewed once for however many requests a 401 has hit."""
+"""One login for all requests: made when first needed, and renewed once, however many requests got a 401."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from engine.salesforce.auth import Login, Session
 from engine.salesforce.faults import Moved, SessionExpired
 
 _RENEWALS = 2
-"""Renewals that one request may cause before its 401 is taken to be about something else."""
+"""Renewals that one request may cause; after them its 401 must be about something else."""
 
 
 class SharedLogin:
-    """A 401 for a session that is no longer the current one is sent again; one for the current session renews it.
+    """A request whose session is no longer the current one is simply sent again; a 401 of the current one renews it.
 
-    A session that was never accepted is not renewed: that would loop, and lock the user out.
+    A session that the org has never accepted is not renewed: that would go on for ever, and lock the user out.
     """
 
     def __init__(self, login: Login) -> None:
@@ -27,17 +27,17 @@ class SharedLogin:
         self._dead: Fatal | None = None
 
     async def session(self) -> Session:
-        """The current one, minted if there is none yet."""
+        """The current one, after a login if there is none yet."""
         while self.current is None:
             await self._renew(None)
         return self.current
 
     def accepted(self, session: Session) -> None:
-        """The org has answered a request of this session."""
+        """The org has answered a request of this session well."""
         self._accepted = self._accepted or session is self.current
 
     async def refused(self, session: Session, error: SessionExpired | Moved, renewals: int) -> bool:
-        """Make room for another try; whether that took a renewal. Raises where none is left, after so many."""
+        """Prepare another try of a request; returns whether that took a renewal. Raises after too many ``renewals``."""
         if session is not self.current:
             return False
         if renewals == _RENEWALS or not self._accepted:
@@ -53,7 +53,7 @@ class SharedLogin:
         return True
 
     async def _renew(self, spent: Session | None) -> None:
-        """Log in anew, unless somebody else just has. A login that failed for good is not tried again."""
+        """Log in again, unless another request just has. A login that failed for good is not tried again."""
         async with self._renewing:
             if self._dead is not None:
                 raise self._dead

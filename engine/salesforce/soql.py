@@ -44,7 +44,7 @@ def select(
 
 
 def name(text: str) -> str:
-    """The text, if it is an object's or field's API name or a dotted path of them. Raises Usage."""
+    """The text, if it is the API name of an object or field, or a dotted path of them. Raises Usage."""
     if not _NAME.fullmatch(text):
         raise Usage(f"{text!r} is not the API name of a Salesforce object or field")
     return text
@@ -76,12 +76,12 @@ def within(field: str, values: Sequence[str]) -> str:
 
 
 def either(alternatives: Iterable[Sequence[str]]) -> str:
-    """``((a AND b) OR (c))``: one of the alternatives holds; none of them may be empty."""
+    """``((a AND b) OR (c))``; no alternative may be empty."""
     return "(" + " OR ".join(f"({' AND '.join(each)})" for each in alternatives) + ")"
 
 
 def bracketed(condition: str | None) -> str:
-    """A condition from the settings, kept from mixing with ours; empty when there is none."""
+    """A condition from the settings in brackets, so that its OR cannot mix with ours; empty when there is none."""
     return f"({condition})" if condition and condition.strip() else ""
 
 

@@ -10,7 +10,7 @@ The descriptions are the comments of ``settings.yaml`` (``engine/reading/templat
 from __future__ import annotations
 
 from engine.settings.machine import LoggingSettings, MetricsSettings, NetworkSettings, TrackingSettings
-from engine.settings.salesforce import SalesforceSettings
+from engine.settings.salesforce import LoginSettings, RecordSettings, SalesforceSettings
 from engine.settings.stores import Credentials, DestinationSettings, ResolverSettings, SourceSettings
 from engine.settings.tree import Settings
 from engine.settings.work import MigrationSettings, SwitchSettings
@@ -19,9 +19,11 @@ __all__ = [
     "Credentials",
     "DestinationSettings",
     "LoggingSettings",
+    "LoginSettings",
     "MetricsSettings",
     "MigrationSettings",
     "NetworkSettings",
+    "RecordSettings",
     "ResolverSettings",
     "SalesforceSettings",
     "Settings",

@@ -11,8 +11,8 @@ from engine.model.base_url import url_fault
 from engine.settings.section import FieldPath, File, Identifier, Section, matching
 
 
-class SalesforceSettings(Section):
-    """The org, how to log in, and which object and fields hold the links."""
+class LoginSettings(Section):
+    """Where the org is, and how to log in."""
 
     login_url: str = Field(
         "https://login.salesforce.com",
@@ -37,20 +37,35 @@ class SalesforceSettings(Section):
     instance_url: str | None = Field(None, description="for access_token: where the API is")
     target_org: str | None = Field(None, description="for sf_cli: alias or user name; null: the CLI's default org")
     audience: str | None = Field(None, description="for jwt: the aud claim, where it is not the login host")
-    api_version: Annotated[str, matching(r"\d{2,3}\.0", 'a version such as "62.0"')] = "62.0"
-    org_id: Annotated[str, matching(r"[A-Za-z0-9]{15}([A-Za-z0-9]{3})?", "an Id of 15 or 18 characters")] | None = (
-        Field(None, description="refuse any org but this one, such as 00D5g000001AbCdEAF")
-    )
+    insecure: bool = Field(False, description="allow plain http to a host that is not this machine")
+
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        for key, url in (("login_url", self.login_url), ("instance_url", self.instance_url)):
+            if url and (fault := url_fault(url, insecure=self.insecure)):
+                yield key, fault
+
+
+class RecordSettings(Section):
+    """Which records hold the links, and in which fields."""
+
     object: Identifier = Field("DocListEntry__c", description="the object whose records hold the links")
     url_field: Identifier = Field("Document__c", description="the link; no other field is ever written")
     account_field: Identifier = "Account__c"
     account_name_field: FieldPath = "Account__r.Name"
     name_field: Identifier = "Name"
     where: str | None = Field(None, description="extra SOQL condition, such as IsActive__c = true")
+
+
+class SalesforceSettings(RecordSettings, LoginSettings):
+    """The org, how to log in, and which object and fields hold the links."""
+
+    api_version: Annotated[str, matching(r"\d{2,3}\.0", 'a version such as "62.0"')] = "62.0"
+    org_id: Annotated[str, matching(r"[A-Za-z0-9]{15}([A-Za-z0-9]{3})?", "an Id of 15 or 18 characters")] | None = (
+        Field(None, description="refuse any org but this one, such as 00D5g000001AbCdEAF")
+    )
     api_budget: Annotated[float, Field(gt=0, le=1)] = Field(
         0.7, description="never use more than this share of the org's daily API calls"
     )
-    insecure: bool = Field(False, description="allow plain http to a host that is not this machine")
 
     @field_validator("api_version", mode="before")
     @classmethod
@@ -59,8 +74,3 @@ class SalesforceSettings(Section):
         if isinstance(value, int | float) and not isinstance(value, bool):
             return f"{value:.1f}" if value * 10 == int(value * 10) else str(value)
         return f"{value}.0" if isinstance(value, str) and value.isdecimal() else value
-
-    def conflicts(self) -> Iterator[tuple[str, str]]:
-        for key, url in (("login_url", self.login_url), ("instance_url", self.instance_url)):
-            if url and (fault := url_fault(url, insecure=self.insecure)):
-                yield key, fault

@@ -9,7 +9,7 @@ import pytest
 from engine.model.errors import Fatal, Paused
 from engine.rehearsal.salesforce import Server
 from engine.salesforce.accounts import AccountFiles, accounts
-from tests.support.org import OBJECT, QuickClock, Scripted, connected, fault, settings_for
+from tests.support.org import OBJECT, QuickClock, Scripted, connected, fault
 from tests.support.servers.salesforce import Reply, Seen, problem
 
 
@@ -42,7 +42,7 @@ async def test_a_page_that_is_exactly_full_is_followed_by_another_look(org: Serv
     ids = org.world.load("Account", [{"Name": f"A{n}"} for n in range(6)])
     org.world.load(OBJECT, [{"Name": "x", "Account__c": account} for account in ids])
     async with connected(org, clock) as salesforce:
-        found = [item async for item in accounts(salesforce.pages, settings_for(org), page_size=3)]
+        found = [item async for item in accounts(salesforce.pages, page_size=3)]
     assert [item.id for item in found] == ids
 
 

@@ -21,7 +21,7 @@ A1, A2, A3, A4 = "a0X5e0000000001EAA", "a0X5e0000000002EAA", "a0X5e0000000003EAA
 async def scan(salesforce: Salesforce, scope: Scope | None = None, size: int | None = None) -> list[Page]:
     pages = salesforce.pages
     if size is not None:
-        pages = SalesforcePages(salesforce.session, pages._settings, page_size=size)
+        pages = SalesforcePages(salesforce.session, pages.records, page_size=size)
     return [page async for page in pages.pages(scope or Scope())]
 
 
@@ -176,7 +176,7 @@ async def test_full_pages_that_lead_in_a_circle_stop_a_search_for_ids_too(script
 
 async def test_records_announced_but_never_handed_out_pause_the_run(scripted: Scripted) -> None:
     async with scripted(lambda seen: rows(total=5)) as (salesforce, server):
-        with pytest.raises(Paused, match="does not hand them out"):
+        with pytest.raises(Paused, match="does not send them"):
             await scan(salesforce)
         assert len(server.seen) < 8
 
@@ -272,7 +272,7 @@ async def test_an_answer_that_says_neither_done_nor_where_more_is_is_asked_for_a
     async with scripted(lambda seen: answers.pop(0)) as (salesforce, _):
         assert ids_of(await scan(salesforce)) == [A1, A2]
     async with scripted(lambda seen: Reply(mute)) as (salesforce, server):
-        with pytest.raises(Transient, match="whether there is more"):
+        with pytest.raises(Transient, match="whether there are more rows"):
             await scan(salesforce)
         assert len(server.seen) == 1 + 5
 

@@ -34,7 +34,7 @@ def refresh_token(settings: Settings) -> list[Finding]:
     """Where a refresh token that the app rotates will be kept; nothing for other ways to log in."""
     if settings.salesforce.auth != "refresh_token":
         return []
-    place = RefreshTokens("", settings.salesforce, settings.tracking.database).place
+    place = RefreshTokens("", settings.salesforce.refresh_token_file, settings.tracking.database).place
     if place is not None:
         return [ok("refresh_token", f"where the app rotates its refresh tokens, the newest one is kept in {place}")]
     return [
