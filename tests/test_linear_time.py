@@ -74,9 +74,9 @@ READERS: dict[str, Callable[[str], Any]] = {
     "content headers of S3": lambda t: request_headers(
         content_of({"content-disposition": f'a; filename="{t}', "content-type": t})
     ),
-    "Salesforce error": lambda t: faults.from_answer(400, {}, t.encode(), doing="read"),
+    "Salesforce error": lambda t: faults.from_answer(400, {}, t.encode()),
     "Salesforce message": lambda t: faults.shortened(t),
-    "Salesforce answer": lambda t: faults.parsed(t.encode(), {}, doing="read", host="x"),
+    "Salesforce answer": lambda t: faults.parsed(t.encode(), {}, host="x"),
     "Salesforce limits": limits.limits_in,
     "login": lambda t: login_faults.granted(t.encode()),
     "sf": sf_cli.first_object,

@@ -89,8 +89,8 @@ async def served(server: Server, tls: ssl.SSLContext | None = None) -> AsyncIter
 
 async def salesforce(url: str, network: NetworkSettings) -> None:
     async with open_http(network) as http:
-        answer = await http.send("GET", f"{url}/services/data", headers={}, doing="ask")
-        raise from_answer(answer.status, answer.headers, answer.body, doing="ask")
+        answer = await http.send("GET", f"{url}/services/data", headers={})
+        raise from_answer(answer.status, answer.headers, answer.body)
 
 
 async def plain(url: str, network: NetworkSettings, query: str = "") -> None:
