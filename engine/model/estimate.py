@@ -16,7 +16,7 @@ has shown that it is worth most (Neyman's allocation): to many files, and to fil
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,8 +51,34 @@ class Interval:
         )
         return {"estimate": middle, "low": low, "high": high, "exact": self.exact}
 
-    def __add__(self, fixed: float) -> Interval:
-        return Interval(self.estimate + fixed, self.low + fixed, self.high + fixed)
+    @classmethod
+    def exactly(cls, value: float) -> Interval:
+        return cls(value, value, value)
+
+    def __add__(self, other: Interval | float) -> Interval:
+        """Sums of intervals are wider than they need to be: as if all were off on the same side."""
+        if isinstance(other, Interval):
+            return Interval(self.estimate + other.estimate, self.low + other.low, self.high + other.high)
+        return Interval(self.estimate + other, self.low + other, self.high + other)
+
+    def __mul__(self, factor: float) -> Interval:
+        return Interval(self.estimate * factor, self.low * factor, self.high * factor)
+
+    def __truediv__(self, divisor: float) -> Interval:
+        return Interval(self.estimate / divisor, self.low / divisor, self.high / divisor)
+
+    def at_least(self, floor: float) -> Interval:
+        return Interval(max(floor, self.estimate), max(floor, self.low), max(floor, self.high))
+
+
+def added(values: Iterable[Interval | None]) -> Interval | None:
+    """The sum of them all. None where one is unknown."""
+    found = Interval.exactly(0)
+    for value in values:
+        if value is None:
+            return None
+        found += value
+    return found
 
 
 @dataclass(slots=True)
@@ -101,7 +127,7 @@ def total(strata: Sequence[Stratum]) -> Interval | None:
     estimate = math.fsum(each.population * each.mean for each in used)
     seen = math.fsum(each.count * each.mean for each in used)
     if all(each.count >= each.population for each in used):
-        return Interval(estimate, estimate, estimate)
+        return Interval.exactly(estimate)
     spread = _pooled_variance(used)
     variance = third = doubt = 0.0
     for each in used:
@@ -122,7 +148,7 @@ def total(strata: Sequence[Stratum]) -> Interval | None:
             )
     error = math.sqrt(variance)
     if error == 0:
-        return Interval(estimate, estimate, estimate)
+        return Interval.exactly(estimate)
     down, up = _reach(third / error**3, _student(2 * variance**2 / doubt))
     return Interval(estimate, max(seen, estimate - error * down), estimate + error * up)
 
@@ -133,7 +159,7 @@ def share(population: int, looked_at: int, hits: int) -> Interval:
     if looked_at == 0:
         return Interval(0.0, 0.0, float(population))
     if looked_at >= population:
-        return Interval(float(hits), float(hits), float(hits))
+        return Interval.exactly(hits)
     p = hits / looked_at
     n = looked_at * (population - 1) / (population - looked_at)
     z2 = Z95**2

@@ -227,3 +227,20 @@ def test_a_token_that_rotates_serves_the_next_command_and_one_beside_it(corner: 
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
     finally:
         corner.org("settings", rotate_refresh_tokens=False, refresh_token=StandInSettings().refresh_token)
+
+
+@pytest.mark.parametrize(
+    "words", [("analyze",), ("tune", "--real", "--requests", "22", "--concurrency", "1", "--concurrency", "2")]
+)
+def test_a_token_that_rotates_is_kept_by_commands_that_write_no_tracking_db(
+    corner: Corner, words: tuple[str, ...]
+) -> None:
+    corner.files(2)
+    corner.org("settings", rotate_refresh_tokens=True, refresh_token=TOKEN)
+    corner.env |= {"ENGINE_SALESFORCE__AUTH": "refresh_token", "ENGINE_SALESFORCE__REFRESH_TOKEN": TOKEN}
+    try:
+        for said in (corner.engine(*words), corner.engine("accounts"), corner.engine(*words)):
+            assert said.code == 0, said.everything
+        assert not corner.database.exists()
+    finally:
+        corner.org("settings", rotate_refresh_tokens=False, refresh_token=StandInSettings().refresh_token)

@@ -8,9 +8,8 @@ and no lock is taken: it works beside a run.
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,15 +20,15 @@ from engine.model.errors import Blocked, Paused, Usage
 from engine.model.facts import Method
 from engine.model.prices import Prices, prices_of
 from engine.model.record import IdRange, Page, Scope
-from engine.pipeline.advice import advice
 from engine.pipeline.census import Census
-from engine.pipeline.forecast import Surroundings, Throughput, Work, forecast
 from engine.pipeline.paging import ParallelPages
 from engine.pipeline.planning import Planner
 from engine.pipeline.routes import Route, Routes
+from engine.runs.analyze.advice import advice
 from engine.runs.analyze.files import as_csv, write
+from engine.runs.analyze.forecast import Surroundings, Throughput, Work, forecast
 from engine.runs.analyze.sizes import Sizes
-from engine.runs.shared.assembly import Services, assemble, max_bytes
+from engine.runs.shared.assembly import Adapters, max_bytes, open_adapters
 from engine.runs.shared.bounds import Bounds, bounds_of
 from engine.runs.shared.command import to_type
 from engine.runs.shared.preflight import check_org, check_stores
@@ -37,7 +36,7 @@ from engine.runs.shared.report import document_text
 from engine.runs.shared.screen import Say, Screen
 from engine.s3.transfer.parts import COPY_LIMIT, COPY_PART
 from engine.salesforce.shape import Organization
-from engine.settings import Settings, TrackingSettings
+from engine.settings import Settings
 from engine.tracking.db.scratch import Scratch
 from engine.tracking.read.findings import Findings, Measured, shortened
 from engine.tracking.read.prior_runs import Past, RunPace, open_past
@@ -67,27 +66,18 @@ async def analyze(
         if file is not None and (file.is_dir() or not file.absolute().parent.is_dir()):
             raise Usage(f"{file} cannot be written", hint="name a file in a directory that exists")
     with open_past(settings.tracking.database) as past, Scratch() as scratch:
-        async with _parts(settings, clock) as services:
-            work = _Analysis(services, past, scratch, bounds, options, prices, screen)
+        async with open_adapters(settings, clock, transport="fast") as adapters:
+            work = _Analysis(adapters, past, scratch, bounds, options, prices, screen)
             document = await work.run()
     if options.export is not None:
         write(options.export, [document_text(document)])
     return shortened(document)
 
 
-@asynccontextmanager
-async def _parts(settings: Settings, clock: Clock) -> AsyncIterator[Services]:
-    """Everything open, with a throw-away ledger: the real one is only looked at."""
-    with tempfile.TemporaryDirectory(prefix="engine-analyze-") as room:
-        aside = TrackingSettings(database=Path(room) / "unused.db")
-        async with assemble(settings.model_copy(update={"tracking": aside}), clock, transport="fast") as services:
-            yield services
-
-
 class _Analysis:
     def __init__(
         self,
-        services: Services,
+        adapters: Adapters,
         past: Past | None,
         scratch: Scratch,
         bounds: Bounds,
@@ -95,40 +85,38 @@ class _Analysis:
         prices: Prices,
         screen: Screen,
     ) -> None:
-        self._services = services
+        self._adapters = adapters
         self._past = past
         self._scratch = scratch
         self._bounds = bounds
         self._options = options
         self._prices = prices
         self._screen = screen
-        self._settings = services.settings
-        self._clock = services.clock
         self._notes: list[str] = []
         self._scan_s = 0.0
 
     async def run(self) -> dict[str, Any]:
-        services, whole = self._services, self._bounds.account_id is None and self._bounds.limit is None
+        adapters, whole = self._adapters, self._bounds.account_id is None and self._bounds.limit is None
         scope = Scope(account_id=self._bounds.account_id)
-        organization, shape = await check_org(services.salesforce, scope)
-        await check_stores(services)
+        organization, shape = await check_org(adapters.salesforce, scope)
+        await check_stores(adapters)
         await self._check_past(organization)
-        routes = Routes(services.probe)
-        planner = services.planner(shape, self._bounds.account_id, routes)
+        routes = Routes(adapters.probe)
+        planner = adapters.planner(shape, self._bounds.account_id, routes)
         census = Census(planner, shape.url_length)
-        with self._screen.steps(self._clock) as say:
+        with self._screen.steps(self._adapters.clock) as say:
             await self._scan(census, planner, routes, scope, say)
             ways = await _learnt(routes, census)
-            measured = await Sizes(services, self._scratch, ways, say).measure(self._options.sample, whole=whole)
+            measured = await Sizes(adapters, self._scratch, ways, say).measure(self._options.sample, whole=whole)
             say("adding up")
-            findings = Findings(self._scratch, measured, max_bytes(self._settings))
-            document = findings.document(services.rules) | {"links": census.links.as_json(), "routes": _routes(ways)}
+            findings = Findings(self._scratch, measured, max_bytes(self._adapters.settings))
+            document = findings.document(adapters.rules) | {"links": census.links.as_json(), "routes": _routes(ways)}
         document["forecast"] = await self._forecast(document, findings, measured, ways)
-        document["recommendations"] = [to_type(each) for each in advice(document, self._settings)]
+        document["recommendations"] = [to_type(each) for each in advice(document, self._adapters.settings)]
         archived = self._list_archived(findings)
         return {
             "org": {"id": organization.id, "name": organization.name},
-            "at": iso(self._clock.now()),
+            "at": iso(self._adapters.clock.now()),
             "scope": {"account_id": self._bounds.account_id, "limit": self._bounds.limit, "whole": whole},
             **document,
             "archived_file": archived,
@@ -139,19 +127,19 @@ class _Analysis:
         followed = await self._past.org_id() if self._past is not None else ""
         if followed and followed != organization.id:
             raise Blocked(
-                f"{self._settings.tracking.database} follows the org {followed}, but this login leads to "
+                f"{self._adapters.settings.tracking.database} follows the org {followed}, but this login leads to "
                 f"{organization.id}",
                 hint="Log in to that org, or set tracking.database to another file.",
             )
 
     async def _scan(self, census: Census, planner: Planner, routes: Routes, scope: Scope, say: Say) -> None:
-        pages = self._services.salesforce.pages
+        pages = self._adapters.salesforce.pages
         try:
             expected: int | None = await pages.count(scope)
         except Paused:
             expected = None  # too many to count in one call
         of = f" of {expected:,}" if expected is not None else ""
-        begun, left = self._clock.monotonic(), self._bounds.limit
+        begun, left = self._adapters.clock.monotonic(), self._bounds.limit
         async for page in self._pages(scope, expected):
             records = page.records if left is None else page.records[:left]
             known = await self._past.known([record.id for record in records]) if self._past is not None else {}
@@ -165,10 +153,10 @@ class _Analysis:
                 if left <= 0:
                     self._notes.append(f"the first {census.records:,}{of} records in the order of their Ids, no others")
                     break
-        self._scan_s = self._clock.monotonic() - begun
+        self._scan_s = self._adapters.clock.monotonic() - begun
 
     async def _pages(self, scope: Scope, expected: int | None) -> AsyncIterator[Page]:
-        salesforce = self._services.salesforce
+        salesforce = self._adapters.salesforce
         if self._bounds.limit is not None:
             async with aclosing(salesforce.pages.pages(scope)) as pages:
                 async for page in pages:
@@ -186,7 +174,7 @@ class _Analysis:
             [IdRange(number=1)],
             cut=salesforce.ranges,
             on_cut=on_cut,
-            clock=self._clock,
+            clock=self._adapters.clock,
             expected=expected,
         ) as side_by_side:
             async for page in side_by_side:
@@ -195,7 +183,7 @@ class _Analysis:
     async def _forecast(
         self, document: dict[str, Any], findings: Findings, measured: Measured, routes: dict[str, Route]
     ) -> dict[str, Any]:
-        settings, limits = self._settings, self._services.salesforce.limits
+        settings, limits = self._adapters.settings, self._adapters.salesforce.limits
         records = document["records"]
         cap = settings.migration.bandwidth_mb_s
         around = Surroundings(
@@ -206,9 +194,7 @@ class _Analysis:
             same_region=settings.source.region == settings.destination.region,
             kms=settings.destination.sse == "aws:kms",
             switchable=records["to_copy"] + records["done"],
-            api_used=limits.used if limits else None,
-            api_allowed=limits.allowed if limits else None,
-            api_budget=settings.salesforce.api_budget,
+            api_calls_a_day=limits.allowed * settings.salesforce.api_budget if limits else None,
         )
         paces = measured_paces(await self._past.paces() if self._past is not None else [])
         work = [self._work(findings, bucket, route, measured) for bucket, route in routes.items()]
@@ -218,7 +204,8 @@ class _Analysis:
         # a bucket's name has no quote in it: settings see to that
         here = f"bucket = '{bucket}'"
         copying = route.method is Method.SERVER_COPY
-        limit, part = (COPY_LIMIT, COPY_PART) if copying else (self._settings.migration.part_size_mb * MIB,) * 2
+        ours = self._adapters.settings.migration.part_size_mb * MIB
+        limit, part = (COPY_LIMIT, COPY_PART) if copying else (ours, ours)
         sizes = findings.bytes(here)
         large = f"{here} AND {findings.wanted} AND size > {limit}"
         unknown = findings.weighed_unknown(here)
@@ -241,7 +228,7 @@ class _Analysis:
 
         def counted() -> Iterator[dict[str, Any]]:
             nonlocal count
-            for each in findings.archived(self._services.rules):
+            for each in findings.archived(self._adapters.rules):
                 count += 1
                 yield each
 

@@ -23,7 +23,7 @@ from engine.model.record import Record
 from engine.model.urls import parse_url
 from engine.pipeline.routes import Route, either_reading
 from engine.runs.backup.inventory import TOO_MANY
-from engine.runs.shared.assembly import Services
+from engine.runs.shared.assembly import Adapters
 from engine.s3.api.answers import Listed
 from engine.s3.api.survey import Bounds
 from engine.tracking.db.scratch import RING, Look, Scratch
@@ -43,9 +43,9 @@ class Sizes:
     """Fills in what a scratch table lacks. Reads the source by List, HEAD, and, on plain http, GETs of one byte."""
 
     def __init__(
-        self, services: Services, scratch: Scratch, routes: dict[str, Route], say: Callable[[str], None]
+        self, adapters: Adapters, scratch: Scratch, routes: dict[str, Route], say: Callable[[str], None]
     ) -> None:
-        self._services = services
+        self._adapters = adapters
         self._scratch = scratch
         self._routes = routes
         self._say = say
@@ -62,17 +62,17 @@ class Sizes:
         return self.measured
 
     def _buckets(self, records: int, sample: int, *, whole: bool) -> list[str]:
-        mode = self._services.settings.source.inventory
+        mode = self._adapters.settings.source.inventory
         named = [bucket for bucket in self._routes if bucket]
         if mode == "always":
             return named
-        if mode == "never" or not whole or records <= sample or self._services.settings.source.access == "http":
+        if mode == "never" or not whole or records <= sample or self._adapters.settings.source.access == "http":
             return []
         return named
 
     async def _list(self, bucket: str, records: int) -> None:
-        services, measured = self._services, self.measured
-        always = services.settings.source.inventory == "always"
+        adapters, measured = self._adapters, self.measured
+        always = adapters.settings.source.inventory == "always"
         objects, why = 0, "no credentials for it here"
 
         async def put(rows: list[Listed], left: list[Bounds]) -> bool:
@@ -84,10 +84,10 @@ class Sizes:
             self._say(f"listing s3://{bucket}: {objects:,} objects, {len(left)} ranges open")
             return always or objects <= TOO_MANY * records
 
-        for lister in await services.s3.source_access.readers():
+        for lister in await adapters.s3.source_access.readers():
             try:
-                attempts = services.settings.migration.max_attempts
-                whole = await lister.survey(bucket, [("", None)], put, clock=services.clock, attempts=attempts)
+                attempts = adapters.settings.migration.max_attempts
+                whole = await lister.survey(bucket, [("", None)], put, clock=adapters.clock, attempts=attempts)
             except (Refused, Transient, Blocked) as error:
                 why = str(error)
                 if objects:
@@ -118,7 +118,7 @@ class Sizes:
         measured.strata = strata
         if not sample or not files:
             return
-        start = int(self._services.clock.random() * (1 << 53)) * (RING >> 53)
+        start = int(self._adapters.clock.random() * (1 << 53)) * (RING >> 53)
         first = allocate(strata, sample if files <= sample else round(PILOT * sample))
         await self._draw(first, start, files if files <= sample else sample)
         if files > sample:
@@ -132,7 +132,7 @@ class Sizes:
             self._say(f"looking at files: {self.measured.heads:,} of {of:,} HEADs")
 
     async def _heads(self, looks: list[Look]) -> list[Answer]:
-        limiter = asyncio.Semaphore(min(MOST_HEADS, self._services.settings.migration.concurrency))
+        limiter = asyncio.Semaphore(min(MOST_HEADS, self._adapters.settings.migration.concurrency))
 
         async def one(look: Look) -> Answer:
             async with limiter:
@@ -144,9 +144,9 @@ class Sizes:
         return [task.result() for task in tasks]
 
     async def _head(self, look: Look) -> Answer:
-        attempts = self._services.settings.migration.max_attempts
+        attempts = self._adapters.settings.migration.max_attempts
         try:
-            facts, _ = await retry(lambda: self._facts(look), clock=self._services.clock, attempts=attempts)
+            facts, _ = await retry(lambda: self._facts(look), clock=self._adapters.clock, attempts=attempts)
         except (Refused, Transient) as error:
             return None, "", error.failure is FailureClass.ARCHIVED, error.failure.value, look.source_id
         if facts.size is None:
@@ -154,9 +154,9 @@ class Sizes:
         return facts.size, facts.storage_class, facts.archived, "seen", look.source_id
 
     async def _facts(self, look: Look) -> ObjectFacts:
-        location = parse_url(look.url, self._services.rules)
+        location = parse_url(look.url, self._adapters.rules)
         route = self._routes[location.bucket]
-        if self._services.resolver is not None and route.method is Method.HTTP:
+        if self._adapters.resolver is not None and route.method is Method.HTTP:
             fields = tuple((name, value) for name, value in json.loads(look.extra or "[]"))
-            location = await self._services.resolver.resolve(Record(look.record_id, "", look.url, "", "", "", fields))
+            location = await self._adapters.resolver.resolve(Record(look.record_id, "", look.url, "", "", "", fields))
         return await either_reading(location, route.source.look)

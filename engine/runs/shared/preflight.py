@@ -11,7 +11,7 @@ from engine.model.errors import Blocked, Fatal, Paused, Transient
 from engine.model.failures import FailureClass
 from engine.model.record import ObjectShape, Scope
 from engine.pipeline.stop import CutShort, Stop, unless_cut
-from engine.runs.shared.assembly import Services
+from engine.runs.shared.assembly import Adapters, Services
 from engine.salesforce.connection import Salesforce
 from engine.salesforce.shape import Organization
 
@@ -42,14 +42,14 @@ async def check_own_org(services: Services, scope: Scope) -> tuple[Organization,
     return organization, shape
 
 
-async def check_stores(services: Services) -> None:
+async def check_stores(adapters: Adapters) -> None:
     """Both sides of S3 answer, and the buckets exist. Raises Fatal."""
     sides: list[tuple[str, Callable[[], Awaitable[None]]]] = [
-        ("destination", services.s3.destination.check),
-        ("source", services.s3.source_access.check),
+        ("destination", adapters.s3.destination.check),
+        ("source", adapters.s3.source_access.check),
     ]
     for side, check in sides:
-        await _answering(side, check, services.clock)
+        await _answering(side, check, adapters.clock)
 
 
 class Halted(Fatal):

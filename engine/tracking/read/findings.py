@@ -91,7 +91,7 @@ class Findings:
         """The sum of a value over all files whose size can be told. None where nothing can be told."""
         ((listed, count),) = self._ask(f"SELECT coalesce(sum({value}), 0), count(*) FROM file WHERE state = 'listed'")
         if not self._answered:
-            return Interval(listed, listed, listed) if count or not self.files else None
+            return Interval.exactly(listed) if count or not self.files else None
         strata = {name: Stratum(population) for name, population in self._answered.items()}
         for name, amount in self._stream(
             f"SELECT stratum, coalesce({value}, 0) FROM file WHERE stratum IS NOT NULL AND {_ANSWERED}"

@@ -8,11 +8,9 @@ from engine.model.byte_units import GIB
 from engine.model.estimate import Interval
 from engine.model.facts import Method
 from engine.model.prices import Prices
-from engine.pipeline.forecast import ASSUMED, Forecast, Surroundings, Throughput, Work, forecast
+from engine.runs.analyze.forecast import ASSUMED, Forecast, Surroundings, Throughput, Work, forecast
 
-
-def exactly(value: float) -> Interval:
-    return Interval(value, value, value)
+exactly = Interval.exactly
 
 
 def made(work: Work, paces: dict[Method, Throughput] | None = None, **around: object) -> Forecast:
@@ -81,7 +79,7 @@ def test_requests_of_streams_and_duplicates() -> None:
 
 
 def test_salesforce_calls_and_their_share_of_a_day() -> None:
-    found = made(copies(), records=1_300_000, switchable=1_300_000, api_allowed=100_000, api_budget=0.7)
+    found = made(copies(), records=1_300_000, switchable=1_300_000, api_calls_a_day=70_000)
 
     assert found.salesforce_calls == {"backup": 655, "switch": 13_000}
     assert found.api_share == pytest.approx(13_655 / 70_000, abs=1e-4)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.model.byte_units import GIB
-from engine.model.estimate import Interval
+from engine.model.estimate import Interval, added
 from engine.model.facts import Method
 from engine.model.prices import Prices
 
@@ -70,15 +70,14 @@ class Surroundings:
     records: int
     listed_objects: int = 0
     scan_records_s: float | None = None
-    concurrency: int = 200
     bandwidth: float | None = None
     """Bytes per second at most."""
     same_region: bool = True
     kms: bool = False
     switchable: int = 0
-    api_used: int | None = None
-    api_allowed: int | None = None
-    api_budget: float = 0.7
+    """Records whose links can be switched, once they are copied."""
+    api_calls_a_day: float | None = None
+    """What the settings allow of the org's daily calls; None: not known."""
 
 
 @dataclass(slots=True)
@@ -99,10 +98,7 @@ class Forecast:
 
     @property
     def total_cost(self) -> Interval | None:
-        known = [each for each in self.costs.values() if each is not None]
-        if len(known) < len(self.costs):
-            return None
-        return Interval(sum(e.estimate for e in known), sum(e.low for e in known), sum(e.high for e in known))
+        return added(self.costs.values())
 
     def as_json(self) -> dict[str, Any]:
         """Plain values; money in the prices' currency, rounded to cents."""
@@ -135,23 +131,16 @@ def forecast(work: list[Work], around: Surroundings, paces: Mapping[Method, Thro
         "backup": -(-around.records // PAGE) + 5,
         "switch": 2 * -(-around.switchable // UPDATE),
     }
-    allowed = (around.api_allowed or 0) * around.api_budget
-    made = Forecast(
-        seconds,
-        because,
-        bases,
-        calls,
-        round((calls["backup"] + calls["switch"]) / allowed, 4) if allowed else None,
-        requests,
-        prices=prices,
-    )
+    share = round(sum(calls.values()) / around.api_calls_a_day, 4) if around.api_calls_a_day else None
+    made = Forecast(seconds, because, bases, calls, share, requests, prices=prices)
     _price(made, work, around, prices)
     return made
 
 
 def _time(work: list[Work], around: Surroundings, paces: Mapping[Method, Throughput]) -> tuple[Interval | None, str]:
     scan = around.records / around.scan_records_s if around.scan_records_s else 0.0
-    by_files, low, middle, high, unknown = 0.0, 0.0, 0.0, 0.0, False
+    by_files, by_bytes = 0.0, Interval.exactly(0)
+    unknown = False
     for each in work:
         if not each.files:
             continue
@@ -165,18 +154,16 @@ def _time(work: list[Work], around: Surroundings, paces: Mapping[Method, Through
             continue
         if each.bytes is None:
             unknown = True
-            continue
-        low, middle, high = (
-            low + each.bytes.low / slowest,
-            middle + each.bytes.estimate / slowest,
-            high + each.bytes.high / slowest,
-        )
+        else:
+            by_bytes += each.bytes / slowest
     if unknown:
-        return None, "the bytes are unknown, and they pass this machine"
-    floor = max(scan, by_files)
-    answer = Interval(max(floor, middle), max(floor, low), max(floor, high))
-    names = [(middle, "the bytes"), (by_files, "the number of files"), (scan, "reading the records")]
-    return answer, f"{max(names)[1]} decide{'s' if max(names)[1] != 'the bytes' else ''}"
+        return None, "the bytes are unknown, and they pass through this machine"
+    slowest_part = max(
+        (by_bytes.estimate, "the bytes decide"),
+        (by_files, "the number of files decides"),
+        (scan, "reading the records decides"),
+    )
+    return by_bytes.at_least(max(scan, by_files)), slowest_part[1]
 
 
 def _requests(work: list[Work], around: Surroundings) -> dict[str, int]:
@@ -200,34 +187,20 @@ def _price(made: Forecast, work: list[Work], around: Surroundings, prices: Price
     asks = made.requests
     writes = sum(asks.get(name, 0) for name in ("COPY", "PUT", "POST"))
     reads = sum(asks.get(name, 0) for name in ("GET", "HEAD"))
-    made.costs["requests"] = _flat(
+    made.costs["requests"] = Interval.exactly(
         (writes * prices.put + reads * prices.get + asks.get("LIST", 0) * prices.list) / 1000
     )
     if around.kms:
-        made.costs["kms"] = _flat((writes + reads) * prices.kms / 1000)
-    moved = _sum([each.bytes for each in work if each.files])
+        made.costs["kms"] = Interval.exactly((writes + reads) * prices.kms / 1000)
+    used = [each for each in work if each.files]
     if not around.same_region:
-        made.costs["transfer between regions"] = None if moved is None else _scaled(moved, prices.transfer / GIB)
-    through = [each for each in work if each.files and each.method is not Method.SERVER_COPY]
-    if through and (out := _sum([each.bytes for each in through])) is not None:
-        made.outside = _scaled(out, prices.internet / GIB)
-    stored = _sum([each.stored for each in work if each.files])
-    made.monthly = None if stored is None else _scaled(stored, prices.storage / GIB)
-
-
-def _flat(value: float) -> Interval:
-    return Interval(value, value, value)
-
-
-def _scaled(value: Interval, factor: float) -> Interval:
-    return Interval(value.estimate * factor, value.low * factor, value.high * factor)
-
-
-def _sum(values: list[Interval | None]) -> Interval | None:
-    known = [each for each in values if each is not None]
-    if len(known) < len(values):
-        return None
-    return Interval(sum(e.estimate for e in known), sum(e.low for e in known), sum(e.high for e in known))
+        moved = added(each.bytes for each in used)
+        made.costs["transfer between regions"] = None if moved is None else moved * (prices.transfer / GIB)
+    through = [each for each in used if each.method is not Method.SERVER_COPY]
+    if through and (out := added(each.bytes for each in through)) is not None:
+        made.outside = out * (prices.internet / GIB)
+    stored = added(each.stored for each in used)
+    made.monthly = None if stored is None else stored * (prices.storage / GIB)
 
 
 def _json(value: Interval | None, digits: int = 2) -> dict[str, Any] | None:
