@@ -21,11 +21,12 @@ from engine.model.proxy import proxy_of
 from engine.model.record import Record
 from engine.redaction import Redactor, secret_values
 from engine.s3.api.credentials import Keyring
+from engine.s3.api.way_out import WayOut
 from engine.s3.open import open_s3
 from engine.s3.transport import Transport
 from engine.salesforce.faults import from_answer
 from engine.salesforce.http import open_http
-from engine.settings import Credentials, NetworkSettings, ResolverSettings, Settings
+from engine.settings import NetworkSettings, ResolverSettings, Settings
 from engine.web.client import open_web
 from engine.web.resolver import LinkResolver
 from engine.web.source import WebSource
@@ -131,7 +132,7 @@ def s3(transport: Transport) -> Callable[[str, NetworkSettings], Awaitable[None]
 async def credentials(url: str, network: NetworkSettings) -> None:
     """STS gives the keys of a role."""
     os.environ["AWS_ENDPOINT_URL_STS"] = url
-    await Keyring(Credentials(profile="role"), SystemClock(), "source", network).keys()
+    await Keyring(SystemClock(), "source", profile="role", out=WayOut(proxy_of(network.proxy), network.ca_file)).keys()
 
 
 TRANSPORTS: dict[str, Callable[[str, NetworkSettings], Awaitable[None]]] = {

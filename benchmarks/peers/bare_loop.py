@@ -17,7 +17,7 @@ from benchmarks.standin.store import name_of
 from engine.limiting.clock import SystemClock
 from engine.s3.api.address import address_of
 from engine.s3.api.credentials import Keys
-from engine.s3.api.sigv4 import Signer
+from engine.s3.api.sigv4 import Request, Signer
 from engine.s3.wire import Wire
 
 
@@ -30,7 +30,7 @@ async def copy_all(url: str, numbers: Iterator[int], in_flight: int, trust: ssl.
             for number in numbers:
                 name = name_of(number)
                 headers = {"x-amz-copy-source": f"{SOURCE}/{name}", "x-amz-metadata-directive": "COPY"}
-                head = signer.head("PUT", address, f"bare/{name}", "", headers, keys=keys, at=clock.now(), length=0)
+                head = signer.head(Request("PUT", f"bare/{name}", "", headers, b""), address, keys, clock.now())
                 reply = await wire.request(address.origin, head, method="PUT", deadline_s=60.0)
                 if reply.status != 200:
                     raise RuntimeError(f"{reply.status} for {name}")

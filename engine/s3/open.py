@@ -19,14 +19,17 @@ from datetime import datetime
 
 from engine.limiting.byte_budget import BytesInFlight
 from engine.limiting.clock import Clock
+from engine.limiting.limiter import Limiter
 from engine.limiting.limiters import Limiters
 from engine.model.byte_units import MIB
 from engine.model.hosts import store_at
+from engine.model.proxy import proxy_of
 from engine.s3.api.address import suffix_of
 from engine.s3.api.bucket_setup import BucketSetup
-from engine.s3.api.client import S3Client
-from engine.s3.api.credentials import Keyring
+from engine.s3.api.credentials import Keyring, Keys
 from engine.s3.api.faults import Patience, Side
+from engine.s3.api.service import Service
+from engine.s3.api.way_out import WayOut
 from engine.s3.transfer.blocks import Spend
 from engine.s3.transfer.destination import S3Destination
 from engine.s3.transfer.extras import Tags
@@ -37,8 +40,8 @@ from engine.s3.transfer.parts import Sizes
 from engine.s3.transfer.probe import SourceAccess
 from engine.s3.transfer.source import S3Source
 from engine.s3.transfer.target import Bucket, WritePolicy
-from engine.s3.transport import OpenClients, Transport, open_clients
-from engine.settings import DestinationSettings, Settings, SourceSettings
+from engine.s3.transport import Clients, OpenClients, Transport, open_clients
+from engine.settings import Credentials, DestinationSettings, Settings, SourceSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,20 +53,18 @@ class S3:
     """The source buckets as the destination's credentials see them: for server-side copies."""
     source_access: SourceAccess
     destination: S3Destination
-    fast_path: FastPath | None
-    """The fast path of a copy to it; None by the SDK."""
     ours: S3Source
     """Reads objects of our own bucket."""
+    fast_path: FastPath | None
+    """Of copies to the destination; None by the SDK."""
     bucket_setup: BucketSetup
-    settings: Settings
+    key_template: str
     opened_at: datetime
-    source_client: S3Client
-    destination_client: S3Client
 
     async def sweep(self) -> int:
         """Abort what earlier runs left open (I13): uploads that began before this run and whose key has the shape of
         ``destination.key_template``. Other programs' uploads under that prefix have no record Ids in their keys."""
-        prefix, ours = shape_of(self.settings.destination.key_template, self.settings.destination.bucket)
+        prefix, ours = shape_of(self.key_template, self.destination.bucket.name)
         return await self.destination.sweep(prefix, ours, self.opened_at)
 
 
@@ -84,59 +85,92 @@ async def open_s3(
     ``budget`` bounds the bytes in memory over all files (default: 16 parts). ``spend`` is the bandwidth cap. The
     requests pass ``limiters`` (default: their own). ``sizes`` take the place of ``migration.part_size_mb``.
     """
-    migration, source, destination = settings.migration, settings.source, settings.destination
+    migration = settings.migration
     sizes = sizes or Sizes.of(migration.part_size_mb * MIB)
-    if migration.checksum == "crc64nvme":
+    limiters = limiters or Limiters(clock, migration.concurrency)
+    out = WayOut(proxy_of(settings.network.proxy), settings.network.ca_file)
+    policy = WritePolicy(
+        placed(settings.destination),
+        migration.checksum,
+        sizes,
+        migration.max_attempts,
+        Tags(keep=migration.tags == "keep"),
+    )
+    if policy.crc:
         crc64nvme(b"")
     async with AsyncExitStack() as stack:
-        source_keys = Keyring(source, clock, Side.SOURCE, settings.network)
-        destination_keys = Keyring(destination, clock, Side.DESTINATION, settings.network)
-        stack.push_async_callback(source_keys.close)
-        stack.push_async_callback(destination_keys.close)
-        await destination_keys.keys()
-        limiters = limiters or Limiters(clock, migration.concurrency)
-        source_patience = Patience(clock, Side.SOURCE, source_keys.renew)
-        patience = Patience(clock, Side.DESTINATION, destination_keys.renew)
-        sides = await clients(
-            stack, settings, clock, transport, source_keys, destination_keys, limiters, source_patience, patience
+        source = _service(stack, settings.source, Side.SOURCE, clock, limiters.source, out)
+        destination = _service(stack, settings.destination, Side.DESTINATION, clock, limiters.destination, out)
+        await destination.keyring.keys()
+        opened = await clients(
+            stack,
+            transport,
+            source,
+            destination,
+            bucket=settings.destination.bucket,
+            clock=clock,
+            concurrency=migration.concurrency,
+            out=out,
         )
-        bucket = Bucket(
-            sides.destination,
-            destination.bucket,
-            owner(destination.expected_bucket_owner),
-            None if destination.endpoint_url else destination.region,
-        )
-        tags = Tags(keep=migration.tags == "keep")
         ours = S3Destination(
-            bucket,
-            patience,
+            _bucket(settings.destination, opened),
+            destination.patience,
             clock,
-            WritePolicy(placed(destination), migration.checksum, sizes, migration.max_attempts, tags),
-            source_headers=source_headers(source),
+            policy,
+            source_headers=source_headers(settings.source),
             budget=budget or BytesInFlight(16 * sizes.part),
             spend=spend,
         )
-        from_source = S3Source(sides.source, source_patience, source_headers(source), tags=tags)
-        across = S3Source(sides.destination, patience, source_headers(source), tags=tags)
-        yield S3(
-            source=from_source,
-            across=across,
-            source_access=SourceAccess(
-                source.access,
-                source.buckets,
-                from_source,
-                None if source.anonymous else source_keys,
-                across if one_service(source, destination) else None,
-            ),
-            destination=ours,
-            fast_path=None if sides.signed is None else ours.fast_path(sides.signed, limiters.destination),
-            ours=ours.reader,
-            bucket_setup=BucketSetup(sides.control, bucket.name, bucket.always),
-            settings=settings,
-            opened_at=clock.now(),
-            source_client=sides.source,
-            destination_client=sides.destination,
-        )
+        yield _both(settings, clock, opened, source, destination, ours)
+
+
+def _service(
+    stack: AsyncExitStack,
+    section: SourceSettings | DestinationSettings,
+    side: Side,
+    clock: Clock,
+    limiter: Limiter,
+    out: WayOut,
+) -> Service:
+    keyring = Keyring(clock, side, keys=keys_in(section), profile=section.profile, out=out)
+    stack.push_async_callback(keyring.close)
+    anonymous = isinstance(section, SourceSettings) and section.anonymous
+    patience = Patience(clock, side, keyring.renew)
+    return Service(section.endpoint_url, section.region, keyring, patience, limiter, anonymous)
+
+
+def _bucket(ours: DestinationSettings, opened: Clients) -> Bucket:
+    region = None if ours.endpoint_url else ours.region
+    return Bucket(opened.destination, ours.bucket, owner(ours.expected_bucket_owner), region)
+
+
+def _both(
+    settings: Settings, clock: Clock, opened: Clients, source: Service, destination: Service, ours: S3Destination
+) -> S3:
+    reading, tags = source_headers(settings.source), ours.policy.tags
+    theirs = S3Source(opened.source, source.patience, reading, tags=tags)
+    across = S3Source(opened.destination, destination.patience, reading, tags=tags)
+    crossing = across if one_service(settings.source, settings.destination) else None
+    keys = None if source.anonymous else source.keyring
+    return S3(
+        source=theirs,
+        across=across,
+        source_access=SourceAccess(settings.source.access, settings.source.buckets, theirs, keys, crossing),
+        destination=ours,
+        ours=ours.reader,
+        fast_path=None if opened.signed is None else ours.fast_path(opened.signed, destination.limiter),
+        bucket_setup=BucketSetup(opened.control, ours.bucket.name, ours.bucket.always),
+        key_template=settings.destination.key_template,
+        opened_at=clock.now(),
+    )
+
+
+def keys_in(section: Credentials) -> Keys | None:
+    """The keys that the settings themselves give."""
+    if not (section.access_key_id and section.secret_access_key):
+        return None
+    token = section.session_token.get_secret_value() if section.session_token else None
+    return Keys(section.access_key_id.get_secret_value(), section.secret_access_key.get_secret_value(), token)
 
 
 def one_service(source: SourceSettings, destination: DestinationSettings) -> bool:

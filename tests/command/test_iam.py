@@ -105,7 +105,7 @@ async def _all_verbs(corner: Corner, vendor: str) -> None:
         assert small is not None
         await s3.destination.copy_within("uploads/a/r/small.pdf", small, "uploads/a/t/small.pdf")
         await s3.destination.store(Bytes(b"x" * (11 * MIB)), "uploads/a/s/streamed.pdf")
-        await s3.destination_client.create_upload(corner.bucket, "uploads/a/a0X000000000001AAA/left", {})
+        await s3.destination.bucket.client.create_upload(corner.bucket, "uploads/a/a0X000000000001AAA/left", {})
         async with s3.source.open(at(vendor, "small.pdf"), None) as stream:
             assert sum([len(chunk) async for chunk in stream.chunks()]) == 900
 

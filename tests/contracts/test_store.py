@@ -21,6 +21,7 @@ from engine.model.failures import FailureClass
 from engine.pipeline.verify import prove
 from engine.rehearsal.objects import ObjectServer
 from engine.s3.open import S3, open_s3
+from engine.settings import Settings
 from tests.support.s3 import AWKWARD, SMALL_PARTS, Bytes, at, settings_for
 from tests.support.servers.client import client_of
 from tests.support.servers.seaweed import ACCESS_KEY as SEAWEED
@@ -44,6 +45,7 @@ class Store:
     vendor: str
     ours: str
     server: ObjectServer
+    settings: Settings
 
     def put(self, key: str, body: bytes, **more: Any) -> None:
         self.client.put_object(Bucket=self.vendor, Key=key, Body=body, **more)
@@ -79,7 +81,7 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
         transport=transport,
         sizes=replace(SMALL_PARTS, put_limit=6 * MIB),
     ) as s3:
-        yield Store(s3, client, vendor, ours, server)
+        yield Store(s3, client, vendor, ours, server, settings)
     client.close()
 
 
@@ -296,7 +298,7 @@ async def test_the_sweep_aborts_uploads_of_our_shape_and_no_others(store: Store)
     theirs = ["uploads/somebody/else.bin", "other/a0B000000000001AAA/x"]
     for key in [ours, *theirs]:
         store.client.create_multipart_upload(Bucket=store.ours, Key=key)
-    async with open_s3(store.s3.settings, Shifted(+60)) as later:
+    async with open_s3(store.settings, Shifted(+60)) as later:
         assert await later.sweep() == 1
     assert sorted(each["Key"] for each in store.open_uploads()) == sorted(theirs)
 
@@ -316,7 +318,7 @@ async def test_a_missing_destination_bucket_blocks_the_run(store: Store) -> None
 
 async def test_many_files_at_once_stay_within_the_byte_budget(store: Store) -> None:
     budget = Watched(11 * MIB)
-    async with open_s3(store.s3.settings, SystemClock(), budget=budget) as s3, asyncio.TaskGroup() as tasks:
+    async with open_s3(store.settings, SystemClock(), budget=budget) as s3, asyncio.TaskGroup() as tasks:
         for number in range(3):
             tasks.create_task(s3.destination.store(Bytes([b"x" * MIB] * 7), f"big/{number}"))
         for number in range(8):

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from engine.limiting.clock import SystemClock
+from engine.limiting.limiters import Limiters
 from engine.model.byte_units import MIB
 from engine.model.errors import Transient
 from engine.model.failures import FailureClass
@@ -39,7 +40,9 @@ def transport(request: pytest.FixtureRequest) -> Any:
 
 
 @asynccontextmanager
-async def breaking(moto: ObjectServer, transport: Any, *faults: Fault) -> AsyncIterator[tuple[S3, Any, str]]:
+async def breaking(
+    moto: ObjectServer, transport: Any, *faults: Fault, limiters: Limiters | None = None
+) -> AsyncIterator[tuple[S3, Any, str]]:
     client, bucket = client_of(moto), f"shaky-{secrets.token_hex(6)}"
     client.create_bucket(Bucket=bucket)
     client.create_bucket(Bucket=f"vendor-{bucket}")
@@ -50,6 +53,7 @@ async def breaking(moto: ObjectServer, transport: Any, *faults: Fault) -> AsyncI
         Hasty(),
         transport=transport,
         sizes=SMALL_PARTS,
+        limiters=limiters,
     ) as s3:
         await door.misbehave(*(replace(fault, path=f"{bucket}.*{fault.path}") for fault in faults))
         try:
@@ -119,10 +123,11 @@ async def test_a_body_spoilt_on_its_way_is_not_stored(
 async def test_where_no_more_files_may_be_opened_requests_wait_for_their_turn(
     moto: ObjectServer, transport: Any
 ) -> None:
-    async with breaking(moto, transport) as (s3, _, bucket):
+    limiters = Limiters(Hasty(), 8)
+    async with breaking(moto, transport, limiters=limiters) as (s3, _, bucket):
         source = at(f"vendor-{bucket}", "a")
         with no_more_files(), pytest.raises(Transient, match="open files") as caught:
             await s3.source.facts(source)
         assert caught.value.failure is FailureClass.THROTTLED
-        assert s3.source_client.limiter.refusals == 1
+        assert limiters.source.refusals == 1
         assert (await s3.source.facts(source)).size == len(BODY)

@@ -10,6 +10,7 @@ import pytest
 
 from engine.model.errors import Blocked
 from engine.s3.api.credentials import FRESH_S, Keyring
+from engine.s3.open import keys_in
 from engine.settings import Credentials
 
 
@@ -62,19 +63,19 @@ def rotating(home: Path, *secrets: str) -> None:
 
 async def test_keys_of_the_settings_come_first() -> None:
     settings = Credentials.model_validate({"access_key_id": "AK", "secret_access_key": "one", "session_token": "token"})
-    keys = await Keyring(settings, Hands(), "source").keys()
+    keys = await Keyring(Hands(), "source", keys=keys_in(settings)).keys()
     assert (keys.access, keys.secret, keys.token) == ("AK", "one", "token")
 
 
 async def test_a_profile_is_read_from_the_aws_files(home: Path) -> None:
     profile(home, "two")
-    keys = await Keyring(Credentials(profile="vendor"), Hands(), "source").keys()
+    keys = await Keyring(Hands(), "source", profile="vendor").keys()
     assert (keys.access, keys.secret, keys.token) == ("AK", "two", None)
 
 
 @pytest.mark.parametrize(("profile", "says"), [(None, "no AWS credentials"), ("unheard-of", "cannot be had")])
 async def test_missing_credentials_block_the_run_with_a_way_out(profile: str | None, says: str) -> None:
-    keyring = Keyring(Credentials(profile=profile), Hands(), "destination")
+    keyring = Keyring(Hands(), "destination", profile=profile)
     with pytest.raises(Blocked, match=says) as blocked:
         await keyring.keys()
     assert "destination" in str(blocked.value)
@@ -82,13 +83,13 @@ async def test_missing_credentials_block_the_run_with_a_way_out(profile: str | N
 
 
 async def test_nothing_found_is_told_apart_from_something_broken() -> None:
-    assert not await Keyring(Credentials(), Hands(), "source").found()
+    assert not await Keyring(Hands(), "source").found()
 
 
 async def test_expiring_keys_are_renewed_beside_the_work(home: Path) -> None:
     rotating(home, "found", "one", "two")  # what is found expires within the minute, so that each look renews it
     clock = Hands()
-    keyring = Keyring(Credentials(profile="role"), clock, "source")
+    keyring = Keyring(clock, "source", profile="role")
     assert (await keyring.keys()).secret == "one"
     clock.moment += FRESH_S + 1
     assert (await keyring.keys()).secret == "one"  # served at once; the renewal runs meanwhile
@@ -100,7 +101,7 @@ async def test_expiring_keys_are_renewed_beside_the_work(home: Path) -> None:
 async def test_a_renewal_that_fails_keeps_the_keys_that_are_there(home: Path) -> None:
     profile(home, "one")
     clock = Hands()
-    keyring = Keyring(Credentials(profile="vendor"), clock, "source")
+    keyring = Keyring(clock, "source", profile="vendor")
     first = await keyring.keys()
     clock.moment += FRESH_S + 1
     (home / "credentials").unlink()
@@ -110,7 +111,7 @@ async def test_a_renewal_that_fails_keeps_the_keys_that_are_there(home: Path) ->
 
 async def test_keys_that_the_store_calls_expired_are_looked_up_afresh(home: Path) -> None:
     profile(home, "one")
-    keyring = Keyring(Credentials(profile="vendor"), Hands(), "source")
+    keyring = Keyring(Hands(), "source", profile="vendor")
     assert (await keyring.keys()).secret == "one"
     profile(home, "two")
     assert (await keyring.keys()).secret == "one"
@@ -120,6 +121,6 @@ async def test_keys_that_the_store_calls_expired_are_looked_up_afresh(home: Path
 
 async def test_a_crowd_without_keys_asks_once(home: Path) -> None:
     rotating(home, "found", "only")
-    keyring = Keyring(Credentials(profile="role"), Hands(), "source")
+    keyring = Keyring(Hands(), "source", profile="role")
     keys = await asyncio.gather(*(keyring.keys() for _ in range(20)))
     assert {each.secret for each in keys} == {"only"}

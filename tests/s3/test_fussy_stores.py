@@ -125,7 +125,8 @@ async def test_a_proxy_that_knows_no_expectation_gets_the_body_at_once(transport
         server = ObjectServer(f"http://127.0.0.1:{peer.port}", "key", "secret", "us-east-1", 0)
         async with open_s3(settings_for(server), SystemClock(), transport=transport) as s3:
             for key in ("a", "b"):
-                answer = await s3.destination_client.put("ours", key, body, {}, sha256=hashlib.sha256(body).hexdigest())
+                sha256 = hashlib.sha256(body).hexdigest()
+                answer = await s3.destination.bucket.client.put("ours", key, body, {}, sha256=sha256)
                 assert answer.etag == "e"
     assert [b"expect" in head for head in heads] == ([True, False, False] if transport == "fast" else [False, False])
 
@@ -138,7 +139,7 @@ async def test_a_listing_that_goes_on_nowhere_is_no_listing(transport: Any) -> N
 
     async with facing(transport, otherwise=answer) as (s3, double):
         with pytest.raises(StoreError, match="BadListing"):
-            await s3.destination_client.list_objects("ours", "", "", {})
+            await s3.destination.bucket.client.list_objects("ours", "", "", {})
         with pytest.raises(Refused) as refused:
             [rows async for rows in s3.destination.inventory()]
         assert refused.value.failure is FailureClass.REJECTED

@@ -12,7 +12,7 @@ from engine.s3.api.address import address_of
 from engine.s3.api.answers import StoreError
 from engine.s3.api.credentials import Keys
 from engine.s3.api.head_template import HeadTemplate
-from engine.s3.api.sigv4 import Signer, path_of
+from engine.s3.api.sigv4 import Request, Signer, path_of
 from tests.support.signing import AT, keys_in_s3, names, printable
 
 VARYING = ("x-amz-copy-source-if-match", "x-amz-copy-source")
@@ -27,19 +27,19 @@ HOME = address_of("my-bucket", "eu-west-1", None)
     several=st.lists(st.tuples(keys_in_s3, keys_in_s3), min_size=1, max_size=3),
     seconds=st.integers(0, 100_000),
 )
-def test_a_form_renders_what_the_signer_renders(
+def test_a_template_renders_what_the_signer_renders(
     endpoint: str | None, token: str | None, fixed: dict[str, str], several: list[tuple[str, str]], seconds: int
 ) -> None:
     reserved = {"x-amz-date", "x-amz-content-sha256", "x-amz-security-token", *VARYING}
     fixed = {name: value for name, value in fixed.items() if name not in reserved}
     address, keys = address_of("my-bucket", "eu-west-1", endpoint), Keys("AKIDEXAMPLE", "secret/+x", token)
-    form = HeadTemplate("PUT", address, fixed, VARYING)
+    template = HeadTemplate("PUT", address, fixed, VARYING)
     for at in (AT, AT + timedelta(seconds=seconds)):
-        form.stamp(keys, at)
+        template.stamp(keys, at)
         for key, source in several:
             values = {"x-amz-copy-source": "vendor/" + path_of(source), "x-amz-copy-source-if-match": f'"{"ab" * 16}"'}
-            wanted = Signer().head("PUT", address, key, "", {**fixed, **values}, keys=keys, at=at, length=0)
-            assert form.head(key, *[values[name] for name in sorted(values)]) == wanted
+            wanted = Signer().head(Request("PUT", key, "", {**fixed, **values}, b""), address, keys, at)
+            assert template.head(key, *[values[name] for name in sorted(values)]) == wanted
 
 
 @pytest.mark.parametrize("value", ["a\r\nx-evil: 1", "a\nb", "é"])
@@ -49,7 +49,7 @@ def test_a_fixed_header_that_could_split_the_request_is_refused(value: str) -> N
 
 
 def test_a_lone_surrogate_is_no_key() -> None:
-    form = HeadTemplate("PUT", HOME, {}, VARYING)
-    form.stamp(KEYS, AT)
+    template = HeadTemplate("PUT", HOME, {}, VARYING)
+    template.stamp(KEYS, AT)
     with pytest.raises(StoreError, match="InvalidURI"):
-        form.head("\ud800", "vendor/a", '"ab"')
+        template.head("\ud800", "vendor/a", '"ab"')

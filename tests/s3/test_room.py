@@ -89,15 +89,14 @@ async def vendor() -> AsyncIterator[Vendor]:
 async def copying(peer: Vendor, route: Method, capacity: int, put_limit: int) -> AsyncIterator[tuple[Copying, Source]]:
     async with AsyncExitStack() as stack:
         server = ObjectServer(peer.url, "key", "secret", "us-east-1", 0)
+        settings = settings_for(server)
         s3 = await stack.enter_async_context(
-            open_s3(
-                settings_for(server), SystemClock(), budget=BytesInFlight(capacity), sizes=Sizes(5 * MIB, put_limit)
-            )
+            open_s3(settings, SystemClock(), budget=BytesInFlight(capacity), sizes=Sizes(5 * MIB, put_limit))
         )
         source: Any = s3.source
         if route is Method.HTTP:
             scheme, _, host = peer.url.partition("://")
-            client = await stack.enter_async_context(open_web([origin_of(scheme, host)], s3.settings.network))
+            client = await stack.enter_async_context(open_web([origin_of(scheme, host)], settings.network))
             source = WebSource(client, SystemClock())
 
         def ours(key: str) -> Location:

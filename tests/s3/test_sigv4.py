@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from engine.s3.api.address import Address, address_of
 from engine.s3.api.answers import StoreError
 from engine.s3.api.credentials import Keys
-from engine.s3.api.sigv4 import EMPTY, UNSIGNED, Signer, path_of, query_of
+from engine.s3.api.sigv4 import EMPTY, UNSIGNED, Request, Signer, path_of, query_of
 from tests.support.signing import AT, keys_in_s3, names, printable
 
 MINE = {"user-agent", "accept-encoding", "content-length", "expect", "authorization"}
@@ -81,7 +81,7 @@ def test_signatures_equal_botocores(
     address = address_of(bucket, "eu-west-1", endpoint)
     keys = Keys("AKIDEXAMPLE", "secret/+x", token)
     head = Signer().head(
-        method, address, key, query_of(query), headers, keys=keys, at=AT, payload=payload, length=7, awaits=True
+        Request(method, key, query_of(query), headers, b"7 bytes", payload), address, keys, AT, awaits=True
     )
     sent_method, target, fields = parsed(head)
     assert sent_method == method
@@ -100,12 +100,12 @@ def test_keys_are_encoded_once_and_come_back(key: str) -> None:
 
 
 def test_dots_and_double_slashes_stay_as_they_are() -> None:
-    head = Signer().head("GET", address_of("b-b", "us-east-1", "http://h"), "/a/../b//c/.", "", {}, keys=None, at=AT)
+    head = Signer().head(Request("GET", "/a/../b//c/.", "", {}), address_of("b-b", "us-east-1", "http://h"), None, AT)
     assert head.startswith(b"GET /b-b//a/../b//c/. HTTP/1.1\r\n")
 
 
 def test_without_keys_nothing_is_signed() -> None:
-    head = Signer().head("GET", address_of("b-b", "us-east-1", None), "k", "", {"if-match": '"x"'}, keys=None, at=AT)
+    head = Signer().head(Request("GET", "k", "", {"if-match": '"x"'}), address_of("b-b", "us-east-1", None), None, AT)
     assert b"authorization" not in head
     assert b"x-amz-date" not in head
     assert b'if-match: "x"\r\n' in head
@@ -114,12 +114,12 @@ def test_without_keys_nothing_is_signed() -> None:
 @pytest.mark.parametrize("value", ["a\r\nx-evil: 1", "a\nb", "é"])
 def test_a_header_that_could_split_the_request_is_refused(value: str) -> None:
     with pytest.raises(StoreError, match="InvalidArgument"):
-        Signer().head("GET", address_of("b-b", "us-east-1", None), "k", "", {"x-amz-meta-a": value}, keys=None, at=AT)
+        Signer().head(Request("GET", "k", "", {"x-amz-meta-a": value}), address_of("b-b", "us-east-1", None), None, AT)
 
 
 def test_a_lone_surrogate_is_no_key() -> None:
     with pytest.raises(StoreError, match="InvalidURI"):
-        Signer().head("GET", address_of("b-b", "us-east-1", None), "\ud800", "", {}, keys=None, at=AT)
+        Signer().head(Request("GET", "\ud800", "", {}), address_of("b-b", "us-east-1", None), None, AT)
 
 
 def test_the_signing_key_follows_day_region_and_secret() -> None:
@@ -128,8 +128,8 @@ def test_the_signing_key_follows_day_region_and_secret() -> None:
     keys = Keys("AK", "one")
 
     def fresh(keys: Keys, address: Address, at: datetime) -> bool:
-        reused = signer.head("GET", address, "k", "", {}, keys=keys, at=at)
-        return reused == Signer().head("GET", address, "k", "", {}, keys=keys, at=at)
+        reused = signer.head(Request("GET", "k", "", {}), address, keys, at)
+        return reused == Signer().head(Request("GET", "k", "", {}), address, keys, at)
 
     assert all(
         [

@@ -9,14 +9,17 @@ from typing import Any
 
 import pytest
 
+from engine.limiting.limiter import Limiter
 from engine.model.errors import Transient
 from engine.model.facts import ObjectFacts
 from engine.rehearsal.objects import ObjectServer
 from engine.s3.api.answers import StoreError
 from engine.s3.api.credentials import Keyring
-from engine.s3.api.faults import Side
+from engine.s3.api.faults import Patience, Side
 from engine.s3.api.sdk import open_sdk
-from engine.s3.open import S3, open_s3
+from engine.s3.api.service import Service
+from engine.s3.api.way_out import WayOut
+from engine.s3.open import S3, keys_in, open_s3
 from tests.support.s3 import at, settings_for
 from tests.support.wire import Call, HandClock, Peer, Script
 
@@ -80,17 +83,15 @@ async def test_the_sdk_gives_up_a_refusal_that_drips_whatever_its_request_may_ta
         asyncio.timeout(20),
     ):
         settings = settings_for(served(peer))
-        keys = Keyring(settings.destination, clock, Side.DESTINATION)
-        stack.push_async_callback(keys.close)
+        keyring = Keyring(clock, Side.DESTINATION, keys=keys_in(settings.destination))
+        patience, limiter = Patience(clock, Side.DESTINATION), Limiter(clock, most=1)
+        service = Service(settings.destination.endpoint_url, "us-east-1", keyring, patience, limiter)
         client = await open_sdk(
             stack,
-            keys.signing(),
+            service,
             clock,
-            endpoint_url=settings.destination.endpoint_url,
-            region="us-east-1",
-            anonymous=False,
-            concurrency=1,
-            network=settings.network,
+            connections=1,
+            out=WayOut(),
             refusal_s=0.2,
         )
         with pytest.raises(StoreError, match="TimedOut"):

@@ -19,14 +19,13 @@ from engine.model.facts import Method, ObjectFacts, Uncopyable
 from engine.model.failures import FailureClass
 from engine.s3.api.address import Address
 from engine.s3.api.answers import StoreError
-from engine.s3.api.credentials import Keyring
+from engine.s3.api.credentials import Keyring, Keys
 from engine.s3.api.fast import FastClient
 from engine.s3.api.faults import Patience, Side
 from engine.s3.open import S3, open_s3
 from engine.s3.transfer.destination import S3Destination
 from engine.s3.transfer.target import Bucket
 from engine.s3.wire import Origin, Wire
-from engine.settings import Credentials
 from tests.support.s3 import Bytes, at, settings_for
 from tests.support.s3_double import MD5, aws, document
 from tests.support.servers.capture import Double, Recorded, Reply, capture_server
@@ -71,7 +70,6 @@ class Regions:
 
 @asynccontextmanager
 async def roaming(regions: Regions) -> AsyncIterator[FastClient]:
-    keys = Credentials.model_validate({"access_key_id": "AK", "secret_access_key": "S"})
     clock = SystemClock()
     async with capture_server(otherwise=regions) as double, Wire(limit=4, clock=clock) as wire:
         parts = urlsplit(double.url)
@@ -81,7 +79,13 @@ async def roaming(regions: Regions) -> AsyncIterator[FastClient]:
             return Address(origin, parts.netloc, f"/{region}/{bucket}", region)
 
         yield FastClient(
-            wire, clock, Keyring(keys, clock, "source"), where, region="us-east-1", roams=True, home="ours"
+            wire,
+            clock,
+            Keyring(clock, "source", keys=Keys("AK", "S")),
+            where,
+            region="us-east-1",
+            roams=True,
+            home="ours",
         )
 
 
@@ -194,7 +198,7 @@ async def test_the_bucket_must_live_where_the_settings_say(transport: Any, lives
     async with facing(transport, Reply(200, {"x-amz-bucket-region": lives_in})) as (s3, _):
         clock = SystemClock()
         patience = Patience(clock, Side.DESTINATION)
-        bucket = Bucket(s3.destination_client, "ours", {}, "us-east-1")
+        bucket = Bucket(s3.destination.bucket.client, "ours", {}, "us-east-1")
         policy = s3.destination.policy
         ours = S3Destination(bucket, patience, clock, policy, source_headers={}, budget=BytesInFlight(1))
         if lives_in == "us-east-1":

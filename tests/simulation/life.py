@@ -18,8 +18,8 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from engine.model.errors import Fatal
 from engine.runs.shared.world import WORLD, World
-from engine.s3.api.limited import LimitedClient
-from engine.s3.transport import Sides
+from engine.s3.api.service import Service
+from engine.s3.transport import Clients
 from engine.salesforce.faults import from_network
 from engine.salesforce.http import Answer
 from engine.tracking.db.connect import open_writer
@@ -181,12 +181,10 @@ class Life:
         return SimConnection(self, database, writes=writes)
 
     async def _clients(
-        self, _stack: AsyncExitStack, _settings: object, _clock: object, _transport: object, *more: Any
-    ) -> Sides:
-        _source_keys, _destination_keys, limiters, source_patience, patience = more
+        self, _stack: AsyncExitStack, _transport: object, source: Service, destination: Service, **_: object
+    ) -> Clients:
         client = SimClient(self.world.store, self._store_fate, self.step)
-        source = LimitedClient(client, limiters.source, source_patience)
-        return Sides(source, LimitedClient(client, limiters.destination, patience), _no_control)
+        return Clients(source.limited(client), destination.limited(client), _no_control)
 
     def _store_fate(self, _what: str) -> tuple[float, float, str]:
         self._store_calls += 1

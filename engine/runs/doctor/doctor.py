@@ -25,7 +25,6 @@ from engine.runs.shared.bounds import Bounds, bounds_of
 from engine.runs.shared.command import to_type
 from engine.runs.shared.preflight import check_org
 from engine.s3.api.answers import StoreError
-from engine.s3.open import owner
 from engine.s3.transfer.conditions import Conditional
 from engine.settings import Settings
 from engine.tracking.read.report import open_report
@@ -209,9 +208,9 @@ async def _open_links(adapters: Adapters, urls: Sequence[str], *, grave: bool) -
 
 
 async def _s3_clock(adapters: Adapters) -> Finding:
-    ours = adapters.settings.destination
+    bucket = adapters.s3.destination.bucket
     try:
-        answer = await adapters.s3.destination_client.head_bucket(ours.bucket, owner(ours.expected_bucket_owner))
+        answer = await bucket.client.head_bucket(bucket.name, bucket.always)
         theirs = parsedate_to_datetime(answer.fields["date"])
     except (StoreError, KeyError, ValueError):
         return machine.clock_skew("clock_s3", "the S3 service", None)

@@ -75,13 +75,13 @@ def head_key(key: Key, first: str, rows: int) -> str:
 
 def own(s3: S3, key: str) -> Location:
     """An object of the destination bucket."""
-    bucket = s3.settings.destination.bucket
+    bucket = s3.destination.bucket.name
     return Location(Origin("s3", bucket, 443), f"s3://{bucket}/{key}", bucket=bucket, key=key)
 
 
 async def remote_head(s3: S3, key: Key, first: str) -> Witness:
     """The latest head in the bucket that carries our seal. Raises nothing: what keeps it from an answer is told."""
-    bucket, prefix = s3.settings.destination.bucket, folder(key, first)
+    bucket, prefix = s3.destination.bucket.name, folder(key, first)
     witness, refusal = Witness(), ""
     try:
         for row in reversed(await _candidates(s3, prefix, witness)):
@@ -111,7 +111,7 @@ async def _candidates(s3: S3, prefix: str, witness: Witness) -> Sequence[Listed]
             if _NAME.fullmatch(row.key.removeprefix(prefix)) and row.size <= _LONGEST:
                 latest.append(row)
             else:
-                witness.pass_over(f"s3://{s3.settings.destination.bucket}/{row.key}")
+                witness.pass_over(f"{s3.destination.bucket}/{row.key}")
         pages += 1
         if pages == _PAGES:
             witness.why = f"{prefix} holds more than {_PAGES * 1_000:,} objects, and the rest was not looked at"
@@ -130,5 +130,5 @@ async def journals_of(s3: S3, key: Key) -> str:
     prefix = folder(key, "").removesuffix("/")
     with suppress(EngineError):
         async for rows in s3.destination.inventory(prefix):
-            return f"s3://{s3.settings.destination.bucket}/{rows[0].key.rpartition('/')[0]}/"
+            return f"{s3.destination.bucket}/{rows[0].key.rpartition('/')[0]}/"
     return ""

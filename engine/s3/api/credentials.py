@@ -11,8 +11,7 @@ from typing import Any
 
 from engine.limiting.clock import Clock
 from engine.model.errors import Blocked
-from engine.s3.api.way_out import way_out
-from engine.settings import Credentials, NetworkSettings
+from engine.s3.api.way_out import WayOut, sdk_config
 
 FRESH_S = 30.0
 """How long keys are used before the provider is asked again; it refreshes expiring ones 10 to 15 minutes early."""
@@ -34,35 +33,33 @@ class Keys:
     token: str | None = field(default=None, repr=False)
 
 
-def _fixed(settings: Credentials) -> Keys | None:
-    """The keys that the settings themselves give."""
-    if not (settings.access_key_id and settings.secret_access_key):
-        return None
-    token = settings.session_token
-    return Keys(
-        settings.access_key_id.get_secret_value(),
-        settings.secret_access_key.get_secret_value(),
-        token.get_secret_value() if token else None,
-    )
-
-
 class Keyring:
-    """The current keys of one session. ``side`` (``source`` or ``destination``) names the settings in messages."""
+    """The current keys of one side. ``side`` (``source`` or ``destination``) names its settings in messages.
 
-    def __init__(self, settings: Credentials, clock: Clock, side: str, network: NetworkSettings | None = None) -> None:
-        self._settings = settings
-        self._network = network or NetworkSettings()
+    ``keys`` stand in the settings; without them the AWS ``profile``, or the AWS default chain, is asked for some.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        side: str,
+        *,
+        keys: Keys | None = None,
+        profile: str | None = None,
+        out: WayOut | None = None,
+    ) -> None:
         self._clock = clock
         self._side = side
-        self._fixed = _fixed(settings)
-        self._keys = self._fixed
-        self._asked = math.inf if self._fixed else 0.0
+        self._fixed = self._keys = keys
+        self._profile = profile
+        self._out = out or WayOut()
+        self._asked = math.inf if keys else 0.0
         self._provider: Any = None
         self._asking: asyncio.Task[Keys] | None = None
         self._stale = False
 
     def signing(self) -> Any:
-        """An aiobotocore session whose clients sign with the current keys, so that both transports renew alike."""
+        """An aiobotocore session whose clients sign with the current keys, so that both transports renew them alike."""
         from aiobotocore.credentials import AioCredentials
         from botocore.credentials import ReadOnlyCredentials
 
@@ -163,13 +160,13 @@ class Keyring:
         from aiobotocore.config import AioConfig
         from aiobotocore.session import AioSession
 
-        session = AioSession(profile=self._settings.profile) if self._fixed is None else AioSession(_UNASKED)
-        session.set_default_client_config(AioConfig(**way_out(self._network)))
+        session = AioSession(profile=self._profile) if self._fixed is None else AioSession(_UNASKED)
+        session.set_default_client_config(AioConfig(**sdk_config(self._out)))
         return session
 
     def _unusable(self, error: BaseException) -> Blocked:
         return Blocked(
             f"the AWS credentials of the {self._side} cannot be had ({type(error).__name__})",
             hint=f"check {self._side}.profile and the AWS configuration it names; log in again where it needs that"
-            + ("; check network.proxy, where they come over the network" if self._network.proxy else ""),
+            + ("; check network.proxy, where they come over the network" if self._out.proxy else ""),
         )

@@ -25,7 +25,7 @@ from engine.s3.api.answers import (
 from engine.s3.api.client import READ_GRACE_S, READ_RATE, reading_time, time_for
 from engine.s3.api.credentials import Keyring
 from engine.s3.api.listing import parse
-from engine.s3.api.sigv4 import EMPTY, Signer, query_of
+from engine.s3.api.sigv4 import Request, Signer, query_of
 from engine.s3.api.uploads import completion, open_uploads
 from engine.s3.api.xml import error_of, rows_of, success_of
 from engine.s3.wire import (
@@ -86,14 +86,14 @@ class FastClient:
         self, bucket: str, key: str, headers: Fields, *, version_id: str | None = None, part: int | None = None
     ) -> Answer:
         query = _version(version_id) if part is None else query_of((("partNumber", str(part)), *_versions(version_id)))
-        reply = await self._ask("HEAD", bucket, key, query, headers)
+        reply = await self._ask(bucket, Request("HEAD", key, query, headers))
         return Answer(reply.status, fields_of(reply.headers))
 
     async def tags(
         self, bucket: str, key: str, headers: Fields, *, version_id: str | None = None
     ) -> tuple[tuple[str, str], ...]:
         query = query_of((("tagging", ""), *_versions(version_id)))
-        reply = await self._ask("GET", bucket, key, query, headers)
+        reply = await self._ask(bucket, Request("GET", key, query, headers))
         _, rows = rows_of(reply.body, "Tagging", "Tag")
         return tuple((row.get("Key", ""), row.get("Value", "")) for row in rows)
 
@@ -103,7 +103,8 @@ class FastClient:
     ) -> AsyncIterator[StreamedAnswer]:
         address = self._addresses.get(bucket) or await self._locate(bucket)
         keys = None if self._keys is None else await self._keys.keys()
-        head = self._signer.head("GET", address, key, _version(version_id), headers, keys=keys, at=self._clock.now())
+        request = Request("GET", key, _version(version_id), headers)
+        head = self._signer.head(request, address, keys, self._clock.now())
         try:
             async with self._wire.stream(
                 address.origin, head, method="GET", deadline_s=READ_GRACE_S, pace=READ_RATE
@@ -117,9 +118,9 @@ class FastClient:
     async def read(
         self, bucket: str, key: str, headers: Fields, *, size: int, version_id: str | None = None
     ) -> tuple[Answer, bytes]:
-        limit_s, most = reading_time(size), max(size, ERROR_BYTES)
+        request = Request("GET", key, _version(version_id), headers)
         try:
-            reply = await self._ask("GET", bucket, key, _version(version_id), headers, limit_s=limit_s, max_body=most)
+            reply = await self._ask(bucket, request, limit_s=reading_time(size), max_body=max(size, ERROR_BYTES))
         except StoreError as error:
             if error.code != TOO_LONG:
                 raise
@@ -131,26 +132,24 @@ class FastClient:
         return Answer(reply.status, fields_of(reply.headers)), reply.body
 
     async def put(self, bucket: str, key: str, body: Bytes, headers: Fields, *, sha256: str) -> Answer:
-        reply = await self._ask("PUT", bucket, key, "", headers, body=body, payload=sha256)
+        reply = await self._ask(bucket, Request("PUT", key, "", headers, body, sha256))
         return proven(Answer(reply.status, fields_of(reply.headers)))
 
     async def copy(self, bucket: str, key: str, headers: Fields, *, size: int) -> Answer:
-        reply = await self._ask("PUT", bucket, key, "", headers, body=b"", limit_s=time_for(size))
+        reply = await self._ask(bucket, Request("PUT", key, "", headers, b""), limit_s=time_for(size))
         return copied(reply, "CopyObjectResult")
 
     async def upload_part(
         self, bucket: str, key: str, upload_id: str, number: int, body: Bytes, headers: Fields, *, sha256: str
     ) -> Answer:
-        query = query_of((("partNumber", str(number)), ("uploadId", upload_id)))
-        reply = await self._ask("PUT", bucket, key, query, headers, body=body, payload=sha256)
+        reply = await self._ask(bucket, Request("PUT", key, _part(number, upload_id), headers, body, sha256))
         return proven(Answer(reply.status, fields_of(reply.headers)))
 
     async def upload_part_copy(
         self, bucket: str, key: str, upload_id: str, number: int, headers: Fields, *, size: int
     ) -> Answer:
-        query = query_of((("partNumber", str(number)), ("uploadId", upload_id)))
-        reply = await self._ask("PUT", bucket, key, query, headers, body=b"", limit_s=time_for(size))
-        return copied(reply, "CopyPartResult")
+        request = Request("PUT", key, _part(number, upload_id), headers, b"")
+        return copied(await self._ask(bucket, request, limit_s=time_for(size)), "CopyPartResult")
 
     async def list_objects(
         self, bucket: str, prefix: str, token: str, headers: Fields, *, after: str = "", limit: int = 1000
@@ -160,11 +159,11 @@ class FastClient:
             pairs.append(("continuation-token", token))
         elif after:
             pairs.append(("start-after", after))
-        reply = await self._ask("GET", bucket, "", query_of(pairs), headers, max_body=LISTING_BYTES)
+        reply = await self._ask(bucket, Request("GET", "", query_of(pairs), headers), max_body=LISTING_BYTES)
         return parse(reply.body)
 
     async def create_upload(self, bucket: str, key: str, headers: Fields) -> str:
-        reply = await self._ask("POST", bucket, key, "uploads=", headers, body=b"", once=True)
+        reply = await self._ask(bucket, Request("POST", key, "uploads=", headers, b""), once=True)
         told = success_of(reply.status, {}, reply.body, root="InitiateMultipartUploadResult", keep=("UploadId",))
         if not told.get("UploadId"):
             raise StoreError("BadAnswer", 0, "the store began an upload without an id")
@@ -173,15 +172,13 @@ class FastClient:
     async def complete_upload(
         self, bucket: str, key: str, upload_id: str, parts: Sequence[Part], headers: Fields
     ) -> Answer:
-        body, limit_s = completion(parts), time_for(len(parts) * MB)
-        payload, query = sha256(body).hexdigest(), _upload(upload_id)
-        reply = await self._ask(
-            "POST", bucket, key, query, headers, body=body, payload=payload, limit_s=limit_s, once=True
-        )
+        body = completion(parts)
+        request = Request("POST", key, _upload(upload_id), headers, body, sha256(body).hexdigest())
+        reply = await self._ask(bucket, request, limit_s=time_for(len(parts) * MB), once=True)
         return copied(reply, "CompleteMultipartUploadResult")
 
     async def abort_upload(self, bucket: str, key: str, upload_id: str, headers: Fields) -> None:
-        await self._ask("DELETE", bucket, key, _upload(upload_id), headers)
+        await self._ask(bucket, Request("DELETE", key, _upload(upload_id), headers))
 
     async def list_uploads(
         self, bucket: str, prefix: str, key_marker: str, id_marker: str, headers: Fields
@@ -191,70 +188,38 @@ class FastClient:
             pairs.append(("key-marker", key_marker))
         if id_marker:
             pairs.append(("upload-id-marker", id_marker))
-        reply = await self._ask("GET", bucket, "", query_of(pairs), headers, max_body=LISTING_BYTES)
+        reply = await self._ask(bucket, Request("GET", "", query_of(pairs), headers), max_body=LISTING_BYTES)
         return open_uploads(reply.body)
 
     async def head_bucket(self, bucket: str, headers: Fields) -> Answer:
-        reply = await self._ask("HEAD", bucket, "", "", headers)
+        reply = await self._ask(bucket, Request("HEAD", "", "", headers))
         return Answer(reply.status, fields_of(reply.headers))
 
     async def _ask(
-        self,
-        method: str,
-        bucket: str,
-        key: str,
-        query: str,
-        headers: Fields,
-        *,
-        body: Bytes | None = None,
-        payload: str = EMPTY,
-        limit_s: float = 0.0,
-        max_body: int = MIB,
-        once: bool = False,
+        self, bucket: str, request: Request, *, limit_s: float = 0.0, max_body: int = MIB, once: bool = False
     ) -> Reply:
         address = self._addresses.get(bucket) or await self._locate(bucket)
-        length = None if body is None else len(body)
-        patient = self._expects and length is not None and length >= CONTINUE_FROM
-        ring = self._keys
-        head = self._signer.head(
-            method,
-            address,
-            key,
-            query,
-            headers,
-            keys=None if ring is None else ring.current or await ring.keys(),
-            at=self._clock.now(),
-            payload=payload,
-            length=length,
-            awaits=patient,
-        )
+        body, ring = request.body, self._keys
+        length = 0 if body is None else len(body)
+        awaits = self._expects and length >= CONTINUE_FROM
+        keys = None if ring is None else ring.current or await ring.keys()
+        head = self._signer.head(request, address, keys, self._clock.now(), awaits=awaits)
         try:
             reply = await self._wire.request(
                 address.origin,
                 head,
                 body or None,
-                method=method,
-                deadline_s=limit_s or time_for(length or 0),
+                method=request.method,
+                deadline_s=limit_s or time_for(length),
                 max_body=max_body,
-                expect_continue=patient,
+                expect_continue=awaits,
                 once=once,
             )
         except WireError as error:
             raise unreached(error) from None
-        if reply.status == EXPECTATION_FAILED and patient:
+        if reply.status == EXPECTATION_FAILED and awaits:
             self._expects = False  # a proxy between us that does not know the header; nothing has been done
-            return await self._ask(
-                method,
-                bucket,
-                key,
-                query,
-                headers,
-                body=body,
-                payload=payload,
-                limit_s=limit_s,
-                max_body=max_body,
-                once=once,
-            )
+            return await self._ask(bucket, request, limit_s=limit_s, max_body=max_body, once=once)
         if not 200 <= reply.status < 300:
             raise error_of(reply.status, fields_of(reply.headers), reply.body)
         return reply
@@ -266,7 +231,7 @@ class FastClient:
                 return self._addresses[bucket]
             address = self._where(bucket, self._region)
             if self._roams:
-                head = self._signer.head("HEAD", address, "", "", {}, keys=None, at=self._clock.now())
+                head = self._signer.head(Request("HEAD", "", "", {}), address, None, self._clock.now())
                 try:
                     reply = await self._wire.request(address.origin, head, method="HEAD", deadline_s=QUICK_S)
                 except WireError as error:
@@ -338,6 +303,10 @@ def unreached(error: WireError) -> StoreError:
 def copied(reply: Reply, root: str) -> Answer:
     """What a 200 says of the object that it put together. Raises StoreError, for a 200 may hold an error."""
     return proven(Answer(reply.status, success_of(reply.status, facts_in(reply.headers), reply.body, root=root)))
+
+
+def _part(number: int, upload_id: str) -> str:
+    return query_of((("partNumber", str(number)), ("uploadId", upload_id)))
 
 
 def _upload(upload_id: str) -> str:

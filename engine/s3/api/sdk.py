@@ -34,10 +34,10 @@ from engine.s3.api.answers import (
 )
 from engine.s3.api.client import reading_time, time_for
 from engine.s3.api.listing import page_of
+from engine.s3.api.service import Service
 from engine.s3.api.uploads import ELEMENT_OF
-from engine.s3.api.way_out import way_out
+from engine.s3.api.way_out import WayOut, sdk_config
 from engine.s3.api.xml import as_fields
-from engine.settings import NetworkSettings
 
 QUICK_S = 60.0
 CHUNK = 256 * KIB
@@ -291,39 +291,40 @@ def unreached(error: BaseException) -> StoreError:
 
 async def open_sdk(
     stack: AsyncExitStack,
-    session: Any,
+    service: Service,
     clock: Clock,
     *,
-    endpoint_url: str | None,
-    region: str,
-    anonymous: bool,
-    concurrency: int,
-    network: NetworkSettings,
+    connections: int,
+    out: WayOut,
     refusal_s: float = QUICK_S,
 ) -> SdkClient:
     """An aiobotocore client for the length of ``stack``, with its retries and redirects off.
 
-    ``refusal_s``: how long the body of a refusal may take, whatever its request may.
+    ``refusal_s``: how long the body of a refusal may take, whatever its request may. Raises Blocked for a profile that
+    there is not.
     """
     from aiobotocore.config import AioConfig
     from botocore import UNSIGNED
 
+    await service.keyring.found()
+    endpoint = service.endpoint_url
     config = AioConfig(
-        signature_version=UNSIGNED if anonymous else None,
+        signature_version=UNSIGNED if service.anonymous else None,
         retries={"total_max_attempts": 1, "mode": "standard"},
-        max_pool_connections=concurrency + 16,
+        max_pool_connections=connections,
         connect_timeout=10,
         read_timeout=300,
         parameter_validation=False,
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
-        s3={"addressing_style": "path" if endpoint_url else "auto", "us_east_1_regional_endpoint": "regional"},
+        s3={"addressing_style": "path" if endpoint else "auto", "us_east_1_regional_endpoint": "regional"},
         ignore_configured_endpoint_urls=True,
-        **way_out(network, refusal_s=refusal_s),
+        **sdk_config(out, refusal_s=refusal_s),
     )
+    session = service.keyring.signing()
     client = await stack.enter_async_context(
-        session.create_client("s3", region_name=region, endpoint_url=endpoint_url, config=config, verify=True)
+        session.create_client("s3", region_name=service.region, endpoint_url=endpoint, config=config, verify=True)
     )
     client.meta.events.register("before-call.s3", lay_headers)
-    client.meta.events.register("before-call.s3" if endpoint_url else "before-call.s3.HeadBucket", stay)
+    client.meta.events.register("before-call.s3" if endpoint else "before-call.s3.HeadBucket", stay)
     return SdkClient(client, clock)

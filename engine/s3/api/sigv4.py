@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from engine.model.percent import quoted
 from engine.s3.api.address import Address
-from engine.s3.api.answers import Fields, StoreError
+from engine.s3.api.answers import Bytes, Fields, StoreError
 from engine.s3.api.credentials import Keys
 
 Sign = Callable[[bytes], str]
@@ -45,6 +45,21 @@ def query_of(pairs: Iterable[tuple[str, str]]) -> str:
     return "&".join(f"{name}={value}" for name, value in sorted((encoded(n), encoded(v)) for n, v in pairs))
 
 
+class Request(NamedTuple):
+    """One request to a bucket, before it is signed."""
+
+    method: str
+    key: str
+    query: str
+    """From ``query_of``."""
+    headers: Fields
+    """Lower-case names, ASCII values."""
+    body: Bytes | None = None
+    """None: a request without one."""
+    payload: str = EMPTY
+    """The body's SHA-256 in hex, or UNSIGNED."""
+
+
 class Signer:
     """Renders signed request heads of S3. Remembers one signing key: it changes once a day, or with the credentials."""
 
@@ -56,29 +71,15 @@ class Signer:
         self._moment = ""
 
     def head(
-        self,
-        method: str,
-        address: Address,
-        key: str,
-        query: str,
-        headers: Fields,
-        *,
-        keys: Keys | None,
-        at: datetime,
-        payload: str = EMPTY,
-        length: int | None = None,
-        awaits: bool = False,
+        self, request: Request, address: Address, keys: Keys | None, at: datetime, *, awaits: bool = False
     ) -> bytes:
-        """One request head, framing included.
-
-        ``query`` comes from ``query_of``; ``headers`` have lower-case names and ASCII values; ``payload`` is the body's
-        SHA-256 in hex or UNSIGNED; ``length`` is the body's, None for a request without one. ``awaits`` asks the server
-        for its consent before the body is sent. Without ``keys`` nothing is signed. Raises StoreError for a key or
-        header that cannot travel.
+        """The request's head, framing included. Without ``keys`` it is not signed. ``awaits`` asks the server for its
+        consent before the body is sent. Raises StoreError for a key or header that cannot travel.
         """
+        method, key, query, headers, body, payload = request
         path = f"{address.path}/{path_of(key)}"
         fields = {**headers, "host": address.host}
-        tail = AGENT if length is None else f"{AGENT}content-length: {length}\r\n"
+        tail = AGENT if body is None else f"{AGENT}content-length: {len(body)}\r\n"
         if awaits:
             tail += "expect: 100-continue\r\n"
         moment = ""
@@ -97,12 +98,12 @@ class Signer:
             canonical = shape.canonical % values
             if _folds(canonical):
                 canonical = shape.canonical % tuple([" ".join(value.split()) for value in values])
-            request = f"{method}\n{path}\n{query}\n{canonical}\n{shape.names}\n{payload}"
+            hashed = sha256(f"{method}\n{path}\n{query}\n{canonical}\n{shape.names}\n{payload}".encode()).hexdigest()
             scope, sign = self.scope_of(moment[:8], address.region, keys)
-            text = f"AWS4-HMAC-SHA256\n{moment}\n{scope}\n{sha256(request.encode()).hexdigest()}"
+            signature = sign(f"AWS4-HMAC-SHA256\n{moment}\n{scope}\n{hashed}".encode())
             tail += (
                 f"authorization: AWS4-HMAC-SHA256 Credential={keys.access}/{scope},"
-                f" SignedHeaders={shape.names}, Signature={sign(text.encode())}\r\n"
+                f" SignedHeaders={shape.names}, Signature={signature}\r\n"
             )
         target = f"{path}?{query}" if query else path
         return f"{method} {target} HTTP/1.1\r\n{lines}{tail}\r\n".encode("ascii")

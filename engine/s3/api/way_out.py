@@ -1,28 +1,43 @@
-"""How requests of the SDK leave this machine: by ``network.proxy``, trusting ``network.ca_file`` beside the system's
-authorities, and following no redirect. The same for its calls to S3 and for those that get us credentials (STS, SSO).
+"""How requests leave this machine: by ``network.proxy``, trusting ``network.ca_file`` beside the system's authorities.
+
+Those of the SDK follow no redirect. That holds for its calls to S3, and for those that fetch credentials (STS, SSO).
 """
 
 from __future__ import annotations
 
 import asyncio
 import ssl
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from engine.limiting.tls import trusting
-from engine.model.proxy import proxy_of
-from engine.settings import NetworkSettings
+from engine.model.proxy import Proxy
 
 _REFUSAL_S = 60.0
 
 
-def way_out(network: NetworkSettings, *, refusal_s: float = _REFUSAL_S) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class WayOut:
+    """The proxy, and a private authority that is trusted beside the system's."""
+
+    proxy: Proxy | None = None
+    ca_file: Path | None = None
+
+    @property
+    def tls(self) -> ssl.SSLContext:
+        """Raises Usage where ``ca_file`` cannot be read."""
+        return trusting(self.ca_file)
+
+
+def sdk_config(out: WayOut, *, refusal_s: float = _REFUSAL_S) -> dict[str, Any]:
     """What an AioConfig takes. ``refusal_s``: how long the body of a refusal may take, whatever its request may.
 
     Raises Usage where ``network.ca_file`` cannot be read.
     """
     from aiobotocore.httpsession import AIOHTTPSession
 
-    tls, proxy = trusting(network.ca_file), proxy_of(network.proxy)
+    tls, proxy = out.tls, out.proxy
 
     class Session(AIOHTTPSession):  # type: ignore[misc]  # aiobotocore ships no types
         def _build_verify_context(self) -> ssl.SSLContext:
