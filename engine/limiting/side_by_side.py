@@ -1,10 +1,11 @@
-"""Many small works side by side, so many at once."""
+"""Many small works side by side, so many at once; and one work beside a block."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
-from typing import TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
 
 from engine.model.errors import leaves
 
@@ -28,6 +29,17 @@ async def side_by_side(items: Iterable[T], work: Callable[[T], Awaitable[None]],
                 group.create_task(worker())
     except BaseExceptionGroup as failures:
         raise first_of(failures) from None
+
+
+@asynccontextmanager
+async def beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """``work`` goes on while the block runs, and no longer. Its errors are nobody's."""
+    task = asyncio.ensure_future(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
 
 
 def first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:

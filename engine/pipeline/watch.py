@@ -23,7 +23,8 @@ from engine.limiting.limiters import Limiters
 from engine.model.byte_units import MB
 from engine.model.outcome import Batch
 from engine.model.ports import Sink
-from engine.pipeline.tally import Tally
+from engine.pipeline.recorder import Recorder
+from engine.pipeline.work_queue import WorkQueue
 
 TICK_S = 0.1
 SAMPLE_S = 10.0
@@ -49,42 +50,51 @@ class TimedSink:
             self.seconds += self._clock.monotonic() - started
 
 
-class Stages(Protocol):
-    """What can be seen of a flow at a glance."""
+class Calls(Protocol):
+    """Daily API calls."""
 
     @property
-    def work_batches(self) -> int:
-        """Batches of work that wait for the crew."""
-        ...
+    def used(self) -> int: ...
 
     @property
-    def work_batches_full(self) -> bool: ...
+    def allowed(self) -> int: ...
 
-    @property
-    def unwritten(self) -> int:
-        """Outcomes that wait for the tracking DB."""
-        ...
+
+class Org(Protocol):
+    """What can be seen of Salesforce at a glance."""
 
     @property
     def asking(self) -> bool:
-        """Whether Salesforce owes us an answer."""
-        ...
+        """Whether it owes us an answer."""
 
     @property
-    def api(self) -> dict[str, int] | None:
-        """Daily API calls: used, max."""
-        ...
+    def limits(self) -> Calls | None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Watched:
     """What there is to see of a flow."""
 
-    tally: Tally
+    queue: WorkQueue
+    recorder: Recorder
+    org: Org
     limiters: Limiters
     sink: TimedSink
-    stages: Stages
     concurrency: int
+
+    def pressure(self) -> str:
+        """How hard the hosts may be pressed now, and what waits, for the display."""
+        limiter, limits = self.limiters.destination, self.org.limits
+        parts = [f"limit {limiter.limit}" + (f" and {limiter.rate:,.0f}/s" if limiter.rate is not None else "")]
+        narrow = min(self.limiters.sources, key=lambda each: each.limit)
+        if narrow.limit < narrow.most and narrow.refusals:
+            parts.append(f"source limit {narrow.limit}")
+        if refusals := sum(each.refusals for each in self.limiters.all):
+            parts.append(f"{refusals:,} refused")
+        parts.append(f"queued {len(self.queue)} batches, {self.recorder.unwritten:,} unwritten")
+        if limits is not None:
+            parts.append(f"API {limits.used:,} of {limits.allowed:,}")
+        return ", ".join(parts)
 
 
 @dataclass(slots=True)
@@ -135,8 +145,8 @@ class Watch:
 
     def _look(self) -> None:
         """One glance: to each worker what it waits for, to the feed likewise."""
-        seen, stages, limiters = self._watched, self._watched.stages, self._watched.limiters
-        copying = seen.tally.in_flight
+        seen, limiters = self._watched, self._watched.limiters
+        copying = seen.recorder.tally.in_flight
         idle = max(0, seen.concurrency - copying)
         written = _load(limiters.destination)
         # a body stays open at the source while its last block is written: what is being written is not being read
@@ -147,20 +157,20 @@ class Watch:
         self._workers["source"] += at_hosts * read // busy
         self._workers["destination"] += at_hosts - at_hosts * read // busy
         self._workers["own"] += copying - at_hosts
-        if stages.work_batches:
+        if len(seen.queue):
             self._workers["disk" if idle else "own"] += idle
         else:
             self._workers["plans"] += idle
-        if stages.work_batches_full:
+        if seen.queue.full:
             self._feed["room"] += 1
-        elif stages.asking:
+        elif seen.org.asking:
             self._feed["salesforce"] += 1
         else:
             self._feed["own"] += 1
 
     def sample(self) -> dict[str, Any]:
         """The figures since the last sample, and a fresh start."""
-        tally, stages, limiters, last = self._watched.tally, self._watched.stages, self._watched.limiters, self._last
+        seen, tally, limiters, last = self._watched, self._watched.recorder.tally, self._watched.limiters, self._last
         now, cpu = self._clock.monotonic(), self._cpu()
         seconds = max(1e-9, now - last.at)
         counts = (
@@ -178,8 +188,8 @@ class Watch:
             "files_per_s": round(files / seconds, 1),
             "mb_per_s": round(stored / seconds / MB, 2),
             "in_flight": tally.in_flight,
-            "leases": stages.work_batches,
-            "unwritten": stages.unwritten,
+            "leases": len(seen.queue),
+            "unwritten": seen.recorder.unwritten,
             "limit": destination.limit,
             "rate_limit": None if destination.rate is None else round(destination.rate, 1),
             "source_limit": min(limiter.limit for limiter in limiters.sources),
@@ -189,8 +199,8 @@ class Watch:
             "rss_mb": round(_rss() / MB, 1),
             "cpu": round((cpu - last.cpu) / seconds, 3),
         }
-        if (api := stages.api) is not None:
-            row["api"] = api
+        if (limits := seen.org.limits) is not None:
+            row["api"] = {"used": limits.used, "max": limits.allowed}
         self._last = _Since(now, cpu, counts)
         return row
 

@@ -15,6 +15,7 @@ from engine.model.errors import Fatal
 from engine.model.outcome import Batch
 from engine.pipeline.tally import CopiesMade, Tally
 from engine.pipeline.watch import TimedSink, Watch, Watched, watching
+from engine.salesforce.limits import DailyCalls
 from tests.support.fakes.clock import ManualClock
 
 
@@ -22,11 +23,15 @@ from tests.support.fakes.clock import ManualClock
 class Still:
     """A flow that stands still."""
 
-    work_batches: int = 0
-    work_batches_full: bool = False
+    tally: Tally
+    batches: int = 0
+    full: bool = False
     unwritten: int = 0
     asking: bool = False
-    api: dict[str, int] | None = None
+    limits: DailyCalls | None = None
+
+    def __len__(self) -> int:
+        return self.batches
 
 
 class Slow:
@@ -49,9 +54,10 @@ class Scene:
         self.sink = TimedSink(Slow(self.clock), self.clock)
         self.kept: list[Mapping[str, Any]] = []
         self.error: Exception | None = None
+        flow: Any = Still(self.tally, **still)
         self.watch = Watch(
             self.clock,
-            Watched(self.tally, self.limiters, self.sink, Still(**still), concurrency=10),
+            Watched(flow, flow, flow, self.limiters, self.sink, concurrency=10),
             self.keep,
             cpu=lambda: self.clock.monotonic() / 4,
         )
@@ -75,7 +81,7 @@ async def test_workers_without_plans_wait_for_salesforce_while_it_owes_an_answer
 
 
 async def test_workers_with_plans_wait_for_the_host_that_serves_them() -> None:
-    scene = Scene(copying=10, work_batches=3, work_batches_full=True)
+    scene = Scene(copying=10, batches=3, full=True)
     for _ in range(9):
         scene.limiters.destination.enter()
     shares = await scene.pass_by(5)
@@ -86,7 +92,7 @@ async def test_workers_with_plans_wait_for_the_host_that_serves_them() -> None:
 
 
 async def test_a_body_that_is_being_written_does_not_count_as_being_read() -> None:
-    scene = Scene(copying=10, work_batches=3)
+    scene = Scene(copying=10, batches=3)
     scene.limiters.source.reading = 10
     for _ in range(3):
         scene.limiters.destination.enter()
@@ -97,11 +103,11 @@ async def test_a_body_that_is_being_written_does_not_count_as_being_read() -> No
 
 
 async def test_idle_workers_beside_waiting_plans_wait_for_the_disk() -> None:
-    assert (await Scene(copying=5, work_batches=2).pass_by(1))["workers"]["disk"] == pytest.approx(0.5)
+    assert (await Scene(copying=5, batches=2).pass_by(1))["workers"]["disk"] == pytest.approx(0.5)
 
 
 async def test_a_sample_every_ten_seconds_tells_what_happened_since_the_last() -> None:
-    scene = Scene(copying=4, work_batches=2, unwritten=7, api={"used": 10, "max": 100})
+    scene = Scene(copying=4, batches=2, unwritten=7, limits=DailyCalls(10, 100))
     scene.tally.copies, scene.tally.retries = CopiesMade(files=500, bytes_stored=20_000_000), 3
     await scene.pass_by(20.5)
     first, second = scene.kept

@@ -26,7 +26,6 @@ from engine.pipeline.transfer import Transfer
 from engine.pipeline.watch import TimedSink, Watch, Watched, watching
 from engine.pipeline.work_queue import WorkQueue
 from engine.runs.backup.feeds import Feeds, Wanted
-from engine.runs.backup.stages import FlowStages, pressure
 from engine.runs.shared.assembly import max_bytes
 from engine.runs.shared.lifecycle import Run
 from engine.runs.shared.report import first_fatal
@@ -57,15 +56,14 @@ class BackupFlow:
         intake = Intake(services.ledger, self._planner, self._routes, queue, recorder, clock, allowance, met)
         worker = _Pretending() if run.id is None else self._transfer(recorder, allowance)
         crew = Crew(queue, worker, recorder, run.stop, concurrency=wanted.concurrency, on_outcome=self._on_outcome)
-        stages = FlowStages(queue, recorder, services.salesforce)
-        watched = Watched(self._tally, services.limiters, sink, stages, wanted.concurrency)
+        watched = Watched(queue, recorder, services.salesforce, services.limiters, sink, wanted.concurrency)
         watch = Watch(clock, watched, self._keep)
         progress = run.screen.progress(
             self._tally,
             clock,
             title="dry run" if run.id is None else "backup",
             concurrency=wanted.concurrency,
-            pressure=lambda: pressure(services.limiters, stages),
+            pressure=watched.pressure,
         )
         with progress:
             try:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
 from typing import Protocol
 
 from engine.limiting.clock import Clock
@@ -156,22 +154,8 @@ class LinkWriter:
             await self._steps.flush()
 
 
-@asynccontextmanager
-async def telling(run: Run, line: Callable[[], str]) -> AsyncIterator[None]:
-    """Say a line now and then, while the block runs."""
-
-    async def tell() -> None:
-        while True:
-            await run.services.clock.sleep(SAY_EVERY_S)
-            run.screen.say(line())
-
-    if run.screen.quiet:
-        yield
-        return
-    task = asyncio.ensure_future(tell())
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+async def tell(run: Run, line: Callable[[], str]) -> None:
+    """Say a line now and then, for ever."""
+    while not run.screen.quiet:
+        await run.services.clock.sleep(SAY_EVERY_S)
+        run.screen.say(line())

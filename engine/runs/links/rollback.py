@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from engine.limiting.clock import Clock, SystemClock
+from engine.limiting.side_by_side import beside
 from engine.model.command import Advice, Command
 from engine.model.errors import Blocked, Paused
 from engine.model.record import Scope
@@ -27,7 +28,7 @@ from engine.runs.links.link_run import (
     evidence_for,
     start_of,
     still_open,
-    telling,
+    tell,
 )
 from engine.runs.links.old_links import probe
 from engine.runs.links.rollback_file import read_rollback_file
@@ -238,7 +239,7 @@ class _Rollback:
         def line() -> str:
             return f"rollback: {counts.done:,} put back, {counts.edited:,} edited ones left, {counts.failed:,} failed"
 
-        async with telling(self._run, line):
+        async with beside(tell(self._run, line)):
             await writer.write(self._candidates.undoable(self._survey, journal))
         self._survey.counts.add(counts)
         self._unseen_s = writer.unseen_s

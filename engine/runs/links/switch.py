@@ -15,6 +15,7 @@ from pathlib import Path
 import structlog
 
 from engine.limiting.clock import Clock, SystemClock, iso
+from engine.limiting.side_by_side import beside
 from engine.model.command import Advice, Command
 from engine.model.errors import Differs, Paused, Usage
 from engine.model.failures import FailureClass
@@ -29,7 +30,7 @@ from engine.runs.links.link_run import (
     evidence_for,
     start_of,
     still_open,
-    telling,
+    tell,
 )
 from engine.runs.links.plan import Plans
 from engine.runs.links.plan_file import PlanFile
@@ -233,7 +234,7 @@ class _Switch:
         selection = Selection(run, plan, self._options.retried, self._progress)
         going = Waves(run, selection, Recorded(journal, file), strict=self._options.strict)
         try:
-            async with telling(run, lambda: f"switch: {said_counts(asdict(going.so_far))}"):
+            async with beside(tell(run, lambda: f"switch: {said_counts(asdict(going.so_far))}")):
                 await going.run(wanted, self._consent, after_wave=lambda: self._evidence.export(journal))
         finally:
             file.end(iso(now()))

@@ -11,9 +11,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
@@ -21,6 +20,7 @@ import structlog
 
 from engine import __version__
 from engine.limiting.clock import Clock, iso
+from engine.limiting.side_by_side import beside
 from engine.model.command import Advice, Command, in_words
 from engine.model.errors import EngineError, Fatal, Paused
 from engine.pipeline.stop import Stop
@@ -96,19 +96,15 @@ class Job(Protocol[R_co]):
     @property
     def facts(self) -> Mapping[str, object]:
         """What its row holds besides the settings."""
-        ...
 
     async def work(self) -> None:
         """Raises Fatal where it cannot go on."""
-        ...
 
     def after_failure(self) -> Sequence[Advice]:
         """What is safe, and what to type next."""
-        ...
 
     def verdict(self) -> tuple[Ending, int]:
         """How the work ended that nobody stopped: the row's status, and the exit code."""
-        ...
 
     def report(self, ended: Ended) -> R_co: ...
 
@@ -139,7 +135,7 @@ async def live(start: Start, check: Check[R]) -> R:
             await _begin(run, start.kind, job.facts)
             started = clock.monotonic()
             try:
-                async with _time_limit(run, start.max_duration_s):
+                async with beside(_limit(run, start.max_duration_s)):
                     await job.work()
             except BaseException as error:
                 await _close_failed(run, first_fatal(error) or error, job.after_failure())
@@ -166,21 +162,10 @@ async def _begin(run: Run, kind: str, facts: Mapping[str, object]) -> None:
     log.info("run_started", version=__version__, kind=kind, dry_run=run.id is None, **facts)
 
 
-@asynccontextmanager
-async def _time_limit(run: Run, seconds: float | None) -> AsyncIterator[None]:
-    if seconds is None:
-        yield
-        return
-
-    async def limit() -> None:
+async def _limit(run: Run, seconds: float | None) -> None:
+    if seconds is not None:
         await run.services.clock.sleep(seconds)
         run.stop.request(f"--max-duration of {duration(seconds)} reached", Paused.exit_code)
-
-    task = asyncio.ensure_future(limit())
-    try:
-        yield
-    finally:
-        task.cancel()
 
 
 async def _close_failed(run: Run, error: BaseException, more: Sequence[Advice]) -> None:
