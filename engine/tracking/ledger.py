@@ -99,18 +99,23 @@ class Ledger:
                 hint="Log in to that org, or give this one a DB of its own (tracking.database).",
             )
 
-    async def check_bucket(self, bucket: str) -> None:
-        """Raise Blocked when the copies that this DB knows lie in another bucket: it would be asked for them in vain,
-        and links would lead to the one while the other was looked at."""
-        noted = await self._noted("destination.bucket")
-        if noted in {None, bucket}:
-            return
-        if await self._db.fetch("SELECT 1 FROM file_migrations WHERE proof IS NOT NULL LIMIT 1"):
-            raise Blocked(
-                f"{self._db.path} tracks copies in s3://{noted}, but destination.bucket is {bucket}",
-                hint=f"Set destination.bucket: {noted}, or give s3://{bucket} a DB of its own (tracking.database):"
-                " a full backup copies to it.",
-            )
+    async def check_pins(self, bucket: str, sobject: str, url_field: str) -> None:
+        """Raise Blocked where this DB is of another bucket, object or field: what its rows hold of copies and links
+        would be read as facts of others. A DB without such rows is pinned to nothing."""
+        pins = [
+            ("destination.bucket", bucket, "proof IS NOT NULL"),
+            ("salesforce.object", sobject, "true"),
+            ("salesforce.url_field", url_field, "true"),
+        ]
+        for name, now, rows in pins:
+            noted = await self._noted(name)
+            same = noted is None or (noted == now if name == "destination.bucket" else noted.lower() == now.lower())
+            if not same and await self._db.fetch(f"SELECT 1 FROM file_migrations WHERE {rows} LIMIT 1"):
+                raise Blocked(
+                    f"{self._db.path} was made with {name}: {noted}, but the settings say {now}",
+                    hint=f"Set {name}: {noted}, or give {now} a tracking DB of its own (tracking.database); begin that"
+                    " one with a full backup.",
+                )
 
     async def _noted(self, what: str) -> str | None:
         """What the latest run that named this setting said of it."""

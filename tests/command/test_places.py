@@ -84,3 +84,23 @@ def test_a_folder_that_does_not_exist_is_refused(corner: Corner, words: tuple[st
     assert list(corner.directory.iterdir()) == []
     corner.move(corner.directory)
     refused(corner.engine(*words, ENGINE_LOGGING__DIRECTORY=str(Path("/no/logs"))), 2, "logging.directory /no/logs")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "named"),
+    [
+        ("ENGINE_SALESFORCE__URL_FIELD", "Other_Link__c", "salesforce.url_field: Document__c"),
+        ("ENGINE_SALESFORCE__OBJECT", "Contact", "salesforce.object: DocListEntry__c"),
+        ("ENGINE_DESTINATION__BUCKET", "another-bucket", "destination.bucket: "),
+    ],
+)
+def test_a_database_is_of_one_object_field_and_bucket(corner: Corner, variable: str, value: str, named: str) -> None:
+    """Read with another field, its rows would be taken for what that field holds: 150 links once ended as drifted."""
+    corner.files(2)
+    assert corner.engine(*BACKUP).code == 0
+    rows = corner.rows()
+    corner.forget_calls()
+    for words in (BACKUP, INCREMENTAL, ("run", "switch", "--dry-run"), ("run", "rollback", "--from-database")):
+        refused(corner.engine(*words, **{variable: value}), 4, named, "tracking DB of its own")
+    assert corner.calls() == []
+    assert corner.rows() == rows

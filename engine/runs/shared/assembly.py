@@ -121,7 +121,8 @@ async def assemble(settings: Settings, clock: Clock, *, transport: Transport) ->
     async with AsyncExitStack() as stack:
         database = open_database(settings.tracking.database, clock, WORLD.get().connect)
         ledger = Ledger(await stack.enter_async_context(database))
-        await ledger.check_bucket(settings.destination.bucket)
+        org = settings.salesforce
+        await ledger.check_pins(settings.destination.bucket, org.object, org.url_field)
         adapters = await stack.enter_async_context(open_adapters(settings, clock, transport=transport))
         around = {each.name: getattr(adapters, each.name) for each in fields(adapters)}
         yield Services(**around, ledger=ledger)
