@@ -217,7 +217,7 @@ def test_tables_hold_the_numbers_a_person_asks_for(corner: Corner) -> None:
     said = corner.engine("analyze")
 
     assert said.code == 0, said.everything
-    for word in ("records to copy", "3.0 kB", "exact", "Red Inc", ".pdf", "By size", "Forecast", "What follows"):
+    for word in ("records to copy", "3.0 kB", "exact", "Red Inc", ".pdf", "By size", "Forecast", "Recommendations"):
         assert word in said.out, said.out
     assert "\x1b[31m" not in said.out
     assert "the URL is not an http, https or s3 URL" in said.out

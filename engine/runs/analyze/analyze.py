@@ -1,8 +1,8 @@
 """``engine analyze``: what a backup would meet, how large it is, how long it takes and what it costs.
 
-Salesforce is only read, the source gets List and HEAD (plain http: GET of one byte where HEAD is unwelcome), the
-destination is asked nothing but whether it may read the source. Neither the tracking DB nor any bucket is written to,
-and no lock is taken: it works beside a run.
+Salesforce is only read. The source gets List and HEAD (plain http: a GET of one byte where HEAD is refused). The
+destination's credentials are only tried on the source. Neither the tracking DB nor any bucket is written to, and there
+is no lock: an analysis can run beside a run.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ from engine.salesforce.shape import Organization
 from engine.settings import Settings
 from engine.tracking.db.scratch import Scratch
 from engine.tracking.read.findings import Findings, Measured, shortened
-from engine.tracking.read.prior_runs import Past, RunPace, open_past
+from engine.tracking.read.prior_runs import PriorRuns, RunThroughput, open_prior_runs
 
 SAMPLE = 2000
 
 
 @dataclass(frozen=True, slots=True)
 class AnalyzeOptions:
-    """What the command line asks for; None: not given."""
+    """The flags; None: not given."""
 
     account: str | None = None
     limit: int | None = None
@@ -64,10 +64,10 @@ async def analyze(
     prices = prices_of(settings.prices, settings.destination.storage_class)
     for file in (options.archived, options.export):
         if file is not None and (file.is_dir() or not file.absolute().parent.is_dir()):
-            raise Usage(f"{file} cannot be written", hint="name a file in a directory that exists")
-    with open_past(settings.tracking.database) as past, Scratch() as scratch:
+            raise Usage(f"{file} cannot be written", hint="name a file in a folder that exists")
+    with open_prior_runs(settings.tracking.database) as prior, Scratch() as scratch:
         async with open_adapters(settings, clock, transport="fast") as adapters:
-            work = _Analysis(adapters, past, scratch, bounds, options, prices, screen)
+            work = _Analysis(adapters, prior, scratch, bounds, options, prices, screen)
             document = await work.run()
     if options.export is not None:
         write(options.export, [document_text(document)])
@@ -78,7 +78,7 @@ class _Analysis:
     def __init__(
         self,
         adapters: Adapters,
-        past: Past | None,
+        prior: PriorRuns | None,
         scratch: Scratch,
         bounds: Bounds,
         options: AnalyzeOptions,
@@ -86,7 +86,7 @@ class _Analysis:
         screen: Screen,
     ) -> None:
         self._adapters = adapters
-        self._past = past
+        self._prior = prior
         self._scratch = scratch
         self._bounds = bounds
         self._options = options
@@ -100,7 +100,7 @@ class _Analysis:
         scope = Scope(account_id=self._bounds.account_id)
         organization, shape = await check_org(adapters.salesforce, scope)
         await check_stores(adapters)
-        await self._check_past(organization)
+        await self._check_prior(organization)
         routes = Routes(adapters.probe)
         planner = adapters.planner(shape, self._bounds.account_id, routes)
         census = Census(planner, shape.url_length)
@@ -123,8 +123,8 @@ class _Analysis:
             "notes": [*measured.notes, *self._notes],
         }
 
-    async def _check_past(self, organization: Organization) -> None:
-        followed = await self._past.org_id() if self._past is not None else ""
+    async def _check_prior(self, organization: Organization) -> None:
+        followed = await self._prior.org_id() if self._prior is not None else ""
         if followed and followed != organization.id:
             raise Blocked(
                 f"{self._adapters.settings.tracking.database} follows the org {followed}, but this login leads to "
@@ -142,7 +142,7 @@ class _Analysis:
         begun, left = self._adapters.clock.monotonic(), self._bounds.limit
         async for page in self._pages(scope, expected):
             records = page.records if left is None else page.records[:left]
-            known = await self._past.known([record.id for record in records]) if self._past is not None else {}
+            known = await self._prior.known([record.id for record in records]) if self._prior is not None else {}
             await routes.learn(planner.undecided(records, known))
             self._scratch.add(
                 list(census.take(records, known)), {(each.account_id, each.account_name) for each in records}
@@ -151,7 +151,7 @@ class _Analysis:
             if left is not None:
                 left -= len(records)
                 if left <= 0:
-                    self._notes.append(f"the first {census.records:,}{of} records in the order of their Ids, no others")
+                    self._notes.append(f"only the first {census.records:,}{of} records, by Id")
                     break
         self._scan_s = self._adapters.clock.monotonic() - begun
 
@@ -165,7 +165,7 @@ class _Analysis:
         numbers = iter(range(2, 1 << 30))
 
         async def on_cut(kept: IdRange, others: Sequence[IdRange]) -> list[IdRange]:
-            del kept  # nothing is put down: an analysis that is ended begins anew
+            del kept  # nothing is stored: an analysis that was stopped starts from the beginning
             return [replace(each, number=next(numbers)) for each in others]
 
         async with ParallelPages(
@@ -196,12 +196,12 @@ class _Analysis:
             switchable=records["to_copy"] + records["done"],
             api_calls_a_day=limits.allowed * settings.salesforce.api_budget if limits else None,
         )
-        paces = measured_paces(await self._past.paces() if self._past is not None else [])
+        measured_rates = measured_throughputs(await self._prior.throughputs() if self._prior is not None else [])
         work = [self._work(findings, bucket, route, measured) for bucket, route in routes.items()]
-        return forecast(work, around, paces, self._prices).as_json()
+        return forecast(work, around, measured_rates, self._prices).as_json()
 
     def _work(self, findings: Findings, bucket: str, route: Route, measured: Measured) -> Work:
-        # a bucket's name has no quote in it: settings see to that
+        # the settings refuse a bucket name with a quote in it
         here = f"bucket = '{bucket}'"
         copying = route.method is Method.SERVER_COPY
         ours = self._adapters.settings.migration.part_size_mb * MIB
@@ -236,12 +236,12 @@ class _Analysis:
         write(file, as_csv(rows) if file.suffix.lower() == ".csv" else (json.dumps(row) + "\n" for row in rows))
         complete = findings.basis == "exact"
         if not complete:
-            self._notes.append(f"{file} lists the archived files that were looked at, not those that nobody looked at")
+            self._notes.append(f"{file} lists only those archived files that were checked")
         return {"file": str(file), "objects": count, "complete": complete}
 
 
 async def _learnt(routes: Routes, census: Census) -> dict[str, Route]:
-    """The routes of all sources, each decided by a few of its files."""
+    """The routes of all sources, each found by a few of its files."""
     found = {}
     for bucket, some in sorted(census.samples.items()):
         await routes.learn(some)
@@ -256,8 +256,8 @@ def _routes(routes: Mapping[str, Route]) -> dict[str, Any]:
     }
 
 
-def measured_paces(runs: Sequence[RunPace]) -> dict[Method, Throughput]:
-    """What runs have shown, by method: all their files over all their time."""
+def measured_throughputs(runs: Sequence[RunThroughput]) -> dict[Method, Throughput]:
+    """The throughput of earlier runs by method: all their files over all their time."""
     found: dict[Method, Throughput] = {}
     for method in (Method.SERVER_COPY, Method.STREAM, Method.HTTP):
         mine = [run for run in runs if run.method == method.value]

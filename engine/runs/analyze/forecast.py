@@ -1,7 +1,7 @@
-"""How long the rest takes, what it asks of Salesforce and S3, and what that costs. Pure arithmetic over counts.
+"""How long a backup will take, how many requests it sends to Salesforce and S3, and what they cost. Pure arithmetic.
 
-Time is the slowest of three: reading the records, the number of files, their bytes. The rates are those that runs in
-the tracking DB have shown; without such runs, stated assumptions.
+The time is the longest of three: for reading the records, for the number of files, for their bytes. The rates are those
+of earlier runs in the tracking DB; without such runs, they are stated assumptions.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ ASSUMED: Mapping[Method, Throughput] = {
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What is left to do, in one way of travelling."""
+    """What is left to do by one method."""
 
     method: Method
     files: float
@@ -53,19 +53,19 @@ class Work:
     duplicates: float
     """Further records of the same files: copied within the destination."""
     bytes: Interval | None
-    """Of the distinct files."""
+    """Of the distinct files; None: unknown."""
     stored: Interval | None = None
-    """Of all copies that will lie in the destination, duplicates included."""
+    """Of all copies in the destination, duplicates included."""
     large: float = 0.0
-    """Files that travel in parts, and how many parts those are."""
+    """Files that are copied in parts, and the number of these parts."""
     parts: float = 0.0
     listed: bool = False
-    """Their sizes are known from a listing: no HEAD."""
+    """Their sizes are known from a listing: no HEAD is needed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What else matters."""
+    """What else counts: the org, the region, limits."""
 
     records: int
     listed_objects: int = 0
@@ -93,7 +93,7 @@ class Forecast:
     costs: dict[str, Interval | None] = field(default_factory=dict)
     monthly: Interval | None = None
     outside: Interval | None = None
-    """What the bytes cost on their way out of AWS, if this machine is not inside."""
+    """What the bytes cost on their way out of AWS, if this machine is outside."""
     prices: Prices = field(default_factory=Prices)
 
     @property
@@ -121,12 +121,12 @@ class Forecast:
         }
 
 
-def forecast(work: list[Work], around: Surroundings, paces: Mapping[Method, Throughput], prices: Prices) -> Forecast:
-    """``paces``: what was measured; a method without one goes by ``ASSUMED``."""
-    chosen = {each.method: paces.get(each.method, ASSUMED[each.method]) for each in work if each.files}
+def forecast(work: list[Work], around: Surroundings, measured: Mapping[Method, Throughput], prices: Prices) -> Forecast:
+    """``measured``: throughputs of earlier runs; a method without one goes by ``ASSUMED``."""
+    chosen = {each.method: measured.get(each.method, ASSUMED[each.method]) for each in work if each.files}
     seconds, because = _time(work, around, chosen)
     requests = _requests(work, around)
-    bases = [f"{method.value}: {pace.basis}" for method, pace in chosen.items()]
+    bases = [f"{method.value}: {rate.basis}" for method, rate in chosen.items()]
     calls = {
         "backup": -(-around.records // PAGE) + 5,
         "switch": 2 * -(-around.switchable // UPDATE),
@@ -137,16 +137,16 @@ def forecast(work: list[Work], around: Surroundings, paces: Mapping[Method, Thro
     return made
 
 
-def _time(work: list[Work], around: Surroundings, paces: Mapping[Method, Throughput]) -> tuple[Interval | None, str]:
+def _time(work: list[Work], around: Surroundings, rates: Mapping[Method, Throughput]) -> tuple[Interval | None, str]:
     scan = around.records / around.scan_records_s if around.scan_records_s else 0.0
     by_files, by_bytes = 0.0, Interval.exactly(0)
     unknown = False
     for each in work:
         if not each.files:
             continue
-        pace = paces[each.method]
-        by_files += (each.files + each.duplicates) / pace.files_s
-        limits = [pace.bytes_s]
+        rate = rates[each.method]
+        by_files += (each.files + each.duplicates) / rate.files_s
+        limits = [rate.bytes_s]
         if each.method is not Method.SERVER_COPY:
             limits.append(around.bandwidth)
         slowest = min((limit for limit in limits if limit), default=None)

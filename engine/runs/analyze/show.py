@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from engine.model.text import printable
-from engine.runs.shared.report import duration, size
+from engine.runs.shared.report import by_reason, duration, size
 from engine.runs.shared.tables import line, table
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def show_analysis(found: dict[str, Any], console: Console) -> None:
     if (archived := found["archived_file"]) is not None:
         line(console, f"{archived['objects']:,} archived files are listed in {archived['file']}")
     advised = found["recommendations"]
-    line(console, "\nWhat follows" if advised else "\nNothing stands in the way.")
+    line(console, "\nRecommendations" if advised else "\nNo recommendations: nothing is in the way.")
     for number, text in enumerate(advised, 1):
         for part in textwrap.wrap(text, 110, initial_indent=f"{number:3}. ", subsequent_indent="     "):
             line(console, part)
@@ -62,7 +62,7 @@ def _numbers(found: dict[str, Any], console: Console) -> None:
         ("missing at the source", _count(sizes["missing"]), ""),
     ]
     if sizes["files_of_unknown_size"]:
-        rows.append(("of unknown size", f"{sizes['files_of_unknown_size']:,}", _pairs(sizes["heads_refused"])))
+        rows.append(("of unknown size", f"{sizes['files_of_unknown_size']:,}", by_reason(sizes["heads_refused"])))
     if sizes["too_large"]:
         rows.append(("too large", f"{sizes['too_large']:,}", "larger than migration.max_file_size_mb"))
     if (orphans := sizes["objects_without_record"]) is not None:
@@ -73,7 +73,7 @@ def _numbers(found: dict[str, Any], console: Console) -> None:
         (
             "key collisions",
             f"{found['collisions']['exact']:,}",
-            f"{found['collisions']['case_insensitive']:,} more where case is ignored",
+            f"{found['collisions']['case_insensitive']:,} more if case is ignored",
         ),
     ]
     table(console, "Scope", ("", "", ""), rows, right=(1,))
@@ -81,7 +81,7 @@ def _numbers(found: dict[str, Any], console: Console) -> None:
 
 def _how(sizes: dict[str, Any]) -> str:
     if sizes["basis"] == "unknown":
-        return "nothing was looked at" if not sizes["heads"] else "nothing looked at could be read"
+        return "no file was checked" if not sizes["heads"] else "no checked file could be read"
     if sizes["basis"] == "exact":
         listed = f"{sizes['listed_objects']:,} objects listed, " if sizes["listed_objects"] else ""
         return f"exact: {listed}{sizes['heads']:,} HEADs"
@@ -118,8 +118,8 @@ def _breakdowns(found: dict[str, Any], console: Console) -> None:
 
 def _problems(found: dict[str, Any], console: Console) -> None:
     for title, name, column in (
-        ("URLs that cannot be read", "bad_urls", "reason"),
-        ("Hosts that may not be read", "foreign_hosts", "host"),
+        ("Malformed URLs", "bad_urls", "reason"),
+        ("Hosts that are not allowed", "foreign_hosts", "host"),
     ):
         rows = [
             (f"{each['records']:,}", each["example"], printable(each[column]) or "(none)")
@@ -150,7 +150,7 @@ def _forecast(forecast: dict[str, Any], console: Console) -> None:
             (
                 "out of AWS",
                 _between(cost["if_this_machine_is_outside_aws"], _money),
-                "only if this machine is not in AWS; the source's owner pays, unless it is requester-pays",
+                "only if this machine is outside AWS; the owner of the source pays, unless it is requester-pays",
             )
         )
     table(console, "Forecast", ("", "", ""), rows, right=(1,))
@@ -187,7 +187,3 @@ def _between(value: dict[str, Any] | None, say: Callable[[Any], str]) -> str:
     if value["exact"]:
         return say(value["estimate"])
     return f"{say(value['estimate'])} ({say(value['low'])} to {say(value['high'])})"
-
-
-def _pairs(counts: dict[str, int]) -> str:
-    return ", ".join(f"{name} {count:,}" for name, count in counts.items())

@@ -1,10 +1,10 @@
-"""How large the files are: from listings of the source buckets, and HEADs of what no listing told.
+"""How large the files are: from listings of the source buckets, and from HEADs of files that no listing gave.
 
-| what no listing told | what is done                                                       |
+| files not listed     | what is done                                                       |
 |----------------------|--------------------------------------------------------------------|
 | up to ``sample``     | a HEAD each: exact                                                 |
 | more                 | HEADs of a random sample, by bucket and extension: an interval     |
-| ``sample`` is 0      | nothing: unknown is said to be unknown                             |
+| ``sample`` is 0      | nothing: the sizes are reported as unknown                         |
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from engine.tracking.db.scratch import RING, Look, Scratch
 from engine.tracking.read.findings import Measured
 
 MOST_HEADS = 64
-"""HEADs at a time: an analysis is in no hurry, and the source is not ours."""
+"""HEADs at a time: the source is not ours, and an analysis is in no hurry."""
 _CHUNK = 500
 _SMALL = 20
-"""Strata with fewer files in the sample than this are looked at as one per bucket."""
+"""Strata with fewer files in the sample than this become one per bucket."""
 
 Answer = tuple[int | None, str, bool, str, int]
 """Size, storage class, archived, state (``seen`` or a failure class), the file's id."""
@@ -52,7 +52,7 @@ class Sizes:
         self.measured = Measured()
 
     async def measure(self, sample: int, *, whole: bool) -> Measured:
-        """List where that pays, gather the files, look at those that are left. Raises Blocked, Fatal."""
+        """List where that pays, gather the distinct files, HEAD those that no listing gave. Raises Blocked, Fatal."""
         ((records,),) = self._scratch.ask("SELECT count(*) FROM record WHERE source_id <> 0")
         for bucket in self._buckets(records, sample, whole=whole):
             await self._list(bucket, records)
@@ -73,7 +73,7 @@ class Sizes:
     async def _list(self, bucket: str, records: int) -> None:
         adapters, measured = self._adapters, self.measured
         always = adapters.settings.source.inventory == "always"
-        objects, why = 0, "no credentials for it here"
+        objects, why = 0, "no credentials for it"
 
         async def put(rows: list[Listed], left: list[Bounds]) -> bool:
             nonlocal objects
@@ -91,7 +91,7 @@ class Sizes:
             except (Refused, Transient, Blocked) as error:
                 why = str(error)
                 if objects:
-                    break  # another lister would tell the same objects twice
+                    break  # another lister would add the same objects again
                 continue
             why = f"it holds more than {TOO_MANY} objects per record"
             if whole:
@@ -102,7 +102,7 @@ class Sizes:
             if always:
                 raise Blocked(
                     f"s3://{bucket} cannot be listed to its end: {why}",
-                    hint="grant s3:ListBucket on it, or set source.inventory to auto: a sample is measured then",
+                    hint="grant s3:ListBucket on it, or set source.inventory to auto: then a sample is measured",
                 )
             measured.notes.append(f"s3://{bucket} was not listed to its end ({why})")
 
@@ -129,7 +129,7 @@ class Sizes:
         looks = self._scratch.draw(wanted, start)
         while chunk := list(islice(looks, _CHUNK)):
             self._scratch.tell(await self._heads(chunk))
-            self._say(f"looking at files: {self.measured.heads:,} of {of:,} HEADs")
+            self._say(f"checking files: {self.measured.heads:,} of {of:,} HEADs")
 
     async def _heads(self, looks: list[Look]) -> list[Answer]:
         limiter = asyncio.Semaphore(min(MOST_HEADS, self._adapters.settings.migration.concurrency))

@@ -1,6 +1,6 @@
-"""What earlier runs left in a tracking DB, for somebody who only looks: rows of records, the org, how fast it went.
+"""What earlier runs left in a tracking DB: rows of records, the org, and how fast they were.
 
-Read-only, beside a running writer too.
+Only read, even while a run writes.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from engine.tracking.read import lookups
 
 RUNS = 5
 FEWEST_COPIES = 500
-"""Shorter runs tell more of their start than of their pace."""
+"""Shorter runs show mostly how long the start took."""
 
-_PACES = """
+_RUNS = """
 SELECT r.id, r.successful_files, r.bytes_copied,
     (julianday(coalesce(r.end_time, r.last_update)) - julianday(r.start_time)) * 86400
 FROM migration_runs r WHERE r.run_type = 'backup' AND r.successful_files >= ? ORDER BY r.id DESC LIMIT ?
@@ -33,7 +33,7 @@ SELECT coalesce(method, ''), count(*) FROM file_migrations WHERE run_id = ? AND 
 
 
 @dataclass(frozen=True, slots=True)
-class RunPace:
+class RunThroughput:
     """A backup run: what it copied, by which method most of it went, and how long it took."""
 
     run_id: int
@@ -43,8 +43,8 @@ class RunPace:
     seconds: float
 
 
-class Past:
-    """``open_past`` makes one. Every verb raises Fatal when SQLite cannot go on."""
+class PriorRuns:
+    """``open_prior_runs`` makes one. Every verb raises Fatal when SQLite cannot go on."""
 
     def __init__(self, path: Path, db: sqlite3.Connection) -> None:
         self._path = path
@@ -67,19 +67,19 @@ class Past:
         )
         return str(rows[0][0]) if rows else ""
 
-    async def paces(self) -> list[RunPace]:
-        """The last backup runs that copied enough to tell a pace, and one method for nine of ten files."""
+    async def throughputs(self) -> list[RunThroughput]:
+        """The last backup runs that copied enough to measure a rate, nine of ten files by one method."""
         found = []
-        for run, files, size, seconds in await self.fetch(_PACES, (FEWEST_COPIES, RUNS)):
+        for run, files, size, seconds in await self.fetch(_RUNS, (FEWEST_COPIES, RUNS)):
             methods = dict(await self.fetch(_METHODS, (run,)))
             method = max(methods, key=lambda name: methods[name], default="")
             if method and seconds and seconds > 0 and 10 * methods[method] >= 9 * sum(methods.values()):
-                found.append(RunPace(run, method, files, size, seconds))
+                found.append(RunThroughput(run, method, files, size, seconds))
         return found
 
 
 @contextmanager
-def open_past(path: Path) -> Iterator[Past | None]:
+def open_prior_runs(path: Path) -> Iterator[PriorRuns | None]:
     """A look at the tracking DB; None where there is none yet, or an empty one. Raises Blocked where it is unusable."""
     if not path.exists():
         yield None
@@ -92,6 +92,6 @@ def open_past(path: Path) -> Iterator[Past | None]:
             (version,) = db.execute("PRAGMA user_version").fetchone()
             if version:
                 refuse_outdated(db, path)
-            yield Past(path, db) if version else None
+            yield PriorRuns(path, db) if version else None
         finally:
             db.close()
