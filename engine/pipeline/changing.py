@@ -162,9 +162,14 @@ class Changing:
 
     def _changed_since(self, lane: Lane, held: dict[str, Held | None], counts: Counts) -> list[Step]:
         """Records that were written a moment ago and hold something else by now."""
-        found = [self._endings.changed_since(change, held[change.id], counts) for change in lane.written]
+        steps, after = [], self._endings.direction.after
+        for change in lane.written:
+            now = held[change.id]
+            where = link_state(now, change.old, change.new)
+            if where is not after:
+                steps.append(self._endings.changed_since(change, now, where, counts))
         lane.written = []
-        return [step for step in found if step is not None]
+        return steps
 
     async def _check_last(self, lane: Lane) -> None:
         await self._commit(lane)

@@ -65,7 +65,8 @@ class Endings:
 
     def intended(self, change: Change) -> Step:
         """Before anything is sent."""
-        return self._step(change, self.direction.intent, None)
+        direction = self.direction
+        return Step(change.id, change.old, change.new, direction.intent, change.wave, undo=direction.undo)
 
     def not_sent(self, change: Change, why: object) -> Step:
         """It stands as it was last known, and nothing is left open."""
@@ -76,7 +77,8 @@ class Endings:
         match said.sent:
             case Sent.DONE:
                 counts.done += 1
-                return self._step(change, self.direction.success, self.direction.after)
+                direction = self.direction
+                return self._step(change, direction.success, direction.after)
             case Sent.AGAIN | Sent.APART if said.failure is FailureClass.INTERRUPTED or self.retries.add(
                 change, contended=True
             ):
@@ -110,11 +112,8 @@ class Endings:
             counts.already += 1
         return self._step(change, Event.SETTLED, where)
 
-    def changed_since(self, change: Change, held: Held | None, counts: Counts) -> Step | None:
-        """It was written a moment ago. None: it still holds what was written."""
-        where = link_state(held, change.old, change.new)
-        if where is self.direction.after:
-            return None
+    def changed_since(self, change: Change, held: Held | None, where: LinkState, counts: Counts) -> Step:
+        """It was written a moment ago, and holds something else by now."""
         counts.done -= 1
         if held is None:
             counts.gone += 1

@@ -189,16 +189,17 @@ def open_plan(path: Path, fits: str, url_of: Callable[[str], str]) -> Iterator[P
 
 
 def _line(link: Link) -> dict[str, Any]:
+    record, account, old, new, (key, size, etag, checksum, proof) = link
     return {
-        "id": link.id,
-        "account": link.account,
-        "old": link.old,
-        "new": link.new,
-        "proof": link.copy.proof,
-        "key": link.copy.key,
-        "size": link.copy.size,
-        "etag": link.copy.etag,
-        "checksum": link.copy.checksum,
+        "id": record,
+        "account": account,
+        "old": old,
+        "new": new,
+        "proof": proof,
+        "key": key,
+        "size": size,
+        "etag": etag,
+        "checksum": checksum,
     }
 
 

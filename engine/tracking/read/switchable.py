@@ -34,7 +34,7 @@ _MAY_MOVE = f"""
     ({SWITCHABLE} OR {_REFUSED_BEFORE})
     AND f.proof IN (SELECT value FROM json_each(:proofs)) AND f.original_url <> '' AND f.your_s3_url <> f.original_url
 """
-_LINK = f"doclist_entry_id, account_id, original_url, your_s3_url, {PROVED_COPY}"
+_LINK = f"json_array(doclist_entry_id, account_id, original_url, your_s3_url, json_array({PROVED_COPY}))"
 
 _CANDIDATES = """
 SELECT c.id FROM url_changes c LEFT JOIN file_migrations f ON f.doclist_entry_id = c.doclist_entry_id
@@ -113,7 +113,7 @@ async def switchable(database: Database, wanted: Wanted) -> array[int]:
 async def links(database: Database, rows: Sequence[int]) -> list[Link]:
     """These rows, in this order. Raises Fatal."""
     statement = (
-        f"SELECT json_group_array(json_array({_LINK})) FROM"
+        f"SELECT json_group_array({_LINK}) FROM"
         " (SELECT f.* FROM json_each(?) AS wanted JOIN file_migrations f ON f.id = wanted.value ORDER BY wanted.key)"
     )
     found = await database.fetch(statement, (json.dumps(list(rows)),))
@@ -121,8 +121,8 @@ async def links(database: Database, rows: Sequence[int]) -> list[Link]:
 
 
 def _link(row: list[Any]) -> Link:
-    record, account, old, new, *copy = row
-    return Link(record, account, old, new, ProvedCopy(*copy))
+    record, account, old, new, copy = row
+    return Link(record, account, old, new, ProvedCopy._make(copy))
 
 
 async def unseen(database: Database, ids: Sequence[str]) -> dict[str, int]:
@@ -155,7 +155,10 @@ async def now(
         "ids": json.dumps(list(ids)),
     }
     text = await database.read(lambda db: db.execute(statement, values).fetchone()[0])
-    return {row[3]: Now(row[0], _link(row[3:]), bool(row[1]), bool(row[2])) for row in orjson.loads(text)}
+    return {
+        link[0]: Now(row, _link(link), bool(may_move), bool(switched))
+        for row, may_move, switched, link in orjson.loads(text)
+    }
 
 
 async def undoable(database: Database, wanted: Undo) -> array[int]:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 
@@ -110,7 +111,7 @@ class Journal:
         for step in steps:
             number += 1
             row = (number, self._run_id, step.wave, step.id, step.old, step.new, str(step.event), at,
-                   shortened(step.message))  # fmt: skip
+                   step.message and shortened(step.message))  # fmt: skip
             state = step.link_state and str(step.link_state)
             seal = self._key.seal_row(before, row if state is None else (*row, state))
             rows.append((*row, state, before, seal))
@@ -133,9 +134,9 @@ def _record(db: sqlite3.Connection, steps: Sequence[Step], run_id: int, now: str
             rows.became = "switched"
     failures = [ErrorRow(s.id, s.failure, s.message, s.old, now, attempt=1) for s in steps if s.failure is not None]
     errors.add(db, run_id, failures)
-    events = [step.event for step in steps]
-    moved = events.count(Event.APPLIED) + events.count(Event.UNDONE)
-    rest = events.count(Event.SETTLED) + events.count(Event.KEPT)
+    events = Counter(step.event for step in steps)
+    moved = events[Event.APPLIED] + events[Event.UNDONE]
+    rest = events[Event.SETTLED] + events[Event.KEPT]
     failed = len(failures)
     counts = RunCounts(moved + failed + rest, successful=moved, failed=failed, skipped=rest, updated=moved)
     runs.count(db, run_id, counts, now=now)
