@@ -1,1 +1,1 @@
-"""Time, chance and patience: the clock port, backoff, the one retry loop, limiters and budgets."""
+"""Time and limits: the clock port, backoff, the one retry loop, limiters and budgets."""

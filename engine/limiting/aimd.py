@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import inf
-from typing import TypedDict
+from typing import Any, Self
 
 EASE = 0.95
 PLUNGE = 0.5
@@ -62,6 +62,17 @@ class AimdPolicy:
     def slots(self) -> int:
         return max(1, int(self.limit))
 
+    def cut(self, *, deep: bool = False, pause_s: float = 0.0, **bounds: Any) -> Self:
+        """With lower bounds, and a hold before they grow again: short after a ``deep`` cut, long after a pause."""
+        return replace(
+            self,
+            speed=SEARCH if deep else CRAWL,
+            hold_s=HOLD_S / 8 if deep else max(HOLD_S, 20 * pause_s),
+            hold_answers=HOLD_ANSWERS // 8 if deep else HOLD_ANSWERS,
+            fresh=False,
+            **bounds,
+        )
+
 
 @dataclass(slots=True)
 class Window:
@@ -92,9 +103,9 @@ def eased(policy: AimdPolicy, seen: Window, *, pause_s: float = 0.0) -> AimdPoli
     ease = EASE**2 if policy.hold_s > 0 else EASE
     limit, rate = max(1.0, policy.limit * ease), max(SLOWEST, policy.rate * ease)
     if seen.short_of_slots and not seen.short_of_rate:
-        return replace(policy, limit=limit, **_held(pause_s))
+        return policy.cut(pause_s=pause_s, limit=limit)
     limit = limit if seen.short_of_slots else policy.limit
-    return replace(policy, limit=limit, rate=rate, ceiling=policy.rate, **_held(pause_s))
+    return policy.cut(pause_s=pause_s, limit=limit, rate=rate, ceiling=policy.rate)
 
 
 def measured(policy: AimdPolicy, seen: Window) -> AimdPolicy:
@@ -102,28 +113,18 @@ def measured(policy: AimdPolicy, seen: Window) -> AimdPolicy:
     if seen.accepted < ENOUGH or seen.seconds <= 0:
         rate = policy.rate if policy.rate < inf else policy.limit / max(seen.latency_s, 0.05)
         ceiling = rate if policy.fresh else policy.ceiling
-        return replace(
-            policy,
-            limit=max(1.0, policy.limit * PLUNGE),
-            rate=max(SLOWEST, rate * PLUNGE),
-            ceiling=ceiling,
-            **_held(0.0, deep=True),
-        )
+        limit = max(1.0, policy.limit * PLUNGE)
+        return policy.cut(deep=True, limit=limit, rate=max(SLOWEST, rate * PLUNGE), ceiling=ceiling)
     goodput = seen.accepted / seen.seconds
     rate = goodput * EASE if policy.rate == inf else min(policy.rate * EASE, max(goodput * EASE, policy.rate * PLUNGE))
     used = goodput * seen.latency_s * SPARE
-    return replace(
-        policy,
-        limit=max(1.0, min(policy.limit * EASE, max(used, policy.limit * PLUNGE))),
-        rate=max(SLOWEST, rate),
-        ceiling=max(SLOWEST, rate / EASE),
-        **_held(0.0, deep=policy.fresh),
-    )
+    limit = max(1.0, min(policy.limit * EASE, max(used, policy.limit * PLUNGE)))
+    return policy.cut(deep=policy.fresh, limit=limit, rate=max(SLOWEST, rate), ceiling=max(SLOWEST, rate / EASE))
 
 
 def timed_out(policy: AimdPolicy) -> AimdPolicy:
     """After an answer that never came: fewer at once. It says nothing about a rate."""
-    return replace(policy, limit=max(1.0, policy.limit * TIMEOUT), **_held(0.0))
+    return policy.cut(limit=max(1.0, policy.limit * TIMEOUT))
 
 
 def widened(policy: AimdPolicy, seen: Window, most: int) -> AimdPolicy:
@@ -152,19 +153,3 @@ def widened(policy: AimdPolicy, seen: Window, most: int) -> AimdPolicy:
         rate=policy.rate * growth if seen.short_of_rate else policy.rate,
         speed=min(FASTEST, policy.speed * HASTE ** min(seen.seconds, 1.0)),
     )
-
-
-class _Hold(TypedDict):
-    speed: float
-    hold_s: float
-    hold_answers: int
-    fresh: bool
-
-
-def _held(pause_s: float, *, deep: bool = False) -> _Hold:
-    return {
-        "speed": SEARCH if deep else CRAWL,
-        "hold_s": HOLD_S / 8 if deep else max(HOLD_S, 20 * pause_s),
-        "hold_answers": HOLD_ANSWERS // 8 if deep else HOLD_ANSWERS,
-        "fresh": False,
-    }

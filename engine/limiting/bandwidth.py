@@ -1,4 +1,4 @@
-"""A bandwidth cap: a token bucket that hands out waiting times."""
+"""A bandwidth limit: a token bucket that says how long to wait."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from engine.limiting.clock import Clock
 class Bandwidth:
     """At most ``bytes_per_s`` on average, with bursts of up to a quarter of a second.
 
-    A spender takes its bytes at once and sleeps off the debt: no queue, no lock, fair by arrival. ``None``: no cap.
+    Whoever sends takes its bytes at once and sleeps until they are paid: no queue, no lock, in order of arrival.
+    ``None``: no limit.
     """
 
     BURST_S = 0.25
@@ -19,7 +20,7 @@ class Bandwidth:
         self._free_at = clock.monotonic()
 
     def debt_s(self, count: int) -> float:
-        """Book ``count`` bytes; return how long the spender has to wait, in seconds."""
+        """Take ``count`` bytes; returns how long to wait before they are sent, in seconds."""
         if self._rate is None:
             return 0.0
         now = self._clock.monotonic()
@@ -27,7 +28,7 @@ class Bandwidth:
         return max(0.0, self._free_at - now)
 
     async def spend(self, count: int) -> None:
-        """Wait until ``count`` more bytes may pass."""
+        """Wait until ``count`` more bytes may be sent."""
         wait = self.debt_s(count)
         if wait > 0:
             await self._clock.sleep(wait)

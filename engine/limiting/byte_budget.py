@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 SMALL = 64
-"""Claims of at most one such part of the capacity are small."""
+"""Claims of at most this part of the capacity are small."""
 RESERVE = 8
-"""One such part of the capacity is never given to large claims."""
+"""This part of the capacity is never given to large claims."""
 
 
 class BytesInFlight:
-    """A semaphore that counts bytes and serves in order, so that a large claim is never starved by small ones.
+    """A semaphore that counts bytes and serves in order, so that small claims never starve a large one.
 
-    Nor the other way round: large claims leave an eighth free, and within that eighth small ones need not wait behind
-    them. A claim above what large ones may hold is served as if it were that much: it waits until it is alone. Claims
-    for ``more``, of somebody who has begun, stand in a line of their own: both lines are served in turns.
+    Nor do large ones starve small ones: they leave an eighth of the capacity free, and within it small claims need not
+    wait behind them. A claim for more than large ones may hold counts as exactly that much: it waits until it is alone.
+    Claims for ``more``, of a file that has begun, wait in a line of their own: both lines are served in turns.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -36,7 +34,7 @@ class BytesInFlight:
         self._turn_of_more = True
 
     async def claim(self, nbytes: int, *, more: bool = False) -> int:
-        """Wait for room; returns what was really taken, to be given to ``release``. Cancelling it takes nothing."""
+        """Wait for room; returns how much was taken, for ``release``. Cancelled, it takes nothing."""
         wanted = self._most(nbytes)
         queue = self._small_queue if wanted <= self._small else self._more if more else self._queue
         if self._at_once(wanted):
@@ -49,8 +47,8 @@ class BytesInFlight:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self.release(wanted)  # the room was given in the very tick of the cancellation
-            elif entry in queue:  # else it was passed over when it was cancelled already
+                self.release(wanted)  # it was granted in the very tick of the cancellation
+            elif entry in queue:  # else it was skipped when it was cancelled already
                 queue.remove(entry)
                 self._serve()
             raise
@@ -62,8 +60,8 @@ class BytesInFlight:
         self._serve()
 
     def trade(self, taken: int, nbytes: int) -> int | None:
-        """Claim ``nbytes`` in place of what was taken, without waiting; None where there is no room now: then what was
-        taken is still held."""
+        """Claim ``nbytes`` in place of what was taken, without waiting. None where there is no room now: what was taken
+        is still held."""
         wanted = self._most(nbytes)
         self._drop(taken)
         done = wanted <= taken or self._at_once(wanted)
@@ -95,15 +93,6 @@ class BytesInFlight:
         if taken <= self._small:
             self._small_held -= taken
 
-    @asynccontextmanager
-    async def holding(self, nbytes: int) -> AsyncIterator[None]:
-        """Claim for the length of a block."""
-        taken = await self.claim(nbytes)
-        try:
-            yield
-        finally:
-            self.release(taken)
-
     def _serve(self) -> None:
         while (queue := self._next()) is not None:
             wanted, turn = queue.popleft()
@@ -114,7 +103,7 @@ class BytesInFlight:
                 self._turn_of_more = queue is self._queue
 
     def _next(self) -> deque[tuple[int, asyncio.Future[None]]] | None:
-        """Whose turn it is now; None: of nobody who waits and for whom there is room."""
+        """The queue whose first claim is next and has room; None where there is none."""
         first, second = (self._more, self._queue) if self._turn_of_more else (self._queue, self._more)
         for queue in (first or second, self._small_queue):
             if queue and self._fits(queue[0][0]):

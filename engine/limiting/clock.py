@@ -1,4 +1,4 @@
-"""The Clock port: the only door to time, sleep and chance, so that the whole engine can run in a simulated world."""
+"""The Clock port: the only way to time, sleep and chance, so that the whole engine can run in a simulated world."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """What the engine may know of time and chance."""
+    """Time and chance, for the engine."""
 
     def now(self) -> datetime:
         """Wall-clock time, aware, UTC. May jump; never use it for deadlines."""
         ...
 
     def monotonic(self) -> float:
-        """Seconds that only ever grow, from an arbitrary start."""
+        """Seconds since an arbitrary start; they never go back."""
         ...
 
     async def sleep(self, seconds: float) -> None:
@@ -24,7 +24,7 @@ class Clock(Protocol):
         ...
 
     def random(self) -> float:
-        """A number in [0, 1): jitter and sampling draw from here."""
+        """A number in [0, 1), for jitter and samples."""
         ...
 
 
@@ -41,7 +41,7 @@ class SystemClock:
         return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
-        from asyncio import sleep  # status reads the clock too, and need not wait for the event loop's modules
+        from asyncio import sleep  # `engine status` needs a clock, but should not wait for asyncio
 
         await sleep(seconds)
 
@@ -50,7 +50,7 @@ class SystemClock:
 
 
 def iso(moment: datetime) -> str:
-    """UTC ISO-8601 with milliseconds and ``Z``: ``2026-11-22T10:00:00.000Z``. The form of every timestamp we store."""
+    """UTC ISO-8601 with milliseconds and ``Z``: ``2026-11-22T10:00:00.000Z``. Every timestamp that we store."""
     if moment.tzinfo is not UTC:
         moment = moment.astimezone(UTC)
     return moment.isoformat(timespec="milliseconds")[:23] + "Z"

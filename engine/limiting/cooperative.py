@@ -1,4 +1,4 @@
-"""Long work on the event loop, in turns with everybody else's."""
+"""Cooperative yield: long work on the event loop in pieces, so that other tasks run between them."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections import deque
 from typing import Any
 
 SHARE = 100
-"""Values of a page dealt with in one go: some milliseconds, where the whole page would hold up every answer."""
+"""Values of a page that are handled in one go: some milliseconds. A whole page would delay every answer."""
 AT_ONCE = 64
-"""Waiting tasks that are woken in one turn: answers come in crowds, and each wakes one to some 0.1 ms of work."""
+"""Tasks that are woken in one turn of the loop: many answers come at once, and each task works for 0.1 ms or so."""
 
 
 async def yield_to_others() -> None:
-    """Let the loop turn once. No time passes by the clock; whoever has something to do gets on with it."""
+    """Let the event loop turn once, so that other tasks run. No time passes by the clock."""
     await asyncio.sleep(0)
 
 
 class FairWaking:
-    """Futures resolved in the order of their results, AT_ONCE a turn of the loop, however many come together."""
+    """Resolves futures in the order of their results, at most ``at_once`` in a turn of the loop."""
 
     def __init__(self, at_once: int = AT_ONCE) -> None:
         self._at_once = self._room = at_once
@@ -26,7 +26,7 @@ class FairWaking:
         self._waiting: deque[tuple[asyncio.Future[Any], Any]] = deque()
 
     def resolve(self, future: asyncio.Future[Any], result: object) -> None:
-        """Set the result, in this turn or in one of the next; not if the future is done by then."""
+        """Set the result, in this turn or a later one, unless the future is done by then."""
         if self._waiting or not self._room:
             self._waiting.append((future, result))
             return

@@ -1,4 +1,4 @@
-"""One writer for all who wait: whatever comes while a batch is being written goes into the next one together."""
+"""Group commit: what comes while a batch is being written goes into the next batch together."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class GroupCommit(Generic[T]):
         self._writer: asyncio.Task[None] | None = None
 
     async def add(self, items: Sequence[T]) -> None:
-        """They are written when this returns. Raises what ``write`` raised for their batch.
+        """Returns once they are written. Raises what ``write`` raised for their batch.
 
-        Cancelling the caller does not take them back.
+        They are written even if the caller is cancelled.
         """
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((items, done))
@@ -29,27 +29,27 @@ class GroupCommit(Generic[T]):
         await done
 
     async def flush(self) -> None:
-        """Wait until nothing is being written: for whoever was cancelled while it waited."""
+        """Wait until nothing is being written: for a caller that was cancelled in ``add``."""
         if self._writer is not None:
             await asyncio.wait([self._writer])
 
     async def _write_on(self) -> None:
-        """Until nobody waits. A failure goes to those whose items it hit."""
+        """Until nothing waits. A failure goes to the callers whose items were in the batch."""
         while self._waiting:
             batch, self._waiting = self._waiting, []
             try:
                 await self._write([item for items, _ in batch for item in items])
             except BaseException as error:
-                _tell(batch, error)
+                _answer(batch, error)
                 if not isinstance(error, Exception):
                     raise
             else:
-                _tell(batch, None)
+                _answer(batch, None)
 
 
-def _tell(batch: Sequence[tuple[Sequence[T], asyncio.Future[None]]], error: BaseException | None) -> None:
+def _answer(batch: Sequence[tuple[Sequence[T], asyncio.Future[None]]], error: BaseException | None) -> None:
     for _, done in batch:
-        if done.done():  # whoever waited was cancelled; what was written stays
+        if done.done():  # its caller was cancelled; what was written stays
             continue
         if error is None:
             done.set_result(None)

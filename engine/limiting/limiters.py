@@ -1,4 +1,4 @@
-"""The limiters of a run: one for each side of S3, one for each other host."""
+"""The limiters of a run: one for each side of S3, and one for each plain http host. The org's is in its session."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Limiters:
 
     @property
     def sources(self) -> list[Limiter]:
-        """Everything that files are read from."""
+        """Of all hosts that files are read from."""
         return [self.source, *self._hosts.values()]
 
     @property

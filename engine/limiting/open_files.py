@@ -1,4 +1,4 @@
-"""Open files: how many this process may have, and what it does where they are short."""
+"""Open files: how many this process may have, and what follows where they are few."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import errno
 import resource
 
 MOST = 65_536
-"""More than any setting asks for."""
+"""More than any setting needs."""
 SPARE = 128
-"""Descriptors beyond two per copy in flight: logs, DB, sockets to Salesforce, the interpreter's own."""
+"""Descriptors beside the two of each copy in flight: log, DB, sockets to Salesforce, the interpreter's own."""
 
 
 def raise_limit() -> None:
-    """Lift the soft limit as far as anybody may; where the system refuses, the old one stays."""
+    """Raise the soft limit as far as a user may; where the system refuses, the old one stays."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MOST if hard == resource.RLIM_INFINITY else min(hard, MOST)
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -34,12 +34,12 @@ def needed(copies: int) -> int:
 
 
 def copies_within(limit: int | None, wanted: int) -> int:
-    """As many copies at once as wanted, or as the limit has room for."""
+    """As many copies at once as wanted, or as the limit allows."""
     return wanted if limit is None else max(1, min(wanted, (limit - SPARE) // 2))
 
 
 def none_left(error: BaseException | None) -> bool:
-    """Whether an error, or what it came from, is the limit that was reached, of this process or of the machine."""
+    """Whether an error, or its cause, says that this process or the machine has no open file left."""
     for _ in range(8):
         if isinstance(error, OSError) and error.errno in {errno.EMFILE, errno.ENFILE}:
             return True

@@ -29,9 +29,8 @@ async def retry(
     Only ``Transient`` is tried again; its ``retry_after_s`` wins over the curve when longer. The last Transient passes
     through. ``on_failure(number, error)`` is awaited after each failed try that another one will follow.
 
-    ``throttled`` above zero: tries that the host refused for being too many, and those that are ``patient``, are
-    counted apart, up to so many, and soon sent again: what they wait for is not of their making. ``failed``: the first
-    try has been made, and ended with this.
+    ``throttled`` above zero: tries that a busy host refused, and ``patient`` ones, are counted apart, up to this
+    number, and repeated sooner: the work is not to blame. ``failed``: the first try has been made, and failed so.
     """
     waits = delays(clock.random, base_s=base_s, cap_s=cap_s)
     short = delays(clock.random, base_s=min(base_s, 0.05), cap_s=min(cap_s, 5.0))

@@ -1,4 +1,4 @@
-"""Many small works side by side, so many at once; and one work beside a block."""
+"""Many small pieces of work side by side, a limited number at once; and one piece beside a block."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 async def side_by_side(items: Iterable[T], work: Callable[[T], Awaitable[None]], *, at_once: int) -> None:
     """``work`` on every item, ``at_once`` of them at a time; items are taken as they are needed.
 
-    The first error ends the others and is raised as it is, not in a group.
+    The first error cancels the others and is raised by itself, not in a group.
     """
     waiting = iter(items)
 
@@ -33,7 +33,7 @@ async def side_by_side(items: Iterable[T], work: Callable[[T], Awaitable[None]],
 
 @asynccontextmanager
 async def beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """``work`` goes on while the block runs, and no longer. Its errors are nobody's."""
+    """Run ``work`` while the block runs, and no longer. Its errors are ignored."""
     task = asyncio.ensure_future(work)
     try:
         yield
@@ -43,6 +43,6 @@ async def beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
 
 
 def first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The error that a group of sibling tasks failed with first; cancellations behind it are its echo."""
+    """The first error of a group of sibling tasks; cancellations only follow from it."""
     errors = list(leaves(group))
     return next((each for each in errors if not isinstance(each, asyncio.CancelledError)), errors[0])

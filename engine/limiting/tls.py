@@ -1,4 +1,4 @@
-"""Whom we trust on TLS: the one context that all connections share."""
+"""The certificates that we trust: one TLS context for all connections."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from engine.model.errors import Usage
 
 @lru_cache(maxsize=4)
 def trusting(ca_file: Path | None) -> ssl.SSLContext:
-    """The system's certificates, and those of ``network.ca_file`` beside them. Raises Usage when that is unreadable.
+    """Trusts the system's certificates and those of ``network.ca_file``. Raises Usage when that cannot be read.
 
     Cached: reading the system's certificates takes a tenth of a second.
     """

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.limiting.byte_budget import BytesInFlight
+from tests.support.service import holding
 
 
 async def settle() -> None:
@@ -33,7 +34,7 @@ async def test_small_claims_do_not_overtake_a_large_one() -> None:
     order: list[str] = []
 
     async def take(name: str, nbytes: int) -> None:
-        async with limiter.holding(nbytes):
+        async with holding(limiter, nbytes):
             order.append(name)
 
     tasks = [asyncio.create_task(take("large", 9)), asyncio.create_task(take("small", 1))]
@@ -97,7 +98,7 @@ async def test_no_schedule_overbooks_or_leaks(plan: list[tuple[int, int, bool]])
     limiter = BytesInFlight(10)
 
     async def work(nbytes: int, ticks: int) -> None:
-        async with limiter.holding(nbytes):
+        async with holding(limiter, nbytes):
             for _ in range(ticks):
                 assert 0 <= limiter.held <= 10
                 await asyncio.sleep(0)

@@ -11,7 +11,7 @@ import pytest
 from engine.limiting.byte_budget import BytesInFlight
 from engine.limiting.limiter import Limiter
 from tests.support.fakes.clock import ManualClock
-from tests.support.service import Service
+from tests.support.service import Service, holding
 
 PART = 16 << 20
 SMALL = 100_000
@@ -43,7 +43,7 @@ class Depot:
     async def small_files(self, files: list[int]) -> None:
         while files:
             files.pop()
-            async with self.budget.holding(SMALL):
+            async with holding(self.budget, SMALL):
                 await self.send(large=False)
             self.small.append(self.service.clock.monotonic())
 
@@ -54,7 +54,7 @@ class Depot:
         room = asyncio.Semaphore(PARTS_AT_ONCE)
 
         async def part() -> None:
-            async with self.budget.holding(PART):
+            async with holding(self.budget, PART):
                 await self.send(large=True)
             sent.append(self.service.clock.monotonic())
             room.release()

@@ -6,7 +6,7 @@ import pytest
 
 from engine.limiting.limiter import Limiter
 from tests.support.fakes.clock import ManualClock
-from tests.support.service import Service, crowd
+from tests.support.service import Service, contend
 
 WARM_S = 10.0
 
@@ -23,7 +23,7 @@ async def test_against_a_hidden_rate_goodput_is_above_nine_tenths_and_refusals_b
 ) -> None:
     clock = ManualClock()
     hidden = Service(clock, rate=rate, latency_s=latency_s, burst_s=burst_s)
-    await crowd(Limiter(clock, most=200), hidden, clients=200, seconds=30)
+    await contend(Limiter(clock, most=200), hidden, clients=200, seconds=30)
 
     assert hidden.goodput(WARM_S, 30) >= 0.9 * rate
     assert hidden.refused_share(WARM_S, 30) < 0.03
@@ -33,7 +33,7 @@ async def test_against_a_hidden_rate_goodput_is_above_nine_tenths_and_refusals_b
 async def test_answers_of_uneven_length_do_not_confuse_it(jitter: float) -> None:
     clock = ManualClock()
     hidden = Service(clock, rate=800, latency_s=0.05, jitter=jitter, refusal_s=0.004)
-    await crowd(Limiter(clock, most=200), hidden, clients=200, seconds=30)
+    await contend(Limiter(clock, most=200), hidden, clients=200, seconds=30)
 
     assert hidden.goodput(WARM_S, 30) >= 0.9 * 800
     assert hidden.refused_share(WARM_S, 30) < 0.03
@@ -47,7 +47,7 @@ async def test_when_the_hidden_rate_changes_it_follows(factor: float, settled_s:
     def change() -> None:
         hidden.rate = 500 * factor
 
-    await crowd(Limiter(clock, most=200), hidden, clients=200, seconds=60, events={20.0: change})
+    await contend(Limiter(clock, most=200), hidden, clients=200, seconds=60, events={20.0: change})
 
     assert hidden.goodput(20 + settled_s, 60) >= 0.9 * 500 * factor
     assert hidden.refused_share(20 + settled_s, 60) < 0.03
@@ -60,7 +60,7 @@ async def test_a_service_that_bounds_concurrency_is_kept_busy_too(
 ) -> None:
     clock = ManualClock()
     hidden = Service(clock, room=room, latency_s=latency_s, refusal_s=refusal_s)
-    await crowd(Limiter(clock, most=200), hidden, clients=200, seconds=40)
+    await contend(Limiter(clock, most=200), hidden, clients=200, seconds=40)
 
     assert hidden.goodput(20, 40) >= share * room / latency_s
     assert hidden.refused_share(20, 40) < 0.03
@@ -70,7 +70,7 @@ async def test_a_service_without_bounds_gets_all_there_is() -> None:
     clock = ManualClock()
     limiter = Limiter(clock, most=100)
     free = Service(clock, latency_s=0.1)
-    await crowd(limiter, free, clients=200, seconds=5)
+    await contend(limiter, free, clients=200, seconds=5)
 
     assert (limiter.limit, limiter.rate) == (100, None)
     assert free.goodput(1, 5) == pytest.approx(1000, rel=0.03)
@@ -79,7 +79,7 @@ async def test_a_service_without_bounds_gets_all_there_is() -> None:
 async def test_where_each_refusal_costs_a_pause_probes_are_rare() -> None:
     clock = ManualClock()
     hidden = Service(clock, rate=1000, latency_s=0.02, retry_after_s=1.0)
-    await crowd(Limiter(clock, most=200), hidden, clients=200, seconds=90)
+    await contend(Limiter(clock, most=200), hidden, clients=200, seconds=90)
 
     assert hidden.goodput(20, 90) >= 0.9 * 1000
     assert hidden.refused_share(20, 90) < 0.01
@@ -95,7 +95,7 @@ async def test_a_storm_of_refusals_costs_few_requests_and_ends_quickly() -> None
     def calm() -> None:
         hidden.rate = 1000
 
-    await crowd(Limiter(clock, most=200), hidden, clients=200, seconds=360, events={20.0: storm, 320.0: calm})
+    await contend(Limiter(clock, most=200), hidden, clients=200, seconds=360, events={20.0: storm, 320.0: calm})
     refused = sum(not ok for at, ok in hidden.answers if 1020 <= at < 1320)
 
     assert refused < 1000, "in five minutes, by two hundred clients"

@@ -1,4 +1,4 @@
-"""A host that is too busy does not use up a file's tries, and web hosts are paced like stores."""
+"""A host that is too busy does not use up a file's tries, and web hosts have limiters like stores."""
 
 from __future__ import annotations
 
@@ -59,12 +59,12 @@ async def test_the_limiter_of_a_web_host_hears_of_its_refusals(error: Transient 
     source = FakeSource(objects={"a": FakeObject(b"x")})
     source.faults.order("get", "a", error)
     source.faults.order("head", "a", error)
-    paced = LimitedSource(source, limiters)
+    limited = LimitedSource(source, limiters)
     with pytest.raises(type(error)):
-        async with paced.open(location("a"), None):
+        async with limited.open(location("a"), None):
             pass
     with pytest.raises(type(error)):
-        await paced.facts(location("a"))
+        await limited.facts(location("a"))
     limiter = limiters.host(str(location("a").origin))
 
     assert (limiter.refusals, limiter.in_flight) == (2 * refusals, 0)
@@ -72,9 +72,9 @@ async def test_the_limiter_of_a_web_host_hears_of_its_refusals(error: Transient 
 
 async def test_what_the_destination_refuses_is_not_laid_at_the_sources_door() -> None:
     limiters = Limiters(ManualClock(), 10)
-    paced = LimitedSource(FakeSource(objects={"a": FakeObject(b"x")}), limiters)
+    limited = LimitedSource(FakeSource(objects={"a": FakeObject(b"x")}), limiters)
     with pytest.raises(Transient):
-        async with paced.open(location("a"), None):
+        async with limited.open(location("a"), None):
             raise busy(9.0)
     limiter = limiters.host(str(location("a").origin))
 

@@ -1,11 +1,13 @@
-"""A simulated service that refuses beyond a hidden rate or concurrency, and a crowd of clients behind a limiter."""
+"""A simulated service that refuses beyond a hidden rate or concurrency, and many clients behind a limiter."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from engine.limiting.byte_budget import BytesInFlight
 from engine.limiting.limiter import Limiter
 from tests.support.fakes.clock import ManualClock
 
@@ -68,7 +70,17 @@ class Service:
         return window.count(False) / max(1, len(window))
 
 
-async def crowd(
+@asynccontextmanager
+async def holding(budget: BytesInFlight, nbytes: int) -> AsyncIterator[None]:
+    """A claim for the length of a block."""
+    taken = await budget.claim(nbytes)
+    try:
+        yield
+    finally:
+        budget.release(taken)
+
+
+async def contend(
     limiter: Limiter,
     service: Service,
     *,
