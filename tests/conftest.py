@@ -1,14 +1,27 @@
-"""Servers every floor's tests may ask for; each is started once a session and only where a test wants it."""
+"""Servers every floor's tests may ask for, each started once in a process and only where a test wants it.
+
+With ``pytest -n auto`` there are several such processes.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from engine.rehearsal.objects import MotoProcess, ObjectServer
 from tests.support.servers.seaweed import seaweed_server
 from tests.support.servers.swift import swift_server
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """A file's tests stay together: they share what is dear to make. Files go in their order, long ones first."""
+    from xdist.scheduler import LoadFileScheduling
+
+    config.option.loadscopereorder = False
+    return LoadFileScheduling(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -175,12 +175,15 @@ def home_with_attributes(places: Sequence[Path]) -> Iterator[Path]:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of loopback that nobody listens on."""
+    """Ports of loopback that nobody listens on, lower than those that the system gives to whoever asks for any."""
+    ports: list[int] = []
     with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for sock in sockets:
-            sock.bind(("127.0.0.1", 0))
-        return [sock.getsockname()[1] for sock in sockets]
+        while len(ports) < count:
+            sock, port = stack.enter_context(socket.socket()), 20_000 + secrets.randbelow(12_000)
+            with contextlib.suppress(OSError):
+                sock.bind(("127.0.0.1", port))
+                ports.append(port)
+    return ports
 
 
 def _write_configs(home: Path, ports: Mapping[str, int], secret: str) -> None:
