@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
+from functools import cache
 from typing import Any
 
 from engine.limiting.backoff import retry_after_s
@@ -289,6 +290,14 @@ def unreached(error: BaseException) -> StoreError:
     return StoreError("Unreachable", 0, kind)
 
 
+@cache
+def _descriptions(data_path: str | None) -> Any:
+    """What botocore knows of AWS's services. It takes long to read, so all clients of the process share it."""
+    from botocore.loaders import create_loader
+
+    return create_loader(data_path)
+
+
 async def open_sdk(
     stack: AsyncExitStack,
     service: Service,
@@ -322,6 +331,7 @@ async def open_sdk(
         **sdk_config(out, refusal_s=refusal_s),
     )
     session = service.keyring.signing()
+    session.register_component("data_loader", _descriptions(session.get_config_variable("data_path")))
     client = await stack.enter_async_context(
         session.create_client("s3", region_name=service.region, endpoint_url=endpoint, config=config, verify=True)
     )
