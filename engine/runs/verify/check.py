@@ -1,42 +1,33 @@
-"""One look at one copy, and at what it was made from. Values out; what becomes of them is ``verify.py``'s business."""
+"""The check of one copy, and of what it was made from. It returns values; ``record.py`` writes them down."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
-from engine.limiting.retry import retry
 from engine.model.copy import CopyFault
 from engine.model.errors import Refused, Transient
-from engine.model.facts import Method, ObjectFacts, Proof
+from engine.model.facts import ObjectFacts, Proof
 from engine.model.failures import FailureClass
-from engine.model.location import Location
-from engine.model.ports import Source
-from engine.model.record import Record
-from engine.model.urls import parse_url
-from engine.pipeline.digest import Sums, digest
 from engine.pipeline.presence import check_copy
-from engine.pipeline.routes import Route, Routes
 from engine.pipeline.verify import Mismatch, prove
 from engine.runs.shared.assembly import Services
 from engine.runs.verify.report import Symbol
+from engine.runs.verify.sources import CopySources
 from engine.tracking.read.copies import Copy
 from engine.tracking.write.verdicts import Raised
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class CheckedCopy:
-    """What one look came to."""
+    """What one check found."""
 
     copy: Copy
     fault: CopyFault | None = None
     """None: it is as recorded."""
     message: str = ""
     raised: Raised | None = None
+    """What is to be written down of a copy that is as recorded: a stronger proof, a hash, the ETag of today."""
 
     @property
     def symbol(self) -> Symbol:
@@ -54,30 +45,28 @@ _SYMBOLS = {
 _STRENGTH = [proof.value for proof in Proof]
 
 
-class Looking:
-    """Looks at copies one by one."""
+class Checker:
+    """Checks copies one by one."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._clock = services.clock
-        self._attempts = services.settings.migration.max_attempts
-        self.routes = Routes(services.probe)
+        self.sources = CopySources(services)
 
     async def copy(self, copy: Copy) -> tuple[ObjectFacts | None, CheckedCopy]:
-        """HEAD the copy and hold it against what was recorded."""
-        destination = self._services.s3.destination
-        facts, problem = await check_copy(destination, copy.proved, clock=self._clock, attempts=self._attempts)
-        if problem is None:
-            assert facts is not None, "a copy without a problem was found"
-            moved = facts.etag and facts.etag != copy.proved.etag
-            raised = Raised(copy.row, copy.record_id, copy.proved.proof, "", facts.etag) if moved else None
-            return facts, CheckedCopy(copy, raised=raised)
-        return facts, CheckedCopy(copy, problem.fault, problem.message)
+        """HEAD the copy and compare it with what was recorded."""
+        services = self._services
+        attempts = services.settings.migration.max_attempts
+        facts, problem = await check_copy(services.s3.destination, copy.proved, clock=services.clock, attempts=attempts)
+        if problem is not None:
+            return facts, CheckedCopy(copy, problem.fault, problem.message)
+        assert facts is not None, "a copy without a problem was found"
+        new_etag = facts.etag and facts.etag != copy.proved.etag
+        return facts, CheckedCopy(copy, raised=_raised(copy, facts, copy.proved.proof) if new_etag else None)
 
     async def source(self, copy: Copy) -> tuple[ObjectFacts | None, CheckedCopy]:
-        """HEAD the source and hold it against what the copy was made from."""
+        """HEAD the source and compare it with what the copy was made from."""
         try:
-            facts = await self._source_facts(copy)
+            facts = await self.sources.facts(copy)
         except Transient as error:
             return None, CheckedCopy(copy, CopyFault.UNKNOWN, f"the source: {error}")
         except Refused as error:
@@ -88,106 +77,60 @@ class Looking:
             return facts, CheckedCopy(copy, CopyFault.SOURCE_CHANGED, f"the source has changed: {change}")
         return facts, CheckedCopy(copy)
 
-    async def shallow(self, copy: Copy, *, with_source: bool) -> CheckedCopy:
-        """HEAD; with the source's HEAD beside it a weak proof may become a better one."""
-        facts, seen = await self.copy(copy)
-        if seen.fault is not None or facts is None or not with_source:
-            return seen
-        theirs, source_seen = await self.source(copy)
-        if source_seen.fault is not None or theirs is None:
-            return source_seen
+    async def by_head(self, copy: Copy, *, with_source: bool) -> CheckedCopy:
+        """HEAD; a HEAD of the source beside it may turn a weak proof into a stronger one."""
+        facts, checked = await self.copy(copy)
+        if checked.fault is not None or facts is None or not with_source:
+            return checked
+        theirs, of_source = await self.source(copy)
+        if of_source.fault is not None or theirs is None:
+            return of_source
         try:
             proof = prove(theirs, facts)
         except Mismatch as error:
-            return CheckedCopy(copy, CopyFault.DIFFERS, f"the copy is not the source in {error}")
-        return _found(copy, facts, proof) or seen
+            return _differs(copy, error)
+        return _better(copy, facts, proof) or checked
 
-    async def deep(self, copy: Copy, *, with_source: bool) -> CheckedCopy:
-        """Read the copy's bytes and hold them against what was recorded and against all that the source's side states;
-        where neither tells what they should be, the source is read as well."""
-        facts, seen = await self.copy(copy)
-        if seen.fault is not None or facts is None:
-            return seen
-        told, theirs = copy.proved.proof != Proof.SIZE and bool(copy.sha256), None
-        parts: Sequence[int] = ()
-        if with_source or not told:
-            theirs, seen = await self.source(copy)
-            if seen.fault is not None or theirs is None:
-                return seen
-            parts = await self._parts_of(copy, theirs)
+    async def by_bytes(self, copy: Copy, *, with_source: bool) -> CheckedCopy:
+        """Read the copy's bytes and compare them with what was recorded, and with all that the source states.
+
+        Where neither says what the bytes should be, the source is read as well.
+        """
+        facts, checked = await self.copy(copy)
+        if checked.fault is not None or facts is None:
+            return checked
+        known = copy.proved.proof != Proof.SIZE and bool(copy.sha256)
+        theirs = None
+        if with_source or not known:
+            theirs, checked = await self.source(copy)
+            if checked.fault is not None or theirs is None:
+                return checked
+        parts = await self.sources.parts(copy, theirs) if theirs is not None else ()
         try:
-            ours = await self._read(self._services.s3.ours, self._services.locate(copy.proved.key), facts, parts)
+            ours, place = self._services.s3.ours, self._services.locate(copy.proved.key)
+            sums = dict(await self.sources.sums_at(ours, place, facts, parts))
         except (Transient, Refused) as error:
             return CheckedCopy(copy, CopyFault.UNKNOWN, f"the copy could not be read: {error}")
-        sums, proof = dict(ours), None
-        if (wrong := _contradiction(copy, facts, sums)) is not None:
-            return CheckedCopy(copy, CopyFault.DIFFERS, wrong)
+        if contradiction := _contradiction(copy, facts, sums):
+            return CheckedCopy(copy, CopyFault.DIFFERS, contradiction)
+        proof = None
         if theirs is not None:
             held = replace(facts, checksums=tuple({**dict(facts.checksums), **sums}.items()))
             try:
-                if (proof := prove(theirs, held)) is None and not told:
-                    proof = prove(theirs, held, await self._read_source(copy))
+                if (proof := prove(theirs, held)) is None and not known:
+                    proof = prove(theirs, held, await self.sources.sums(copy))
             except (Transient, Refused) as error:
-                return CheckedCopy(
-                    copy, CopyFault.UNKNOWN, f"the copy is as recorded, but its source could not be read: {error}"
-                )
+                message = f"the copy is as recorded, but its source could not be read: {error}"
+                return CheckedCopy(copy, CopyFault.UNKNOWN, message)
             except Mismatch as error:
-                return CheckedCopy(copy, CopyFault.DIFFERS, f"the copy is not the source in {error}")
-        raised = Raised(copy.row, copy.record_id, copy.proved.proof, sums["sha256"], facts.etag)
-        return _found(copy, facts, proof, sums["sha256"]) or CheckedCopy(copy, raised=raised)
-
-    async def learn(self, copies: list[Copy]) -> None:
-        """Make sure that the sources of these can be asked."""
-        await self.routes.learn(at for copy in copies if (at := self.location(copy)) is not None)
-
-    def location(self, copy: Copy) -> Location | None:
-        """Where the source lies; None where the link cannot be read any more."""
-        try:
-            return parse_url(copy.url, self._services.rules)
-        except Refused:
-            return None
-
-    def route(self, at: Location) -> Route:
-        """How the source is read."""
-        return self.routes.of(at)
-
-    async def _source_facts(self, copy: Copy) -> ObjectFacts:
-        return await self._asked(copy, self._head)
-
-    async def _head(self, source: Source, at: Location) -> ObjectFacts:
-        facts, _ = await retry(lambda: source.facts(at), clock=self._clock, attempts=self._attempts)
-        return facts
-
-    async def _parts_of(self, copy: Copy, facts: ObjectFacts) -> Sequence[int]:
-        """Sizes of the parts whose MD5s make the source's ETag; none where nobody tells."""
-        if not facts.etag_parts:
-            return ()
-        try:
-            return await self._asked(copy, lambda source, at: source.parts(at, facts))
-        except (Transient, Refused):
-            return ()  # its ETag then tells nothing, as for a source that keeps quiet
-
-    async def _read_source(self, copy: Copy) -> Sums:
-        return await self._asked(copy, lambda source, at: self._read(source, at, None))
-
-    async def _asked(self, copy: Copy, ask: Callable[[Source, Location], Awaitable[T]]) -> T:
-        """What ``ask`` makes of the source. Where a vendor's API gives a link per record, that is where it lies."""
-        at = parse_url(copy.url, self._services.rules)
-        links = self._services.links
-        if links is None or self.route(at).method is not Method.HTTP:
-            return await self.routes.by(at, lambda route, place: ask(route.source, place))
-        fields = tuple(json.loads(copy.extra or "{}").items())
-        record = Record(copy.record_id, "", copy.url, "", "", "", fields)
-        link, _ = await retry(lambda: links.resolve(record), clock=self._clock, attempts=self._attempts)
-        return await ask(links.route.source, link)
-
-    async def _read(self, source: Source, at: Location, facts: ObjectFacts | None, parts: Sequence[int] = ()) -> Sums:
-        sums, _ = await retry(lambda: digest(source, at, facts, parts), clock=self._clock, attempts=self._attempts)
-        return sums
+                return _differs(copy, error)
+        sha256 = sums["sha256"]
+        same = CheckedCopy(copy, raised=_raised(copy, facts, copy.proved.proof, sha256))
+        return _better(copy, facts, proof, sha256) or same
 
 
 def how_changed(copy: Copy, facts: ObjectFacts) -> str:
-    """How a source is no longer what the copy was made from, by ETag, or by size where there is none; empty: it is."""
+    """How a source differs from what the copy was made from: by ETag, or by size where there is none. Empty: not."""
     if copy.source_etag and facts.etag:
         return "" if copy.source_etag == facts.etag else f"ETag {facts.etag}, copied was {copy.source_etag}"
     if facts.size is not None and facts.size != copy.proved.size:
@@ -195,17 +138,25 @@ def how_changed(copy: Copy, facts: ObjectFacts) -> str:
     return ""
 
 
-def _found(copy: Copy, facts: ObjectFacts, proof: Proof | None, sha256: str = "") -> CheckedCopy | None:
-    """A copy that is proved better than before; None: it is not."""
+def _differs(copy: Copy, error: Mismatch) -> CheckedCopy:
+    return CheckedCopy(copy, CopyFault.DIFFERS, f"the copy differs from the source in {error}")
+
+
+def _better(copy: Copy, facts: ObjectFacts, proof: Proof | None, sha256: str = "") -> CheckedCopy | None:
+    """A copy whose proof is stronger than the recorded one; None: it is not."""
     if proof is None or _STRENGTH.index(proof.value) >= _STRENGTH.index(copy.proved.proof):
         return None
-    raised = Raised(copy.row, copy.record_id, proof, sha256, facts.etag)
-    return CheckedCopy(copy, None, f"proof: {proof}", raised=raised)
+    return CheckedCopy(copy, None, f"proof: {proof}", raised=_raised(copy, facts, proof, sha256))
 
 
-def _contradiction(copy: Copy, facts: ObjectFacts, ours: Mapping[str, str]) -> str | None:
+def _raised(copy: Copy, facts: ObjectFacts, proof: str, sha256: str = "") -> Raised:
+    return Raised(copy.row, copy.record_id, proof, sha256, facts.etag)
+
+
+def _contradiction(copy: Copy, facts: ObjectFacts, ours: Mapping[str, str]) -> str:
+    """How the copy's bytes differ from what was recorded, or from what the store says of them. Empty: they do not."""
     if copy.sha256 and ours["sha256"] != copy.sha256:
         return f"SHA-256 of the bytes {ours['sha256'][:16]}…, recorded was {copy.sha256[:16]}…"
     if facts.etag and facts.etag_is_md5 and ours["md5"] != facts.etag:
-        return f"the bytes do not fit the store's own ETag {facts.etag}"
-    return None
+        return f"the bytes do not match the store's own ETag {facts.etag}"
+    return ""

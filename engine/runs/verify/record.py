@@ -1,4 +1,4 @@
-"""Copies looked at one by one, and what was found of each written down and told."""
+"""Checks a batch of copies, and writes down, counts and reports what was found of each."""
 
 from __future__ import annotations
 
@@ -9,15 +9,13 @@ import structlog
 
 from engine.limiting.side_by_side import side_by_side
 from engine.model.copy import CopyFault
-from engine.pipeline.stop import Stop
-from engine.runs.shared.assembly import Services
-from engine.runs.shared.screen import Screen
-from engine.runs.verify.check import CheckedCopy, Looking
+from engine.runs.shared.lifecycle import Run
+from engine.runs.verify.check import CheckedCopy, Checker
 from engine.runs.verify.report import Beyond, Found, Symbol
 from engine.tracking.read.copies import Copy, is_marked, mark
-from engine.tracking.write.verdicts import CONDEMNED, Verdict, Verdicts
+from engine.tracking.write.verdicts import CONDEMNED, Verdict
 
-_BEAT_S = 10.0
+_SAY_EVERY_S = 10.0
 _BEYOND: dict[CopyFault | None, Beyond] = {
     CopyFault.SOURCE_CHANGED: Beyond.CHANGED,
     CopyFault.SOURCE_GONE: Beyond.GONE,
@@ -25,119 +23,113 @@ _BEYOND: dict[CopyFault | None, Beyond] = {
 
 log = structlog.get_logger()
 
+Check = Callable[[Copy], Awaitable[CheckedCopy]]
 
-class Judging:
-    """Of one verification. ``verdicts``: where they are written down; None: nowhere."""
 
-    def __init__(
-        self,
-        services: Services,
-        found: Found,
-        looking: Looking,
-        screen: Screen,
-        stop: Stop,
-        *,
-        source: bool,
-        deep: bool,
-    ) -> None:
-        self._services = services
+class Recording:
+    """Of one verification that has begun. ``total``: copies in scope. A dry run writes nothing down."""
+
+    def __init__(self, run: Run, checker: Checker, found: Found, total: int) -> None:
+        self._run = run
+        self._checker = checker
         self._found = found
-        self._looking = looking
-        self._screen = screen
-        self._stop = stop
-        self._source = source
-        self._deep = deep
-        self._bad = bytearray()
-        self._beaten = services.clock.monotonic()
-        self.verdicts: Verdicts | None = None
-        self.total = 0
-        """Copies in scope."""
+        self._total = total
+        self._verdicts = None if run.id is None else run.services.ledger.verdicts()
+        self._condemned = bytearray()
+        self._said = run.services.clock.monotonic()
 
-    async def each(self, copies: list[Copy], *, sources: bool | None = None) -> None:
-        """Ask for each of them. ``sources``: instead of what the command line says."""
-        with_source = self._source if sources is None else sources
-        if with_source or self._deep:
-            await self._looking.learn(copies)
+    async def check(self, copies: Sequence[Copy], *, deep: bool, with_source: bool) -> None:
+        """Check each of them."""
+        if with_source or deep:
+            await self._checker.sources.learn(copies)
 
-        async def look(copy: Copy) -> CheckedCopy:
-            work = self._looking.deep if self._deep else self._looking.shallow
+        async def check(copy: Copy) -> CheckedCopy:
+            work = self._checker.by_bytes if deep else self._checker.by_head
             return await work(copy, with_source=with_source)
 
-        await self._judge(copies, look)
+        checked = await self._all(copies, check)
+        for each in checked:
+            self._count(each)
+        stand = [each for each in checked if each.fault in {None, CopyFault.SOURCE_GONE}]
+        if self._verdicts is not None:
+            await self._verdicts.confirm([each.copy.row for each in stand if each.raised is None])
+            await self._verdicts.raise_proofs([each.raised for each in stand if each.raised is not None])
+        await self._condemn(checked)
 
-    async def sources(self, copies: list[Copy]) -> None:
-        """Of those that were found as recorded: is their source, too?"""
-        await self._looking.learn(copies)
-        rest = [copy for copy in copies if not is_marked(self._bad, copy.row)]
-        await self._judge(rest, self._source_only, again=True)
+    async def check_sources(self, copies: Sequence[Copy]) -> None:
+        """Check the sources of copies that a listing has shown to be as recorded: they are counted already."""
+        await self._checker.sources.learn(copies)
 
-    def beat(self) -> None:
-        """Say now and then how far it is."""
-        now = self._services.clock.monotonic()
-        if now - self._beaten >= _BEAT_S and not self._screen.quiet:
-            self._beaten = now
-            self._screen.say(f"verify: {self._found.checked:,} of {self.total:,} copies looked at")
+        async def check(copy: Copy) -> CheckedCopy:
+            return (await self._checker.source(copy))[1]
 
-    async def _source_only(self, copy: Copy) -> CheckedCopy:
-        _, seen = await self._looking.source(copy)
-        return seen
+        rest = [copy for copy in copies if not is_marked(self._condemned, copy.row)]
+        checked = [each for each in await self._all(rest, check) if each.fault is not None]
+        for each in checked:
+            self._found.counts[Symbol.MATCH] -= 1
+            self._count(each)
+        await self._condemn(checked)
 
-    async def _judge(
-        self, copies: Sequence[Copy], look: Callable[[Copy], Awaitable[CheckedCopy]], *, again: bool = False
-    ) -> None:
-        """Look at each and write down what was found. ``again``: they have been counted as matches before."""
-        looks: list[CheckedCopy] = []
+    async def equal(self, rows: Sequence[int], copies: Sequence[Copy] = ()) -> None:
+        """These rows are as a listing says. ``copies``: the same, where the report file names them."""
+        self._found.match(len(rows))
+        for copy in copies:
+            self._found.lines.add(Symbol.MATCH, copy.record_id, copy.proved.key, "")
+        if self._verdicts is not None:
+            await self._verdicts.confirm(rows)
+        self.say_now_and_then()
+
+    def say_now_and_then(self) -> None:
+        """How far it is."""
+        now, screen = self._run.services.clock.monotonic(), self._run.screen
+        if now - self._said >= _SAY_EVERY_S and not screen.quiet:
+            self._said = now
+            screen.say(f"verify: {self._found.checked:,} of {self._total:,} copies checked")
+
+    async def _all(self, copies: Sequence[Copy], check: Check) -> list[CheckedCopy]:
+        checked: list[CheckedCopy] = []
 
         async def one(copy: Copy) -> None:
-            if not self._stop.requested:
-                looks.append(await look(copy))
+            if not self._run.stop.requested:
+                checked.append(await check(copy))
 
-        await side_by_side(copies, one, at_once=self._services.settings.migration.concurrency)
-        looks.sort(key=lambda seen: seen.copy.row)
-        looks = [await self._repairable(seen) for seen in looks]
-        for seen in looks:
-            self._tell(seen, again=again)
-        if self.verdicts is not None:
-            stands = [seen for seen in looks if seen.fault in {None, CopyFault.SOURCE_GONE}]
-            if not again:
-                await self.verdicts.confirm([seen.copy.row for seen in stands if seen.raised is None])
-                await self.verdicts.raise_proofs([seen.raised for seen in stands if seen.raised is not None])
-            await self.verdicts.condemn(
-                [
-                    Verdict(seen.copy.row, seen.copy.record_id, seen.copy.url, seen.fault, seen.message)
-                    for seen in looks
-                    if seen.fault is not None
-                ]
-            )
-        self.beat()
+        await side_by_side(copies, one, at_once=self._run.services.settings.migration.concurrency)
+        checked.sort(key=lambda each: each.copy.row)
+        return [await self._repairable(each) for each in checked]
 
-    async def _repairable(self, seen: CheckedCopy) -> CheckedCopy:
-        """Whether a backup can make a switched record's lost copy again: its link keeps the key, and other content than
-        was proved never goes under a key that users follow."""
-        copy = seen.copy
-        if not copy.switched or seen.fault is not CopyFault.MISSING:
-            return seen
-        await self._looking.learn([copy])
-        _, source = await self._looking.source(copy)
+    async def _repairable(self, checked: CheckedCopy) -> CheckedCopy:
+        """Say whether a backup can make a switched record's lost copy again. Its link keeps the key, and under a key
+        that users follow there is never other content than was proved."""
+        copy = checked.copy
+        if not copy.switched or checked.fault is not CopyFault.MISSING:
+            return checked
+        await self._checker.sources.learn([copy])
+        _, source = await self._checker.source(copy)
         beyond = _BEYOND.get(source.fault)
         if beyond is None:
-            return seen
+            return checked
         self._found.beyond[beyond] += 1
-        return replace(seen, message=f"{seen.message}; no backup can make it again: {beyond}")
+        return replace(checked, message=f"{checked.message}; no backup can make it again: {beyond}")
 
-    def _tell(self, seen: CheckedCopy, *, again: bool) -> None:
-        found, copy = self._found, seen.copy
-        if seen.fault is None:
-            found.raised += seen.raised is not None and seen.raised.proof != copy.proved.proof
-            if not again:
-                found.add(Symbol.MATCH, copy.record_id, copy.proved.key, seen.message)
+    def _count(self, checked: CheckedCopy) -> None:
+        found, copy = self._found, checked.copy
+        found.add(checked.symbol, copy.record_id, copy.proved.key, checked.message)
+        if checked.fault is None:
+            found.raised += checked.raised is not None and checked.raised.proof != copy.proved.proof
             return
-        if again:
-            found.counts[Symbol.MATCH] -= 1
-        found.add(seen.symbol, copy.record_id, copy.proved.key, seen.message)
-        found.changed_sources += seen.fault is CopyFault.SOURCE_CHANGED
-        if seen.fault in CONDEMNED:
-            mark(self._bad, [copy.row])
-        if copy.switched and seen.fault in {CopyFault.MISSING, CopyFault.DIFFERS}:
+        found.changed_sources += checked.fault is CopyFault.SOURCE_CHANGED
+        if copy.switched and checked.fault in {CopyFault.MISSING, CopyFault.DIFFERS}:
             found.broken_links += 1
-        log.info("copy_not_as_recorded", record=copy.record_id, found=seen.symbol.word, why=seen.message)
+        log.info("copy_not_as_recorded", record=copy.record_id, found=checked.symbol.word, why=checked.message)
+
+    async def _condemn(self, checked: Sequence[CheckedCopy]) -> None:
+        mark(self._condemned, [each.copy.row for each in checked if each.fault in CONDEMNED])
+        if self._verdicts is not None:
+            await self._verdicts.condemn(
+                [
+                    Verdict(each.copy.row, each.copy.record_id, each.copy.url, each.fault, each.message)
+                    for each in checked
+                    if each.fault is not None
+                ]
+            )
+        self.say_now_and_then()

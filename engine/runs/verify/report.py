@@ -20,7 +20,7 @@ _BACKUP, _VERIFY = Command("run backup --incremental"), Command("verify")
 
 
 class Symbol(Enum):
-    """One verdict on one record: its sign and its name in JSON."""
+    """What was found of one record: its sign in the report file, and its name in JSON."""
 
     MATCH = ("=", "match")
     DIFFER = ("*", "differ")
@@ -45,7 +45,7 @@ class Beyond(StrEnum):
 
 
 class Lines:
-    """The report file: one line per record that does not match (with ``everything``: per record), tab separated.
+    """The report file: a line per record that does not match (with ``everything``: per record), separated by tabs.
 
     It holds record Ids, keys and what was found; mode 0600. Without a path nothing is written.
     """
@@ -62,7 +62,7 @@ class Lines:
             except OSError as error:
                 raise Usage(
                     f"--report {self._path} cannot be written: {error.strerror}",
-                    hint="nothing was looked at yet. Name a file in a directory that exists and may be written",
+                    hint="nothing was checked yet. Name a file in a folder that exists and is writable",
                 ) from error
         return self
 
@@ -110,7 +110,7 @@ class Found:
 
     @property
     def wrong(self) -> int:
-        """Mismatches: what exit code 6 stands for. A source that is gone is told, but our copy of it is fine."""
+        """Mismatches: what exit code 6 stands for. A source that is gone is reported, but our copy of it is fine."""
         return self.counts[Symbol.DIFFER] + self.counts[Symbol.MISSING]
 
     @property
@@ -127,7 +127,7 @@ class Found:
         if lost:
             steps.append(
                 (
-                    f"{lost:,} switched links lead to nothing, and no backup can make their copies again. If the ",
+                    f"{lost:,} switched links lead to nothing, and no backup can copy their files again. If the ",
                     "bucket keeps versions, bring those objects back under their keys; then ",
                     _VERIFY,
                 )
@@ -135,11 +135,11 @@ class Found:
         if self.beyond[Beyond.CHANGED]:
             steps.append(
                 (
-                    "or give those whose source has changed their old links back, which lead to what is there now: ",
+                    "or put back the old links of those whose source has changed; they lead to what is there now: ",
                     Command("run rollback --from-database --ids FILE --execute"),
-                    " (an Id a line; ",
+                    " (one Id per line; ",
                     Command("verify --report FILE"),
-                    " names all), then ",
+                    " lists them), then ",
                     _VERIFY,
                     ", ",
                     _BACKUP,
@@ -150,13 +150,13 @@ class Found:
         if conflicts:
             steps.append(
                 (
-                    "look at the objects that differ: they were left as they are. Move or delete those that are not ",
+                    "check the objects that differ: they were left as they are. Move or delete those that are not ",
                     "wanted, then: ",
                     Command("run backup --incremental --retry-class key_conflict"),
                 )
             )
         if self.counts[Symbol.ERROR]:
-            steps.append("the same command again   for what could not be looked at")
+            steps.append("the same command again   checks what could not be checked")
         if stopped:
             steps.append("the same command again   starts from the beginning; what was found is recorded")
         return steps
@@ -202,10 +202,10 @@ class VerifyReport:
     def lines(self) -> list[str]:
         """The same for a person."""
         found, seconds, run = self.found, self.ended.seconds, self.ended.run_id
-        pace = found.checked / seconds if seconds > 0 else 0.0
+        rate = found.checked / seconds if seconds > 0 else 0.0
         lines = [
             self.ended.title(f"verify --level {self.level}{'' if run is None else f', run {run}'}"),
-            f"  {found.checked:,} of {self.claimed:,} copies looked at in {duration(seconds)} ({pace:,.0f}/s)",
+            f"  {found.checked:,} of {self.claimed:,} copies checked in {duration(seconds)} ({rate:,.0f}/s)",
         ]
         said = {
             Symbol.MATCH: "as recorded",
@@ -213,21 +213,21 @@ class VerifyReport:
             + (f" ({found.changed_sources:,} because the source has changed)" if found.changed_sources else ""),
             Symbol.MISSING: "missing at the destination",
             Symbol.SOURCE_GONE: "missing at the source; our copies stand",
-            Symbol.ERROR: "could not be looked at",
+            Symbol.ERROR: "could not be checked",
         }
         lines += [f"  {s.sign} {found.counts[s]:,} {text}" for s, text in said.items() if found.counts[s]]
         if found.broken_links:
-            lines.append(f"  {found.broken_links:,} of them are SWITCHED: users meet a broken or wrong file right now")
+            lines.append(f"  {found.broken_links:,} of them are SWITCHED: users get a broken or wrong file right now")
         lines += [f"    {example}" for example in found.examples]
         if found.foreign.count:
             lines.append(f"  {found.foreign}")
         if found.raised:
-            lines.append(f"  {found.raised:,} proofs raised")
+            lines.append(f"  {found.raised:,} proofs are stronger now")
         return lines + self.ended.last_lines(self.next_steps)
 
 
 def confidence(checked: int, total: int) -> str:
-    """What a sample without a single mismatch says of the whole, at 95 %."""
+    """What a sample without a mismatch proves of the whole, at 95 %."""
     share = 1 - 0.05 ** (1 / checked)
     said = f"no mismatch in a random sample of {checked:,}"
     return f"{said}: with 95 % confidence fewer than {share:.2%} of {total:,} differ"

@@ -1,4 +1,4 @@
-"""``--sample N`` or ``P%``: which rows to look at, chosen evenly in one pass."""
+"""``--sample N`` or ``P%``: which rows to check, each with the same chance, chosen in one pass."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from engine.model.errors import Usage
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """So many, or so large a share of all."""
+    """A number, or a share of all."""
 
     count: int | None = None
     share: float | None = None
@@ -34,7 +34,7 @@ def sample_of(text: str | None) -> Sample | None:
         return Sample(count=int(match[1]))
     if match is not None and match[2] and 0 < float(match[2]) <= 100:
         return Sample(share=float(match[2]) / 100)
-    raise Usage(f"--sample {text!r} is neither a number of records nor a share", hint="Write 500 or 2%.")
+    raise Usage(f"--sample {text!r} is neither a number nor a share", hint="Write 500 or 2%.")
 
 
 class Draw:
