@@ -19,8 +19,9 @@ from engine.model.outcome import Attempt, Duplicate, Looked, Outcome, Status
 from engine.model.plan import Look, Plan, Work
 from engine.model.record import Record
 from engine.pipeline.allowance import Allowance
-from engine.pipeline.copying import Copied, Copying, Memory
+from engine.pipeline.copying import Copying
 from engine.pipeline.duplicates import DuplicateSources
+from engine.pipeline.one_try import Copied, Memory
 from engine.pipeline.planning import Planner
 from engine.pipeline.recorder import Recorder
 from engine.pipeline.routes import Routes

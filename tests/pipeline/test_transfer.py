@@ -122,7 +122,7 @@ async def test_a_link_of_ours_whose_copy_is_lost_is_not_called_backed_up_by_a_co
     [second] = await world.run(switched)
 
     assert (second.status, second.failure) == (Status.FAILED, FailureClass.SOURCE_CHANGED)
-    assert "engine verify" in second.message
+    assert "a verification says" in second.message
     assert not world.destination.objects
 
 

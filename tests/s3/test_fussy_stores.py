@@ -15,7 +15,8 @@ from engine.model.facts import Method, ObjectFacts
 from engine.model.failures import FailureClass
 from engine.model.location import Location
 from engine.model.sums import multipart_etag
-from engine.pipeline.copying import Copying, Memory
+from engine.pipeline.copying import Copying
+from engine.pipeline.one_try import Memory
 from engine.pipeline.routes import Route
 from engine.rehearsal.objects import ObjectServer
 from engine.s3.api.answers import StoreError

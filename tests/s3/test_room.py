@@ -19,7 +19,8 @@ from engine.model.hosts import origin_of
 from engine.model.location import Location
 from engine.model.ports import Source
 from engine.model.sums import multipart_etag
-from engine.pipeline.copying import Copied, Copying, Memory
+from engine.pipeline.copying import Copying
+from engine.pipeline.one_try import Copied, Memory
 from engine.pipeline.routes import Route
 from engine.rehearsal.objects import ObjectServer
 from engine.s3.open import open_s3

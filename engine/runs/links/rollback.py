@@ -34,7 +34,7 @@ from engine.runs.links.old_links import probe
 from engine.runs.links.rollback_file import read_rollback_file
 from engine.runs.shared.bounds import RunFlags
 from engine.runs.shared.confirmation import Ask, Consent, Terminal
-from engine.runs.shared.lifecycle import Job, Run, live
+from engine.runs.shared.lifecycle import Run, UseCase, live
 from engine.runs.shared.preflight import check_own_org
 from engine.runs.shared.report import Ended
 from engine.runs.shared.screen import Screen
@@ -82,7 +82,7 @@ async def rollback(
     return await live(start, partial(_checked, options=options, wanted=wanted, consent=consent))
 
 
-async def _checked(run: Run, options: RollbackOptions, wanted: Undo, consent: Consent) -> Job[ChangeReport]:
+async def _checked(run: Run, options: RollbackOptions, wanted: Undo, consent: Consent) -> UseCase[ChangeReport]:
     services = run.services
     organization, shape = await check_own_org(services, Scope(account_id=run.bounds.account_id))
     if not run.bounds.dry_run:

@@ -90,7 +90,7 @@ R = TypeVar("R", bound=Report)
 R_co = TypeVar("R_co", bound=Report, covariant=True)
 
 
-class Job(Protocol[R_co]):
+class UseCase(Protocol[R_co]):
     """What one kind of run does, once it may."""
 
     @property
@@ -109,7 +109,7 @@ class Job(Protocol[R_co]):
     def report(self, ended: Ended) -> R_co: ...
 
 
-Check = Callable[[Run], Coroutine[Any, Any, Job[R]]]
+Check = Callable[[Run], Coroutine[Any, Any, UseCase[R]]]
 """Sees that a run may start, and writes nothing. Raises Fatal."""
 
 
@@ -127,28 +127,28 @@ async def live(start: Start, check: Check[R]) -> R:
         async with assemble(settings, clock, transport=start.transport) as services:
             run = Run(services, start.screen, stop, start.bounds, files)
             try:
-                job = await unless_stopped(check(run), stop)
+                case = await unless_stopped(check(run), stop)
             except Fatal as error:
                 if "nothing was" not in in_words(error.hint).lower():
                     error.add_hint(start.untouched)
                 raise
-            await _begin(run, start.kind, job.facts)
+            await _begin(run, start.kind, case.facts)
             started = clock.monotonic()
             try:
                 async with beside(_limit(run, start.max_duration_s)):
-                    await job.work()
+                    await case.work()
             except BaseException as error:
-                await _close_failed(run, first_fatal(error) or error, job.after_failure())
+                await _close_failed(run, first_fatal(error) or error, case.after_failure())
                 raise
             status: Ending = "stopped"
             code = stop.exit_code
             if not stop.requested:
-                status, code = job.verdict()
+                status, code = case.verdict()
             if run.id is not None:
                 await services.ledger.end_run(run.id, status, stop.reason or None)
             seconds, database = clock.monotonic() - started, str(settings.tracking.database)
             ended = Ended(start.kind, run.id, status, code, stop.reason, seconds, database, run.notes)
-            report = job.report(ended)
+            report = case.report(ended)
             log.info("run_ended", at=iso(clock.now()), **report.as_json())
             return report
 
