@@ -30,7 +30,7 @@ from engine.pipeline.source_ids import VendorLinks
 T = TypeVar("T")
 
 PATIENCE = 10
-"""So many times more often than any other failure may a host refuse a file for being too busy."""
+"""Tries that were throttled get 10 × ``max_attempts``."""
 
 log = structlog.get_logger()
 
