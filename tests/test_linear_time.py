@@ -62,7 +62,7 @@ READERS: dict[str, Callable[[str], Any]] = {
         Location(Origin("https", "x", 443), "https://x/", "docs", t),
     ),
     "extension": keys.extension_of,
-    "changed key": lambda t: keys.changed_key(t, "etag"),
+    "changed key": lambda t: keys.fill_changed(keys.changed_template(t), "etag"),
     "XML": lambda t: xml.flat(f"<Error><Code>{t}</Code></Error>".encode()),
     "XML as it comes": lambda t: xml.flat(t.encode("utf-8", "replace")),
     "S3 error": lambda t: xml.error_of(400, {}, f"<Error><Code>{t}</Code><Message>{t}</Message></Error>".encode()),

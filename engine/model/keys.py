@@ -69,7 +69,7 @@ def destination_key(template: str, record: Record, file_name: str, location: Loc
     """The key of a record's copy.
 
     No value brings a ``/`` along, save ``{source_key}``; ``.``, ``..`` and empty segments and control characters
-    are nowhere in the result. It leaves room for the mark of ``changed_key`` within 1,024 bytes; a longer one has
+    are nowhere in the result. It leaves room for the mark of changed content within 1,024 bytes; a longer one has
     its file name cut before the extension and marked with a hash of the whole. Raises Refused ``bad_key`` where
     that is not enough.
     """
@@ -132,11 +132,6 @@ def fill_changed(template: str, etag: str) -> str:
     return f"{head}~{mark[:8].lower()}{tail}"
 
 
-def changed_key(key: str, etag: str) -> str:
-    """``{stem}~{etag8}{ext}``: the key for other content of the same record. Raises Refused ``bad_key``."""
-    return fill_changed(changed_template(key), etag)
-
-
 def holds(our_key: str, key: str, room: int) -> bool:
     """Whether a key that we have written is the plain key, or one for changed content."""
     return our_key == key or any(_filled(our_key, key, each) for each in (_ETAG_ROOM, room))
@@ -150,13 +145,8 @@ def _filled(our_key: str, key: str, room: int) -> bool:
     return our_key.startswith(f"{head}~") and our_key.endswith(tail)
 
 
-def destination_url(template: str, bucket: str, region: str, key: str) -> str:
-    """The link to a copy: the key percent-encoded once, byte for byte as S3 has it."""
-    return placed(template, bucket, region).replace("{key}", quoted(key))
-
-
 @dataclass(frozen=True, slots=True)
-class Form:
+class LinkTemplate:
     """What our links look like: ``template`` holds ``{key}``, and perhaps ``{bucket}`` and ``{region}``."""
 
     template: str
@@ -164,19 +154,20 @@ class Form:
     region: str
 
     def url(self, key: str) -> str:
-        """The link to a copy."""
-        return destination_url(self.template, self.bucket, self.region, key)
+        """The link to a copy: the key percent-encoded once, byte for byte as S3 has it."""
+        return _placed(self.template, self.bucket, self.region).replace("{key}", quoted(key))
+
+    @property
+    def prefix(self) -> str:
+        """What every link begins with, if that includes a whole host; else nothing."""
+        prefix = _placed(self.template, self.bucket, self.region).partition("{key}")[0]
+        return prefix if "/" in prefix.partition("://")[2] else ""
 
 
 @lru_cache(maxsize=64)
-def placed(template: str, bucket: str, region: str) -> str:
+def _placed(template: str, bucket: str, region: str) -> str:
     """The template of a link with all but its ``{key}`` filled in."""
     return template.replace("{bucket}", bucket).replace("{region}", region)
-
-
-def fits(url: str, length: int) -> bool:
-    """Whether a text field of that length takes the URL."""
-    return units(url) <= length
 
 
 def units(text: str) -> int:

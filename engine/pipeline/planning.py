@@ -43,23 +43,13 @@ from datetime import datetime, timedelta
 from engine.model.errors import Refused
 from engine.model.facts import ObjectFacts
 from engine.model.failures import SKIP_CLASSES, FailureClass
-from engine.model.keys import (
-    changed_template,
-    destination_key,
-    destination_url,
-    extension_of,
-    file_name_of,
-    fits,
-    holds,
-    placed,
-    shortened_key,
-    units,
-)
+from engine.model.keys import changed_template, extension_of, file_name_of, holds
 from engine.model.location import Location
 from engine.model.outcome import COPIED_STATES, Looked, Outcome, Status, Touch
 from engine.model.plan import Known, Look, Plan
 from engine.model.record import Record
-from engine.model.urls import SourceRules, parse_url, source_rules
+from engine.model.urls import SourceRules, parse_url
+from engine.pipeline.placing import Placing, Target
 from engine.pipeline.source_ids import SourceIds
 
 NO_VALIDATOR = "no_validator"
@@ -68,19 +58,6 @@ _SLACK = timedelta(days=1)
 """By so much a web server's clock, or the zone that it takes for its own, may differ from ours."""
 
 Decision = Plan | Look | Outcome | Looked | Touch | None
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Where copies go and what their links look like."""
-
-    bucket: str
-    region: str
-    endpoint_url: str | None
-    key_template: str
-    url_template: str
-    url_length: int
-    """Longest value that the URL field takes, in UTF-16 units."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,18 +72,16 @@ class Filters:
 
 
 class Planner:
-    """Decides for one record at a time. Holds no state besides its settings, and no verb raises."""
+    """Decides for one record at a time. Holds no state besides its settings. No method raises."""
 
     def __init__(
         self, rules: SourceRules, target: Target, filters: Filters | None = None, sources: SourceIds | None = None
     ) -> None:
         """Raises Usage when the target's endpoint is no URL."""
-        self._sources = sources or SourceIds()
+        self.places = Placing(target)
         self._rules = rules
-        self._target = target
         self._filters = filters or Filters()
-        self._ours = source_rules([target.bucket], target.endpoint_url, target.region, [])
-        self._our_prefix = _constant_prefix(target)
+        self._sources = sources or SourceIds()
 
     def plan(
         self,
@@ -151,19 +126,9 @@ class Planner:
         except Refused as refused:
             return _ended(plan.record, plan.known, plan.page, refused, plan.file_name, plan.key, plan.url)
         return Plan(
-            plan.record,
-            plan.source,
-            plan.source_id,
-            plan.file_name,
-            plan.key,
-            plan.url,
-            duplicate=plan.duplicate,
-            pinned=listed,
-            known=plan.known,
-            page=plan.page,
-            by_link=plan.by_link,
-            room=plan.room,
-        )
+            plan.record, plan.source, plan.source_id, plan.file_name, plan.key, plan.url, plan.duplicate, listed,
+            plan.known, plan.page, plan.by_link, plan.room,
+        )  # fmt: skip
 
     def _look(self, record: Record, known: Known, page: int) -> Look | Looked:
         try:
@@ -205,14 +170,6 @@ class Planner:
         except Refused:
             return None
 
-    def url_of(self, key: str) -> str:
-        """The link to a copy under that key."""
-        return destination_url(self._target.url_template, self._target.bucket, self._target.region, key)
-
-    def fits(self, url: str) -> bool:
-        """Whether the URL field takes the link."""
-        return fits(url, self._target.url_length)
-
     def _fresh(
         self,
         record: Record,
@@ -230,16 +187,16 @@ class Planner:
             file_name = file_name_of(source, record.name)
             self._admit(file_name, pinned)
             if known is not None and keep and known.our_key:
-                key, url = known.our_key, self.url_of(known.our_key)
+                key, url = known.our_key, self.places.url_of(known.our_key)
             else:
-                key, url = self._place(record, file_name, source)
+                key, url = self.places.place(record, file_name, source)
             if known is not None and record.url == known.our_url:
                 url = record.url
-            room = self._target.url_length - units(url)
+            room = self.places.room(url)
             if changed and known is not None and holds(known.our_key, key, room):
                 changed_template(key, room)  # refuses what does not fit
             elif room < 0:
-                self._must_fit(url)
+                raise self.places.too_long(url)
             source_id, by_link = self._sources.of(record, source)
         except Refused as refused:
             return _ended(record, known, page, refused, file_name, key, url)
@@ -262,35 +219,16 @@ class Planner:
             return False, False
         return self._sources.differ(record, source, known)
 
-    def _place(self, record: Record, file_name: str, source: Location) -> tuple[str, str]:
-        """Key and link of a copy; a file name that makes the link longer than the field is shortened."""
-        template = self._target.key_template
-        key = destination_key(template, record, file_name, source)
-        url = self.url_of(key)
-        if self.fits(url):
-            return key, url
-        key = shortened_key(template, record, file_name, source, lambda short: self.fits(self.url_of(short)))
-        return key, self.url_of(key)
-
     def _source(self, link: str) -> Location:
         try:
             source = parse_url(link, self._rules)
         except Refused as refused:
-            if refused.failure is FailureClass.HOST_NOT_ALLOWED and self._is_ours(link):
+            if refused.failure is FailureClass.HOST_NOT_ALLOWED and self.places.is_ours(link):
                 raise _already_ours() from None
             raise
-        if not source.bucket and self._is_ours(link):
+        if not source.bucket and self.places.is_ours(link):
             raise _already_ours()
         return source
-
-    def _is_ours(self, link: str) -> bool:
-        if self._our_prefix and link.startswith(self._our_prefix):
-            return True
-        try:
-            parse_url(link, self._ours)
-        except Refused:
-            return False
-        return True
 
     def _admit(self, file_name: str, pinned: ObjectFacts | None) -> None:
         wanted = self._filters.extensions
@@ -299,20 +237,6 @@ class Planner:
         limit = self._filters.max_bytes
         if limit is not None and pinned is not None and pinned.size is not None and pinned.size > limit:
             raise Refused(FailureClass.TOO_LARGE, f"{pinned.size:,} bytes; the limit is {limit:,}")
-
-    def _must_fit(self, url: str) -> None:
-        if not self.fits(url):
-            raise Refused(
-                FailureClass.URL_TOO_LONG,
-                f"the new link has {len(url):,} characters, the field takes {self._target.url_length:,};"
-                " a shorter destination.key_template may help",
-            )
-
-
-def _constant_prefix(target: Target) -> str:
-    """What every link of ours begins with, if that includes a whole host; else nothing."""
-    prefix = placed(target.url_template, target.bucket, target.region).partition("{key}")[0]
-    return prefix if "/" in prefix.partition("://")[2] else ""
 
 
 def _touched(record: Record, known: Known) -> Touch | None:

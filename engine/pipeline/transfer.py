@@ -236,8 +236,8 @@ class Transfer:
 
     def _link_to(self, key: str) -> str:
         """The link to a copy that went to another key than planned. Raises Refused where the field does not take it."""
-        url = self._planner.url_of(key)
-        if not self._planner.fits(url):
+        url = self._planner.places.url_of(key)
+        if not self._planner.places.fits(url):
             raise Refused(FailureClass.URL_TOO_LONG, "the new link is longer than the field; shorten key_template")
         return url
 

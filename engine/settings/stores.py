@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr, field_validator
 
 from engine.model.base_url import url_fault
-from engine.model.keys import Form
+from engine.model.keys import LinkTemplate
 from engine.settings.section import MASKED, Bucket, Filled, Origin, Section, matching, template_fault
 
 
@@ -105,9 +105,9 @@ class DestinationSettings(Credentials):
     insecure: bool = Field(False, description="allow plain http to a host that is not this machine")
 
     @property
-    def form(self) -> Form:
+    def link_template(self) -> LinkTemplate:
         """What our links look like."""
-        return Form(self.url_template, self.bucket, self.region)
+        return LinkTemplate(self.url_template, self.bucket, self.region)
 
     @field_validator("key_template")
     @classmethod

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from engine.model.errors import Refused, Usage
 from engine.model.failures import FailureClass
 from engine.model.hosts import store_at
-from engine.model.keys import destination_url
+from engine.model.keys import LinkTemplate
 from engine.model.location import Location, Origin
 from engine.model.urls import SourceRules, identity_hash, parse_url, plus_as_space, source_rules
 
@@ -472,7 +472,7 @@ KEYS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=80
     ),
 )
 def test_a_link_to_a_copy_reads_back_as_its_key(key: str, template: str) -> None:
-    location = parse_url(destination_url(template, "docs-bucket", "us-west-2", key), RULES)
+    location = parse_url(LinkTemplate(template, "docs-bucket", "us-west-2").url(key), RULES)
     assert (location.bucket, location.key) == ("docs-bucket", key)
     again = parse_url(location.url, RULES)
     assert again == location

@@ -12,7 +12,8 @@ from engine.model.plan import Known
 from engine.model.record import Record
 from engine.model.urls import source_rules
 from engine.pipeline.census import Census, host_of
-from engine.pipeline.planning import Filters, Planner, Target
+from engine.pipeline.placing import Target
+from engine.pipeline.planning import Filters, Planner
 
 TARGET = Target("ours", "us-east-1", None, "up/{record_id}/{file_name}", "https://ours.test/{key}", 80)
 

@@ -91,7 +91,7 @@ def test_our_own_link_keeps_the_status(status: Status) -> None:
 def test_a_switched_record_whose_original_link_somebody_has_put_back_is_planned_under_its_key() -> None:
     known = COPIED._replace(status=Status.SWITCHED, our_key="where/it/lies.pdf", our_url="https://ours.test/it")
     plan = plan_of(PLANNER.plan(replace(RECORD, name="renamed"), known, 0))
-    assert (plan.key, plan.url) == ("where/it/lies.pdf", PLANNER.url_of("where/it/lies.pdf"))
+    assert (plan.key, plan.url) == ("where/it/lies.pdf", PLANNER.places.url_of("where/it/lies.pdf"))
 
 
 def test_a_link_of_ours_that_was_formed_otherwise_stays_as_the_record_has_it() -> None:
@@ -254,11 +254,11 @@ def test_a_name_that_makes_the_link_too_long_is_shortened_before_its_ending(name
     plans = [plan_of(planner.plan(record, None, 0)) for record in records]
 
     for each in plans:
-        assert planner.fits(each.url)
+        assert planner.places.fits(each.url)
         assert len(each.url) > 255 - 12, "as much of the name as there is room for"
         assert re.fullmatch(f"{name[:3]}.*~[0-9a-f]{{8}}[.]pdf", each.key.rpartition("/")[2])
         changed = fill_changed(each.changed_key, "f" * 32)
-        assert planner.fits(planner.url_of(changed))
+        assert planner.places.fits(planner.places.url_of(changed))
         assert re.fullmatch(f"{name[:3]}.*~[0-9a-f]{{8}}~ffffffff[.]pdf", changed.rpartition("/")[2])
     assert len({each.key for each in plans}) == len(plans)
     assert plan_of(planner.plan(records[0], None, 0)).key == plans[0].key
@@ -268,7 +268,7 @@ def test_content_that_changes_again_and_again_under_a_shortened_name_finds_its_k
     record = replace(RECORD, url="s3://docs-bucket/a/" + "x" * 190 + ".pdf")
     first = plan_of(PLANNER.plan(record, None, 0))
     for our_key in (first.key, fill_changed(first.changed_key, "e" * 32)):
-        ours = COPIED._replace(url=record.url, our_key=our_key, our_url=PLANNER.url_of(our_key))
+        ours = COPIED._replace(url=record.url, our_key=our_key, our_url=PLANNER.places.url_of(our_key))
         again = plan_of(PLANNER.plan(record, ours._replace(listed_etag="f" * 32), 0))
         assert (again.key, again.changed_key) == (first.key, first.changed_key)
         assert holds(our_key, again.key, again.room)

@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.model.keys import changed_key
+from engine.model.keys import changed_template, fill_changed
 from engine.model.outcome import Outcome, Status
 from engine.model.plan import Plan
 from engine.model.record import Record
 from engine.model.urls import parse_url, source_rules
-from engine.pipeline.planning import Planner, Target
+from engine.pipeline.placing import Target
+from engine.pipeline.planning import Planner
 
 NAUGHTY: list[str] = json.loads((Path(__file__).parents[1] / "data" / "blns.json").read_text("utf-8"))
 NAUGHTY += ["\ud800", "a\ud800b.pdf", "\x00", "\x1b[31mred", "x" * 5000, "𝄞" * 300, "..", "../" * 400, "%", "%FF"]
@@ -53,7 +54,7 @@ def check(record: Record) -> None:
             assert " " not in decision.url
             assert len(decision.url) <= 4000
             assert parse_url(decision.url, OURS).key == decision.key
-            assert parse_url(each.url_of(changed_key(decision.key, "0" * 32)), OURS).in_s3
+            assert parse_url(each.places.url_of(fill_changed(changed_template(decision.key), "0" * 32)), OURS).in_s3
             assert 0 <= decision.source_id < 2**63
         else:
             assert isinstance(decision, Outcome)

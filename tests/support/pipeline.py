@@ -15,7 +15,8 @@ from engine.model.record import Record
 from engine.model.urls import source_rules
 from engine.pipeline.allowance import Allowance
 from engine.pipeline.copying import Copying
-from engine.pipeline.planning import Planner, Target
+from engine.pipeline.placing import Target
+from engine.pipeline.planning import Planner
 from engine.pipeline.recorder import Recorder
 from engine.pipeline.routes import Route, Routes
 from engine.pipeline.stop import Stop

@@ -6,7 +6,8 @@ from engine.model.outcome import Status
 from engine.model.plan import Known
 from engine.model.record import Record
 from engine.model.urls import source_rules
-from engine.pipeline.planning import Planner, Target
+from engine.pipeline.placing import Target
+from engine.pipeline.planning import Planner
 
 RULES = source_rules(["docs-bucket"], None, "us-west-2", ["files.example"])
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine.model.errors import Paused
-from engine.model.keys import Form
+from engine.model.keys import LinkTemplate
 from engine.model.outcome import Batch
 from engine.tracking.db.database import open_database
 from engine.tracking.ledger import Ledger
@@ -16,7 +16,7 @@ from engine.tracking.write import links
 from tests.support.fakes.clock import ManualClock
 from tests.support.outcomes import copied
 
-FORM = Form("https://ours.example/{key}", "ours", "us-east-1")
+TEMPLATE = LinkTemplate("https://ours.example/{key}", "ours", "us-east-1")
 MANY = 8_000
 """Rows: enough for SQLite to ask twice whether to go on."""
 
@@ -26,7 +26,7 @@ async def test_a_stop_is_heeded_while_many_links_are_formed_anew_and_leaves_all_
         ledger = Ledger(database)
         await ledger.begin_run("backup", {"destination": {"url_template": "https://old.example/{key}"}}, version="1")
         await ledger.write(Batch([copied(number) for number in range(MANY)]))
-        anew = Form("https://new.example/{key}", "ours", "us-east-1")
+        anew = LinkTemplate("https://new.example/{key}", "ours", "us-east-1")
         looks = count()
 
         with pytest.raises(Paused):

@@ -117,9 +117,13 @@ class _Backup:
 
     async def _renew_links(self) -> None:
         services = self._run.services
-        form, database = services.settings.destination.form, services.ledger.database
+        template, database = services.settings.destination.link_template, services.ledger.database
         renewed, strange = await links.renew(
-            database, form, self._planner.fits, look=self._options.full, stopped=lambda: self._run.stop.requested
+            database,
+            template,
+            self._planner.places.fits,
+            look=self._options.full,
+            stopped=lambda: self._run.stop.requested,
         )
         if renewed:
             self._run.note(

@@ -222,8 +222,8 @@ def _from_database(settings: Settings, bounds: Bounds, samples: int) -> tuple[_K
         return _Known(), None
     try:
         with open_report(settings.tracking.database) as report:
-            form, keys = settings.destination.form, report.keys(samples, bounds.account_id)
-            return _Known(report.longest_link(), tuple(form.url(key) for key in keys)), None
+            template, keys = settings.destination.link_template, report.keys(samples, bounds.account_id)
+            return _Known(report.longest_link(), tuple(template.url(key) for key in keys)), None
     except Blocked as error:
         return _Known(), unknown("database", str(error), error.hint)
 

@@ -50,7 +50,7 @@ async def audit(settings: Settings, options: AuditOptions, clock: Clock | None =
     record, account = _id(options.record, "--record"), _id(options.account, "--account")
     verdict = await _verdict(settings, options.bucket, clock or SystemClock())
     with open_history(settings.tracking.database) as history:
-        strange = history.foreign_links(settings.destination.form)
+        strange = history.foreign_links(settings.destination.link_template)
         document: dict[str, Any] = {
             "database": str(settings.tracking.database),
             "rows": history.rows(),

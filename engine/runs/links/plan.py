@@ -32,7 +32,7 @@ class Plans:
         self._organization = organization
         self._shape = shape
         self._fits = settings_hash(services.settings, organization.id)
-        self._form = services.settings.destination.form
+        self._template = services.settings.destination.link_template
         self.foreign = Foreign()
         """Records that a new plan leaves out, because their row brings a link of its own."""
         self.notes: list[Advice] = []
@@ -42,7 +42,7 @@ class Plans:
     async def make(self, path: Path, run_id: int | None) -> tuple[Written, int]:
         """A plan, and the Salesforce calls that it takes. Raises Blocked where the file cannot be written."""
         shape = self._shape
-        if await outdated(self._database, self._form):
+        if await outdated(self._database, self._template):
             raise Blocked(
                 "there are copies whose links were formed with another destination.url_template or region",
                 hint=(Command("run backup --incremental"), "   forms them anew; it copies nothing for that"),
@@ -62,9 +62,9 @@ class Plans:
         writer = PlanWriter(path, header)
         for chunk in switchable.chunks(rows):
             rows_now = await switchable.links(self._database, chunk)
-            links = [link for link in rows_now if link.new == self._form.url(link.copy.key)]
+            links = [link for link in rows_now if link.new == self._template.url(link.copy.key)]
             if len(links) < len(rows_now):
-                self.foreign.add(link.id for link in rows_now if link.new != self._form.url(link.copy.key))
+                self.foreign.add(link.id for link in rows_now if link.new != self._template.url(link.copy.key))
             fitting = [link for link in links if len(link.new) <= shape.url_length or not shape.url_length]
             too_long += len(links) - len(fitting)
             needed += calls(fitting)
@@ -88,7 +88,7 @@ class Plans:
 
     def open(self, stack: ExitStack, path: Path) -> PlanFile:
         """Check and hold a plan. Raises Usage, Differs."""
-        return stack.enter_context(open_plan(path, self._fits, self._form.url))
+        return stack.enter_context(open_plan(path, self._fits, self._template.url))
 
     def path(self, run_id: int | None) -> Path:
         """Where a plan lies that nobody has named."""

@@ -43,7 +43,7 @@ class Selection:
         self._run = run
         self._plan = plan
         self._retried = retried
-        self._form = run.services.settings.destination.form
+        self._template = run.services.settings.destination.link_template
         self._verdicts = Verdicts(run.services.ledger.database, run.id)
         self._seen = 0
         self._taken = 0
@@ -72,7 +72,7 @@ class Selection:
             if ready:
                 # formed here and now: no row and no file brings a link of its own to Salesforce
                 yield [
-                    Change(link.id, link.account, link.old, self._form.url(link.copy.key), wave.number)
+                    Change(link.id, link.account, link.old, self._template.url(link.copy.key), wave.number)
                     for link in ready
                 ]
 
@@ -120,7 +120,7 @@ class Selection:
                 counts.already += 1
             elif row is None or not row.may_move or row.link != link:
                 counts.stale += 1
-                if row is not None and row.link.new != self._form.url(row.link.copy.key) and not row.switched:
+                if row is not None and row.link.new != self._template.url(row.link.copy.key) and not row.switched:
                     self.progress.foreign.add([link.id])
             else:
                 standing.append(link)

@@ -22,7 +22,8 @@ from engine.model.ports import Source
 from engine.model.record import ObjectShape
 from engine.model.urls import parse_url
 from engine.pipeline.limited import LimitedSource
-from engine.pipeline.planning import Filters, Planner, Target
+from engine.pipeline.placing import Target
+from engine.pipeline.planning import Filters, Planner
 from engine.pipeline.routes import Route, Routes
 from engine.pipeline.source_ids import SourceIds, VendorLinks
 from engine.pipeline.transfer import PATIENCE
@@ -59,7 +60,7 @@ class Adapters:
     def locate(self, key: str) -> Location:
         """One of our own objects."""
         ours = self.settings.destination
-        url = ours.form.url(key)
+        url = ours.link_template.url(key)
         scheme, _, rest = url.partition("://")
         return Location(origin_of(scheme, rest.partition("/")[0]), url, bucket=ours.bucket, key=key)
 

@@ -78,7 +78,7 @@ def show_status(settings: Settings, wanted: StatusOptions, console: Console) -> 
         if wanted.as_json:
             document = _document(report, wanted, proofs)
             if wanted.readiness:
-                document["readiness"]["foreign_links"] = report.foreign_links(settings.destination.form).count
+                document["readiness"]["foreign_links"] = report.foreign_links(settings.destination.link_template).count
             print_document(document)
             return
         if wanted.overview or wanted.nothing_named:
@@ -93,7 +93,7 @@ def show_status(settings: Settings, wanted: StatusOptions, console: Console) -> 
             _recent(report, wanted.recent_errors, console)
         if wanted.readiness:
             _readiness(report, proofs, console)
-            if (strange := report.foreign_links(settings.destination.form)).count:
+            if (strange := report.foreign_links(settings.destination.link_template)).count:
                 line(console, f"REFUSED     {strange}")
                 line(console, ("next        ", FORMED_ANEW))
     if wanted.export is not None:

@@ -87,7 +87,8 @@ class _Verify:
 
     async def work(self) -> None:
         services, found, options = self._run.services, self._found, self._options
-        found.foreign = await services.ledger.database.read(partial(foreign, form=services.settings.destination.form))
+        template = services.settings.destination.link_template
+        found.foreign = await services.ledger.database.read(partial(foreign, template=template))
         try:
             await self._check()
         except Transient as error:

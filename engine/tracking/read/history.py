@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.model.change import ChainTip
-from engine.model.keys import Form
+from engine.model.keys import LinkTemplate
 from engine.tracking.db.chain import Key
 from engine.tracking.db.conditions import LINK_STATE
 from engine.tracking.db.connect import by_name, snapshot
@@ -38,9 +38,9 @@ class History:
         """How many there are."""
         return int(self._db.execute("SELECT count(*) FROM url_changes").fetchone()[0])
 
-    def foreign_links(self, form: Form) -> Foreign:
+    def foreign_links(self, template: LinkTemplate) -> Foreign:
         """Records whose row brings a link of its own, or says of a switch what the journal does not."""
-        return foreign(self._db, form)
+        return foreign(self._db, template)
 
     def first(self) -> str:
         """The seal of the first row, which names the journal; empty while there is none."""

@@ -1,7 +1,7 @@
 """Our links in the rows, held against what a key, the bucket and a template make of them.
 
-A link of another form than today's is *outdated* where an earlier run's settings make it of its key; where nobody's do,
-it is *foreign*: somebody has changed the row by hand. Neither is ever written to Salesforce.
+A link that today's template does not make is *outdated* where an earlier run's template makes it of its key. Where none
+does, it is *foreign*: somebody has changed the row by hand. Neither is ever written to Salesforce.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from engine.model.command import Command
-from engine.model.keys import Form
+from engine.model.keys import LinkTemplate
 
 if TYPE_CHECKING:  # ``engine status`` asks for foreign links without an event loop
     from engine.tracking.db.database import Database
@@ -33,7 +33,7 @@ SELECT f.doclist_entry_id FROM file_migrations f JOIN url_changes c ON c.id = (
     SELECT max(id) FROM url_changes d WHERE d.doclist_entry_id = f.doclist_entry_id)
 WHERE f.status = 'switched' AND (f.your_s3_url, f.original_url) IS NOT (c.new_url, c.old_url)
 """
-_FORMS = """
+_TEMPLATES = """
 SELECT DISTINCT json_extract(config_snapshot, '$.destination.url_template') AS template,
     json_extract(config_snapshot, '$.destination.region') AS region
 FROM migration_runs WHERE template <> '' AND region <> ''
@@ -61,30 +61,30 @@ class Foreign:
         )
 
 
-async def outdated(database: Database, form: Form) -> bool:
-    """Whether there are copies whose links are of an earlier form. Looks at rows only if a run had other settings."""
+async def outdated(database: Database, template: LinkTemplate) -> bool:
+    """Whether there are copies with the links of an earlier template. Looks at rows only if a run had another one."""
     return await database.read(
-        lambda db: bool(earlier_forms(db, form)) and any(old for *_, old in not_of_form(db, form))
+        lambda db: bool(earlier_templates(db, template)) and any(old for *_, old in not_of_template(db, template))
     )
 
 
-def foreign(db: sqlite3.Connection, form: Form) -> Foreign:
+def foreign(db: sqlite3.Connection, template: LinkTemplate) -> Foreign:
     """Rows with a foreign link; of switched rows, those that say other than the journal. Walks the whole table."""
     found = Foreign()
-    found.add(record for _, record, _, old in not_of_form(db, form) if not old)
+    found.add(record for _, record, _, old in not_of_template(db, template) if not old)
     found.add(record for (record,) in db.execute(_MOVED_OTHERWISE))
     return found
 
 
-def earlier_forms(db: sqlite3.Connection, form: Form) -> list[Form]:
-    """The forms of earlier runs, without this one."""
-    forms = [Form(template, form.bucket, region) for template, region in db.execute(_FORMS)]
-    return [each for each in forms if each != form]
+def earlier_templates(db: sqlite3.Connection, template: LinkTemplate) -> list[LinkTemplate]:
+    """The link templates of earlier runs, without this one."""
+    templates = [LinkTemplate(text, template.bucket, region) for text, region in db.execute(_TEMPLATES)]
+    return [each for each in templates if each != template]
 
 
-def not_of_form(db: sqlite3.Connection, form: Form) -> Iterator[tuple[int, str, str, bool]]:
-    """Row, record and key of the links that are not of this form, and whether an earlier one makes them."""
-    earlier = earlier_forms(db, form)
+def not_of_template(db: sqlite3.Connection, template: LinkTemplate) -> Iterator[tuple[int, str, str, bool]]:
+    """Row, record and key of the links that this template does not make, and whether an earlier one does."""
+    earlier = earlier_templates(db, template)
     for row, record, key, link in db.execute(_LINKS):
-        if link != form.url(key):
+        if link != template.url(key):
             yield row, record, key, any(link == each.url(key) for each in earlier)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.model.facts import Proof
-from engine.model.keys import Form
+from engine.model.keys import LinkTemplate
 from engine.model.outcome import COPIED_STATES, SWITCHABLE_STATES, Status
 from engine.tracking.db.conditions import COPIED, SWITCHABLE, UNPROVED, WAIVED
 from engine.tracking.db.connect import by_name, snapshot
@@ -111,9 +111,9 @@ class Report:
         """Characters of the longest new link of any copy."""
         return int(self._db.execute("SELECT coalesce(max(length(your_s3_url)), 0) FROM file_migrations").fetchone()[0])
 
-    def foreign_links(self, form: Form) -> Foreign:
+    def foreign_links(self, template: LinkTemplate) -> Foreign:
         """Records whose row brings a link of its own. Walks the whole table."""
-        return foreign(self._db, form)
+        return foreign(self._db, template)
 
     def keys(self, count: int, account: str | None = None) -> list[str]:
         """Keys of up to so many copies, spread over the table; of one account only, where it is given."""

@@ -9,10 +9,10 @@ from functools import partial
 
 from engine.model.errors import Paused
 from engine.model.failures import FailureClass
-from engine.model.keys import Form
+from engine.model.keys import LinkTemplate
 from engine.tracking.db.counters import counted
 from engine.tracking.db.database import Database
-from engine.tracking.read.links import Foreign, earlier_forms, not_of_form
+from engine.tracking.read.links import Foreign, earlier_templates, not_of_template
 
 _CHUNK = 4_000
 _OPERATIONS = 100_000
@@ -26,22 +26,27 @@ WHERE doclist_entry_id IN (SELECT value FROM json_each(?))
 
 
 async def renew(
-    database: Database, form: Form, fits: Callable[[str], bool], *, look: bool, stopped: Callable[[], bool]
+    database: Database, template: LinkTemplate, fits: Callable[[str], bool], *, look: bool, stopped: Callable[[], bool]
 ) -> tuple[int, Foreign]:
     """Form anew what is outdated or foreign, all or none; returns how many were outdated, and which were foreign.
     One that does not fit its field fails as url_too_long. ``look``: also if no run had other settings. Raises Paused,
     with all as it was, once ``stopped`` says so: a million rows take their time."""
-    if not look and not await database.read(partial(earlier_forms, form=form)):
+    if not look and not await database.read(partial(earlier_templates, template=template)):
         return 0, Foreign()
-    return await database.write(partial(_renew, form=form, fits=fits, now=database.now(), stopped=stopped))
+    return await database.write(partial(_renew, template=template, fits=fits, now=database.now(), stopped=stopped))
 
 
 def _renew(
-    db: sqlite3.Connection, *, form: Form, fits: Callable[[str], bool], now: str, stopped: Callable[[], bool]
+    db: sqlite3.Connection,
+    *,
+    template: LinkTemplate,
+    fits: Callable[[str], bool],
+    now: str,
+    stopped: Callable[[], bool],
 ) -> tuple[int, Foreign]:
     db.set_progress_handler(stopped, _OPERATIONS)
     try:
-        return _renewed(db, form, fits, now)
+        return _renewed(db, template, fits, now)
     except sqlite3.OperationalError as error:
         if not stopped():
             raise
@@ -50,12 +55,14 @@ def _renew(
         db.set_progress_handler(None, 0)
 
 
-def _renewed(db: sqlite3.Connection, form: Form, fits: Callable[[str], bool], now: str) -> tuple[int, Foreign]:
-    rows, strange = list(not_of_form(db, form)), Foreign()
+def _renewed(
+    db: sqlite3.Connection, template: LinkTemplate, fits: Callable[[str], bool], now: str
+) -> tuple[int, Foreign]:
+    rows, strange = list(not_of_template(db, template)), Foreign()
     strange.add(record for _, record, _, old in rows if not old)
     for start in range(0, len(rows), _CHUNK):
         chunk = rows[start : start + _CHUNK]
-        links = [(form.url(key), now, row) for row, _, key, _ in chunk]
+        links = [(template.url(key), now, row) for row, _, key, _ in chunk]
         db.executemany(_RENEW, links)
         too_long = [record for (_, record, _, _), (link, _, _) in zip(chunk, links, strict=True) if not fits(link)]
         if too_long:
