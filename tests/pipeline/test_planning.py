@@ -241,9 +241,9 @@ def test_a_link_longer_than_the_field_fails_before_any_copy() -> None:
     outcome = outcome_of(tight.plan(RECORD, None, 0))
     assert (outcome.status, outcome.failure) == (Status.FAILED, FailureClass.URL_TOO_LONG)
     shortest = KEY.replace("report 1", f"~{sha256(b'report 1.pdf').hexdigest()[:8]}")
-    assert (outcome.key, outcome.url, outcome.file_name) == (shortest, tight.url_of(shortest), "report 1.pdf")
-    assert fitting.fits(fitting.url_of(KEY))
-    assert not tight.fits(tight.url_of(KEY))
+    assert (outcome.key, outcome.url, outcome.file_name) == (shortest, tight.places.url_of(shortest), "report 1.pdf")
+    assert fitting.places.fits(fitting.places.url_of(KEY))
+    assert not tight.places.fits(tight.places.url_of(KEY))
 
 
 @pytest.mark.parametrize("name", ["x" * 190, "ü" * 90, "report with blanks " * 10, "日本" * 30])
