@@ -33,10 +33,8 @@ async def engine(
     )
 
 
-RECORDS = 1000
-
-
-CAST = Cast(mean_bytes=8_000, large=0.002, archived=0.0)
+RECORDS = 400
+CAST = Cast(mean_bytes=8_000, large=0.005, archived=0.0)
 
 
 def side(server: ObjectServer) -> dict[str, Any]:
