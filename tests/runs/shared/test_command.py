@@ -20,7 +20,7 @@ from engine.runs.shared.command import flags, name_in_commands, to_type
 from engine.runs.shared.screen import Screen
 from tests.support.fakes.clock import ManualClock
 
-ENGINE = Path(__file__).parents[2] / "engine"
+ENGINE = Path(__file__).parents[3] / "engine"
 TREES = {path: ast.parse(path.read_text()) for path in sorted(ENGINE.rglob("*.py"))}
 STATUS = Command("status")
 
