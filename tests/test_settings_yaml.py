@@ -81,7 +81,7 @@ def test_it_holds_nothing_that_is_no_setting() -> None:
 def test_the_resolver_stands_ready_to_be_uncommented() -> None:
     text = settings_text()
     start = text.index("  # resolver:\n")
-    end = text.index("\n  insecure:", start)
+    end = text.index("\n  endpoint_url:", start)
     block = "\n".join(line.replace("  # ", "  ", 1) for line in text[start:end].splitlines())
 
     assert set(yaml.safe_load(block)["resolver"]) == set(ResolverSettings.model_fields)

@@ -119,6 +119,29 @@ class _Ranges:
         self._waiting.extend(_Reading(each, each.after) for each in given)
 
 
+class _Demand:
+    """How many pagers it takes to bring ``RECORDS_A_SECOND``, at the latency of the pages so far."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._seconds_a_record: float | None = None
+
+    @property
+    def pagers(self) -> int:
+        """One before the first page."""
+        if self._seconds_a_record is None:
+            return 1
+        return min(MOST_PAGERS, max(2, ceil(self._seconds_a_record * RECORDS_A_SECOND)))
+
+    async def timed(self, coming: Awaitable[Page | None]) -> Page | None:
+        begun = self._clock.monotonic()
+        page = await coming
+        if page is not None and page.records:
+            sample, known = (self._clock.monotonic() - begun) / len(page.records), self._seconds_a_record
+            self._seconds_a_record = sample if known is None else 0.7 * known + 0.3 * sample
+        return page
+
+
 class ParallelPages:
     """An async context manager to iterate over. Pages carry the number of their range and come in its order.
 
@@ -144,9 +167,8 @@ class ParallelPages:
         self._scope = scope
         self._cut = cut
         self._on_cut = on_cut
-        self._clock = clock
+        self._demand = _Demand(clock)
         self._ranges = _Ranges((_Reading(each, each.after, expected) for each in ranges), smallest_part)
-        self._seconds_a_record: float | None = None
         self._changed = asyncio.Event()
         self._pages: Channel[Page] = Channel(2)
         self._tasks: list[asyncio.Task[None]] = []
@@ -155,9 +177,7 @@ class ParallelPages:
     @property
     def pagers(self) -> int:
         """How many should read at a time now."""
-        if self._seconds_a_record is None:
-            return 1
-        return min(MOST_PAGERS, max(2, ceil(self._seconds_a_record * RECORDS_A_SECOND)))
+        return self._demand.pagers
 
     async def __aenter__(self) -> Self:
         for number in range(MOST_PAGERS):
@@ -224,12 +244,8 @@ class ParallelPages:
         await self._pages.put(Page([], reading.cursor or "", self._scope.deleted, number, ends=True))
 
     async def _fetch(self, pages: AsyncGenerator[Page, None]) -> Page | None:
-        """The next page, and how long it took; None at the end."""
-        begun = self._clock.monotonic()
-        page = await anext(pages, None)
-        if page is not None and page.records:
-            sample, known = (self._clock.monotonic() - begun) / len(page.records), self._seconds_a_record
-            self._seconds_a_record = sample if known is None else 0.7 * known + 0.3 * sample
+        """The next page; None at the end."""
+        page = await self._demand.timed(anext(pages, None))
         self._changed.set()
         return page
 

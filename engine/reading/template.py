@@ -13,7 +13,7 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
 from engine.reading.keys import Key, Way, known_keys
-from engine.settings import Credentials, ResolverSettings, Settings
+from engine.settings import ResolverSettings, Settings
 
 COLUMN = 42
 WIDTH = 118
@@ -45,8 +45,8 @@ def settings_text() -> str:
 
 
 def _section(section: type[BaseModel], way: Way, known: dict[Way, Key]) -> Iterator[str]:
-    fields = section.model_fields.items()
-    for name, field in sorted(fields, key=lambda item: item[0] in Credentials.model_fields):  # a bucket before its keys
+    own = section.__annotations__  # these before the inherited ones
+    for name, field in sorted(section.model_fields.items(), key=lambda item: item[0] not in own):
         here = (*way, name)
         yield from _setting(field, here, known)
         if known[here].is_section:

@@ -13,7 +13,7 @@ from engine.settings.machine import LoggingSettings, MetricsSettings, NetworkSet
 from engine.settings.salesforce import LoginSettings, RecordSettings, SalesforceSettings
 from engine.settings.stores import Credentials, DestinationSettings, ResolverSettings, SourceSettings
 from engine.settings.tree import Settings
-from engine.settings.work import MigrationSettings, SwitchSettings
+from engine.settings.work import MigrationSettings, RestrictionSettings, SwitchSettings
 
 __all__ = [
     "Credentials",
@@ -25,6 +25,7 @@ __all__ = [
     "NetworkSettings",
     "RecordSettings",
     "ResolverSettings",
+    "RestrictionSettings",
     "SalesforceSettings",
     "Settings",
     "SourceSettings",

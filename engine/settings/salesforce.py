@@ -45,19 +45,8 @@ class LoginSettings(Section):
                 yield key, fault
 
 
-class RecordSettings(Section):
-    """Which records hold the links, and in which fields."""
-
-    object: Identifier = Field("DocListEntry__c", description="the object whose records hold the links")
-    url_field: Identifier = Field("Document__c", description="the link; no other field is ever written")
-    account_field: Identifier = "Account__c"
-    account_name_field: FieldPath = "Account__r.Name"
-    name_field: Identifier = "Name"
-    where: str | None = Field(None, description="extra SOQL condition, such as IsActive__c = true")
-
-
-class SalesforceSettings(RecordSettings, LoginSettings):
-    """The org, how to log in, and which object and fields hold the links."""
+class ApiSettings(Section):
+    """Which org is meant, and how its API is used."""
 
     api_version: Annotated[str, matching(r"\d{2,3}\.0", 'a version such as "62.0"')] = "62.0"
     org_id: Annotated[str, matching(r"[A-Za-z0-9]{15}([A-Za-z0-9]{3})?", "an Id of 15 or 18 characters")] | None = (
@@ -74,3 +63,18 @@ class SalesforceSettings(RecordSettings, LoginSettings):
         if isinstance(value, int | float) and not isinstance(value, bool):
             return f"{value:.1f}" if value * 10 == int(value * 10) else str(value)
         return f"{value}.0" if isinstance(value, str) and value.isdecimal() else value
+
+
+class RecordSettings(Section):
+    """Which records hold the links, and in which fields."""
+
+    object: Identifier = Field("DocListEntry__c", description="the object whose records hold the links")
+    url_field: Identifier = Field("Document__c", description="the link; no other field is ever written")
+    account_field: Identifier = "Account__c"
+    account_name_field: FieldPath = "Account__r.Name"
+    name_field: Identifier = "Name"
+    where: str | None = Field(None, description="extra SOQL condition, such as IsActive__c = true")
+
+
+class SalesforceSettings(RecordSettings, ApiSettings, LoginSettings):
+    """The org, how to log in, and which object and fields hold the links."""

@@ -82,7 +82,7 @@ Filled = Annotated[str, Field(min_length=1)]
 
 
 class Section(BaseModel):
-    """A strict, frozen group of settings."""
+    """A strict, frozen group of settings. Where one is made of several, the keys of the last base come first."""
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, hide_input_in_errors=True, str_strip_whitespace=True, allow_inf_nan=False

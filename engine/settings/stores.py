@@ -22,6 +22,7 @@ class Credentials(Section):
     session_token: SecretStr | None = Field(None, description="only for temporary keys")
 
     def conflicts(self) -> Iterator[tuple[str, str]]:
+        yield from super().conflicts()
         if (self.access_key_id is None) != (self.secret_access_key is None):
             given, absent = "access_key_id", "secret_access_key"
             if self.access_key_id is None:
@@ -31,6 +32,19 @@ class Credentials(Section):
             yield "session_token", "needs access_key_id and secret_access_key beside it"
         if self.profile and (self.access_key_id or self.secret_access_key):
             yield "profile", "and access_key_id exclude each other; keep one"
+
+
+class StoreSettings(Section):
+    """What both stores need alike."""
+
+    endpoint_url: str | None = Field(None, description="for S3-compatible stores; null: AWS")
+    expected_bucket_owner: str | None = Field(None, description="refuse a bucket of another AWS account (12 digits)")
+    insecure: bool = Field(False, description="allow plain http to a host that is not this machine")
+
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        yield from super().conflicts()
+        if self.endpoint_url and (fault := url_fault(self.endpoint_url, insecure=self.insecure)):
+            yield "endpoint_url", fault
 
 
 class ResolverSettings(Section):
@@ -50,11 +64,10 @@ class ResolverSettings(Section):
             yield "url", fault
 
 
-class SourceSettings(Credentials):
+class SourceSettings(Credentials, StoreSettings):
     """The vendor's side: read only, and only the origins named here."""
 
     access: Literal["auto", "s3", "http"] = Field("auto", description="auto | s3 | http")
-    endpoint_url: str | None = Field(None, description="for S3-compatible stores; null: AWS")
     region: Filled = Field("us-east-1", description="the source buckets' region", examples=["us-west-2"])
     buckets: list[Bucket] = Field(
         default_factory=list,
@@ -66,29 +79,24 @@ class SourceSettings(Credentials):
     )
     anonymous: bool = Field(False, description="do not sign requests; for public buckets")
     request_payer: bool = Field(False, description="accept the charges of a requester-pays bucket")
-    expected_bucket_owner: str | None = Field(None, description="refuse a bucket of another AWS account (12 digits)")
     inventory: Literal["auto", "always", "never"] = Field(
         "auto", description="list the source bucket once instead of a HEAD per file: auto | always | never"
     )
     resolver: ResolverSettings | None = Field(
         None, description="a vendor API that answers a presigned URL per record; null: none"
     )
-    insecure: bool = Field(False, description="allow plain http to a host that is not this machine")
 
     def conflicts(self) -> Iterator[tuple[str, str]]:
         yield from super().conflicts()
-        if self.endpoint_url and (fault := url_fault(self.endpoint_url, insecure=self.insecure)):
-            yield "endpoint_url", fault
         for host in self.allowed_hosts:
             if host.startswith("http://") and (fault := url_fault(host, insecure=self.insecure)):
                 yield "allowed_hosts", f"holds {host}, which {fault}"
 
 
-class DestinationSettings(Credentials):
+class DestinationSettings(Credentials, StoreSettings):
     """Our side: where copies go, under which keys, and what the new links look like."""
 
     bucket: Bucket = Field(description="your bucket", examples=["my-documents"])
-    endpoint_url: str | None = Field(None, description="for S3-compatible stores; null: AWS")
     region: Filled = Field("us-east-1", description="your bucket's region")
     key_template: str = Field(
         "uploads/{account_id}/{record_id}/{file_name}",
@@ -101,8 +109,6 @@ class DestinationSettings(Credentials):
     storage_class: str | None = Field(None, description="such as STANDARD_IA; null: the bucket's default")
     sse: Literal["AES256", "aws:kms"] | None = Field(None, description="AES256 | aws:kms; null: the bucket's default")
     kms_key_id: str | None = Field(None, description="for aws:kms; null: the AWS managed key")
-    expected_bucket_owner: str | None = Field(None, description="refuse a bucket of another AWS account (12 digits)")
-    insecure: bool = Field(False, description="allow plain http to a host that is not this machine")
 
     @property
     def link_template(self) -> LinkTemplate:
@@ -127,7 +133,5 @@ class DestinationSettings(Credentials):
 
     def conflicts(self) -> Iterator[tuple[str, str]]:
         yield from super().conflicts()
-        if self.endpoint_url and (fault := url_fault(self.endpoint_url, insecure=self.insecure)):
-            yield "endpoint_url", fault
         if self.kms_key_id and self.sse != "aws:kms":
             yield "kms_key_id", "needs sse: aws:kms"

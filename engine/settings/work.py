@@ -11,7 +11,36 @@ from pydantic import Field, field_validator
 from engine.settings.section import File, Section
 
 
-class MigrationSettings(Section):
+class FilterSettings(Section):
+    """Which files are left out."""
+
+    max_file_size_mb: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="in MB (10⁶ bytes); larger files are skipped; null: no limit"
+    )
+    allowed_extensions: list[str] = Field(default_factory=list, description="such as [.pdf, .docx]; empty: all")
+
+    @field_validator("allowed_extensions")
+    @classmethod
+    def _dotted(cls, value: list[str]) -> list[str]:
+        return [("" if v.startswith(".") else ".") + v.lower() for v in value if v.strip()]
+
+
+class RestrictionSettings(Section):
+    """What keeps every command from going too far in a test."""
+
+    test_single_account: bool = Field(False, description="restrict every command to test_account_id")
+    test_account_id: str | None = Field(None, description='in quotes: "0015g00000AbCdEAAV"')
+    max_test_files: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="stop each run after so many files that need work; unchanged ones do not count"
+    )
+    dry_run: bool = Field(False, description="no command writes anything, whatever its flags say")
+
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        if self.test_single_account and not self.test_account_id:
+            yield "test_single_account", "is on, but test_account_id names no account"
+
+
+class MigrationSettings(RestrictionSettings, FilterSettings):
     """How hard to work, what to leave out, when to give up.
 
     Memory is bounded by ``queue_size`` plans, two batches of outcomes, and the bytes in flight: at most
@@ -26,16 +55,6 @@ class MigrationSettings(Section):
     part_size_mb: Annotated[int, Field(ge=5, le=5120)] = Field(
         16, description="in MiB; files of more than four times this size are copied in parts of this size"
     )
-    max_file_size_mb: Annotated[float, Field(gt=0)] | None = Field(
-        None, description="in MB (10⁶ bytes); larger files are skipped; null: no limit"
-    )
-    allowed_extensions: list[str] = Field(default_factory=list, description="such as [.pdf, .docx]; empty: all")
-    test_single_account: bool = Field(False, description="restrict every command to test_account_id")
-    test_account_id: str | None = Field(None, description='in quotes: "0015g00000AbCdEAAV"')
-    max_test_files: Annotated[int, Field(ge=1)] | None = Field(
-        None, description="stop each run after so many files that need work; unchanged ones do not count"
-    )
-    dry_run: bool = Field(False, description="no command writes anything, whatever its flags say")
     bandwidth_mb_s: Annotated[float, Field(gt=0)] | None = Field(
         None, description="in MB (10⁶ bytes) a second; null: no limit"
     )
@@ -56,15 +75,6 @@ class MigrationSettings(Section):
     drain_seconds: Annotated[float, Field(ge=0, le=3600)] = Field(
         30, description="how long files in flight may take to finish after a stop"
     )
-
-    @field_validator("allowed_extensions")
-    @classmethod
-    def _dotted(cls, value: list[str]) -> list[str]:
-        return [("" if v.startswith(".") else ".") + v.lower() for v in value if v.strip()]
-
-    def conflicts(self) -> Iterator[tuple[str, str]]:
-        if self.test_single_account and not self.test_account_id:
-            yield "test_single_account", "is on, but test_account_id names no account"
 
 
 class SwitchSettings(Section):

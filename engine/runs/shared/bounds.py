@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from engine.model.errors import Usage
 from engine.model.ids import to18
-from engine.settings import MigrationSettings
+from engine.settings import RestrictionSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ class Bounds:
 
 
 def bounds_of(
-    migration: MigrationSettings,
+    restrictions: RestrictionSettings,
     *,
     account: str | None = None,
     limit: int | None = None,
@@ -48,24 +48,24 @@ def bounds_of(
     Raises Usage where a flag would widen the test settings.
     """
     account_id = _account(account, "--account") if account is not None else None
-    if migration.test_single_account:
-        test_account = _account(migration.test_account_id or "", "migration.test_account_id")
+    if restrictions.test_single_account:
+        test_account = _account(restrictions.test_account_id or "", "migration.test_account_id")
         if account_id is not None and account_id != test_account:
-            msg = f"--account {account} reaches beyond migration.test_account_id ({migration.test_account_id})"
+            msg = f"--account {account} reaches beyond migration.test_account_id ({restrictions.test_account_id})"
             raise Usage(msg, hint="Leave the flag out, or turn migration.test_single_account off.")
         account_id = test_account
-    most = migration.max_test_files
+    most = restrictions.max_test_files
     if most is not None:
         if limit is not None and limit > most:
             msg = f"--limit {limit} reaches beyond migration.max_test_files ({most})"
             raise Usage(msg, hint="Use a smaller --limit, or clear migration.max_test_files.")
         limit = limit if limit is not None else most
-    if migration.dry_run and dry_run is False:
+    if restrictions.dry_run and dry_run is False:
         raise Usage(
             f"{writing} would override migration.dry_run: true",
             hint="Set migration.dry_run to false to let runs write.",
         )
-    return Bounds(account_id, limit, bool(dry_run) or migration.dry_run)
+    return Bounds(account_id, limit, bool(dry_run) or restrictions.dry_run)
 
 
 def _account(text: str, name: str) -> str:
