@@ -8,7 +8,7 @@ from pathlib import Path
 SECTIONS = ("7", "8", "9", "11", "12")
 """Of the story: what a newcomer should see."""
 COLUMNS, ROW = 100, 18
-COLOURS = ((r"\d+\. ", "#7cc7ff"), (r"   \$ ", "#8ae08a"), (r"   (0 differences|Everything as told)", "#ffd866"))
+COLOURS = ((r"\d+\. ", "#7cc7ff"), (r"   \$ ", "#8ae08a"), (r"   (0 differences|Everything as expected)", "#ffd866"))
 """By how a line begins: titles, commands, verdicts."""
 
 

@@ -276,4 +276,4 @@ def test_the_picture_shows_titles_that_the_demo_tells() -> None:
     titles = re.findall(r">\d+\. (.*?)</text>", (ROOT / "docs/demo.svg").read_text())
 
     assert len(titles) >= 4
-    assert [title for title in titles if f'act("{title}")' not in told] == []
+    assert [title for title in titles if f'section("{title}")' not in told] == []

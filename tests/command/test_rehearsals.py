@@ -110,7 +110,7 @@ def test_the_demo_plays_among_its_stand_ins(trap: Trap) -> None:
 
     assert trap.nobody_was_asked(), trap.elsewhere.asked
     assert said.code == 0, said.everything
-    assert "Everything as told" in said.out
+    assert "Everything as expected" in said.out
 
 
 @pytest.mark.slow

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 def need_rehearsal() -> None:
     """Raises Blocked where the extra is not installed."""
     if importlib.util.find_spec("moto") is None:
-        raise Blocked("the rehearsal needs its extra", hint="Install it: pip install 'engine[rehearsal]'")
+        raise Blocked(
+            "the rehearsal needs packages that are not installed", hint="Install them: pip install 'engine[rehearsal]'"
+        )
 
 
 def rehearse(records: int, directory: Path, seed: int, console: Console) -> int:
@@ -42,6 +44,6 @@ async def _rehearse(records: int, directory: Path, seed: int, console: Console) 
         console.print(f"settings             {place.settings_file}", markup=False)
         backup = Command("run backup --full").with_settings(place.settings_file)
         tables.line(console, f"Try, in another terminal:  {backup}")
-        console.print("Ctrl-C ends both.")
+        console.print("Press Ctrl-C to stop both.")
         await over.wait()
     return 0
