@@ -2,7 +2,7 @@
 
     python -m benchmarks.bench_switch --records 100000
 
-Salesforce is a dictionary here; the tracking DB, the journal with its seals, the rollback file and the plan are real,
+Salesforce is a dictionary here; the tracking DB, the journal with its HMACs, the rollback file and the plan are real,
 the rows are as a backup leaves them, and the process starts as a run does.
 """
 
@@ -26,7 +26,7 @@ from engine.pipeline.changing import ChangePolicy, Changing
 from engine.pipeline.stop import Stop
 from engine.pipeline.switching import WINDOW
 from engine.runs.links.plan_file import PlanFile, PlanWriter, open_plan
-from engine.runs.links.rollback_file import Recorded, RollbackFile
+from engine.runs.links.rollback_file import JournalWithFile, RollbackFile
 from engine.tracking.db import chain, schema
 from engine.tracking.db.database import Database, open_database
 from engine.tracking.ledger import Ledger
@@ -106,12 +106,12 @@ async def bench(directory: Path, count: int) -> None:
         with open_plan(directory / "plan.ndjson", "as they are", url_of) as plan:
             for start in range(0, count, WINDOW):
                 org.links |= {each.id: Held(each.old, "") for each in plan.window(start, min(start + WINDOW, count))}
-            changing = Changing(org, Recorded(journal, file), clock, Stop(), ChangePolicy())
+            changing = Changing(org, JournalWithFile(journal, file), clock, Stop(), ChangePolicy())
             with Stopwatch("switch", count):
                 await changing.run(windows(database, plan))
         assert changing.counts.done == count, changing.counts
         with Stopwatch("check the journal", 2 * count):
-            await check(database, key, [journal.head])
+            await check(database, key, [journal.tip])
         with Stopwatch("rollback", count):
             undo = Changing(org, journal, clock, Stop(), ChangePolicy(undo=True))
             await undo.run(undoing(database))

@@ -15,14 +15,15 @@ Records that were locked are retried after a pause, in batches of 50, 10, 1.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Protocol
 
 from engine.limiting.backoff import delays
 from engine.limiting.clock import Clock
-from engine.model.change import Change, Event, Held, LinkState, Step
+from engine.model.change import Change, Event, Held, LinkState, Open, Step
 from engine.model.errors import EngineError, Fatal, Transient
 from engine.pipeline.link_endings import SWITCH, UNDO, Endings
 from engine.pipeline.link_writes import LinkStore, LinkWrites, silent
@@ -206,22 +207,21 @@ async def _all(tasks: Sequence[asyncio.Task[None]]) -> None:
         raise errors[0]
 
 
-async def settle(
-    links: LinkStore, journal: Steps, opened: Sequence[tuple[Change, bool]], on_step: Callable[[Step], Awaitable[None]]
-) -> None:
-    """Read every change that was intended and never confirmed, and write down where its link stands.
-
-    ``opened`` says of each whether it was an undo.
-    """
+async def settle(links: LinkStore, journal: Steps, opened: Sequence[Open]) -> Counter[LinkState]:
+    """Read every change that was intended and never confirmed, and write down where its link stands. Returns that."""
+    found: Counter[LinkState] = Counter()
     for part in slices(opened, 2_000):
-        held = await links.read([change.id for change, _ in part])
+        held = await links.read([change.id for change in part])
         steps = []
-        for change, undo in part:
+        for change in part:
             now = held[change.id]
             where = link_state(now, change.old, change.new)
-            found = now.url if now is not None and where is LinkState.EDITED else ""
+            found[where] += 1
+            edited = now.url if now is not None and where is LinkState.EDITED else ""
             message = "found after a run that was cut short"
-            step = change.step(Event.SETTLED, where, message, found=found, undo=undo)
-            steps.append(step)
-            await on_step(step)
+            steps.append(
+                Step(change.id, change.old, change.new, Event.SETTLED, change.wave, where, message, edited,
+                     undo=change.undo)
+            )  # fmt: skip
         await journal.append(steps)
+    return found

@@ -1,4 +1,4 @@
-"""Environment and flags as given values, and how all layers are merged."""
+"""The environment and the flags as given values, and all layers laid over one another."""
 
 from __future__ import annotations
 
@@ -6,24 +6,28 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from engine.model.text import json_in
-from engine.reading.findings import Findings, Given, Unusable
+from engine.reading.findings import Findings, Given
 from engine.reading.keys import ENVIRONMENT, REMOVED, Key, Way, nearest
 
 RESERVED = {"ENGINE_CONFIG"}
-"""Variables that stand for flags of the command line, not for settings."""
+"""Variables that are flags of the command line and no settings."""
 
 ALONE: Way = ("network", "loopback_only")
-"""Where this is set in the file, the environment is not read."""
+"""A settings file with this one set speaks alone."""
 
 _FLAGS: dict[Way, str] = {
     ("migration", "allowed_extensions"): "--extension",
     ("migration", "test_account_id"): "--account",
 }
-"""Flags whose name differs from their setting's."""
+"""Flags that are not called as their setting is."""
+
+
+class _Unreadable(Exception):
+    """A variable whose text cannot be what its setting wants."""
 
 
 def read_environment(environ: Mapping[str, str], known: dict[Way, Key], findings: Findings) -> list[Given]:
-    """The values of the ``ENGINE_…`` variables. Problems go to ``findings``; nothing is raised."""
+    """What the ``ENGINE_…`` variables say. Problems go to ``findings``; nothing is raised."""
     variables = {key.variable: key for key in known.values()}
     given: list[Given] = []
     for name in sorted(environ):
@@ -42,8 +46,8 @@ def read_environment(environ: Mapping[str, str], known: dict[Way, Key], findings
         else:
             try:
                 given.append(Given(key.way, _value(key, text), name))
-            except Unusable as unusable:
-                findings.add(name, f"{key.dotted} {unusable}", key.way)
+            except _Unreadable as unreadable:
+                findings.add(name, f"{key.dotted} {unreadable}", key.way)
     return given
 
 
@@ -54,7 +58,7 @@ def _value(key: Key, text: str) -> Any:
         try:
             return json_in(text)
         except ValueError as error:
-            raise Unusable(f"is not JSON: {error}") from error
+            raise _Unreadable(f"is not JSON: {error}") from error
     if key.is_list:
         items = [item.strip() for item in text.split(",")]
         return [int(item) if int in key.items and item.isdecimal() else item for item in items if item]
@@ -62,7 +66,7 @@ def _value(key: Key, text: str) -> Any:
 
 
 def read_flags(overrides: Mapping[str, Any], known: dict[Way, Key], findings: Findings) -> list[Given]:
-    """The values of the flags; None is a flag that was not given. Problems go to ``findings``; nothing is raised."""
+    """What the flags say; None is a flag that was not given. Problems go to ``findings``; nothing is raised."""
     given: list[Given] = []
     for dotted, value in overrides.items():
         way = tuple(dotted.split("."))
@@ -81,7 +85,7 @@ def read_flags(overrides: Mapping[str, Any], known: dict[Way, Key], findings: Fi
 
 
 def merged(layers: Iterable[Iterable[Given]]) -> dict[Way, Given]:
-    """One value per setting: a later layer wins. A section set to null loses the keys that earlier layers set in it."""
+    """One value per setting: a later layer wins. A section set to null loses what earlier layers said below it."""
     result: dict[Way, Given] = {}
     for layer in layers:
         for given in layer:

@@ -359,8 +359,12 @@ def test_a_kill_leaves_doubt_and_the_next_start_settles_it_first(corner: Corner)
     ids = backed_up(corner, 30)
     kill_within_a_switch(corner, ids)
     assert corner.query("SELECT event FROM url_changes ORDER BY id DESC LIMIT 1") == [{"event": "intended"}]
-    said = said_so(corner.engine("run", "backup", "--incremental", "--no-progress"), 0, "1 link changes", "1 ours")
-    assert "left open were read" in said.out
+    said_so(
+        corner.engine("run", "backup", "--incremental", "--no-progress"),
+        0,
+        "1 links that an earlier",
+        "were read: 1 ours",
+    )
     assert corner.query("SELECT event FROM url_changes ORDER BY id DESC LIMIT 1") == [{"event": "settled"}]
     assert sum(row["status"] == "switched" for row in corner.rows().values()) == 1
     said_so(corner.engine(*SWITCH), 0, "29 switched")
@@ -410,7 +414,7 @@ def test_a_rollback_from_the_file_needs_no_database(corner: Corner) -> None:
     assert corner.engine(*SWITCH).code == 0
     [file] = corner.directory.glob("*.rollback-*.ndjson")
     lose_the_database(corner)
-    said_so(corner.engine(*ROLLBACK), 6, "has seen 10 rows", "rollback file")
+    said_so(corner.engine(*ROLLBACK), 6, "is of row 10", "rollback file")
     words = ("run", "rollback", "--rollback-file", str(file), "--execute", "--yes", "--no-progress")
     said_so(corner.engine(*words), 0, "5 put back")
     assert links(corner, ids) == before
@@ -482,21 +486,21 @@ def other_key(corner: Corner) -> None:
     Path(f"{corner.database}.journal-key").write_text("ab" * 32)
 
 
-def lost_head(corner: Corner) -> None:
+def lost_tip(corner: Corner) -> None:
     """Here and in the bucket, so that nothing vouches for the end of the journal."""
     Path(f"{corner.database}.journal-head.json").unlink()
     corner.misbehave(kind="access_denied", method="GET", path="engine")
 
 
-def cut_tail_and_head(corner: Corner) -> None:
-    """Whoever also forges the head beside the DB still has the bucket against them."""
+def cut_tail_and_tip(corner: Corner) -> None:
+    """Whoever also forges the tip beside the DB still has the bucket against them."""
     cut_tail(corner)
     Path(f"{corner.database}.journal-head.json").unlink()
 
 
 @pytest.mark.parametrize(
     ("tamper", "code"),
-    [(tampered_row, 6), (cut_tail, 6), (lost_key, 4), (other_key, 6), (lost_head, 6), (cut_tail_and_head, 6)],
+    [(tampered_row, 6), (cut_tail, 6), (lost_key, 4), (other_key, 6), (lost_tip, 6), (cut_tail_and_tip, 6)],
 )
 def test_a_journal_that_was_tampered_with_is_refused_before_the_first_write(
     corner: Corner, tamper: Callable[[Corner], None], code: int
@@ -684,22 +688,29 @@ def test_the_audit_compares_with_the_bucket_and_says_so(corner: Corner) -> None:
     backed_up(corner)
     said_so(corner.engine("audit"), 0, "No link was ever changed")
     assert corner.engine(*SWITCH).code == 0
-    said_so(corner.engine("audit"), 0, "The journal is whole: 10 rows", "The bucket's head of row 10 was compared too")
+    said_so(
+        corner.engine("audit"),
+        0,
+        "The journal is whole: 10 rows",
+        "compared with the chain tip in the bucket, of row 10",
+    )
     assert corner.engine("audit", "--json").json["bucket"] == {
         "compared": True, "rows": 10, "why": "", "passed_over": 0, "examples": []
     }  # fmt: skip
-    said = said_so(corner.engine("audit", "--no-bucket"), 0, "Not compared with the head in the bucket", "--no-bucket")
-    assert "was compared too" not in said.out
+    said = said_so(
+        corner.engine("audit", "--no-bucket"), 0, "Not compared with the chain tip in the bucket", "--no-bucket"
+    )
+    assert "It was also compared" not in said.out
 
 
-def test_the_audit_of_an_empty_journal_says_that_there_is_no_seal_yet(corner: Corner) -> None:
+def test_the_audit_of_an_empty_journal_says_that_there_is_no_chain_tip_yet(corner: Corner) -> None:
     backed_up(corner, 1)
-    said = said_so(corner.engine("audit", "--no-bucket"), 0, "The journal is empty", "no seal yet")
-    assert "last seal" not in said.out
+    said = said_so(corner.engine("audit", "--no-bucket"), 0, "The journal is empty", "no chain tip yet")
+    assert "; tip " not in said.out
 
 
 def test_the_audit_sees_by_the_bucket_alone_that_rows_were_cut_off(corner: Corner) -> None:
-    """Whoever can cut the DB can also bring back the head that lay beside it then."""
+    """Whoever can cut the DB can also bring back the tip that lay beside it then."""
     backed_up(corner, 12)
     assert corner.engine(*SWITCH, "--limit", "3").code == 0
     copy, head = corner.directory / "older.db", Path(f"{corner.database}.journal-head.json")
@@ -718,7 +729,7 @@ def test_an_audit_without_the_network_says_what_it_did_not_compare(corner: Corne
     assert corner.engine(*SWITCH).code == 0
     nowhere = {"ENGINE_DESTINATION__ENDPOINT_URL": "http://127.0.0.1:9"}
     said = said_so(
-        corner.engine("audit", **nowhere), 0, "The journal is whole", "Not compared with the head in the bucket"
+        corner.engine("audit", **nowhere), 0, "The journal is whole", "Not compared with the chain tip in the bucket"
     )
     assert said.seconds < 20
     found = corner.engine("audit", "--json", **nowhere).json
@@ -726,17 +737,17 @@ def test_an_audit_without_the_network_says_what_it_did_not_compare(corner: Corne
     assert found["bucket"]["why"]
     said_so(corner.engine("audit", "--bucket", **nowhere), 4, "The journal is whole", "Not compared")
     corner.misbehave(kind="access_denied", method="GET", path="engine")
-    said_so(corner.engine("audit"), 0, "Not compared with the head in the bucket")
+    said_so(corner.engine("audit"), 0, "Not compared with the chain tip in the bucket")
 
 
-def test_heads_that_were_taken_out_of_the_bucket_are_missed(corner: Corner) -> None:
+def test_tips_that_were_taken_out_of_the_bucket_are_missed(corner: Corner) -> None:
     backed_up(corner)
     assert corner.engine(*SWITCH).code == 0
     other = f"{corner.bucket}-other"
     wait(corner.stage.objects.create_buckets(other))
     env = {"ENGINE_DESTINATION__BUCKET": other}
-    said_so(corner.engine("audit", **env), 0, "holds no head of it")
-    said_so(corner.engine("audit", "--bucket", **env), 4, "holds no head of it")
+    said_so(corner.engine("audit", **env), 0, "holds no chain tip of it")
+    said_so(corner.engine("audit", "--bucket", **env), 4, "holds no chain tip of it")
 
 
 # what sharing hides
@@ -774,7 +785,7 @@ def test_a_rollback_leaves_what_sharing_hides_and_puts_it_back_once_it_shows(cor
 
 def test_the_report_says_how_long_an_edit_could_have_gone_unseen(corner: Corner) -> None:
     backed_up(corner, 2)
-    said_so(corner.engine(*SWITCH, "--limit", "1"), 0, "1 switched", "ms lay between the read of a link and its write")
+    said_so(corner.engine(*SWITCH, "--limit", "1"), 0, "1 switched", "ms lay between reading a link and its write")
     said = said_so(corner.engine(*SWITCH, "--strict"), 0, "1 switched")
     assert "ms lay between" not in said.out
 

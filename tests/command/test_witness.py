@@ -1,4 +1,4 @@
-"""The journal's heads in the bucket: what others put there blocks nothing, and what is missing there is said."""
+"""The journal's tips in the bucket: what others put there blocks nothing, and what is missing there is said."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from engine.rehearsal.side_door import Seeded
 from tests.support.commands import ROLLBACK, SWITCH, backed_up, links, lose_the_database, remove, said_so
 from tests.support.corner import Corner, wait
 
-PASSED = "carry no seal of ours"
+PASSED = "do not carry our HMAC"
 NO_WITNESS = "does not witness"
 
 
-def heads(corner: Corner) -> list[str]:
+def tips(corner: Corner) -> list[str]:
     return [key for key in corner.held() if key.startswith(".engine/journal/")]
 
 
@@ -24,17 +24,17 @@ def plant(corner: Corner, *objects: Seeded) -> None:
 
 
 def beside(corner: Corner) -> Path:
-    """The head beside the DB."""
+    """The tip beside the DB."""
     return Path(f"{corner.database}.journal-head.json")
 
 
-def test_what_others_put_among_the_heads_is_named_and_blocks_nothing(corner: Corner) -> None:
+def test_what_others_put_among_the_tips_is_named_and_blocks_nothing(corner: Corner) -> None:
     ids = backed_up(corner)
     before = links(corner, ids)
     assert corner.engine(*SWITCH).code == 0
     said = corner.engine("audit")
     assert PASSED not in said.out
-    folder = heads(corner)[0].rpartition("/")[0]
+    folder = tips(corner)[0].rpartition("/")[0]
     plant(
         corner,
         Seeded(f"{folder}/999999999999.json", body=b"[" * 4_000),
@@ -44,7 +44,9 @@ def test_what_others_put_among_the_heads_is_named_and_blocks_nothing(corner: Cor
         Seeded(f"{folder}/999999999996.json"),
     )
     corner.forget_requests()
-    said_so(corner.engine("audit"), 0, "The journal is whole", "row 10 was compared", "5 objects among", PASSED, folder)
+    said_so(
+        corner.engine("audit"), 0, "The journal is whole", "in the bucket, of row 10", "5 objects among", PASSED, folder
+    )
     assert corner.engine("audit", "--json").json["bucket"]["passed_over"] == 5
     said = said_so(corner.engine(*ROLLBACK), 0, "5 put back", "5 objects among", PASSED)
     assert NO_WITNESS not in said.out
@@ -53,11 +55,11 @@ def test_what_others_put_among_the_heads_is_named_and_blocks_nothing(corner: Cor
     assert not any(path.endswith(("zzz", "999999999997.json")) for path in read), "too large to be one, and read"
 
 
-def test_a_head_of_ours_that_knows_more_still_stops_whatever_lies_above_it(corner: Corner) -> None:
+def test_a_tip_of_ours_that_knows_more_still_stops_whatever_lies_above_it(corner: Corner) -> None:
     ids = backed_up(corner, 12)
     assert corner.engine(*SWITCH, "--limit", "3").code == 0
     older(corner)
-    folder = heads(corner)[0].rpartition("/")[0]
+    folder = tips(corner)[0].rpartition("/")[0]
     plant(corner, *(Seeded(f"{folder}/9999999999{number}.json", body=b"{}") for number in range(10, 40)))
     sent = links(corner, ids)
     said_so(corner.engine(*ROLLBACK), 6, "this DB is an older copy")
@@ -65,44 +67,46 @@ def test_a_head_of_ours_that_knows_more_still_stops_whatever_lies_above_it(corne
 
 
 def older(corner: Corner) -> None:
-    """The DB, and the head beside it, of a moment ago; links have moved since."""
-    copy, head = corner.directory / "older.db", beside(corner)
+    """The DB, and the tip beside it, of a moment ago; links have moved since."""
+    copy, tip = corner.directory / "older.db", beside(corner)
     assert corner.engine("db", "snapshot", str(copy)).code == 0
-    before = head.read_bytes()
+    before = tip.read_bytes()
     assert corner.engine(*SWITCH).code == 0
     lose_the_database(corner)
     shutil.copy(copy, corner.database)
-    head.write_bytes(before)
+    tip.write_bytes(before)
 
 
-def test_heads_that_were_deleted_beside_an_older_db_are_missed_by_every_run(corner: Corner) -> None:
+def test_tips_that_were_deleted_beside_an_older_db_are_missed_by_every_run(corner: Corner) -> None:
     backed_up(corner, 12)
     assert corner.engine(*SWITCH, "--limit", "3").code == 0
     older(corner)
-    for key in heads(corner):
+    for key in tips(corner):
         remove(corner, corner.bucket, key)
     said_so(corner.engine("run", "rollback", "--from-database"), 0, NO_WITNESS, "they were deleted")
     said_so(corner.engine(*ROLLBACK), 0, "3 put back", NO_WITNESS, "they were deleted")
 
 
-def test_an_empty_journal_beside_heads_of_its_key_is_told(corner: Corner) -> None:
+def test_an_empty_journal_beside_tips_of_its_key_is_told(corner: Corner) -> None:
     """As when a copy of before the first switch is brought back, and the key lies elsewhere."""
     backed_up(corner)
     corner.env["ENGINE_SWITCH__JOURNAL_KEY_FILE"] = str(corner.directory / "elsewhere.key")
-    copy, head = corner.directory / "older.db", beside(corner)
+    copy, tip = corner.directory / "older.db", beside(corner)
     assert corner.engine("db", "snapshot", str(copy)).code == 0
     assert "knows of no link" not in said_so(corner.engine(*SWITCH), 0, "5 switched").out
     lose_the_database(corner)
     shutil.copy(copy, corner.database)
-    head.unlink()
-    said_so(corner.engine(*ROLLBACK), 0, "knows of no link that was ever changed", ".engine/journal/", "older copy")
+    tip.unlink()
+    said_so(
+        corner.engine(*ROLLBACK), 0, "no link was ever changed by this tracking DB", ".engine/journal/", "older copy"
+    )
 
 
 @pytest.mark.parametrize("more", [0, 1])
-def test_a_head_whose_place_is_taken_is_not_called_exported(corner: Corner, more: int) -> None:
+def test_a_tip_whose_place_is_taken_is_not_called_exported(corner: Corner, more: int) -> None:
     backed_up(corner)
     assert corner.engine(*SWITCH, "--limit", "1").code == 0
-    [head] = heads(corner)
-    taken = f"{head.rpartition('/')[0]}/{6:012d}.json"
+    [tip] = tips(corner)
+    taken = f"{tip.rpartition('/')[0]}/{6:012d}.json"
     plant(corner, Seeded(taken, body=b"x" * (beside(corner).stat().st_size + more)))
     said_so(corner.engine(*SWITCH, "--limit", "2"), 0, "2 switched", f"into the bucket: {taken} is taken")

@@ -1,7 +1,7 @@
 """``engine audit``: is the journal whole, and what does it say? Reads only.
 
-The journal is held against its head beside the DB and, where the network lets it, the one in the destination bucket;
-whether it was compared with that one, and if not why, is part of the answer.
+The journal is compared with its chain tip beside the DB and, where that can be reached, with the one in the destination
+bucket. The answer says whether it was, and if not why.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from engine.limiting.clock import Clock, SystemClock
 from engine.model.errors import Blocked, Differs, EngineError, Usage
 from engine.model.ids import to18
-from engine.model.text import bare_urls, printable
-from engine.runs.journal.tips import Witness, passed_over, remote_head
+from engine.model.text import bare_urls
+from engine.runs.journal.tips import Witness, passed_over, tip_in_bucket
 from engine.runs.shared import tables
 from engine.runs.shared.assembly import open_adapters
 from engine.runs.shared.command import to_type
@@ -28,13 +28,27 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 SHOWN = 200
+_RUNS = {"run_id": "run", "wave": "wave", "event": "event", "steps": "steps", "first": "first", "last": "last"}
+_HISTORY = {
+    "id": "row",
+    "run_id": "run",
+    "wave": "wave",
+    "at": "when, UTC",
+    "record": "record",
+    "event": "event",
+    "detail": "detail",
+    "old_url": "old link",
+    "new_url": "new link",
+}
+"""Columns of the two tables, with their heads."""
 PATIENCE_S = 10.0
-"""For the bucket; whoever is offline does not wait longer."""
+"""For the bucket, so that nobody waits long who is offline."""
 
 
 @dataclass(frozen=True, slots=True)
 class AuditOptions:
-    """Whose history is asked for; None: an overview. ``bucket``: look at the bucket's head; None: if it answers."""
+    """Whose history is wanted; all None: an overview. ``bucket``: compare with the tip in the bucket; None: if it
+    answers."""
 
     record: str | None = None
     account: str | None = None
@@ -44,9 +58,8 @@ class AuditOptions:
 
 
 async def audit(settings: Settings, options: AuditOptions, clock: Clock | None = None) -> dict[str, Any]:
-    """Check the chain and tell the history. ``exit_code`` 6 where the chain is broken, or records' rows bring links of
-    their own; 4 where ``bucket`` was asked
-    for and could not be looked at. Raises Blocked, Usage."""
+    """Check the chain, and give the history. ``exit_code`` is 6 where the chain is broken, or records' rows hold links
+    that are not made of their keys; 4 where ``bucket`` was wanted and did not answer. Raises Blocked, Usage."""
     record, account = _id(options.record, "--record"), _id(options.account, "--account")
     verdict = await _verdict(settings, options.bucket, clock or SystemClock())
     with open_history(settings.tracking.database) as history:
@@ -69,18 +82,15 @@ async def audit(settings: Settings, options: AuditOptions, clock: Clock | None =
 
 def show_audit(document: dict[str, Any], console: Console) -> None:
     """The same for a person."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-    from rich.text import Text
 
     def line(text: str) -> None:
         tables.line(console, text)
 
     if document["whole"]:
         if document["rows"]:
-            line(f"The journal is whole: {document['rows']:,} rows, each sealed; last seal {document['head'][:16]}")
+            line(f"The journal is whole: {document['rows']:,} rows, each with its HMAC; tip {document['head'][:16]}")
         else:
-            line("The journal is empty: there is no seal yet")
+            line("The journal is empty: there is no chain tip yet")
         if document["in_doubt"]:
             line(f"{document['in_doubt']:,} links are in doubt; the next switch, rollback or backup reads them first")
     else:
@@ -90,65 +100,52 @@ def show_audit(document: dict[str, Any], console: Console) -> None:
         line(f"NOT AS PROVED: {Foreign(**document['foreign_links'])}")
     bucket = document["bucket"]
     if bucket["compared"]:
-        line(f"The bucket's head of row {bucket['rows']:,} was compared too")
+        line(f"It was also compared with the chain tip in the bucket, of row {bucket['rows']:,}")
     elif bucket["why"]:
-        line(f"Not compared with the head in the bucket: {bucket['why']}")
+        line(f"Not compared with the chain tip in the bucket: {bucket['why']}")
     if bucket["passed_over"]:
         line(passed_over(bucket["passed_over"], bucket["examples"]))
-    heads: tuple[str, ...]
-    names: tuple[str, ...]
-    if "history" in document:
-        heads = ("row", "run", "wave", "when, UTC", "record", "event", "detail", "old link", "new link")
-        names = ("id", "run_id", "wave", "at", "record", "event", "detail", "old_url", "new_url")
-        rows = document["history"]
+    columns, rows = (_HISTORY, document["history"]) if "history" in document else (_RUNS, document["runs"])
+    if rows:
+        cells = ([str(row[name]) for name in columns] for row in rows)
+        tables.table(console, "", list(columns.values()), cells, wraps=None)
     else:
-        heads = ("run", "wave", "event", "steps", "first", "last")
-        names = ("run_id", "wave", "event", "steps", "first", "last")
-        rows = document["runs"]
-    if not rows:
         line("No link was ever changed." if "runs" in document else "The journal knows nothing of that.")
-        return
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for head in heads:
-        table.add_column(head, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(printable(str(row[name]))) for name in names))
-    console.print(table)
 
 
 async def _verdict(settings: Settings, bucket: bool | None, clock: Clock) -> dict[str, Any]:
-    """Heads are read before the journal: a run that goes on meanwhile writes them behind their rows."""
+    """Tips are read before the journal: a run that goes on meanwhile writes them after their rows."""
     verdict: dict[str, Any] = {"whole": True, "problem": None, "hint": None, "exit_code": 0, "head": "", "in_doubt": 0}
     verdict["bucket"] = {"compared": False, "rows": None, "why": "", "passed_over": 0, "examples": []}
     database = settings.tracking.database
-    head_file = chain.tip_path(database)
+    tip_file = chain.tip_path(database)
     with open_history(database) as history:
         first = history.first()
-    if not first and not head_file.exists():
+    if not first and not tip_file.exists():
         return verdict
     try:
         key = chain.load_key(chain.key_path(database, settings.switch.journal_key_file), may_create=False)
         witness = await _witness(settings, key, first, bucket, clock)
         verdict["bucket"] = {
-            "compared": witness.head is not None,
-            "rows": witness.head.rows if witness.head is not None else None,
+            "compared": witness.tip is not None,
+            "rows": witness.tip.rows if witness.tip is not None else None,
             "why": witness.why,
             "passed_over": witness.passed_over,
             "examples": witness.examples,
         }
-        heads = [witness.head] if witness.head is not None else []
-        if head_file.exists():
-            heads.append(chain.read_tip(key, head_file.read_bytes(), str(head_file)))
-        elif not heads:
-            raise Differs(f"the journal's exported head {head_file} is missing", hint=("bring it back; ", chain.SAFE))
+        tips = [witness.tip] if witness.tip is not None else []
+        if tip_file.exists():
+            tips.append(chain.read_tip(key, tip_file.read_bytes(), str(tip_file)))
+        elif not tips:
+            raise chain.tip_missing(tip_file)
         with open_history(database) as history:
-            checked = history.check(key, heads)
+            checked = history.check(key, tips)
     except (Differs, Blocked) as error:
         broken = {"whole": False, "problem": str(error), "hint": to_type(error.hint), "exit_code": Differs.exit_code}
         return verdict | broken
-    unseen = bucket is True and witness.head is None
+    unseen = bucket is True and witness.tip is None
     return verdict | {
-        "head": checked.head.hash,
+        "head": checked.tip.hash,
         "in_doubt": len(checked.open),
         "exit_code": Blocked.exit_code if unseen else 0,
     }
@@ -164,7 +161,7 @@ async def _witness(settings: Settings, key: Key, first: str, wanted: bool | None
             asyncio.timeout(None if wanted else PATIENCE_S),
             open_adapters(settings, clock, transport="fast") as adapters,
         ):
-            return await remote_head(adapters.s3, key, first)
+            return await tip_in_bucket(adapters.s3, key, first)
     except TimeoutError:
         return Witness(why=f"no answer within {PATIENCE_S:.0f} s (--bucket waits longer)")
     except EngineError as error:

@@ -1,7 +1,8 @@
-"""The journal of a run, with what proves it whole: its key, its exported heads, and the settling of what was left open.
+"""The journal of a run, with what proves it whole: its key, its exported chain tips, and no change left open.
 
-Before a run writes anything: the key is there, the chain holds from the first row to the last, and no exported head,
-beside the DB or in the destination bucket, has seen more rows or others. After each wave the head goes to the bucket.
+Before a run writes anything, the key is there, and the chain holds from the first row to the last. No exported tip,
+beside the DB or in the destination bucket, is of a later row or of another one. After each wave the tip goes to the
+bucket.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ from dataclasses import dataclass, field
 
 from engine.limiting.clock import iso
 from engine.limiting.retry import retry
-from engine.model.change import GENESIS, ChainTip, Change, LinkState, Open, Step
+from engine.model.change import GENESIS, ChainTip, LinkState
 from engine.model.command import Advice, Command
 from engine.model.errors import Blocked, Differs, EngineError, Paused, Transient
 from engine.model.facts import ContentHeaders, ObjectFacts, Occupied
 from engine.pipeline.changing import settle
-from engine.runs.journal.tips import head_key, journals_of, own, remote_head
+from engine.runs.journal.tips import journals_of, own, tip_in_bucket, tip_key
 from engine.runs.shared.assembly import Services
 from engine.s3.transfer.blocks import InMemory
 from engine.tracking.db import chain
@@ -26,27 +27,9 @@ from engine.tracking.read.journal import Checked
 from engine.tracking.write.journal import Journal
 
 UNSETTLED = "no link was changed; what is still in doubt is read first by the next run"
-"""What a stop leaves that came while an earlier run's changes were settled."""
+"""What remains after a stop that came while the open changes of an earlier run were settled."""
 _JSON = ContentHeaders(content_type="application/json")
 _NDJSON = ContentHeaders(content_type="application/x-ndjson")
-
-
-@dataclass(slots=True)
-class Settled:
-    """What a run before left open, and where it was found."""
-
-    ours: int = 0
-    original: int = 0
-    edited: int = 0
-    gone: int = 0
-
-    @property
-    def total(self) -> int:
-        return self.ours + self.original + self.edited + self.gone
-
-    def __str__(self) -> str:
-        parts = [(self.ours, "ours"), (self.original, "the original"), (self.edited, "edited"), (self.gone, "gone")]
-        return ", ".join(f"{count:,} {name}" for count, name in parts if count)
 
 
 @dataclass(slots=True)
@@ -61,44 +44,39 @@ class Evidence:
     def begin(self, run_id: int) -> Journal:
         """The journal of this run."""
         opened = Journal(self.services.ledger.database, self.key, run_id)
-        opened.head = self.checked.head
+        opened.tip = self.checked.tip
         return opened
 
-    async def settle(self, opened: Journal) -> Settled:
-        """Read what earlier runs left open, and write down where it stands. Raises Fatal; nothing else may go first."""
-        found = Settled()
-
-        async def count(step: Step) -> None:
-            assert step.link_state is not None
-            name = LinkState(step.link_state).value
-            setattr(found, name, getattr(found, name) + 1)
-
-        changes = [(_change(each), each.undo) for each in self.checked.open]
+    async def settle(self, opened: Journal) -> str:
+        """Read what earlier runs left open, and write down where those links stand, before anything else. Returns what
+        was found, for a person; empty where nothing was open. Raises Fatal."""
+        changes = self.checked.open
         try:
-            await settle(self.services.salesforce.links, opened, changes, count)
+            found = await settle(self.services.salesforce.links, opened, changes)
         except Transient as error:
             raise Paused(
                 f"{len(changes):,} link changes of an earlier run are in doubt; Salesforce does not answer: {error}",
                 hint="Nothing else was done. Start the same command again when Salesforce answers.",
             ) from error
-        return found
+        parts = ", ".join(f"{found[state]:,} {state}" for state in LinkState if found[state])
+        return f"{len(changes):,} links that an earlier run left in doubt were read: {parts}" if changes else ""
 
     async def export(self, opened: Journal) -> None:
-        """Put the head into the destination bucket, as a new object. What fails is noted, and stops nothing."""
-        head = opened.head
-        if head == GENESIS:
+        """Put the tip into the destination bucket, as a new object. A failure is noted, and stops nothing."""
+        tip = opened.tip
+        if tip == GENESIS:
             return
         name = await self.services.ledger.database.read(journal.first_hash)
-        document = chain.tip_document(self.key, head, iso(self.services.clock.now()))
-        why = await store(self.services, head_key(self.key, name, head.rows), document, _JSON)
+        document = chain.tip_document(self.key, tip, iso(self.services.clock.now()))
+        why = await store(self.services, tip_key(self.key, name, tip.rows), document, _JSON)
         if why:
-            self.notes.append(f"the journal's head could not be put into the bucket: {why}")
+            self.notes.append(f"the journal's chain tip could not be put into the bucket: {why}")
 
 
 async def gather_evidence(services: Services, *, lost: bool = False) -> Evidence:
-    """Check the journal against its key and its heads. Changes nothing but makes a key for a new journal.
+    """Check the journal against its key and its tips. Changes nothing, but makes a key for a new journal.
 
-    ``lost``: the tracking DB is known to be lost, so that an empty one is no surprise. Raises Differs, Blocked.
+    ``lost``: the tracking DB is known to be lost, so an empty one is expected. Raises Differs, Blocked.
     """
     database, settings = services.ledger.database, services.settings
     first = await database.read(journal.first_hash)
@@ -106,41 +84,41 @@ async def gather_evidence(services: Services, *, lost: bool = False) -> Evidence
         chain.key_path(settings.tracking.database, settings.switch.journal_key_file), may_create=not first
     )
     notes: list[Advice] = []
-    heads: list[ChainTip] = []
-    local = chain.tip_path(settings.tracking.database)
-    if local.exists():
-        head = chain.read_tip(key, local.read_bytes(), str(local))
-        if first or not head.rows:
-            heads.append(head)
+    tips: list[ChainTip] = []
+    beside = chain.tip_path(settings.tracking.database)
+    if beside.exists():
+        tip = chain.read_tip(key, beside.read_bytes(), str(beside))
+        if first or not tip.rows:
+            tips.append(tip)
         elif not lost:
             raise Differs(
-                f"this tracking DB has an empty journal, but {local} has seen {head.rows:,} rows: it is not the DB of "
+                f"the journal of this tracking DB is empty, but {beside} is of row {tip.rows:,}: this is not the DB of "
                 "the earlier switches",
-                hint=f"bring that DB back; if it is lost for good, undo from a rollback file, or move {local} away",
+                hint=f"bring that DB back; if it is lost for good, undo from a rollback file, or move {beside} away",
             )
         else:
-            kept = local.with_name(f"{local.name}.lost-{head.rows}")
-            local.replace(kept)
-            notes.append(f"the head of the lost journal is kept as {kept}")
+            kept = beside.with_name(f"{beside.name}.lost-{tip.rows}")
+            beside.replace(kept)
+            notes.append(f"the chain tip of the lost journal is kept as {kept}")
     if first:
-        witness = await remote_head(services.s3, key, first)
-        heads += [] if witness.head is None else [witness.head]
+        witness = await tip_in_bucket(services.s3, key, first)
+        tips += [] if witness.tip is None else [witness.tip]
         notes += witness.notes
-        if not heads:
-            raise Differs(f"the journal's exported head {local} is missing", hint=("bring it back; ", chain.SAFE))
+        if not tips:
+            raise chain.tip_missing(beside)
     elif not lost and (where := await journals_of(services.s3, key)):
         notes.append(
-            f"this tracking DB knows of no link that was ever changed, but {where} holds heads of a journal with this"
-            " key: if links were switched before, this DB is an older copy or another one"
+            f"no link was ever changed by this tracking DB, but {where} holds chain tips of a journal with this key: if"
+            " links were switched before, this DB is an older copy or another one"
         )
-    checked = await journal.check(database, key, heads)
+    checked = await journal.check(database, key, tips)
     _no_bulk_job(checked)
     return Evidence(services, key, checked, notes)
 
 
 def _no_bulk_job(checked: Checked) -> None:
     """Raises Blocked: while a bulk job may still change a record, reading the record settles nothing."""
-    if jobs := {each.job for each in checked.open if each.job}:
+    if jobs := {change.job for change in checked.open if change.job}:
         raise Blocked(
             f"changes of this journal still travel in bulk job {', '.join(sorted(jobs))}",
             hint=(
@@ -152,7 +130,7 @@ def _no_bulk_job(checked: Checked) -> None:
 
 
 async def store(services: Services, key: str, content: bytes, headers: ContentHeaders = _NDJSON) -> str:
-    """Put a new object into the destination bucket; why not, where that fails. An equal one that is there is fine."""
+    """Put a new object into the destination bucket. Returns why that failed; empty where it is there, or was."""
 
     async def once() -> None:
         try:
@@ -171,7 +149,7 @@ async def store(services: Services, key: str, content: bytes, headers: ContentHe
 
 
 async def _holds(services: Services, key: str, content: bytes) -> bool:
-    """Whether just this lies under the key: a lost answer, and not what somebody else has put there."""
+    """Whether exactly this lies under the key: then only an answer was lost."""
     at = 0
     async with services.s3.ours.open(own(services.s3, key), ObjectFacts(len(content))) as reading:
         async for chunk in reading.chunks():
@@ -181,10 +159,6 @@ async def _holds(services: Services, key: str, content: bytes) -> bool:
     return at == len(content)
 
 
-def _change(each: Open) -> Change:
-    return Change(each.id, "", each.old, each.new, each.wave)
-
-
 async def settle_first(services: Services, run_id: int, note: Callable[[Advice], None]) -> None:
     """For runs that change no links: what a killed switch or rollback left open is settled before anything else."""
     if not await services.ledger.database.read(journal.perhaps_open):
@@ -192,11 +166,9 @@ async def settle_first(services: Services, run_id: int, note: Callable[[Advice],
     try:
         evidence = await gather_evidence(services)
     except (Blocked, Differs) as error:
-        # a backup goes by what Salesforce says; only links may not move on a journal that does not hold
+        # a backup goes by what Salesforce says; only links may not change on a journal that does not hold
         note((f"link changes that a switch or rollback left open stay so: {error}. See ", Command("audit")))
         return
     found = await evidence.settle(evidence.begin(run_id))
-    for text in evidence.notes:
+    for text in [*evidence.notes, found] if found else evidence.notes:
         note(text)
-    if found.total:
-        note(f"{found.total:,} link changes that a switch or rollback left open were read: {found}")

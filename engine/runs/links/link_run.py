@@ -87,9 +87,8 @@ async def begin_journal(run: Run, evidence: Evidence) -> Journal:
     assert run.id is not None, "a dry run keeps no journal"
     journal = evidence.begin(run.id)
     await journal.export()
-    found = await unless_stopped(evidence.settle(journal), run.stop, safe=UNSETTLED, hint="")
-    if found.total:
-        run.note(f"{found.total:,} links that an earlier run left in doubt were read: {found}")
+    if found := await unless_stopped(evidence.settle(journal), run.stop, safe=UNSETTLED, hint=""):
+        run.note(found)
     return journal
 
 

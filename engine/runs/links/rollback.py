@@ -1,7 +1,7 @@
 """The way back: put back exactly what a switch has changed, and nothing that somebody has edited since.
 
 Every candidate is read first. Only a record that still holds our link gets its original back, byte for byte as the
-journal, or the rollback file, holds it; a later edit stays and is told. Whatever the journal's seals do not vouch for
+journal, or the rollback file, holds it; a later edit stays and is told. Whatever the journal's HMACs do not confirm
 is refused before the first write.
 """
 

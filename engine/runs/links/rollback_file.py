@@ -1,11 +1,12 @@
-"""The rollback file: every link that a switch set out to change, with what it was, sealed line by line.
+"""The rollback file: every link that a switch set out to change, with its original.
 
-It is written before each change is sent, and is all that a rollback needs when the tracking DB is lost: the file, and
-the journal's key. NDJSON: a header, a mark, a line per intent, and a trailer once the run has ended by itself. Each
-line ends with a seal over the line and the seal before, so that nothing can be changed, swapped, dropped or slipped in.
+Each line is written before its change is sent. With the file and the journal's key a rollback works although the
+tracking DB is lost. NDJSON: a header, a mark, a line per intended change, and a trailer once the run has ended by
+itself. Each line ends with an HMAC over the line and the HMAC before (named ``seal``), so that no line can be changed,
+swapped, dropped or slipped in.
 
-The mark says how many lines there are so far. It is the one line that is written over, in place and in one page, each
-time behind the lines that it counts: so a file whose run was killed is told from one that was cut short.
+The mark says how many lines there are so far. It alone is written over, in place and within one page, each time after
+the lines that it counts. By it the file of a run that was killed differs from one that was cut short.
 """
 
 from __future__ import annotations
@@ -28,17 +29,17 @@ from engine.runs.journal.evidence import store
 from engine.runs.journal.tips import PREFIX
 from engine.runs.shared.assembly import Services
 from engine.settings import Settings
-from engine.tracking.db.chain import Key, sync_directory
-from engine.tracking.db.files import unusable
+from engine.tracking.db.chain import Key
+from engine.tracking.db.files import sync, unusable
 from engine.tracking.read.switchable import Undoable
 from engine.tracking.write.journal import Journal
 
 _START = "rollback file"
-_FORM = 2
+_VERSION = 2
 
 
 def free(database: Path, name: str) -> Path:
-    """A name beside the DB that is not taken: after a lost DB run numbers begin anew, and no file is overwritten."""
+    """A free name beside the DB. Run numbers begin anew after a DB was lost, and no file is ever overwritten."""
     for more in ("", *(f"-{number}" for number in range(2, 10_000))):
         path = Path(f"{database}.{name}{more}.ndjson")
         if not path.exists():
@@ -53,34 +54,34 @@ class RollbackFile:
         """Raises Blocked where it cannot be written."""
         self.path = path
         self._key = key
-        self._together = GroupCommit(self._write_lines)
+        self._commits = GroupCommit(self._write_lines)
         self._end = 0
-        """Of what stands; bytes behind it are of a write that failed."""
+        """Of the good bytes; those behind it are of a write that failed."""
         self.records = 0
-        content = orjson.dumps({"engine_rollback": _FORM, "journal": key.fingerprint, **header})
-        self._seal = self._header = key.seal(_START, content)
-        first = _sealed(content, self._header)
+        content = orjson.dumps({"engine_rollback": _VERSION, "journal": key.fingerprint, **header})
+        self._hmac = self._header = key.hmac(_START, content)
+        first = _with_hmac(content, self._header)
         self._mark_at = len(first)
         try:
             self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
             self._write(first + self._mark())
-            sync_directory(path)
+            sync(path.parent)
         except OSError as error:
             raise unusable(path, error) from error
 
     async def add(self, steps: Sequence[Step]) -> None:
-        """Durable when it returns. Raises Fatal; then it counts none of them."""
+        """Durable when it returns. Raises Fatal; then none of them count."""
         lines = [
             {"id": step.id, "old": step.old, "new": step.new, "wave": step.wave}
             for step in steps
             if step.event is Event.INTENDED
         ]
         if lines:
-            await self._together.add(lines)
+            await self._commits.add(lines)
 
     async def flush(self) -> None:
-        """Wait until nothing is being written: before the end, where whoever added was cancelled."""
-        await self._together.flush()
+        """Wait until nothing is being written. Comes before ``end`` where an ``add`` was cancelled."""
+        await self._commits.flush()
 
     async def _write_lines(self, lines: list[dict[str, Any]]) -> None:
         await asyncio.to_thread(self._guarded, lines)
@@ -93,24 +94,24 @@ class RollbackFile:
             os.close(self._file)
 
     def _guarded(self, lines: list[dict[str, Any]]) -> None:
-        block, seal = bytearray(), self._seal
+        block, mac = bytearray(), self._hmac
         for line in lines:
             content = orjson.dumps(line)
-            seal = self._key.seal(seal, content)
-            block += _sealed(content, seal)
+            mac = self._key.hmac(mac, content)
+            block += _with_hmac(content, mac)
         try:
             self._write(block)
-            self._seal = seal
+            self._hmac = mac
             if "end" not in lines[-1]:
                 self.records += len(lines)
-                # its lines are on the disk by now; itself it gets there with the next ones, or with the end
+                # its lines are on the disk by now; the mark gets there with the next ones, or with the end
                 _put(self._file, self._mark(), self._mark_at)
         except OSError as error:
-            told = unusable(self.path, error)
-            raise Fatal(str(told), hint=told.hint) from error
+            why = unusable(self.path, error)
+            raise Fatal(str(why), hint=why.hint) from error
 
     def _write(self, block: bytes | bytearray) -> None:
-        """Durable when it returns; when it fails, the next write goes over what is left of this one."""
+        """Durable when it returns. Where it fails, the next write goes over what is left of this one."""
         os.ftruncate(self._file, self._end)
         _put(self._file, block, self._end)
         os.fsync(self._file)
@@ -118,8 +119,8 @@ class RollbackFile:
 
     def _mark(self) -> bytes:
         """Always as long as the one that it is written over."""
-        content = orjson.dumps({"so_far": f"{self.records:012d}", "last": self._seal})
-        return _sealed(content, self._key.seal(self._header, content))
+        content = orjson.dumps({"so_far": f"{self.records:012d}", "last": self._hmac})
+        return _with_hmac(content, self._key.hmac(self._header, content))
 
 
 def _put(file: int, block: bytes | bytearray, at: int) -> None:
@@ -129,8 +130,8 @@ def _put(file: int, block: bytes | bytearray, at: int) -> None:
         left, at = left[done:], at + done
 
 
-def _sealed(content: bytes, seal: str) -> bytes:
-    return content[:-1] + b',"seal":"' + seal.encode() + b'"}\n'
+def _with_hmac(content: bytes, mac: str) -> bytes:
+    return content[:-1] + b',"seal":"' + mac.encode() + b'"}\n'
 
 
 def begun(settings: Settings, key: Key, run_id: int, org_id: str, plan_sha256: str, at: str) -> RollbackFile:
@@ -148,15 +149,15 @@ def begun(settings: Settings, key: Key, run_id: int, org_id: str, plan_sha256: s
 
 
 async def keep_in_bucket(services: Services, file: RollbackFile, key: Key) -> str:
-    """Put it into the destination bucket too; where it is, or why not."""
+    """Put the file into the destination bucket too. Says where it is, or why it is not there."""
     name = f"{PREFIX}rollback/{key.fingerprint}/{file.path.name}"
     if why := await store(services, name, file.path.read_bytes()):
         return f"the rollback file could not be put into the bucket: {why}; copy {file.path} elsewhere by hand"
     return f"the rollback file is also at s3://{services.settings.destination.bucket}/{name}"
 
 
-class Recorded:
-    """A journal that also keeps a rollback file."""
+class JournalWithFile:
+    """A journal, and the rollback file that is written before it."""
 
     def __init__(self, journal: Journal, file: RollbackFile) -> None:
         self._journal = journal
@@ -166,7 +167,7 @@ class Recorded:
         try:
             await self._file.add(steps)
         except (Fatal, asyncio.CancelledError):
-            # the outcomes among them stand, though the rest is not announced any more
+            # what has ended among them is true, although nothing more is announced
             await self._journal.append([step for step in steps if step.event is not Event.INTENDED])
             raise
         await self._journal.append(steps)
@@ -179,7 +180,7 @@ class Recorded:
 
 @dataclass(slots=True)
 class Restorable:
-    """What a rollback file holds: the latest intent of each record."""
+    """What a rollback file holds: the latest intended change of each record."""
 
     header: dict[str, Any]
     changes: list[Undoable] = field(default_factory=list)
@@ -190,24 +191,24 @@ class Restorable:
 
 
 def read_rollback_file(path: Path, key: Key) -> Restorable:
-    """Check every seal. Raises Usage where there is no file, Differs at the first line that does not fit."""
+    """Check every line. Raises Usage where there is no file, Differs at the first line that does not fit."""
     intents = 0
     found: dict[str, Undoable] = {}
     try:
         with path.open("rb") as file:
             header, begin = _opened(path, file.readline(), 1, _START, key)
-            if header.get("engine_rollback") != _FORM:
+            if header.get("engine_rollback") != _VERSION:
                 raise _unfit(path, 1, "it is no rollback file")
             mark, _ = _opened(path, file.readline(), 2, begin, key)
             if "so_far" not in mark:
                 raise _unfit(path, 2, "its mark is missing")
-            read, marked, seal = Restorable(header), int(mark["so_far"]), begin
+            read, marked, mac = Restorable(header), int(mark["so_far"]), begin
             if not marked and mark["last"] != begin:
                 raise _unfit(path, 2, "it was changed")
             for number, line in enumerate(file, start=3):
                 if not line.endswith(b"\n"):
                     break  # torn when the machine went down; its change was never sent
-                content, seal = _opened(path, line, number, seal, key)
+                content, mac = _opened(path, line, number, mac, key)
                 if read.ended:
                     raise _unfit(path, number, "it goes on behind its end")
                 if "end" in content:
@@ -218,7 +219,7 @@ def read_rollback_file(path: Path, key: Key) -> Restorable:
                 change = Undoable(content["id"], "", content["old"], content["new"], content["wave"])
                 found[change.id] = change
                 intents += 1
-                if intents == marked and seal != mark["last"]:
+                if intents == marked and mac != mark["last"]:
                     raise _unfit(path, number, "it was changed")
     except OSError as error:
         raise Usage(
@@ -236,9 +237,8 @@ def read_rollback_file(path: Path, key: Key) -> Restorable:
 
 def _opened(path: Path, line: bytes, number: int, before: str, key: Key) -> tuple[dict[str, Any], str]:
     body, _, tail = line.rpartition(b',"seal":"')
-    seal = tail.removesuffix(b'"}\n')
-    expected = key.seal(before, body + b"}")
-    if not hmac.compare_digest(seal, expected.encode()):
+    expected = key.hmac(before, body + b"}")
+    if not hmac.compare_digest(tail.removesuffix(b'"}\n'), expected.encode()):
         why = "it was written with another key, or changed" if number == 1 else "it was changed"
         raise _unfit(path, number, why if line else "it is empty" if number == 1 else "it was cut off")
     content: dict[str, Any] = orjson.loads(body + b"}")

@@ -34,7 +34,7 @@ from engine.runs.links.link_run import (
 )
 from engine.runs.links.plan import Plans
 from engine.runs.links.plan_file import PlanFile
-from engine.runs.links.rollback_file import Recorded, RollbackFile, begun, keep_in_bucket
+from engine.runs.links.rollback_file import JournalWithFile, RollbackFile, begun, keep_in_bucket
 from engine.runs.links.selection import Selection, WaveProgress
 from engine.runs.links.waves import Waves, beyond, said_counts
 from engine.runs.shared.bounds import RunFlags
@@ -232,7 +232,7 @@ class _Switch:
         now = run.services.clock.now
         file = self._file = begun(settings, journal.key, run.id, organization.id, plan.sha256, iso(now()))
         selection = Selection(run, plan, self._options.retried, self._progress)
-        going = Waves(run, selection, Recorded(journal, file), strict=self._options.strict)
+        going = Waves(run, selection, JournalWithFile(journal, file), strict=self._options.strict)
         try:
             async with beside(tell(run, lambda: f"switch: {said_counts(asdict(going.so_far))}")):
                 await going.run(wanted, self._consent, after_wave=lambda: self._evidence.export(journal))

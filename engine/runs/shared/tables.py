@@ -23,10 +23,10 @@ def table(
     heads: Sequence[str],
     rows: Iterable[Sequence[str]],
     right: Sequence[int] = (),
-    wraps: int = -1,
+    wraps: int | None = -1,
 ) -> None:
-    """Only column ``wraps`` (-1: the last) may take more than one line. No title, and no row of heads, where those have
-    no text."""
+    """Only column ``wraps`` (-1: the last; None: any) may take more than one line. No title, and no row of heads, where
+    those have no text."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
@@ -40,7 +40,7 @@ def table(
         show_header=any(heads),
     )
     for place, head in enumerate(heads):
-        yields = place == wraps % len(heads)
+        yields = wraps is None or place == wraps % len(heads)
         made.add_column(head, justify="right" if place in right else "left", no_wrap=not yields, overflow="fold")
     for row in rows:
         made.add_row(*(Text(to_show(cell)) for cell in row))

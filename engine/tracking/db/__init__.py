@@ -1,1 +1,1 @@
-"""The file under the tracking DB: opening, schema, the one writer, locks, seals."""
+"""The file under the tracking DB: opening, schema, the one writer, locks, the HMAC chain."""

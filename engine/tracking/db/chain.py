@@ -1,14 +1,14 @@
-"""The journal's chain: every row is sealed with a key that is never in the DB, together with the row before it.
+"""The journal's chain: the HMAC of every row covers the row and the HMAC before it. The key is never in the DB.
 
-Whoever changes a row without the key breaks the chain there. Whoever cuts rows off the end, or brings back an older
-copy, is told apart by the head: number of rows and last hash, sealed too and kept outside the DB.
+Whoever changes a row without the key breaks the chain there. The chain tip shows whether rows were cut off the end, or
+an older copy was brought back. It holds the number of rows and the last HMAC, has an HMAC of its own, and lies outside
+the DB.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 import secrets
 import shlex
 import stat
@@ -20,7 +20,7 @@ import orjson
 from engine.model.change import GENESIS, ChainTip
 from engine.model.command import Command
 from engine.model.errors import Blocked, Differs
-from engine.tracking.db.files import unusable
+from engine.tracking.db.files import unusable, write_private
 
 _LEAST = 16
 _BLOCK = 64
@@ -35,40 +35,42 @@ SAFE = (
 )
 
 Row = Sequence[int | str]
-"""id, run, wave, record, old, new, event, at, detail; and where the link stands, in a row that says so."""
+"""id, run, wave, record, old, new, event, at, detail; then the link state, in a row that says it."""
 
 
 class Key:
-    """The secret behind the seals. Its repr shows the fingerprint only."""
+    """The secret behind the HMACs. Its repr shows the fingerprint only."""
 
     def __init__(self, secret: bytes) -> None:
         block = (hashlib.sha256(secret).digest() if len(secret) > _BLOCK else secret).ljust(_BLOCK, b"\0")
         self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in block))
         self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in block))
         self.fingerprint = hashlib.sha256(b"engine journal key\0" + secret).hexdigest()[:16]
-        """Names the journal: in files and in the bucket."""
+        """Names the journal in files and in the bucket."""
 
     def __repr__(self) -> str:
         return f"Key({self.fingerprint})"
 
-    def seal(self, before: str, content: bytes) -> str:
-        """Hex HMAC-SHA256 (RFC 2104) over the seal before and the content; from states kept, at half hmac's cost."""
+    def hmac(self, before: str, content: bytes) -> str:
+        """Hex HMAC-SHA256 (RFC 2104) over the HMAC before and the content. The key's two hash states are kept, which
+        takes half the time of the ``hmac`` module."""
         inner, outer = self._inner.copy(), self._outer.copy()
         inner.update(before.encode() + content)
         outer.update(inner.digest())
         return outer.hexdigest()
 
-    def seal_row(self, before: str, row: Row) -> str:
-        """The hash of a journal row.
+    def row_hmac(self, before: str, row: Row) -> str:
+        """The HMAC of a journal row, over its values as JSON.
 
-        A row without a link state has nine values, as all rows had before that column came, and one with it ten. As
-        JSON no nine values are ever equal to ten: neither can the column be filled in an old row nor emptied in a new.
+        A row without a link state has nine values, as all rows had before there was that column. A row with one has
+        ten. Nine values never make the same JSON as ten, so nobody can fill the column in an old row, or empty it in a
+        new one.
         """
-        return self.seal(before, orjson.dumps(row))
+        return self.hmac(before, orjson.dumps(row))
 
-    def seal_head(self, head: ChainTip) -> str:
-        """So that nobody passes off an earlier row as the head."""
-        return self.seal("head", orjson.dumps([head.rows, head.hash]))
+    def tip_hmac(self, tip: ChainTip) -> str:
+        """So that nobody passes off an earlier row as the tip."""
+        return self.hmac("head", orjson.dumps([tip.rows, tip.hash]))
 
 
 def key_path(database: Path, configured: Path | None) -> Path:
@@ -77,21 +79,23 @@ def key_path(database: Path, configured: Path | None) -> Path:
 
 
 def load_key(path: Path, *, may_create: bool) -> Key:
-    """The key; a new one where there is none and ``may_create``. Raises Blocked."""
+    """The key. ``may_create``: a new one, where there is none. Raises Blocked."""
     try:
         if not path.exists() and may_create:
-            _create(path)
+            write_private(path, secrets.token_hex(32).encode() + b"\n", replace=False)
         if not path.exists():
             raise Blocked(
                 f"the journal's key {path} is missing, so the journal cannot be checked",
                 hint="nothing was written to Salesforce. Put the key file back (switch.journal_key_file says where it "
-                "is looked for): without it neither the journal nor a rollback file can be checked, and links go back "
-                "only by hand",
+                "should be). Without it neither the journal nor a rollback file can be checked, and links go back only "
+                "by hand",
             )
         mode = stat.S_IMODE(path.stat().st_mode)
         if mode & 0o077:
-            told = f"the journal's key {path} can be read by others (mode {mode:04o})"
-            raise Blocked(told, hint=f"chmod 600 {shlex.quote(str(path))}")
+            raise Blocked(
+                f"the journal's key {path} can be read by others (mode {mode:04o})",
+                hint=f"chmod 600 {shlex.quote(str(path))}",
+            )
         secret = path.read_bytes().strip()
     except OSError as error:
         raise unusable(path, error) from error
@@ -102,106 +106,79 @@ def load_key(path: Path, *, may_create: bool) -> Key:
     return Key(secret)
 
 
-def _create(path: Path) -> None:
-    partial = Path(f"{path}.partial")
-    partial.unlink(missing_ok=True)
-    handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    try:
-        os.write(handle, secrets.token_hex(32).encode() + b"\n")
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-    os.link(partial, path)
-    partial.unlink()
-    sync_directory(path)
-
-
 def tip_path(database: Path) -> Path:
-    """Where the head is exported to beside the DB."""
+    """Where the tip lies beside the DB."""
     return Path(f"{database}.journal-head.json")
 
 
-def tip_document(key: Key, head: ChainTip, at: str) -> bytes:
-    """A head as it is exported, beside the DB and into the bucket."""
+def tip_document(key: Key, tip: ChainTip, at: str) -> bytes:
+    """A tip as it is exported, beside the DB and into the bucket."""
     return orjson.dumps(
-        {"journal": key.fingerprint, "rows": head.rows, "hash": head.hash, "at": at, "seal": key.seal_head(head)}
+        {"journal": key.fingerprint, "rows": tip.rows, "hash": tip.hash, "at": at, "seal": key.tip_hmac(tip)}
     )
 
 
 def read_tip(key: Key, document: bytes, where: str) -> ChainTip:
-    """An exported head. Raises Differs when it is not one of this journal, or not sealed by its key."""
+    """An exported tip. Raises Differs where it is of another journal, or was not written with this key."""
     try:
         read = orjson.loads(document)
-        head = ChainTip(int(read["rows"]), str(read["hash"]))
-        fits = hmac.compare_digest(str(read["seal"]), key.seal_head(head))
+        tip = ChainTip(int(read["rows"]), str(read["hash"]))
+        fits = hmac.compare_digest(str(read["seal"]), key.tip_hmac(tip))
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
         fits = False
     if not fits:
-        raise Differs(f"the journal's exported head {where} is damaged, or of another journal", hint=SAFE)
-    return head
+        raise Differs(f"the journal's exported chain tip {where} is damaged, or of another journal", hint=SAFE)
+    return tip
+
+
+def tip_missing(path: Path) -> Differs:
+    """There are rows, and no exported tip to hold them against."""
+    return Differs(f"the journal's exported chain tip {path} is missing", hint=("bring it back; ", SAFE))
 
 
 def write_tip(path: Path, document: bytes) -> None:
-    """Replace the exported head; durable when it returns. Raises Blocked."""
-    partial = Path(f"{path}.partial")
+    """Replace the exported tip; durable when it returns. Raises Blocked."""
     try:
-        partial.unlink(missing_ok=True)
-        handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        try:
-            os.write(handle, document)
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-        partial.replace(path)
-        sync_directory(path)
+        write_private(path, document, replace=True)
     except OSError as error:
         raise unusable(path, error) from error
 
 
-def sync_directory(path: Path) -> None:
-    """Make a new name in a directory durable."""
-    handle = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 class Walk:
-    """Checks rows one after the other; ``heads`` are exported heads, each of which must lie on the way."""
+    """Checks rows one after the other. Each of the exported ``tips`` must be one of them."""
 
-    def __init__(self, key: Key, heads: Iterable[ChainTip]) -> None:
+    def __init__(self, key: Key, tips: Iterable[ChainTip]) -> None:
         self._key = key
-        self._due: dict[int, set[ChainTip]] = {}
-        for head in heads:
-            self._due.setdefault(head.rows, set()).add(head)
-        self.head = GENESIS
-        self._meet()
+        self._tips: dict[int, set[ChainTip]] = {}
+        for tip in tips:
+            self._tips.setdefault(tip.rows, set()).add(tip)
+        self.tip = GENESIS
+        self._check_tip()
 
-    def step(self, row: Row, before: str, seal: str) -> None:
+    def step(self, row: Row, before: str, mac: str) -> None:
         """Take the next row. Raises Differs where the chain breaks."""
-        head = self.head
-        if row[0] != head.rows + 1 or before != head.hash or seal != self._key.seal_row(before, row):
-            what = "the key does not fit, or its first row was changed" if head.rows == 0 else "the chain breaks"
+        tip = self.tip
+        if row[0] != tip.rows + 1 or before != tip.hash or mac != self._key.row_hmac(before, row):
+            what = "the key does not fit, or its first row was changed" if tip.rows == 0 else "the chain breaks"
             raise Differs(
-                f"the journal was changed by other hands, or damaged: at row {head.rows + 1} {what}", hint=SAFE
+                f"the journal was changed by other hands, or damaged: at row {tip.rows + 1} {what}", hint=SAFE
             )
-        self.head = ChainTip(head.rows + 1, seal)
-        if self.head.rows in self._due:
-            self._meet()
+        self.tip = ChainTip(tip.rows + 1, mac)
+        if self.tip.rows in self._tips:
+            self._check_tip()
 
     def end(self) -> ChainTip:
-        """All rows were taken. Raises Differs when an exported head has seen more of them."""
-        furthest = max(self._due, default=0)
-        if furthest > self.head.rows:
+        """All rows were taken. Raises Differs where an exported tip is of a later row."""
+        furthest = max(self._tips, default=0)
+        if furthest > self.tip.rows:
             raise Differs(
-                f"the journal ends at row {self.head.rows}, but its exported head has seen row {furthest}: rows were "
+                f"the journal ends at row {self.tip.rows}, but its exported chain tip is of row {furthest}: rows were "
                 "cut off, or this DB is an older copy",
                 hint=("bring back the latest DB; ", SAFE),
             )
-        return self.head
+        return self.tip
 
-    def _meet(self) -> None:
-        if self._due.get(self.head.rows, {self.head}) != {self.head}:
-            at = self.head.rows
-            raise Differs(f"row {at} of the journal is not the one that its exported head has seen", hint=SAFE)
+    def _check_tip(self) -> None:
+        if self._tips.get(self.tip.rows, {self.tip}) != {self.tip}:
+            at = self.tip.rows
+            raise Differs(f"row {at} of the journal is not the one of its exported chain tip", hint=SAFE)

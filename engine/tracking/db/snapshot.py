@@ -10,7 +10,7 @@ from pathlib import Path
 from engine.model.errors import Blocked, Fatal
 from engine.tracking.db.connect import open_reader, refuse_foreign
 from engine.tracking.db.faults import translated
-from engine.tracking.db.files import inspect, unwritable
+from engine.tracking.db.files import inspect, sync, unwritable
 
 
 def snapshot(database: Path, target: Path) -> int:
@@ -25,9 +25,9 @@ def snapshot(database: Path, target: Path) -> int:
         os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
         try:
             _copy(database, partial)
-            _sync(partial)
+            sync(partial)
             os.link(partial, target, follow_symlinks=False)
-            _sync(target.absolute().parent)
+            sync(target.absolute().parent)
         finally:
             partial.unlink()
         return target.stat().st_size
@@ -49,11 +49,3 @@ def _copy(database: Path, target: Path) -> None:
             (verdict,) = copy.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":
         raise Fatal(f"the snapshot of {database} is damaged: {verdict.splitlines()[-1]}", hint="check the database")
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -30,9 +30,9 @@ class History:
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
 
-    def check(self, key: Key, heads: Iterable[ChainTip]) -> Checked:
-        """Walk the whole chain. Raises Differs."""
-        return walk(self._db, key, heads)
+    def check(self, key: Key, tips: Iterable[ChainTip]) -> Checked:
+        """Check the whole chain. Raises Differs."""
+        return walk(self._db, key, tips)
 
     def rows(self) -> int:
         """How many there are."""
@@ -43,7 +43,7 @@ class History:
         return foreign(self._db, template)
 
     def first(self) -> str:
-        """The seal of the first row, which names the journal; empty while there is none."""
+        """The HMAC of the first row, which names the journal; empty while there is none."""
         return first_hash(self._db)
 
     def steps(self, *, record: str | None, account: str | None, run: int | None, limit: int) -> list[dict[str, Any]]:

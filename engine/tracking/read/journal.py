@@ -28,36 +28,36 @@ _JOB = "bulk job "
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A journal that was walked to its end and found whole."""
+    """A journal that was read to its end and found whole."""
 
-    head: ChainTip
+    tip: ChainTip
     open: list[Open]
     """Changes that were intended and never confirmed."""
 
 
-def walk(db: sqlite3.Connection, key: Key, heads: Iterable[ChainTip]) -> Checked:
+def walk(db: sqlite3.Connection, key: Key, tips: Iterable[ChainTip]) -> Checked:
     """Check the whole journal, in one pass. Raises Differs at the first row that does not fit, sqlite3.Error."""
-    way = Walk(key, heads)
+    chain_so_far = Walk(key, tips)
     waiting: dict[str, Open] = {}
     with _undecodable():
         for row in db.execute(_ROWS):
-            way.step(row[:9] if row[9] is None else row[:10], row[10], row[11])
+            chain_so_far.step(row[:9] if row[9] is None else row[:10], row[10], row[11])
             record, event, detail = row[3], row[6], row[8]
             if event in OPEN:
                 job = detail.removeprefix(_JOB) if detail.startswith(_JOB) else ""
                 waiting[record] = Open(record, row[4], row[5], row[2], row[1], event == Event.UNDO_INTENDED, job)
             else:
                 waiting.pop(record, None)
-    return Checked(way.end(), list(waiting.values()))
+    return Checked(chain_so_far.end(), list(waiting.values()))
 
 
-async def check(database: Database, key: Key, heads: Iterable[ChainTip]) -> Checked:
-    """``walk`` beside whatever else goes on."""
-    return await database.read(lambda db: walk(db, key, heads))
+async def check(database: Database, key: Key, tips: Iterable[ChainTip]) -> Checked:
+    """``walk``, while other work goes on."""
+    return await database.read(lambda db: walk(db, key, tips))
 
 
 def first_hash(db: sqlite3.Connection) -> str:
-    """The seal of the first row, which names the journal; empty while there is none."""
+    """The HMAC of the first row, which names the journal; empty while there is none."""
     row = db.execute("SELECT hash FROM url_changes ORDER BY id LIMIT 1").fetchone()
     return row[0] if row else ""
 
@@ -79,7 +79,7 @@ def open_changes(run_id: int) -> Callable[[sqlite3.Connection], int]:
 
 @contextmanager
 def _undecodable() -> Iterator[None]:
-    """Text that is no text is a change like any other."""
+    """Bytes that are no text are a change like any other."""
     try:
         yield
     except (UnicodeDecodeError, sqlite3.OperationalError) as error:

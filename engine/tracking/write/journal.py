@@ -1,10 +1,10 @@
-"""The journal (``url_changes``): every step of every link change, a row each, sealed, and never changed again.
+"""The journal (``url_changes``): every step of every link change, a row each, with an HMAC, and never changed again.
 
-A batch of steps goes in as one transaction together with what it means for the records' rows and the counters, is
-durable when ``append`` returns, and its head is exported beside the DB before that:
+A batch of steps goes in as one transaction, together with what it means for the records' rows and the counters. It is
+durable when ``append`` returns, and its chain tip is exported beside the DB before that:
 
 =============  ========================================================================================================
-link stands    the record's row
+link state     the record's row
 =============  ========================================================================================================
 (nobody knows)  stays
 ours           ``switched``, if its copy is the one that the link points at
@@ -72,37 +72,37 @@ class Journal:
         self._db = database
         self._key = key
         self._run_id = run_id
-        self._together = GroupCommit(self._write_batch)
-        self.head = GENESIS
+        self._commits = GroupCommit(self._write_batch)
+        self.tip = GENESIS
 
     @property
     def key(self) -> Key:
         return self._key
 
     async def append(self, steps: Sequence[Step]) -> None:
-        """Durable, and its head exported, when this returns. Raises Fatal; then nothing of it is stored.
+        """Durable, and the tip exported, when this returns. Raises Fatal; then nothing of it is stored.
 
-        Whatever comes while a batch is being written goes into the next one together.
+        Group commit: whatever comes while a batch is being written goes into the next one.
         """
         if steps:
-            await self._together.add(steps)
+            await self._commits.add(steps)
 
     async def export(self) -> None:
-        """Write the head beside the DB. Raises Fatal."""
-        document = chain.tip_document(self._key, self.head, self._db.now())
+        """Write the tip beside the DB. Raises Fatal."""
+        document = chain.tip_document(self._key, self.tip, self._db.now())
         try:
             await asyncio.to_thread(chain.write_tip, chain.tip_path(self._db.path), document)
         except Blocked as error:
             raise Fatal(str(error), hint=error.hint) from error
 
     async def flush(self) -> None:
-        """Wait until nothing is being written: for whoever was cancelled while it waited for an append."""
-        await self._together.flush()
+        """Wait until nothing is being written. For whoever was cancelled while it waited for an ``append``."""
+        await self._commits.flush()
 
     async def _write_batch(self, steps: Sequence[Step]) -> None:
         # microseconds: later than whatever it answers, earlier than whatever it announces
         at = self._db.clock.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        self.head = await self._db.write(partial(self._write, steps, at))
+        self.tip = await self._db.write(partial(self._write, steps, at))
         await self.export()
 
     def _write(self, steps: Sequence[Step], at: str, db: sqlite3.Connection) -> ChainTip:
@@ -113,9 +113,9 @@ class Journal:
             row = (number, self._run_id, step.wave, step.id, step.old, step.new, str(step.event), at,
                    step.message and shortened(step.message))  # fmt: skip
             state = step.link_state and str(step.link_state)
-            seal = self._key.seal_row(before, row if state is None else (*row, state))
-            rows.append((*row, state, before, seal))
-            before = seal
+            mac = self._key.row_hmac(before, row if state is None else (*row, state))
+            rows.append((*row, state, before, mac))
+            before = mac
         db.executemany(_INSERT, rows)
         if ended := [step for step in steps if step.link_state is not None]:
             _record(db, ended, self._run_id, at[:23] + "Z")

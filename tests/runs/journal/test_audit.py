@@ -21,7 +21,7 @@ SECRET = b"a secret of some length"
 
 
 async def write_on(path: Path, number: int) -> None:
-    """What a switch does all the time: a batch of steps, and its head behind it."""
+    """What a switch does all the time: a batch of steps, and its tip after it."""
     async with open_database(path, SystemClock()) as database:
         journal = Journal(database, Key(SECRET), await Ledger(database).begin_run("switch", {}))
         link = (f"a0X{number:015d}", "https://old.test/1", "https://new.test/1")

@@ -13,7 +13,7 @@ from engine.limiting.clock import SystemClock
 from engine.model.change import Event, LinkState, Step
 from engine.model.command import in_words
 from engine.model.errors import Differs, Fatal
-from engine.runs.links.rollback_file import Recorded, RollbackFile, read_rollback_file
+from engine.runs.links.rollback_file import JournalWithFile, RollbackFile, read_rollback_file
 from engine.tracking.db.chain import Key
 from engine.tracking.db.database import open_database
 from engine.tracking.ledger import Ledger
@@ -202,7 +202,7 @@ async def test_outcomes_are_in_the_journal_though_nothing_more_can_be_announced(
     path = tmp_path / "f.ndjson"
     file = await killed(path, 20_000)
     async with open_database(tmp_path / "t.db", SystemClock()) as database:
-        both = Recorded(Journal(database, KEY, await Ledger(database).begin_run("switch", {})), file)
+        both = JournalWithFile(Journal(database, KEY, await Ledger(database).begin_run("switch", {})), file)
         first, later = as_records(steps(0, 2)), as_records(steps(2, 200))
         await both.append(first)
         limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -218,7 +218,7 @@ async def test_outcomes_are_in_the_journal_though_nothing_more_can_be_announced(
 async def test_outcomes_are_in_the_journal_though_their_lane_was_cut_short(tmp_path: Path) -> None:
     file = await killed(tmp_path / "f.ndjson")
     async with open_database(tmp_path / "t.db", SystemClock()) as database:
-        both = Recorded(Journal(database, KEY, await Ledger(database).begin_run("switch", {})), file)
+        both = JournalWithFile(Journal(database, KEY, await Ledger(database).begin_run("switch", {})), file)
         first, later = as_records(steps(0, 2)), as_records(steps(2, 200))
         await both.append(first)
         cut = asyncio.ensure_future(both.append(ended(first) + later))

@@ -137,9 +137,9 @@ async def test_what_was_intended_and_never_confirmed_is_found(path: Path) -> Non
         journal = await prepared(database)
         await journal.append(steps_of(0, INTENT, APPLIED) + steps_of(1, INTENT))
         await journal.append(steps_of(0, (Event.UNDO_INTENDED, None), undo=True))
-        found = await check(database, KEY, [journal.head])
+        found = await check(database, KEY, [journal.tip])
         assert [(each.id, each.undo) for each in found.open] == [(record_id(1), False), (record_id(0), True)]
-        assert found.head == journal.head == ChainTip(4, found.head.hash)
+        assert found.tip == journal.tip == ChainTip(4, found.tip.hash)
 
 
 def test_a_head_is_written_to_a_new_file_and_not_through_what_lies_in_the_way(path: Path) -> None:
@@ -156,7 +156,7 @@ async def test_the_head_lies_beside_the_db_before_append_returns(path: Path) -> 
         for number in range(3):
             await journal.append(steps_of(number, INTENT))
             document = chain.tip_path(path).read_bytes()
-            assert chain.read_tip(KEY, document, "here") == journal.head == ChainTip(number + 1, journal.head.hash)
+            assert chain.read_tip(KEY, document, "here") == journal.tip == ChainTip(number + 1, journal.tip.hash)
 
 
 async def counters_fit(database: Database) -> None:
@@ -197,7 +197,7 @@ def fill(db: sqlite3.Connection, count: int) -> ChainTip:
 
 
 def insert(db: sqlite3.Connection, key: Key, before: str, *row: int | str) -> ChainTip:
-    seal = key.seal_row(before, row)
+    seal = key.row_hmac(before, row)
     columns = (COLUMNS + ", link_state")[: None if len(row) == 10 else len(COLUMNS)]
     marks = ", ".join("?" * (len(row) + 2))
     db.execute(f"INSERT INTO url_changes ({columns}, prev_hash, hash) VALUES ({marks})", (*row, before, seal))
@@ -299,14 +299,14 @@ def test_no_tampering_passes(
     """Ten thousand mutations in all, each refused."""
     db, head = sealed
     chance = random.Random(mutate.__name__)
-    assert walk(db, KEY, [head]).head == head
+    assert walk(db, KEY, [head]).tip == head
     for number in range(10_000 // len(MUTATIONS) + 1):
         db.execute("SAVEPOINT before")
         mutate(db, chance, head.rows)
         assert refused(db, head), f"{mutate.__name__} number {number} passed"
         db.execute("ROLLBACK TO before")
         db.execute("RELEASE before")
-    assert walk(db, KEY, [head]).head == head
+    assert walk(db, KEY, [head]).tip == head
 
 
 def refused(db: sqlite3.Connection, head: ChainTip) -> bool:
@@ -319,7 +319,7 @@ def refused(db: sqlite3.Connection, head: ChainTip) -> bool:
 
 @pytest.mark.parametrize("secret", [b"k" * 16, b"k" * 64, b"k" * 65, b"\x00\xff" * 100])
 def test_a_seal_is_an_hmac_as_everybody_knows_it(secret: bytes) -> None:
-    assert Key(secret).seal("before", b"content") == hmac.digest(secret, b"beforecontent", "sha256").hex()
+    assert Key(secret).hmac("before", b"content") == hmac.digest(secret, b"beforecontent", "sha256").hex()
 
 
 def test_another_key_does_not_fit(sealed: tuple[sqlite3.Connection, ChainTip]) -> None:
@@ -332,7 +332,7 @@ def test_an_exported_head_that_lags_behind_is_fine(sealed: tuple[sqlite3.Connect
     """A kill may fall between the commit and the export."""
     db, head = sealed
     further = fill(db, 5)
-    assert walk(db, KEY, [GENESIS, head]).head == further
+    assert walk(db, KEY, [GENESIS, head]).tip == further
 
 
 @pytest.mark.parametrize("change", [b'"rows":4', b'"hash":"00', b'"seal":"00', b"{", b""])
@@ -381,13 +381,13 @@ async def test_the_journal_of_an_earlier_version_stays_whole_and_is_continued(pa
                 db, KEY, tip.hash, number, 1, 1, name, "https://v.test/1", "https://o.test/1", event, at, detail
             )
     async with open_database(path, SystemClock()) as database:
-        assert (await check(database, KEY, [tip])).head == tip
+        assert (await check(database, KEY, [tip])).tip == tip
         assert [each.job for each in (await check(database, KEY, [tip])).open] == ["750X"]
         assert [change.link_state for change in await changes(database, [1, 4])] == ["edited", ""]
         journal = await prepared(database)
         await journal.append(steps_of(2, (Event.SETTLED, LinkState.ORIGINAL), message="by a new version"))
-        found = await check(database, KEY, [tip, journal.head])
-        assert (found.head, found.open) == (journal.head, [])
+        found = await check(database, KEY, [tip, journal.tip])
+        assert (found.tip, found.open) == (journal.tip, [])
         assert [change.link_state for change in await changes(database, [1, 4])] == ["edited", "original"]
     with open_history(path) as history:
         shown = history.steps(record=None, account=None, run=None, limit=9)
@@ -404,5 +404,5 @@ def test_a_long_journal_is_walked_in_seconds() -> None:
         head = fill(db, 20_000)
         db.execute("COMMIT")
         begun = time.process_time()
-        assert walk(db, KEY, [head]).head == head
+        assert walk(db, KEY, [head]).tip == head
         assert time.process_time() - begun < 2
