@@ -64,7 +64,7 @@ class Org(Protocol):
     """What can be seen of Salesforce at a glance."""
 
     @property
-    def asking(self) -> bool:
+    def answer_due(self) -> bool:
         """Whether it owes us an answer."""
 
     @property
@@ -163,7 +163,7 @@ class Watch:
             self._workers["plans"] += idle
         if seen.queue.full:
             self._feed["room"] += 1
-        elif seen.org.asking:
+        elif seen.org.answer_due:
             self._feed["salesforce"] += 1
         else:
             self._feed["own"] += 1

@@ -53,7 +53,7 @@ class Salesforce:
         return await ranges(self.pages, scope, parts)
 
     @property
-    def asking(self) -> bool:
+    def answer_due(self) -> bool:
         """Whether a request is under way, or waits for its turn."""
         limiter = self.session.limiter
         return limiter.in_flight > 0 or limiter.waiting > 0

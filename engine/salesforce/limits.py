@@ -40,7 +40,7 @@ class CallBudget:
     def __init__(self, share: float) -> None:
         self._share = share
         self.known: DailyCalls | None = None
-        """As the answers told them; None before the first."""
+        """As the answers stated them; None before the first."""
         self._sent = 0
         self._sent_when_known = 0
 
@@ -54,9 +54,9 @@ class CallBudget:
     def learn(self, header: str | None, number: int) -> None:
         """Take in what the answer to call ``number`` stated. An answer to an older call counts only where it states
         more."""
-        told, known = limits_in(header), self.known
-        if told is not None and (known is None or number > self._sent_when_known or told.used > known.used):
-            self.known, self._sent_when_known = told, self._sent
+        stated, known = limits_in(header), self.known
+        if stated is not None and (known is None or number > self._sent_when_known or stated.used > known.used):
+            self.known, self._sent_when_known = stated, self._sent
 
 
 def limits_in(header: str | None) -> DailyCalls | None:

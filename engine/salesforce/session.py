@@ -50,7 +50,7 @@ class SalesforceSession:
 
     @property
     def limits(self) -> DailyCalls | None:
-        """Daily API calls as the answers told them; None before the first."""
+        """Daily API calls as the answers stated them; None before the first."""
         return self._budget.known
 
     async def get_json(

@@ -27,7 +27,7 @@ class Still:
     batches: int = 0
     full: bool = False
     unwritten: int = 0
-    asking: bool = False
+    answer_due: bool = False
     limits: DailyCalls | None = None
 
     def __len__(self) -> int:
@@ -74,7 +74,7 @@ class Scene:
 
 
 async def test_workers_without_plans_wait_for_salesforce_while_it_owes_an_answer() -> None:
-    shares = await Scene(copying=2, asking=True).pass_by(5)
+    shares = await Scene(copying=2, answer_due=True).pass_by(5)
 
     assert shares["workers"]["plans"] == pytest.approx(0.8)
     assert shares["feed"] == {"salesforce": 1.0, "room": 0.0, "own": 0.0}
