@@ -26,7 +26,8 @@ from typing import Any, cast
 import uvloop
 
 from engine.limiting.clock import SystemClock
-from engine.s3.wire import Origin, Wire
+from engine.s3.wire.origin import Origin
+from engine.s3.wire.wire import Wire
 
 COPY_HEAD = (
     b"PUT /my-documents/uploads/0015e00000AbCdEAAV/a0B5e00000XyZ12EAF/contract%20final.pdf HTTP/1.1\r\n"

@@ -1,7 +1,7 @@
-"""The log: structlog configured once. JSON lines into a rotated file; warnings and errors also to stderr, for people.
+"""The log: structlog, configured once. JSON lines into a rotated file; warnings and errors also to stderr, for people.
 
-Everything passes one redactor, the libraries' own log lines too, which are taken at WARNING and above only: at DEBUG
-botocore prints tokens and signatures. Exceptions are logged as type, message and frames, never with their locals.
+Everything passes one redactor, also the log lines of libraries. Of these only WARNING and above are taken: at DEBUG
+botocore prints tokens and signatures. Exceptions are logged as type, message and frames, without local variables.
 """
 
 from __future__ import annotations
@@ -31,13 +31,14 @@ _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 _COLOURS = {"warning": "\x1b[33m", "error": "\x1b[31m", "critical": "\x1b[31m"}
 _LIBRARIES = ("aiobotocore", "aiohttp", "aiosqlite", "asyncio", "boto3", "botocore", "urllib3")
 _CONTROLS = re.compile(rb"\x7f|\xc2[\x80-\x9f]")
-"""Controls that JSON leaves as they are, and a terminal may obey; in UTF-8 no other character holds these bytes."""
+"""Control characters that JSON does not escape, though a terminal may obey them. No other character of UTF-8 contains
+these bytes."""
 _ON_STDERR_NO_NEED = {"run_id", "run_type", "logger"}
 CRASH_FILES = 50
 
 
 class Log:
-    """Where events go. ``configure`` makes one; there is one at a time."""
+    """Where events go. ``configure`` makes it; there is one at a time."""
 
     def __init__(self, file: LogFile, redactor: Redactor, clock: Clock, *, colour: bool, stream: TextIO | None) -> None:
         self.file, self.redactor = file, redactor
@@ -45,17 +46,17 @@ class Log:
         self._handler = _FromLibraries(self)
 
     def emit(self, event: dict[str, Any]) -> None:
-        """Write one event. Raises nothing that a full disk or a closed terminal could cause.
+        """Write one event. A full disk or a closed terminal raises nothing.
 
-        ``told=True`` keeps it off stderr: the person hears of it in other words.
+        ``quiet=True`` keeps it off stderr: the command itself tells the person.
         """
         error = _error(event.pop("exc_info", None))
-        level, told = event.pop("level", "info"), event.pop("told", False)
+        level, quiet = event.pop("level", "info"), event.pop("quiet", False)
         line = {"at": iso(self._clock.now()), "level": level, **self.redactor.plain(event)}
         if error is not None:
             line["exception"] = self.redactor.exception(error)
         self.file.write(_CONTROLS.sub(_escaped, orjson.dumps(line)))
-        if _LEVELS.get(level, 30) >= _LEVELS["warning"] and not told:
+        if _LEVELS.get(level, 30) >= _LEVELS["warning"] and not quiet:
             self.tell(level, self._human(line))
 
     debug = info = warning = warn = error = critical = exception = fatal = msg = emit
@@ -95,7 +96,7 @@ class Log:
             logging.getLogger(name).setLevel(logging.WARNING)
 
     def close(self) -> None:
-        """Let go of the loggers and close the file."""
+        """Detach from the loggers and close the file."""
         logging.getLogger().removeHandler(self._handler)
         structlog.contextvars.unbind_contextvars("run_id")
         if structlog.get_config()["processors"][-1] is _as_one_argument:
@@ -152,8 +153,8 @@ def configure(
 
     ``tty`` is whether stderr is a terminal; colours also need NO_COLOR to be unset. ``run_id`` is bound to every event
     (None until there is a run). ``redact`` are secret values, ``secret_values(settings)``. Warnings and errors go to
-    ``stream`` as well (default: stderr). Raises Usage when ``directory`` cannot be made or written; a disk that is
-    full, now or later, is only complained about.
+    ``stream`` as well (default: stderr). Raises Usage when ``directory`` cannot be made or written; a full disk, now or
+    later, only causes a warning.
     """
     while _current:
         _current.pop().close()
@@ -169,16 +170,10 @@ def configure(
     return log
 
 
-def hide(*secrets: str) -> None:
-    """Keep these values out of the log from now on: tokens that were handed out during the run."""
-    for log in _current:
-        log.redactor.add(*secrets)
-
-
 def crash_file(directory: Path, exc: BaseException) -> Path:
-    """Write the redacted traceback, without locals, of an unexpected error to ``crash-….txt``; where it lies now.
+    """Write the redacted traceback of an unexpected error, without local variables, to ``crash-….txt``; returns where.
 
-    Where the directory cannot be written, the system's place for temporary files will do, and at the very last stderr.
+    If the directory cannot be written, it goes to the system's folder for temporary files, and at last to stderr.
     """
     redactor = _current[-1].redactor if _current else Redactor()
     now = SystemClock().now()

@@ -1,8 +1,8 @@
-"""What must not be written down is cut out here: by value, by key, by the shape of tokens, and out of URLs.
+"""Secrets are cut out of log lines here: by value, by key, by the shape of tokens, and out of URLs.
 
-The values come from the settings (``secret_values``). Tokens that a run is given later are known by their shape, or
-told to the redactor with ``add``. Of objects only plain values, dataclass fields and exceptions are shown: a repr of
-anything else may hold request headers.
+The values come from the settings (``secret_values``). Tokens that a run gets later are known by their shape. Of
+objects, only plain values, dataclass fields and exceptions are shown: the repr of anything else may hold request
+headers.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 HIDDEN = "[redacted]"
 MIN_SECRET = 4
-"""Shorter values are not searched for: they would cut holes into ordinary words."""
+"""Shorter values are not searched for: they would hit ordinary words."""
 MAX_TEXT, MAX_ITEMS, MAX_DEPTH, MAX_FRAMES, MAX_NAMES = 8_192, 100, 6, 40, 1_000
 
 _SECRET_KEY = re.compile(
@@ -39,7 +39,7 @@ _SECRET_KEY = re.compile(
 
 
 def _web_token(found: re.Match[str]) -> str:
-    """A JSON web token. What only begins like one is passed over as a whole, or each start in it would be tried."""
+    """A JSON web token. Text that only begins like one is matched as a whole too, so that no start in it is tried."""
     return HIDDEN if "." in found[0] else found[0]
 
 
@@ -66,11 +66,11 @@ _MARKS = (
     *("private key", "authorization", "bearer", "eyj", "00d", "5aep", "akia", "asia", "fwog", "iqoj", "fqog"),
     *("secret", "passw", "_token", "assertion", "x-amz-", "signature"),
 )
-"""In small letters, one piece of every shape: text without any of them needs no closer look."""
+"""One piece of every shape, in lower case: text without any of them is not searched further."""
 
 
 def secret_values(settings: Settings) -> set[str]:
-    """Every secret of the settings in clear, and what goes over the wire in its place (Basic credentials)."""
+    """Every secret of the settings in plain text, and in the form of Basic credentials."""
     values = set(_secrets(settings))
     proxy = proxy_of(settings.network.proxy)
     for user, password in ((proxy.user, proxy.password) if proxy else ("", ""), _client(settings)):
@@ -80,7 +80,7 @@ def secret_values(settings: Settings) -> set[str]:
 
 
 def _secrets(section: Any) -> Iterator[str]:
-    from pydantic import BaseModel, SecretStr  # late: the log must not make `engine --help` wait for pydantic
+    from pydantic import BaseModel, SecretStr  # here, so that `engine --help` need not import pydantic
 
     for name in type(section).model_fields:
         value = getattr(section, name)
@@ -96,18 +96,12 @@ def _client(settings: Settings) -> tuple[str, str]:
 
 
 class Redactor:
-    """Turns anything into plain JSON values without secrets."""
+    """Turns any value into plain JSON values without secrets."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        self._values: list[str] = []
-        self._names: dict[str, str] = {}  # the same few names come with every event
-        self.add(*secrets)
-
-    def add(self, *secrets: str) -> None:
-        """Hide these values too, from now on, as they are and in the usual encodings."""
         spellings = {spelling for secret in secrets if len(secret) >= MIN_SECRET for spelling in _spellings(secret)}
-        self._values = sorted(spellings.union(self._values), key=len, reverse=True)  # none hides within a longer one
-        self._names.clear()
+        self._values = sorted(spellings, key=len, reverse=True)  # a longer one may contain a shorter one
+        self._names: dict[str, str] = {}  # the same few names come with every event
 
     def text(self, text: str) -> str:
         """``text`` without secrets, tokens and the queries of URLs."""
@@ -122,7 +116,7 @@ class Redactor:
         return text
 
     def plain(self, value: Any, depth: int = 0) -> Any:
-        """``value`` as JSON can hold it, cut to a bounded size, without secrets."""
+        """``value`` as JSON values of bounded size, without secrets."""
         match value:
             case None | bool() | float():
                 return value
@@ -149,7 +143,7 @@ class Redactor:
         return f"<{type(value).__qualname__}>"
 
     def _bounded(self, text: str) -> str:
-        """Cut before it is searched, and nowhere within a secret: its half would not be known again."""
+        """Cut first, then searched; never cut within a secret, whose half would not be recognised."""
         if len(text) <= MAX_TEXT:
             return self.text(text)
         end, moved = MAX_TEXT, True
@@ -175,7 +169,7 @@ class Redactor:
         return self.plain(value, depth + 1)
 
     def exception(self, error: BaseException, depth: int = 0) -> dict[str, Any]:
-        """Type, message, frames without their locals, and the same of what caused it."""
+        """Type, message, frames without local variables, and the same of its cause."""
         frames = traceback.extract_tb(error.__traceback__)[-MAX_FRAMES:]
         shown: dict[str, Any] = {
             "type": f"{type(error).__module__}.{type(error).__qualname__}",
@@ -190,12 +184,12 @@ class Redactor:
         return shown
 
     def traceback(self, error: BaseException) -> str:
-        """The traceback as Python prints it, without locals, redacted."""
+        """The traceback as Python prints it, redacted, without local variables."""
         return self.text("".join(traceback.TracebackException.from_exception(error, capture_locals=False).format()))
 
 
 def _spellings(secret: str) -> set[str]:
-    """A secret as it is, in URLs, in forms, in JSON, in HTML, in a repr, and in base64."""
+    """A secret as it is, and as it stands in URLs, forms, JSON, HTML, a repr, and base64."""
     raw = secret.encode("utf-8", "surrogateescape")
     return {
         secret,

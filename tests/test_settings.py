@@ -530,7 +530,7 @@ class TestPlaces:
 
         with pytest.raises(Blocked) as caught:
             desk.load(BUCKET)
-        assert f"at {desk.folder}/migration_tracking.db, and one lies at {elsewhere}/" in str(caught.value)
+        assert f"at {desk.folder}/migration_tracking.db, but there is one at {elsewhere}/" in str(caught.value)
 
         named = BUCKET + f"tracking: {{database: {desk.folder}/t.db}}"
         assert desk.load(named).tracking.database == desk.folder / "t.db"

@@ -18,7 +18,7 @@ from engine.limiting.clock import SystemClock
 from engine.s3.api.address import address_of
 from engine.s3.api.credentials import Keys
 from engine.s3.api.sigv4 import Request, Signer
-from engine.s3.wire import Wire
+from engine.s3.wire.wire import Wire
 
 
 async def copy_all(url: str, numbers: Iterator[int], in_flight: int, trust: ssl.SSLContext | None) -> None:

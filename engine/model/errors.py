@@ -2,12 +2,12 @@
 
 * EngineError
   * Transient   try again, later (the retry loop in ``limiting/retry.py`` is the only one that does)
-  * Refused     this record is done for; the run goes on
+  * Refused     this record has failed; the run goes on
   * Fatal       the run stops
     * Usage     exit 2: settings or flags are wrong
     * Blocked   exit 4: refused before starting; nothing was changed
     * Paused    exit 5: stopped early on purpose; resumable
-    * Differs   exit 6: a plan, a journal or the world is not what it should be
+    * Differs   exit 6: a plan, a journal or the world is not as expected
     * Locked    exit 11: another run holds the lock
 
 Foreign errors are translated once, at the line where they enter (``salesforce/faults.py``, ``s3/api/faults.py``,
@@ -25,7 +25,7 @@ from engine.model.failures import FailureClass
 
 
 class Operation(NamedTuple):
-    """What was tried, and on what: ``COPY s3://theirs/a.pdf to s3://ours/a.pdf``."""
+    """What was tried: ``COPY s3://theirs/a.pdf to s3://ours/a.pdf``."""
 
     name: str
     source: str = ""
@@ -47,9 +47,9 @@ class EngineError(Exception):
 
 
 class Transient(EngineError):
-    """Worth another try. ``retry_after_s`` is the server's own wish, in seconds, or None.
+    """Worth another try. ``retry_after_s`` is how long the server asks to wait, in seconds, or None.
 
-    ``patient``: what is amiss is no fault of this record, and whoever found it ends the run if it does not pass.
+    ``patient``: not the fault of this record. Whoever raised it ends the run if it lasts.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class Paused(Fatal):
 
 
 class Differs(Fatal):
-    """A plan, a journal or the world is not what it should be: nothing was written (exit 6)."""
+    """A plan, a journal or the world is not as expected: nothing was written (exit 6)."""
 
     exit_code = 6
 
@@ -123,7 +123,7 @@ class Locked(Fatal):
 
 
 def leaves(error: BaseException) -> Iterator[BaseException]:
-    """The error; of a group, whatever is in it, however deep."""
+    """The error itself; of a group, every error in it, at any depth."""
     if isinstance(error, BaseExceptionGroup):
         for each in error.exceptions:
             yield from leaves(each)

@@ -1,16 +1,16 @@
 """From a sample to a total: a stratified estimate and its 95 % confidence interval. Pure.
 
-Files are sampled without replacement, by stratum. With ``f`` a stratum's sampled share, the estimate is the sum of
-``N * mean``, its variance the sum of ``N² (1 - f) s² / n``: a stratum looked at as a whole adds none.
+Files are sampled without replacement, by stratum. With ``f`` for the sampled share of a stratum, the estimate is the
+sum of ``N * mean``, and its variance the sum of ``N² (1 - f) s² / n``: a stratum that was sampled as a whole adds none.
 
-File sizes have heavy tails, for which the normal interval is too short on the upper side: a sample that happens to miss
-the giants looks small and certain at once. So the interval is corrected for skewness by Hall's transformation (P. Hall,
-"On the removal of skewness by transformation", J. R. Statist. Soc. B 54, 1992), with the skewness of the estimate taken
-from the sample; its quantiles are Student's, with as many degrees of freedom as the variances are known by
-(Satterthwaite's, with the kurtosis of the sample). ``tests/model/test_estimate.py`` simulates what it covers.
+File sizes have heavy tails. For them the normal interval is too short on the upper side: a sample without any of the
+giants looks both small and certain. So the interval is corrected for skewness by Hall's transformation (P. Hall, "On
+the removal of skewness by transformation", J. R. Statist. Soc. B 54, 1992), with the skewness of the estimate taken
+from the sample. Its quantiles are Student's, with Satterthwaite's degrees of freedom, which use the kurtosis of the
+sample. ``tests/model/test_estimate.py`` simulates how often the interval covers the truth.
 
-The sample is drawn in two halves: the first in proportion, with some of each stratum; the second goes where the first
-has shown that it is worth most (Neyman's allocation): to many files, and to files of differing sizes.
+The sample is drawn in two halves: the first in proportion, with some files of each stratum. The second goes where the
+first has shown that it helps most (Neyman's allocation): to strata with many files, or with files of differing sizes.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ from typing import Any
 
 Z95 = 1.959964
 FEWEST = 5
-"""Of each stratum so many are looked at, or all."""
+"""Files of each stratum that are sampled at least, or all."""
 PILOT = 0.5
 """The share of a sample that is drawn in proportion."""
 _LEAST_SHARE = 25
-"""One in so many of the first half goes to each stratum."""
+"""Each stratum gets at least one in so many of the first half."""
 _LEAST_SPREAD = 3.0
-"""Deviation over mean that is expected of sizes: that a first half met no giant does not prove that there is none."""
+"""The ratio of deviation to mean that is assumed at least: a first half without giants does not prove that there are
+none."""
 METHOD = "stratified sample in two phases, with finite-population and skewness correction (Hall 1992)"
 
 
@@ -83,7 +84,7 @@ def added(values: Iterable[Interval | None]) -> Interval | None:
 
 @dataclass(slots=True)
 class Stratum:
-    """Sums over what was looked at of ``population`` files, for the moments of their values."""
+    """The moments of the values that were sampled from ``population`` files."""
 
     population: int
     count: int = 0
@@ -116,10 +117,10 @@ class Stratum:
 
 
 def total(strata: Sequence[Stratum]) -> Interval | None:
-    """The sum of the values over all strata. None where a stratum has files and none of them was looked at.
+    """The sum of the values over all strata. None where a stratum has files but none was sampled.
 
-    The interval never goes below what was seen. A stratum of which one file was looked at counts as varying as much
-    as all others together do.
+    The interval never goes below what was seen. A stratum with a single sampled file is assumed to vary as much as all
+    strata together.
     """
     used = [each for each in strata if each.population]
     if any(each.count == 0 for each in used):
@@ -154,8 +155,8 @@ def total(strata: Sequence[Stratum]) -> Interval | None:
 
 
 def share(population: int, looked_at: int, hits: int) -> Interval:
-    """How many of ``population`` files have a trait that ``hits`` of ``looked_at`` had: Wilson's interval, corrected
-    for the finite population."""
+    """How many of ``population`` files have a trait that ``hits`` of ``looked_at`` files had: Wilson's interval,
+    corrected for the finite population."""
     if looked_at == 0:
         return Interval(0.0, 0.0, float(population))
     if looked_at >= population:
@@ -171,9 +172,9 @@ def share(population: int, looked_at: int, hits: int) -> Interval:
 
 
 def allocate(populations: Mapping[str, int], sample: int) -> dict[str, int]:
-    """How many to look at per stratum: in proportion, and a few of each: all, ``FEWEST``, or one in 25 of the sample.
+    """How many to sample per stratum: in proportion, but of each at least ``FEWEST``, one in 25 of the sample, or all.
 
-    The smallest strata come first, so that the sum is at most ``sample`` wherever that leaves so many for each.
+    The smallest strata come first, so that the sum is at most ``sample`` where that leaves enough for each.
     """
     left, files = sample, sum(populations.values())
     if files <= sample:
@@ -188,9 +189,10 @@ def allocate(populations: Mapping[str, int], sample: int) -> dict[str, int]:
 
 
 def refine(strata: Mapping[str, Stratum], drawn: Mapping[str, int], sample: int) -> dict[str, int]:
-    """How many more to look at per stratum, after a first part of the sample has told means and deviations.
+    """How many more to sample per stratum, once a first part of the sample has given means and deviations.
 
-    Each gets what it lacks of its share in proportion to population times deviation, as far as ``sample`` goes.
+    A fair share is in proportion to population times deviation. Each stratum gets what it lacks of it, as far as
+    ``sample`` goes.
     """
     weights = {name: each.population * max(each.deviation, _LEAST_SPREAD * each.mean) for name, each in strata.items()}
     whole, left = math.fsum(weights.values()), max(0, sample - sum(drawn.values()))
@@ -218,8 +220,8 @@ def _student(freedom: float) -> float:
 
 
 def _reach(skewness: float, quantile: float) -> tuple[float, float]:
-    """How many standard errors the interval reaches down and up: the quantiles of the studentized estimate, whose
-    distribution a skewed population bends the other way. ``skewness`` is that of the estimate."""
+    """How many standard errors the interval reaches down and up: the quantiles of the studentized estimate, which is
+    skewed the other way than the population. ``skewness`` is that of the estimate."""
     if abs(skewness) < 1e-6:
         return quantile, quantile
     return _inverse(quantile, skewness), -_inverse(-quantile, skewness)

@@ -1,7 +1,7 @@
-"""Arithmetic on Salesforce ids: guesses at where records may lie. Pure.
+"""Arithmetic on Salesforce ids, to guess where records may lie. Pure.
 
-An id is a number of fifteen base-62 digits here. How a server orders ids is not documented, so nothing may depend on
-these numbers but speed: what lies where is for the server to say.
+Here an id is a number of fifteen base-62 digits. How Salesforce orders ids is not documented, so only speed may depend
+on these numbers: where records lie, the server says.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def position(record_id: str) -> int:
 
 
 def id_at(number: int) -> str:
-    """The 18-character id with this number; no record need have it. Numbers below 0 or above the last are clamped."""
+    """The 18-character id with this number, whether a record has it or not. Numbers out of range are clamped."""
     number = min(max(number, 0), 62**_PLACES - 1)
     digits = ""
     for _ in range(_PLACES):

@@ -1,7 +1,7 @@
 """Salesforce record ids: fifteen case-sensitive base-62 characters, or the same plus a three-letter case checksum.
 
 Each checksum letter stands for five characters of the id: bit k is set when character k is an upper-case letter, and
-the five-bit number picks from ``A..Z0..5``. All API answers carry the long form; we keep nothing else.
+the five-bit number picks from ``A..Z0..5``. All API answers carry the long form, and only that is stored.
 """
 
 from __future__ import annotations
@@ -37,5 +37,5 @@ def is_id(text: str) -> bool:
 
 @lru_cache(maxsize=1 << 15)
 def _suffix(cases: str) -> str:
-    """The checksum for fifteen zeros and ones: ones are upper-case letters. There are few of these in practice."""
+    """The checksum for fifteen zeros and ones, where a one is an upper-case letter. Few different ones occur."""
     return "".join(_CHECKSUM[int(cases[start : start + 5][::-1], 2)] for start in (0, 5, 10))

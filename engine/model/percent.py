@@ -14,7 +14,7 @@ _ONE = {chr(number): f"%{number:02X}" for number in range(128)}
 def quoted(key: str) -> str:
     """The key as it stands in a URL path. Raises UnicodeEncodeError for a lone surrogate.
 
-    A key is asked for more than once (its link, its request): the last ones are remembered.
+    Cached: a key is needed more than once, in its link and in its request.
     """
     if key.isascii():  # several times faster than quote, with the same result
         return _RESERVED.sub(_two_digits, key)

@@ -1,4 +1,4 @@
-"""What S3 charges, as far as a forecast needs it: list prices with their date, each replaceable by ``settings.prices``.
+"""What S3 charges, as far as a forecast needs it: dated list prices, each of which ``settings.prices`` may replace.
 
 | key             | unit                                      | built in |
 |-----------------|-------------------------------------------|----------|
@@ -56,7 +56,7 @@ class Prices:
 
 
 def prices_of(given: Mapping[str, Any], storage_class: str | None) -> Prices:
-    """The built-in prices of that class, with what the settings say in their place. Raises Usage."""
+    """The built-in prices of that storage class, replaced by those of the settings. Raises Usage."""
     name = storage_class or "STANDARD"
     table = Prices(put=_PUT.get(name, 0.005), storage=_STORAGE.get(name, 0.023))
     known = {each.name for each in fields(Prices)} - {"source"}
@@ -65,7 +65,7 @@ def prices_of(given: Mapping[str, Any], storage_class: str | None) -> Prices:
         if key not in known:
             near = nearest(key, known)
             hint = f"did you mean prices.{near}?" if near else f"known: {', '.join(sorted(known))}"
-            raise Usage(f"prices.{key} is no price", hint=hint)
+            raise Usage(f"prices.{key} is not a price", hint=hint)
         if key in {"currency", "as_of"}:
             chosen[key] = str(value)
             continue

@@ -1,4 +1,4 @@
-"""The proxy of ``network.proxy``, with one meaning for every client: where it is, and how we log in to it."""
+"""The proxy of ``network.proxy``, the same for every client: where it is, and how we log in to it."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class Proxy:
 
     @property
     def url(self) -> str:
-        """As aiohttp takes it. It sends a login in Latin-1: spelt byte for byte in that, UTF-8 goes out."""
+        """As aiohttp takes it. aiohttp sends a login in Latin-1, so the bytes of UTF-8 are written as Latin-1 here."""
         user, password = (quote(text.encode().decode("latin-1"), safe="") for text in (self.user, self.password))
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{f'{user}:{password}@' if self.login else ''}{host}:{self.port}"
 
 
 def proxy_of(setting: str | None) -> Proxy | None:
-    """The proxy that a checked setting names; None where there is none."""
+    """The proxy of a checked setting; None where there is none."""
     if not setting:
         return None
     scheme, _, rest = setting.partition("://")

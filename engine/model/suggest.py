@@ -1,4 +1,4 @@
-"""What somebody most likely meant by a name that nobody knows."""
+"""The known name that was most likely meant by an unknown one."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import difflib
 from collections.abc import Iterable
 
 _LONGEST = 100
-"""Characters of it that are compared: what is longer is no misspelt name, and takes long."""
+"""Characters that are compared: a longer text is not a misspelt name, and takes long."""
 
 
 def nearest(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
-    """The known name that is most like it; None where none is."""
+    """The most similar known name; None where none is similar."""
     return next(iter(difflib.get_close_matches(name[:_LONGEST], list(known), n=1, cutoff=cutoff)), None)

@@ -1,4 +1,4 @@
-"""What a child process gets to see of the environment: what it takes to run and to be read, no settings and no keys."""
+"""The environment of a child process: what it needs to run and to be read, but no settings and no keys."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ _PLAIN = {
 
 
 def plain(around: Mapping[str, str], names: Collection[str] = (), prefixes: tuple[str, ...] = ()) -> dict[str, str]:
-    """Of ``around`` what any program needs, and what else this one does by ``names`` or ``prefixes``."""
+    """The variables of ``around`` that any program needs, and those with these names or prefixes."""
     wanted, starts = _PLAIN.union(names), ("LC_", *prefixes)
     return {name: text for name, text in around.items() if name in wanted or name.startswith(starts)}

@@ -1,8 +1,8 @@
-"""Text from outside, made safe for where it goes: a terminal, a spreadsheet, a log line.
+"""Text from outside, made safe for a terminal, a spreadsheet, or a log line.
 
 Record and file names are written by strangers. Escape codes in them can repaint a terminal, a leading ``=`` becomes
-a formula in a spreadsheet, and the query of a presigned URL is a password. Such text may be long, and made to be slow
-to read: everything here takes time in proportion to its length.
+a formula in a spreadsheet, and the query of a presigned URL is a password. Such text may be long, and written to be
+slow to process: every function here takes time in proportion to its length.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def csv_safe(text: str) -> str:
 
 
 def bare_urls(text: str) -> str:
-    """``text`` with user names, passwords and queries cut out of every URL in it; signatures go even without a host."""
+    """``text`` without the user names, passwords and queries of its URLs, and without signatures anywhere."""
     if "?" not in text and "@" not in text and "=" not in text:
         return text
     return _WORD.sub(_bare, text)
@@ -79,7 +79,7 @@ def _bare(match: re.Match[str]) -> str:
 
 
 def beginning(text: str, length: int) -> str:
-    """The first ``length`` characters, or a few less: half a token at the end would not be known for a secret."""
+    """The first ``length`` characters, or a few less: half a token at the end would not be recognised as a secret."""
     if len(text) <= length:
         return text
     return text[: length - 65] + _STUB.sub("", text[length - 65 : length]) if length > 65 else text[:length]
@@ -91,7 +91,7 @@ def storable(text: str) -> str:
 
 
 def json_in(text: str | bytes, *, strict: bool = True) -> Any:
-    """The value of a JSON text. Raises ValueError for what is none, and for one that is nested too deep."""
+    """The value of a JSON text. Raises ValueError for any other text, and for JSON that is nested too deep."""
     try:
         return json.loads(text, strict=strict)
     except RecursionError:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
+from engine.model.analyzed import DONE, TO_COPY, AnalyzedRecord
 from engine.model.errors import Refused
 from engine.model.failures import FailureClass
 from engine.model.hosts import origin_of
@@ -19,7 +20,6 @@ from engine.model.location import Location
 from engine.model.outcome import COPIED_STATES, Outcome
 from engine.model.plan import Known, Plan
 from engine.model.record import Record
-from engine.model.seen import DONE, TO_COPY, Seen
 from engine.model.urls import identity_hash
 from engine.pipeline.planning import Planner
 
@@ -65,7 +65,7 @@ class Census:
         self.records = 0
         self.samples: dict[str, list[Location]] = {}
 
-    def take(self, records: Sequence[Record], known: Mapping[str, Known]) -> Iterator[Seen]:
+    def take(self, records: Sequence[Record], known: Mapping[str, Known]) -> Iterator[AnalyzedRecord]:
         """The rows of a page."""
         for record in records:
             row = known.get(record.id)
@@ -75,13 +75,13 @@ class Census:
             if isinstance(decision, Plan):
                 self._sample(decision.source)
                 self.links.measure(record.id, decision.url)
-                yield Seen(
+                yield AnalyzedRecord(
                     record.id, record.account_id, host_of(record.url), TO_COPY, "",
                     extension_of(decision.file_name), decision.source_id, decision.source.bucket,
                     identity_hash(decision.key), identity_hash(decision.key.casefold()), decision.record.url, extra,
                 )  # fmt: skip
             else:
-                yield Seen._make((*self._settled(record, row, decision), extra))
+                yield AnalyzedRecord._make((*self._settled(record, row, decision), extra))
 
     def _settled(self, record: Record, row: Known | None, decision: object) -> tuple[Any, ...]:
         """A record that would not be copied now."""

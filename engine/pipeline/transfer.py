@@ -30,7 +30,7 @@ from engine.pipeline.source_ids import VendorLinks
 T = TypeVar("T")
 
 PATIENCE = 10
-"""So many times more often than any other failure may a host refuse a file for being too busy."""
+"""Tries that were throttled get 10 × ``max_attempts``."""
 
 log = structlog.get_logger()
 
@@ -305,5 +305,5 @@ class Transfer:
 def _tell_bug(work: Work, error: Exception) -> str:
     """Log an error that nobody foresaw; what the record's row says of it."""
     trace = "".join(traceback.format_exception(error))
-    log.error("internal_error", told=True, record=work.record.id, trace=trace)
+    log.error("internal_error", quiet=True, record=work.record.id, trace=trace)
     return f"{type(error).__name__}: see the log"

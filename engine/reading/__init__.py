@@ -1,1 +1,4 @@
-"""How settings are read: the keys there are, the places they are written in, and everything that is wrong with them."""
+"""How settings are read: which keys there are, where they are written, and what is wrong with them.
+
+In: a file, the environment, flags. Out: ``Settings``, or one Usage error that names every problem.
+"""

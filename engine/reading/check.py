@@ -1,4 +1,4 @@
-"""The merged values against the model: pydantic's findings, said in the words of a settings file."""
+"""The merged values are checked by the model; pydantic's errors are translated into the words of a settings file."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from engine.settings.section import HOME
 def checked(
     given: dict[Way, Given], known: dict[Way, Key], findings: Findings, home: Path, *, written_in: str
 ) -> Settings:
-    """The settings, when nothing is wrong with them; else Usage with everything found so far and here.
+    """The settings. Raises Usage with every problem found before and here.
 
-    Relative paths start at ``home``; ``written_in`` is where a missing setting belongs.
+    Relative paths start at ``home``; ``written_in`` is the file where a missing setting belongs.
     """
     suspects = set(findings.blamed)
     tree = _tree(item for item in given.values() if item.way not in suspects)
@@ -34,7 +34,7 @@ def checked(
                 origin = given[way].origin if way in given else written_in
                 findings.add(origin, f"{known[way].dotted} {text}", way)
     findings.raise_any()
-    if settings is None:  # pydantic objected, and no finding came of it
+    if settings is None:  # pydantic objects, but no finding says why
         findings.add(written_in, "holds settings that do not go together")
         findings.raise_any()
     assert settings is not None
@@ -52,7 +52,7 @@ def _tree(given: Iterator[Given]) -> dict[str, Any]:
 
 
 def _about_the_whole(tree: dict[str, Any], errors: list[ErrorDetails]) -> list[ErrorDetails]:
-    """What is wrong between sections, which pydantic leaves out while any one section is wrong."""
+    """What is wrong between sections: pydantic does not check that while a section is wrong."""
     wrong = {error["loc"][0] for error in errors if error["loc"]}
     if not wrong or wrong & {"source", "destination"}:
         return []
@@ -66,11 +66,11 @@ def _about_the_whole(tree: dict[str, Any], errors: list[ErrorDetails]) -> list[E
 def _faults(
     error: ErrorDetails, given: dict[Way, Given], known: dict[Way, Key], findings: Findings, suspects: set[Way]
 ) -> Iterator[tuple[Way, str]]:
-    """The settings one of pydantic's errors is about, and what to say of each."""
+    """The settings that an error of pydantic is about, and what to say about each."""
     names = tuple(str(step) for step in error["loc"])
     if error["type"] == "conflicts":
         if any(way[: len(names)] == names for way in suspects):
-            return  # they may agree once the others are mended
+            return  # they may agree once the others are corrected
         for key, fault in error["ctx"]["found"]:
             yield (*names, *key.split(".")), fault
         return

@@ -1,7 +1,7 @@
-"""``settings.yaml`` as a list of given values, each with its line; what YAML does behind one's back is an error.
+"""``settings.yaml`` as a list of given values, each with its line. What YAML would silently change is an error.
 
-Read with PyYAML's safe loader, node by node: only the nodes know lines, repeated keys, and what a value looked like
-before YAML made a number, a date or a truth of it. Aliases and tags are refused: a list of settings needs neither.
+Read with PyYAML's safe loader, node by node: only nodes know lines, repeated keys, and how a value was written before
+YAML turned it into a number, a date or a truth value. Aliases and tags are refused: settings need neither.
 """
 
 from __future__ import annotations
@@ -19,15 +19,11 @@ import yaml
 from pydantic import SecretStr
 
 from engine.model.command import Command
-from engine.reading.findings import Findings, Given, is_private, shown
+from engine.reading.findings import Findings, Given, Unusable, is_private, shown
 from engine.reading.keys import REMOVED, Key, Way, nearest
 
 MAX_BYTES = 1_000_000
 INIT = (Command("init"), "   writes a commented one")
-
-
-class _Odd(Exception):
-    """A value that cannot be what the setting wants; the message says why and what to write."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -41,12 +37,12 @@ class _Loader(yaml.SafeLoader):
 
 
 def is_open_to_others(mode: int) -> bool:
-    """Whether the permission bits let the group or the world in. Windows has no such bits."""
+    """Whether the permission bits let the group or others in. Windows has no such bits."""
     return os.name == "posix" and bool(stat.S_IMODE(mode) & 0o077)
 
 
 def read_file(path: Path, known: dict[Way, Key], findings: Findings, *, must_exist: bool) -> list[Given]:
-    """What the file says. Problems go to ``findings``; nothing is raised."""
+    """The values in the file. Problems go to ``findings``; nothing is raised."""
     before = len(findings)
     values = list(_read(path, known, findings, must_exist=must_exist))
     findings.file_is_lost = not values and len(findings) > before
@@ -121,7 +117,7 @@ class _Document:
         where = f"{self._path}:{mark.line + 1}:{mark.column + 1}" if mark else str(self._path)
         if "'\\t'" in problem:
             return where, "holds a tab; indent with spaces"
-        # Only the parser's own words: quoted text may come from the file, and then from a secret.
+        # only the parser's own words: quoted text may come from the file, and may be a secret
         problem = re.sub(r"'(?!<)[^']{3,}'|\"[^\"]*\"", "…", problem)
         return where, f"not valid YAML: {problem}; quote values that hold any of : # {{ }} [ ] , & * ! | > ' \" % @ `"
 
@@ -155,8 +151,8 @@ class _Document:
     def _setting(self, key: Key, node: yaml.Node) -> Iterator[Given]:
         try:
             value = self._value(key, node)
-        except _Odd as odd:
-            self._findings.add(self._at(node), f"{key.dotted} {odd}", key.way)
+        except Unusable as unusable:
+            self._findings.add(self._at(node), f"{key.dotted} {unusable}", key.way)
             return
         if value is not None and is_private(key, value) and is_open_to_others(self._mode):
             how = "is a secret" if key.is_secret else "holds a user name or password"
@@ -171,24 +167,26 @@ class _Document:
 
     def _value(self, key: Key, node: yaml.Node) -> Any:
         if key.is_section:
-            raise _Odd("is a section; write its keys indented below it")
+            raise Unusable("is a section; write its keys indented below it")
         if self._is_null(node):
             if key.nullable:
                 return None
-            raise _Odd("has no value; write one" + (", [] for none," if key.is_list else "") + " or delete the line")
+            raise Unusable(
+                "has no value; write one" + (", [] for none," if key.is_list else "") + " or delete the line"
+            )
         if key.is_list:
             if not isinstance(node, yaml.SequenceNode):
-                raise _Odd("must be a list, such as [a, b]")
+                raise Unusable("must be a list, such as [a, b]")
             return [self._scalar(key, key.items, item) for item in node.value]
         if key.is_mapping:
             if not isinstance(node, yaml.MappingNode):
-                raise _Odd("must hold `key: value` lines, or {} for none")
+                raise Unusable("must hold `key: value` lines, or {} for none")
             return _plain(self._constructed(node))
         return self._scalar(key, key.wants, node)
 
     def _scalar(self, key: Key, wants: frozenset[type], node: yaml.Node) -> Any:
         if not isinstance(node, yaml.ScalarNode):
-            raise _Odd("must be one value; put text that starts with { or [ in quotes")
+            raise Unusable("must be one value; put text that starts with { or [ in quotes")
         value = self._constructed(node)
         if isinstance(value, str) or key.way == ("salesforce", "api_version"):
             return value
@@ -198,16 +196,16 @@ class _Document:
         if value is None or (wants & {str, Path, SecretStr} and (int not in wants or type(value) is not int)):
             kind = "nothing" if value is None else kind
             quoted = "quotes" if key.is_secret else f'quotes: "{shown(node.value)[1:-1]}"'
-            raise _Odd(f"is read by YAML as {kind}; put it in {quoted}")
+            raise Unusable(f"is read by YAML as {kind}; put it in {quoted}")
         if isinstance(value, bool) and bool not in wants:
-            raise _Odd(f"must be a number, and YAML reads {node.value} as {str(value).lower()}")
+            raise Unusable(f"must be a number, and YAML reads {node.value} as {str(value).lower()}")
         return value
 
     def _constructed(self, node: yaml.Node) -> Any:
         try:
             return self._construct(node, deep=True)
         except (yaml.YAMLError, ValueError, OverflowError) as error:
-            raise _Odd("looks like a date, number or tag to YAML, but is none; put it in quotes") from error
+            raise Unusable("looks like a date, number or tag to YAML, but is none; put it in quotes") from error
 
     @staticmethod
     def _is_null(node: yaml.Node) -> bool:

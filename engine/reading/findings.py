@@ -1,4 +1,4 @@
-"""What is wrong with the settings: gathered to the end, so that one look at the message is enough to mend them all."""
+"""What is wrong with the settings. All problems are collected first, so that one message names them all."""
 
 from __future__ import annotations
 
@@ -12,12 +12,16 @@ from engine.model.text import bare_urls, beginning, printable
 from engine.reading.keys import Key, Way
 
 SHOWN = 80
-"""Characters of a value that a message repeats at most."""
+"""Characters of a value that a message shows at most."""
+
+
+class Unusable(Exception):
+    """A value that cannot be what its setting wants. The message says why, and what to write."""
 
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """One value somebody wrote, and where: ``settings.yaml:12``, an environment variable, or a flag."""
+    """One value, and where it was written: ``settings.yaml:12``, an environment variable, or a flag."""
 
     way: Way
     value: Any
@@ -25,26 +29,26 @@ class Given:
 
 
 class Findings:
-    """The problems met so far, and the settings they are about."""
+    """The problems found so far, and the settings that they are about."""
 
     def __init__(self) -> None:
         self._found: list[tuple[str, str]] = []
         self.blamed: set[Way] = set()
         self.hint: Advice = ""
-        self.file_is_lost = False  # nothing could be read from it: what is missing may well stand there
+        self.file_is_lost = False  # nothing could be read: what seems to be missing may be in it
 
     def __len__(self) -> int:
         return len(self._found)
 
     def add(self, origin: str, text: str, way: Way | None = None) -> None:
-        """Note a problem, where it was written, and the setting that is thereby accounted for."""
+        """Add a problem: where it was written, what it is, and the setting that it is about."""
         if (origin, text) not in self._found:
             self._found.append((origin, text))
         if way is not None:
             self.blamed.add(way)
 
     def raise_any(self) -> None:
-        """Raises Usage with every problem on a line of its own, if there is one."""
+        """Raises Usage with each problem on a line of its own, if there is any."""
         lines = [f"{origin}: {text}" for origin, text in sorted(self._found, key=_by_line)]
         if len(lines) == 1:
             raise Usage(lines[0], hint=self.hint)
@@ -59,12 +63,12 @@ def _by_line(problem: tuple[str, str]) -> tuple[bool, int]:
 
 
 def shown(value: Any) -> str:
-    """A value as a message may repeat it: on one line, cut short, URLs without credentials and query."""
+    """A value as a message may show it: on one line, cut short, URLs without credentials and query."""
     text = printable(bare_urls(beginning(str(value), 8 * SHOWN)))
     text = f"'{text}'" if isinstance(value, str) else text
     return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
 
 
 def is_private(key: Key, value: Any) -> bool:
-    """Whether a value must be kept like a password: secrets, and a URL that holds a user name or a password."""
+    """Whether a value must be treated like a password: a secret, or a URL that holds a user name or a password."""
     return key.is_secret or (key.way == ("network", "proxy") and isinstance(value, str) and "@" in value)

@@ -1,6 +1,6 @@
-"""Which settings exist, by the way to them: what the loader knows of a key before it looks at its value.
+"""Which settings exist, and what the loader knows of a key before it looks at its value.
 
-Everything is read off the model in ``engine/settings.py``, so that a new field needs no second entry anywhere.
+All of it is read from the models in ``engine/settings``, so that a new field needs no second entry anywhere.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from engine.model import suggest
 from engine.settings import Settings
 
 Way = tuple[str, ...]
-"""The names that lead to a setting from the top, such as ``("salesforce", "auth")``."""
+"""The names from the top to a setting, such as ``("salesforce", "auth")``."""
 
 REMOVED: dict[Way, str] = {("switch", "bulk_rollback_from"): "a rollback no longer uses bulk jobs"}
 """Settings of earlier versions, and why they are gone."""
@@ -34,8 +34,8 @@ class Key:
     wants: frozenset[type]
     items: frozenset[type] = frozenset()
     nullable: bool = False
-    holds_secret_of: Way | None = None  # for client_secret_file: the way of client_secret
-    is_setting: bool = False  # of those: the path itself is wanted too
+    holds_secret_of: Way | None = None  # of client_secret_file: the way of client_secret
+    is_setting: bool = False  # of a ..._file: the path is a setting too
 
     @property
     def dotted(self) -> str:
@@ -90,7 +90,7 @@ def _walk(section: type[BaseModel], way: Way) -> Iterator[Key]:
 
 
 def _plain(annotation: Any) -> tuple[set[type], set[type], type[BaseModel] | None]:
-    """The plain types an annotation stands for, those of its elements, and the model where it names one."""
+    """The plain types of an annotation, those of its elements, and the model where it names one."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return _plain(arguments[0])
@@ -110,7 +110,7 @@ def _plain(annotation: Any) -> tuple[set[type], set[type], type[BaseModel] | Non
 
 
 def nearest(way: Way, known: dict[Way, Key]) -> Key:
-    """The setting somebody most likely meant by an unknown key."""
+    """The setting that was most likely meant by an unknown key."""
     for key in known.values():  # one underscore where the environment needs two
         if "_".join(key.way) == "_".join(way):
             return key

@@ -1,4 +1,4 @@
-"""The environment and the flags as given values, and all layers laid over one another."""
+"""Environment and flags as given values, and how all layers are merged."""
 
 from __future__ import annotations
 
@@ -6,28 +6,24 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from engine.model.text import json_in
-from engine.reading.findings import Findings, Given
+from engine.reading.findings import Findings, Given, Unusable
 from engine.reading.keys import ENVIRONMENT, REMOVED, Key, Way, nearest
 
 RESERVED = {"ENGINE_CONFIG"}
-"""Variables that are flags of the command line and no settings."""
+"""Variables that stand for flags of the command line, not for settings."""
 
 ALONE: Way = ("network", "loopback_only")
-"""A settings file with this one set speaks alone."""
+"""Where this is set in the file, the environment is not read."""
 
 _FLAGS: dict[Way, str] = {
     ("migration", "allowed_extensions"): "--extension",
     ("migration", "test_account_id"): "--account",
 }
-"""Flags that are not called as their setting is."""
-
-
-class _Unreadable(Exception):
-    """A variable whose text cannot be what its setting wants."""
+"""Flags whose name differs from their setting's."""
 
 
 def read_environment(environ: Mapping[str, str], known: dict[Way, Key], findings: Findings) -> list[Given]:
-    """What the ``ENGINE_…`` variables say. Problems go to ``findings``; nothing is raised."""
+    """The values of the ``ENGINE_…`` variables. Problems go to ``findings``; nothing is raised."""
     variables = {key.variable: key for key in known.values()}
     given: list[Given] = []
     for name in sorted(environ):
@@ -46,8 +42,8 @@ def read_environment(environ: Mapping[str, str], known: dict[Way, Key], findings
         else:
             try:
                 given.append(Given(key.way, _value(key, text), name))
-            except _Unreadable as unreadable:
-                findings.add(name, f"{key.dotted} {unreadable}", key.way)
+            except Unusable as unusable:
+                findings.add(name, f"{key.dotted} {unusable}", key.way)
     return given
 
 
@@ -58,7 +54,7 @@ def _value(key: Key, text: str) -> Any:
         try:
             return json_in(text)
         except ValueError as error:
-            raise _Unreadable(f"is not JSON: {error}") from error
+            raise Unusable(f"is not JSON: {error}") from error
     if key.is_list:
         items = [item.strip() for item in text.split(",")]
         return [int(item) if int in key.items and item.isdecimal() else item for item in items if item]
@@ -66,7 +62,7 @@ def _value(key: Key, text: str) -> Any:
 
 
 def read_flags(overrides: Mapping[str, Any], known: dict[Way, Key], findings: Findings) -> list[Given]:
-    """What the flags say; None is a flag that was not given. Problems go to ``findings``; nothing is raised."""
+    """The values of the flags; None is a flag that was not given. Problems go to ``findings``; nothing is raised."""
     given: list[Given] = []
     for dotted, value in overrides.items():
         way = tuple(dotted.split("."))
@@ -85,7 +81,7 @@ def read_flags(overrides: Mapping[str, Any], known: dict[Way, Key], findings: Fi
 
 
 def merged(layers: Iterable[Iterable[Given]]) -> dict[Way, Given]:
-    """One value per setting: a later layer wins. A section set to null loses what earlier layers said below it."""
+    """One value per setting: a later layer wins. A section set to null loses the keys that earlier layers set in it."""
     result: dict[Way, Given] = {}
     for layer in layers:
         for given in layer:

@@ -1,10 +1,9 @@
-"""The settings of one command: flags over environment over file over defaults, or one Usage error that lists it all.
+"""The settings of one command: flags over environment over file over defaults, or one Usage error with all problems.
 
-pydantic checks the merged tree; the sources are read here and not by pydantic-settings, whose sources hand on bare
-dictionaries: without the line, the variable or the flag a value came from no message could name it, repeated YAML keys
-would pass unseen, and its errors name the model instead of the file.
+pydantic checks the merged tree. pydantic-settings does not read the sources, because it passes on bare dictionaries:
+then no message could name the line, variable or flag of a value, and repeated YAML keys would go unnoticed.
 
-pydantic and PyYAML are imported only when settings are loaded, so that ``engine --help`` need not wait for them.
+pydantic and PyYAML are imported only when settings are loaded, so that ``engine --help`` need not import them.
 """
 
 from __future__ import annotations
@@ -25,11 +24,11 @@ def load_settings(
     ``path`` is the YAML file, or None for none; relative paths start at its folder. ``environ`` gives
     ``ENGINE_SECTION__KEY`` variables (empty ones count as not set, ``null`` empties what may be empty, lists are JSON
     or separated by commas). ``overrides`` are flags as dotted keys, such as ``{"migration.concurrency": 50}``; None
-    means that the flag was not given. A file with ``network.loopback_only`` is a rehearsal's: ``environ`` is not asked,
-    whatever is exported for the real org.
+    means that the flag was not given. A file with ``network.loopback_only`` is for a rehearsal: ``environ`` is not
+    read, whatever is exported for the real org.
 
     Raises Usage that names every problem with key, value (never a secret's), place and remedy; Blocked where the
-    tracking DB lies where earlier versions looked.
+    tracking DB is still where earlier versions looked for it.
     """
     from engine.reading.check import checked
     from engine.reading.file import read_file
@@ -50,6 +49,6 @@ def load_settings(
     home = home_of(path)
     given = with_secret_files(merged(layers), known, findings, home, credentials=environ.get("CREDENTIALS_DIRECTORY"))
     settings = checked(given, known, findings, home, written_in=str(path) if path else "settings")
-    if not alone:  # what lies in the working directory is nothing to a rehearsal
+    if not alone:  # a rehearsal ignores the working directory
         refuse_left_behind(given, settings)
     return settings

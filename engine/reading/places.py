@@ -1,4 +1,4 @@
-"""Where relative paths lead: from the settings file's folder, never from wherever a command happens to be started."""
+"""Relative paths start at the settings file's folder, never at the working directory."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ def home_of(path: Path | None) -> Path:
 
 
 def refuse_left_behind(given: Mapping[Way, Given], settings: Settings) -> None:
-    """Raises Blocked where the tracking DB is not at its place, but where earlier versions looked: in the working
-    directory. A run that passed it over would begin all anew."""
+    """Raises Blocked where the tracking DB is not at its place, but in the working directory, where earlier versions
+    looked for it. A run that overlooked it would start all over."""
     new = settings.tracking.database
     default = TrackingSettings.model_fields["database"].default
     named = Path(given[_DATABASE].value if _DATABASE in given else default).expanduser()
     old = Path.cwd() / named
     if not named.is_absolute() and old.exists() and not new.exists():
         raise Blocked(
-            f"there is no tracking database at {new}, and one lies at {old}, where earlier versions looked",
-            hint="a relative path starts at the settings file's folder now: move that file and all that bear its name "
-            "(-wal, .journal-key, …), or write its whole path as tracking.database",
+            f"there is no tracking database at {new}, but there is one at {old}, where earlier versions looked",
+            hint="a relative path starts at the settings file's folder now: move that file and all files of its name "
+            "(-wal, .journal-key, …), or set tracking.database to its whole path",
         )

@@ -1,4 +1,4 @@
-"""Secrets that lie in files of their own: ``client_secret_file: PATH`` in place of ``client_secret``."""
+"""Secrets in files of their own: ``client_secret_file: PATH`` in place of ``client_secret``."""
 
 from __future__ import annotations
 
@@ -9,14 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from engine.reading.file import is_open_to_others
-from engine.reading.findings import Findings, Given
+from engine.reading.findings import Findings, Given, Unusable
 from engine.reading.keys import Key, Way
 
 MAX_BYTES = 65_536
-
-
-class _Unusable(Exception):
-    """A secret file that cannot be used; the message says why and what to do."""
 
 
 def with_secret_files(
@@ -24,8 +20,8 @@ def with_secret_files(
 ) -> dict[Way, Given]:
     """``given`` with every ``…_file``, from ``home`` where it is relative, replaced by the secret read from it.
 
-    ``credentials`` is systemd's ``$CREDENTIALS_DIRECTORY``: its files show a group-read bit that is only the mask of
-    an access list, so there only the world's bits count.
+    ``credentials`` is systemd's ``$CREDENTIALS_DIRECTORY``: the group-read bit of its files is only the mask of an
+    access list, so there only the bits of others count.
     """
     result = {way: item for way, item in given.items() if known[way].holds_secret_of is None}
     for item in given.values():
@@ -42,7 +38,7 @@ def with_secret_files(
             result[secret] = replace(item, way=secret, value=_read(home, Path(item.value), credentials))
             if key.is_setting:
                 result[item.way] = item
-        except _Unusable as unusable:
+        except Unusable as unusable:
             findings.add(item.origin, f"{key.dotted}: {item.value} {unusable}", secret)
     return result
 
@@ -54,16 +50,16 @@ def _read(home: Path, path: Path, credentials: str | None) -> str:
             mode = os.fstat(file.fileno()).st_mode
             content = file.read(MAX_BYTES + 1)
     except (OSError, RuntimeError) as error:
-        raise _Unusable(f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        raise Unusable(f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
     handed_over = credentials is not None and path.is_relative_to(credentials)
     if is_open_to_others(mode & ~0o070 if handed_over else mode):
-        raise _Unusable(f"may be used by others (mode {stat.S_IMODE(mode):04o}): chmod 600 {shlex.quote(str(path))}")
+        raise Unusable(f"may be used by others (mode {stat.S_IMODE(mode):04o}): chmod 600 {shlex.quote(str(path))}")
     if len(content) > MAX_BYTES:
-        raise _Unusable(f"holds more than {MAX_BYTES:,} bytes; that is no secret")
+        raise Unusable(f"holds more than {MAX_BYTES:,} bytes; that is no secret")
     try:
         text = content.decode().strip()
     except UnicodeDecodeError as error:
-        raise _Unusable("is not UTF-8 text") from error
+        raise Unusable("is not UTF-8 text") from error
     if not text:
-        raise _Unusable("is empty; write the secret into it")
+        raise Unusable("is empty; write the secret into it")
     return text

@@ -16,7 +16,7 @@ from engine.s3.api.sdk import SdkClient, open_sdk
 from engine.s3.api.service import Service
 from engine.s3.api.way_out import WayOut
 from engine.s3.transfer.fast_path import SignedWire
-from engine.s3.wire import Origin, Wire
+from engine.s3.wire.wire import Wire
 
 Transport = Literal["fast", "sdk"]
 SPARE = 16
@@ -51,7 +51,7 @@ async def open_clients(
     """Open both sides for the length of ``stack``, each behind its limiter. ``bucket`` is ours.
 
     Each side has a wire of its own: a source's unread bodies must never keep the destination's writes waiting. Raises
-    Usage where ``network.ca_file`` cannot be read.
+    Usage where ``network.ca_file`` cannot be read, Blocked for a proxy that our wire does not know.
     """
 
     async def sdk(service: Service) -> SdkClient:
@@ -68,7 +68,11 @@ async def open_clients(
     if transport == "sdk":
         return Clients(source.limited(await sdk(source)), destination.limited(await control()), control)
 
-    proxy, tunnel = out.proxy, _tunnel(out)
+    if out.proxy is not None and out.proxy.scheme != "http":
+        raise Blocked(
+            "network.proxy must look like http://host:port, or http://user:password@host:port",
+            hint="or run with --transport sdk, which knows other proxies",
+        )
 
     async def wire() -> Wire:
         return await stack.enter_async_context(
@@ -77,8 +81,7 @@ async def open_clients(
                 clock=clock,
                 read_s=SILENCE_S,
                 ssl_context=out.tls,
-                proxy=tunnel,
-                proxy_login=proxy.login if proxy else "",
+                proxy=out.proxy,
             )
         )
 
@@ -98,15 +101,3 @@ OpenClients = Callable[..., Awaitable[Clients]]
 def _fast(wire: Wire, clock: Clock, service: Service, home: str = "") -> FastClient:
     keys, roams = None if service.anonymous else service.keyring, service.endpoint_url is None
     return FastClient(wire, clock, keys, service.address, region=service.region, roams=roams, home=home)
-
-
-def _tunnel(out: WayOut) -> Origin | None:
-    """Where the wire asks for tunnels. Raises Blocked where it cannot."""
-    if out.proxy is None:
-        return None
-    if out.proxy.scheme != "http":
-        raise Blocked(
-            "network.proxy must look like http://host:port, or http://user:password@host:port",
-            hint="or run with --transport sdk, which knows other proxies",
-        )
-    return Origin("http", out.proxy.host, out.proxy.port)

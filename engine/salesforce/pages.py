@@ -54,7 +54,7 @@ class SalesforcePages:
         conditions = conditions_of(scope, self.records)
         cursor = _checked_id(scope.after_id) if scope.after_id else None
         until = _checked_id(scope.until_id) if scope.until_id else None
-        seen, size = _Seen(cursor, until), _PageSize(self._page_size)
+        seen, size = _SeenIds(cursor, until), _PageSize(self._page_size)
         while True:
             statement = soql.select(
                 self._rows.fields,
@@ -192,7 +192,7 @@ def _between(after: str | None, until: str | None) -> list[str]:
     ]
 
 
-class _Seen:
+class _SeenIds:
     """Refuses an Id that a scan has met before, since such a scan might never end; and one beyond its end.
 
     Keeps the Ids of the last two queries, and the last Id of every answer: the next query depends on that alone, so an

@@ -785,7 +785,7 @@ def test_a_rollback_leaves_what_sharing_hides_and_puts_it_back_once_it_shows(cor
 
 def test_the_report_says_how_long_an_edit_could_have_gone_unseen(corner: Corner) -> None:
     backed_up(corner, 2)
-    said_so(corner.engine(*SWITCH, "--limit", "1"), 0, "1 switched", "ms lay between reading a link and its write")
+    said_so(corner.engine(*SWITCH, "--limit", "1"), 0, "1 switched", "ms lay between the read of a link and its write")
     said = said_so(corner.engine(*SWITCH, "--strict"), 0, "1 switched")
     assert "ms lay between" not in said.out
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from engine.model.analyzed import AnalyzedRecord
 from engine.model.outcome import Status
 from engine.model.plan import Known
 from engine.model.record import Record
-from engine.model.seen import Seen
 from engine.model.urls import source_rules
 from engine.pipeline.census import Census, host_of
 from engine.pipeline.placing import Target
@@ -37,7 +37,7 @@ def row_of(each: Record, status: Status = Status.BACKED_UP, url: str = "") -> Kn
     )  # fmt: skip
 
 
-def one(url: str, taker: Census | None = None, known: Known | None = None, number: int = 1) -> Seen:
+def one(url: str, taker: Census | None = None, known: Known | None = None, number: int = 1) -> AnalyzedRecord:
     each = record(number, url)
     (found,) = (taker or census()).take([each], {each.id: known} if known else {})
     return found

@@ -25,7 +25,8 @@ from engine.s3.api.faults import Patience, Side
 from engine.s3.open import S3, open_s3
 from engine.s3.transfer.destination import S3Destination
 from engine.s3.transfer.target import Bucket
-from engine.s3.wire import Origin, Wire
+from engine.s3.wire.origin import Origin
+from engine.s3.wire.wire import Wire
 from tests.support.s3 import Bytes, at, settings_for
 from tests.support.s3_double import MD5, aws, document
 from tests.support.servers.capture import Double, Recorded, Reply, capture_server

@@ -7,7 +7,7 @@ import base64
 import hashlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -50,6 +50,8 @@ class SimStore:
     objects: dict[str, dict[str, Held]] = field(default_factory=lambda: {VENDOR: {}, OURS: {}})
     denied: set[str] = field(default_factory=set)
     """Keys of ours that may not be looked at."""
+    short: bool = False
+    """The write at hand is cut off on its way."""
     on_write: Callable[[str, str, Held | None, Held | None], None] = lambda *_: None
 
     def fields(self, held: Held, *, body: bool = True) -> dict[str, str]:
@@ -83,6 +85,8 @@ class SimStore:
                 raise StoreError("NotImplemented", 501, "A header you provided implies functionality")
             if self.conditional == "honoured" and before is not None:
                 raise StoreError("PreconditionFailed", 412, "At least one of the pre-conditions did not hold")
+        if self.short:
+            held = replace(held, body=held.body[: len(held.body) // 2])
         self.on_write(bucket, key, before, held)
         self.objects[bucket][key] = held
         return Answer(200, self.fields(held, body=False))
@@ -90,7 +94,7 @@ class SimStore:
 
 Fate = Callable[[str], tuple[float, float, str]]
 """What becomes of a request: seconds until it is carried out, until its answer, and the fault: ``""``, ``lost``
-(never carried out), ``cut`` (carried out, not answered), ``busy``."""
+(never carried out), ``cut`` (carried out, not answered), ``busy``, ``short`` (half of what is written gets there)."""
 
 
 class SimClient:
@@ -121,11 +125,14 @@ class SimClient:
                 if fault == "busy":
                     raise StoreError("SlowDown", 503, "Please reduce your request rate.")
                 if fault != "lost":
+                    self._store.short = fault == "short"
                     value = work()
-                if fault:
+                if fault in {"lost", "cut"}:
                     raise StoreError("Unreachable", 0, "the connection broke")
             except StoreError as failed:
                 error = failed
+            finally:
+                self._store.short = False
             timeline.after(answer, lambda: told(value, error))
 
         timeline.after(carry, carry_out)

@@ -308,11 +308,21 @@ class SimConnection:
             raise Killed
         future = self._life.loop.create_future()
         self._queue.append((work, future))
-        self._life.loop.call_soon(self._next)
+        if len(self._queue) == 1:
+            self._begin()
         return await future
 
+    def _begin(self) -> None:
+        """A write takes as long as its fsync, which now and then is long."""
+        life = self._life
+        if not self._writes:
+            life.loop.call_soon(self._next)
+            return
+        slow = life.chance.random() < 0.03
+        life.loop.call_later(life.chance.uniform(0.2, 2.0) if slow else life.chance.uniform(0.0001, 0.004), self._next)
+
     def _next(self) -> None:
-        work, future = self._queue.popleft()
+        work, future = self._queue[0]
         try:
             if self._writes:
                 self._life.step("db:")
@@ -325,6 +335,9 @@ class SimConnection:
         else:
             if not future.done():
                 future.set_result(result)
+        self._queue.popleft()
+        if self._queue:
+            self._begin()
 
     async def close(self) -> None:
         if self._queue:

@@ -25,7 +25,7 @@ refused      an untouched journal is never refused
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -35,8 +35,10 @@ from tests.simulation.life import Ended
 from tests.simulation.org import Entry, Request
 from tests.simulation.world import SimWorld
 
+_ROW_OF = {"ours": "switched", "edited": "pending", "gone": "gone"}
 OPEN = {"intended", "undo_intended"}
 MAY_END = {0, 3, 5, 130, 143}
+DIFFERS = 6
 
 
 class Row(NamedTuple):
@@ -72,11 +74,19 @@ class Watch:
     verb: str = ""
     writes: bool = False
     """Whether the command at work may write to Salesforce."""
+    whole: bool = True
+    """Nothing restricts it."""
+    run: int | None = None
+    """Which switch is undone; None: all of them."""
     epoch: int = 0
     """How often the box was lost or restored: what an earlier one announced, a later one need not know."""
     overwritten: list[Overwritten] = field(default_factory=list)
     moved: list[tuple[int, str, str, float]] = field(default_factory=list)
     """(process, record, link, when) of every change by the API."""
+    _ours: dict[str, Held] = field(default_factory=dict)
+    """What the engine itself has written: its own bad write it may replace."""
+    _seen: int = 0
+    """Rows of the journal that have been held against the world."""
     _epochs: dict[int, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -136,14 +146,21 @@ class Watch:
     def _stored(self, bucket: str, key: str, before: Held | None, after: Held | None) -> None:
         if bucket == VENDOR:
             self.world.violated("I8", f"{key} of the vendor was written")
-        elif before is not None and (after is None or before.body != after.body):
+        elif before is not None and (after is None or before.body != after.body) and before != self._ours.get(key):
             self.world.violated("I7-object", f"{key} was overwritten by other content")
+        if bucket == OURS and after is not None:
+            self._ours[key] = after
 
     def _account(self, record: str) -> str:
         entry = self.world.org.entries.get(record)
         return entry.account if entry else ""
 
-    # at the end of a process
+    # at the start and at the end of a process
+
+    def begin(self) -> None:
+        """What is in the journal now is nothing that the next process has said."""
+        with suppress(sqlite3.Error), closing(peek(self.world)) as db:
+            self._seen = db.execute("SELECT coalesce(max(id), 0) FROM url_changes").fetchone()[0]
 
     def ended(self, ended: Ended, number: int, begun: float) -> None:
         """Hold a process to its words."""
@@ -154,8 +171,8 @@ class Watch:
             violated("stuck", f"{self.verb}: {ended.error}")
         elif ended.how == "refused" and ended.code not in MAY_END and not self.epoch:
             violated("refused", f"{self.verb} ended with {ended.code}: {ended.error}")
-        if ended.how in {"reported", "refused"}:
-            self._truth(number)
+        if ended.how in {"reported", "refused"} and self.verb in {"switch", "rollback"} and self.writes:
+            self._truth(number, begun)
         report = ended.report.as_json() if ended.how == "reported" else {}
         if ended.how == "reported" and self.verb in {"switch", "rollback"}:
             self._windows(number, report["unseen_ms"] / 1000)
@@ -168,18 +185,40 @@ class Watch:
     def _by(self, number: int, entry: Entry) -> bool:
         return any(life == number and record == entry.id for life, record, _, _ in self.moved)
 
-    def _truth(self, number: int) -> None:
-        """Of what this process wrote and nobody has touched since, the journal says where it stands, or that it does
-        not know."""
-        mine = sorted({record for life, record, _, _ in self.moved if life == number})
-        rows = latest(self.world, mine)
-        for record in mine:
-            entry, row = self.world.org.entries[record], rows.get(record)
-            if row is None or row.event in OPEN or entry.last.who != "api":
+    def _truth(self, number: int, begun: float) -> None:
+        """What this process has written down of a link that nobody else has touched meanwhile is so; and the record's
+        row follows it."""
+        mine = {record for life, record, _, _ in self.moved if life == number}
+        rows, states = latest(self.world, sorted(self.world.org.entries)), self._states()
+        for record, row in rows.items():
+            entry = self.world.org.entries[record]
+            own = entry.last.who == "api" and record in mine
+            if row.number <= self._seen or row.event in OPEN or not (own or entry.last.at < begun):
                 continue
-            stands = {row.new: "ours", row.old: "original"}.get(entry.url, "edited")
+            stands = {row.new: "ours", row.old: "original"}.get(entry.url, "edited") if entry.seen else "gone"
             if row.stands != stands:
                 self.world.violated("truth", f"{record} is {stands}; the journal has {said(row)}, {row.detail}")
+            elif (wanted := _ROW_OF.get(stands)) and states.get(record) not in {None, wanted} and entry.url:
+                self.world.violated("truth", f"{record} is {stands}, its row {states[record]}")
+
+    def _states(self) -> dict[str, str]:
+        with closing(peek(self.world)) as db:
+            return dict(db.execute("SELECT doclist_entry_id, status FROM file_migrations"))
+
+    def _undone(self, run: int | None) -> None:
+        """A rollback ended with 0: of what it was about, nothing that we wrote is ours any more."""
+        with closing(peek(self.world)) as db:
+            pairs = db.execute(
+                "SELECT doclist_entry_id, new_url FROM url_changes c WHERE event = 'intended'"
+                " AND (?1 IS NULL OR run_id = ?1)"
+                " AND NOT EXISTS (SELECT 1 FROM url_changes d WHERE d.doclist_entry_id = c.doclist_entry_id"
+                " AND d.event = 'intended' AND d.id > c.id)",
+                (run,),
+            ).fetchall()
+        for record, new in pairs:
+            entry = self.world.org.entries[record]
+            if entry.seen and entry.last.who == "api" and entry.url == new:
+                self.world.violated("I18", f"{record} holds our link after a rollback with exit 0")
 
     def _windows(self, number: int, window_s: float) -> None:
         for each in self.overwritten:
@@ -193,6 +232,16 @@ class Watch:
     def _words(self, number: int, report: dict[str, Any], begun: float) -> None:
         """Exit 0: as many links moved as it says, and none of them in doubt."""
         records, violated = report["records"], self.world.violated
+        if bad := {name: records[name] for name in ("failed", "missing", "stale") if records[name]}:
+            violated("I18", f"exit 0 with {bad}")
+        counted = sum(records.values()) - records["planned"] - records["open"]
+        if self.whole and counted != records["planned"]:
+            violated("I18", f"{counted} of {records['planned']} planned links are accounted for")
+        rows = latest(self.world, sorted(self.world.org.entries))
+        if doubtful := [record for record, row in rows.items() if row.event in OPEN]:
+            violated("I18", f"exit 0, and the journal does not know of {', '.join(doubtful)}")
+        if self.verb == "rollback" and self.whole:
+            self._undone(self.run)
         if records["open"]:
             violated("I18", f"exit 0 with {records['open']} links in doubt")
         mine = {record for life, record, _, _ in self.moved if life == number}
@@ -225,7 +274,8 @@ class Watch:
         human = [change.value for change in entry.history if change.who in {"load", "user"}][-1]
         for old, new in pairs.get(entry.id, ()):
             if entry.url == new:
-                return bad_copy(self.world, entry, new, old)
+                spoilt = key_of(new) in self.world.spoilt  # by others: a verification tells, and nobody can mend it
+                return "" if spoilt else bad_copy(self.world, entry, new, old)
             if entry.url == old:
                 overwritten = any(change.value == old for change in entry.history[:-1] if change.who != "api")
                 return "" if overwritten or human == old else "nobody has ever put that there but us"
@@ -233,15 +283,16 @@ class Watch:
             return "automation made it of our link, and nobody has put it right"
         return "no row of the journal names it"
 
-    def rolled_back(self) -> None:
-        """A rollback of everything ended with 0: nothing that we wrote is ours any more."""
-        pairs = self._pairs()
+    def all_have_rows(self) -> None:
+        """An interrupted first scan was taken up: no record was forgotten."""
+        known = self._states()
         for entry in self.world.org.entries.values():
-            if entry.seen and entry.last.who == "api" and any(entry.url == new for _, new in pairs.get(entry.id, ())):
-                self.world.violated("I18", f"{entry.id} holds our link after a rollback of all, exit 0")
+            if entry.seen and entry.id not in known:
+                self.world.violated("rows", f"{entry.id} has no row after a scan was taken up")
 
-    def rows(self) -> None:
-        """The reference model: what a row must say after a clean backup, and nothing else."""
+    def rows(self, *, drifted: bool = False) -> None:
+        """The reference model: what a row must say after a clean backup, and nothing else. ``drifted``: rows of edited
+        records may also wait for the next one."""
         with closing(peek(self.world)) as db:
             db.row_factory = sqlite3.Row
             rows = {row["doclist_entry_id"]: row for row in db.execute("SELECT * FROM file_migrations")}
@@ -250,6 +301,8 @@ class Watch:
             if row is None:
                 if entry.seen:
                     self.world.violated("rows", f"{entry.id} has no row")
+                continue
+            if drifted and (row["status"], row["failure_class"]) == ("pending", "drifted"):
                 continue
             if (wanted := model(self.world, entry, row)) and row["status"] not in wanted:
                 state = f"{row['status']}/{row['failure_class'] or ''}"
@@ -267,7 +320,9 @@ def model(world: SimWorld, entry: Entry, row: sqlite3.Row) -> set[str]:
         return {"switched"}
     if row["status"] == "failed" and row["failure_class"] == "rejected":
         return set()  # the org's own rule, which a person has to see to
-    key = unquote(urlsplit(entry.url).path.lstrip("/"))
+    if row["status"] == "rolled_back" and row["verified_at"] is None and not world.hostile.condemned:
+        return set()
+    key = key_of(entry.url)
     host = urlsplit(entry.url).hostname or ""
     if host.startswith(f"{VENDOR}.") and key in world.store.objects[VENDOR]:
         held = world.store.objects[OURS].get(row["your_s3_key"] or "")
@@ -279,16 +334,19 @@ def model(world: SimWorld, entry: Entry, row: sqlite3.Row) -> set[str]:
 
 def bad_copy(world: SimWorld, entry: Entry, link: str, old: str) -> str:
     """Why a record's file cannot be opened under our link; empty: it can."""
-    key = unquote(urlsplit(link).path.lstrip("/"))
-    held = world.store.objects[OURS].get(key)
+    held = world.store.objects[OURS].get(key_of(link))
     if held is None:
         return "there is no object"
     if held.archived:
         return f"its object lies in {held.storage_class}"
-    source = world.store.objects[VENDOR].get(unquote(urlsplit(old).path.lstrip("/")))
+    source = world.store.objects[VENDOR].get(key_of(old))
     if source is not None and source.body != held.body:
         return "its object holds another file's content"
     return ""
+
+
+def key_of(link: str) -> str:
+    return unquote(urlsplit(link).path.lstrip("/"))
 
 
 def latest(world: SimWorld, records: list[str]) -> dict[str, Row]:

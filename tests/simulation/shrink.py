@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from tests.simulation.story import Story, play
 from tests.simulation.world import Hostile, Violation
 
 
-def shrunk(story: Story, root: Path, hostile: Hostile) -> tuple[Story, list[Violation]]:
+def shrunk(
+    story: Story,
+    root: Path,
+    hostile: Hostile,
+    around: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> tuple[Story, list[Violation]]:
     """The shortest that was found, and what it breaks."""
-    found = play(story, root, hostile).world.violations
+    found = play(story, root, hostile, around=around).world.violations
     assert found, f"seed {story.seed} breaks nothing"
     oracle = found[0].oracle
     again = True
@@ -18,7 +25,7 @@ def shrunk(story: Story, root: Path, hostile: Hostile) -> tuple[Story, list[Viol
         again = False
         for number in reversed(story.numbers):
             shorter = story.without({number})
-            broken = play(shorter, root, hostile).world.violations
+            broken = play(shorter, root, hostile, around=around).world.violations
             if broken and broken[0].oracle == oracle:
                 story, found, again = shorter, broken, True
     return story, found

@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import gc
 import random
+import re
 import sys
 import warnings
 from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from engine.model.command import Command
 from tests.simulation import disk
 from tests.simulation.bucket import OURS, VENDOR, Held
 from tests.simulation.commands import command, parse
 from tests.simulation.life import Ended, Fault, Incidents
-from tests.simulation.oracles import Watch
+from tests.simulation.oracles import Watch, peek
 from tests.simulation.world import Hostile, SimWorld, Start, blank, silence, vendor
 
 STEPS = {"backup --full": 120, "backup --incremental": 50, "switch": 240, "rollback": 160, "verify": 40}
@@ -130,12 +131,16 @@ class _Drawer:
             for _ in range(chance.choice((1, 1, 2, 4))):
                 items.append(self._org_fault(calls))
         if chance.random() < 0.15:
-            kind = chance.choice(("lost", "cut", "busy", "slow"))
+            kind = chance.choice(("lost", "cut", "busy", "slow", "short"))
             items.append(Item(self.number(), "store", chance.randint(1, 40), kind, round(chance.uniform(0, 9), 1)))
         if chance.random() < 0.12:
             items.append(Item(self.number(), "lock", 0, "", round(chance.uniform(0.1, 90), 1), chance.randrange(9)))
         if chance.random() < 0.08:
             items.append(Item(self.number(), "rule", 0, pick=chance.randrange(99)))
+        if chance.random() < 0.1:
+            items.append(Item(self.number(), "vanish", 0, chance.choice(("gone", "other")), pick=chance.randrange(99)))
+        if first and fresh and chance.random() < 0.4:
+            items.append(Item(self.number(), "squat", 0, pick=chance.randrange(24)))
         if self.hostile.restores and chance.random() < 0.6:
             items.append(Item(self.number(), "snapshot", chance.randint(1, steps)))
         if self.hostile.archives and chance.random() < 0.2:
@@ -164,7 +169,7 @@ class _Drawer:
         line = chance.choices(list(kinds), list(kinds.values()))[0]
         if "execute" not in line:
             return {"next": "next switch", "restore": "restore switch", "lose": "lose switch"}.get(line, line)
-        if chance.random() < 0.25:
+        if chance.random() < 0.3:
             line += " --strict"
         if "switch" in line:
             if chance.random() < 0.15:
@@ -185,7 +190,13 @@ class _Drawer:
         if self.hostile.put_backs:
             kinds += ["original", "ours", "earlier", "swap"]
         return [
-            Item(self.number(), "edit", chance.randint(0, steps), chance.choice(kinds), pick=chance.randrange(10_000))
+            Item(
+                self.number(),
+                "edit",
+                max(0, chance.randint(-steps // 4, steps)),
+                chance.choice(kinds),
+                pick=chance.randrange(10_000),
+            )
             for _ in range(chance.choice((1, 2, 3, 8)))
         ]
 
@@ -269,10 +280,6 @@ class Player:
         return line
 
     def _last_switch(self) -> int | None:
-        from contextlib import closing
-
-        from tests.simulation.oracles import peek
-
         with closing(peek(self.world)) as db:
             row = db.execute("SELECT max(id) FROM migration_runs WHERE run_type = 'switch'").fetchone()
         return row[0]  # type: ignore[no-any-return]
@@ -282,8 +289,12 @@ class Player:
         world, watch = self.world, self.watch
         words = parse(line)
         watch.verb, watch.writes = words.verb, "--execute" in words.flags
+        file = re.search(r"rollback-(\d+)", words.value("--rollback-file") or "")
+        watch.run = int(file[1]) if file else words.number("--run")
+        watch.whole = not {"--limit", "--wave", "--account"} & {name for name, _ in words.values}
         world.trace(f"$ {line.replace(str(world.root), '')}")
         begun = world.timeline.now
+        watch.begin()
         ended = world.live(chance, incidents, lambda life: command(world.settings, line, life.clock))
         self.played.lives.append((line, ended))
         if ended.how == "reported":
@@ -320,8 +331,28 @@ class Player:
                     key = keys[item.pick % len(keys)]
                     held = world.store.objects[OURS][key]
                     world.store.objects[OURS][key] = Held(held.body, held.at, "GLACIER")
+            case "vanish":
+                self._lose_object(item)
+            case "squat":
+                entry = world.org.entries[sorted(world.org.entries)[item.pick]]
+                name = entry.url.rpartition("/")[2]
+                key = f"uploads/{entry.account or 'no-account'}/{entry.id}/{name}"
+                world.store.objects[OURS][key] = Held(b"somebody else's\n", world.timeline.now)
             case "flow":
                 world.org.flow = _flow(item.what, sorted(world.org.accounts)[item.pick % len(world.org.accounts)])
+
+    def _lose_object(self, item: Item) -> None:
+        """Somebody deletes a copy, or writes over it."""
+        objects = self.world.store.objects[OURS]
+        keys = sorted(key for key in objects if not key.startswith(".engine/"))
+        if not keys:
+            return
+        key = keys[item.pick % len(keys)]
+        self.world.spoilt.add(key)
+        if item.what == "gone":
+            del objects[key]
+        else:
+            objects[key] = Held(b"somebody else's\n", self.world.timeline.now)
 
     def _edit(self, item: Item) -> None:
         """What a user does."""
@@ -381,6 +412,11 @@ class Player:
             "switch": "run switch --execute --retry-class rejected",
             "rollback": "run rollback --from-database --execute",
         }[self.story.end]
+        if any(item.kind in {"vanish", "archive"} for act in self.story.acts for item in act.items):
+            self._calm("verify")  # nothing else looks at copies that nobody is about to link to
+        if self.story.fresh:
+            self._calm("run backup --incremental")
+            self.watch.all_have_rows()
         self._calm("run backup --full")
         for _ in range(MOST_ROUNDS):
             before = len(self.watch.moved)
@@ -395,11 +431,10 @@ class Player:
             world.violated(
                 "fixed-point", f"{end} still ends with {ended.words}, or moves links, after {MOST_ROUNDS} rounds"
             )
+        self.watch.rows(drifted=True)
         self._calm("run backup --incremental")  # a rollback leaves rows of edited records to it
         self.watch.quiet()
         self.watch.rows()
-        if self.story.end == "rollback" and ended.code == 0:
-            self.watch.rolled_back()
 
     def _calm(self, line: str) -> Ended:
         self.world.wait(1.0)
@@ -433,21 +468,27 @@ def _start(story: Story, root: Path) -> Start:
     return blank() if story.fresh else _made(root, story.conditional, story.sums)
 
 
-def play(story: Story, root: Path, hostile: Hostile, *, keep: bool = False) -> Played:
-    """Play a story. The log is silent."""
+def play(
+    story: Story,
+    root: Path,
+    hostile: Hostile,
+    *,
+    keep: bool = False,
+    around: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> Played:
+    """Play a story, ``around`` it what is planted. The log is silent."""
     global _played
     with silence(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
         gc.disable()  # when it runs depends on more than the seed
         try:
-            return Player(story, root, hostile, keep=keep).play()
+            player = Player(story, root, hostile, keep=keep)
+            with around():
+                return player.play()
         finally:
             _played += 1
             if _played % COLLECT_EVERY == 0:
                 gc.collect()
             gc.enable()
             sys.unraisablehook = hook
-
-
-__all__ = ["Act", "Command", "Item", "Played", "Story", "draw", "play"]

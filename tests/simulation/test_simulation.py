@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.simulation import disk
+from tests.simulation.planted import bugs, search
 from tests.simulation.shrink import shrunk
-from tests.simulation.story import draw, play
+from tests.simulation.story import Act, Item, Story, draw, play
 from tests.simulation.world import Hostile
 
 CALM = Hostile()
@@ -40,9 +41,17 @@ def test_a_seed_replays_exactly_whatever_the_hash_seed() -> None:
     assert digests("1") == digests("2") != ""
 
 
+@pytest.mark.parametrize("name", ["an edited link is written over", "one account in two lanes"])
+def test_planted_bugs_are_found(name: str, root: Path) -> None:
+    """All of them: ``python -m tests.simulation --planted``."""
+    found = search([bug.name for bug in bugs()].index(name), 60)
+    assert found.seeds, name
+
+
 def test_what_breaks_shrinks_to_what_broke_it(root: Path) -> None:
-    """Until the engine stands late commits: a write that outlives its connection."""
-    hostile = Hostile(late_commits=True)
-    story, found = shrunk(draw(15, hostile), root, hostile)
-    assert found[0].oracle == "I3-settled"
-    assert [item.what for act in story.acts for item in act.items] == ["cut"]
+    bug = next(bug for bug in bugs() if bug.name == "a lost answer counts as refused")
+    noise = (Item(3, "edit", 30, "new", pick=3), Item(4, "store", 9, "slow", 1.0))
+    acts = Act(1, "run switch --execute", (*noise, Item(2, "org", 2, "cut")), "line"), Act(5, "run backup --full")
+    shorter, found = shrunk(Story("lost", acts), root, CALM, bug.planted)
+    assert found[0].oracle == "truth"
+    assert shorter.numbers == [1, 2]

@@ -30,7 +30,8 @@ KEY = b"5eed" * 16 + b"\n"
 
 @dataclass(frozen=True, slots=True)
 class Hostile:
-    """Features of the world that today's code is known not to stand; see ``README.md`` beside this file."""
+    """Features of the world that today's code is known not to stand. Off unless asked for; whoever mends the code turns
+    the feature on for good."""
 
     late_commits: bool = False
     """The org goes on for up to ten minutes with what its client has given up."""
@@ -44,6 +45,9 @@ class Hostile:
     """The box is lost, or restored from an earlier day or from the middle of a run."""
     archives: bool = False
     """Objects of ours move to an archive class."""
+    condemned: bool = False
+    """A copy that a verification has condemned while its record was switched, is held against its row after a rollback.
+    """
 
 
 ALL = Hostile(**dict.fromkeys(Hostile.__slots__, True))
@@ -73,6 +77,8 @@ class SimWorld:
         self.store = SimStore(self.timeline)
         self.violations: list[Violation] = []
         self.lines: list[str] | None = [] if keep else None
+        self.spoilt: set[str] = set()
+        """Keys of ours that others have deleted or written over."""
         self.lives = 0
         self.life: Life | None = None
         self.settings = settings_for(root)

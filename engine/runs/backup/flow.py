@@ -28,6 +28,7 @@ from engine.pipeline.work_queue import WorkQueue
 from engine.runs.backup.feeds import Feeds, Wanted
 from engine.runs.shared.assembly import max_bytes
 from engine.runs.shared.lifecycle import Run
+from engine.runs.shared.progress import Figures
 from engine.runs.shared.report import first_fatal
 
 log = structlog.get_logger()
@@ -58,14 +59,9 @@ class BackupFlow:
         crew = Crew(queue, worker, recorder, run.stop, concurrency=wanted.concurrency, on_outcome=self._on_outcome)
         watched = Watched(queue, recorder, services.salesforce, services.limiters, sink, wanted.concurrency)
         watch = Watch(clock, watched, self._keep)
-        progress = run.screen.progress(
-            self._tally,
-            clock,
-            title="dry run" if run.id is None else "backup",
-            concurrency=wanted.concurrency,
-            pressure=watched.pressure,
-        )
-        with progress:
+        title = "dry run" if run.id is None else "backup"
+        figures = Figures(self._tally, clock, title=title, concurrency=wanted.concurrency, pressure=watched.pressure)
+        with run.screen.progress(figures, clock) as progress:
             try:
                 async with watching(watch):
                     await flow(

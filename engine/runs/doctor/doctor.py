@@ -1,7 +1,7 @@
-"""``engine doctor``: everything that could go wrong, looked at before anything is done. Each finding names its fix.
+"""``engine doctor``: checks what a run needs, before it starts. Each finding says how to fix it.
 
-Salesforce, the source and the tracking DB are only read. Into our bucket a small object is written under ``.engine/``,
-copied there, and taken away again. No check stops another: what cannot be found out is said.
+Salesforce, the source and the tracking DB are only read. A small object is written to our bucket under ``.engine/``,
+copied there, and deleted. No failed check stops the others; what cannot be checked is reported as unknown.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _FOR_A_SWITCH = frozenset({"url_field"})
 
 @dataclass(frozen=True, slots=True)
 class DoctorOptions:
-    """``scan``: records whose future links are measured; ``samples``: files read and links opened."""
+    """``scan``: records whose new links are measured; ``samples``: files that are read, and links that are opened."""
 
     settings_file: Path
     purpose: Purpose = "backup"
@@ -76,14 +76,14 @@ class Diagnosis:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What the tracking DB adds; nothing where there is none yet."""
+    """What the tracking DB knows of copies; nothing where there is none yet."""
 
     longest: int = 0
     links: tuple[str, ...] = ()
 
 
 async def diagnose(settings: Settings, options: DoctorOptions, clock: Clock | None = None) -> Diagnosis:
-    """Look at everything. Raises Fatal only where the settings do not even allow to open a connection."""
+    """Check everything. Raises Fatal only where the settings do not even allow a connection to be opened."""
     clock = clock or SystemClock()
     diagnosis = Diagnosis(options.purpose)
     diagnosis.findings += machine.permissions(settings, options.settings_file)
@@ -94,11 +94,11 @@ async def diagnose(settings: Settings, options: DoctorOptions, clock: Clock | No
         diagnosis.findings.append(finding)
     async with open_adapters(settings, clock, transport="fast") as adapters:
         async for found in _outside(adapters, settings, bounds, options, known):
-            diagnosis.findings.append(_judged(found, options.purpose))
+            diagnosis.findings.append(_graded(found, options.purpose))
     return diagnosis
 
 
-def _judged(found: Finding, purpose: Purpose) -> Finding:
+def _graded(found: Finding, purpose: Purpose) -> Finding:
     if purpose == "switch" and found.check in _FOR_A_SWITCH and found.level is Level.WARN:
         return block(found.check, found.what, found.fix)
     return found
@@ -136,7 +136,7 @@ async def _org(
     try:
         count, found = await org.records(salesforce, scope)
         findings += [found, org.quota(salesforce, count, settings.salesforce.api_budget)]
-        findings += await org.built_on(salesforce, shape.name)
+        findings += await org.automation_of(salesforce, shape.name)
         asked = adapters.clock.now()
         theirs = await salesforce.server_now()
         # what the last answer said may be older than the question, by no more than a call takes
@@ -177,7 +177,7 @@ async def _bucket(adapters: Adapters, options: DoctorOptions, known: _Known) -> 
     links = await _open_links(adapters, urls, grave=options.purpose == "switch")
     findings.append(links)
     findings.append(await users.policies(adapters.s3.bucket_setup, opened=links.level is Level.OK))
-    findings.append(await bucket.take_away(adapters, key))
+    findings.append(await bucket.remove_probe(adapters, key))
     return findings
 
 
@@ -186,9 +186,9 @@ async def _unprobed(adapters: Adapters) -> Finding:
     try:
         await adapters.s3.destination.check()
     except EngineError as error:
-        return block("destination", str(error), error.hint if isinstance(error, Fatal) else "look at the bucket")
-    told = "the bucket is there; nothing was written to it, nor were links opened, for migration.dry_run is on"
-    return unknown("destination", told, "turn migration.dry_run off for a full answer: doctor writes one small object")
+        return block("destination", str(error), error.hint if isinstance(error, Fatal) else "check the bucket")
+    what = "the bucket exists; nothing was written and no link was opened, because migration.dry_run is on"
+    return unknown("destination", what, "turn migration.dry_run off for a full check: doctor writes one small object")
 
 
 def _link(adapters: Adapters, key: str) -> str:
@@ -233,7 +233,7 @@ def _unanswered(check: str, error: EngineError) -> Finding:
 
 
 def show_diagnosis(found: Diagnosis, console: Console) -> None:
-    """The same as a table, worst last, where the eye ends up."""
+    """The same as a table, the worst last."""
     from rich.table import Table
     from rich.text import Text
 
@@ -251,7 +251,7 @@ def show_diagnosis(found: Diagnosis, console: Console) -> None:
     console.print(table)
     counts = Counter(each.level for each in found.findings)
     blockers = counts[Level.BLOCK]
-    verdict = f"{blockers} blocker{'s' if blockers != 1 else ''}: mend these first" if blockers else "nothing blocks"
+    verdict = f"{blockers} blocker{'s' if blockers != 1 else ''}: fix these first" if blockers else "nothing blocks"
     console.print(
         f"For a {found.purpose}: {verdict}. {counts[Level.WARN]} warnings, {counts[Level.UNKNOWN]} unknown, "
         f"{counts[Level.OK]} ok.",

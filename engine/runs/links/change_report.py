@@ -86,8 +86,8 @@ class ChangeReport:
             lines.append(f"  in {duration(seconds)}")
         if self.unseen_s:
             lines.append(
-                f"  at most {self.unseen_s * 1000:,.0f} ms lay between reading a link and its write: an edit of that "
-                "record within them would have been overwritten (--strict closes that gap)"
+                f"  at most {self.unseen_s * 1000:,.0f} ms lay between the read of a link and its write; an edit of "
+                "that record in between was overwritten (--strict closes that gap)"
             )
         return lines + self.ended.last_lines(self.next_steps)
 
@@ -96,12 +96,12 @@ def after_a_switch(code: int, counts: Counts, run_id: int, again: Command) -> li
     """What to type next. ``again``: the command that goes on."""
     steps: list[Advice] = []
     if counts.failed:
-        mended = "   says why records failed; once that is mended: "
+        mended = "   says why records failed; once that is fixed: "
         steps.append((Command("status --errors"), mended, again, " --retry-class CLASS"))
     if counts.missing:
         steps.append((_BACKUP, "   copies again what has lost its copy; then switch again"))
     if counts.stale:
-        steps.append((Command("run switch --dry-run"), "   plans anew what has changed since this plan was made"))
+        steps.append((Command("run switch --dry-run"), "   makes a new plan for what has changed since this one"))
     if code == Differs.exit_code and counts.edited + counts.gone:
         steps.append((_BACKUP, "   copies what was edited; then switch again"))
     elif code in {Paused.exit_code, 130, 143}:

@@ -171,7 +171,7 @@ async def _limit(run: Run, seconds: float | None) -> None:
 async def _close_failed(run: Run, error: BaseException, more: Sequence[Advice]) -> None:
     """Close the run's row where that can still be done; where not, the next start marks it as crashed."""
     message = str(error) if isinstance(error, EngineError) else f"{type(error).__name__}: see logs"
-    log.error("run_failed", told=True, why=message)
+    log.error("run_failed", quiet=True, why=message)
     if run.id is None:
         return
     if isinstance(error, Fatal):

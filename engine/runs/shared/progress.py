@@ -1,4 +1,4 @@
-"""The live display on a terminal, and one plain line a while off it. Everything goes to stderr."""
+"""A live display on a terminal, and one plain line every 15 seconds off it. Everything goes to stderr."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from engine.limiting.clock import Clock
 from engine.pipeline.tally import Rates, Tally
-from engine.runs.shared.report import duration, size
+from engine.runs.shared.report import by_reason, duration, size
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -16,52 +16,20 @@ if TYPE_CHECKING:
 PLAIN_EVERY_S = 15.0
 
 
-class Progress:
-    """Shows a Tally. ``beat()`` is called twice a second; ``console`` writes to stderr."""
+class Figures:
+    """What is shown of a run: the tally, its rates, and how hard the hosts are pressed."""
 
     def __init__(
-        self,
-        console: Console,
-        clock: Clock,
-        tally: Tally,
-        *,
-        live: bool,
-        plain: bool = True,
-        title: str,
-        concurrency: int,
-        pressure: Callable[[], str] | None = None,
+        self, tally: Tally, clock: Clock, *, title: str, concurrency: int, pressure: Callable[[], str] | None = None
     ) -> None:
-        self._console = console
-        self._clock = clock
         self._tally = tally
         self._rates = Rates(clock)
         self._title = title
         self._concurrency = concurrency
         self._pressure = pressure
-        self._live: Live | None = None
-        self._wanted = live
-        self._plain = plain
-        self._last_plain = clock.monotonic()
 
-    def __enter__(self) -> Progress:
-        if self._wanted:
-            from rich.live import Live
-
-            self._live = Live(self._panel(), console=self._console, refresh_per_second=4, transient=True)
-            self._live.__enter__()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        if self._live is not None:
-            self._live.__exit__(None, None, None)
-
-    def beat(self) -> None:
+    def sample(self) -> None:
         self._rates.sample(self._tally)
-        if self._live is not None:
-            self._live.update(self._panel())
-        elif self._plain and self._clock.monotonic() - self._last_plain >= PLAIN_EVERY_S:
-            self._last_plain = self._clock.monotonic()
-            self._console.print(self.line(), highlight=False, markup=False, soft_wrap=True)
 
     def line(self) -> str:
         """Everything on one line."""
@@ -85,10 +53,8 @@ class Progress:
             parts.append(f"ETA {duration(eta)}")
         return ", ".join(parts)
 
-    def _failures(self) -> str:
-        return ", ".join(f"{name} {count:,}" for name, count in self._tally.failures.most_common(6))
-
-    def _panel(self) -> RenderableType:
+    def panel(self) -> RenderableType:
+        """The same as a display of several lines."""
         from rich.console import Group
         from rich.progress_bar import ProgressBar
         from rich.table import Table
@@ -97,12 +63,11 @@ class Progress:
         t = self._tally
         eta = self._rates.eta_s(t)
         head = Table.grid(padding=(0, 2))
-        share = f"{100 * t.done / t.total:.1f} %" if t.total else ""
         head.add_row(
             Text(self._title, style="bold"),
             ProgressBar(total=t.total or 1, completed=min(t.done, t.total or 0), width=40),
             f"{t.done:,}" + (f" / {t.total:,}" if t.total is not None else ""),
-            share,
+            f"{100 * t.done / t.total:.1f} %" if t.total else "",
             f"ETA {duration(eta)}" if eta is not None else "",
         )
         body = Table.grid(padding=(0, 2))
@@ -113,10 +78,46 @@ class Progress:
         if self._pressure is not None:
             body.add_row("pressure", self._pressure())
         body.add_row(
-            "outcome",
+            "records",
             f"{t.backed_up:,} backed up   {t.unchanged:,} unchanged   {t.skipped:,} skipped   {t.failed:,} failed",
         )
-        body.add_row("moved", f"{size(t.copies.bytes_stored)}   {t.retries:,} retries")
+        body.add_row("stored", f"{size(t.copies.bytes_stored)}   {t.retries:,} retries")
         if t.failures:
-            body.add_row("why", self._failures())
+            body.add_row("failures", self._failures())
         return Group(head, body)
+
+    def _failures(self) -> str:
+        return by_reason(dict(self._tally.failures.most_common(6)))
+
+
+class Progress:
+    """Shows figures. ``beat()`` is called twice a second; ``console`` writes to stderr."""
+
+    def __init__(self, console: Console, clock: Clock, figures: Figures, *, live: bool, plain: bool) -> None:
+        self._console = console
+        self._clock = clock
+        self._figures = figures
+        self._wanted = live
+        self._plain = plain
+        self._live: Live | None = None
+        self._last_plain = clock.monotonic()
+
+    def __enter__(self) -> Progress:
+        if self._wanted:
+            from rich.live import Live
+
+            self._live = Live(self._figures.panel(), console=self._console, refresh_per_second=4, transient=True)
+            self._live.__enter__()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._live is not None:
+            self._live.__exit__(None, None, None)
+
+    def beat(self) -> None:
+        self._figures.sample()
+        if self._live is not None:
+            self._live.update(self._figures.panel())
+        elif self._plain and self._clock.monotonic() - self._last_plain >= PLAIN_EVERY_S:
+            self._last_plain = self._clock.monotonic()
+            self._console.print(self._figures.line(), highlight=False, markup=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""What a person, or a script, sees at the end of a run."""
+"""What a person, or a script, is shown at the end of a run."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ class RunReport:
     def lines(self) -> list[str]:
         """The same for a person."""
         t, copies, dry_run, seconds = self.tally, self.tally.copies, self.ended.dry_run, self.ended.seconds
-        pace = t.backed_up / seconds if seconds > 0 else 0.0
+        rate = t.backed_up / seconds if seconds > 0 else 0.0
         verb = "would be copied" if dry_run else "backed up"
         counts = [f"{t.backed_up:,} {verb}" + (f" ({copies.new:,} new)" if copies.new else "")]
         others = (
@@ -133,10 +133,10 @@ class RunReport:
             lines.append(f"  why: {by_reason(t.failures)}")
         if t.unseen:
             could = "was not" if dry_run else "could not be"
-            lines.append(f"  copies that stand, but whose source {could} looked at for changes: {by_reason(t.unseen)}")
+            lines.append(f"  copies kept, whose source {could} looked at for changes: {by_reason(t.unseen)}")
         if not dry_run:
             lines.append(
-                f"  {size(copies.bytes_stored)} in {duration(seconds)} ({pace:,.0f} files/s, "
+                f"  {size(copies.bytes_stored)} in {duration(seconds)} ({rate:,.0f} files/s, "
                 f"{size(copies.bytes_stored / seconds if seconds else 0)}/s)"
                 + (f"; by {', '.join(f'{m} {n:,}' for m, n in copies.methods.most_common())}" if copies.methods else "")
             )
@@ -146,7 +146,7 @@ class RunReport:
 
 
 def proved_by(counts: Mapping[str, int]) -> str:
-    """What copies rest on, strongest first. A size alone proves nothing."""
+    """How copies were verified, strongest proof first. A size alone proves nothing."""
     proved = [f"{proof} {counts[proof]:,}" for proof in Proof if counts.get(proof) and proof is not Proof.SIZE]
     parts = [f"proved by {', '.join(proved)}"] if proved else []
     if by_size := counts.get(Proof.SIZE):
@@ -154,7 +154,7 @@ def proved_by(counts: Mapping[str, int]) -> str:
     return "; ".join(parts) or "none yet"
 
 
-def by_reason(counts: Mapping[str, int]) -> str:
+def by_reason(counts: Mapping[Any, int]) -> str:
     """Most first."""
     return ", ".join(f"{name} {n:,}" for name, n in sorted(counts.items(), key=lambda each: -each[1]))
 

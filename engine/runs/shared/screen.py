@@ -1,4 +1,4 @@
-"""Where a run talks to its person: messages and progress, on stderr."""
+"""Messages and progress for the person at the terminal, on stderr."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 
 from engine.limiting.clock import Clock
 from engine.log import configure, secret_values
-from engine.pipeline.tally import Tally
 from engine.runs.shared.command import to_show
-from engine.runs.shared.progress import Progress
+from engine.runs.shared.progress import Figures, Progress
 from engine.settings import Settings
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ STEP_EVERY_S = 15.0
 
 @dataclass(slots=True)
 class Screen:
-    """``live``: a moving display; ``quiet``: no progress lines at all. Messages always come through."""
+    """``live``: a display that is updated in place; ``quiet``: no progress at all. Messages always appear."""
 
     console: Console
     live: bool = False
@@ -48,43 +47,25 @@ class Screen:
         finally:
             log.close()
 
-    def progress(
-        self,
-        tally: Tally,
-        clock: Clock,
-        *,
-        title: str,
-        concurrency: int,
-        pressure: Callable[[], str] | None = None,
-    ) -> Progress:
-        """A display of the tally; use as a context manager and call ``beat()`` now and then. ``pressure`` tells how
-        hard the hosts are pressed."""
-        return Progress(
-            self.console,
-            clock,
-            tally,
-            live=self.live,
-            plain=not self.quiet,
-            title=title,
-            concurrency=concurrency,
-            pressure=pressure,
-        )
+    def progress(self, figures: Figures, clock: Clock) -> Progress:
+        """A display of them; use it as a context manager and call ``beat()`` now and then."""
+        return Progress(self.console, clock, figures, live=self.live, plain=not self.quiet)
 
     @contextmanager
     def steps(self, clock: Clock) -> Iterator[Say]:
-        """For work without outcomes to count: what it says replaces itself on a terminal; off one, a line a while."""
+        """For work without outcomes to count. On a terminal each text replaces the last; off it, a line every 15 s."""
         if self.live:
             from rich.text import Text
 
             with self.console.status("") as status:
                 yield lambda text: status.update(Text(to_show(text)))
             return
-        told = clock.monotonic()
+        said = clock.monotonic()
 
         def say(text: str) -> None:
-            nonlocal told
-            if not self.quiet and clock.monotonic() - told >= STEP_EVERY_S:
-                told = clock.monotonic()
+            nonlocal said
+            if not self.quiet and clock.monotonic() - said >= STEP_EVERY_S:
+                said = clock.monotonic()
                 self.say(text)
 
         yield say

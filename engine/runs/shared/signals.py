@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: the first asks for a clean stop, the second ends at once. Either way nothing recorded is lost."""
+"""SIGINT and SIGTERM: the first asks for a clean stop, the second quits at once. What is recorded is kept."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from engine.pipeline.stop import Stop
 
 T = TypeVar("T")
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+AGAIN = "Press Ctrl-C again to quit now."
 
 
 @contextmanager
@@ -23,12 +24,12 @@ def stopping(stop: Stop, say: Callable[[str], None], drain_s: float) -> Iterator
     def first(number: signal.Signals) -> None:
         if stop.requested and stop.exit_code in {128 + s for s in SIGNALS}:
             say(
-                f"Second {number.name}: ending at once. What is recorded stays; a multipart upload may be left open, "
-                "and the next run sweeps it."
+                f"Second {number.name}: quitting now. What is recorded is kept. A multipart upload may stay open; the "
+                "next run aborts it."
             )
             os._exit(128 + number)
         stop.request(f"{number.name} received", 128 + number)
-        say(f"{number.name}: no new work; finishing what is in flight (up to {drain_s:g} s). Once more ends at once.")
+        say(f"{number.name}: no new work; finishing what is in flight (up to {drain_s:g} s). {AGAIN}")
 
     for number in SIGNALS:
         loop.add_signal_handler(number, first, number)
@@ -50,7 +51,7 @@ async def tidied(work: Coroutine[Any, Any, T], say: Callable[[str], None]) -> T:
             os._exit(128 + number)
         came.append(number)
         task.cancel()
-        say(f"{number.name}: clearing away. Once more ends at once.")
+        say(f"{number.name}: cleaning up. {AGAIN}")
 
     for number in SIGNALS:
         loop.add_signal_handler(number, on, number)

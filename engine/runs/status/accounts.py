@@ -1,4 +1,4 @@
-"""``engine accounts``: who has how many records, counted by Salesforce itself."""
+"""``engine accounts``: how many records each account has, counted by Salesforce."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from engine.model.text import printable
 from engine.runs.shared.assembly import open_org
 from engine.runs.shared.bounds import bounds_of
 from engine.runs.shared.preflight import check_org
+from engine.runs.shared.tables import line, table
 from engine.settings import Settings
 
 if TYPE_CHECKING:
@@ -41,20 +42,15 @@ async def list_accounts(settings: Settings, limit: int | None) -> dict[str, Any]
 
 def show_accounts(found: dict[str, Any], console: Console) -> None:
     """The same as a table."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for head in ("account", "name", "files", "last change (UTC)"):
-        table.add_column(head, justify="right" if head == "files" else "left", overflow="fold")
-    for account in found["accounts"]:
-        table.add_row(
-            Text(account["account_id"] or "(none)"),
-            Text(printable(account["account_name"])),
+    rows = [
+        (
+            account["account_id"] or "(none)",
+            printable(account["account_name"]),
             f"{account['files']:,}",
             (account["last_modified"] or "")[:19],
         )
-    console.print(table)
+        for account in found["accounts"]
+    ]
+    table(console, "", ("account", "name", "files", "last change (UTC)"), rows, right=(2,), wraps=1)
     org = printable(found["org"]["name"])
-    console.print(f"{found['total_files']:,} records in {found['total_accounts']:,} accounts of {org}", markup=False)
+    line(console, f"{found['total_files']:,} records in {found['total_accounts']:,} accounts of {org}")

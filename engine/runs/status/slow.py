@@ -1,4 +1,4 @@
-"""What is slow: Salesforce, the source, the destination, the disk, or us? Pure: from the shares of a run to a line."""
+"""What was slow in a run: Salesforce, the source, the destination, the disk, or this process? Pure."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 BUSY = 0.85
-"""Of one core, used or withheld: beyond this the event loop is what everything waits for."""
+"""Of one core: beyond this, used or blocked, everything waits for the event loop."""
 
 
 def slowest(shares: Mapping[str, Any]) -> tuple[str, str]:
-    """Who, as one word, and why, for a person."""
+    """What was slowest, as one word, and why, for a person."""
     workers, feed, cpu = shares["workers"], shares["feed"], shares["cpu"]
     if cpu + shares["blocked"] >= BUSY:
-        held = f", and was held up {_percent(shares['blocked'])} of the time" if shares["blocked"] >= 0.1 else ""
+        held = f", and was blocked {_percent(shares['blocked'])} of the time" if shares["blocked"] >= 0.1 else ""
         return "us", f"this process used {_percent(cpu)} of a core{held}"
     if workers["disk"] >= 0.3:
         return "disk", f"the tracking DB was committing {_percent(shares['commits'])} of the time"
@@ -27,12 +27,12 @@ def slowest(shares: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def line(shares: Mapping[str, Any]) -> str:
-    """All of it on one line."""
+    """The same on one line, with all shares."""
     who, why = slowest(shares)
     parts = {"Salesforce": shares["workers"]["plans"] * shares["feed"]["salesforce"]}
     parts |= {name: shares["workers"][name] for name in ("source", "destination", "disk")}
-    told = ", ".join(f"{name} {_percent(share)}" for name, share in parts.items())
-    return f"{'Salesforce' if who == 'salesforce' else who}: {why} ({told}, CPU {_percent(shares['cpu'])})"
+    shown = ", ".join(f"{name} {_percent(share)}" for name, share in parts.items())
+    return f"{'Salesforce' if who == 'salesforce' else who}: {why} ({shown}, CPU {_percent(shares['cpu'])})"
 
 
 def _percent(share: float) -> str:

@@ -1,4 +1,4 @@
-"""``engine status``: what the tracking DB knows, as tables or as one JSON document. Reads only."""
+"""``engine status``: what the tracking DB knows, as tables or as one JSON document. It only reads."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ if TYPE_CHECKING:
 
 ACCOUNTS_SHOWN = 50
 WORTH_TELLING_S = 5.0
-"""Shorter runs have no slow part, only a beginning and an end."""
+"""Shorter runs are only a start and an end: nothing in them is slow."""
 _AGAIN: dict[str, Advice] = {
     "switch": ("the same ", Command("run switch … --execute")),
     "rollback": ("the same ", Command("run rollback … --execute")),
     "verify": Command("verify"),
     "backup": Command("run backup --incremental"),
 }
-"""For runs that did not note their command."""
+"""For runs that have not noted their command."""
 _RESUMES = {
-    "switch": "goes on; what is in doubt is read first",
-    "rollback": "goes on; what is in doubt is read first",
+    "switch": "goes on; links in doubt are read first",
+    "rollback": "goes on; links in doubt are read first",
     "verify": "starts again",
 }
 _RUN_COUNTS = ("total_files_processed", "successful_files", "new_files", "skipped_files", "failed_files")
@@ -48,7 +48,7 @@ _RUN_COUNTS = ("total_files_processed", "successful_files", "new_files", "skippe
 
 @dataclass(frozen=True, slots=True)
 class StatusOptions:
-    """Which parts are asked for; none: the overview."""
+    """Which parts to show; none: the overview."""
 
     overview: bool = False
     runs: bool = False
@@ -126,7 +126,7 @@ def _document(report: Report, wanted: StatusOptions, proofs: Sequence[str]) -> d
 
 
 def honest(run: dict[str, Any]) -> dict[str, Any]:
-    """A run row that says ``running`` although its process is dead is a crashed one; the next start writes it down."""
+    """A run that is ``running`` in the DB although its process is dead has crashed. The next start records that."""
     if run["status"] == "running" and run["host"] == platform.node() and not _alive(run["pid"]):
         return {**run, "status": "crashed"}
     return run
@@ -143,10 +143,10 @@ def _alive(pid: int) -> bool:
 
 
 def _upgraded(upgrade: dict[str, Any]) -> str:
-    """What became of claims that an older engine made."""
+    """What an upgrade made of proofs that an older version recorded."""
     found = (
-        (upgrade["to_prove_anew"], "copies whose MD5 differs from the source's are to be proved anew"),
-        (upgrade["now_received"], "claims of a checksum rest on our own digest alone and are called received now"),
+        (upgrade["to_prove_anew"], "copies whose MD5 differs from the source's must be proved again"),
+        (upgrade["now_received"], "checksums of our own alone are called received now"),
     )
     return "; ".join(f"{count:,} {words}" for count, words in found if count)
 
@@ -171,8 +171,8 @@ def _overview(report: Report, console: Console) -> None:
             kind = run["run_type"]
             line(console, ("next        ", _again(run), f"   {_RESUMES.get(kind, 'resumes')}"))
     if unproved := report.unproved():
-        line(console, f"BROKEN      {unproved:,} switched links lead to no copy, or to another file: users meet it")
-        line(console, ("next        ", Command("verify"), "   names them, and says what mends them"))
+        line(console, f"BROKEN      {unproved:,} switched links lead to no copy, or to another file: users see that")
+        line(console, ("next        ", Command("verify"), "   lists them, and says what repairs them"))
     if files["failed"]:
         line(console, ("next        ", Command("status --errors"), "   says why files failed"))
 
@@ -264,10 +264,10 @@ def _errors(report: Report, console: Console) -> None:
         )
         for error in report.errors()
     ]
-    table(console, "Failures by class", ("class", "records", "latest, UTC", "for example", "which said"), rows, (1,))
+    table(console, "Failures by class", ("class", "records", "latest, UTC", "for example", "message"), rows, (1,))
     if unproved := report.unproved():
         line(console, f"BROKEN      {unproved:,} switched links lead to no copy, or to another file")
-        line(console, ("next        ", Command("status --recent-errors 20"), "   says what a backup made of them"))
+        line(console, ("next        ", Command("status --recent-errors 20"), "   says what a backup did about them"))
     skipped = report.skipped()
     if skipped:
         line(console, "skipped: " + ", ".join(f"{name} {count:,}" for name, count in skipped.items()))
@@ -288,7 +288,7 @@ def _readiness(report: Report, proofs: Sequence[str], console: Console) -> None:
         ("not ready", f"{count:,}", reason, report.example_of(reason)) for reason, count in found["reasons"].items()
     ]
     if found["waived"]:
-        rows.append(("waived", f"{found['waived']:,}", f"out of the sum, on record: {to_type(Command('waive'))}", ""))
+        rows.append(("waived", f"{found['waived']:,}", f"not counted, by {to_type(Command('waive'))}", ""))
     title = f"Readiness (proofs accepted: {', '.join(proofs)})"
     table(console, title, ("", "records", "because", "such as"), rows, (1,))
     line(
@@ -303,11 +303,11 @@ def _readiness(report: Report, proofs: Sequence[str], console: Console) -> None:
     )
     if any(reason.startswith("proof_") for reason in found["reasons"]):
         deep = Command("verify --level deep")
-        line(console, ("next        ", deep, "   raises proofs that rest on less than is accepted"))
+        line(console, ("next        ", deep, "   finds stronger proofs for them"))
 
 
 def _write_unready(report: Report, proofs: Sequence[str], path: Path) -> int:
-    """Every record that cannot be switched, as CSV that a spreadsheet may open; mode 0600. Returns how many."""
+    """Every record that cannot be switched, as CSV for a spreadsheet; mode 0600. Returns how many."""
     count = 0
     try:
         with fresh(path) as file:

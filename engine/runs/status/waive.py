@@ -1,4 +1,4 @@
-"""``engine waive``: takes records out of the readiness sum, on record. Nothing else changes."""
+"""``engine waive``: takes records out of the readiness count, and notes who did it and why. Nothing else changes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from engine.tracking.write.waivers import Event, Noted
 
 @dataclass(frozen=True, slots=True)
 class Waived:
-    """What became of it."""
+    """What was noted."""
 
     undo: bool
     noted: Noted
@@ -35,7 +35,7 @@ class Waived:
 
     @property
     def exit_code(self) -> int:
-        """3 where some Ids are unknown: the others are noted."""
+        """3 if some Ids are unknown: the others are noted."""
         return 3 if self.noted.unknown else 0
 
     def as_json(self) -> dict[str, Any]:
@@ -51,7 +51,7 @@ class Waived:
     def lines(self) -> list[str]:
         """The same for a person."""
         noted, found = self.noted, self.readiness
-        verb = "back in the readiness sum" if self.undo else "waived: out of the readiness sum, on record"
+        verb = "count for readiness again" if self.undo else "waived: they no longer count for readiness"
         lines = [f"{len(noted.noted):,} records {verb}"]
         if noted.already:
             lines.append(f"  {len(noted.already):,} " + ("were not waived" if self.undo else "were waived already"))
@@ -69,15 +69,15 @@ class Waived:
 async def waive(
     settings: Settings, ids: Sequence[str], *, reason: str, undo: bool, clock: Clock | None = None
 ) -> Waived:
-    """Write it down. Raises Fatal; nothing is noted where one Id is malformed, or out of bounds."""
+    """Note it. Raises Fatal; nothing is noted if one Id is malformed, or out of bounds."""
     clock = clock or SystemClock()
     if not ids:
-        hint = (Command("waive ID… --reason TEXT"), ", or --file FILE with an Id a line")
+        hint = (Command("waive ID… --reason TEXT"), ", or --file FILE with one Id per line")
         raise Usage("no record Id was given", hint=hint)
     if not reason.strip():
-        raise Usage("--reason is empty", hint="Say why: it stays on record, with your name and the time.")
+        raise Usage("--reason is empty", hint="Say why: the reason is kept, with your name and the time.")
     if settings.migration.dry_run:
-        raise Usage("migration.dry_run is on: nothing may be written", hint="Set migration.dry_run to false.")
+        raise Usage("migration.dry_run is on: nothing is written", hint="Set migration.dry_run to false.")
     account = bounds_of(settings.migration).account_id
     if not settings.tracking.database.exists():
         with open_report(settings.tracking.database):  # says what is missing
@@ -98,7 +98,7 @@ async def waive(
 
 
 def ids_in(path: Path) -> Iterator[str]:
-    """The Ids of a file: the first word, or first cell, of each line; empty lines and ``#`` comments are passed over.
+    """The Ids in a file: the first word, or first cell, of each line, without empty lines and ``#`` comments.
 
     Raises Usage where it cannot be read.
     """
@@ -109,7 +109,7 @@ def ids_in(path: Path) -> Iterator[str]:
                 yield word
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise Usage(f"--file {path} cannot be read: {why}", hint="nothing was noted. It takes an Id a line") from error
+        raise Usage(f"--file {path} cannot be read: {why}", hint="nothing was noted. Write one Id per line") from error
 
 
 def _id(text: str) -> str:

@@ -130,16 +130,16 @@ class _Sweep:
             self._screen.say(f"sweep: {covered.objects + 1:,} objects searched")
 
     async def _unaskable(self, name: str, why: str) -> None:
-        """Set an object of the platform aside that nobody may search; anybody's own, and what takes a plain question,
-        may well hold links."""
+        """Set a platform object aside that Salesforce lets nobody search. Custom objects, and those that answer a plain
+        query, may well hold links."""
         try:
-            nobody = "__" not in name and not await self._search.askable(name)
+            closed = "__" not in name and not await self._search.askable(name)
         except Paused:
             raise
         except (Fatal, Refused, Transient):
-            nobody = False
+            closed = False
         covered = self._report.coverage
-        (covered.set_aside if nobody else covered.unsearched)[name] = why
+        (covered.set_aside if closed else covered.unsearched)[name] = why
 
     def _set_up(self, place: Place) -> None:
         for name, text in place.formulas.items():

@@ -28,18 +28,9 @@ from engine.s3.api.listing import parse
 from engine.s3.api.sigv4 import Request, Signer, query_of
 from engine.s3.api.uploads import completion, open_uploads
 from engine.s3.api.xml import error_of, rows_of, success_of
-from engine.s3.wire import (
-    BodyTooLarge,
-    Headers,
-    NoFileLeft,
-    ProxyLogin,
-    Reply,
-    StreamedReply,
-    TimedOut,
-    TlsFailed,
-    Wire,
-    WireError,
-)
+from engine.s3.wire.errors import BodyTooLarge, NoFileLeft, ProxyLogin, TimedOut, TlsFailed, WireError
+from engine.s3.wire.reply import Headers, Reply, StreamedReply
+from engine.s3.wire.wire import Wire
 
 QUICK_S = 60.0
 _OF_THE_REQUEST = frozenset({b"x-amz-request-id", b"x-amz-id-2"})

@@ -31,8 +31,10 @@ from engine.s3.transfer.conditions import CONDITION, Conditional
 from engine.s3.transfer.facts import written
 from engine.s3.transfer.guard import Guard
 from engine.s3.transfer.target import WritePolicy
-from engine.s3.wire import Reply, Wire, WireError
 from engine.s3.wire.connection import Connection
+from engine.s3.wire.errors import WireError
+from engine.s3.wire.reply import Reply
+from engine.s3.wire.wire import Wire
 
 TRIED, TOLERATED = 16, 20
 """Copies that their ETags do not tie to the source (SSE-KMS on either side) are made twice: the usual way knows other

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from engine.limiting.clock import Clock
 from engine.limiting.open_files import none_left
+from engine.model.proxy import Proxy
 from engine.s3.wire.connection import READ, Connection
 from engine.s3.wire.deadlines import Deadlines
 from engine.s3.wire.errors import ConnectFailed, NoFileLeft, ProxyLogin, TimedOut, TlsFailed, WireError
@@ -30,10 +31,8 @@ class Dialer:
         *,
         connect_s: float,
         resolve: Resolver,
-        proxy: Origin | None,
-        proxy_login: str,
+        proxy: Proxy | None,
         context: ssl.SSLContext | None,
-        max_head: int,
     ) -> None:
         if proxy is not None and proxy.scheme != "http":
             raise ValueError("the proxy itself must be spoken to in http")
@@ -43,10 +42,9 @@ class Dialer:
         self._clock = clock
         self._connect_s = connect_s
         self._resolve = resolve
-        self._proxy = proxy
-        self._proxy_login = f"Proxy-Authorization: {proxy_login}\r\n" if proxy_login else ""
+        self._proxy = Origin("http", proxy.host, proxy.port) if proxy else None
+        self._proxy_login = f"Proxy-Authorization: {proxy.login}\r\n" if proxy and proxy.login else ""
         self._context = context
-        self._max_head = max_head
         self._scratch = memoryview(bytearray(READ))
 
     async def dial(self, origin: Origin, due: float, on_lost: Callable[[Connection], None]) -> Connection:
@@ -60,7 +58,7 @@ class Dialer:
             async with self.deadlines.until(due):
                 await self._set_up(connection, sock)
         except TimeoutError:
-            error: WireError = TimedOut(f"connecting to {origin.authority} took too long", phase="connect")
+            error: WireError = TimedOut(f"connecting to {origin.authority} took too long")
         except (ssl.SSLError, ssl.CertificateError) as cause:
             error = TlsFailed(f"TLS with {origin.authority} failed: {_reason(cause)}")
         except OSError as cause:
@@ -78,7 +76,7 @@ class Dialer:
             async with self.deadlines.until(due):
                 addresses = await self._resolve(hop.host, hop.port)
         except TimeoutError:
-            raise TimedOut(f"no address of {hop.host} in time", phase="connect") from None
+            raise TimedOut(f"no address of {hop.host} in time") from None
         except OSError as cause:
             raise ConnectFailed(f"no address of {hop.host}: {_reason(cause)}") from None
         if not addresses:
@@ -98,7 +96,7 @@ class Dialer:
                 async with self.deadlines.until(now + (due - now) / (len(addresses) - tried)):
                     await loop.sock_connect(sock, address)
             except TimeoutError:
-                error = TimedOut(f"{hop.authority} does not accept connections in time", phase="connect")
+                error = TimedOut(f"{hop.authority} does not accept connections in time")
             except OSError as cause:
                 error = ConnectFailed(f"{hop.authority} refused the connection: {_reason(cause)}")
             except BaseException:
@@ -111,7 +109,7 @@ class Dialer:
         raise error
 
     async def _set_up(self, connection: Connection, sock: socket.socket) -> None:
-        loop, origin = connection.loop, connection.origin
+        loop, origin = asyncio.get_running_loop(), connection.origin
         context = self._tls() if origin.scheme == "https" else None
         if self._proxy is None:
             name = origin.host if context is not None else None
@@ -127,11 +125,11 @@ class Dialer:
 
     async def _tunnel(self, connection: Connection) -> None:
         authority = connection.origin.authority
-        answer: asyncio.Future[Reply] = connection.loop.create_future()
-        exchange = Whole(answer, method="CONNECT", max_head=self._max_head, max_body=0)
+        answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        exchange = Whole(answer, method="CONNECT", max_body=0)
         connection.begin(exchange, now=self._clock.monotonic(), due=float("inf"))
         head = f"CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n{self._proxy_login}\r\n"
-        connection.send(head.encode("ascii"), None)
+        connection.writer.send(head.encode("ascii"), None)
         try:
             reply = await answer
         except WireError as error:

@@ -17,10 +17,6 @@ Messages name hosts and counts only, never a header, a path or a query.
 
 from __future__ import annotations
 
-from typing import Literal
-
-Phase = Literal["slot", "connect", "silence", "total"]
-
 
 class WireError(Exception):
     """Root of everything the wire raises on purpose."""
@@ -43,26 +39,11 @@ class TlsFailed(WireError):
 
 
 class TimedOut(WireError):
-    """A time limit passed. ``phase`` says which; ``sent`` is whether the peer may hold the whole request."""
-
-    def __init__(self, message: str, *, phase: Phase, sent: bool = False, received: int = 0) -> None:
-        super().__init__(message)
-        self.phase = phase
-        self.sent = sent
-        self.received = received
+    """A time limit passed."""
 
 
 class PeerClosed(WireError):
-    """The peer closed or reset before the answer was whole.
-
-    ``sent``: the whole request had been handed to the network, so the peer may have acted on it.
-    ``received``: bytes of the answer that had come (head included).
-    """
-
-    def __init__(self, message: str, *, sent: bool, received: int) -> None:
-        super().__init__(message)
-        self.sent = sent
-        self.received = received
+    """The peer closed or reset the connection before the answer was whole. It may have acted on the request."""
 
 
 class Stale(PeerClosed):

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from engine.limiting.cooperative import FairWaking
+from engine.model.byte_units import KIB
 from engine.s3.wire.errors import BadResponse, BodyTooLarge, PeerClosed, Stale, WireError
 from engine.s3.wire.framing import Dechunker, Head, parse_head
 from engine.s3.wire.reply import Framing, Headers, Reply
@@ -21,6 +22,7 @@ CLOSE: Final = 3
 DONE: Final = 4
 
 MAX_INTERIM = 16
+MAX_HEAD = 64 * KIB
 _END = b"\r\n\r\n"
 _START = b"HTTP/1."
 _COPY_BELOW = 8192  # below this many bytes a copy is cheaper than a view
@@ -53,7 +55,7 @@ class Exchange:
         "stage",
     )
 
-    def __init__(self, answer: asyncio.Future[Any], *, method: str, max_head: int) -> None:
+    def __init__(self, answer: asyncio.Future[Any], *, method: str, max_head: int = MAX_HEAD) -> None:
         self.answer = answer
         self._no_body = method in {"HEAD", "CONNECT"}
         self._max_head = max_head
@@ -97,7 +99,7 @@ class Exchange:
         if not self._left:
             self._finish(clean=True)
 
-    def closed(self, cause: str, *, sent: bool, reused: bool) -> WireError | None:
+    def closed(self, cause: str, *, reused: bool) -> WireError | None:
         """The peer closed (``cause`` empty) or broke off. Ends a close-delimited body; otherwise returns the error."""
         if self.stage == DONE:
             self.reusable = False
@@ -108,8 +110,8 @@ class Exchange:
         why = cause or "closed"
         if self.received == 0:
             kind = Stale if reused else PeerClosed
-            return kind(f"connection {why} before any answer", sent=sent, received=0)
-        return PeerClosed(f"connection {why} inside the answer", sent=sent, received=self.received)
+            return kind(f"connection {why} before any answer")
+        return PeerClosed(f"connection {why} after {self.received} bytes of an answer")
 
     def fail(self, error: WireError) -> None:
         """End with an error, unless ended already."""
@@ -214,7 +216,7 @@ class Exchange:
 
     def _reply(self, body: bytes) -> Reply:
         head = self.head
-        return Reply(head.status, head.reason.decode("latin-1").strip(), Headers(head.fields), body, self.framing)
+        return Reply(head.status, Headers(head.fields), body, self.framing)
 
     def _finish(self, *, clean: bool) -> None:
         self.stage = DONE
@@ -247,8 +249,8 @@ class Whole(Exchange):
         answer: asyncio.Future[Reply],
         *,
         method: str,
-        max_head: int,
         max_body: int,
+        max_head: int = MAX_HEAD,
         turnstile: FairWaking | None = None,
     ) -> None:
         super().__init__(answer, method=method, max_head=max_head)

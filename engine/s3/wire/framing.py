@@ -23,7 +23,7 @@ _VERSIONS = (b"HTTP/1.1 ", b"HTTP/1.0 ")
 class Head:
     """One answer head. ``length`` is the Content-Length or None; ``fields`` maps lower-cased names to values."""
 
-    __slots__ = ("chunked", "complete", "fields", "keep_alive", "length", "reason", "status")
+    __slots__ = ("chunked", "complete", "fields", "keep_alive", "length", "status")
 
     def __init__(self) -> None:
         self.fields: dict[bytes, bytes] = {}
@@ -31,11 +31,7 @@ class Head:
         self.chunked = False
         self.keep_alive = False
         self.length: int | None = None
-        self.reason = b""
         self.status = 0
-
-    def on_status(self, reason: bytes) -> None:
-        self.reason = reason
 
     def on_header(self, name: bytes, value: bytes) -> None:
         name = name.lower()

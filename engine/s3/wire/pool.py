@@ -112,7 +112,7 @@ class Pool:
             connection.check(now, read_s)
         for waiter in self._waiters:
             if now >= waiter.due and not waiter.granted.done():
-                waiter.granted.set_exception(TimedOut("no free connection in time", phase="slot"))
+                waiter.granted.set_exception(TimedOut("no free connection in time"))
         for stack in self._idle.values():
             while stack and now - stack[0].idle_since >= self._idle_s:
                 stack.pop(0).drop()

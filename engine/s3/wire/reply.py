@@ -38,44 +38,26 @@ class Headers(Mapping[str, str]):
 
 @dataclass(slots=True, eq=False)
 class Reply:
-    """An answer read whole. ``resent``: the first connection was stale and the request went out a second time, so the
-    server may have acted twice (a 412 to a conditional write may then speak of our own first write)."""
+    """An answer read whole."""
 
     status: int
-    reason: str
     headers: Headers
     body: bytes
     framing: Framing
-    resent: bool = False
 
     def __repr__(self) -> str:
         return f"Reply({self.status}, {len(self.body)} bytes)"
 
 
+@dataclass(slots=True, eq=False)
 class StreamedReply:
     """An answer whose body is read as it comes."""
 
-    __slots__ = ("_fill", "_pieces", "framing", "headers", "reason", "resent", "status")
-
-    def __init__(
-        self, head: Reply, pieces: AsyncIterator[bytes | memoryview], fill: Callable[[memoryview], Awaitable[int]]
-    ) -> None:
-        self.status = head.status
-        self.reason = head.reason
-        self.headers = head.headers
-        self.framing = head.framing
-        self.resent = head.resent
-        self._pieces = pieces
-        self._fill = fill
-
-    def chunks(self) -> AsyncIterator[bytes | memoryview]:
-        """The body, piece by piece, at the reader's pace. To be read once; raises the WireError that cut it short."""
-        return self._pieces
-
-    def fill(self, memory: memoryview) -> Awaitable[int]:
-        """Put the next bytes of the body into ``memory``; comes to how many: fewer than there is room only at the end.
-        May be used in turn with ``chunks``, not beside it; raises the same."""
-        return self._fill(memory)
-
-    def __repr__(self) -> str:
-        return f"StreamedReply({self.status})"
+    status: int
+    headers: Headers
+    framing: Framing
+    chunks: Callable[[], AsyncIterator[bytes | memoryview]]
+    """The body, piece by piece, at the reader's pace. To be read once; raises the WireError that cut it short."""
+    fill: Callable[[memoryview], Awaitable[int]]
+    """Puts the next bytes of the body into memory; returns how many: fewer than there is room only at the end. May be
+    used in turn with ``chunks``, not beside it; raises the same."""

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from engine.model.byte_units import KIB
 from engine.s3.wire.errors import WireError
-from engine.s3.wire.exchange import DONE, LENGTH, NOWHERE, Exchange
+from engine.s3.wire.exchange import DONE, LENGTH, MAX_HEAD, NOWHERE, Exchange
 
 HIGH_WATER = 512 * KIB  # bytes per answer; a single read may go beyond it by one socket read
 LOW_WATER = 128 * KIB
@@ -29,7 +29,7 @@ class Streamed(Exchange):
 
     __slots__ = ("_error", "_flow", "_pieces", "_waiting", "_wake", "paused")
 
-    def __init__(self, answer: asyncio.Future[Any], *, method: str, max_head: int, flow: Flow) -> None:
+    def __init__(self, answer: asyncio.Future[Any], *, method: str, flow: Flow, max_head: int = MAX_HEAD) -> None:
         super().__init__(answer, method=method, max_head=max_head)
         self._flow = flow
         self._pieces: deque[bytes | memoryview] = deque()

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import math
 import ssl
-from collections.abc import AsyncIterable, AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Self, TypeVar
 
 from engine.limiting.clock import Clock
 from engine.limiting.cooperative import FairWaking
-from engine.model.byte_units import KIB, MIB
+from engine.model.byte_units import MIB
+from engine.model.proxy import Proxy
 from engine.s3.wire.connection import Connection
 from engine.s3.wire.dialer import Dialer
 from engine.s3.wire.errors import Stale
@@ -25,7 +26,7 @@ from engine.s3.wire.streamed import Streamed
 
 TICK_S = 0.25
 E = TypeVar("E", Whole, Streamed)
-Body = bytes | memoryview | AsyncIterable[bytes | memoryview] | None
+Body = bytes | memoryview | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +43,8 @@ class Wire:
     """An HTTP/1.1 client for one event loop. Never follows a redirect, keeps no cookie, decodes no content.
 
     ``limit`` bounds the connections over all origins. ``connect_s`` covers DNS to TLS; ``read_s`` is the longest
-    silence (no byte either way) within a request; ``idle_s`` the longest rest of a connection that may be used again;
-    ``total_s`` the whole request, waiting for a connection included, where it gives no ``deadline_s`` of its own. An
-    answer of status 300 or more is whole within REFUSAL_S, or given up.
+    silence (no byte either way) within a request; ``idle_s`` the longest rest of a connection that may be used again.
+    An answer of status 300 or more is whole within REFUSAL_S, or given up.
     Limits are enforced every TICK_S seconds. Certificates and host names are always verified.
     """
 
@@ -56,25 +56,14 @@ class Wire:
         connect_s: float = 10.0,
         read_s: float = 60.0,
         idle_s: float = 15.0,
-        total_s: float | None = None,
         ssl_context: ssl.SSLContext | None = None,
         resolve: Resolver | None = None,
-        proxy: Origin | None = None,
-        proxy_login: str = "",
-        max_header_bytes: int = 64 * KIB,
+        proxy: Proxy | None = None,
     ) -> None:
         self._clock = clock
         self._read_s = read_s
-        self._total_s = total_s
-        self._max_head = max_header_bytes
         self._dialer = Dialer(
-            clock,
-            connect_s=connect_s,
-            resolve=resolve or Names(clock),
-            proxy=proxy,
-            proxy_login=proxy_login,
-            context=ssl_context,
-            max_head=max_header_bytes,
+            clock, connect_s=connect_s, resolve=resolve or Names(clock), proxy=proxy, context=ssl_context
         )
         self._pool = Pool(self._dialer.dial, clock, limit=limit, idle_s=idle_s)
         self._timer: asyncio.TimerHandle | None = None
@@ -99,25 +88,24 @@ class Wire:
         body: Body = None,
         *,
         method: str,
-        deadline_s: float | None = None,
+        deadline_s: float = math.inf,
         max_body: int = MIB,
         expect_continue: bool = False,
         once: bool = False,
     ) -> Reply:
         """Send one request and read its answer whole, at most ``max_body`` bytes of body.
 
-        ``head`` is the complete rendered head, framing headers included; ``method`` repeats its method. A body that is
-        an iterator stays the caller's to close. With ``expect_continue`` (and the Expect header in ``head``) the body
-        waits for 100 Continue, or a second. An answer that comes before the body is sent ends the sending.
+        ``head`` is the complete rendered head, framing headers included; ``method`` repeats its method. ``deadline_s``
+        covers the whole request, waiting for a connection included. With ``expect_continue`` (and the Expect header in
+        ``head``) the body waits for 100 Continue, or a second. An answer that comes before the body is sent ends the
+        sending.
 
-        A request without body, or with bytes, is sent once more on a new connection when a reused one turns out stale;
-        the reply says so. Not with ``once``: that is for what must not be done twice.
-
-        Raises WireError, and whatever the body's iterator or the resolver raises.
+        A request is sent once more on a new connection when a reused one turns out stale. Not with ``once``: that is
+        for what must not be done twice. Raises WireError, and what the resolver raises.
         """
 
-        def whole(connection: Connection) -> Whole:
-            return self._whole(connection, method, max_body)
+        def whole(_connection: Connection) -> Whole:
+            return self._whole(method, max_body)
 
         connection, _, reply = await self._perform(
             origin, head, body, whole, deadline_s, hold=expect_continue, once=once
@@ -137,7 +125,7 @@ class Wire:
         self, connection: Connection, head: bytes, *, method: str, deadline_s: float, max_body: int = MIB
     ) -> Reply:
         """``request`` at its shortest: without body, on a connection in hand, once. Raises WireError."""
-        exchange = self._whole(connection, method, max_body)
+        exchange = self._whole(method, max_body)
         now = self._clock.monotonic()
         reply = await self._carry(connection, exchange, head, None, now=now, due=now + deadline_s)
         self._settle(connection)
@@ -145,20 +133,20 @@ class Wire:
 
     @asynccontextmanager
     async def stream(
-        self, origin: Origin, head: bytes, *, method: str, deadline_s: float | None = None, pace: float = math.inf
+        self, origin: Origin, head: bytes, *, method: str, deadline_s: float = math.inf, pace: float = math.inf
     ) -> AsyncIterator[StreamedReply]:
         """Send a request without body; the answer's body is read inside the block. What is not read to its end costs
-        the connection. The deadline covers the reading, and moves on by a second for every ``pace`` bytes that come
+        the connection. The deadline covers the reading, and is later by a second for every ``pace`` bytes that come
         and, given a pace, by the time in which nobody here takes them. Raises as ``request`` does."""
 
         def streamed(connection: Connection) -> Streamed:
-            flow = connection.transport
-            assert flow is not None
-            return Streamed(connection.loop.create_future(), method=method, max_head=self._max_head, flow=flow)
+            assert connection.transport is not None
+            answer = asyncio.get_running_loop().create_future()
+            return Streamed(answer, method=method, flow=connection.transport)
 
         connection, exchange, reply = await self._perform(origin, head, None, streamed, deadline_s, pace=pace)
         try:
-            yield StreamedReply(reply, exchange.pieces(), exchange.fill)
+            yield StreamedReply(reply.status, reply.headers, reply.framing, exchange.pieces, exchange.fill)
         finally:
             if exchange.drained:
                 self._settle(connection)
@@ -185,7 +173,7 @@ class Wire:
         head: bytes,
         body: Body,
         make: Callable[[Connection], E],
-        deadline_s: float | None,
+        deadline_s: float,
         *,
         pace: float = math.inf,
         hold: bool = False,
@@ -193,8 +181,7 @@ class Wire:
     ) -> tuple[Connection, E, Reply]:
         """One request up to the resolution of its exchange."""
         now = self._clock.monotonic()
-        limit_s = self._total_s if deadline_s is None else deadline_s
-        due = math.inf if limit_s is None else now + limit_s
+        due = now + deadline_s
         connection = self._pool.reuse(origin, now)
         resent = False
         while True:
@@ -206,12 +193,11 @@ class Wire:
             try:
                 reply = await self._carry(connection, exchange, head, body, now=now, due=due, pace=pace, hold=hold)
             except Stale:
-                if once or resent or not (body is None or isinstance(body, bytes | memoryview)):
+                if once or resent:
                     raise
                 resent = True
                 connection = None
             else:
-                reply.resent = resent
                 return connection, exchange, reply
 
     async def _carry(
@@ -231,19 +217,19 @@ class Wire:
         self._reused += connection.uses > 0
         connection.begin(exchange, now=now, due=due, pace=pace)
         try:
-            if body is None or isinstance(body, bytes | memoryview):
-                connection.send(head, body, hold=hold)
-                reply: Reply = await exchange.answer
-                return reply
-            return await _send_along(connection, exchange, head, body, hold=hold)
+            if hold:
+                exchange.on_interim = connection.writer.on_interim
+            connection.writer.send(head, body, hold=hold)
+            reply: Reply = await exchange.answer
         except BaseException:
             exchange.abandon()
             connection.drop()
             raise
+        return reply
 
-    def _whole(self, connection: Connection, method: str, max_body: int) -> Whole:
-        answer = connection.loop.create_future()
-        return Whole(answer, method=method, max_head=self._max_head, max_body=max_body, turnstile=self._turnstile)
+    def _whole(self, method: str, max_body: int) -> Whole:
+        answer = asyncio.get_running_loop().create_future()
+        return Whole(answer, method=method, max_body=max_body, turnstile=self._turnstile)
 
     def _settle(self, connection: Connection) -> None:
         if connection.finish():
@@ -260,26 +246,3 @@ class Wire:
         self.sweep()
         if self._pool.busy:
             self._tick_on()
-
-
-async def _send_along(
-    connection: Connection,
-    exchange: Whole | Streamed,
-    head: bytes,
-    body: AsyncIterable[bytes | memoryview],
-    *,
-    hold: bool,
-) -> Reply:
-    """Send an iterated body until the answer comes; the first of both to fail is the one to hear of."""
-    sending = asyncio.ensure_future(connection.send_pieces(head, body, hold=hold))
-    try:
-        await asyncio.wait({sending, exchange.answer}, return_when=asyncio.FIRST_COMPLETED)
-        if not exchange.answer.done():
-            await sending
-        reply: Reply = await exchange.answer
-    finally:
-        sending.cancel()
-        await asyncio.wait({sending})
-        if not sending.cancelled():
-            sending.exception()  # the answer came first: what the rest of the body did no longer matters
-    return reply

@@ -18,8 +18,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
+from engine.model.analyzed import AnalyzedRecord
 from engine.model.estimate import Stratum
-from engine.model.seen import Seen
 from engine.model.text import storable
 from engine.model.urls import identity_hash
 from engine.tracking.db.faults import translated
@@ -91,7 +91,7 @@ class Scratch:
     ) -> None:
         self._db.close()
 
-    def add(self, rows: Sequence[Seen], accounts: Iterable[tuple[str, str]]) -> None:
+    def add(self, rows: Sequence[AnalyzedRecord], accounts: Iterable[tuple[str, str]]) -> None:
         """Records, and the accounts among them with their names."""
         with self._writing():
             try:

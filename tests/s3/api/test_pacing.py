@@ -13,7 +13,7 @@ from engine.s3.api.answers import Answer, Fields, StoreError
 from engine.s3.api.fast import FastClient
 from engine.s3.api.faults import Patience, Side
 from engine.s3.api.limited import LimitedClient
-from engine.s3.wire import Wire
+from engine.s3.wire.wire import Wire
 from tests.support.fakes.clock import ManualClock
 from tests.support.servers.streams import serving
 

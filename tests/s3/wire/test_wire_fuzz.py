@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.s3.wire import Reply, WireError
+from engine.s3.wire.errors import WireError
 from engine.s3.wire.exchange import DONE, Exchange, Whole
+from engine.s3.wire.reply import Reply
 from engine.s3.wire.streamed import Streamed
 from tests.support.wire_answers import valid_answers
 
@@ -39,7 +40,7 @@ def fed(exchange: Exchange, block: bytes, cuts: list[int], *, end: bool) -> Exch
     except WireError as error:
         exchange.fail(error)
     if end:
-        error_at_end = exchange.closed("", sent=True, reused=False)
+        error_at_end = exchange.closed("", reused=False)
         if error_at_end is not None:
             exchange.fail(error_at_end)
     return exchange
@@ -50,7 +51,7 @@ def whole() -> Whole:
 
 
 def plain(reply: Reply) -> tuple[object, ...]:
-    return reply.status, reply.reason, dict(reply.headers), reply.body, reply.framing
+    return reply.status, dict(reply.headers), reply.body, reply.framing
 
 
 @given(valid_answers(), st.lists(st.integers(0, 5000), max_size=12))

@@ -6,7 +6,10 @@ import asyncio
 
 import pytest
 
-from engine.s3.wire import BadResponse, BodyTooLarge, Closed, Origin, PeerClosed, Reply, Stale, Wire, WireStats
+from engine.s3.wire.errors import BadResponse, BodyTooLarge, Closed, PeerClosed, Stale
+from engine.s3.wire.origin import Origin
+from engine.s3.wire.reply import Reply
+from engine.s3.wire.wire import Wire, WireStats
 from tests.support.wire import OK, Call, HandClock, Peer, answers, forever, get, until
 
 
@@ -22,7 +25,7 @@ async def ask(block: bytes, *, method: str = "GET", max_body: int = 1 << 20) -> 
 
 async def test_an_answer_with_a_length_is_read_whole() -> None:
     reply = await ask(b'HTTP/1.1 201 Created\r\nContent-Length: 5\r\nX-A: 1\r\nx-a: 2\r\nETag: "\xe9"  \r\n\r\nhello')
-    assert (reply.status, reply.reason, reply.body, reply.framing) == (201, "Created", b"hello", "length")
+    assert (reply.status, reply.body, reply.framing) == (201, b"hello", "length")
     assert reply.headers["X-A"] == "1, 2"
     assert reply.headers["etag"] == '"é"'
     assert "ETag" in reply.headers
@@ -140,10 +143,8 @@ async def test_a_body_beyond_its_bound_is_refused_in_every_framing(block: bytes)
     ],
 )
 async def test_truncation_is_seen_in_every_framing(block: bytes) -> None:
-    with pytest.raises(PeerClosed) as caught:
+    with pytest.raises(PeerClosed, match=f"after {len(block)} bytes") as caught:
         await ask(block)
-    assert caught.value.received == len(block)
-    assert caught.value.sent
     assert not isinstance(caught.value, Stale)
 
 

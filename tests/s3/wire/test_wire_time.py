@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
 
 import pytest
 
-from engine.s3.wire import Origin, Sockaddr, TimedOut, Wire
+from engine.s3.wire.errors import TimedOut
+from engine.s3.wire.origin import Origin, Sockaddr
+from engine.s3.wire.wire import Wire
 from tests.support.wire import OK, Call, HandClock, Peer, answers, at_rest, forever, get, put, reached, until
 
 
@@ -33,10 +34,8 @@ async def test_silence_ends_a_request() -> None:
         await passes(clock, client, 9.75)
         assert not asking.done()
         await passes(clock, client, 0.5)
-        with pytest.raises(TimedOut) as caught:
+        with pytest.raises(TimedOut, match="no byte moved"):
             await asking
-        assert caught.value.phase == "silence"
-        assert caught.value.sent
         await until(lambda: client.stats.open == 0)
 
 
@@ -72,10 +71,8 @@ async def test_a_dripping_peer_cannot_escape_the_total_deadline(start: bytes) ->
             await passes(clock, client, 1.0)
         assert not asking.done()
         await passes(clock, client, 1.25)
-        with pytest.raises(TimedOut) as caught:
+        with pytest.raises(TimedOut, match="no whole answer"):
             await asking
-        assert caught.value.phase == "total"
-        assert caught.value.received > 0
 
 
 @pytest.mark.parametrize("streamed", [True, False])
@@ -102,9 +99,8 @@ async def test_a_refusal_is_whole_within_a_minute_whatever_the_request_may_take(
         await passes(clock, client, 59)
         assert not asking.done()
         await passes(clock, client, 2)
-        with pytest.raises(TimedOut) as caught:
+        with pytest.raises(TimedOut, match="no whole answer"):
             await asking
-        assert caught.value.phase == "total"
 
 
 async def test_a_pace_gives_time_for_what_came_and_for_pauses_of_our_own() -> None:
@@ -130,23 +126,11 @@ async def test_a_pace_gives_time_for_what_came_and_for_pauses_of_our_own() -> No
         await passes(clock, client, 29)  # ten seconds, and twenty for half of it
         assert not reading.done()
         await passes(clock, client, 2)
-        with pytest.raises(TimedOut) as caught:
+        with pytest.raises(TimedOut, match="no whole answer"):
             await reading
-        assert caught.value.phase == "total"
 
 
-async def test_the_default_total_applies_where_a_request_names_none() -> None:
-    clock = HandClock()
-    async with Peer(silent) as peer, Wire(limit=1, clock=clock, total_s=5) as client:
-        asking = asyncio.create_task(client.request(peer.origin, get(), method="GET"))
-        await until(lambda: len(peer.heads) == 1)
-        await passes(clock, client, 5.25)
-        with pytest.raises(TimedOut, match=r"5\.0 s"):
-            await asking
-
-
-@pytest.mark.parametrize("kind", ["bytes", "iterator"])
-async def test_a_peer_that_stops_reading_the_body_is_silence(kind: str) -> None:
+async def test_a_peer_that_stops_reading_the_body_is_silence() -> None:
     clock = HandClock()
     size = 64 << 20
 
@@ -154,41 +138,15 @@ async def test_a_peer_that_stops_reading_the_body_is_silence(kind: str) -> None:
         await call.head()
         await call.hang()
 
-    async def pieces() -> AsyncIterator[bytes]:
-        for _ in range(64):
-            yield bytes(1 << 20)
-
     async with Peer(reads_the_head_only) as peer, Wire(limit=1, clock=clock, read_s=10) as client:
-        body = bytes(size) if kind == "bytes" else pieces()
-        asking = asyncio.create_task(client.request(peer.origin, put(size), body, method="PUT"))
+        asking = asyncio.create_task(client.request(peer.origin, put(size), bytes(size), method="PUT"))
         await until(lambda: len(peer.heads) == 1)
         await passes(clock, client, 9)
         assert not asking.done()
         for _ in range(40):  # the kernel may still have swallowed some of it meanwhile
             await passes(clock, client, 1)
-        with pytest.raises(TimedOut) as caught:
+        with pytest.raises(TimedOut, match="no byte moved"):
             await asking
-        assert caught.value.phase == "silence"
-        assert not caught.value.sent
-
-
-async def test_a_body_whose_source_stalls_is_ended_by_the_total_deadline_only() -> None:
-    clock = HandClock()
-    never = asyncio.Event()
-
-    async def pieces() -> AsyncIterator[bytes]:
-        yield b"x"
-        await never.wait()
-
-    async with Peer(silent) as peer, Wire(limit=1, clock=clock, read_s=1) as client:
-        asking = asyncio.create_task(client.request(peer.origin, put(2), pieces(), method="PUT", deadline_s=30))
-        await until(lambda: len(peer.heads) == 1)
-        await passes(clock, client, 29)
-        assert not asking.done()
-        await passes(clock, client, 1.5)
-        with pytest.raises(TimedOut) as caught:
-            await asking
-        assert caught.value.phase == "total"
 
 
 async def test_waiting_for_a_connection_counts_towards_the_total() -> None:
@@ -198,9 +156,8 @@ async def test_waiting_for_a_connection_counts_towards_the_total() -> None:
         await until(lambda: len(peer.heads) == 1)
         waiting = asyncio.create_task(client.request(peer.origin, get(), method="GET", deadline_s=3))
         await passes(clock, client, 3.25)
-        with pytest.raises(TimedOut) as caught:
+        with pytest.raises(TimedOut, match="no free connection"):
             await waiting
-        assert caught.value.phase == "slot"
         assert not holder.done()
         holder.cancel()
 
@@ -234,9 +191,8 @@ async def test_an_address_that_never_accepts_gives_way_to_the_next() -> None:
             asking = asyncio.create_task(client.request(Origin("http", "127.0.0.1", 9), get(), method="GET"))
             await asyncio.sleep(0)
             await passes(clock, client, 11)
-            with pytest.raises(TimedOut) as caught:
+            with pytest.raises(TimedOut, match="accept connections in time"):
                 await asking
-            assert caught.value.phase == "connect"
 
 
 async def test_a_resolver_that_hangs_is_ended_by_the_connect_limit() -> None:
@@ -251,9 +207,8 @@ async def test_a_resolver_that_hangs_is_ended_by_the_connect_limit() -> None:
         asking = asyncio.create_task(client.request(Origin("http", "nowhere", 80), get(), method="GET"))
         await asyncio.sleep(0)
         await passes(clock, client, 10.25)
-        with pytest.raises(TimedOut) as caught:
+        with pytest.raises(TimedOut, match="no address of nowhere in time"):
             await asking
-        assert caught.value.phase == "connect"
         assert client.stats.open == 0
 
 

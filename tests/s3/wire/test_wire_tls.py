@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from engine.s3.wire import ConnectFailed, Origin, PeerClosed, Sockaddr, Stale, TimedOut, TlsFailed, Wire
+from engine.model.proxy import Proxy
+from engine.s3.wire.errors import ConnectFailed, PeerClosed, Stale, TimedOut, TlsFailed
+from engine.s3.wire.origin import Origin, Sockaddr
+from engine.s3.wire.wire import Wire
 from tests.support.authority import Authority
 from tests.support.wire import OK, Call, HandClock, Peer, answers, forever, get, put, until
 
@@ -134,9 +137,8 @@ async def test_a_handshake_that_hangs_is_ended_by_the_connect_limit(authority: A
         await until(lambda: peer.accepted == 1)
         clock.advance(5.5)
         client.sweep()
-        with pytest.raises(TimedOut) as caught:
+        with pytest.raises(TimedOut, match="connecting to"):
             await asking
-        assert caught.value.phase == "connect"
 
 
 async def test_truncation_is_seen_through_tls(authority: Authority) -> None:
@@ -148,7 +150,7 @@ async def test_truncation_is_seen_through_tls(authority: Authority) -> None:
             await client.request(peer.origin, get(), method="GET")
 
 
-class Proxy:
+class Tunnel:
     """A CONNECT proxy for one target, whatever it is asked for; or one that answers with fixed bytes."""
 
     def __init__(self, target: int, answer: bytes = b"HTTP/1.1 200 Connection established\r\n\r\n") -> None:
@@ -180,19 +182,19 @@ class Proxy:
 async def test_both_schemes_go_through_a_tunnel(authority: Authority, scheme: str, version: str) -> None:
     tls = authority.server("bucket.test") if scheme == "https" else None
     async with Peer(forever(OK), tls=tls) as peer:
-        proxy = Proxy(peer.port, f"HTTP/{version} 200 Connection established\r\n\r\n".encode())
+        proxy = Tunnel(peer.port, f"HTTP/{version} 200 Connection established\r\n\r\n".encode())
         async with (
             Peer(proxy) as front,
             Wire(
                 limit=2,
                 clock=HandClock(),
                 ssl_context=authority.client(),
-                proxy=Origin("http", "127.0.0.1", front.port),
+                proxy=Proxy("http", "127.0.0.1", front.port),
             ) as client,
         ):
             for _ in range(3):
                 reply = await client.request(Origin(scheme, "bucket.test", 4430), get(), method="GET")
-                assert (reply.body, reply.resent) == (b"hi", False)
+                assert reply.body == b"hi"
             async with client.stream(Origin(scheme, "bucket.test", 4430), get(), method="GET") as streamed:
                 assert b"".join([bytes(piece) async for piece in streamed.chunks()]) == b"hi"
         assert proxy.heads == [b"CONNECT bucket.test:4430 HTTP/1.1\r\nHost: bucket.test:4430\r\n\r\n"]
@@ -208,8 +210,8 @@ async def test_both_schemes_go_through_a_tunnel(authority: Authority, scheme: st
     ],
 )
 async def test_a_proxy_without_tunnel_is_a_failed_connection(answer: bytes) -> None:
-    async with Peer(forever(OK)) as peer, Peer(Proxy(peer.port, answer)) as front:
-        async with Wire(limit=1, clock=HandClock(), proxy=Origin("http", "127.0.0.1", front.port)) as client:
+    async with Peer(forever(OK)) as peer, Peer(Tunnel(peer.port, answer)) as front:
+        async with Wire(limit=1, clock=HandClock(), proxy=Proxy("http", "127.0.0.1", front.port)) as client:
             for _ in range(2):
                 with pytest.raises(ConnectFailed, match="tunnel"):
                     await client.request(Origin("http", "bucket.test", 80), get(), method="GET")
@@ -223,8 +225,8 @@ async def test_a_peer_behind_a_new_tunnel_that_dies_is_not_stale() -> None:
 
     async with (
         Peer(play) as peer,
-        Peer(Proxy(peer.port)) as front,
-        Wire(limit=1, clock=HandClock(), proxy=Origin("http", "127.0.0.1", front.port)) as client,
+        Peer(Tunnel(peer.port)) as front,
+        Wire(limit=1, clock=HandClock(), proxy=Proxy("http", "127.0.0.1", front.port)) as client,
     ):
         with pytest.raises(PeerClosed) as caught:
             await client.request(Origin("http", "bucket.test", 80), get(), method="GET")
@@ -234,4 +236,4 @@ async def test_a_peer_behind_a_new_tunnel_that_dies_is_not_stale() -> None:
 
 def test_a_proxy_is_spoken_to_in_http() -> None:
     with pytest.raises(ValueError, match="proxy"):
-        Wire(limit=1, clock=HandClock(), proxy=Origin("https", "proxy.test", 443))
+        Wire(limit=1, clock=HandClock(), proxy=Proxy("https", "proxy.test", 443))

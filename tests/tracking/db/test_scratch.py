@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.model.seen import Seen
+from engine.model.analyzed import AnalyzedRecord
 from engine.model.urls import identity_hash, source_rules
 from engine.tracking.db.scratch import RING, Scratch
 from engine.tracking.read.findings import Findings, Measured
@@ -22,9 +22,9 @@ def scratch() -> Iterator[Scratch]:
         yield made
 
 
-def seen(number: int, key: str = "", **changes: object) -> Seen:
+def seen(number: int, key: str = "", **changes: object) -> AnalyzedRecord:
     key = key or f"{number}.pdf"
-    made = Seen(
+    made = AnalyzedRecord(
         f"r{number}", f"acc{number % 3}", "h", "to_copy", "", ".pdf", identity_hash(f"s3://vendor/{key}"), "vendor",
         2 * number + 1, 2 * number + 1, f"https://vendor.s3.us-west-2.amazonaws.com/{key}", "",
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Our bucket: can it be written and read back, and is it set up so that copies are safe and links can be opened?"""
+"""Our bucket: can it be written and read, and is it set up so that copies are safe?"""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def write_and_read(adapters: Adapters, key: str) -> Finding:
         fix = hint or (Command("doctor --iam"), " lists the rights that the destination's credentials need")
         return block("destination", f"{where} cannot be written and read back: {error}", fix)
     if back != hashlib.sha256(_BODY).hexdigest():
-        fix = "something between here and the bucket changes bodies: look for a proxy or a gateway"
+        fix = "something between this machine and the bucket changes the bytes: look for a proxy or a gateway"
         return block("destination", f"{where} gave back other bytes than were written", fix)
     return ok("destination", f"{where} can be written and read back")
 
@@ -50,31 +50,31 @@ def copy_of(key: str) -> str:
 
 
 async def never_overwrites(destination: S3Destination, key: str) -> Finding:
-    """Whether the store itself keeps objects from being overwritten: the probe's own write has told of writes."""
+    """Whether the store itself refuses to overwrite an object by a copy. The probe's write has shown it for writes."""
     try:
         facts = await destination.facts(key)
         if facts is not None:
             await destination.try_copy(key, facts, copy_of(key))
     except (EngineError, Occupied) as error:
-        return unknown("no_overwrite", f"the probe could not be copied: {error}", "a backup by streams needs no copies")
+        return unknown("no_overwrite", f"the probe could not be copied: {error}", "a streaming backup needs no copies")
     if window := destination.window():
-        return warn("no_overwrite", window, "give these keys to engine alone while a backup runs")
+        return warn("no_overwrite", window, "let nothing but engine write under these keys during a backup")
     return ok("no_overwrite", "the store refuses by itself to overwrite an object (If-None-Match)")
 
 
-async def take_away(adapters: Adapters, key: str) -> Finding:
+async def remove_probe(adapters: Adapters, key: str) -> Finding:
     """Delete the probe and its copy. A backup needs no right to delete, so none is asked for."""
     copied = await adapters.s3.bucket_setup.remove(copy_of(key))
     removed = await adapters.s3.bucket_setup.remove(key) if copied.known else copied
     if removed.value:
-        told = "the probe object was deleted again; the bucket keeps versions: its version and a delete marker remain"
-        return ok("probe", f"{told} (a lifecycle rule for {PROBES}, noncurrent versions, ends them)")
+        what = "the probe object was deleted again; the bucket keeps versions: its version and a delete marker remain"
+        return ok("probe", f"{what} (a lifecycle rule for noncurrent versions under {PROBES} removes them)")
     if removed.known:
         return ok("probe", "the probe object was deleted again")
-    told = f"the probe object s3://{adapters.settings.destination.bucket}/{key} and its copy stay"
+    kept = f"the probe object s3://{adapters.settings.destination.bucket}/{key} and its copy remain"
     return ok(
         "probe",
-        f"{told}: deleting was answered with {removed.why} (a backup never deletes; take it away when convenient)",
+        f"{kept}: deleting them was answered with {removed.why} (a backup never deletes; delete them when convenient)",
     )
 
 
@@ -112,19 +112,19 @@ def _versioning(fact: Fact, *, copies_ignore: bool) -> Finding:
 
 def _uploads(fact: Fact) -> Finding:
     if not fact.known:
-        what = "whether a lifecycle rule ends forgotten uploads"
+        what = "whether a lifecycle rule aborts forgotten uploads"
         return _not_known("lifecycle", what, fact, "s3:GetLifecycleConfiguration")
     if fact.value is None:
-        fix = "add a rule with AbortIncompleteMultipartUpload after 7 days; a run sweeps only its own"
+        fix = "add a rule with AbortIncompleteMultipartUpload after 7 days; a run aborts only its own uploads"
         return warn("lifecycle", "no lifecycle rule aborts incomplete multipart uploads, which cost money", fix)
     if fact.value < 2:
-        fix = "give it 7 days: the rule may end uploads of a run that is going on"
+        fix = "allow 7 days: the rule may abort uploads of a run in progress"
         return warn("lifecycle", f"incomplete multipart uploads are aborted after {fact.value} day", fix)
     return ok("lifecycle", f"incomplete multipart uploads are aborted after {fact.value} days")
 
 
 def _not_known(check: str, what: str, fact: Fact, right: str) -> Finding:
-    return unknown(check, f"{what} may not be asked ({fact.why})", f"grant {right}, or look at the bucket's settings")
+    return unknown(check, f"{what} cannot be read ({fact.why})", f"grant {right}, or check the bucket's settings")
 
 
 async def _read(adapters: Adapters, key: str) -> str:

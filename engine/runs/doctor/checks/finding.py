@@ -1,4 +1,4 @@
-"""Finding: one answer of doctor's."""
+"""Finding: one result of doctor."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from engine.model.command import Advice
 
 
 class Level(StrEnum):
-    """How grave it is. ``block``: a run would fail or do harm. ``unknown``: it could not be found out, and why."""
+    """How serious it is. ``block``: a run would fail or do harm. ``unknown``: it could not be checked."""
 
     OK = "ok"
     WARN = "warn"

@@ -22,16 +22,16 @@ def disk(settings: Settings, records: int) -> Finding:
     path = settings.tracking.database
     home = path.parent
     if not home.is_dir():
-        return block("disk", f"the tracking DB's folder {home} does not exist", "make it, or set tracking.database")
+        return block("disk", f"the tracking DB's folder {home} does not exist", "create it, or set tracking.database")
     have = shutil.disk_usage(home).free
     held = path.stat().st_size if path.exists() else 0
     need = max(records * ROW_BYTES - held, 50_000_000)
-    told = f"the tracking DB of {records:,} records may grow by {size(need)}; {size(have)} are free under {home}"
+    what = f"the tracking DB of {records:,} records may grow by {size(need)}; {size(have)} are free under {home}"
     if have < need:
-        return block("disk", told, "free some space, or set tracking.database to another local disk")
+        return block("disk", what, "free some space, or set tracking.database to another local disk")
     if have < 2 * need:
-        return warn("disk", told, "free some space before the run: logs and snapshots need room too")
-    return ok("disk", told)
+        return warn("disk", what, "free some space before the run: logs and snapshots need room too")
+    return ok("disk", what)
 
 
 def permissions(settings: Settings, settings_file: Path) -> list[Finding]:
@@ -55,22 +55,22 @@ def enough_open_files(settings: Settings) -> Finding:
     """Whether the limit of open files fits ``migration.concurrency``."""
     wanted, limit = settings.migration.concurrency, open_files.limit()
     need, room = open_files.needed(wanted), open_files.copies_within(limit, wanted)
-    told = f"{need:,} files may be open at once with migration.concurrency {wanted}"
+    what = f"{need:,} files may be open at once with migration.concurrency {wanted}"
     if room == wanted:
-        return ok("open_files", f"{told}; the limit is {'none' if limit is None else f'{limit:,}'}")
+        return ok("open_files", f"{what}; the limit is {'none' if limit is None else f'{limit:,}'}")
     return warn(
         "open_files",
-        f"{told}, but the limit is {limit:,}: {room:,} copies will be in flight at once",
+        f"{what}, but the limit is {limit:,}: {room:,} copies will be in flight at once",
         f"raise the hard limit to {need:,} (ulimit -Hn, or LimitNOFILE= in the unit), or lower migration.concurrency",
     )
 
 
 def clock_skew(check: str, who: str, seconds: float | None) -> Finding:
-    """``seconds``: their clock less ours; None: they did not say."""
+    """``seconds``: their clock minus ours; None: they did not say."""
     if seconds is None:
-        return unknown(check, f"{who} does not tell its time", "look whether this machine's clock is set: timedatectl")
-    told = f"this machine's clock and that of {who} are {abs(seconds):.0f} s apart"
+        return unknown(check, f"{who} does not state its time", "check this machine's clock: timedatectl")
+    what = f"this machine's clock and that of {who} are {abs(seconds):.0f} s apart"
     fix = "set the clock: timedatectl set-ntp true"
     if abs(seconds) >= 300:
-        return block(check, told + "; signatures and tokens are refused from a few minutes on", fix)
-    return warn(check, told, fix) if abs(seconds) >= 30 else ok(check, told)
+        return block(check, what + "; beyond a few minutes signatures and tokens are refused", fix)
+    return warn(check, what, fix) if abs(seconds) >= 30 else ok(check, what)

@@ -18,30 +18,29 @@ from engine.settings import Settings
 PAGE, PATCH = 2000, 200
 """Records a call when reading, and when changing links."""
 
-_LOOK = "look at the org's API usage in its Setup before a long run"
+_LOOK = "check the org's API usage in Setup before a long run"
 
 
 def login(found: Organization, pinned: str | None) -> Finding:
     """Which org the login leads to."""
     kind = {True: "a sandbox", False: "production", None: "production or sandbox: not readable"}[found.is_sandbox]
-    told = f"logged in to {printable(found.name) or 'the org'} ({found.id}, {kind})"
+    what = f"logged in to {printable(found.name) or 'the org'} ({found.id}, {kind})"
     if pinned:
-        return ok("login", told)
-    return warn("login", f"{told}; no org is pinned", f"set salesforce.org_id: {found.id}")
+        return ok("login", what)
+    return warn("login", f"{what}; no org is pinned", f"set salesforce.org_id: {found.id}")
 
 
 def refresh_token(settings: Settings) -> list[Finding]:
-    """Where a refresh token that the app rotates will be kept; nothing for other ways to log in."""
+    """Where a refresh token that the app rotates will be stored; nothing for other ways to log in."""
     if settings.salesforce.auth != "refresh_token":
         return []
     place = RefreshTokens("", settings.salesforce.refresh_token_file, settings.tracking.database).place
     if place is not None:
-        return [ok("refresh_token", f"where the app rotates its refresh tokens, the newest one is kept in {place}")]
+        return [ok("refresh_token", f"if the app rotates its refresh tokens, the newest one is stored in {place}")]
     return [
         warn(
             "refresh_token",
-            "a new refresh token could be stored nowhere: where the app rotates its tokens, this command's login is "
-            "the last one that works",
+            "a new refresh token cannot be stored: if the app rotates its tokens, this login is the last that works",
             "make the folder of salesforce.refresh_token_file, or that of the tracking DB, writable for this user",
         )
     ]
@@ -49,9 +48,9 @@ def refresh_token(settings: Settings) -> list[Finding]:
 
 def url_field(shape: ObjectShape) -> Finding:
     """Whether the link may be changed."""
-    told = f"{shape.name}.{shape.url_field} takes {shape.url_length:,} characters"
+    what = f"{shape.name}.{shape.url_field} takes {shape.url_length:,} characters"
     if shape.url_updateable:
-        return ok("url_field", f"{told} and may be changed by this user")
+        return ok("url_field", f"{what} and may be changed by this user")
     return warn(
         "url_field",
         f"{shape.name}.{shape.url_field} may not be changed by this user: a backup works, a switch will not",
@@ -79,47 +78,51 @@ def quota(salesforce: Salesforce, count: int | None, budget: float) -> Finding:
     """Whether a scan and a switch of so many records fit into what is left of the day."""
     limits = salesforce.limits
     if limits is None:
-        return unknown("api_quota", "the org does not tell its API usage", _LOOK)
+        return unknown("api_quota", "the org does not report its API usage", _LOOK)
     left = max(0, int(limits.allowed * budget) - limits.used)
-    told = f"{limits.used:,} of {limits.allowed:,} daily API calls are used; api_budget {budget:.0%} leaves {left:,}"
+    what = f"{limits.used:,} of {limits.allowed:,} daily API calls are used; api_budget {budget:.0%} leaves {left:,}"
     if count is None:
-        return unknown("api_quota", told, _LOOK)
+        return unknown("api_quota", what, _LOOK)
     scan = math.ceil(count / PAGE) + 1
     # read again, change, and read once more what is in doubt
     switch = math.ceil(count / PAGE) * 2 + math.ceil(count / PATCH)
-    told += f"; a full scan takes {scan:,}, a switch of all about {switch:,}"
+    what += f"; a full scan takes {scan:,}, a switch of all about {switch:,}"
     if left < scan:
-        return block("api_quota", told, "wait until older calls are 24 hours old, or raise salesforce.api_budget")
+        return block("api_quota", what, "wait until older calls are 24 hours old, or raise salesforce.api_budget")
     if left < switch:
-        return warn("api_quota", told, "the switch will pause at the budget and go on the next day; or raise it")
-    return ok("api_quota", told)
+        return warn(
+            "api_quota",
+            what,
+            "the switch will stop at the budget and can go on the next day; or raise salesforce.api_budget",
+        )
+    return ok("api_quota", what)
 
 
-async def built_on(salesforce: Salesforce, object_name: str) -> list[Finding]:
+async def automation_of(salesforce: Salesforce, object_name: str) -> list[Finding]:
     """Triggers, validation rules and flows that a switch would set off, one Finding each kind."""
     session = salesforce.session
 
     async def flows() -> list[str]:
         found, left_out = await automation.flows(session, object_name)
-        return [*found, f"and {left_out} more active flows that were not looked into"] if left_out else found
+        return [*found, f"and {left_out} more active flows that were not checked"] if left_out else found
 
     kinds: list[tuple[str, str, str, Callable[[], Awaitable[list[str]]]]] = [
         (
             "triggers",
             "Apex triggers run on every update",
-            "try one record first (switch.waves), and ask their owner for a bypass if they are slow or call out",
+            "try one record first (switch.waves); ask for a bypass if they are slow or call other systems",
             lambda: automation.triggers(session, object_name),
         ),
         (
             "validation_rules",
-            "validation rules may refuse an update, even of the link alone",
+            "validation rules may reject an update, even of the link alone",
             "records that break a rule today fail with its message; ask for a bypass for the integration user",
             lambda: automation.validation_rules(session, object_name),
         ),
         (
             "flows",
             "flows and processes start on every update",
-            "try one record first (switch.waves); mails and tasks that they make are not undone by a rollback",
+            "try one record first (switch.waves); a rollback does not undo emails and tasks that they create",
             flows,
         ),
     ]
@@ -128,7 +131,7 @@ async def built_on(salesforce: Salesforce, object_name: str) -> list[Finding]:
         try:
             names = await ask()
         except (Fatal, Transient) as error:
-            rights = "let an administrator look, or give this user 'View Setup and Configuration'"
+            rights = "ask an administrator, or give this user 'View Setup and Configuration'"
             findings.append(unknown(check, f"{check.replace('_', ' ')} cannot be read: {error}", rights))
             continue
         if names:

@@ -16,17 +16,18 @@ from engine.model.ports import Source
 from engine.model.record import ObjectShape, Scope
 from engine.runs.doctor.checks.finding import Finding, block, ok, unknown, warn
 from engine.runs.shared.assembly import Adapters
+from engine.runs.shared.report import by_reason
 
 TRIES = 3
 
 
 @dataclass(slots=True)
 class Walk:
-    """What a walk over records found."""
+    """What was found in the records."""
 
     records: int = 0
     whole: bool = False
-    """It came to the end."""
+    """All records were read."""
     longest: int = 0
     longest_record: str = ""
     too_long: int = 0
@@ -62,28 +63,27 @@ def new_links(found: Walk, shape: ObjectShape, known_longest: int) -> Finding:
     """The longest future link against the field. ``known_longest``: of the copies in the tracking DB."""
     longest = max(found.longest, known_longest)
     looked = f"{'all' if found.whole else 'the first'} {found.records:,} records and every copy in the tracking DB"
-    told = f"the longest new link has {longest:,} characters ({looked}); the field takes {shape.url_length:,}"
+    what = f"the longest new link has {longest:,} characters ({looked}); the field takes {shape.url_length:,}"
     if found.too_long or longest > shape.url_length:
         fix = "shorten destination.key_template or url_template, for instance without {account_id} or {file_name}"
-        return block("new_links", f"{told}; {found.too_long:,} do not fit", fix)
+        return block("new_links", f"{what}; {found.too_long:,} do not fit", fix)
     if not found.records:
         return unknown(
             "new_links",
             "no record to make a link from",
             "if there should be some, check salesforce.where and source.buckets",
         )
-    return ok("new_links", told)
+    return ok("new_links", what)
 
 
 def links_today(found: Walk) -> Finding:
     """What the records' links are like."""
     if not found.failures:
-        return ok("links", f"the links of {found.records:,} records all name files that may be read")
-    told = ", ".join(f"{name} {count:,}" for name, count in found.failures.most_common())
+        return ok("links", f"the links of all {found.records:,} records name files that may be read")
     hosts = FailureClass.HOST_NOT_ALLOWED in found.failures
     pretend = Command("run backup --full --dry-run")
-    fix: Advice = "add the hosts that are meant to source.allowed_hosts" if hosts else pretend
-    return warn("links", f"of {found.records:,} records some will not be copied: {told}", fix)
+    fix: Advice = "add the hosts that you trust to source.allowed_hosts" if hosts else pretend
+    return warn("links", f"some of {found.records:,} records will not be copied: {by_reason(found.failures)}", fix)
 
 
 async def readable(adapters: Adapters, found: Walk) -> list[Finding]:
@@ -94,25 +94,23 @@ async def readable(adapters: Adapters, found: Walk) -> list[Finding]:
         try:
             route = await adapters.probe(bucket, [plan.source for plan in plans])
         except EngineError as error:
-            findings.append(block("source", f"{where} cannot be asked: {error}", _hint(error)))
+            findings.append(block("source", f"{where} cannot be read: {error}", _hint(error)))
             continue
-        told: Counter[str] = Counter()
+        failures: Counter[str] = Counter()
         read = 0
         for plan in plans:
             try:
                 at = await _located(adapters, plan, by_link=not bucket or route.method == "http")
                 await _first_bytes(adapters, route.source, at)
                 read += 1
-            except Refused as error:
-                told[error.failure.value] += 1
-            except Transient as error:
-                told[error.failure.value] += 1
+            except (Refused, Transient) as error:
+                failures[error.failure.value] += 1
         text = f"{where}: {route.method} ({route.why}); {read} of {len(plans)} sample files were read"
-        why = ", ".join(f"{name} {count}" for name, count in told.items())
+        why = by_reason(failures)
         if read == len(plans):
             findings.append(ok("source", text))
         elif read:
-            findings.append(warn("source", f"{text}; {why}", "files like these end as failed, with that class"))
+            findings.append(warn("source", f"{text}; {why}", "such files will fail, with this class"))
         else:
             rights = ("; ", Command("doctor --iam"), " lists the rights")
             fix = ("check the source section: credentials, region, endpoint_url", rights)

@@ -1,4 +1,4 @@
-"""Will users be able to open the new links? Opened here as a user would: a plain GET, no credentials, no redirects."""
+"""Can users open the new links? They are opened as a user would: a plain GET, no credentials, no redirects."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ _SECONDS = 20.0
 
 
 async def open_links(client: WebClient, urls: Sequence[str], *, grave: bool) -> Finding:
-    """Open each. ``grave``: links that do not open block; else they are a warning, for a backup does not need them."""
+    """Open each. ``grave``: links that do not open are blockers; otherwise a warning, since a backup needs none."""
     if not urls:
         return unknown(
             "user_links",
             "there is no copy yet whose link could be opened",
             ("after a first backup (", Command("run backup --full --limit 10"), ") start doctor again"),
         )
-    told: Counter[str] = Counter()
+    answers: Counter[str] = Counter()
     for url in urls:
-        told[await _open(client, url)] += 1
-    opened = told.pop("200", 0)
+        answers[await _open(client, url)] += 1
+    opened = answers.pop("200", 0)
     text = f"{opened} of {len(urls)} new links open without credentials"
     if opened == len(urls):
         return ok("user_links", text)
-    why = ", ".join(f"{name} {count}" for name, count in told.most_common())
+    why = ", ".join(f"{name} {count}" for name, count in answers.most_common())
     level = Level.BLOCK if grave else Level.WARN
-    return Finding("user_links", level, f"{text}; the others: {why}; such as {bare_urls(urls[0])}", _fix(set(told)))
+    return Finding("user_links", level, f"{text}; the others: {why}; such as {bare_urls(urls[0])}", _fix(set(answers)))
 
 
 async def policies(setup: BucketSetup, *, opened: bool) -> Finding:
@@ -48,14 +48,14 @@ async def policies(setup: BucketSetup, *, opened: bool) -> Finding:
     elif cors.value:
         parts.append(f"CORS rules: {len(cors.value)}")
     else:
-        parts.append("no CORS rules (links in a tab work without; scripts that fetch files need them)")
+        parts.append("no CORS rules (links open in a tab without them; scripts that fetch files need them)")
     text = "; ".join(parts)
     if policy.known and policy.value and opened:
         sure = "anybody who knows a link can read the file: make sure that this is what you want"
         return Finding("exposure", Level.WARN, text, sure)
     if block.known and policy.known:
         return ok("exposure", text)
-    fix = ("grant the rights that ", Command("doctor --iam"), " lists, or look at the bucket's settings")
+    fix = ("grant the rights that ", Command("doctor --iam"), " lists, or check the bucket's settings")
     return unknown("exposure", text, fix)
 
 
@@ -72,18 +72,18 @@ async def _open(client: WebClient, url: str) -> str:
         return str(error.failure)
 
 
-def _fix(told: set[str]) -> str:
-    if told & {"403", "401"}:
+def _fix(answers: set[str]) -> str:
+    if answers & {"403", "401"}:
         return (
-            "403: the bucket is private, as new ones are, and users get the same answer. Decide how they shall read:"
-            " a CDN or a signing application in front (destination.url_template names it), a condition on the network"
-            " in the bucket's policy, or a public bucket; then add the host to Salesforce's trusted URLs"
+            "403: the bucket is private, as new buckets are, and users get the same answer. Choose how they will read"
+            " files: through a CDN or a signing application (name it in destination.url_template), by a network"
+            " condition in the bucket's policy, or from a public bucket. Then add the host to Salesforce's trusted URLs"
         )
-    if "redirected" in told:
+    if "redirected" in answers:
         return "the new host redirects, perhaps to a login: open one in a browser, signed in as a user"
-    if "404" in told:
+    if "404" in answers:
         return "the link names no object: destination.url_template does not fit the bucket"
-    return "open one in a browser where the users are; this machine's network may not be theirs"
+    return "open one in a user's browser: their network may differ from this machine's"
 
 
 def _words(blocks: list[str] | None) -> str:
