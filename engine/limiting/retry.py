@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import TypeVar
 
 from engine.limiting.backoff import delays
@@ -11,6 +12,10 @@ from engine.model.errors import Transient
 from engine.model.failures import FailureClass
 
 T = TypeVar("T")
+OnFailure = Callable[[int, Transient], Awaitable[None]]
+
+PATIENCE = 10
+"""Tries that were throttled get 10 × ``max_attempts``."""
 
 
 async def retry(
@@ -21,10 +26,10 @@ async def retry(
     base_s: float = 0.5,
     cap_s: float = 30.0,
     throttled: int = 0,
-    on_failure: Callable[[int, Transient], Awaitable[None]] | None = None,
+    on_failure: OnFailure | None = None,
     failed: Transient | None = None,
-) -> tuple[T, int]:
-    """Run ``work`` until it succeeds, at most ``attempts`` times; return its value and the number of tries made.
+) -> T:
+    """Run ``work`` until it succeeds, at most ``attempts`` times; return its value.
 
     Only ``Transient`` is tried again; its ``retry_after_s`` wins over the curve when longer. The last Transient passes
     through. ``on_failure(number, error)`` is awaited after each failed try that another one will follow.
@@ -40,7 +45,7 @@ async def retry(
         try:
             if failed is not None:
                 raise failed
-            return await work(), number
+            return await work()
         except Transient as error:
             failed = None
             apart = throttled > 0 and (error.patient or error.failure is FailureClass.THROTTLED)
@@ -51,3 +56,28 @@ async def retry(
                 await on_failure(number, error)
             pause = max(next(short if apart else waits), error.retry_after_s or 0.0)
         await clock.sleep(pause)
+
+
+@dataclass(frozen=True, slots=True)
+class Retries:
+    """Tries work up to ``attempts`` times."""
+
+    clock: Clock
+    attempts: int
+
+    async def of(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Raises the last Transient."""
+        return await retry(work, clock=self.clock, attempts=self.attempts)
+
+    async def patiently(
+        self, work: Callable[[], Awaitable[T]], on_failure: OnFailure | None = None, failed: Transient | None = None
+    ) -> T:
+        """The same; tries that a busy host refused are counted apart. ``failed``: the first try has failed so."""
+        return await retry(
+            work,
+            clock=self.clock,
+            attempts=self.attempts,
+            throttled=PATIENCE * self.attempts,
+            on_failure=on_failure,
+            failed=failed,
+        )

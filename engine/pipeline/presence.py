@@ -17,8 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from engine.limiting.clock import Clock
-from engine.limiting.retry import retry
+from engine.limiting.retry import Retries
 from engine.limiting.side_by_side import side_by_side
 from engine.model.copy import CopyFault, Problem, ProvedCopy
 from engine.model.errors import Refused, Transient
@@ -46,7 +45,7 @@ def compare(copy: ProvedCopy, found: ObjectFacts | None) -> Problem | None:
 
 
 async def confirm(
-    destination: Heads, copies: Mapping[str, ProvedCopy], *, clock: Clock, concurrency: int = 64, attempts: int = 5
+    destination: Heads, copies: Mapping[str, ProvedCopy], retries: Retries, *, concurrency: int = 64
 ) -> dict[str, Problem]:
     """HEAD every copy; problems by record id, as the copies are. Empty when all are there as recorded.
 
@@ -57,7 +56,7 @@ async def confirm(
 
     async def check(each: tuple[str, ProvedCopy]) -> None:
         record, copy = each
-        _, problem = await check_copy(destination, copy, clock=clock, attempts=attempts)
+        _, problem = await check_copy(destination, copy, retries)
         if problem is not None:
             problems[record] = problem
 
@@ -66,11 +65,11 @@ async def confirm(
 
 
 async def check_copy(
-    destination: Heads, copy: ProvedCopy, *, clock: Clock, attempts: int
+    destination: Heads, copy: ProvedCopy, retries: Retries
 ) -> tuple[ObjectFacts | None, Problem | None]:
     """HEAD one copy: what was found, and what is wrong with it. Raises Fatal only."""
     try:
-        found, _ = await retry(lambda: destination.facts(copy.key), clock=clock, attempts=attempts)
+        found = await retries.of(lambda: destination.facts(copy.key))
     except (Transient, Refused) as error:
         return None, Problem(CopyFault.UNKNOWN, str(error))
     return found, compare(copy, found)

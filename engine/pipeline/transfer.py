@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Coroutine
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import structlog
 
-from engine.limiting.clock import Clock, iso
-from engine.limiting.retry import retry
+from engine.limiting.clock import iso
+from engine.limiting.retry import Retries
 from engine.model.errors import EngineError, Refused, Transient
 from engine.model.facts import Method, ObjectFacts
 from engine.model.failures import SKIP_CLASSES, FailureClass
@@ -27,11 +27,6 @@ from engine.pipeline.recorder import Recorder
 from engine.pipeline.routes import Routes
 from engine.pipeline.source_ids import VendorLinks
 
-T = TypeVar("T")
-
-PATIENCE = 10
-"""Tries that were throttled get 10 × ``max_attempts``."""
-
 log = structlog.get_logger()
 
 
@@ -44,9 +39,8 @@ class Transfer:
         planner: Planner,
         routes: Routes,
         recorder: Recorder,
-        clock: Clock,
+        retries: Retries,
         *,
-        max_attempts: int,
         allowance: Allowance,
         links: VendorLinks | None = None,
     ) -> None:
@@ -55,8 +49,8 @@ class Transfer:
         self._planner = planner
         self._routes = routes
         self._recorder = recorder
-        self._clock = clock
-        self._max_attempts = max_attempts
+        self._retries = retries
+        self._clock = retries.clock
         self._allowance = allowance
         self._links = links
         self._duplicates = DuplicateSources()
@@ -108,7 +102,7 @@ class Transfer:
             self._recorder.tally.retries += 1
 
         try:
-            found, _ = await self._retried(once, between)
+            found = await self._retries.patiently(once, between)
         except (Refused, Transient) as error:
             self._duplicates.failed(look.source_id, error, look.record.id, of_source=True)
             raise
@@ -174,23 +168,7 @@ class Transfer:
                 Attempt(plan.record.id, error.failure, str(error), plan.source.shown, number, iso(self._clock.now()))
             )
 
-        copied, _ = await self._retried(lambda: self._once(plan, memory), between, failed)
-        return copied
-
-    async def _retried(
-        self,
-        work: Callable[[], Awaitable[T]],
-        between: Callable[[int, Transient], Awaitable[None]],
-        failed: Transient | None = None,
-    ) -> tuple[T, int]:
-        return await retry(
-            work,
-            clock=self._clock,
-            attempts=self._max_attempts,
-            throttled=PATIENCE * self._max_attempts,
-            on_failure=between,
-            failed=failed,
-        )
+        return await self._retries.patiently(lambda: self._once(plan, memory), between, failed)
 
     async def _once(self, plan: Plan, memory: Memory) -> Copied:
         memory.tries += 1

@@ -109,12 +109,11 @@ class OAuth:
 
     async def __call__(self) -> Session:
         try:
-            session, _ = await retry(
+            return await retry(
                 self._alone, clock=self._clock, attempts=_ATTEMPTS, base_s=1.0, on_failure=self._never_met
             )
         except Transient as error:
             raise Paused(str(error), hint=_LATER) from None
-        return session
 
     async def _never_met(self, number: int, error: Transient) -> None:
         """Raises Blocked where there seems to be no such host."""

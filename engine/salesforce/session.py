@@ -71,14 +71,12 @@ class SalesforceSession:
         async def once() -> Any:
             return read(await self._call(request))
 
-        value, _ = await retry(once, clock=self._clock, attempts=ATTEMPTS)
-        return value
+        return await retry(once, clock=self._clock, attempts=ATTEMPTS)
 
     async def post_json(self, path: str, body: Any, *, doing: str, attempts: int = 1) -> Any:
         """POST and parse. ``attempts`` above 1 only where the POST reads."""
         request = _Request("POST", self.versioned(path), _encoded(body), doing)
-        value, _ = await retry(lambda: self._call(request), clock=self._clock, attempts=attempts)
-        return value
+        return await retry(lambda: self._call(request), clock=self._clock, attempts=attempts)
 
     async def patch_json(self, path: str, body: Any, *, doing: str) -> Any:
         """PATCH and parse; None for an empty answer. Sent once: a Transient leaves open whether it was applied."""

@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from engine.limiting.clock import SystemClock
+from engine.limiting.retry import Retries
 from engine.model.byte_units import MIB
 from engine.rehearsal.side_door import Asked, Seeded
 from engine.runs.doctor.checks import bucket
@@ -112,8 +113,8 @@ async def _all_verbs(corner: Corner, vendor: str) -> None:
         async def enough(*_: object) -> bool:
             return True
 
-        await s3.source.survey(vendor, [("", None)], enough, clock=clock, attempts=1)
-        await s3.destination.survey(enough, attempts=1)
+        await s3.source.survey(vendor, [("", None)], enough, Retries(clock, 1))
+        await s3.destination.survey(enough, Retries(clock, 1))
         key = bucket.probe_key(clock)
         await s3.destination.store(Bytes(b"probe"), key)
         await s3.destination.facts(key)

@@ -7,6 +7,7 @@ import secrets
 import pytest
 
 from engine.limiting.clock import SystemClock
+from engine.limiting.retry import Retries
 from engine.model.errors import EngineError, Refused
 from engine.model.failures import FailureClass
 from engine.rehearsal.objects import ObjectServer
@@ -78,5 +79,5 @@ async def test_a_bucket_that_does_not_exist_says_so(served: tuple[str, str], req
     async with open_s3(settings_for(server, "nowhere"), SystemClock(), transport=transport) as s3:  # type: ignore[arg-type]
         with pytest.raises(EngineError, match="NoSuchBucket"):
             await (await s3.source_access.readers())[0].survey(
-                f"no-{secrets.token_hex(6)}", [("", None)], put, clock=SystemClock(), attempts=1
+                f"no-{secrets.token_hex(6)}", [("", None)], put, Retries(SystemClock(), 1)
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from engine.limiting.retry import Retries
 from engine.model.copy import CopyFault, ProvedCopy
 from engine.model.errors import Blocked, Refused, Transient
 from engine.model.facts import ObjectFacts
@@ -62,7 +63,7 @@ async def test_all_copies_are_looked_at_and_only_problems_are_returned() -> None
     clock = ManualClock()
     claims = {str(n): ProvedCopy(f"k{n}", 3, "", "", "size") for n in range(50)}
     async with clock.running():
-        problems = await confirm(bucket, claims, clock=clock, concurrency=4, attempts=3)
+        problems = await confirm(bucket, claims, Retries(clock, 3), concurrency=4)
     assert {name: problem.fault for name, problem in problems.items()} == {
         "7": CopyFault.MISSING,
         "8": CopyFault.DIFFERS,
@@ -75,4 +76,4 @@ async def test_what_stops_a_run_is_raised_as_it_is() -> None:
     bucket = Grumpy(FakeSource())
     bucket.faults.order("head", "k", Blocked("no such bucket"))
     with pytest.raises(Blocked, match="no such bucket"):
-        await confirm(bucket, {"a00000000000001AAA": CLAIM}, clock=ManualClock())
+        await confirm(bucket, {"a00000000000001AAA": CLAIM}, Retries(ManualClock(), 5))

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from engine.limiting.retry import Retries
 from engine.model.facts import Method, ObjectFacts, listed_facts
 from engine.model.failures import FailureClass
 from engine.model.location import Location
@@ -143,8 +144,7 @@ class World:
             planner,
             self.routes,
             self.recorder,
-            self.clock,
-            max_attempts=self._max_attempts,
+            Retries(self.clock, self._max_attempts),
             allowance=Allowance(None, Stop()),
         )
 

@@ -14,7 +14,6 @@ import json
 from collections.abc import Callable
 from itertools import islice
 
-from engine.limiting.retry import retry
 from engine.model.errors import Blocked, Refused, Transient
 from engine.model.estimate import PILOT, allocate, refine
 from engine.model.facts import ARCHIVES, Method, ObjectFacts
@@ -86,8 +85,7 @@ class Sizes:
 
         for lister in await adapters.s3.source_access.readers():
             try:
-                attempts = adapters.settings.migration.max_attempts
-                whole = await lister.survey(bucket, [("", None)], put, clock=adapters.clock, attempts=attempts)
+                whole = await lister.survey(bucket, [("", None)], put, adapters.retries)
             except (Refused, Transient, Blocked) as error:
                 why = str(error)
                 if objects:
@@ -144,9 +142,8 @@ class Sizes:
         return [task.result() for task in tasks]
 
     async def _head(self, look: Look) -> Answer:
-        attempts = self._adapters.settings.migration.max_attempts
         try:
-            facts, _ = await retry(lambda: self._facts(look), clock=self._adapters.clock, attempts=attempts)
+            facts = await self._adapters.retries.of(lambda: self._facts(look))
         except (Refused, Transient) as error:
             return None, "", error.failure is FailureClass.ARCHIVED, error.failure.value, look.source_id
         if facts.size is None:

@@ -9,7 +9,6 @@ from functools import partial
 import structlog
 
 from engine.limiting.clock import Clock, SystemClock
-from engine.limiting.retry import retry
 from engine.model.command import Advice, Command
 from engine.model.errors import Refused, Transient, Usage
 from engine.model.failures import FailureClass
@@ -106,9 +105,8 @@ class _Backup:
 
     async def _sweep(self) -> None:
         services = self._run.services
-        attempts = services.settings.migration.max_attempts
         try:
-            swept, _ = await retry(services.s3.sweep, clock=services.clock, attempts=attempts)
+            swept = await services.retries.of(services.s3.sweep)
         except (Refused, Transient) as error:
             self._run.note(f"could not look for multipart uploads of killed runs, the next run will try: {error}")
         else:

@@ -95,8 +95,7 @@ class BackupFlow:
             self._planner,
             self._routes,
             recorder,
-            services.clock,
-            max_attempts=self._wanted.max_attempts,
+            services.retries,
             allowance=allowance,
             links=services.links,
         )

@@ -87,8 +87,7 @@ class Inventory:
         self._tally.phase = f"listing {name}: {objects:,} objects"
         for lister in await services.s3.source_access.readers():
             try:
-                attempts = services.settings.migration.max_attempts
-                whole = await lister.survey(listing.bucket, remaining, put, clock=services.clock, attempts=attempts)
+                whole = await lister.survey(listing.bucket, remaining, put, services.retries)
             except (Refused, Transient, Blocked) as error:
                 why = str(error)
                 continue

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from engine.limiting.clock import iso
-from engine.limiting.retry import retry
 from engine.model.change import GENESIS, ChainTip, LinkState
 from engine.model.command import Advice, Command
 from engine.model.errors import Blocked, Differs, EngineError, Paused, Transient
@@ -140,7 +139,7 @@ async def store(services: Services, key: str, content: bytes, headers: ContentHe
                 raise
 
     try:
-        await retry(once, clock=services.clock, attempts=services.settings.migration.max_attempts)
+        await services.retries.of(once)
     except EngineError as error:
         return str(error)
     except Occupied:

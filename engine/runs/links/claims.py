@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 
-from engine.limiting.clock import Clock
+from engine.limiting.retry import Retries
 from engine.model.change import Link
 from engine.model.copy import Problem
 from engine.model.errors import Refused
@@ -31,10 +31,9 @@ def listing_pays(records: int, objects: int) -> bool:
 class Claims:
     """Of one wave."""
 
-    def __init__(self, destination: S3Destination, clock: Clock, *, attempts: int) -> None:
+    def __init__(self, destination: S3Destination, retries: Retries) -> None:
         self._destination = destination
-        self._clock = clock
-        self._attempts = attempts
+        self._retries = retries
         self._unseen: set[bytes] | None = None
 
     def expect(self, links: Iterable[Link]) -> None:
@@ -52,7 +51,7 @@ class Claims:
             return bool(unseen)
 
         try:
-            await self._destination.survey(put, attempts=self._attempts)
+            await self._destination.survey(put, self._retries)
         except Refused:
             self._unseen = None
 
@@ -62,7 +61,7 @@ class Claims:
         if unseen is not None:
             links = [link for link in links if _digest(link.copy.key, link.copy.size, link.copy.etag) in unseen]
         copies = {link.id: link.copy for link in links}
-        return await confirm(self._destination, copies, clock=self._clock, attempts=self._attempts)
+        return await confirm(self._destination, copies, self._retries)
 
 
 def _digest(key: str, size: int, etag: str) -> bytes:

@@ -79,7 +79,7 @@ class Selection:
     async def _claims(self, wave: Wave) -> Claims:
         """What must hold of the objects behind this wave's links."""
         services = self._run.services
-        claims = Claims(services.s3.destination, services.clock, attempts=services.settings.migration.max_attempts)
+        claims = Claims(services.s3.destination, services.retries)
         if listing_pays(wave.records, await services.ledger.database.read(switchable.copies)):
             for start in range(wave.start, wave.stop, WINDOW):
                 claims.expect(self._plan.window(start, min(start + WINDOW, wave.stop)))

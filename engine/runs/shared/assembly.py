@@ -13,7 +13,7 @@ from engine.limiting import open_files
 from engine.limiting.bandwidth import Bandwidth
 from engine.limiting.clock import Clock
 from engine.limiting.limiters import Limiters
-from engine.limiting.retry import retry
+from engine.limiting.retry import Retries
 from engine.model.byte_units import MB
 from engine.model.facts import Method
 from engine.model.hosts import SourceRules, origin_of, reachable, source_rules
@@ -26,7 +26,6 @@ from engine.pipeline.placing import Target
 from engine.pipeline.planning import Filters, Planner
 from engine.pipeline.routes import Route, Routes
 from engine.pipeline.source_ids import SourceIds, VendorLinks
-from engine.pipeline.transfer import PATIENCE
 from engine.runs.shared.world import WORLD
 from engine.s3.open import S3, open_s3
 from engine.s3.transfer.source import S3Source
@@ -74,6 +73,11 @@ class Adapters:
         return Planner(self.rules, target, filters, SourceIds(self.links, routes))
 
     @property
+    def retries(self) -> Retries:
+        """How often a request outside the flow is tried."""
+        return Retries(self.clock, self.settings.migration.max_attempts)
+
+    @property
     def links(self) -> VendorLinks | None:
         """The vendor's API that gives a link per record, where there is one."""
         route = Route(Method.HTTP, self.web, "by a link from source.resolver")
@@ -83,13 +87,7 @@ class Adapters:
         """How the bytes of one source bucket travel; ``""`` stands for plain http."""
         if not bucket:
             return Route(Method.HTTP, self.web, "not in a bucket: plain http")
-        attempts = self.settings.migration.max_attempts
-        found, _ = await retry(
-            lambda: self.s3.source_access.probe(samples),
-            clock=self.clock,
-            attempts=attempts,
-            throttled=PATIENCE * attempts,
-        )
+        found = await self.retries.patiently(lambda: self.s3.source_access.probe(samples))
         reader = {
             Method.SERVER_COPY: self.through_destination,
             Method.STREAM: self.s3.source,

@@ -55,8 +55,7 @@ class Checker:
     async def copy(self, copy: Copy) -> tuple[ObjectFacts | None, CheckedCopy]:
         """HEAD the copy and compare it with what was recorded."""
         services = self._services
-        attempts = services.settings.migration.max_attempts
-        facts, problem = await check_copy(services.s3.destination, copy.proved, clock=services.clock, attempts=attempts)
+        facts, problem = await check_copy(services.s3.destination, copy.proved, services.retries)
         if problem is not None:
             return facts, CheckedCopy(copy, problem.fault, problem.message)
         assert facts is not None, "a copy without a problem was found"

@@ -66,7 +66,7 @@ class Listings:
 
         destination = self._run.services.s3.destination
         try:
-            await destination.survey(put, attempts=self._run.services.settings.migration.max_attempts)
+            await destination.survey(put, self._run.services.retries)
         except Refused as error:
             if error.failure is not FailureClass.REJECTED:
                 hint = ("grant s3:ListBucket on it, or check each copy: ", Command("verify --level head"))
@@ -97,8 +97,7 @@ class Listings:
             return not self._run.stop.requested
 
         services = self._run.services
-        attempts = services.settings.migration.max_attempts
         try:
-            await source.survey(bucket, [("", None)], put, clock=services.clock, attempts=attempts)
+            await source.survey(bucket, [("", None)], put, services.retries)
         except Refused as error:
             self._run.note(f"s3://{bucket} could not be listed ({error}); its objects were checked by HEAD")

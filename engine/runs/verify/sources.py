@@ -6,7 +6,6 @@ import json
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TypeVar
 
-from engine.limiting.retry import retry
 from engine.model.errors import Refused, Transient
 from engine.model.facts import Method, ObjectFacts
 from engine.model.location import Location
@@ -57,10 +56,10 @@ class CopySources:
         self, source: Source, at: Location, facts: ObjectFacts | None = None, parts: Sequence[int] = ()
     ) -> Sums:
         """Of the bytes of any object."""
-        return await self._try(lambda: digest(source, at, facts, parts))
+        return await self._services.retries.of(lambda: digest(source, at, facts, parts))
 
     async def _head(self, source: Source, at: Location) -> ObjectFacts:
-        return await self._try(lambda: source.facts(at))
+        return await self._services.retries.of(lambda: source.facts(at))
 
     async def _ask(self, copy: Copy, question: Callable[[Source, Location], Awaitable[T]]) -> T:
         """Ask the source. Where a vendor's API gives a link per record, that link leads to it."""
@@ -70,13 +69,7 @@ class CopySources:
             return await self._routes.by(at, lambda route, place: question(route.source, place))
         fields = tuple(json.loads(copy.extra or "{}").items())
         record = Record(copy.record_id, "", copy.url, "", "", "", fields)
-        return await question(links.route.source, await self._try(lambda: links.resolve(record)))
-
-    async def _try(self, work: Callable[[], Awaitable[T]]) -> T:
-        answer, _ = await retry(
-            work, clock=self._services.clock, attempts=self._services.settings.migration.max_attempts
-        )
-        return answer
+        return await question(links.route.source, await self._services.retries.of(lambda: links.resolve(record)))
 
     def _location(self, copy: Copy) -> Location | None:
         """None where the settings no longer allow to read the link."""

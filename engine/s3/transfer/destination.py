@@ -10,7 +10,7 @@ from typing import TypeVar
 from engine.limiting.byte_budget import BytesInFlight
 from engine.limiting.clock import Clock
 from engine.limiting.limiter import Limiter
-from engine.limiting.retry import retry
+from engine.limiting.retry import Retries
 from engine.model.errors import Blocked, EngineError, Operation, Refused
 from engine.model.facts import ObjectFacts, Stored, Uncopyable
 from engine.model.location import Location
@@ -144,9 +144,9 @@ class S3Destination:
         """All our objects below a prefix, in key order, 1,000 a page."""
         return self.reader.inventory(self.bucket.name, prefix)
 
-    async def survey(self, put: Put, *, attempts: int) -> bool:
+    async def survey(self, put: Put, retries: Retries) -> bool:
         """List the whole bucket by several workers at once; see ``S3Source.survey``."""
-        return await self.reader.survey(self.bucket.name, [("", None)], put, clock=self._clock, attempts=attempts)
+        return await self.reader.survey(self.bucket.name, [("", None)], put, retries)
 
     async def check(self) -> None:
         """HEAD the bucket. Raises Blocked that names the fix, or Transient."""
@@ -230,6 +230,4 @@ class S3Destination:
         async def once() -> Answer:
             return await self._done(send(), name, key)
 
-        tries = self.policy.attempts
-        answer, _ = await retry(once, clock=self._clock, attempts=tries, throttled=10 * tries)
-        return answer
+        return await Retries(self._clock, self.policy.attempts).patiently(once)

@@ -7,8 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 
-from engine.limiting.clock import Clock
-from engine.limiting.retry import retry
+from engine.limiting.retry import Retries
 from engine.model.errors import Blocked, EngineError, Operation, Refused, Transient
 from engine.model.facts import ObjectFacts
 from engine.model.failures import FailureClass
@@ -145,7 +144,7 @@ class S3Source:
         return page
 
     async def survey(
-        self, bucket: str, spans: Iterable[Bounds], put: Put, *, clock: Clock, attempts: int, workers: int = WORKERS
+        self, bucket: str, spans: Iterable[Bounds], put: Put, retries: Retries, *, workers: int = WORKERS
     ) -> bool:
         """List what ``spans`` cover of a bucket, in parallel; see ``survey.py``. Pages that fail are asked for again.
 
@@ -153,8 +152,7 @@ class S3Source:
         """
 
         async def ask(after: str, token: str, limit: int) -> ListingPage:
-            page, _ = await retry(lambda: self.page(bucket, after, token, limit), clock=clock, attempts=attempts)
-            return page
+            return await retries.of(lambda: self.page(bucket, after, token, limit))
 
         return await Survey(ask, spans, workers=workers).run(put)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from engine.limiting.clock import Clock
+from engine.limiting.retry import Retries
 from engine.model.errors import Blocked, Refused, Transient
 from engine.model.failures import FailureClass
 from engine.model.urls import identity_hash
@@ -35,7 +35,7 @@ class Lister:
     error_at: int = 0
     asked: list[tuple[str, list[Bounds]]] = field(default_factory=list)
 
-    async def survey(self, bucket: str, spans: Iterable[Bounds], put: Put, *, clock: Clock, attempts: int) -> bool:
+    async def survey(self, bucket: str, spans: Iterable[Bounds], put: Put, retries: Retries) -> bool:
         self.asked.append((bucket, list(spans)))
         start = int(self.asked[-1][1][0][0] or -1) + 1
         for first in range(start, self.objects, 1000):
@@ -72,6 +72,10 @@ class Stage:
     s3: Sides
     tally: Tally = field(default_factory=Tally)
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def retries(self) -> Retries:
+        return Retries(self.clock, 5)
 
     async def prepare(self, *listers: Lister, records: int | None = 5000, resumed: bool = False, **source: Any) -> None:
         self.s3.given = list(listers)

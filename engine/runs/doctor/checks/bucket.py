@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 
 from engine.limiting.clock import Clock
-from engine.limiting.retry import retry
 from engine.model.command import Command
 from engine.model.errors import EngineError, Fatal
 from engine.model.facts import ObjectFacts, Occupied
@@ -27,12 +26,12 @@ def probe_key(clock: Clock) -> str:
 
 async def write_and_read(adapters: Adapters, key: str) -> Finding:
     """Write a small object under a key of its own, read it back, compare."""
-    destination, attempts = adapters.s3.destination, adapters.settings.migration.max_attempts
+    destination = adapters.s3.destination
     where = f"s3://{adapters.settings.destination.bucket}"
     try:
         await destination.check()
         stream = InMemory(ObjectFacts(size=len(_BODY), etag="", etag_is_md5=False), _BODY)
-        await retry(lambda: destination.store(stream, key), clock=adapters.clock, attempts=attempts)
+        await adapters.retries.of(lambda: destination.store(stream, key))
         back = await _read(adapters, key)
     except EngineError as error:
         hint = error.hint if isinstance(error, Fatal) else ""
@@ -135,5 +134,4 @@ async def _read(adapters: Adapters, key: str) -> str:
                 digest.update(chunk)
         return digest.hexdigest()
 
-    value, _ = await retry(once, clock=adapters.clock, attempts=adapters.settings.migration.max_attempts)
-    return value
+    return await adapters.retries.of(once)
