@@ -259,7 +259,7 @@ def test_a_switched_copy_that_is_lost_while_its_source_has_changed_is_named_with
 
     said = backed_up.engine("status")
     assert "1 switched links lead to no copy" in said.out
-    assert "engine verify   names them" in said.out
+    assert "engine verify   lists them" in said.out
 
     # it says what is so: a backup neither repairs it nor makes it worse
     assert backed_up.engine("run", "backup", "--incremental").code in {0, 3}
