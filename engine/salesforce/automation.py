@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from engine.model.errors import Transient
-from engine.model.failures import FailureClass
 from engine.salesforce import soql
 from engine.salesforce.session import SalesforceSession
 
@@ -71,8 +69,5 @@ def _starts_on(metadata: Any, object_name: str) -> bool:
 
 
 async def _ask(session: SalesforceSession, statement: str) -> Sequence[Mapping[str, Any]]:
-    answer = await session.get_json("tooling/query", query={"q": statement}, doing="read the automation of the object")
-    rows = answer.get("records") if isinstance(answer, dict) else None
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise Transient(FailureClass.NETWORK, "Salesforce's answer to a tooling query has an unknown format")
-    return rows
+    doing = "read the automation of the object"
+    return await session.get_list("tooling/query", "records", query={"q": statement}, doing=doing)

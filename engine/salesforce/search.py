@@ -13,8 +13,6 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from engine.model.errors import Transient
-from engine.model.failures import FailureClass
 from engine.salesforce import soql
 from engine.salesforce.connection import Salesforce
 from engine.salesforce.faults import Unaskable
@@ -57,12 +55,8 @@ class Search:
 
     async def objects(self) -> tuple[list[str], dict[str, str]]:
         """Names of the objects to search, and of the others with the reason."""
-        answer = await self._salesforce.session.get_json("sobjects", doing="list objects")
-        items = answer.get("sobjects") if isinstance(answer, dict) else None
-        if not isinstance(items, list):
-            raise Transient(FailureClass.NETWORK, "Salesforce's list of objects has an unknown format")
         chosen, skipped = [], {}
-        for item in items:
+        for item in await self._salesforce.session.get_list("sobjects", "sobjects", doing="list objects"):
             name = str(item.get("name"))
             if (why := _unfit(item, name)) is None:
                 chosen.append(name)

@@ -12,7 +12,8 @@ from urllib.parse import quote, urlsplit
 from engine.limiting.clock import Clock
 from engine.limiting.limiter import Limiter
 from engine.limiting.retry import retry
-from engine.model.errors import Blocked, EngineError, Fatal, Operation, Usage
+from engine.model.errors import Blocked, EngineError, Fatal, Operation, Transient, Usage
+from engine.model.failures import FailureClass
 from engine.salesforce.auth import Login, Session
 from engine.salesforce.faults import TOO_LONG, Moved, SessionExpired, from_answer, parsed
 from engine.salesforce.http import CONNECTIONS, Http
@@ -72,6 +73,16 @@ class SalesforceSession:
             return read(await self._call(request))
 
         return await retry(once, clock=self._clock, attempts=ATTEMPTS)
+
+    async def get_list(
+        self, path: str, key: str, *, query: Mapping[str, str] | None = None, doing: str
+    ) -> list[Mapping[str, Any]]:
+        """GET the list of objects under a key of the answer. Raises Transient for an answer without one."""
+        answer = await self.get_json(path, query=query, doing=doing)
+        items = answer.get(key) if isinstance(answer, dict) else None
+        if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+            raise Transient(FailureClass.NETWORK, "the answer has an unknown format", operation=Operation(doing))
+        return items
 
     async def post_json(self, path: str, body: Any, *, doing: str, attempts: int = 1) -> Any:
         """POST and parse. ``attempts`` above 1 only where the POST reads."""

@@ -143,11 +143,10 @@ def suggestion(name: str, known: Iterable[str]) -> str:
 async def _object_names(session: SalesforceSession) -> list[str]:
     """All objects that the user may see; none on an error, since they only serve a suggestion."""
     try:
-        answer = await session.get_json("sobjects", doing="list objects")
+        items = await session.get_list("sobjects", "sobjects", doing="list objects")
     except (Fatal, Transient):
         return []
-    items = answer.get("sobjects") if isinstance(answer, dict) else None
-    return [str(item.get("name")) for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+    return [str(item.get("name")) for item in items]
 
 
 def _organization(answer: Any) -> Organization:
