@@ -5,53 +5,37 @@ from typing import Annotated, Literal
 
 import typer
 
-from engine.commands.flags import Account, AsJson, Config, Progress
+from engine.commands.flags import Account, AsJson, Config, Progress, flag, value
 from engine.commands.frame import answer, guarded, perform, print_json, screen_for, settings_file, settings_for
 
 Purpose = Annotated[
     Literal["backup", "switch"],
-    typer.Option("--for", help="What you are about to do. For a switch, links that users cannot open are blockers."),
+    flag("--for", "What you are about to do. For a switch, links that users cannot open are blockers."),
 ]
-Scan = Annotated[int, typer.Option("--scan", min=1, metavar="N", help="Records whose new links are measured.")]
-Samples = Annotated[
-    int, typer.Option("--samples", min=1, max=100, metavar="N", help="Files that are read, and new links opened.")
-]
-Iam = Annotated[bool, typer.Option("--iam", help="Print least-privilege IAM policies; check nothing.")]
+Scan = Annotated[int, value("--scan", "N", "Records whose new links are measured.", min=1)]
+Samples = Annotated[int, value("--samples", "N", "Files that are read, and new links opened.", min=1, max=100)]
+Iam = Annotated[bool, flag("--iam", "Print least-privilege IAM policies; check nothing.")]
 
 Level = Annotated[
     Literal["list", "head", "deep"],
-    typer.Option("--level", help="One listing; a HEAD per copy; or read every byte and hash it again."),
+    flag("--level", "One listing; a HEAD per copy; or read every byte and hash it again."),
 ]
-Source = Annotated[bool, typer.Option("--source", help="Also check whether the source has changed or is gone.")]
-Sample = Annotated[str | None, typer.Option("--sample", metavar="N|P%", help="Only a random sample of the copies.")]
-Copies = Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="At most N copies.")]
-Report = Annotated[
-    Path | None, typer.Option("--report", metavar="FILE", help="Write one line per record that does not match.")
-]
-ReportAll = Annotated[bool, typer.Option("--report-all", help="With --report: matching records too.")]
+Source = Annotated[bool, flag("--source", "Also check whether the source has changed or is gone.")]
+Sample = Annotated[str | None, value("--sample", "N|P%", "Only a random sample of the copies.")]
+Copies = Annotated[int | None, value("--limit", "N", "At most N copies.", min=1)]
+Report = Annotated[Path | None, value("--report", "FILE", "Write one line per record that does not match.")]
+ReportAll = Annotated[bool, flag("--report-all", "With --report: matching records too.")]
 
-Hosts = Annotated[
-    list[str] | None, typer.Option("--host", metavar="HOST", help="Search for this host too; repeatable.")
-]
-Objects = Annotated[
-    list[str] | None,
-    typer.Option("--object", metavar="NAME", help="Search only this object (no all-clear); repeatable."),
-]
+Hosts = Annotated[list[str] | None, value("--host", "HOST", "Search for this host too; repeatable.")]
+Objects = Annotated[list[str] | None, value("--object", "NAME", "Search only this object (no all-clear); repeatable.")]
 Excepted = Annotated[
-    list[str] | None,
-    typer.Option("--except", metavar="NAME", help="Leave this object out of search and answer; repeatable."),
+    list[str] | None, value("--except", "NAME", "Leave this object out of search and answer; repeatable.")
 ]
-Rows = Annotated[
-    int, typer.Option("--limit", min=1, metavar="N", help="Rows read per object where text cannot be filtered.")
-]
-Watch = Annotated[bool, typer.Option("--watch", help="Keep looking for new and changed records with vendor links.")]
-Once = Annotated[bool, typer.Option("--once", help="With --watch: one round, for cron.")]
-Every = Annotated[
-    str | None, typer.Option("--every", metavar="TIME", help="With --watch: time between rounds (default 15m).")
-]
-SinceWhen = Annotated[
-    str | None, typer.Option("--since", metavar="TIME", help="With --watch: start here, UTC (default 24 hours ago).")
-]
+Rows = Annotated[int, value("--limit", "N", "Rows read per object where text cannot be filtered.", min=1)]
+Watch = Annotated[bool, flag("--watch", "Keep looking for new and changed records with vendor links.")]
+Once = Annotated[bool, flag("--once", "With --watch: one round, for cron.")]
+Every = Annotated[str | None, value("--every", "TIME", "With --watch: time between rounds (default 15m).")]
+SinceWhen = Annotated[str | None, value("--since", "TIME", "With --watch: start here, UTC (default 24 hours ago).")]
 
 
 def doctor(

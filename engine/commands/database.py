@@ -5,18 +5,16 @@ from typing import Annotated
 
 import typer
 
-from engine.commands.flags import AsJson, Config
+from engine.commands.flags import AsJson, Config, flag, value
 from engine.commands.frame import answer, guarded, perform, settings_for, show
 
 
 def waive(
     ctx: typer.Context,
     ids: Annotated[list[str] | None, typer.Argument(metavar="ID…", help="Salesforce Ids of the records.")] = None,
-    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it is kept.")] = "",
-    file: Annotated[
-        Path | None, typer.Option("--file", metavar="FILE", help="Read the Ids from a file, one per line.")
-    ] = None,
-    undo: Annotated[bool, typer.Option("--undo", help="Count waived records again.")] = False,
+    reason: Annotated[str, value("--reason", "TEXT", "Why; it is kept.")] = "",
+    file: Annotated[Path | None, value("--file", "FILE", "Read the Ids from a file, one per line.")] = None,
+    undo: Annotated[bool, flag("--undo", "Count waived records again.")] = False,
     as_json: AsJson = False,
     config: Config = None,
 ) -> None:

@@ -5,14 +5,11 @@ from typing import Annotated
 
 import typer
 
-from engine.commands.flags import AsJson, Config
+from engine.commands.flags import AsJson, Config, flag, value
 from engine.commands.frame import guarded, names_settings, perform, screen_for, settings_for, show, stderr, stdout
 
-Seed = Annotated[int, typer.Option("--seed", help="The same seed makes the same data.")]
-Concurrencies = Annotated[
-    list[int] | None,
-    typer.Option("--concurrency", min=1, max=4096, metavar="N", help="Try this one; repeatable."),
-]
+Seed = Annotated[int, flag("--seed", "The same seed makes the same data.")]
+Concurrencies = Annotated[list[int] | None, value("--concurrency", "N", "Try this one; repeatable.", min=1, max=4096)]
 
 
 def init(
@@ -20,7 +17,7 @@ def init(
     file: Annotated[
         Path | None, typer.Argument(help="Where to write (default: --config, or settings.yaml).", metavar="FILE")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+    force: Annotated[bool, flag("--force", "Replace an existing file.")] = False,
 ) -> None:
     """Write a commented settings.yaml with every key and its default.
 
@@ -38,10 +35,10 @@ def init(
 
 def rehearse(
     ctx: typer.Context,
-    records: Annotated[int, typer.Option("--records", min=1, metavar="N", help="Salesforce records to make.")] = 1000,
-    directory: Annotated[
-        Path, typer.Option("--directory", metavar="DIR", help="Folder for settings.yaml and the data.")
-    ] = Path("rehearsal"),
+    records: Annotated[int, value("--records", "N", "Salesforce records to make.", min=1)] = 1000,
+    directory: Annotated[Path, value("--directory", "DIR", "Folder for settings.yaml and the data.")] = Path(
+        "rehearsal"
+    ),
     seed: Seed = 1,
 ) -> None:
     """Start local stand-ins of Salesforce and S3, filled with data.
@@ -60,10 +57,10 @@ def rehearse(
 
 def demo(
     ctx: typer.Context,
-    records: Annotated[int, typer.Option("--records", min=500, metavar="N", help="Records to migrate.")] = 1500,
-    directory: Annotated[
-        Path, typer.Option("--directory", metavar="DIR", help="Folder for the database and logs, which stay.")
-    ] = Path("rehearsal/demo"),
+    records: Annotated[int, value("--records", "N", "Records to migrate.", min=500)] = 1500,
+    directory: Annotated[Path, value("--directory", "DIR", "Folder for the database and logs, which stay.")] = Path(
+        "rehearsal/demo"
+    ),
     seed: Seed = 1,
 ) -> None:
     """Play a whole migration against local stand-ins.
@@ -83,20 +80,18 @@ def demo(
 def tune(
     ctx: typer.Context,
     real: Annotated[
-        bool, typer.Option("--real/--rehearse", help="Measure your endpoints, or local stand-ins (the default).")
+        bool, flag("--real/--rehearse", "Measure your endpoints, or local stand-ins (the default).")
     ] = False,
     allow_writes: Annotated[
-        bool, typer.Option("--allow-writes", help="With --real: measure copies to engine-tune/ in the destination.")
+        bool, flag("--allow-writes", "With --real: measure copies to engine-tune/ in the destination.")
     ] = False,
     concurrency: Concurrencies = None,
-    records: Annotated[
-        int, typer.Option("--records", min=50, metavar="N", help="Records of each rehearsed backup.")
-    ] = 1000,
+    records: Annotated[int, value("--records", "N", "Records of each rehearsed backup.", min=50)] = 1000,
     requests: Annotated[
-        int, typer.Option("--requests", min=10, max=10_000, metavar="N", help="With --real: most requests per setting.")
+        int, value("--requests", "N", "With --real: most requests per setting.", min=10, max=10_000)
     ] = 2400,
     latency_ms: Annotated[
-        float, typer.Option("--latency-ms", min=0, max=5000, metavar="MS", help="How far away the stand-ins are.")
+        float, value("--latency-ms", "MS", "How far away the stand-ins are.", min=0, max=5000)
     ] = 20.0,
     as_json: AsJson = False,
     config: Config = None,

@@ -5,18 +5,17 @@ from typing import Annotated
 
 import typer
 
-from engine.commands.flags import Account, AsJson, Config, Export, Progress
+from engine.commands.flags import Account, AsJson, Config, Export, Progress, flag, value
 from engine.commands.frame import guarded, perform, screen_for, settings_for, show, stdout
 
 NotReady = Annotated[
-    Path | None,
-    typer.Option("--not-ready", metavar="FILE", help="Write the records that cannot be switched, and why, as CSV."),
+    Path | None, value("--not-ready", "FILE", "Write the records that cannot be switched, and why, as CSV.")
 ]
 Bucket = Annotated[
     bool | None,
-    typer.Option(
+    flag(
         "--bucket/--no-bucket",
-        help="Compare with the chain tip in the destination bucket: always (exit 4 if it cannot be read), or never. "
+        "Compare with the chain tip in the destination bucket: always (exit 4 if it cannot be read), or never. "
         "By default: if it answers within seconds.",
     ),
 ]
@@ -24,17 +23,15 @@ Bucket = Annotated[
 
 def status(
     ctx: typer.Context,
-    overview: Annotated[bool, typer.Option("--overview", help="Counts by state (the default).")] = False,
-    runs: Annotated[bool, typer.Option("--runs", help="The last runs.")] = False,
-    accounts: Annotated[bool, typer.Option("--accounts", help="Counts per account.")] = False,
-    errors: Annotated[bool, typer.Option("--errors", help="Failures by class.")] = False,
-    recent_errors: Annotated[
-        int | None, typer.Option("--recent-errors", min=1, metavar="N", help="The last N errors, one by one.")
-    ] = None,
-    readiness: Annotated[bool, typer.Option("--readiness", help="Which records could be switched.")] = False,
+    overview: Annotated[bool, flag("--overview", "Counts by state (the default).")] = False,
+    runs: Annotated[bool, flag("--runs", "The last runs.")] = False,
+    accounts: Annotated[bool, flag("--accounts", "Counts per account.")] = False,
+    errors: Annotated[bool, flag("--errors", "Failures by class.")] = False,
+    recent_errors: Annotated[int | None, value("--recent-errors", "N", "The last N errors, one by one.", min=1)] = None,
+    readiness: Annotated[bool, flag("--readiness", "Which records could be switched.")] = False,
     export: Export = None,
     not_ready: NotReady = None,
-    everything: Annotated[bool, typer.Option("--all", help="All of the above.")] = False,
+    everything: Annotated[bool, flag("--all", "All of the above.")] = False,
     as_json: AsJson = False,
     config: Config = None,
 ) -> None:
@@ -69,12 +66,10 @@ def status(
 
 def audit(
     ctx: typer.Context,
-    record: Annotated[str | None, typer.Option("--record", metavar="ID", help="The history of one record.")] = None,
-    account: Annotated[str | None, typer.Option("--account", metavar="ID", help="Of one account's records.")] = None,
-    run: Annotated[int | None, typer.Option("--run", metavar="N", help="Of one run.")] = None,
-    limit: Annotated[
-        int | None, typer.Option("--limit", min=1, metavar="N", help="Show the last N steps (default 200).")
-    ] = None,
+    record: Annotated[str | None, value("--record", "ID", "The history of one record.")] = None,
+    account: Annotated[str | None, value("--account", "ID", "Of one account's records.")] = None,
+    run: Annotated[int | None, value("--run", "N", "Of one run.")] = None,
+    limit: Annotated[int | None, value("--limit", "N", "Show the last N steps (default 200).", min=1)] = None,
     bucket: Bucket = None,
     as_json: AsJson = False,
     config: Config = None,
@@ -105,7 +100,7 @@ def audit(
 
 def accounts(
     ctx: typer.Context,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="Show at most N accounts.")] = None,
+    limit: Annotated[int | None, value("--limit", "N", "Show at most N accounts.", min=1)] = None,
     as_json: AsJson = False,
     config: Config = None,
 ) -> None:
@@ -126,16 +121,14 @@ def accounts(
 def analyze(
     ctx: typer.Context,
     account: Account = None,
-    limit: Annotated[
-        int | None, typer.Option("--limit", min=1, metavar="N", help="Only the first N records, by Id.")
-    ] = None,
+    limit: Annotated[int | None, value("--limit", "N", "Only the first N records, by Id.", min=1)] = None,
     sample: Annotated[
         int,
-        typer.Option("--sample", min=0, metavar="N", help="HEADs, about, for sizes that no listing gives; 0: none."),
+        value("--sample", "N", "HEADs, about, for sizes that no listing gives; 0: none.", min=0),
     ] = 2000,
     archived: Annotated[
         Path | None,
-        typer.Option("--archived", metavar="FILE", help="List the archived objects: NDJSON, or CSV as FILE.csv."),
+        value("--archived", "FILE", "List the archived objects: NDJSON, or CSV as FILE.csv."),
     ] = None,
     export: Export = None,
     progress: Progress = None,

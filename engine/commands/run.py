@@ -4,43 +4,7 @@ from typing import Any
 
 import typer
 
-from engine.commands.flags import (
-    Account,
-    AsJson,
-    BatchSize,
-    Concurrency,
-    Config,
-    DryRun,
-    Execute,
-    Extension,
-    Force,
-    FromDatabase,
-    Full,
-    Ids,
-    Incremental,
-    Limit,
-    MaxDuration,
-    MaxFileSize,
-    NewDatabase,
-    OfRun,
-    PartSize,
-    Plan,
-    PlanOnly,
-    Profile,
-    Progress,
-    QueueSize,
-    ReadOnly,
-    RecordsPerWrite,
-    RetryClass,
-    Since,
-    Strict,
-    Transport,
-    UndoFile,
-    Upload,
-    Wave,
-    WritesInFlight,
-    Yes,
-)
+from engine.commands import flags
 from engine.commands.frame import answer, guarded, perform, screen_for, settings_for
 
 ONCE = {
@@ -52,25 +16,25 @@ ONCE = {
 
 def run_backup(
     ctx: typer.Context,
-    full: Full = False,
-    incremental: Incremental = False,
-    new_database: NewDatabase = False,
-    account: Account = None,
-    limit: Limit = None,
-    dry_run: DryRun = None,
-    max_duration: MaxDuration = None,
-    progress: Progress = None,
-    concurrency: Concurrency = None,
-    queue_size: QueueSize = None,
-    batch_size: BatchSize = None,
-    part_size_mb: PartSize = None,
-    max_file_size_mb: MaxFileSize = None,
-    extension: Extension = None,
-    retry_class: RetryClass = None,
-    transport: Transport = "fast",
-    profile: Profile = None,
-    as_json: AsJson = False,
-    config: Config = None,
+    full: flags.Full = False,
+    incremental: flags.Incremental = False,
+    new_database: flags.NewDatabase = False,
+    account: flags.Account = None,
+    limit: flags.Limit = None,
+    dry_run: flags.DryRun = None,
+    max_duration: flags.MaxDuration = None,
+    progress: flags.Progress = None,
+    concurrency: flags.Concurrency = None,
+    queue_size: flags.QueueSize = None,
+    batch_size: flags.BatchSize = None,
+    part_size_mb: flags.PartSize = None,
+    max_file_size_mb: flags.MaxFileSize = None,
+    extension: flags.Extension = None,
+    retry_class: flags.RetryClass = None,
+    transport: flags.Transport = "fast",
+    profile: flags.Profile = None,
+    as_json: flags.AsJson = False,
+    config: flags.Config = None,
 ) -> None:
     """Phase 1: copy every file, prove each copy, remember it.
 
@@ -102,23 +66,23 @@ def run_backup(
 
 def run_switch(
     ctx: typer.Context,
-    execute: Execute = False,
-    dry_run: PlanOnly = False,
-    plan: Plan = None,
-    wave: Wave = None,
-    yes: Yes = False,
-    strict: Strict = False,
-    upload_rollback_file: Upload = False,
-    account: Account = None,
-    limit: Limit = None,
-    max_duration: MaxDuration = None,
-    retry_class: RetryClass = None,
-    concurrency: WritesInFlight = None,
-    batch_size: RecordsPerWrite = None,
-    profile: Profile = None,
-    progress: Progress = None,
-    as_json: AsJson = False,
-    config: Config = None,
+    execute: flags.Execute = False,
+    dry_run: flags.PlanOnly = False,
+    plan: flags.Plan = None,
+    wave: flags.Wave = None,
+    yes: flags.Yes = False,
+    strict: flags.Strict = False,
+    upload_rollback_file: flags.Upload = False,
+    account: flags.Account = None,
+    limit: flags.Limit = None,
+    max_duration: flags.MaxDuration = None,
+    retry_class: flags.RetryClass = None,
+    concurrency: flags.WritesInFlight = None,
+    batch_size: flags.RecordsPerWrite = None,
+    profile: flags.Profile = None,
+    progress: flags.Progress = None,
+    as_json: flags.AsJson = False,
+    config: flags.Config = None,
 ) -> None:
     """Phase 2: move the links of proved files, wave by wave.
 
@@ -151,31 +115,30 @@ def run_switch(
 
 def run_rollback(
     ctx: typer.Context,
-    from_database: FromDatabase = False,
-    rollback_file: UndoFile = None,
-    execute: Execute = False,
-    dry_run: ReadOnly = False,
-    run: OfRun = None,
-    wave: Wave = None,
-    account: Account = None,
-    ids: Ids = None,
-    since: Since = None,
-    yes: Yes = False,
-    force: Force = False,
-    strict: Strict = False,
-    limit: Limit = None,
-    max_duration: MaxDuration = None,
-    concurrency: WritesInFlight = None,
-    batch_size: RecordsPerWrite = None,
-    profile: Profile = None,
-    progress: Progress = None,
-    as_json: AsJson = False,
-    config: Config = None,
+    from_database: flags.FromDatabase = False,
+    rollback_file: flags.UndoFile = None,
+    execute: flags.Execute = False,
+    dry_run: flags.ReadOnly = False,
+    run: flags.OfRun = None,
+    wave: flags.Wave = None,
+    account: flags.Account = None,
+    ids: flags.Ids = None,
+    since: flags.Since = None,
+    yes: flags.Yes = False,
+    force: flags.Force = False,
+    strict: flags.Strict = False,
+    limit: flags.Limit = None,
+    max_duration: flags.MaxDuration = None,
+    concurrency: flags.WritesInFlight = None,
+    batch_size: flags.RecordsPerWrite = None,
+    profile: flags.Profile = None,
+    progress: flags.Progress = None,
+    as_json: flags.AsJson = False,
+    config: flags.Config = None,
 ) -> None:
     """Put back the links that a switch changed, and no others.
 
-    Only records that still hold our link get their original back, byte for byte. Doing it twice changes nothing more.
-    A journal or file that was tampered with is refused before the first write (exit 6).
+    Only records that still hold our link get their original back. A tampered journal or file is refused (exit 6).
 
     Examples:
 
@@ -216,7 +179,7 @@ def _flags(
     ctx: typer.Context, account: str | None, limit: int | None, max_duration: str | None, dry_run: bool | None
 ) -> Any:
     from engine.runs.shared.bounds import RunFlags
-    from engine.runs.shared.command import flags
+    from engine.runs.shared.command import as_flags
     from engine.runs.shared.options import duration_s
 
     names = [parameter.name for parameter in ctx.command.params if parameter.name not in ONCE]
@@ -226,5 +189,5 @@ def _flags(
         limit=limit,
         dry_run=dry_run,
         max_duration_s=duration_s(max_duration),
-        repeated=flags(**{name: ctx.params[name] for name in given}),
+        repeated=as_flags(**{name: ctx.params[name] for name in given}),
     )

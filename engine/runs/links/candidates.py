@@ -17,7 +17,7 @@ from engine.pipeline.link_writes import LinkStore
 from engine.pipeline.switching import WINDOW, Counts, link_state
 from engine.runs.links.old_links import PROBES
 from engine.runs.links.rollback_file import Restorable
-from engine.runs.shared.command import flags
+from engine.runs.shared.command import as_flags
 from engine.tracking.ledger import Ledger
 from engine.tracking.read import switchable
 from engine.tracking.read.switchable import Undo, Undoable
@@ -66,7 +66,7 @@ class Candidates:
         if kind == "switch":
             return
         if kind == "rollback":
-            again = Command(f"run switch --dry-run{flags(account=self._wanted.account)}")
+            again = Command(f"run switch --dry-run{as_flags(account=self._wanted.account)}")
             raise Usage(
                 f"--run {run} is a rollback, and those are not undone by run: a new switch brings our links back",
                 hint=(again, "   plans it, with whatever else is ready"),

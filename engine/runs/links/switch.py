@@ -38,7 +38,7 @@ from engine.runs.links.rollback_file import JournalWithFile, RollbackFile, begun
 from engine.runs.links.selection import Selection, WaveProgress
 from engine.runs.links.waves import Waves, beyond, said_counts
 from engine.runs.shared.bounds import RunFlags
-from engine.runs.shared.command import flags
+from engine.runs.shared.command import as_flags
 from engine.runs.shared.confirmation import Ask, Consent, Terminal
 from engine.runs.shared.lifecycle import Run, live
 from engine.runs.shared.preflight import check_own_org, check_stores
@@ -71,7 +71,7 @@ class SwitchOptions:
 
     def again(self, plan: Path | None = None) -> Command:
         """The command that goes on, with this plan unless another was given."""
-        return Command(f"run switch --execute{flags(plan=plan) if self.plan is None else ''}{self.flags.repeated}")
+        return Command(f"run switch --execute{as_flags(plan=plan) if self.plan is None else ''}{self.flags.repeated}")
 
     @property
     def retried(self) -> list[str]:

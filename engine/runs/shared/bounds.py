@@ -18,7 +18,7 @@ class RunFlags:
     dry_run: bool | None = None
     max_duration_s: float | None = None
     repeated: str = ""
-    """As ``command.flags`` has them: what the command that goes on must repeat."""
+    """As ``command.as_flags`` has them: what the command that goes on must repeat."""
 
 
 @dataclass(frozen=True, slots=True)

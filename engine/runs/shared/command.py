@@ -27,7 +27,7 @@ def to_show(text: str) -> str:
     return "\n".join(printable(line) for line in text.split("\n"))
 
 
-def flags(**given: object) -> str:
+def as_flags(**given: object) -> str:
     """Those flags that were given, by their names and each with a space before it, for a command that goes on."""
     words: list[str] = []
     for name, value in given.items():

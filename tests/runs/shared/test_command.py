@@ -16,7 +16,7 @@ from typer.main import get_command
 from cli import app
 from engine.model.command import Advice, Command, in_words
 from engine.model.errors import Fatal
-from engine.runs.shared.command import flags, name_in_commands, to_type
+from engine.runs.shared.command import as_flags, name_in_commands, to_type
 from engine.runs.shared.screen import Screen
 from tests.support.fakes.clock import ManualClock
 
@@ -46,13 +46,13 @@ def test_what_is_said_along_the_way_is_not_obeyed_and_its_lines_stay_lines(live:
 
 
 def test_flags_are_those_that_were_given_and_come_back_from_a_shell_as_they_were() -> None:
-    text = flags(
+    text = as_flags(
         account="001", limit=None, strict=True, force=False, extension=[".pdf", ".a b"], plan=Path("an ö/p"), wave=2
     )
     words = ["--account", "001", "--strict", "--extension", ".pdf", "--extension", ".a b", "--plan", "an ö/p"]
     assert shlex.split(text) == [*words, "--wave", "2"]
     assert text.startswith(" ")
-    assert flags(account=None, retry_class=[]) == ""
+    assert as_flags(account=None, retry_class=[]) == ""
 
 
 @pytest.mark.usefixtures("named")
