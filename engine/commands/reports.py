@@ -50,17 +50,10 @@ def status(
     with guarded(ctx):
         from engine.runs.status.status import StatusOptions, show_status
 
-        wanted = StatusOptions(
-            overview=overview or everything,
-            runs=runs or everything,
-            accounts=accounts or everything,
-            errors=errors or everything,
-            recent_errors=recent_errors if recent_errors is not None else (10 if everything else None),
-            readiness=readiness or everything,
-            export=export,
-            not_ready=not_ready,
-            as_json=as_json,
-        )
+        named = {"overview": overview, "runs": runs, "accounts": accounts, "errors": errors, "readiness": readiness}
+        parts = frozenset(name for name, given in named.items() if given or everything)
+        recent = recent_errors or (10 if everything else 0)
+        wanted = StatusOptions(parts, recent, export, not_ready, as_json)
         show_status(settings_for(ctx), wanted, stdout())
 
 

@@ -2,324 +2,61 @@
 
 from __future__ import annotations
 
-import csv
-import json
-import os
-import platform
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from engine.model.command import Advice, Command
-from engine.model.errors import Usage
-from engine.model.outcome import COPIED_STATES
-from engine.model.text import csv_safe, printable
-from engine.runs.shared.command import to_type
-from engine.runs.shared.exports import fresh, replacing
-from engine.runs.shared.report import duration, print_document, proved_by, size
-from engine.runs.shared.tables import line, table
-from engine.runs.status.slow import line as slow_line
+from engine.runs.shared.report import print_document
+from engine.runs.shared.tables import line
+from engine.runs.status import tables
+from engine.runs.status.document import document_of, export, write_unready
 from engine.settings import Settings
-from engine.tracking.db.files import unwritable
-from engine.tracking.read.links import FORMED_ANEW
-from engine.tracking.read.report import Report, open_report
+from engine.tracking.read.report import open_report
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-ACCOUNTS_SHOWN = 50
-WORTH_TELLING_S = 5.0
-"""Shorter runs are only a start and an end: nothing in them is slow."""
-_AGAIN: dict[str, Advice] = {
-    "switch": ("the same ", Command("run switch … --execute")),
-    "rollback": ("the same ", Command("run rollback … --execute")),
-    "verify": Command("verify"),
-    "backup": Command("run backup --incremental"),
-}
-"""For runs that have not noted their command."""
-_RESUMES = {
-    "switch": "goes on; links in doubt are read first",
-    "rollback": "goes on; links in doubt are read first",
-    "verify": "starts again",
-}
-_RUN_COUNTS = ("total_files_processed", "successful_files", "new_files", "skipped_files", "failed_files")
-
 
 @dataclass(frozen=True, slots=True)
 class StatusOptions:
-    """Which parts to show; none: the overview."""
+    """``parts``: what to show, by the names of the flags; none: the overview."""
 
-    overview: bool = False
-    runs: bool = False
-    accounts: bool = False
-    errors: bool = False
-    recent_errors: int | None = None
-    readiness: bool = False
+    parts: frozenset[str] = frozenset()
+    recent_errors: int = 0
     export: Path | None = None
     not_ready: Path | None = None
     as_json: bool = False
 
-    @property
-    def nothing_named(self) -> bool:
-        return not (self.overview or self.runs or self.accounts or self.errors or self.readiness or self.recent_errors)
-
 
 def show_status(settings: Settings, wanted: StatusOptions, console: Console) -> None:
     """Print what is wanted. Raises Blocked where there is no DB to read."""
-    proofs = settings.switch.accept_proof
+    proofs, template = settings.switch.accept_proof, settings.destination.link_template
+    parts = wanted.parts or (frozenset() if wanted.recent_errors else frozenset({"overview"}))
     with open_report(settings.tracking.database) as report:
         if wanted.export is not None:
             export(report, wanted.export, proofs)
         if wanted.not_ready is not None:
-            count = _write_unready(report, proofs, wanted.not_ready)
+            count = write_unready(report, proofs, wanted.not_ready)
             if not wanted.as_json:
                 line(console, f"Wrote {count:,} records that cannot be switched, and why, to {wanted.not_ready}")
         if wanted.as_json:
-            document = _document(report, wanted, proofs)
-            if wanted.readiness:
-                document["readiness"]["foreign_links"] = report.foreign_links(settings.destination.link_template).count
+            accounts = "accounts" in parts
+            document = document_of(report, proofs, accounts=accounts, recent_errors=wanted.recent_errors)
+            if "readiness" in parts:
+                document["readiness"]["foreign_links"] = report.foreign_links(template).count
             print_document(document)
             return
-        if wanted.overview or wanted.nothing_named:
-            _overview(report, console)
-        if wanted.runs:
-            _runs(report, console)
-        if wanted.accounts:
-            _accounts(report, console)
-        if wanted.errors:
-            _errors(report, console)
+        if "overview" in parts:
+            tables.show_overview(report, console)
+        if "runs" in parts:
+            tables.show_runs(report, console)
+        if "accounts" in parts:
+            tables.show_accounts(report, console)
+        if "errors" in parts:
+            tables.show_errors(report, console)
         if wanted.recent_errors:
-            _recent(report, wanted.recent_errors, console)
-        if wanted.readiness:
-            _readiness(report, proofs, console)
-            if (strange := report.foreign_links(settings.destination.link_template)).count:
-                line(console, f"REFUSED     {strange}")
-                line(console, ("next        ", FORMED_ANEW))
+            tables.show_recent(report, wanted.recent_errors, console)
+        if "readiness" in parts:
+            tables.show_readiness(report, proofs, report.foreign_links(template), console)
     if wanted.export is not None:
-        console.print(f"Wrote the whole report to {wanted.export}", markup=False)
-
-
-def export(report: Report, path: Path, proofs: Sequence[str]) -> None:
-    """Write everything, all accounts and runs included, as one JSON file of mode 0600. Raises Blocked."""
-    everything = {
-        **report.document(proofs, runs=-1),
-        "account_breakdown": report.accounts(),
-        "recent_errors": report.recent_errors(1000),
-        "waivers": report.waivers(),
-    }
-    try:
-        with replacing(path) as file:
-            json.dump(everything, file, indent=1)
-    except OSError as error:
-        raise unwritable(path, error) from error
-
-
-def _document(report: Report, wanted: StatusOptions, proofs: Sequence[str]) -> dict[str, Any]:
-    document = report.document(proofs)
-    document["runs"] = [honest(run) for run in document["runs"]]
-    if wanted.accounts:
-        document["account_breakdown"] = report.accounts()
-    if wanted.recent_errors:
-        document["recent_errors"] = report.recent_errors(wanted.recent_errors)
-    return document
-
-
-def honest(run: dict[str, Any]) -> dict[str, Any]:
-    """A run that is ``running`` in the DB although its process is dead has crashed. The next start records that."""
-    if run["status"] == "running" and run["host"] == platform.node() and not _alive(run["pid"]):
-        return {**run, "status": "crashed"}
-    return run
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _upgraded(upgrade: dict[str, Any]) -> str:
-    """What an upgrade made of proofs that an older version recorded."""
-    found = (
-        (upgrade["to_prove_anew"], "copies whose MD5 differs from the source's must be proved again"),
-        (upgrade["now_received"], "checksums of our own alone are called received now"),
-    )
-    return "; ".join(f"{count:,} {words}" for count, words in found if count)
-
-
-def _overview(report: Report, console: Console) -> None:
-    files, proofs, api = report.files(), report.proofs(), report.api()
-    rows = [(name, f"{files[name]:,}", _share(files[name], files["tracked"])) for name in files if name != "bytes"]
-    table(console, "Records", ("state", "records", "share"), [row for row in rows if row[1] != "0"], right=(1, 2))
-    line(console, f"copies      {size(files['bytes'])}, {proved_by(proofs)}")
-    if (upgrade := report.upgrade()) is not None:
-        line(console, f"upgrade     {_upgraded(upgrade)}")
-    line(console, f"accounts    {report.account_count():,}")
-    if api is not None:
-        line(console, f"API calls   {api['used']:,} of {api['max']:,} used in 24 h (as of {api['at']})")
-    last = report.runs(1)
-    if last:
-        run = honest(last[0])
-        line(console, f"last run    {run['id']}: {run['run_type']}, {run['status']}, started {run['start_time']}")
-        if (shares := report.shares()) is not None and shares["seconds"] >= WORTH_TELLING_S:
-            line(console, f"slow was    {slow_line(shares)}" + f" (run {shares['run']})")
-        if run["status"] in {"crashed", "stopped"}:
-            kind = run["run_type"]
-            line(console, ("next        ", _again(run), f"   {_RESUMES.get(kind, 'resumes')}"))
-    if unproved := report.unproved():
-        line(console, f"BROKEN      {unproved:,} switched links lead to no copy, or to another file: users see that")
-        line(console, ("next        ", Command("verify"), "   lists them, and says what repairs them"))
-    if files["failed"]:
-        line(console, ("next        ", Command("status --errors"), "   says why files failed"))
-
-
-def _again(run: dict[str, Any]) -> Advice:
-    """What takes a run up again."""
-    noted = run["config_snapshot"].get("again")
-    return _AGAIN.get(run["run_type"], _AGAIN["backup"]) if noted is None else Command.noted(noted)
-
-
-def _runs(report: Report, console: Console) -> None:
-    rows = [
-        (
-            str(run["id"]),
-            run["run_type"],
-            run["status"].replace("_", " "),
-            run["start_time"][5:19].replace("T", " "),
-            _took(run),
-            *(f"{run[name]:,}" for name in _RUN_COUNTS),
-        )
-        for run in map(honest, report.runs(15))
-    ]
-    heads = ("run", "type", "status", "started, UTC", "took", "seen", "ok", "new", "skipped", "failed")
-    table(console, "Runs", heads, rows, right=(0, 4, 5, 6, 7, 8, 9), wraps=2)
-    _trend(report, console)
-
-
-def _trend(report: Report, console: Console) -> None:
-    rows = [
-        (
-            sample["at"][11:19],
-            f"{sample['files_per_s']:,.0f}",
-            f"{sample['mb_per_s']:,.1f}",
-            f"{sample['in_flight']:,} of {sample['limit']:,}",
-            f"{sample['leases']:,} / {sample['unwritten']:,}",
-            f"{sample['refusals']:,}",
-            f"{sample['retries']:,}",
-            f"{100 * sample['cpu']:.0f} %",
-            f"{sample['lag_ms']:,.0f} ms",
-            f"{sample['rss_mb']:,.0f} MB",
-        )
-        for sample in report.trend()
-    ]
-    if rows:
-        heads = (
-            "UTC", "files/s", "MB/s", "in flight", "leases / unwritten", "refused", "retries", "CPU", "late", "memory",
-        )  # fmt: skip
-        table(console, "The latest samples of the last run", heads, rows, right=range(1, 10))
-
-
-def _took(run: dict[str, Any]) -> str:
-    from datetime import datetime
-
-    if not run["end_time"]:
-        return ""
-    start, end = (datetime.fromisoformat(run[name]) for name in ("start_time", "end_time"))
-    return duration((end - start).total_seconds())
-
-
-def _accounts(report: Report, console: Console) -> None:
-    rows = [
-        (
-            account["account_id"] or "(none)",
-            printable(account["account_name"]),
-            f"{account['files']:,}",
-            f"{sum(account[state] for state in COPIED_STATES):,}",
-            f"{account['skipped']:,}",
-            f"{account['failed']:,}",
-        )
-        for account in report.accounts(ACCOUNTS_SHOWN)
-    ]
-    total = report.account_count()
-    more = (
-        f" (the {ACCOUNTS_SHOWN} with most failures of {total:,}; all: --json or --export)" if total > len(rows) else ""
-    )
-    table(
-        console, f"Accounts{more}", ("account", "name", "files", "copied", "skipped", "failed"), rows, (2, 3, 4, 5), 1
-    )
-
-
-def _errors(report: Report, console: Console) -> None:
-    rows = [
-        (
-            error["failure_class"],
-            f"{error['count']:,}",
-            (error["latest"] or "")[:19],
-            error["example"]["record_id"] or "",
-            printable(error["example"]["message"] or ""),
-        )
-        for error in report.errors()
-    ]
-    table(console, "Failures by class", ("class", "records", "latest, UTC", "for example", "message"), rows, (1,))
-    if unproved := report.unproved():
-        line(console, f"BROKEN      {unproved:,} switched links lead to no copy, or to another file")
-        line(console, ("next        ", Command("status --recent-errors 20"), "   says what a backup did about them"))
-    skipped = report.skipped()
-    if skipped:
-        line(console, "skipped: " + ", ".join(f"{name} {count:,}" for name, count in skipped.items()))
-
-
-def _recent(report: Report, count: int, console: Console) -> None:
-    rows = [
-        (e["timestamp"][:19], e["failure_class"], e["doclist_entry_id"], printable(e["error_message"] or ""))
-        for e in report.recent_errors(count)
-    ]
-    table(console, f"The last {len(rows)} errors", ("when, UTC", "class", "record", "what"), rows)
-
-
-def _readiness(report: Report, proofs: Sequence[str], console: Console) -> None:
-    found, accounts = report.readiness(proofs), report.ready_accounts(proofs)
-    rows = [("ready", f"{found['ready']:,}", "", ""), ("switched already", f"{found['switched']:,}", "", "")]
-    rows += [
-        ("not ready", f"{count:,}", reason, report.example_of(reason)) for reason, count in found["reasons"].items()
-    ]
-    if found["waived"]:
-        rows.append(("waived", f"{found['waived']:,}", f"not counted, by {to_type(Command('waive'))}", ""))
-    title = f"Readiness (proofs accepted: {', '.join(proofs)})"
-    table(console, title, ("", "records", "because", "such as"), rows, (1,))
-    line(
-        console,
-        f"accounts    {accounts['whole']:,} can be switched as a whole, {accounts['partly']:,} in part, "
-        f"{accounts['none']:,} not at all",
-    )
-    line(
-        console,
-        f"{found['percent_ready']} % of {found['in_scope']:,} records in scope could be switched now, "
-        f"{found['percent_switched']} % are",
-    )
-    if any(reason.startswith("proof_") for reason in found["reasons"]):
-        deep = Command("verify --level deep")
-        line(console, ("next        ", deep, "   finds stronger proofs for them"))
-
-
-def _write_unready(report: Report, proofs: Sequence[str], path: Path) -> int:
-    """Every record that cannot be switched, as CSV for a spreadsheet; mode 0600. Returns how many."""
-    count = 0
-    try:
-        with fresh(path) as file:
-            out = csv.writer(file)
-            out.writerow(("record_id", "account_id", "status", "reason", "said"))
-            for row in report.unready(proofs):
-                out.writerow([csv_safe(cell) for cell in row])
-                count += 1
-    except OSError as error:
-        raise Usage(f"{path} cannot be written: {error.strerror}") from error
-    return count
-
-
-def _share(part: int, whole: int) -> str:
-    return f"{100 * part / whole:.1f} %" if whole else ""
+        line(console, f"Wrote the whole report to {wanted.export}")

@@ -19,7 +19,8 @@ from engine.runs.analyze.files import write
 from engine.runs.rehearsal.init import write_settings
 from engine.runs.shared.exports import replacing
 from engine.runs.shared.profile import profiling
-from engine.runs.status.status import StatusOptions, export, show_status
+from engine.runs.status.document import export
+from engine.runs.status.status import StatusOptions, show_status
 from engine.runs.verify.report import Lines, Symbol
 from engine.settings import Settings
 from engine.tracking.db.database import open_database

@@ -1,0 +1,75 @@
+"""What the tracking DB knows, as one JSON document, and as files that a person names."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from engine.model.errors import Usage
+from engine.model.text import csv_safe
+from engine.runs.shared.exports import fresh, replacing
+from engine.tracking.db.files import unwritable
+from engine.tracking.read.report import Report
+
+
+def document_of(report: Report, proofs: Sequence[str], *, accounts: bool, recent_errors: int) -> dict[str, Any]:
+    """What ``--json`` prints."""
+    document = report.document(proofs)
+    document["runs"] = [honest(run) for run in document["runs"]]
+    if accounts:
+        document["account_breakdown"] = report.accounts()
+    if recent_errors:
+        document["recent_errors"] = report.recent_errors(recent_errors)
+    return document
+
+
+def export(report: Report, path: Path, proofs: Sequence[str]) -> None:
+    """Write everything, all accounts and runs included, as one JSON file of mode 0600. Raises Blocked."""
+    everything = {
+        **report.document(proofs, runs=-1),
+        "account_breakdown": report.accounts(),
+        "recent_errors": report.recent_errors(1000),
+        "waivers": report.waivers(),
+    }
+    try:
+        with replacing(path) as file:
+            json.dump(everything, file, indent=1)
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
+def honest(run: dict[str, Any]) -> dict[str, Any]:
+    """A run that is ``running`` in the DB although its process is dead has crashed. The next start records that."""
+    if run["status"] == "running" and run["host"] == platform.node() and not _alive(run["pid"]):
+        return {**run, "status": "crashed"}
+    return run
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def write_unready(report: Report, proofs: Sequence[str], path: Path) -> int:
+    """Every record that cannot be switched, as CSV for a spreadsheet; mode 0600. Returns how many."""
+    count = 0
+    try:
+        with fresh(path) as file:
+            out = csv.writer(file)
+            out.writerow(("record_id", "account_id", "status", "reason", "said"))
+            for row in report.unready(proofs):
+                out.writerow([csv_safe(cell) for cell in row])
+                count += 1
+    except OSError as error:
+        raise Usage(f"{path} cannot be written: {error.strerror}") from error
+    return count

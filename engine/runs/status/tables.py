@@ -1,0 +1,206 @@
+"""The parts of ``engine status`` as tables for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from engine.model.command import Advice, Command
+from engine.model.outcome import COPIED_STATES
+from engine.model.text import printable
+from engine.runs.shared.command import to_type
+from engine.runs.shared.report import by_reason, duration, proved_by, size
+from engine.runs.shared.tables import line, table
+from engine.runs.status.document import honest
+from engine.runs.status.slow import line as slow_line
+from engine.tracking.read.links import FORMED_ANEW, Foreign
+from engine.tracking.read.report import Report
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+ACCOUNTS_SHOWN = 50
+WORTH_TELLING_S = 5.0
+"""Shorter runs are only a start and an end: nothing in them is slow."""
+_AGAIN: dict[str, Advice] = {
+    "switch": ("the same ", Command("run switch … --execute")),
+    "rollback": ("the same ", Command("run rollback … --execute")),
+    "verify": Command("verify"),
+    "backup": Command("run backup --incremental"),
+}
+"""For runs that have not noted their command."""
+_RESUMES = {
+    "switch": "goes on; links in doubt are read first",
+    "rollback": "goes on; links in doubt are read first",
+    "verify": "starts again",
+}
+_RUN_COUNTS = ("total_files_processed", "successful_files", "new_files", "skipped_files", "failed_files")
+
+
+def _upgraded(upgrade: dict[str, Any]) -> str:
+    """What an upgrade made of proofs that an older version recorded."""
+    found = (
+        (upgrade["to_prove_anew"], "copies whose MD5 differs from the source's must be proved again"),
+        (upgrade["now_received"], "checksums of our own alone are called received now"),
+    )
+    return "; ".join(f"{count:,} {words}" for count, words in found if count)
+
+
+def show_overview(report: Report, console: Console) -> None:
+    files, proofs, api = report.files(), report.proofs(), report.api()
+    rows = [(name, f"{files[name]:,}", _share(files[name], files["tracked"])) for name in files if name != "bytes"]
+    table(console, "Records", ("state", "records", "share"), [row for row in rows if row[1] != "0"], right=(1, 2))
+    line(console, f"copies      {size(files['bytes'])}, {proved_by(proofs)}")
+    if (upgrade := report.upgrade()) is not None:
+        line(console, f"upgrade     {_upgraded(upgrade)}")
+    line(console, f"accounts    {report.account_count():,}")
+    if api is not None:
+        line(console, f"API calls   {api['used']:,} of {api['max']:,} used in 24 h (as of {api['at']})")
+    last = report.runs(1)
+    if last:
+        run = honest(last[0])
+        line(console, f"last run    {run['id']}: {run['run_type']}, {run['status']}, started {run['start_time']}")
+        if (shares := report.shares()) is not None and shares["seconds"] >= WORTH_TELLING_S:
+            line(console, f"slow was    {slow_line(shares)}" + f" (run {shares['run']})")
+        if run["status"] in {"crashed", "stopped"}:
+            kind = run["run_type"]
+            line(console, ("next        ", _again(run), f"   {_RESUMES.get(kind, 'resumes')}"))
+    if unproved := report.unproved():
+        line(console, f"BROKEN      {unproved:,} switched links lead to no copy, or to another file: users see that")
+        line(console, ("next        ", Command("verify"), "   lists them, and says what repairs them"))
+    if files["failed"]:
+        line(console, ("next        ", Command("status --errors"), "   says why files failed"))
+
+
+def _again(run: dict[str, Any]) -> Advice:
+    """What takes a run up again."""
+    noted = run["config_snapshot"].get("again")
+    return _AGAIN.get(run["run_type"], _AGAIN["backup"]) if noted is None else Command.noted(noted)
+
+
+def show_runs(report: Report, console: Console) -> None:
+    rows = [
+        (
+            str(run["id"]),
+            run["run_type"],
+            run["status"].replace("_", " "),
+            run["start_time"][5:19].replace("T", " "),
+            _took(run),
+            *(f"{run[name]:,}" for name in _RUN_COUNTS),
+        )
+        for run in map(honest, report.runs(15))
+    ]
+    heads = ("run", "type", "status", "started, UTC", "took", "seen", "ok", "new", "skipped", "failed")
+    table(console, "Runs", heads, rows, right=(0, 4, 5, 6, 7, 8, 9), wraps=2)
+    _trend(report, console)
+
+
+def _trend(report: Report, console: Console) -> None:
+    rows = [
+        (
+            sample["at"][11:19],
+            f"{sample['files_per_s']:,.0f}",
+            f"{sample['mb_per_s']:,.1f}",
+            f"{sample['in_flight']:,} of {sample['limit']:,}",
+            f"{sample['leases']:,} / {sample['unwritten']:,}",
+            f"{sample['refusals']:,}",
+            f"{sample['retries']:,}",
+            f"{100 * sample['cpu']:.0f} %",
+            f"{sample['lag_ms']:,.0f} ms",
+            f"{sample['rss_mb']:,.0f} MB",
+        )
+        for sample in report.trend()
+    ]
+    if rows:
+        heads = (
+            "UTC", "files/s", "MB/s", "in flight", "batches / unwritten", "refused", "retries", "CPU", "late", "memory",
+        )  # fmt: skip
+        table(console, "The latest samples of the last run", heads, rows, right=range(1, 10))
+
+
+def _took(run: dict[str, Any]) -> str:
+    if not run["end_time"]:
+        return ""
+    start, end = (datetime.fromisoformat(run[name]) for name in ("start_time", "end_time"))
+    return duration((end - start).total_seconds())
+
+
+def show_accounts(report: Report, console: Console) -> None:
+    rows = [
+        (
+            account["account_id"] or "(none)",
+            printable(account["account_name"]),
+            f"{account['files']:,}",
+            f"{sum(account[state] for state in COPIED_STATES):,}",
+            f"{account['skipped']:,}",
+            f"{account['failed']:,}",
+        )
+        for account in report.accounts(ACCOUNTS_SHOWN)
+    ]
+    total = report.account_count()
+    title = "Accounts"
+    if total > len(rows):
+        title += f" (the {ACCOUNTS_SHOWN} with most failures of {total:,}; all: --json or --export)"
+    table(console, title, ("account", "name", "files", "copied", "skipped", "failed"), rows, (2, 3, 4, 5), 1)
+
+
+def show_errors(report: Report, console: Console) -> None:
+    rows = [
+        (
+            error["failure_class"],
+            f"{error['count']:,}",
+            (error["latest"] or "")[:19],
+            error["example"]["record_id"] or "",
+            printable(error["example"]["message"] or ""),
+        )
+        for error in report.errors()
+    ]
+    table(console, "Failures by class", ("class", "records", "latest, UTC", "for example", "message"), rows, (1,))
+    if unproved := report.unproved():
+        line(console, f"BROKEN      {unproved:,} switched links lead to no copy, or to another file")
+        line(console, ("next        ", Command("status --recent-errors 20"), "   says what a backup did about them"))
+    skipped = report.skipped()
+    if skipped:
+        line(console, f"skipped: {by_reason(skipped)}")
+
+
+def show_recent(report: Report, count: int, console: Console) -> None:
+    rows = [
+        (e["timestamp"][:19], e["failure_class"], e["doclist_entry_id"], printable(e["error_message"] or ""))
+        for e in report.recent_errors(count)
+    ]
+    table(console, f"The last {len(rows)} errors", ("when, UTC", "class", "record", "what"), rows)
+
+
+def show_readiness(report: Report, proofs: Sequence[str], strange: Foreign, console: Console) -> None:
+    """``strange``: links that a switch refuses."""
+    found, accounts = report.readiness(proofs), report.ready_accounts(proofs)
+    rows = [("ready", f"{found['ready']:,}", "", ""), ("switched already", f"{found['switched']:,}", "", "")]
+    rows += [
+        ("not ready", f"{count:,}", reason, report.example_of(reason)) for reason, count in found["reasons"].items()
+    ]
+    if found["waived"]:
+        rows.append(("waived", f"{found['waived']:,}", f"not counted, by {to_type(Command('waive'))}", ""))
+    title = f"Readiness (proofs accepted: {', '.join(proofs)})"
+    table(console, title, ("", "records", "because", "such as"), rows, (1,))
+    line(
+        console,
+        f"accounts    {accounts['whole']:,} can be switched as a whole, {accounts['partly']:,} in part, "
+        f"{accounts['none']:,} not at all",
+    )
+    line(
+        console,
+        f"{found['percent_ready']} % of {found['in_scope']:,} records in scope could be switched now, "
+        f"{found['percent_switched']} % are",
+    )
+    if any(reason.startswith("proof_") for reason in found["reasons"]):
+        deep = Command("verify --level deep")
+        line(console, ("next        ", deep, "   finds stronger proofs for them"))
+    if strange.count:
+        line(console, f"REFUSED     {strange}")
+        line(console, ("next        ", FORMED_ANEW))
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.1f} %" if whole else ""
