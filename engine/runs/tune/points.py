@@ -1,4 +1,4 @@
-"""Which of several measured settings is enough, and how they look side by side. Pure.
+"""Which of several measured settings is enough. Pure.
 
 Every setting is measured in several rounds. A setting is slower than another one only if its fastest round is slower
 than the other's slowest round, and its median by more than 5 %. What differs less may be noise, and decides nothing.
@@ -17,7 +17,6 @@ GOOD_ENOUGH = 0.95
 """Of the best rate: more of anything for less than that is not worth it."""
 _REFUSED = 0.01
 """Of all requests: a setting that is refused more often asks for too much."""
-_WIDTH = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +92,12 @@ class Verdict:
     def difference_seen(self) -> bool:
         return bool(self.worse)
 
+    def of(self, value: int) -> str:
+        """What it says of one setting, in a word; nothing where no difference was seen."""
+        if value in self.worse:
+            return "worse"
+        return "enough" if self.worse and value == self.use else ""
+
 
 def verdict(points: Sequence[Point], keep: int | None = None) -> Verdict:
     """The smallest setting that is not slower than the fastest one.
@@ -104,14 +109,3 @@ def verdict(points: Sequence[Point], keep: int | None = None) -> Verdict:
     enough = [point.value for point in calm if not point.slower_than(best)]
     worse = frozenset(point.value for point in points) - set(enough)
     return Verdict(keep if keep in enough else min(enough), worse)
-
-
-def bars(points: Sequence[Point], found: Verdict) -> list[str]:
-    """A plot in text: a bar per setting, the longest for the fastest, and what the verdict says of it."""
-    most = max((point.rate for point in points), default=0.0) or 1.0
-    marks = dict.fromkeys(found.worse, "worse") | ({found.use: "<- enough"} if found.difference_seen else {})
-    return [
-        f"{point.value:>7,} |{'#' * max(1, round(_WIDTH * point.rate / most)):<{_WIDTH}}| {point.rate:>10,.0f}/s  "
-        f"{marks.get(point.value, '')}".rstrip()
-        for point in points
-    ]

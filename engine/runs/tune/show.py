@@ -1,17 +1,17 @@
-"""A tuning for a person: tables, plots, and the settings to use."""
+"""A tuning for a person: tables, and the settings to use."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from engine.runs.shared.tables import line, table
-from engine.runs.tune.points import ROUNDS, bars
+from engine.runs.tune.points import ROUNDS
 from engine.runs.tune.tune import Tuning
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-_HEADS = ("value", "per second", "slowest", "fastest", "median ms", "p95 ms", "refused")
+_HEADS = ("value", "per second", "slowest", "fastest", "median ms", "p95 ms", "refused", "")
 
 
 def show_tuning(found: Tuning, console: Console) -> None:
@@ -25,12 +25,11 @@ def show_tuning(found: Tuning, console: Console) -> None:
                 _ms(point.latency_ms(0.5)),
                 _ms(point.latency_ms(0.95)),
                 f"{point.refused:,}",
+                verdicts[name].of(point.value),
             )
             for point in points
         ]
-        table(console, name, _HEADS, rows, range(len(_HEADS)))
-        for bar in bars(points, verdicts[name]):
-            line(console, bar)
+        table(console, name, _HEADS, rows, range(len(_HEADS) - 1))
         if len(points) > 1 and not verdicts[name].difference_seen:
             line(console, f"no difference seen: the rounds of one {name} differ as much as those of another")
     for note in found.notes:

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from engine.model.errors import Usage
-from engine.runs.tune.points import ROUNDS, Point, Round, bars, verdict
+from engine.runs.tune.points import ROUNDS, Point, Round, verdict
 from engine.runs.tune.real import within_requests
 from engine.runs.tune.show import show_tuning
 from engine.runs.tune.tune import DEFAULTS, TuneOptions, Tuning, compare, in_rounds, told_apart
@@ -114,15 +114,13 @@ def test_nothing_answered_is_a_rate_of_nought() -> None:
     found = [Point(4, (Round(0.0, 0, 9),) * ROUNDS)]
 
     assert (found[0].rate, found[0].latency_ms(0.5)) == (0.0, None)
-    assert len(bars(found, verdict(found))) == 1
+    assert verdict(found).use == 4
 
 
-def test_bars_are_as_long_as_rates_and_say_what_was_found() -> None:
-    made = points(100, 200)
-    low, high = bars(made, verdict(made))
+def test_the_verdict_says_a_word_of_each_setting() -> None:
+    found = verdict(points(100, 200, 200))
 
-    assert low.count("#") * 2 == high.count("#")
-    assert (low.split()[-1], high[-9:]) == ("worse", "<- enough")
+    assert [found.of(value) for value in (10, 20, 40)] == ["worse", "enough", ""]
 
 
 # the rounds
@@ -175,7 +173,7 @@ async def test_noise_ends_in_no_difference_seen_and_the_settings_as_they_are() -
     assert found.as_json()["no_difference_seen"] == ["batch_size", "concurrency", "queue_size"]
     assert [line for line in said if "no difference seen: the rounds of one" in line] != []
     assert said[-3:] == [f"  {name}: {value}  # no difference seen" for name, value in DEFAULTS.items()]
-    assert "<- enough" not in "\n".join(said)
+    assert not [line for line in said if line.rstrip().endswith(("worse", "enough"))]
 
 
 async def test_a_difference_beyond_the_noise_is_named() -> None:
@@ -184,7 +182,7 @@ async def test_a_difference_beyond_the_noise_is_named() -> None:
 
     assert found.as_json()["no_difference_seen"] == ["batch_size"]
     assert said[-3:] == ["  concurrency: 200", "  queue_size: 2000", "  batch_size: 500  # no difference seen"]
-    assert [line.split()[0] for line in said if line.endswith("worse")] == ["8", "50"]
+    assert [line.split()[0] for line in said if line.rstrip().endswith("worse")] == ["8", "50"]
 
 
 async def test_sizes_that_cannot_be_told_apart_are_not_measured() -> None:
