@@ -14,7 +14,7 @@ class Method(StrEnum):
     SERVER_COPY = "server_copy"
     STREAM = "stream"
     HTTP = "http"
-    TWIN = "twin"
+    DUPLICATE = "twin"
     """A copy inside the destination, of another record's proved copy of the same source."""
     ADOPTED = "adopted"
     """Nothing travelled: an equal object was there already."""

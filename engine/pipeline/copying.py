@@ -103,7 +103,7 @@ class Copying:
         weakest = max(proof or Proof.SIZE, duplicate.proof, key=list(Proof).index)
         source = replace(facts, etag=duplicate.source_etag)
         return Copied(
-            Method.TWIN,
+            Method.DUPLICATE,
             plan.key,
             source,
             stored.facts,

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from engine.limiting.byte_budget import BytesInFlight
@@ -89,13 +89,8 @@ async def open_s3(
     sizes = sizes or Sizes.of(migration.part_size_mb * MIB)
     limiters = limiters or Limiters(clock, migration.concurrency)
     out = WayOut(proxy_of(settings.network.proxy), settings.network.ca_file)
-    policy = WritePolicy(
-        placed(settings.destination),
-        migration.checksum,
-        sizes,
-        migration.max_attempts,
-        Tags(keep=migration.tags == "keep"),
-    )
+    tags = Tags(keep=migration.tags == "keep")
+    policy = WritePolicy(placed(settings.destination), migration.checksum, sizes, migration.max_attempts, tags)
     if policy.crc:
         crc64nvme(b"")
     async with AsyncExitStack() as stack:
@@ -103,14 +98,7 @@ async def open_s3(
         destination = _service(stack, settings.destination, Side.DESTINATION, clock, limiters.destination, out)
         await destination.keyring.keys()
         opened = await clients(
-            stack,
-            transport,
-            source,
-            destination,
-            bucket=settings.destination.bucket,
-            clock=clock,
-            concurrency=migration.concurrency,
-            out=out,
+            stack, transport, source, destination, clock=clock, concurrency=migration.concurrency, out=out
         )
         ours = S3Destination(
             _bucket(settings.destination, opened),
@@ -134,9 +122,11 @@ def _service(
 ) -> Service:
     keyring = Keyring(clock, side, keys=keys_in(section), profile=section.profile, out=out)
     stack.push_async_callback(keyring.close)
-    anonymous = isinstance(section, SourceSettings) and section.anonymous
     patience = Patience(clock, side, keyring.renew)
-    return Service(section.endpoint_url, section.region, keyring, patience, limiter, anonymous)
+    service = Service(section.endpoint_url, section.region, keyring, patience, limiter)
+    if isinstance(section, SourceSettings):
+        return replace(service, anonymous=section.anonymous)
+    return replace(service, home=section.bucket)
 
 
 def _bucket(ours: DestinationSettings, opened: Clients) -> Bucket:

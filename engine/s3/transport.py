@@ -43,30 +43,20 @@ async def open_clients(
     source: Service,
     destination: Service,
     *,
-    bucket: str,
     clock: Clock,
     concurrency: int,
     out: WayOut,
 ) -> Clients:
-    """Open both sides for the length of ``stack``, each behind its limiter. ``bucket`` is ours.
+    """Open both sides for the length of ``stack``, each behind its limiter.
 
     Each side has a wire of its own: a source's unread bodies must never keep the destination's writes waiting. Raises
     Usage where ``network.ca_file`` cannot be read, Blocked for a proxy that our wire does not know.
     """
-
-    async def sdk(service: Service) -> SdkClient:
-        return await open_sdk(stack, service, clock, connections=concurrency + SPARE, out=out)
-
-    async def control() -> SdkClient:
-        async with opening:
-            if not opened:
-                opened.append(await sdk(destination))
-        return opened[0]
-
-    opened: list[SdkClient] = []
-    opening = asyncio.Lock()
+    limit = concurrency + SPARE
+    control = _Once(lambda: open_sdk(stack, destination, clock, connections=limit, out=out))
     if transport == "sdk":
-        return Clients(source.limited(await sdk(source)), destination.limited(await control()), control)
+        theirs = await open_sdk(stack, source, clock, connections=limit, out=out)
+        return Clients(source.limited(theirs), destination.limited(await control()), control)
 
     if out.proxy is not None and out.proxy.scheme != "http":
         raise Blocked(
@@ -75,21 +65,14 @@ async def open_clients(
         )
 
     async def wire() -> Wire:
-        return await stack.enter_async_context(
-            Wire(
-                limit=concurrency + SPARE,
-                clock=clock,
-                read_s=SILENCE_S,
-                ssl_context=out.tls,
-                proxy=out.proxy,
-            )
-        )
+        made = Wire(limit=limit, clock=clock, read_s=SILENCE_S, ssl_context=out.tls, proxy=out.proxy)
+        return await stack.enter_async_context(made)
 
     there, here = await wire(), await wire()
-    signed = SignedWire(here, destination.keyring, destination.address(bucket, destination.region))
+    signed = SignedWire(here, destination.keyring, destination.address(destination.home, destination.region))
     return Clients(
         source.limited(_fast(there, clock, source)),
-        destination.limited(_fast(here, clock, destination, bucket)),
+        destination.limited(_fast(here, clock, destination)),
         control,
         signed,
     )
@@ -98,6 +81,21 @@ async def open_clients(
 OpenClients = Callable[..., Awaitable[Clients]]
 
 
-def _fast(wire: Wire, clock: Clock, service: Service, home: str = "") -> FastClient:
+class _Once:
+    """Opens a client when it is first wanted, and then gives the same one."""
+
+    def __init__(self, opener: Callable[[], Awaitable[SdkClient]]) -> None:
+        self._opener = opener
+        self._opening = asyncio.Lock()
+        self._client: SdkClient | None = None
+
+    async def __call__(self) -> SdkClient:
+        async with self._opening:
+            if self._client is None:
+                self._client = await self._opener()
+            return self._client
+
+
+def _fast(wire: Wire, clock: Clock, service: Service) -> FastClient:
     keys, roams = None if service.anonymous else service.keyring, service.endpoint_url is None
-    return FastClient(wire, clock, keys, service.address, region=service.region, roams=roams, home=home)
+    return FastClient(wire, clock, keys, service.address, region=service.region, roams=roams, home=service.home)

@@ -175,7 +175,7 @@ async def test_what_was_tried_longest_ago_is_tried_first(tmp_path: Path) -> None
 
 async def test_a_row_says_what_its_copy_was_made_from(ledger: AnyLedger) -> None:
     asked = a_record(2, extra=(("Identifier__c", "x-1"),))
-    await ledger.write(Batch([copied(1, source_id=7), copied(2, record=asked, source_id=8, method=Method.TWIN)]))
+    await ledger.write(Batch([copied(1, source_id=7), copied(2, record=asked, source_id=8, method=Method.DUPLICATE)]))
 
     rows = await ledger.known([record_id(1), record_id(2)])
 

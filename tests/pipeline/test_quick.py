@@ -57,7 +57,7 @@ async def test_a_record_that_has_a_row_goes_the_usual_way(world: World) -> None:
 async def test_a_duplicate_is_copied_within_the_bucket(world: World) -> None:
     outcomes = await world.run(pinned(world), replace(pinned(world), record=plan(2).record, key="up/2.pdf"))
 
-    assert [each.method for each in outcomes] == [Method.SERVER_COPY, Method.TWIN]
+    assert [each.method for each in outcomes] == [Method.SERVER_COPY, Method.DUPLICATE]
     assert world.fast_path.took == ["up/1.pdf"]
 
 

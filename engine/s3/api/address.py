@@ -1,7 +1,7 @@
 """Where a bucket answers: scheme, host, port and path prefix. Pure.
 
-AWS is addressed by virtual host (``bucket.s3.region.amazonaws.com``), an endpoint of one's own by path, and so is a
-bucket whose name is no single DNS label: no certificate covers ``my.bucket.s3…``.
+AWS is addressed by virtual host (``bucket.s3.region.amazonaws.com``). A custom endpoint is addressed by path, and so is
+a bucket whose name has dots: no certificate covers ``my.bucket.s3…``.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _PORTS = {"http": 80, "https": 443}
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """``host`` is the Host header's value; ``path`` stands before ``/key`` and is percent-encoded."""
+    """``host`` is the value of the Host header. ``path`` comes before ``/key`` and is percent-encoded."""
 
     origin: Origin
     host: str

@@ -1,4 +1,4 @@
-"""What a store answered: headers with the few facts that S3 hides in XML bodies merged in, or a StoreError."""
+"""What a store answered: its headers, with the few facts that S3 puts into XML bodies merged in; or a StoreError."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ Bytes = bytes | memoryview
 """Content: as it came, or in memory that is used again."""
 
 
-_NOT_THE_FORM = frozenset({"BadDigest", "IncompleteBody", "RequestTimeout", "ExpiredToken", "TokenRefreshRequired"})
-"""Codes of a 400 that speaks of the bytes or of the login."""
+_NOT_THE_REQUEST = frozenset({"BadDigest", "IncompleteBody", "RequestTimeout", "ExpiredToken", "TokenRefreshRequired"})
+"""Codes of a 400 that is about the bytes or the login."""
 
 
 class StoreError(Exception):
     """A request that did not succeed, in the store's own words; ``faults.py`` says what it means.
 
-    ``code`` is S3's error code (``NoSuchKey``), or the bare status (``"404"``) where no body told more, or one of ours
-    where no answer came, or none to go by: ``Unreachable``, ``NoFileLeft``, ``TimedOut``, ``TlsFailed``, ``BadAnswer``,
-    ``TooLong``, ``BadListing``, ``NoETag``. ``status`` is 0 then, but for the last.
-    ``region`` is where the bucket lives, if the store said so. ``alone``: the same keys and bucket have been found to
-    be well, so that it speaks of this one request (``doubts.py``).
+    ``code`` is S3's error code (``NoSuchKey``), or the bare status (``"404"``) where no body said more. Where no usable
+    answer came it is one of ours: ``Unreachable``, ``NoFileLeft``, ``TimedOut``, ``TlsFailed``, ``BadAnswer``,
+    ``TooLong``, ``BadListing``, ``NoETag``. Then ``status`` is 0, except for the last.
+    ``region`` is where the bucket lives, if the store said so. ``alone``: other requests with the same keys to the same
+    bucket are served, so the error is about this request alone (``doubts.py``).
     """
 
     alone = False
@@ -38,7 +38,6 @@ class StoreError(Exception):
         message: str = "",
         *,
         retry_after_s: float | None = None,
-        condition: str = "",
         region: str = "",
     ) -> None:
         super().__init__(f"{code} ({status})" if status else code, message)
@@ -46,21 +45,20 @@ class StoreError(Exception):
         self.status = status
         self.message = message
         self.retry_after_s = retry_after_s
-        self.condition = condition
         self.region = region
 
     @property
     def bare(self) -> bool:
-        """Whether it may be anything: a HEAD has no body to say whether keys, clock, region or object are at fault."""
+        """Whether the cause is open: a HEAD has no body to say whether keys, clock, region or object are at fault."""
         return self.status in {400, 401, 403} and self.code == str(self.status)
 
     def again(self) -> StoreError:
-        """The same, to be raised once more by somebody else."""
+        """A copy, for another request that failed for the same reason."""
         return StoreError(self.code, self.status, self.message, region=self.region)
 
     @property
     def missing(self) -> bool:
-        """Whether it says that the object is not there. A missing bucket is told apart where the store does."""
+        """Whether the object does not exist. A missing bucket is told apart where the store does so."""
         return self.status == 404 and self.code not in {"NoSuchBucket", "NoSuchUpload"}
 
     @property
@@ -70,14 +68,14 @@ class StoreError(Exception):
 
     @property
     def unsupported(self) -> bool:
-        """Whether the store does not know what was asked of it."""
+        """Whether the store does not support the request."""
         return self.status == 501 or self.code == "NotImplemented"
 
     @property
     def unfit(self) -> bool:
-        """Whether something about the request's form may be why: it is worth asking without what the store need not
-        know."""
-        return self.unsupported or (self.status == 400 and self.code not in _NOT_THE_FORM)
+        """Whether the store may dislike something about the request itself: it is worth a try without its optional
+        headers."""
+        return self.unsupported or (self.status == 400 and self.code not in _NOT_THE_REQUEST)
 
     @property
     def unsure(self) -> bool:
@@ -87,7 +85,7 @@ class StoreError(Exception):
 
 @value
 class Answer:
-    """A success. ``fields`` holds the headers, and what the body of a copy or completion said, under header names."""
+    """A success. ``fields`` holds the headers and, under header names, what the body of a copy or completion said."""
 
     status: int
     fields: Fields
@@ -99,7 +97,7 @@ class Answer:
 
 
 class StreamedAnswer(Protocol):
-    """A body being read. ``chunks`` ends only at the true end and raises StoreError when the body ends short."""
+    """A body being read. ``chunks`` ends only where the body is whole, and raises StoreError where it is cut short."""
 
     @property
     def fields(self) -> Fields: ...
@@ -108,7 +106,7 @@ class StreamedAnswer(Protocol):
 
     @property
     def fill(self) -> Fill | None:
-        """None where the body only comes as ``chunks``; both may be used in turn, and ``chunks`` knows the end."""
+        """None where the body only comes as ``chunks``. Both may be used in turn; only ``chunks`` checks the end."""
         ...
 
 
@@ -124,7 +122,7 @@ class Part:
 class Listed(NamedTuple):
     """One row of a bucket listing. ``last_modified`` is UTC ISO; ``etag`` has no quotes.
 
-    A tuple, for there are millions: it is made in a quarter of a dataclass's time.
+    A tuple, because there are millions: it takes a quarter of the time of a dataclass.
     """
 
     key: str
@@ -144,7 +142,7 @@ class ListingPage:
 
 @dataclass(frozen=True, slots=True)
 class OpenUpload:
-    """A multipart upload that was begun and neither completed nor aborted. ``initiated`` is seconds since the epoch."""
+    """A multipart upload that was neither completed nor aborted. ``initiated`` is seconds since the epoch."""
 
     key: str
     upload_id: str
@@ -169,12 +167,12 @@ def text(raw: bytes) -> str:
 
 
 def unquoted(etag: str) -> str:
-    """An ETag without its quotes; empty for a weak one, which promises nothing of the bytes."""
+    """An ETag without its quotes; empty for a weak one, which says nothing of the bytes."""
     return "" if etag.startswith("W/") else etag.strip('"')
 
 
 def proven(answer: Answer) -> Answer:
-    """The same answer, if it carries an ETag: a write that reports success without one is not a success."""
+    """The same answer. Raises StoreError without an ETag: a write that reports success without one is no success."""
     if not answer.etag:
         raise StoreError("NoETag", answer.status, "the store reported success without an ETag")
     return answer

@@ -1,7 +1,7 @@
 """How a bucket is set up: the few facts that decide whether copies are safe in it, and whether users can open them.
 
-Read only, save for the probe that doctor writes and takes away again. Each fact may be denied by itself: reading a
-bucket's set-up takes rights that copying into it does not.
+It only reads, and deletes the probe that doctor has written. Each fact may be denied by itself: reading a bucket's
+set-up takes rights that copying into it does not.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ _BLOCKS = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "Restrict
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """One fact of a bucket. ``known`` is False where it may not be read, or the store does not know the question."""
+    """One fact of a bucket. ``known`` is False where it may not be read, or the store does not support the request."""
 
     known: bool
     value: Any = None
     """None: not set."""
     why: str = ""
-    """Why it is not known, in the store's own code."""
+    """Why it is not known: the store's error code."""
 
 
 class BucketSetup:
-    """Questions about one bucket. No verb raises."""
+    """Reads the set-up of one bucket. No method raises."""
 
     def __init__(self, sdk: Callable[[], Awaitable[SdkClient]], bucket: str, always: Fields) -> None:
         """``sdk`` opens the SDK when it is first needed."""
@@ -81,7 +81,7 @@ class BucketSetup:
         return _mapped(told, _abort_days)
 
     async def remove(self, key: str) -> Fact:
-        """Delete one object: whether its version remains, or why it could not be deleted. For doctor's probe alone."""
+        """Delete one object, for doctor's probe alone: whether its version remains, or why it could not be deleted."""
         return _mapped(await self._ask("delete_object", Key=key), lambda answer: bool(answer.get("DeleteMarker")))
 
     async def _ask(self, verb: str, **arguments: str) -> Fact:

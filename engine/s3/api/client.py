@@ -21,7 +21,7 @@ class S3Client(Protocol):
     async def head(
         self, bucket: str, key: str, headers: Fields, *, version_id: str | None = None, part: int | None = None
     ) -> Answer:
-        """``part``: of that part alone; ``x-amz-mp-parts-count`` then says how many there are."""
+        """``part``: of that part alone; ``x-amz-mp-parts-count`` then says how many parts there are."""
         ...
 
     async def tags(
@@ -33,22 +33,22 @@ class S3Client(Protocol):
     def get(
         self, bucket: str, key: str, headers: Fields, *, version_id: str | None = None
     ) -> AbstractAsyncContextManager[StreamedAnswer]:
-        """The body must come at READ_RATE on average, after READ_GRACE_S; only time spent waiting for it counts."""
+        """The body must come at READ_RATE on average, after READ_GRACE_S. Only the time spent waiting for it counts."""
         ...
 
     async def read(
         self, bucket: str, key: str, headers: Fields, *, size: int, version_id: str | None = None
     ) -> tuple[Answer, bytes]:
-        """GET of an object that is known to be small, whole: ``size`` bytes, up to WHOLE. One that has grown since is
-        refused like an ETag that does not match."""
+        """GET of a whole object that is known to be small: ``size`` bytes, up to WHOLE. One that has grown since is
+        refused, like an ETag that does not match."""
         ...
 
     async def put(self, bucket: str, key: str, body: Bytes, headers: Fields, *, sha256: str) -> Answer:
-        """``sha256`` is the body's digest in hex: it signs the payload. The answer has an ETag."""
+        """``sha256`` is the body's digest in hex, which is signed. The answer has an ETag."""
         ...
 
     async def copy(self, bucket: str, key: str, headers: Fields, *, size: int) -> Answer:
-        """CopyObject of ``x-amz-copy-source``; ``size`` in bytes sets how long it may take. The answer has an ETag."""
+        """CopyObject of ``x-amz-copy-source``. ``size`` in bytes sets how long it may take. The answer has an ETag."""
         ...
 
     async def create_upload(self, bucket: str, key: str, headers: Fields) -> str:
@@ -74,7 +74,7 @@ class S3Client(Protocol):
     async def list_objects(
         self, bucket: str, prefix: str, token: str, headers: Fields, *, after: str = "", limit: int = 1000
     ) -> ListingPage:
-        """ListObjectsV2. ``after``: only keys behind this one (start-after); it counts where there is no token yet."""
+        """ListObjectsV2. ``after``: only keys behind this one (start-after); ignored where there is a token."""
         ...
 
     async def list_uploads(
@@ -85,19 +85,19 @@ class S3Client(Protocol):
 
 
 WHOLE = 256 * KIB
-"""Bytes up to which an object is better read at once than as a stream: no more than a stream holds unread."""
+"""Bytes up to which an object is read at once: no more than a stream would hold unread."""
 WRITE_RATE = 20_000
-"""Bytes a second below which a write is given up: 200 parts at once still pass through 4 MB/s."""
+"""Bytes a second below which a write is given up. 200 parts at once still pass through 4 MB/s."""
 READ_RATE = 10_000
-"""Bytes a second below which a read is given up: 100 at once still pass through 1 MB/s."""
+"""Bytes a second below which a read is given up. 100 at once still pass through 1 MB/s."""
 READ_GRACE_S = 120.0
 
 
 def time_for(nbytes: int) -> float:
-    """How long a request that writes or copies so many bytes may take, in seconds: a minute, and what they need."""
+    """Seconds that a request may take to write or copy so many bytes: a minute, and what the bytes need."""
     return 60.0 + nbytes / WRITE_RATE
 
 
 def reading_time(nbytes: int) -> float:
-    """How long so many bytes may be waited for, in seconds."""
+    """Seconds that so many bytes may be waited for."""
     return READ_GRACE_S + nbytes / READ_RATE

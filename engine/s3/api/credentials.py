@@ -1,4 +1,4 @@
-"""Credentials: aiobotocore finds and refreshes them; the hot path asks for the current ones without waiting."""
+"""Credentials: aiobotocore finds and refreshes them; the hot path takes the current ones without waiting."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from engine.model.errors import Blocked
 from engine.s3.api.way_out import WayOut, sdk_config
 
 FRESH_S = 30.0
-"""How long keys are used before the provider is asked again; it refreshes expiring ones 10 to 15 minutes early."""
+"""How long keys are used before the provider is asked again. It refreshes expiring ones 10 to 15 minutes early."""
 
-_UNASKED = {
+_NO_CONFIGURATION = {
     "profile": (None, None, None, None),
     "config_file": (None, None, os.devnull, None),
     "credentials_file": (None, None, os.devnull, None),
 }
-"""The AWS configuration around us, as botocore is told of it: with keys of our own it has no say, and cannot fail."""
+"""What botocore takes for this machine's AWS configuration where the settings hold keys: none, so it cannot fail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +53,9 @@ class Keyring:
         self._fixed = self._keys = keys
         self._profile = profile
         self._out = out or WayOut()
-        self._asked = math.inf if keys else 0.0
+        self._fresh_at = math.inf if keys else 0.0
         self._provider: Any = None
-        self._asking: asyncio.Task[Keys] | None = None
+        self._refreshing: asyncio.Task[Keys] | None = None
         self._stale = False
 
     def signing(self) -> Any:
@@ -80,7 +80,7 @@ class Keyring:
 
     @property
     def renew(self) -> Callable[[], None] | None:
-        """``expire``; None where the keys stand in the settings, and no others will come."""
+        """``expire``; None where the keys are in the settings, so that no others will come."""
         return self.expire if self._fixed is None else None
 
     async def found(self) -> bool:
@@ -89,44 +89,44 @@ class Keyring:
 
     @property
     def current(self) -> Keys | None:
-        """The keys at hand, if there are any yet; now and then they are asked for anew behind the caller's back."""
-        if self._keys is not None and self._clock.monotonic() - self._asked > FRESH_S and self._asking is None:
-            self._ask()
+        """The keys at hand, if there are any yet. Now and then they are refreshed in the background."""
+        if self._keys is not None and self._refreshing is None and self._clock.monotonic() - self._fresh_at > FRESH_S:
+            self._start_refresh()
         return None if self._stale else self._keys
 
     async def keys(self) -> Keys:
-        """The current keys; waits only when there are none, or none that are taken. Raises Blocked where there never
-        were any."""
+        """The current keys. Waits only where there are none, or the store no longer accepts them. Raises Blocked where
+        there never were any."""
         if (keys := self.current) is not None:
             return keys
         try:
-            return await asyncio.shield(self._asking or self._ask())
+            return await asyncio.shield(self._refreshing or self._start_refresh())
         except Blocked:
             if self._keys is None:
                 raise
-            return self._keys  # the store will say what it thinks of them
+            return self._keys  # the store will answer what is wrong with them
 
     def expire(self) -> None:
-        """The store does not take the keys any more: the next caller resolves them afresh, files and all."""
+        """The store no longer accepts the keys: the next caller reads them anew, from files too."""
         self._stale = True
         self._provider = None
 
     async def close(self) -> None:
-        """End a refresh that is under way."""
-        if self._asking is not None:
-            self._asking.cancel()
-            await asyncio.wait({self._asking})
+        """Cancel a refresh that is under way."""
+        if self._refreshing is not None:
+            self._refreshing.cancel()
+            await asyncio.wait({self._refreshing})
 
-    def _ask(self) -> asyncio.Task[Keys]:
-        self._asking = asyncio.create_task(self._refresh(), name=f"{self._side} credentials")
-        self._asking.add_done_callback(self._asked_for)
-        return self._asking
+    def _start_refresh(self) -> asyncio.Task[Keys]:
+        self._refreshing = asyncio.create_task(self._refresh(), name=f"{self._side} credentials")
+        self._refreshing.add_done_callback(self._refreshed)
+        return self._refreshing
 
-    def _asked_for(self, task: asyncio.Task[Keys]) -> None:
-        self._asking, self._stale = None, False
-        self._asked = self._clock.monotonic()
+    def _refreshed(self, task: asyncio.Task[Keys]) -> None:
+        self._refreshing, self._stale = None, False
+        self._fresh_at = self._clock.monotonic()
         if not task.cancelled() and task.exception() is None:
-            self._keys = task.result()  # a refresh that failed is tried again later; the old keys may still do
+            self._keys = task.result()  # a refresh that failed is tried again later; the old keys may still work
 
     async def _refresh(self) -> Keys:
         from botocore.exceptions import BotoCoreError, ClientError
@@ -156,11 +156,11 @@ class Keyring:
         return self._provider
 
     def _session(self) -> Any:
-        """A new session, which has read no file yet. It takes long to import, and is made when it is needed."""
+        """A new session, which has read no file yet. It is made when it is needed, because the import takes long."""
         from aiobotocore.config import AioConfig
         from aiobotocore.session import AioSession
 
-        session = AioSession(profile=self._profile) if self._fixed is None else AioSession(_UNASKED)
+        session = AioSession(profile=self._profile) if self._fixed is None else AioSession(_NO_CONFIGURATION)
         session.set_default_client_config(AioConfig(**sdk_config(self._out)))
         return session
 

@@ -1,4 +1,4 @@
-"""Is it the keys, or this one request? An error that would end the run is not believed before it is known.
+"""Are the keys at fault, or this one request? An error that would end the run is checked first.
 
 | what came                                      | what is asked                     | what it is                     |
 |------------------------------------------------|-----------------------------------|--------------------------------|
@@ -7,7 +7,7 @@
 | bad keys, a dead token, a wrong clock, no such | a listing of one key, with the    | all requests', where it hears  |
 | bucket, another region, a redirect             | same keys                         | the like; otherwise this one's |
 
-One asks at a time, and whoever was refused meanwhile shares the answer: a cause is asked for once, not once a file.
+One request checks at a time, and those that were refused meanwhile share its result: once for a cause, not for a file.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from engine.s3.api.answers import Fields, StoreError
 from engine.s3.api.faults import LOGIN, Patience, doubtful
 
 Ask = Callable[[], Awaitable[object]]
-"""A request that raises StoreError where it is refused."""
+"""Sends a request; raises StoreError where it is refused."""
 OF_THE_BUCKET = ("x-amz-expected-bucket-owner", "x-amz-request-payer")
-"""Headers that every request to a bucket carries."""
+"""Headers of every request to a bucket."""
 
 
 class Doubts:
@@ -32,10 +32,10 @@ class Doubts:
         self._lock = asyncio.Lock()
         self._asked = -1
 
-    async def settled(self, error: StoreError, began: int, plain: Ask, words: Ask | None) -> StoreError:
-        """What the error really is. ``began``: ``patience.heard`` when the request was sent. ``plain``: the listing.
+    async def settled(self, error: StoreError, began: int, plain: Ask, with_body: Ask | None) -> StoreError:
+        """What the error really is. ``began``: ``patience.heard`` when the request was sent. ``plain`` lists one key.
 
-        ``words``: the same question as the HEAD's, asked so that there is a body to answer with.
+        ``with_body`` asks what the HEAD asked, so that the answer has a body.
         """
         patience, denied = self._patience, error.bare and error.status != 400
         async with self._lock:
@@ -43,7 +43,7 @@ class Doubts:
                 if denied and patience.heard > began and patience.fault is None:
                     return error
                 self._asked = patience.heard
-                return await self._ask(error, plain, words)
+                return await self._ask(error, plain, with_body)
             if patience.fault is not None:
                 return patience.fault.again()
             if error.code in LOGIN:
@@ -51,11 +51,11 @@ class Doubts:
                 return error
             if denied:
                 return error
-        return await self._ask(error, plain, words)
+        return await self._ask(error, plain, with_body)
 
-    async def _ask(self, error: StoreError, plain: Ask, words: Ask | None) -> StoreError:
-        if words is not None and error.bare:
-            told = await heard(words)
+    async def _ask(self, error: StoreError, plain: Ask, with_body: Ask | None) -> StoreError:
+        if with_body is not None and error.bare:
+            told = await heard(with_body)
             if told is None or not (doubtful(told) or told.bare or told.unsure):
                 self._patience.well()
             error = told or StoreError(
@@ -76,7 +76,7 @@ class Doubts:
 
 
 async def heard(ask: Ask) -> StoreError | None:
-    """Why the request was refused; None where it was served, however oddly, or refused only for its range."""
+    """Why the request was refused; None where it was served, however oddly, or refused for its range alone."""
     try:
         await ask()
     except StoreError as error:
@@ -85,5 +85,5 @@ async def heard(ask: Ask) -> StoreError | None:
 
 
 def of_the_bucket(headers: Fields) -> Fields:
-    """Those headers that any other request to the bucket carries too."""
+    """Those headers that other requests to the bucket carry too."""
     return {name: headers[name] for name in OF_THE_BUCKET if name in headers}

@@ -35,7 +35,7 @@ from engine.s3.wire.wire import Wire
 QUICK_S = 60.0
 _OF_THE_REQUEST = frozenset({b"x-amz-request-id", b"x-amz-id-2"})
 TOO_LONG = "TooLong"
-"""Our code for an answer that is longer than it may be."""
+"""Our code for an answer that is longer than expected."""
 EXPECTATION_FAILED = 417
 ERROR_BYTES = 64 * KIB
 """As much of a refusal's body as an error document needs."""
@@ -47,8 +47,8 @@ CONTINUE_FROM = MIB
 class FastClient:
     """Fits ``S3Client``.
 
-    ``where`` tells a bucket's address in a region. ``roams`` is whether buckets may live in other regions than
-    ``region`` (AWS): then each bucket but ``home`` is asked once where it lives. ``keys`` None: requests go unsigned.
+    ``where`` gives a bucket's address in a region. ``roams``: buckets may live in other regions than ``region`` (AWS).
+    Then each bucket but ``home`` is asked once where it lives. ``keys`` None: requests go unsigned.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class FastClient:
         self._signer = Signer()
         self._addresses: dict[str, Address] = {home: where(home, region)} if home else {}
         self._locating = asyncio.Lock()
-        self._expects = True  # whether large bodies wait for consent; off once that is refused
+        self._expects = True  # whether large bodies wait for the store's consent; off once that is refused
 
     async def head(
         self, bucket: str, key: str, headers: Fields, *, version_id: str | None = None, part: int | None = None
@@ -216,7 +216,7 @@ class FastClient:
         return reply
 
     async def _locate(self, bucket: str) -> Address:
-        """The bucket's address; on AWS its region is asked for once, unsigned: every answer names it, even a denial."""
+        """The bucket's address. On AWS one unsigned request finds its region: every answer names it, even a denial."""
         async with self._locating:
             if bucket in self._addresses:
                 return self._addresses[bucket]
@@ -238,7 +238,7 @@ class FastClient:
 
 
 class _Body:
-    """A body over the wire; what nothing proves complete ends with an error."""
+    """A body over the wire. Without a proof that it is complete it ends with an error."""
 
     def __init__(self, fields: Fields, reply: StreamedReply) -> None:
         self.fields = fields
@@ -270,7 +270,7 @@ def fields_of(headers: Headers) -> dict[str, str]:
 
 
 def facts_in(headers: Headers) -> dict[str, str]:
-    """Those headers of an answer to a copy that speak of the object: S3's own, less the request's ids."""
+    """The headers of an answer to a copy that are about the object: S3's own, without the request's ids."""
     return {
         name.decode("latin-1"): text(value).strip()
         for name, value in headers.raw.items()
@@ -292,7 +292,7 @@ def unreached(error: WireError) -> StoreError:
 
 
 def copied(reply: Reply, root: str) -> Answer:
-    """What a 200 says of the object that it put together. Raises StoreError, for a 200 may hold an error."""
+    """What a 200 says of the object that was made. Raises StoreError, for a 200 may hold an error."""
     return proven(Answer(reply.status, success_of(reply.status, facts_in(reply.headers), reply.body, root=root)))
 
 

@@ -1,4 +1,4 @@
-"""What a StoreError means for the run: one table, and how long keys that a store no longer takes are waited for."""
+"""What a StoreError means for the run, and how long a run waits where a store no longer accepts its keys."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from engine.model.failures import FailureClass as F
 from engine.s3.api.answers import StoreError
 
 PATIENCE_S = 90.0
-"""How long keys that were good, or a skewed clock, may be refused without one success between before the run stops."""
+"""How long keys that once worked may be refused, without one success between, before the run stops."""
 
 
 class Side(StrEnum):
@@ -44,7 +44,7 @@ BAD_LOGIN = {
     "AuthorizationQueryParametersError": "the request was signed in a way the store does not take",
 }
 LOGIN = frozenset({SKEWED, *STALE_LOGIN, *BAD_LOGIN})
-"""What is said of the keys or the clock, and so of all requests, or of one that was signed or passed on oddly."""
+"""Codes about the keys or the clock: true of all requests, unless this one was signed or passed on oddly."""
 ELSEWHERE = frozenset(
     {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "TemporaryRedirect"}
 )
@@ -128,15 +128,15 @@ def _number(error: StoreError) -> str:
 
 
 def doubtful(error: StoreError) -> bool:
-    """Whether it ends the run where it is true of all requests. A proxy, or an odd name, may make it true of one."""
+    """Whether it would end the run if it is true of all requests. A proxy, or an odd name, may make it true of one."""
     return error.code in LOGIN or error.code in ELSEWHERE or error.code == "NoSuchBucket" or error.status in _AWAY
 
 
 class Patience:
-    """What is known of one side's keys: waits a while for those that were good, then stops the run.
+    """What is known of one side's keys. Where good ones are refused, the run waits a while for fresh ones, then stops.
 
-    Any success starts it afresh. ``renew`` has fresh keys looked for; None: they stand in the settings, and a run would
-    wait for others in vain.
+    Any success ends the wait. ``renew`` starts the search for fresh keys; None: the keys are in the settings, and no
+    others would come.
     """
 
     def __init__(self, clock: Clock, side: Side, renew: Callable[[], None] | None = None) -> None:
@@ -146,39 +146,39 @@ class Patience:
         self._since: float | None = None
         self._unfit: dict[str, Operation] = {}
         self.heard = 0
-        """Answers that told whether the keys are taken."""
+        """Answers that showed whether the store accepts the keys."""
         self.fault: StoreError | None = None
-        """Why they are not, as far as the last such answer told."""
+        """Why it does not, by the last such answer."""
         self.worked = self.wrote = False
 
     def well(self) -> None:
-        """The keys were taken."""
+        """The store accepted the keys."""
         self.heard += 1
         self.worked = True
         self.fault = self._since = None
 
     def amiss(self, fault: StoreError) -> None:
-        """They were not, for a request that nothing is odd about."""
+        """It refused them, for a request that nothing is odd about."""
         self.heard += 1
         self.fault = fault
         if self._renew is not None and fault.code != SKEWED:
             self._renew()
 
-    def judge(self, error: StoreError, operation: Operation, *, side: Side | None = None) -> EngineError:
-        """``meaning``, for somebody who knows what came before."""
+    def translate(self, error: StoreError, operation: Operation, *, side: Side | None = None) -> EngineError:
+        """The error to raise above the adapter, in view of what happened before."""
         if error.code in LOGIN and not error.alone:
-            found = self._judge_login(error)
+            found = self._translate_login(error)
         else:
             found = meaning(error, side or self._side)
             if isinstance(found, Blocked) and (error.unsupported or error.code in UNFIT):
-                # a setting that the store does not take fails every write, an odd object only its own
+                # a setting that the store does not accept fails every write, an odd object only its own
                 first = self._unfit.setdefault(error.code, operation)
                 if self.wrote or first == operation:
                     found = Refused(F.DESTINATION_DENIED, f"{found}; {found.hint}")
         found.operation = operation
         return found
 
-    def _judge_login(self, error: StoreError) -> EngineError:
+    def _translate_login(self, error: StoreError) -> EngineError:
         skewed, said = error.code == SKEWED, _said(error)
         if skewed:
             cause = "this machine's clock differs from the store's by more than 15 minutes"

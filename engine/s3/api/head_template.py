@@ -20,7 +20,7 @@ STAMP_S = 0.5
 
 
 class HeadTemplate:
-    """A request without query and body: ``fixed`` headers, and ``varying`` ones whose values come with each head."""
+    """A request without query and body: ``fixed`` headers, and ``varying`` ones with a value for each head."""
 
     def __init__(self, method: str, address: Address, fixed: Fields, varying: tuple[str, ...]) -> None:
         self._method = method
@@ -40,7 +40,7 @@ class HeadTemplate:
             self._stamped_for, self._stale_at = keys, now + STAMP_S
 
     def stamp(self, keys: Keys, at: datetime) -> None:
-        """Date and sign the heads to come. Raises StoreError for a header that cannot travel."""
+        """Set the date and the keys of the heads to come. Raises StoreError for a header that cannot travel."""
         signer = Signer()
         moment = signer.stamp(at)
         scope, self._sign = signer.scope_of(moment[:8], self._address.region, keys)
@@ -64,7 +64,7 @@ class HeadTemplate:
         )
 
     def head(self, key: str, *values: str) -> bytes:
-        """One head. ``values`` in the alphabetical order of their names; percent-encoded, or as plain as that.
+        """One head. ``values`` are in the alphabetical order of their names, percent-encoded where that is needed.
 
         Raises StoreError for a key that cannot travel.
         """

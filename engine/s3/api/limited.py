@@ -1,6 +1,6 @@
-"""Every request of one side passes its limiter: parts of large files too, one by one, in the line of all the others.
+"""Every request of one side passes its limiter, the parts of large files too.
 
-What the answers tell of the side's keys is kept here as well, and what they leave in doubt is asked once more.
+What the answers show about the side's keys is recorded here as well; an error that leaves it open is checked.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from engine.s3.api.faults import THROTTLED, Patience, doubtful
 T = TypeVar("T")
 
 LARGE = 32 * MIB
-"""Bytes from which a request is one for a large file."""
+"""Bytes from which a request counts as one for a large file."""
 
 
 class LimitedClient:
-    """Fits ``S3Client``. Looking at the bucket itself, aborting uploads and asking once more wait for nobody."""
+    """Fits ``S3Client``. HEAD of the bucket, aborted uploads and the requests of a check do not wait."""
 
     def __init__(self, client: S3Client, limiter: Limiter, patience: Patience) -> None:
-        """``patience`` is that with the keys that ``client`` sign with."""
+        """``patience`` knows the keys that ``client`` signs with."""
         self._client = client
         self.limiter = limiter
         self._patience = patience
@@ -35,12 +35,12 @@ class LimitedClient:
     async def head(
         self, bucket: str, key: str, headers: Fields, *, version_id: str | None = None, part: int | None = None
     ) -> Answer:
-        def words() -> Coroutine[Any, Any, object]:
+        def with_body() -> Coroutine[Any, Any, object]:
             first = {**headers, "range": "bytes=0-0"}
             return self._client.read(bucket, key, first, version_id=version_id, size=1)
 
         request = self._client.head(bucket, key, headers, version_id=version_id, part=part)
-        return await self._through(request, bucket, headers, words=words)
+        return await self._through(request, bucket, headers, with_body=with_body)
 
     def tags(
         self, bucket: str, key: str, headers: Fields, *, version_id: str | None = None
@@ -51,8 +51,8 @@ class LimitedClient:
     async def get(
         self, bucket: str, key: str, headers: Fields, *, version_id: str | None = None
     ) -> AsyncIterator[StreamedAnswer]:
-        # The limiter admits requests and lets go once the store has answered. A place held until the body is read would
-        # keep a copier that looks at its source a second time waiting for itself.
+        # The place in the limiter is given back once the store has answered. If it were held until the body is read, a
+        # copier that sends a HEAD in between would wait for itself.
         limiter = self.limiter
         ticket = limiter.enter() or await limiter.turn()
         began = self._patience.heard
@@ -124,7 +124,7 @@ class LimitedClient:
         try:
             answer = await self._client.head_bucket(bucket, headers)
         except StoreError as error:
-            raise await self._settled(error, began, bucket, headers, words=self._listing(bucket, headers)) from None
+            raise await self._settled(error, began, bucket, headers, with_body=self._listing(bucket, headers)) from None
         self._patience.well()
         return answer
 
@@ -135,7 +135,7 @@ class LimitedClient:
         headers: Fields,
         *,
         large: bool = False,
-        words: Ask | None = None,
+        with_body: Ask | None = None,
     ) -> T:
         limiter = self.limiter
         ticket = 0 if large else limiter.enter()
@@ -150,7 +150,7 @@ class LimitedClient:
             answer = await request
         except StoreError as error:
             tell_limiter(limiter, ticket, error, large=large)
-            raise await self._settled(error, began, bucket, headers, words=words) from None
+            raise await self._settled(error, began, bucket, headers, with_body=with_body) from None
         except BaseException:
             limiter.left(ticket, large=large)
             raise
@@ -159,11 +159,11 @@ class LimitedClient:
         return answer
 
     async def _settled(
-        self, error: StoreError, began: int, bucket: str, headers: Fields, *, words: Ask | None = None
+        self, error: StoreError, began: int, bucket: str, headers: Fields, *, with_body: Ask | None = None
     ) -> StoreError:
-        if not (doubtful(error) or (error.bare and words is not None)):
+        if not (doubtful(error) or (error.bare and with_body is not None)):
             return error
-        return await self._doubts.settled(error, began, self._listing(bucket, headers), words)
+        return await self._doubts.settled(error, began, self._listing(bucket, headers), with_body)
 
     def _listing(self, bucket: str, headers: Fields) -> Ask:
         common = of_the_bucket(headers)
@@ -171,7 +171,7 @@ class LimitedClient:
 
 
 def tell_limiter(limiter: Limiter, ticket: int, error: StoreError, *, large: bool = False) -> None:
-    """What an error says of the host: too much, too slow, nothing; or that it is well, for it said a clear no."""
+    """Report an error to the limiter: the host is overloaded, is too slow, or is well, for it gave a clear answer."""
     if error.code in THROTTLED or error.status in {429, 503}:
         limiter.refused(ticket, retry_after_s=error.retry_after_s, large=large)
     elif error.code == "TimedOut":

@@ -1,8 +1,8 @@
-"""Bucket listings: ListObjectsV2, 1,000 rows a page, keys percent-encoded on the wire so that every name survives XML.
+"""Bucket listings: ListObjectsV2, 1,000 rows a page, keys percent-encoded on the wire so that XML can hold every name.
 
-The parser leans on the one shape that S3 and its kin send (``<Contents>`` with flat children); the tests check it
-against expat. Where all rows have their children in S3's own order, one regular expression takes them at once, in a
-third of the time.
+The parser relies on the one shape that S3 and compatible stores send (``<Contents>`` with flat children); the tests
+check it against expat. Where the children of all rows are in S3's own order, one regular expression takes them all, in
+a third of the time.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def parse(body: bytes) -> ListingPage:
 
 
 def _uniform(document: str, *, encoded: bool) -> ListingPage | None:
-    """The page, if all of its rows look the same and nothing lies between them."""
+    """The page, if all its rows have the same children in the same order, and nothing lies between them."""
     found = _ALL.findall(document)
     if not found or len(found) != document.count(_ROW):
         return None
@@ -105,7 +105,7 @@ def _page(rows: list[Listed], rest: dict[str, str]) -> ListingPage:
 
 
 def page_of(rows: list[Listed], token: str, *, truncated: bool) -> ListingPage:
-    """Raises StoreError ``BadListing`` where more is said to follow, and nothing says where."""
+    """Raises StoreError ``BadListing`` where more rows follow, but no token says where."""
     if truncated and not token:
         raise StoreError("BadListing", 0, "the listing says that there is more, but not where")
     return ListingPage(rows, token if truncated else "")
@@ -153,5 +153,5 @@ def _character(found: re.Match[str]) -> str:
     digits = decimal or hexadecimal
     number = int(digits, 10 if decimal else 16) if len(digits) < 9 else _NO_CHARACTER
     if number >= _NO_CHARACTER or 0xD800 <= number < 0xE000:
-        raise StoreError("BadAnswer", 0, "the listing names a character that there is not")
+        raise StoreError("BadAnswer", 0, "the listing names a character that does not exist")
     return chr(number)

@@ -1,8 +1,8 @@
 """The S3 client through aiobotocore: slow and complete. The fast one is measured against it.
 
-Headers travel as given: a handler lays them into the request just before it is signed, so that both transports send
-the same. Retries are off (one place retries, above), redirects are never followed (aiobotocore would follow them to any
-host and forward the session token), and every call has a time limit of its own, for the SDK has none.
+A handler puts the caller's headers into each request just before it is signed, so both transports send the same.
+Retries are off: they happen in one place, above. Redirects are never followed: aiobotocore would follow them to any
+host and forward the session token. Every call has a time limit of its own, because the SDK has none.
 """
 
 from __future__ import annotations
@@ -46,15 +46,15 @@ _extra: ContextVar[Fields] = ContextVar("_extra", default={})  # noqa: B039 - ne
 
 
 def lay_headers(params: dict[str, Any], **_: object) -> None:
-    """Put the caller's headers into a request about to be signed (botocore's ``before-call`` event). Nothing is
-    expected of the store: the SDK would ask its consent to every body, and some proxies refuse to be asked (417)."""
+    """Put the caller's headers into a request about to be signed (botocore's ``before-call`` event), and remove
+    ``Expect``: the SDK would send it with every body, and some proxies refuse it (417)."""
     params["headers"].pop("Expect", None)
     params["headers"].update(_extra.get())
 
 
 def stay(context: dict[str, Any], **_: object) -> None:
-    """Keep the SDK from looking for the bucket elsewhere: its own look-up (HeadBucket) would recurse without end where
-    every answer is a redirect, and behind an endpoint of one's own there is no elsewhere."""
+    """Keep the SDK from looking for the bucket in another region. Where every answer is a redirect, its own HeadBucket
+    would recurse without end; and a custom endpoint has no other region."""
     context.setdefault("s3_redirect", {})["redirected"] = True
 
 
@@ -179,7 +179,7 @@ class SdkClient:
         return _answer(await self._call("head_bucket", headers, Bucket=bucket))
 
     async def ask(self, verb: str, headers: Fields, **arguments: str) -> dict[str, Any]:
-        """Any other call of the SDK by its method's name; the parsed answer."""
+        """Any other call of the SDK, by the name of its method; returns the parsed answer."""
         return await self._call(verb, headers, **arguments)
 
     async def _call(self, verb: str, headers: Fields, limit_s: float = QUICK_S, /, **arguments: Any) -> dict[str, Any]:
@@ -202,8 +202,8 @@ class SdkClient:
 
 
 class _Body:
-    """A body through the SDK. aiohttp's payload errors are no botocore errors, and a body without length or chunks ends
-    silently wherever the connection does; both are told here."""
+    """A body through the SDK. It finds two failures itself: aiohttp's payload errors are no botocore errors, and a body
+    without length or chunks ends silently wherever the connection does."""
 
     fill: Fill | None = None
 
@@ -269,13 +269,12 @@ def _refusal(told: dict[str, Any]) -> StoreError:
         status if status >= 300 else 500,
         "" if str(error.get("Code", "")).isdecimal() else str(error.get("Message", "")),
         retry_after_s=retry_after_s(fields.get("retry-after", "")),
-        condition=str(error.get("Condition", "")),
         region=fields.get("x-amz-bucket-region", "") or str(error.get("Region", "")),
     )
 
 
 def unreached(error: BaseException) -> StoreError:
-    """A client-side failure of the SDK as a StoreError. Its text may hold URLs and headers: only its kind is told."""
+    """A client-side failure of the SDK as a StoreError. Only its kind is named: its text may hold URLs and headers."""
     kind = type(error).__name__
     if kind in {"SSLError", "ClientSSLError", "ClientConnectorSSLError", "ClientConnectorCertificateError"}:
         return StoreError("TlsFailed", 0, "the TLS handshake failed")

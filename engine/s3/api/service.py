@@ -24,6 +24,8 @@ class Service:
     limiter: Limiter
     anonymous: bool = False
     """Requests go unsigned."""
+    home: str = ""
+    """Our bucket, which lives in ``region``; empty: any bucket may live elsewhere."""
 
     def address(self, bucket: str, region: str) -> Address:
         """Where a bucket answers."""

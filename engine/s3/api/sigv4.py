@@ -1,8 +1,8 @@
-"""AWS Signature Version 4 for S3, rendered straight into request heads. Pure but for the signing key it remembers.
+"""AWS Signature Version 4 for S3, rendered straight into request heads. Pure but for the signing key that it keeps.
 
 After "Signature Calculations for the Authorization Header: Transferring Payload in a Single Chunk" of the S3 API
 reference. S3 differs from the general algorithm: the path is encoded once and never normalised. All headers are signed
-but those of the connection (Content-Length, Accept-Encoding, User-Agent, Expect).
+except those of the connection (Content-Length, Accept-Encoding, User-Agent, Expect).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ AGENT = "user-agent: engine\r\naccept-encoding: identity\r\n"
 
 
 def encoded(text: str) -> str:
-    """Percent-encoded by RFC 3986, once, slashes too. Raises StoreError for a lone surrogate, which no key can hold."""
+    """Percent-encoded once, by RFC 3986, slashes too. Raises StoreError for a lone surrogate, which no key can hold."""
     return path_of(text).replace("/", "%2F")
 
 
@@ -41,7 +41,7 @@ def path_of(key: str) -> str:
 
 
 def query_of(pairs: Iterable[tuple[str, str]]) -> str:
-    """A query string that is its own canonical form: encoded, then sorted."""
+    """A query string in its canonical form: encoded, then sorted."""
     return "&".join(f"{name}={value}" for name, value in sorted((encoded(n), encoded(v)) for n, v in pairs))
 
 
@@ -61,7 +61,7 @@ class Request(NamedTuple):
 
 
 class Signer:
-    """Renders signed request heads of S3. Remembers one signing key: it changes once a day, or with the credentials."""
+    """Renders signed request heads of S3. Keeps one signing key: it changes once a day, or with the credentials."""
 
     def __init__(self) -> None:
         self._made_for = ("", "", "")
@@ -109,7 +109,7 @@ class Signer:
         return f"{method} {target} HTTP/1.1\r\n{lines}{tail}\r\n".encode("ascii")
 
     def scope_of(self, day: str, region: str, keys: Keys) -> tuple[str, Sign]:
-        """The credential scope, and what signs within it."""
+        """The credential scope, and the function that signs within it."""
         made_for = (day, region, keys.secret)
         if made_for != self._made_for:
             key = f"AWS4{keys.secret}".encode()
@@ -127,7 +127,7 @@ class Signer:
 
 
 class _Shape(NamedTuple):
-    """What requests with the same header names share: ``pick`` gives their values in the order of both templates."""
+    """What requests with the same header names share. ``pick`` gives the values in the order of both templates."""
 
     pick: Callable[[Fields], tuple[str, ...]]
     lines: str
@@ -150,7 +150,7 @@ def _shape_of(names: tuple[str, ...]) -> _Shape:
 
 
 def _folds(canonical: str) -> bool:
-    """Whether there are blanks that the canonical form trims or folds: behind a name's colon, before a line's end."""
+    """Whether there are blanks that the canonical form removes: double ones, behind a colon, before a line's end."""
     return (
         "  " in canonical
         or ": " in canonical

@@ -1,9 +1,9 @@
-"""Stretches of a bucket's keys, and where to cut one in two so that both halves hold keys.
+"""Spans of a bucket's keys, and where to cut one in two so that both halves hold keys.
 
-Keys are ordered by their UTF-8 bytes, which is the order of Python's strings. Nothing is known of a bucket's keys but
-what it answers to "which key comes first behind this one?"; a cut asks that about ten times. First it looks for the
-depth at which the keys of the span part: along the key where its listing stands, prefix by prefix. There it halves the
-letters that may follow. Whatever turns out to be empty is taken off the span's end on the way.
+Keys are ordered by their UTF-8 bytes, which is the order of Python's strings. All that is known of a bucket's keys is
+its answer to "which key comes first behind this one?"; a cut asks that about ten times. First it finds the depth at
+which the keys of the span differ: prefix by prefix, along the key that its listing has reached. There it halves the
+letters that may follow. What turns out to be empty is taken off the span's end.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-#: Behind every key that begins with the text before it.
 LAST = "\U0010ffff"
+"""A text and this come behind every key that begins with the text."""
 _DEEPEST = 250
 """Characters of a key looked at; with four bytes each they still fit a key's 1,024."""
 _ASCII, _SURROGATES = 0x7F, range(0xD800, 0xE000)
@@ -30,11 +30,11 @@ class Span:
     pages: int = 0
     """Listed since the span was made or cut."""
     due: int = 1
-    """Pages after which it is worth a cut: it has shown to be long."""
+    """Pages after which it is worth a cut: then it has proved to be long."""
     cutting: bool = False
 
     def reaches(self, key: str | None) -> bool:
-        """Whether the key lies before the span's end, listed by now or not."""
+        """Whether the key lies before the span's end, listed already or not."""
         return key is not None and (self.until is None or key <= self.until)
 
     def end_at(self, key: str) -> None:
@@ -54,18 +54,18 @@ async def cut(span: Span, behind: Behind) -> Span | None:
         return None
     middle = await _between(span, after[:depth], following, behind)
     if not span.after < middle or not span.reaches(middle) or middle == span.until:
-        return None  # the listing has come by meanwhile
+        return None  # the listing has passed the place meanwhile
     other = Span(middle, span.until)
     span.until = middle
     return other
 
 
 async def _parting(span: Span, along: str, behind: Behind) -> tuple[int, str | None]:
-    """How many characters all keys of the span share with ``along``, and the first key that parts from it there."""
+    """How many characters all keys of the span share with ``along``, and the first key that differs from it there."""
     shallow, deep, following = 0, len(along), None
     if span.until is not None:
         shallow = next((n for n, (one, other) in enumerate(zip(along, span.until, strict=False)) if one != other), 0)
-    # all keys are below along[:shallow]; deeper than ``deep`` is not looked
+    # all keys begin with along[:shallow]; nothing below ``deep`` is tried
     while shallow < deep:
         depth = (shallow + deep + 1) // 2
         found = await behind(along[:depth] + LAST)
@@ -78,7 +78,7 @@ async def _parting(span: Span, along: str, behind: Behind) -> tuple[int, str | N
 
 
 async def _between(span: Span, prefix: str, following: str, behind: Behind) -> str:
-    """A key that parts the span: keys lie before it and behind it. ``following`` parts from the span's first keys."""
+    """A key with keys of the span before and behind it. ``following``: the first that differs from its first ones."""
     depth = len(prefix)
     low = ord(following[depth])
     high = _ASCII if low < _ASCII else ord(LAST)

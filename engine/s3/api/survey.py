@@ -1,8 +1,8 @@
-"""A whole bucket, listed by several workers at once: each takes a span of keys, and whoever has none cuts another's.
+"""A whole bucket, listed by several workers at once: each lists a span of keys; one without a span cuts another's.
 
 It is exact whatever the keys look like: spans never overlap, and together they cover what is still to be listed. A page
-is believed only if its keys lie behind the span's and ascend. Rows and the spans that remain are handed over together,
-so that whoever stores both in one transaction can go on after a kill without a key lost or doubled.
+is accepted only if its keys lie behind the span's and ascend. Rows and the spans that remain are handed over together:
+stored in one transaction, they let a killed run go on without a key lost or doubled.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ PAGE = 1000
 _LONGEST_DUE = 8
 
 Ask = Callable[[str, str, int], Awaitable[ListingPage]]
-"""A page: behind this key, or from this token on; so many rows at most. Raises EngineError."""
+"""Fetches a page: behind this key, or from this token on; so many rows at most. Raises EngineError."""
 Bounds = tuple[str, str | None]
 """What remains of a span: (after, until)."""
 Put = Callable[[list[Listed], list[Bounds]], Awaitable[bool]]
-"""Takes rows, and what remains once they are stored; False: that is enough."""
+"""Takes rows, and the spans that remain once they are stored; False: that is enough."""
 
 
 class Survey:
-    """Lists what ``spans`` cover. ``batch``: rows handed over at a time; at most twice as many wait."""
+    """Lists what ``spans`` cover. ``batch`` rows are handed over at a time; at most twice as many wait."""
 
     def __init__(
         self, ask: Ask, spans: Iterable[Bounds] = (("", None),), *, workers: int = WORKERS, batch: int = BATCH
@@ -102,7 +102,7 @@ class Survey:
                 await self._news.wait()
 
     async def _cut(self) -> bool:
-        """Cut the span that has proved longest. False when none is worth it."""
+        """Cut the span that has proved longest. False: none is worth it."""
         worth = [span for span in self._busy if span.pages >= span.due and not span.cutting]
         if not worth:
             return False

@@ -1,4 +1,4 @@
-"""Documents of multipart uploads: the parts that complete one, and the listing of those still open. Pure."""
+"""XML of multipart uploads: the parts that complete one, and the listing of those still open. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from engine.s3.api.xml import rows_of
 
 _NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 ELEMENT_OF = {"sha256": "ChecksumSHA256", "crc64nvme": "ChecksumCRC64NVME"}
-"""Names of checksums in documents, and in the SDK."""
+"""Names of checksums in the XML, and in the SDK."""
 
 
 def completion(parts: Sequence[Part]) -> bytes:
@@ -49,4 +49,4 @@ def _seconds(moment: str) -> float:
     try:
         return datetime.fromisoformat(moment).timestamp()
     except ValueError:
-        raise StoreError("BadAnswer", 0, "an open upload is listed with a time that is none") from None
+        raise StoreError("BadAnswer", 0, "an open upload is listed with a time that cannot be read") from None

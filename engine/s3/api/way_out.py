@@ -57,7 +57,7 @@ class _ProxyLogin(Exception):
 
 
 class _Unredirected:
-    """An aiohttp session whose requests never follow a redirect, and whose refusals do not drip on."""
+    """An aiohttp session whose requests never follow a redirect, and whose refusals must end in time."""
 
     def __init__(self, session: Any, refusal_s: float) -> None:
         self._session = session

@@ -1,4 +1,4 @@
-"""The small XML answers of S3, read strictly: bounded, no DTD, no entities beyond the five of XML itself."""
+"""The small XML answers of S3, read strictly: bounded, no DTD, no entities but the five of XML itself."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _CODE, _MESSAGE = 100, 2_000
 def flat(body: bytes) -> tuple[str, dict[str, str]]:
     """The root element's name and the text of its children, by name without namespace.
 
-    White space before the prologue is allowed: S3 sends it to keep long copies alive. Raises StoreError ``BadAnswer``.
+    White space may come first: S3 sends it to keep the connection of a long copy open. Raises StoreError ``BadAnswer``.
     """
     root, found, _ = _read(body, "")
     return root, found
 
 
 def rows_of(body: bytes, root: str, row: str) -> tuple[dict[str, str], list[dict[str, str]]]:
-    """The same of a document that must be a ``root``, and beside it each element in it named ``row``: the text of its
-    own children, by name. Raises StoreError ``BadAnswer``."""
+    """The same for a document whose root must be ``root``; and for each element named ``row`` in it, the text of its
+    children by name. Raises StoreError ``BadAnswer``."""
     name, found, rows = _read(body, row)
     if name != root:
         raise StoreError("BadAnswer", 0, f"the answer is no {root}")
@@ -87,7 +87,7 @@ def _joined(found: dict[str, list[str]]) -> dict[str, str]:
 
 
 def error_of(status: int, fields: dict[str, str], body: bytes) -> StoreError:
-    """The StoreError that an answer of status 300 or more, or a 200 with an error in it, stands for."""
+    """The StoreError of an answer of status 300 or more, or of a 200 with an error in its body."""
     told: dict[str, str] = {}
     if body.strip():
         try:
@@ -101,7 +101,6 @@ def error_of(status: int, fields: dict[str, str], body: bytes) -> StoreError:
         status,
         told.get("Message", "")[:_MESSAGE],
         retry_after_s=retry_after_s(fields.get("retry-after", "")),
-        condition=told.get("Condition", "")[:_CODE],
         region=(fields.get("x-amz-bucket-region", "") or told.get("Region", ""))[:_CODE],
     )
 
@@ -109,8 +108,8 @@ def error_of(status: int, fields: dict[str, str], body: bytes) -> StoreError:
 def success_of(
     status: int, fields: dict[str, str], body: bytes, *, root: str, keep: tuple[str, ...] = ()
 ) -> dict[str, str]:
-    """Headers and body of a 200 that must hold ``root``, merged: ``ETag`` and ``Checksum…`` under their header names,
-    those of ``keep`` under their own.
+    """Headers and body of a 200, whose root must be ``root``, merged: ``ETag`` and ``Checksum…`` under their header
+    names, those of ``keep`` under their own.
 
     Raises StoreError for an empty body, another document, or an ``Error`` that came with status 200.
     """
@@ -124,8 +123,8 @@ def success_of(
 
 
 def _plain(body: bytes, root: str) -> tuple[str, dict[str, str]] | None:
-    """The same as ``flat`` for the usual answer, at a tenth of the cost: one prologue, one root, leaves without
-    entities but quotes. None for everything else, which is then read in earnest."""
+    """The same as ``flat`` at a tenth of the cost, for the usual answer: one prologue, one root, leaves with no entity
+    but quotes. None for everything else, which the real parser then reads."""
     if len(body) > _USUAL_BYTES:
         return None
     tokens = body.replace(b"<", b">").split(b">")  # texts and tags by turns
@@ -147,9 +146,9 @@ def _plain(body: bytes, root: str) -> tuple[str, dict[str, str]] | None:
 
 @lru_cache(maxsize=64)
 def _shape_of(tags: tuple[bytes, ...], root: str) -> tuple[list[int], list[tuple[str, int]]] | None:
-    """Where a document of these tags must be blank, and which text belongs to which leaf. None: not the usual shape.
+    """Where a document with these tags must be blank, and which text belongs to which leaf. None: not the usual shape.
 
-    A store sends the same tags with each answer.
+    Cached, because a store sends the same tags with each answer.
     """
     first = 1 if tags and tags[0].startswith(b"?xml ") and tags[0].endswith(b"?") else 0
     name = root.encode()

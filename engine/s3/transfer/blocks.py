@@ -13,9 +13,7 @@ from engine.s3.api.answers import Bytes
 Spend = Callable[[int], Awaitable[None]]
 """Waits until so many bytes may pass: the bandwidth cap."""
 AskParts = Callable[[], Coroutine[Any, Any, Sequence[int]]]
-"""Sizes of the parts that the object was made of; see ``model/ports.py``."""
-
-
+"""Sizes of the parts that the object was made of; see ``ports.ByteStream``."""
 _PIECE = MIB
 
 
@@ -23,7 +21,7 @@ class Blocks:
     """A stream cut into blocks of the size asked for."""
 
     def __init__(self, chunks: AsyncIterator[Bytes], spend: Spend | None, fill: Fill | None = None) -> None:
-        """``fill``: the stream's way of putting bytes where they are to be, if it has one."""
+        """``fill`` puts the stream's bytes right where they are wanted, if it can."""
         self._chunks = chunks
         self._spend = spend
         self._put = fill
@@ -31,7 +29,7 @@ class Blocks:
         self._ended = False
 
     async def fill(self, memory: memoryview) -> memoryview:
-        """The next bytes, put into ``memory``: returns what of it is filled, all but at the end."""
+        """Put the next bytes into ``memory``; returns the part that is filled: all of it, except at the end."""
         at = 0
         while at < len(memory):
             if self._rest:
@@ -51,11 +49,11 @@ class Blocks:
         return memory[:at]
 
     async def at_end(self) -> bool:
-        """Whether nothing follows. Reads on to know: when it is true, the stream's own checks at its end have run."""
+        """Whether nothing follows. It reads on to find out: if True, the stream's own checks at its end have run."""
         return not self._rest and not await self._more()
 
     async def close(self) -> None:
-        """Let go of the stream, read or not."""
+        """Close the stream, read or not."""
         aclose = getattr(self._chunks, "aclose", None)
         if aclose is not None:
             await aclose()
@@ -74,7 +72,7 @@ class Blocks:
 
 
 class InMemory:
-    """Fits ``model/ports.py``'s ByteStream: bytes that are here already."""
+    """Fits ``ports.ByteStream``: bytes that are in memory already."""
 
     fill: Fill | None = None
 

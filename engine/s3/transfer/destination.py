@@ -90,7 +90,7 @@ class S3Destination:
                 # The source may be read, so this request alone is denied, or every write: a stream finds out which.
                 if side is Side.DESTINATION and theirs and error.code == "AccessDenied":
                     raise Uncopyable(str(error)) from None
-                raise self._patience.judge(
+                raise self._patience.translate(
                     error, Operation("COPY", str(source), f"{self.bucket}/{key}"), side=side
                 ) from None
             stored = copy
@@ -196,7 +196,7 @@ class S3Destination:
         try:
             return await work
         except StoreError as error:
-            raise self._patience.judge(error, Operation(name, destination=f"{self.bucket}/{key}")) from None
+            raise self._patience.translate(error, Operation(name, destination=f"{self.bucket}/{key}")) from None
 
     def _unfit(self, error: StoreError) -> EngineError:
         if error.status == 404:
@@ -207,7 +207,7 @@ class S3Destination:
                 "grant s3:ListBucket, s3:GetObject and s3:PutObject on it; where expected_bucket_owner is set, check it"
             )
             return Blocked(f"access to the destination bucket {self.bucket} is denied", hint=hint)
-        found = self._patience.judge(error, Operation("HEAD", destination=str(self.bucket)))
+        found = self._patience.translate(error, Operation("HEAD", destination=str(self.bucket)))
         if isinstance(found, Refused):
             return Blocked(str(found), hint="check destination.endpoint_url, its region and its credentials")
         return found

@@ -1,4 +1,4 @@
-"""Headers that a store may refuse though it takes the write itself: tried, then done without."""
+"""Headers that a store may refuse though it accepts the write itself: tried, then left out."""
 
 from __future__ import annotations
 
@@ -12,22 +12,23 @@ from engine.s3.transfer.object_ref import ObjectRef
 
 T = TypeVar("T")
 Write = Callable[[Fields], Awaitable[T]]
-"""The write itself, with these headers besides. Must be repeatable."""
+"""The write itself, with these further headers. It must be repeatable."""
 
 SETTLED = 3
 """Denials after which the tags of a bucket are not tried any more."""
 WITHOUT_TAGS = {"x-amz-tagging-directive": "REPLACE"}
-"""Makes a copy leave the tags behind, where it names no others."""
+"""Makes a copy leave the tags behind, if it names no others."""
 
 
 class Extra:
-    """One kind of header, of one destination. ``taken``: whether the store takes it; None: not known yet."""
+    """One kind of header, for one destination. ``taken``: whether the store accepts it; None: not known yet."""
 
     def __init__(self) -> None:
         self.taken: bool | None = None
 
     async def send(self, write: Write[T], named: Fields) -> T:
-        """Write with the headers; from then on without, where the store takes this write only so. Raises StoreError."""
+        """Write with the headers. Where the store accepts this write only without them, later ones go without them too.
+        Raises StoreError."""
         if self.taken is False or not named:
             return await write({})
         try:
@@ -43,14 +44,14 @@ class Extra:
 
 
 class Tags:
-    """Whether object tags travel (``migration.tags``), and where they had to be left behind."""
+    """Whether object tags are copied (``migration.tags``), and where they had to be left behind."""
 
     def __init__(self, *, keep: bool) -> None:
         self.keep = keep
         self._denied: Counter[str] = Counter()
 
     def carried(self, bucket: str) -> bool:
-        """Whether those of a source bucket's objects, or those written to ours, are tried."""
+        """Whether tags are tried: those of objects in a source bucket, or those written to ours."""
         return self.keep and self._denied.get(bucket, 0) < SETTLED
 
     def left(self, bucket: str) -> None:
@@ -70,7 +71,7 @@ class Tags:
             return ()
 
     async def send(self, write: Write[T], tags: Fields, bucket: str) -> T:
-        """Write to our bucket with the tags; without, where the write is refused only with them. Raises StoreError."""
+        """Write to our bucket with the tags; without them where it is refused only with them. Raises StoreError."""
         if not tags or not self.carried(bucket):
             return await write({})
         try:
@@ -83,7 +84,7 @@ class Tags:
             return done
 
     def note(self) -> str:
-        """For the end of a run; empty where all went well."""
+        """For the report of a run; empty where no tags were left behind."""
         if not self._denied:
             return ""
         where = ", ".join(f"s3://{bucket}" for bucket in sorted(self._denied))
@@ -94,7 +95,7 @@ class Tags:
 
 
 def refused(error: StoreError) -> bool:
-    """Whether the tags may be what was refused: the right is missing, or the store knows none."""
+    """Whether the tags may be why: the right is missing, or the store supports none."""
     return (error.status == 403 and error.code not in LOGIN) or error.unfit
 
 

@@ -1,8 +1,8 @@
 """Response headers to ObjectFacts, and content headers back to request headers. Pure.
 
-Header bytes are read as UTF-8, or as Latin-1 where they are not. What goes out is ASCII: user metadata beyond it as
-RFC 2047 words, which S3 stores decoded and returns encoded (UserGuide/UsingMetadata), and a file name in
-Content-Disposition by RFC 5987. A value that came as an RFC 2047 word goes back as the very same word.
+Header bytes are read as UTF-8, or as Latin-1 where they are not. What goes out is ASCII. Other user metadata goes as
+RFC 2047 words, which S3 stores decoded and returns encoded (UserGuide/UsingMetadata); other file names in
+Content-Disposition go by RFC 5987. A value that came as an RFC 2047 word goes back as the very same word.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def facts_of(fields: Fields, *, size: int | None = None, composites: bool = Fals
     """What an answer's headers say of the object.
 
     ``size`` overrides Content-Length, which in an answer to a write is not the object's. ``composites`` keeps a
-    multipart SHA-256 too, as ``sha256-composite`` with ``-N`` behind the hex: it depends on the part sizes, so it is
-    comparable only with what the writer of those parts computed.
+    multipart SHA-256 too, as ``sha256-composite`` with ``-N`` behind the hex. It depends on the part sizes: it can be
+    compared only with what the writer of those parts computed.
     """
     etag = unquoted(fields.get("etag", ""))
     if size is None:
@@ -60,7 +60,7 @@ def facts_of(fields: Fields, *, size: int | None = None, composites: bool = Fals
 
 
 def written(answer: Answer, size: int, headers: ContentHeaders | None = None) -> ObjectFacts:
-    """What an answer to a write says of the object; its content headers are its own, not the object's."""
+    """What an answer to a write says of the object. The answer's content headers are its own, not the object's."""
     fields, etag = answer.fields, answer.etag
     return ObjectFacts(
         size=size,
@@ -84,13 +84,13 @@ def content_of(fields: Fields) -> ContentHeaders:
 
 
 def is_archived(storage_class: str, fields: Fields) -> bool:
-    """Whether a GET would be refused. A restored object still names its archive class; x-amz-restore tells."""
+    """Whether a GET would be refused. A restored object still names its archive class; x-amz-restore shows it."""
     frozen = storage_class in ARCHIVES or bool(fields.get("x-amz-archive-status"))
     return frozen and 'ongoing-request="false"' not in fields.get("x-amz-restore", "")
 
 
 def etag_is_md5(etag: str, fields: Fields) -> bool:
-    """Whether the ETag is the MD5 of the bytes (API_Object: not for multipart uploads, SSE-KMS and SSE-C)."""
+    """Whether the ETag is the MD5 of the bytes: not for multipart uploads, SSE-KMS and SSE-C (API_Object)."""
     if len(etag) != 32 or etag.strip(_HEX):  # nothing is left where all is hexadecimal
         return False
     return of_the_bytes(fields)
@@ -102,7 +102,7 @@ def etag_parts(etag: str, fields: Fields) -> int:
 
 
 def of_the_bytes(fields: Fields) -> bool:
-    """Whether ETags are made of the bytes at all: those of encrypted ones are not."""
+    """Whether the ETag is made of the bytes at all: under SSE-KMS and SSE-C it is not."""
     if fields.get("x-amz-server-side-encryption", "").startswith("aws:kms"):
         return False
     return "x-amz-server-side-encryption-customer-algorithm" not in fields
@@ -153,7 +153,7 @@ def _version(value: str | None) -> str | None:
 
 
 def _without_chunking(value: str) -> str:
-    """``aws-chunked`` is how some upload travelled, never a property of the object."""
+    """Without ``aws-chunked``, which is how an upload travelled and no property of the object."""
     return ", ".join(each for v in value.split(",") if (each := v.strip()) and each.lower() != "aws-chunked")
 
 

@@ -1,9 +1,9 @@
-"""The short way of a copy: what a large run does a million times, with as little between as there can be.
+"""The fast path of a copy: what a large run does a million times, with as little work as possible.
 
-It is for objects of which a listing has told everything that a CopyObject needs, and only while all is well: the store
-is known to honour ``If-None-Match: *``, the limiter admits requests at once, a connection is idle. Nothing is judged
-here: whatever comes back but a plain success is reported to the limiter and left to the usual way. That asks anew and
-finds what lies under the key. Nothing is overwritten either way (I7).
+It is for objects of which a listing has said everything that a CopyObject needs, and only while all is well: the store
+is known to honour ``If-None-Match: *``, the limiter admits requests at once, a connection is idle. Anything but a plain
+success is reported to the limiter and left to the usual way, which sends its own requests and finds what is under the
+key. Neither overwrites anything (I7).
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ from engine.s3.wire.reply import Reply
 from engine.s3.wire.wire import Wire
 
 TRIED, TOLERATED = 16, 20
-"""Copies that their ETags do not tie to the source (SSE-KMS on either side) are made twice: the usual way knows other
-proofs. Beyond the first 16 and one in 20 the short way is none, and stays closed."""
+"""A copy whose ETag does not tie it to the source (SSE-KMS on either side) is made twice: the usual way has other
+proofs. Beyond the first 16 and one in 20 such copies the fast path is closed."""
 _VARYING = ("x-amz-copy-source", "x-amz-copy-source-if-match")
 _VERSION = b"x-amz-version-id"
 _SSE, _AES = b"x-amz-server-side-encryption", b"AES256"
@@ -48,12 +48,12 @@ _PLAIN = re.compile(
     rb"(?:<LastModified>[^<>&]*</LastModified>\s*)?<ETag>(?:&quot;|\")([0-9a-f]{32})(?:&quot;|\")</ETag>\s*"
     rb"(?:<LastModified>[^<>&]*</LastModified>\s*)?</CopyObjectResult>\s*"
 )
-"""The answer of a store that says no more than it must."""
+"""The answer of a store that says no more than it has to."""
 
 
 @dataclass(frozen=True, slots=True)
 class SignedWire:
-    """One service by our own wire, as the short way needs it."""
+    """One service over our own wire, as the fast path needs it."""
 
     wire: Wire
     keys: Keyring
@@ -85,9 +85,9 @@ class FastPath:
         self._copies = self._untied = 0
 
     def copy(self, source: Location, facts: ObjectFacts, key: str) -> Coroutine[Any, Any, Stored | None] | None:
-        """The copy, under way once it is awaited; it must be. None: not for this object, or not now.
+        """The copy, which must be awaited. None: not for this object, or not now.
 
-        It comes to None where the usual way must see to it, and raises no errors of its own.
+        It returns None where the usual way must do it, and raises no errors of its own.
         """
         if (
             self._untied > TRIED + self._copies // TOLERATED
@@ -96,7 +96,7 @@ class FastPath:
             or facts.size >= self._limit
             or not facts.etag_is_md5
             or source.version_id is not None
-            or self._tags.keep is not self._tags.carried(source.bucket)  # its heads ask for the tags or never do
+            or self._tags.keep is not self._tags.carried(source.bucket)  # its heads ask for tags always or never
             or (keys := self._signed.keys.current) is None
         ):
             return None

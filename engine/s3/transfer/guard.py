@@ -1,4 +1,4 @@
-"""Writes that never overwrite: ``conditions.py`` decides, this does the asking."""
+"""Writes that never overwrite: ``conditions.py`` decides, this file sends the requests."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from engine.s3.api.answers import Answer, Fields, StoreError
 from engine.s3.transfer.conditions import CONDITION, Conditional, looks_first, sends_condition
 
 Send = Callable[[Fields], Awaitable[Answer]]
-"""The write itself, with these further headers. Must be repeatable."""
+"""The write itself, with these further headers. It must be repeatable."""
 
 
 async def nothing_else() -> None:
-    """For writes that carry no precondition but ours."""
+    """For writes without another precondition."""
 
 
 class Guard:
-    """Guards one verb (put, or copy) of one destination, and learns what its store makes of ``If-None-Match: *``."""
+    """Guards the puts, or the copies, of one destination, and learns what its store makes of ``If-None-Match: *``."""
 
     def __init__(self, look: Callable[[str], Awaitable[ObjectFacts | None]]) -> None:
         """``look``: HEAD of a key; None when it is free."""
@@ -36,13 +36,13 @@ class Guard:
     ) -> Answer:
         """Write at a free key. Raises Occupied where it is taken, StoreError where the write fails.
 
-        ``replace_etag``: an object with it is our own earlier write, and may be overwritten. ``otherwise`` is awaited
-        when a 412 was not about the key: it raises if another precondition explains it.
+        ``replace_etag``: an object with this ETag is our own earlier write, and may be overwritten. ``otherwise`` is
+        awaited where a 412 was not about the key: it raises if another precondition explains the 412.
         """
         if replace_etag is not None and (answer := await self._replace(key, send, replace_etag)) is not None:
             return answer
         if self.verdict is Conditional.UNKNOWN:
-            # outside the lock: where every key is taken (a DB was lost), nobody learns and all must go on side by side
+            # Outside the lock: where every key is taken (a DB was lost), nothing is learned and all go on side by side.
             await self.must_be_free(key)
             waited = self._learning.locked()
             async with self._learning:
@@ -74,7 +74,7 @@ class Guard:
         return await send({})
 
     async def _first(self, key: str, send: Send, otherwise: Callable[[], Awaitable[None]]) -> Answer:
-        """The first write, at a key that a look has just found free; ``conditions.py`` has the table."""
+        """The first write, at a key that a HEAD has just found free; ``conditions.py`` has the table."""
         try:
             answer = await send(CONDITION)
         except StoreError as error:
@@ -90,12 +90,12 @@ class Guard:
         except StoreError as error:
             if error.refused_condition:
                 self.verdict = Conditional.HONOURED
-            return answer  # any other failure teaches nothing; the write itself stands
+            return answer  # any other failure shows nothing; the write itself is done
         self.verdict = Conditional.IGNORED
         return again
 
     async def must_be_free(self, key: str, *, unless: str | None = None) -> None:
-        """Raises Occupied where the key is taken by anything but an object of ETag ``unless``."""
+        """Raises Occupied where the key holds anything but an object with the ETag ``unless``."""
         found = await self.look(key)
         if found is not None and (unless is None or found.etag != unless):
             raise Occupied(found)

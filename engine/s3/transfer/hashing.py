@@ -1,4 +1,4 @@
-"""Sums over the bytes that pass: inline while they are few, in a thread when they are many (hashlib frees the GIL)."""
+"""Checksums of bytes: inline while they are few, in a thread when they are many (hashlib releases the GIL)."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from engine.model.sums import PartSums
 from engine.s3.api.answers import Bytes
 
 INLINE = 256 * KIB
-"""Bytes up to which a thread costs more than it saves."""
+"""Bytes up to which a thread costs more time than it saves."""
 T = TypeVar("T")
 
 
 async def hashed(nbytes: int, work: Callable[[], T]) -> T:
-    """Run hashing work over so many bytes, off the loop if they are many. One call at a time keeps the order."""
+    """Run hashing work over so many bytes, in a thread if they are many. Awaiting each call keeps the order."""
     return work() if nbytes <= INLINE else await asyncio.to_thread(work)
 
 
@@ -43,16 +43,16 @@ def crc64nvme(data: Bytes, start: int = 0) -> int:
 
 
 class Hash(Protocol):
-    """What hashlib's objects do, as far as it is needed here."""
+    """An object of hashlib, as far as it is needed here."""
 
     def update(self, data: Bytes, /) -> None: ...
     def digest(self) -> bytes: ...
 
 
 class Sums:
-    """SHA-256 over all the bytes, and beside it the sums of ``names``, which must be computable.
+    """SHA-256 over all the bytes, and the sums of ``names``, which must be computable.
 
-    ``parts``: sizes of the parts whose MD5s make the source's ETag, which is computed as ``source-etag`` then.
+    ``parts``: sizes of the parts whose MD5s make the source's ETag; it is then computed as ``source-etag``.
     """
 
     def __init__(self, names: Iterable[str] = (), parts: Sequence[int] = ()) -> None:
@@ -62,7 +62,7 @@ class Sums:
         self.size = 0
 
     async def add(self, data: Bytes) -> None:
-        """Take the next bytes; to be awaited before the next call."""
+        """Take the next bytes. Await it before the next call."""
         await hashed(len(data), lambda: self._add(data))
 
     def _add(self, data: Bytes) -> None:
@@ -92,7 +92,7 @@ class Sums:
 
 
 def computable(names: Iterable[str]) -> list[str]:
-    """Those of these checksums that can be computed here: the CRCs of awscrt where it is installed."""
+    """Those of these checksums that can be computed: some CRCs only where awscrt is installed."""
     return [name for name in names if name in _HASHES and (name not in _OF_CRT or _with_crt())]
 
 
@@ -102,7 +102,7 @@ def _with_crt() -> bool:
 
 
 class _Crc:
-    """A CRC as hashlib would have it."""
+    """A CRC with the methods of hashlib's objects."""
 
     def __init__(self, compute: Callable[[Bytes, int], int], width: int) -> None:
         self._compute = compute

@@ -36,7 +36,7 @@ Pieces = AsyncIterator[tuple[Bytes, MemoryClaim | None]]
 
 @dataclass(slots=True)
 class Passing:
-    """One stream on its way, and what has been summed of it so far."""
+    """One stream on its way, and its sums so far."""
 
     facts: ObjectFacts
     key: str
@@ -45,11 +45,11 @@ class Passing:
     sums: Sums
     claim: MemoryClaim
     as_made: bool = False
-    """It is stored in the very parts that its source was made of: then their MD5s make the source's ETag."""
+    """It is stored in the very parts that its source was made of, whose MD5s make the source's ETag."""
     md5s: dict[int, bytes] = field(default_factory=dict)
     """By part: where the store shows no checksums of parts, or the source's ETag is made of them."""
     confirmed: int = 0
-    """Parts whose MD5 ETag the store has shown, of bytes that are known to be ours."""
+    """Parts whose MD5 the store has shown as ETag, of bytes that are known to be ours."""
     sha256s: list[bytes] = field(default_factory=list)
     """Of each part, where they are what proves it."""
 
@@ -144,7 +144,7 @@ class PartStorer:
             raise first_of(group) from None
 
     async def _sum(self, passing: Passing, number: int, block: Bytes, *, by_md5: bool) -> bytes:
-        """Take a part into the sums of the whole, and beside that compute its own; returns its checksum."""
+        """Add a part to the sums of the whole, and compute its own; returns its checksum."""
 
         def own() -> bytes:
             if by_md5:
@@ -162,7 +162,7 @@ class PartStorer:
         what = f"part {number} of {self._bucket}/{upload.key}"
 
         async def put(summed: Fields) -> Answer:
-            # the signature covers the header with the part's CRC: the store itself compares the bytes with that
+            # the signature covers the header with the part's CRC, and the store compares the bytes with that
             payload = UNSIGNED if crc and summed else digest.hex()
             if crc and not summed:
                 payload = await hashed(len(block), lambda: hashlib.sha256(block).hexdigest())
@@ -199,13 +199,13 @@ class PartStorer:
         return self._traits.sums.taken is not False and self._multipart.sums.taken is not False
 
     def _declared(self) -> dict[str, str]:
-        """What an upload says of its checksum when it is begun."""
+        """The checksum that an upload announces when it is begun."""
         kind = "FULL_OBJECT" if self._policy.crc else "COMPOSITE"
         named = {"x-amz-checksum-algorithm": self._policy.checksum.upper(), "x-amz-checksum-type": kind}
         return named if self._declares else {}
 
     def _closing(self, passing: Passing) -> dict[str, str]:
-        """What lets the store itself prove the whole, where it can: its size, and its CRC."""
+        """What lets the store itself check the whole: its size, and its CRC."""
         if not self._declares:
             return {}
         closing = {"x-amz-mp-object-size": str(passing.sums.size)}
@@ -229,7 +229,7 @@ class PartStorer:
 
 
 def _over(claim: MemoryClaim | None, under_way: asyncio.Semaphore, _part: asyncio.Task[None]) -> None:
-    """A part is done with, one way or another; also one that was cut short before it began."""
+    """A part has ended, well or not; also one that was cancelled before it began."""
     if claim is not None:
         claim.release()
     under_way.release()

@@ -18,7 +18,7 @@ from engine.s3.transfer.target import Bucket
 
 ABORT_TRIES = 3
 ABORT_SECONDS = 10.0
-"""The longest that one try at aborting may take; cancelled work waits for no more than ``ABORT_TRIES`` of them."""
+"""The longest that one try to abort may take. Cancelled work waits for at most ``ABORT_TRIES`` of them."""
 
 
 @dataclass(slots=True)
@@ -31,7 +31,7 @@ class Upload:
     finished: bool = False
 
     def etag(self) -> str:
-        """The ETag that the whole will have, as far as the parts' ETags tell; empty where they are no MD5s."""
+        """The ETag that the whole will have, made of the parts' ETags; empty where those are no MD5s."""
         try:
             return multipart_etag(bytes.fromhex(part.etag) for part in self.in_order())
         except ValueError:
@@ -57,8 +57,8 @@ class Multipart:
 
     @asynccontextmanager
     async def begin(self, key: str, headers: Fields, *, sums: Fields, tags: Fields) -> AsyncIterator[Upload]:
-        """Create an upload; whatever ends the block before ``finish`` succeeded also aborts it. ``sums`` (the names of
-        its checksum) and ``tags`` are left out where the store refuses them."""
+        """Create an upload. If the block ends before ``finish`` succeeded, the upload is aborted. ``sums`` (the names
+        of its checksum) and ``tags`` are left out where the store refuses them."""
         creating = asyncio.ensure_future(self._create(key, headers, sums, tags))
         try:
             upload = Upload(key, await asyncio.shield(creating))
@@ -84,8 +84,8 @@ class Multipart:
         return await self._tags.send(tagged, tags, self._bucket.name)
 
     async def finish(self, upload: Upload, size: int, headers: Fields, *, replace_etag: str | None = None) -> Answer:
-        """Complete. The key is looked at right before, whatever the store makes of conditions: a HEAD costs nothing
-        beside the parts. Raises Occupied, StoreError."""
+        """Complete, right after a HEAD of the key, whatever the store makes of conditions: it costs little beside the
+        parts. Raises Occupied, StoreError."""
         found = await self._bucket.look(upload.key)
         if found is not None and found.etag != replace_etag:
             raise Occupied(found)
@@ -107,7 +107,8 @@ class Multipart:
         return answer
 
     async def abort(self, key: str, upload_id: str) -> None:
-        """Abort, with a few tries. That nothing is known under this key says nothing of the upload: see ``sweep``."""
+        """Abort, with a few tries. A 404 counts as done, though the store may know the upload by another key: see
+        ``sweep``."""
         for number in range(ABORT_TRIES):
             if number:
                 await self._clock.sleep(0.2 * number)
@@ -124,9 +125,9 @@ class Multipart:
     async def sweep(self, prefix: str, ours: Callable[[str], bool], before: float) -> int:
         """Abort open uploads under ``prefix`` whose key is ``ours`` and that began before ``before`` (epoch seconds).
 
-        S3 keeps no mark of ours on an open upload, so the key's shape and the moment must tell. Some stores list keys
-        percent-encoded without saying so (Ceph RGW): what is open still is tried under the key that it may mean.
-        Returns how many are gone, by a second listing; the rest are ``left``.
+        An open upload bears no mark of ours, so the key's shape and the time decide. Some stores list keys
+        percent-encoded without saying so (Ceph RGW): what is still open is aborted under the decoded key too.
+        Returns how many are gone by a second listing; the rest are ``left``.
         """
         found = stale = {
             row
@@ -154,7 +155,8 @@ class Multipart:
                 raise StoreError("BadListing", 0, "the listing of open uploads does not advance")
 
     async def _complete(self, upload: Upload, size: int, headers: Fields) -> Answer:
-        """Complete, and once more where the first answer was lost: the store forgets an upload when it completes it."""
+        """Complete, and again where the first answer was lost. A completed upload is unknown to the store: then the key
+        shows whether it was ours."""
         arguments = (self._bucket.name, upload.key, upload.id, upload.in_order(), {**headers, **self._bucket.always})
         try:
             return await self._bucket.client.complete_upload(*arguments)
@@ -189,7 +191,7 @@ def _as_answer(facts: ObjectFacts) -> Answer:
 
 
 async def _patiently(cleanup: Awaitable[object]) -> None:
-    """Await clean-up to its end although the task is being cancelled, again and again. Bounded by the clean-up."""
+    """Await clean-up to its end, however often the task is cancelled meanwhile. Bounded by the clean-up."""
     task = asyncio.ensure_future(cleanup)
     while not task.done():
         try:

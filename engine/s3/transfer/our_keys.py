@@ -1,4 +1,4 @@
-"""What keys of ours look like, from ``destination.key_template``. Pure."""
+"""What our keys look like, from ``destination.key_template``. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _ANYTHING = ".*"
 
 
 def shape_of(template: str, bucket: str) -> tuple[str, Callable[[str], bool]]:
-    """The prefix that all keys of a template share, and a test whether a key may be one of them."""
+    """The prefix that all keys of a template share, and a test for whether a key may be one of them."""
     prefix = ""
     pattern = ""
     for number, piece in enumerate(re.split(r"\{([^{}]*)\}", template)):
@@ -21,7 +21,7 @@ def shape_of(template: str, bucket: str) -> tuple[str, Callable[[str], bool]]:
             pattern += re.escape(piece)
             prefix = piece if number == 0 else prefix
         else:
-            # {stem}{ext} is one look, not two
+            # {stem}{ext} match as one, not as two
             shape = re.escape(bucket) if piece == "bucket" else _SHAPES.get(piece, _ANYTHING)
             pattern += "" if shape == _ANYTHING and pattern.endswith(_ANYTHING) else shape
     compiled = re.compile(pattern, re.DOTALL)

@@ -23,15 +23,15 @@ from engine.s3.transfer.extras import Tags
 from engine.s3.transfer.facts import facts_of
 from engine.s3.transfer.object_ref import WITH_SUMS, ObjectRef
 
-Judged = Callable[[StoreError, Operation], EngineError]
-"""What an error means, and for what; see ``Patience.judge``."""
+Translate = Callable[[StoreError, Operation], EngineError]
+"""See ``Patience.translate``."""
 
 
 class S3Source:
     """Fits ``ports.Source``. ``always`` are the headers of every request: request payer, expected bucket owner.
 
-    ``patience`` knows the keys that ``client`` sign with; ``side`` is whose objects these are. With ``tags``, those of
-    what is opened are told too; None: nobody wants them.
+    ``patience`` knows the keys that ``client`` signs with; ``side`` says whose objects these are. With ``tags``, an
+    object that is opened comes with its tags.
     """
 
     def __init__(
@@ -49,11 +49,11 @@ class S3Source:
         self._side = side
         self._tags = tags
 
-    def _judged(self, error: StoreError, operation: Operation) -> EngineError:
-        return self._patience.judge(error, operation, side=self._side)
+    def _translate(self, error: StoreError, operation: Operation) -> EngineError:
+        return self._patience.translate(error, operation, side=self._side)
 
     async def facts(self, location: Location) -> ObjectFacts:
-        """HEAD with checksums. An archived object is Refused here, before anybody plans to read it."""
+        """HEAD with checksums. An archived object is refused here, before it is to be read."""
         facts = await self.look(location)
         if facts.archived:
             kind = facts.storage_class
@@ -61,16 +61,16 @@ class S3Source:
         return facts
 
     async def look(self, location: Location) -> ObjectFacts:
-        """The same for somebody who only wants to know: an archived object is described like any other."""
+        """The same where the object is not to be read: an archived one is described like any other."""
         try:
             return await self._ref(location).facts()
         except StoreError as error:
-            raise self._judged(error, Operation("HEAD", shown(location))) from None
+            raise self._translate(error, Operation("HEAD", shown(location))) from None
 
     @asynccontextmanager
     async def open(self, location: Location, facts: ObjectFacts | None) -> AsyncIterator[Reading | InMemory]:
-        """GET. The ETag pins it; a version only where the URL names one, or where there is no ETag to pin with, for
-        reading by version needs a right of its own (s3:GetObjectVersion)."""
+        """GET, pinned by the ETag. A version, which needs a right of its own (s3:GetObjectVersion), is named only where
+        the URL names one, or where there is no ETag."""
         operation = Operation("GET", shown(location))
         headers = {**WITH_SUMS, **self._always}
         version, size = location.version_id, None if facts is None else facts.size
@@ -93,9 +93,9 @@ class S3Source:
                 if found.size is None or not found.etag:
                     found = _bound(found, await self.look(location), operation)
                 found = await self._tagged(found, location)
-                yield Reading(answer, found, self._judged, operation, partial(self.parts, location, found))
+                yield Reading(answer, found, self._translate, operation, partial(self.parts, location, found))
         except StoreError as error:
-            raise self._judged(error, operation) from None
+            raise self._translate(error, operation) from None
 
     async def _tagged(self, facts: ObjectFacts, at: Location) -> ObjectFacts:
         if self._tags is None or not facts.tags:
@@ -107,7 +107,7 @@ class S3Source:
         try:
             return await self._ref(location).part_sizes(facts)
         except StoreError as error:
-            raise self._judged(error, Operation("HEAD of the parts of", shown(location))) from None
+            raise self._translate(error, Operation("HEAD of the parts of", shown(location))) from None
 
     def _ref(self, location: Location) -> ObjectRef:
         return ObjectRef(self._client, location.bucket, location.key, self._always, location.version_id)
@@ -123,7 +123,7 @@ class S3Source:
                     f"the source bucket s3://{bucket} does not exist",
                     hint="check source.buckets and source.endpoint_url; delete a bucket that is gone for good there",
                 ) from None
-            found = self._judged(error, Operation("HEAD", f"s3://{bucket}"))
+            found = self._translate(error, Operation("HEAD", f"s3://{bucket}"))
             if not isinstance(found, Refused):
                 raise found from None
 
@@ -133,14 +133,14 @@ class S3Source:
             async for rows in pages(self._client, bucket, prefix, self._always):
                 yield rows
         except StoreError as error:
-            raise self._judged(error, Operation("LIST", f"s3://{bucket}/{prefix}")) from None
+            raise self._translate(error, Operation("LIST", f"s3://{bucket}/{prefix}")) from None
 
     async def page(self, bucket: str, after: str, token: str, limit: int) -> ListingPage:
         """One page of a bucket's listing: behind a key, or from a token on. Raises Refused, Transient, Blocked."""
         try:
             page = await self._client.list_objects(bucket, "", token, self._always, after=after, limit=limit)
         except StoreError as error:
-            raise self._judged(error, Operation("LIST", f"s3://{bucket}")) from None
+            raise self._translate(error, Operation("LIST", f"s3://{bucket}")) from None
         return page
 
     async def survey(
@@ -166,12 +166,12 @@ class Reading:
         self,
         answer: StreamedAnswer,
         facts: ObjectFacts,
-        judged: Judged,
+        translate: Translate,
         operation: Operation,
         parts: AskParts,
     ) -> None:
         self._answer = answer
-        self._judged = judged
+        self._translate = translate
         self.parts = parts
         self._operation = operation
         self._seen = 0
@@ -182,13 +182,13 @@ class Reading:
         return None if self._answer.fill is None else self._fill
 
     async def chunks(self) -> AsyncIterator[Bytes]:
-        """To the true end; Transient when the body ends short or long."""
+        """To the true end. Raises Transient where the body is too short or too long."""
         try:
             async for chunk in self._answer.chunks():
                 self._seen += len(chunk)
                 yield chunk
         except StoreError as error:
-            raise self._judged(error, self._operation) from None
+            raise self._translate(error, self._operation) from None
         _whole(self.facts, self._seen, self._operation)
 
     async def _fill(self, memory: memoryview) -> int:
@@ -196,7 +196,7 @@ class Reading:
         try:
             filled = await self._answer.fill(memory)
         except StoreError as error:
-            raise self._judged(error, self._operation) from None
+            raise self._translate(error, self._operation) from None
         self._seen += filled
         return filled
 
@@ -212,9 +212,8 @@ def shown(location: Location) -> str:
 
 
 def _bound(got: ObjectFacts, pinned: ObjectFacts | None, operation: Operation) -> ObjectFacts:
-    """What an answer says, held against what is known already, and completed by it where the answer keeps quiet.
-
-    Some stores take If-Match and ignore it; what they send says so itself.
+    """What an answer says, compared with what is known already, and completed by that. Raises Transient where they
+    differ: some stores ignore If-Match.
     """
     if pinned is None:
         return got

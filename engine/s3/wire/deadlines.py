@@ -1,4 +1,4 @@
-"""Deadlines by the Clock port for the rare, slow steps: kept in a set that a sweep walks through, no timer each."""
+"""Deadlines by the Clock port for the rare, slow steps. A sweep enforces them all: no timer for each."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 
 class Deadlines:
-    """Blocks that must end in time. The resolution is that of the caller's sweeps."""
+    """Blocks that must end in time, to the resolution of the caller's sweeps."""
 
     __slots__ = ("_running",)
 
@@ -29,7 +29,7 @@ class Deadlines:
                 self._running.pop(scope, None)
 
     def sweep(self, now: float) -> None:
-        """End the blocks whose time is over."""
+        """End the blocks whose deadline has passed."""
         for scope in [scope for scope, due in self._running.items() if now >= due]:
             del self._running[scope]
             scope.reschedule(asyncio.get_running_loop().time())

@@ -21,8 +21,8 @@ from engine.s3.wire.reply import Reply
 class Dialer:
     """Opens connections within ``connect_s`` seconds each, DNS to TLS.
 
-    A proxy is asked for a tunnel (CONNECT) for http origins too, because request heads come ready made; the proxy then
-    looks up the origin's name itself, so a resolver sees the proxy's name only.
+    A proxy is asked for a tunnel (CONNECT) for http origins too, because request heads come ready made. The proxy looks
+    up the origin's name itself: the resolver here sees the proxy's name only.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Dialer:
         return addresses
 
     async def _reach(self, hop: Origin, addresses: list[Sockaddr], due: float) -> socket.socket:
-        """The first address that accepts; each gets an even share of the time that is left."""
+        """The first address that accepts. Each gets an even share of the time that is left."""
         loop = asyncio.get_running_loop()
         error: WireError | None = None
         for tried, address in enumerate(addresses):
@@ -157,7 +157,7 @@ def _socket(family: int) -> socket.socket:
 
 
 def _reason(error: OSError | ValueError) -> str:
-    """What the system says, without the noise of its repr."""
+    """What the system says, without the rest of its repr."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return error.verify_message
     if isinstance(error, ssl.SSLError):

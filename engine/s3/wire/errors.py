@@ -1,15 +1,15 @@
 """Errors of the wire; the floor above translates them once into what the run does next.
 
 * WireError
-  * ConnectFailed   no connection came to be; nothing was sent
+  * ConnectFailed   there is no connection; nothing was sent
     * NoFileLeft    ... because this process may open no more files
     * ProxyLogin    ... because the proxy wants a login, or another one
   * TlsFailed       the peer could not prove who it is, or speaks no TLS we accept; nothing was sent
   * TimedOut        a limit passed: waiting for a slot, connecting, silence, or the whole request
   * PeerClosed      the peer went away before the answer was whole
     * Stale         ... on a reused connection and before the first byte of an answer: worth one resend
-  * BadResponse     not HTTP, or HTTP that two readers could understand in two ways
-  * BodyTooLarge    a small answer that is not small
+  * BadResponse     not HTTP, or HTTP that two readers may understand differently
+  * BodyTooLarge    the body is larger than the caller allows
   * Closed          the wire itself was closed
 
 Messages name hosts and counts only, never a header, a path or a query.
@@ -27,7 +27,7 @@ class ConnectFailed(WireError):
 
 
 class NoFileLeft(ConnectFailed):
-    """This process, or the machine, may open no more files: the peer has no part in it."""
+    """This process, or the machine, may open no more files. The peer is not at fault."""
 
 
 class ProxyLogin(ConnectFailed):
@@ -47,7 +47,7 @@ class PeerClosed(WireError):
 
 
 class Stale(PeerClosed):
-    """A kept-alive connection turned out dead: no answer byte came. The usual end of an idle connection."""
+    """A kept-alive connection was dead: no byte of an answer came. The usual end of an idle connection."""
 
 
 class BadResponse(WireError):
@@ -55,7 +55,7 @@ class BadResponse(WireError):
 
 
 class BodyTooLarge(WireError):
-    """The answer's body exceeds the bound given for reading it whole."""
+    """The answer's body exceeds the limit for reading it whole."""
 
 
 class Closed(WireError):

@@ -1,4 +1,4 @@
-"""One request's answer as a state machine: fed with bytes, it resolves a future. It touches no socket.
+"""One request's answer as a state machine: fed with bytes, it resolves a future. It has no socket.
 
 ``Whole`` resolves when the body is complete; ``Streamed`` (``streamed.py``) at the end of the head.
 """
@@ -34,7 +34,7 @@ class Exchange:
 
     ``stage`` is DONE when nothing more is expected; then ``reusable`` says whether the connection may serve again.
     ``excess`` is set when bytes came behind the end. ``received`` counts answer bytes, head included. ``landing`` is
-    where the next bytes of the body may be read to right off the socket, if anywhere; ``landed`` is told of them then.
+    memory for the next bytes of the body, if they may be read right off the socket; then ``landed`` is called.
     """
 
     __slots__ = (
@@ -72,11 +72,11 @@ class Exchange:
 
     @property
     def refuses(self) -> bool:
-        """Whether this is no success, as far as its head tells."""
+        """Whether this is no success, by its head."""
         return self.stage not in {HEAD, DONE} and self.head.status >= 300
 
     def feed(self, data: bytes) -> None:
-        """Take what the socket gave. Raises WireError when the answer is unacceptable."""
+        """Take what the socket gave. Raises WireError for an answer that cannot be accepted."""
         self.received += len(data)
         stage = self.stage
         if stage == HEAD:
@@ -92,7 +92,7 @@ class Exchange:
             self.reusable = False
 
     def landed(self, nbytes: int) -> None:
-        """So many bytes of the body have been read into ``landing``, which ends where the body ends, or before."""
+        """So many bytes of the body have been read into ``landing``. It never reaches beyond the body's end."""
         self.received += nbytes
         self._left -= nbytes
         self.landing = self.landing[nbytes:]
@@ -100,7 +100,7 @@ class Exchange:
             self._finish(clean=True)
 
     def closed(self, cause: str, *, reused: bool) -> WireError | None:
-        """The peer closed (``cause`` empty) or broke off. Ends a close-delimited body; otherwise returns the error."""
+        """The peer closed, or broke off (``cause``). Ends a body that has no length; otherwise returns the error."""
         if self.stage == DONE:
             self.reusable = False
             return None
@@ -123,7 +123,7 @@ class Exchange:
             self.answer.set_exception(error)
 
     def abandon(self) -> None:
-        """Nobody waits for the answer any more."""
+        """The caller no longer waits for the answer."""
         self.stage = DONE
         self.reusable = False
         if not self.answer.cancel() and not self.answer.cancelled():
@@ -168,7 +168,7 @@ class Exchange:
             self.on_interim(status)
 
     def _open(self, head: Head, data: bytes, end: int) -> None:
-        """The head ends at ``end`` of ``data``: choose the framing and take what lies behind it."""
+        """The head ends at ``end`` of ``data``: choose the framing, and take what comes behind the head."""
         self.head = head
         self.reusable = head.keep_alive
         size = len(data) - end
@@ -239,10 +239,10 @@ class Exchange:
 
 
 class Whole(Exchange):
-    """Collects the body, at most ``max_body`` bytes of it. ``turnstile`` sees to it that whole answers that come in
-    crowds do not wake all at once who waits for them."""
+    """Collects the body, at most ``max_body`` bytes of it. Where many answers come at once, ``waking`` wakes their
+    callers a few at a time."""
 
-    __slots__ = ("_max_body", "_pieces", "_size", "_turnstile")
+    __slots__ = ("_max_body", "_pieces", "_size", "_waking")
 
     def __init__(
         self,
@@ -251,11 +251,11 @@ class Whole(Exchange):
         method: str,
         max_body: int,
         max_head: int = MAX_HEAD,
-        turnstile: FairWaking | None = None,
+        waking: FairWaking | None = None,
     ) -> None:
         super().__init__(answer, method=method, max_head=max_head)
         self._max_body = max_body
-        self._turnstile = turnstile
+        self._waking = waking
         self._pieces: list[bytes | memoryview] = []
         self._size = 0
 
@@ -272,7 +272,7 @@ class Whole(Exchange):
     def _complete(self) -> None:
         if not self.answer.done():
             reply = self._reply(b"".join(self._pieces))
-            if self._turnstile is None:
+            if self._waking is None:
                 self.answer.set_result(reply)
             else:
-                self._turnstile.resolve(self.answer, reply)
+                self._waking.resolve(self.answer, reply)

@@ -1,8 +1,8 @@
 """Answer heads and chunked bodies, parsed strictly: pure functions of bytes.
 
-llhttp reads the head (duplicate, negative or oversized Content-Length, both framings at once, bare line feeds and
-folded lines are refused there) and takes chunks apart. Every answer gets a parser of its own, fed exactly one head, so
-no state can pass from one answer to the next. The rules after it follow RFC 9112, sections 6.1 and 6.3.
+llhttp reads the head and takes chunks apart. It refuses a duplicate, negative or oversized Content-Length, both
+framings at once, bare line feeds and folded lines. Every answer gets its own parser, fed exactly one head, so no state
+can pass from one answer to the next. The rules after it follow RFC 9112, sections 6.1 and 6.3.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def parse_head(block: bytes) -> Head:
 
 
 class Dechunker:
-    """Takes a chunked body apart: pieces go to ``deliver``; ``done`` turns True at the end of the last chunk."""
+    """Takes a chunked body apart: pieces go to ``deliver``. ``done`` turns True at the end of the last chunk."""
 
     __slots__ = ("_body", "_deliver", "_parser", "_raw", "done", "excess")
 

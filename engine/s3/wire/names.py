@@ -1,4 +1,4 @@
-"""Names to addresses, remembered for a minute. Successive answers start at successive addresses, to spread the load."""
+"""Names to addresses, kept for a minute. Each answer starts at the next address, to spread the load."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Names:
         self._locks: dict[tuple[str, int], asyncio.Lock] = {}
 
     async def __call__(self, host: str, port: int) -> list[Sockaddr]:
-        """Addresses of ``host``, the first one first in turn."""
+        """Addresses of ``host``, each of them first in turn."""
         name = (host, port)
         async with self._locks.setdefault(name, asyncio.Lock()):  # many dials at once ask the system once
             expires, addresses = self._known.get(name, (0.0, []))

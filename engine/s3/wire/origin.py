@@ -9,7 +9,7 @@ Sockaddr = tuple[str, int] | tuple[str, int, int, int]
 """IPv4 ``(address, port)`` or IPv6 ``(address, port, flow, scope)``, as ``socket.getaddrinfo`` gives them."""
 
 Resolver = Callable[[str, int], Awaitable[list[Sockaddr]]]
-"""Host and port to the exact addresses to connect to, in order. May raise to refuse: its error passes unchanged."""
+"""Host and port to the addresses to connect to, in order. It may raise to refuse; its error is passed on unchanged."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Which connection serves which request: reuse, a total limit, a fair queue. Dialling is handed in."""
+"""Which connection serves which request: reuse, a limit in all, a fair queue."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Dial = Callable[[Origin, float, Callable[[Connection], None]], Awaitable[Connect
 
 
 class _Waiter:
-    """Somebody in the queue. Resolved with a connection to its origin, or with None: a slot to dial in."""
+    """A request in the queue. It gets a connection to its origin, or None: a slot to dial in."""
 
     __slots__ = ("due", "granted", "origin")
 
@@ -26,7 +26,7 @@ class _Waiter:
 
 
 class Pool:
-    """Connections per origin, at most ``limit`` in all. Invariant: while somebody waits, no connection is idle."""
+    """Connections per origin, at most ``limit`` in all. Invariant: while a request waits, no connection is idle."""
 
     def __init__(self, dial: Dial, clock: Clock, *, limit: int, idle_s: float) -> None:
         if limit < 1:
@@ -95,7 +95,7 @@ class Pool:
         return connection
 
     def release(self, connection: Connection) -> None:
-        """Hand a reusable connection to the first in the queue, or keep it for the next."""
+        """Give a reusable connection to the first in the queue, or keep it for the next request."""
         waiter = self._first()
         if waiter is None:
             connection.idle_since = self._clock.monotonic()
@@ -118,7 +118,7 @@ class Pool:
                 stack.pop(0).drop()
 
     async def close(self) -> None:
-        """Fail what waits and what is in flight; returns when every socket is closed."""
+        """Fail all that waits or is in flight; returns when every socket is closed."""
         self._closed = True
         for waiter in self._waiters:
             if not waiter.granted.done():
@@ -157,7 +157,7 @@ class Pool:
         return self._waiters[0] if self._waiters else None
 
     def _evict(self) -> None:
-        """Let the longest idle connection, of whatever origin, make room."""
+        """Close the connection that has been idle longest, of whatever origin, to make room."""
         stack = min((s for s in self._idle.values() if s), key=lambda s: s[0].idle_since, default=None)
         if stack is not None:
             stack.pop(0).drop()
@@ -171,7 +171,7 @@ class Pool:
             self._free()
 
     def _free(self) -> None:
-        """A slot fell free: it passes to the first in the queue."""
+        """A slot is free: it goes to the first in the queue."""
         waiter = self._first()
         if waiter is not None:
             self._waiters.popleft()

@@ -1,5 +1,4 @@
-"""An answer read as it comes: resolved at the end of the head, then handed to one reader, piece by piece or put right
-where the reader wants it."""
+"""An answer read as it comes: resolved at the end of its head; then one reader takes the body."""
 
 from __future__ import annotations
 
@@ -24,8 +23,8 @@ class Flow(Protocol):
 
 
 class Streamed(Exchange):
-    """Hands the body to one reader; stops the socket while more than HIGH_WATER bytes wait to be taken, and where the
-    memory that the reader gave is full."""
+    """Gives the body to one reader. Stops the socket while more than HIGH_WATER bytes wait, and where the reader's
+    memory is full."""
 
     __slots__ = ("_error", "_flow", "_pieces", "_waiting", "_wake", "paused")
 
@@ -40,7 +39,7 @@ class Streamed(Exchange):
 
     @property
     def drained(self) -> bool:
-        """The whole body came and was taken."""
+        """The whole body came and was read."""
         return self.stage == DONE and self._error is None and not self._pieces
 
     def fail(self, error: WireError) -> None:
@@ -62,8 +61,8 @@ class Streamed(Exchange):
                 return
 
     async def fill(self, memory: memoryview) -> int:
-        """Put the next bytes of the body into ``memory``, read off the socket right there where its length is known;
-        returns how many: fewer than there is room for only at the end. Raises the WireError that ended it."""
+        """Put the next bytes of the body into ``memory``, right off the socket where its length is known. Returns how
+        many: fewer than there is room only at the end. Raises the WireError that ended it."""
         at = 0
         while at < len(memory):
             if self._pieces:

@@ -67,7 +67,7 @@ class Wire:
         )
         self._pool = Pool(self._dialer.dial, clock, limit=limit, idle_s=idle_s)
         self._timer: asyncio.TimerHandle | None = None
-        self._turnstile = FairWaking()
+        self._waking = FairWaking()
         self._requests = 0
         self._reused = 0
 
@@ -229,7 +229,7 @@ class Wire:
 
     def _whole(self, method: str, max_body: int) -> Whole:
         answer = asyncio.get_running_loop().create_future()
-        return Whole(answer, method=method, max_body=max_body, turnstile=self._turnstile)
+        return Whole(answer, method=method, max_body=max_body, waking=self._waking)
 
     def _settle(self, connection: Connection) -> None:
         if connection.finish():

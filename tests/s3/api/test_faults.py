@@ -80,7 +80,7 @@ def test_every_refusal_has_its_meaning(
 
 def test_an_error_says_first_what_was_tried_and_on_what() -> None:
     operation = Operation("COPY", "s3://theirs/a", "s3://ours/b")
-    found = Patience(Hands(), S).judge(StoreError("AccessDenied", 403, "why"), operation)
+    found = Patience(Hands(), S).translate(StoreError("AccessDenied", 403, "why"), operation)
     assert found.operation == operation
     assert str(found).startswith("COPY s3://theirs/a to s3://ours/b: the source object may not be read")
 
@@ -124,29 +124,29 @@ def test_keys_that_were_good_are_waited_for_a_while_and_then_the_run_pauses(code
     patience = Patience(clock, D, lambda: None)
     patience.well()
     error = StoreError(code, 403)
-    waits = patience.judge(error, PUT)
+    waits = patience.translate(error, PUT)
     assert isinstance(waits, Transient)
     assert waits.patient
     clock.moment += PATIENCE_S + 1
-    final = patience.judge(error, PUT)
+    final = patience.translate(error, PUT)
     assert isinstance(final, Paused)
     assert says in str(final)
     assert final.hint
     patience.well()
-    assert isinstance(patience.judge(error, PUT), Transient)
+    assert isinstance(patience.translate(error, PUT), Transient)
 
 
 @pytest.mark.parametrize(("code", "says"), LOGINS)
 def test_keys_that_never_were_good_are_refused_at_once(code: str, says: str) -> None:
     with pytest.raises(Blocked, match=says):
-        raise Patience(Hands(), D).judge(StoreError(code, 403), PUT)
+        raise Patience(Hands(), D).translate(StoreError(code, 403), PUT)
 
 
 def test_fixed_keys_that_have_expired_are_not_waited_for_but_a_clock_is() -> None:
     patience = Patience(Hands(), S)
     patience.well()
-    assert isinstance(patience.judge(StoreError("ExpiredToken", 400), GET), Paused)
-    assert isinstance(patience.judge(StoreError("RequestTimeTooSkewed", 403), GET), Transient)
+    assert isinstance(patience.translate(StoreError("ExpiredToken", 400), GET), Paused)
+    assert isinstance(patience.translate(StoreError("RequestTimeTooSkewed", 403), GET), Transient)
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_what_one_request_alone_is_told_is_that_records_failure(
 ) -> None:
     error = StoreError(code, status, "why")
     error.alone = True
-    for found in (meaning(error, side), Patience(Hands(), side).judge(error, GET)):
+    for found in (meaning(error, side), Patience(Hands(), side).translate(error, GET)):
         assert type(found) is kind
         assert getattr(found, "failure", None) is failure
         assert not getattr(found, "patient", False)
@@ -176,10 +176,10 @@ def test_what_one_request_alone_is_told_is_that_records_failure(
 def test_a_setting_that_the_store_does_not_take_needs_two_witnesses() -> None:
     patience = Patience(Hands(), D)
     unfit = StoreError("NotImplemented", 501)
-    first = patience.judge(unfit, Operation("PUT", destination="s3://b/one"))
+    first = patience.translate(unfit, Operation("PUT", destination="s3://b/one"))
     assert isinstance(first, Refused)
     assert "storage_class" in str(first)
-    assert isinstance(patience.judge(unfit, Operation("PUT", destination="s3://b/one")), Refused)
-    assert isinstance(patience.judge(unfit, Operation("PUT", destination="s3://b/two")), Blocked)
+    assert isinstance(patience.translate(unfit, Operation("PUT", destination="s3://b/one")), Refused)
+    assert isinstance(patience.translate(unfit, Operation("PUT", destination="s3://b/two")), Blocked)
     patience.wrote = True
-    assert isinstance(patience.judge(unfit, Operation("PUT", destination="s3://b/three")), Refused)
+    assert isinstance(patience.translate(unfit, Operation("PUT", destination="s3://b/three")), Refused)

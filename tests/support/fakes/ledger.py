@@ -55,7 +55,7 @@ class MemoryRow:
             unseen=self.unseen,
             failed_write=self.failed_write,
             source_id=copy.source_id if copy else 0,
-            duplicate=copy is not None and copy.method is Method.TWIN,
+            duplicate=copy is not None and copy.method is Method.DUPLICATE,
             extra=json.dumps(dict(record.extra)) if record.extra else "",
         )
 
