@@ -63,13 +63,13 @@ app.add_typer(db_app, name="db")
 
 def main() -> None:
     """The console command."""
-    gc.set_threshold(200_000)  # imports make no garbage: looking for it took a tenth of a command's start
+    gc.set_threshold(200_000)  # imports make no garbage: collecting it took a tenth of a command's start
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # it would look through every installed package
     try:
         with standard_streams():
             app()
     finally:
-        gc.freeze()  # nor look at the end, with the system about to take all of it back
+        gc.freeze()  # nothing to collect at the end either: the process is about to go
 
 
 def _version(wanted: bool) -> None:

@@ -1,4 +1,4 @@
-"""Consoles for what is printed with rich, which would end a command with exit code 1 where nobody reads any more."""
+"""Consoles for rich. By itself, rich ends a command with exit code 1 when the reader of its output has gone."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from rich.console import Console
 
 
 class Answers(Console):
-    """stdout. A reader that goes away ends the command."""
+    """stdout. The command ends when its reader has gone."""
 
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
 
 class Asides(Console):
-    """stderr. Nobody needs to listen: a run goes on."""
+    """stderr. A run goes on without a reader."""
 
     def on_broken_pipe(self) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())

@@ -1,4 +1,4 @@
-"""What stands around every command: settings, the loop, the terminal, the answer, and what becomes of an error."""
+"""What every command does: read settings, run the loop, print the answer, turn errors into messages and exit codes."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from engine.settings import Settings
 
 LOGS = "engine.logs"
-"""Where the click context keeps the log directory, once the settings have told it."""
+"""The key under which the click context holds the log directory, once the settings are read."""
 
 
 def names_settings(given: Path | None) -> None:
-    """Commands that are told what to type next name these settings, unless they find them by themselves."""
+    """Commands that are shown from now on name this settings file, unless they find it without."""
     from engine.runs.shared.command import name_in_commands
 
     found = Path(os.environ.get("ENGINE_CONFIG") or "settings.yaml")
@@ -44,7 +44,7 @@ def settings_for(ctx: typer.Context, overrides: Mapping[str, Any] | None = None)
 
 
 def perform(work: Any) -> Any:
-    """Run a coroutine to its end, in a process that is tuned for it."""
+    """Run a coroutine to its end, in a process that is tuned for long runs."""
     from engine.runs.shared.runtime import tune_process
 
     tune_process()
@@ -52,7 +52,7 @@ def perform(work: Any) -> Any:
 
 
 def start_loop(work: Any) -> Any:
-    """Run a coroutine on the fastest loop there is. No command starts a loop anywhere else: a probe can stand here."""
+    """Run a coroutine on the fastest loop there is. Every command starts its loop here; a benchmark replaces it."""
     if sys.platform == "win32":
         import asyncio
 
@@ -71,7 +71,7 @@ def stdout() -> Any:
 
 
 def stderr() -> Any:
-    """A console for what is said along the way."""
+    """A console for messages and progress."""
     from engine.commands.consoles import Asides
 
     return Asides(stderr=True, emoji=False, highlight=False)

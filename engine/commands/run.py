@@ -11,7 +11,7 @@ ONCE = {
     "full", "incremental", "new_database", "execute", "dry_run", "yes", "max_duration", "progress", "profile",
     "as_json", "config",
 }  # fmt: skip
-"""Flags that the command which goes on does not repeat, or sets by itself."""
+"""Flags that the command to go on with does not repeat, or sets by itself."""
 
 
 def run_backup(

@@ -10,15 +10,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 NOBODY_READS = 141
-"""What a shell shows for a tool that SIGPIPE ended."""
+"""The exit code that a shell shows for a tool that SIGPIPE has ended."""
 _ESCAPES = "engine_escapes"
 _STREAMS = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
 
 
 @contextmanager
 def standard_streams() -> Iterator[None]:
-    """A closed one is the null device, a letter that cannot be shown is escaped, and a reader that goes away ends the
-    command quietly."""
+    """A closed stream becomes the null device, a character that cannot be shown is escaped, and the command ends
+    quietly when its reader has gone."""
     _open_closed()
     _escape()
     try:
@@ -31,7 +31,7 @@ def standard_streams() -> Iterator[None]:
 
 
 def _open_closed() -> None:
-    """Else the next file or socket gets that number, and with it what is meant for the terminal; uvloop would abort."""
+    """Otherwise the next file or socket gets that number, and the output with it; uvloop would abort."""
     for number, (name, mode) in enumerate(_STREAMS):
         try:
             os.fstat(number)
@@ -42,7 +42,7 @@ def _open_closed() -> None:
 
 
 def _escape() -> None:
-    """As JSON writes them: an answer stays one document in any encoding."""
+    """Escape as JSON does: an answer stays one document in any encoding."""
     codecs.register_error(_ESCAPES, _escaped)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and stream.errors in {"strict", "backslashreplace"}:

@@ -14,7 +14,7 @@ _LARGE = 1_000_000_000
 
 
 def advice(document: dict[str, Any], settings: Settings) -> list[Advice]:
-    """Recommendations, one sentence or two each; none where nothing stands in the way."""
+    """Recommendations of one or two sentences; none where nothing is in the way."""
     return [
         *_reach(document, settings),
         *_archived(document),

@@ -15,7 +15,7 @@ FIELDS = ("bucket", "key", "version_id", "bytes", "storage_class", "records", "e
 
 
 def as_csv(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
-    """The lines of a spreadsheet's file; no cell is a formula."""
+    """The lines of a CSV file for a spreadsheet; no cell becomes a formula."""
 
     class Line(list[str]):
         def write(self, text: str) -> None:
@@ -32,7 +32,7 @@ def as_csv(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def write(path: Path, texts: Iterable[str]) -> None:
-    """A file of mode 0600, there as a whole or not at all; see ``replacing``. Raises Blocked."""
+    """Write a file of mode 0600, all of it or none; see ``replacing``. Raises Blocked."""
     try:
         with replacing(path) as out:
             out.writelines(texts)

@@ -16,11 +16,11 @@ from engine.model.facts import Method
 from engine.model.prices import Prices
 
 PAGE = 2000
-"""Records a Salesforce page."""
+"""Records per page of a Salesforce query."""
 UPDATE = 200
-"""Records per call of a switch: one call reads them before, one writes them."""
+"""Records per call of a switch: one call reads them, another writes them."""
 LISTED = 1000
-"""Objects a LIST."""
+"""Objects per LIST."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Throughput:
 
     files_s: float
     bytes_s: float | None
-    """None: bytes do not count."""
+    """None: the bytes do not pass through this machine."""
     basis: str
     measured: bool = False
 

@@ -120,13 +120,13 @@ class Sizes:
         first = allocate(strata, sample if files <= sample else round(PILOT * sample))
         await self._draw(first, start, files if files <= sample else sample)
         if files > sample:
-            await self._draw(refine(scratch.told(strata), first, sample), start, sample)
+            await self._draw(refine(scratch.moments(strata), first, sample), start, sample)
         scratch.weigh(strata)
 
     async def _draw(self, wanted: dict[str, int], start: int, of: int) -> None:
         looks = self._scratch.draw(wanted, start)
         while chunk := list(islice(looks, _CHUNK)):
-            self._scratch.tell(await self._heads(chunk))
+            self._scratch.put_answers(await self._heads(chunk))
             self._say(f"checking files: {self.measured.heads:,} of {of:,} HEADs")
 
     async def _heads(self, looks: list[Look]) -> list[Answer]:

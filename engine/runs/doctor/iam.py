@@ -2,9 +2,9 @@
 
 | statement          | for                                                                                |
 |--------------------|------------------------------------------------------------------------------------|
-| source: list       | the inventory; and to be told 404 for a missing file where it would be 403         |
+| source: list       | the inventory; and a missing file is then answered with 404 instead of 403         |
 | source: read       | HEAD, GET, tags (``migration.tags``), and the reading side of a server copy        |
-| destination: list  | ``verify``, HeadBucket, and looking for multipart uploads of killed runs           |
+| destination: list  | ``verify``, HeadBucket, and finding multipart uploads of killed runs               |
 | destination: write | copies; HEAD and GET to prove them; abort of our own multipart uploads             |
 | engine's own       | doctor's probe under ``.engine/``, the one thing that is ever deleted              |
 | look               | doctor's questions about how the bucket is set up                                  |

@@ -1,1 +1,1 @@
-"""The first day: a settings file, and the whole story against local stand-ins."""
+"""The first day: a settings file, the stand-ins, and a whole migration against them. In: nothing. Out: an exit code."""

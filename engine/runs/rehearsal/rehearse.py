@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def need_rehearsal() -> None:
-    """Raises Blocked where the extra is not installed."""
+    """Raises Blocked if the packages of the stand-ins are not installed."""
     if importlib.util.find_spec("moto") is None:
         raise Blocked(
             "the rehearsal needs packages that are not installed", hint="Install them: pip install 'engine[rehearsal]'"

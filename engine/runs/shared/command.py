@@ -1,4 +1,4 @@
-"""What a person is shown: no terminal obeys it, and the commands in it can be typed as they stand."""
+"""What a person is shown: safe for a terminal, with commands that can be typed as they are."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ def name_in_commands(settings_file: Path | None) -> None:
 
 
 def to_type(advice: Advice) -> str:
-    """The text of it, with commands that are right as they stand."""
+    """The text of it, with commands as they are to be typed."""
     return in_words(advice, _settings_file.get())
 
 
 def to_show(text: str) -> str:
-    """The same lines for a terminal: what strangers wrote in them moves no cursor and turns no writing around."""
+    """The same lines for a terminal, without control characters and marks that change the direction of writing."""
     return "\n".join(printable(line) for line in text.split("\n"))
 
 
 def as_flags(**given: object) -> str:
-    """Those flags that were given, by their names and each with a space before it, for a command that goes on."""
+    """The flags that were given, each with a space before it, to be put behind a command."""
     words: list[str] = []
     for name, value in given.items():
         flag = "--" + name.replace("_", "-")

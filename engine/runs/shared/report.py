@@ -16,10 +16,10 @@ from engine.model.outcome import Status
 from engine.runs.shared.command import to_type
 
 if TYPE_CHECKING:
-    from engine.pipeline.tally import Tally  # status says numbers the same way, and need not wait for the pipeline
+    from engine.pipeline.tally import Tally  # status uses this module too, and starts faster without the pipeline
 
 _UNSAFE = re.compile(r"[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-"""C1 controls, direction marks, line separators and lone surrogates: JSON leaves them as they are inside strings."""
+"""C1 controls, direction marks, line separators and lone surrogates, which JSON does not escape by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,12 +155,12 @@ def proved_by(counts: Mapping[str, int]) -> str:
 
 
 def by_reason(counts: Mapping[Any, int]) -> str:
-    """Most first."""
+    """Names with their counts, the largest first."""
     return ", ".join(f"{name} {n:,}" for name, n in sorted(counts.items(), key=lambda each: -each[1]))
 
 
 def document_text(document: Any) -> str:
-    """One JSON document, indented, with its newline; what a terminal might obey, or UTF-8 cannot hold, is escaped."""
+    """One JSON document, indented, with its newline; control characters, and what UTF-8 cannot hold, are escaped."""
     text = json.dumps(document, ensure_ascii=False, indent=2)
     return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n"
 
@@ -168,7 +168,7 @@ def document_text(document: Any) -> str:
 def print_document(document: Any) -> None:
     """The same on stdout."""
     sys.stdout.write(document_text(document))
-    sys.stdout.flush()  # a reader that has gone away, or a full disk, is met here and not on the way out
+    sys.stdout.flush()  # a reader that has gone, or a full disk, is noticed here and not at exit
 
 
 def size(count: float) -> str:

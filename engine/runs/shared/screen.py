@@ -29,7 +29,7 @@ class Screen:
     quiet: bool = False
 
     def say(self, text: str) -> None:
-        """One line for the person. Markup and control characters of data are inert."""
+        """One line for the person. Markup and control characters in it have no effect."""
         self.console.print(to_show(text), markup=False, highlight=False, soft_wrap=True)
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""Tables and lines on a terminal. Nothing in them is obeyed by it, whoever wrote it."""
+"""Tables and lines on a terminal. Control characters in them have no effect."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def line(console: Console, text: Advice) -> None:
-    """One line, whatever its length; brackets and the like mean nothing, and commands can be typed as they stand."""
+    """One line of any length; brackets in it are no markup, and its commands can be typed as they are."""
     console.print(to_show(to_type(text)), markup=False, highlight=False, soft_wrap=True)
 
 

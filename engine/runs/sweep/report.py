@@ -38,11 +38,11 @@ class Coverage:
     objects: int = 0
     fields: int = 0
     skipped: dict[str, str] = field(default_factory=dict)
-    """They hold no text of their own."""
+    """They hold no text of their own: no gap."""
     set_aside: dict[str, str] = field(default_factory=dict)
     """Nobody may search them, or the person excepted them. The answer is not about them."""
     unsearched: dict[str, str] = field(default_factory=dict)
-    """They should have been searched, and were not, or not as a whole."""
+    """They should have been searched, but were not, or only in part."""
 
 
 @dataclass(slots=True)

@@ -97,7 +97,7 @@ class _Sweep:
             ) from error
 
     def _without_excepted(self, names: Sequence[str]) -> list[str]:
-        """What ``--except`` leaves. Raises Usage for a name that the org does not have: it would except nothing."""
+        """The names without those of ``--except``. Raises Usage for a name that the org does not have."""
         covered = self._report.coverage
         known = {name.lower(): name for name in (*names, *covered.skipped)}
         for given in self._options.excepted:

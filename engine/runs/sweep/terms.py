@@ -41,12 +41,12 @@ def terms_of(settings: Settings, more: Sequence[str] = ()) -> list[str]:
     source, ours = settings.source, settings.destination.bucket
     terms: list[str] = []
     for bucket in source.buckets:
-        # within our own bucket's name the bare text would find our own links
+        # if our bucket's name ends in this one, the bare name would find our own links
         host = f"//{bucket}." if ours.endswith(bucket) and ours != bucket else f"{bucket}."
         if source.endpoint_url:
             place = _place(source.endpoint_url)
             terms += [f"{host}{place}", f"{place}/{bucket}/"]
-        # behind an endpoint too: links may name AWS where the settings name a gateway to it
+        # also with an endpoint: links may name AWS where the settings name a gateway to it
         terms += [f"{host}s3", f"amazonaws.com/{bucket}/", f"amazonaws.com.cn/{bucket}/", f"s3://{bucket}/"]
     for entry in (*source.allowed_hosts, *map(_host, more)):
         terms.append(f"//{entry.rpartition('//')[2].rstrip('/')}")
@@ -56,7 +56,7 @@ def terms_of(settings: Settings, more: Sequence[str] = ()) -> list[str]:
 
 
 def _place(url: str) -> str:
-    """Host and port of a URL as links have them: a port that goes without saying is not said."""
+    """Host and port of a URL as links write them: without the default port."""
     parts = urlsplit(url)
     try:
         return str(origin_of(parts.scheme, parts.netloc)).partition("://")[2]
@@ -65,7 +65,7 @@ def _place(url: str) -> str:
 
 
 def _host(entry: str) -> str:
-    """What ``--host`` names. Raises Usage for what is no host: it would be found nowhere, as if all were clear."""
+    """The host of ``--host``. Raises Usage if it is not one: to find it nowhere would look like an all-clear."""
     scheme, _, rest = entry.strip().lower().rpartition("://")
     try:
         if scheme in {"", "http", "https"}:

@@ -14,7 +14,7 @@ from typing import Any
 ROUNDS = 5
 """Rounds of one setting. Two settings that are alike are told apart by chance in 1 of 250 cases."""
 GOOD_ENOUGH = 0.95
-"""Of the best rate: more of anything for less than that is not worth it."""
+"""Of the best rate: a larger setting is not worth a smaller gain."""
 _REFUSED = 0.01
 """Of all requests: a setting that is refused more often asks for too much."""
 
@@ -63,7 +63,7 @@ class Point:
         return 1000 * timed[min(len(timed) - 1, int(share * len(timed)))] if timed else None
 
     def slower_than(self, other: Point) -> bool:
-        """Whether it is, beyond doubt."""
+        """Whether it clearly is."""
         return self.fastest < other.slowest and self.rate < GOOD_ENOUGH * other.rate
 
     def as_json(self) -> dict[str, Any]:
@@ -83,7 +83,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """``use``: the setting to use. ``worse``: settings that are slower beyond doubt, or refused too often."""
+    """``use``: the setting to use. ``worse``: settings that are clearly slower, or refused too often."""
 
     use: int
     worse: frozenset[int]

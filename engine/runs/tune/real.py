@@ -33,7 +33,7 @@ PREFIX = "engine-tune"
 SMALL = 1_000_000
 """Bytes: larger files are not read or copied for a measurement."""
 SAMPLED = 200
-"""Files that are looked at, before any measurement, to find small ones."""
+"""Files that are checked, before any measurement, to find small ones."""
 ROWS = 4000
 """Outcomes committed in a round of a batch size."""
 

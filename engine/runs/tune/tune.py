@@ -56,7 +56,7 @@ class Tuning:
 
     what: str
     keep: dict[str, int] = field(default_factory=dict)
-    """Settings as they are, which stay unless another is faster beyond doubt."""
+    """Settings as they are. They stay unless another is clearly faster."""
     points: dict[str, list[Point]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     derived: dict[str, int] = field(default_factory=dict)
@@ -94,7 +94,7 @@ async def in_rounds(name: str, values: Iterable[int], measure: Measure, say: Say
 
 
 def told_apart(values: Sequence[int], records: int, keep: int) -> list[int]:
-    """Sizes that so many records can tell apart: all that hold every record act alike, so one of them is enough."""
+    """Sizes between which so many records show a difference: all that hold every record act alike, so one is enough."""
     large = [value for value in values if value >= records]
     return [value for value in values if value < records] + ([keep if keep in large else min(large)] if large else [])
 
@@ -119,7 +119,7 @@ async def tune_rehearsed(options: TuneOptions, say: Say) -> Tuning:
 async def compare(
     found: Tuning, options: TuneOptions, backup: Callable[[str, dict[str, int]], Awaitable[Round]], say: Say
 ) -> Tuning:
-    """One setting after the other, each with what was found before. ``backup`` takes a tag of its own and settings."""
+    """One setting after the other, each with what was found before. ``backup`` takes a name of its own and settings."""
     chosen: dict[str, int] = {}
 
     async def measure(name: str, value: int, number: int) -> Round:

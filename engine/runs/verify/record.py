@@ -98,8 +98,8 @@ class Recording:
         return [await self._repairable(each) for each in checked]
 
     async def _repairable(self, checked: CheckedCopy) -> CheckedCopy:
-        """Say whether a backup can make a switched record's lost copy again. Its link keeps the key, and under a key
-        that users follow there is never other content than was proved."""
+        """Say if no backup can copy the lost file of a switched record again: its link keeps the key, and a key that
+        users follow never gets other content than was proved."""
         copy = checked.copy
         if not copy.switched or checked.fault is not CopyFault.MISSING:
             return checked

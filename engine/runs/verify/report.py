@@ -87,7 +87,7 @@ class Found:
     counts: Counter[Symbol] = field(default_factory=Counter)
     changed_sources: int = 0
     broken_links: int = 0
-    """Switched records whose object is missing or differs: users meet it."""
+    """Switched records whose object is missing or differs: users get no file, or a wrong one."""
     beyond: Counter[Beyond] = field(default_factory=Counter)
     """Of the broken links, those that no backup repairs."""
     raised: int = 0
@@ -95,14 +95,14 @@ class Found:
     """Objects in our bucket that no record claims."""
     examples: list[str] = field(default_factory=list)
     foreign: Foreign = field(default_factory=Foreign)
-    """Records whose row holds a link that is not made of its key: a switch refuses them."""
+    """Records whose stored link is not made from their key: a switch refuses them."""
 
     def match(self, count: int = 1) -> None:
-        """So many are as recorded."""
+        """Count copies that are as recorded."""
         self.counts[Symbol.MATCH] += count
 
     def add(self, symbol: Symbol, record_id: str, key: str, message: str) -> None:
-        """One that is not, or a match by name."""
+        """Count one copy, and write its line."""
         self.counts[symbol] += 1
         self.lines.add(symbol, record_id, key, message)
         if symbol is not Symbol.MATCH and len(self.examples) < 10:

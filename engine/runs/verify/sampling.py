@@ -38,7 +38,7 @@ def sample_of(text: str | None) -> Sample | None:
 
 
 class Draw:
-    """Takes exactly ``wanted`` of ``total`` things that pass by, each with the same chance (Knuth, 3.4.2, S)."""
+    """Takes exactly ``wanted`` of ``total`` rows, each with the same chance (Knuth, 3.4.2, algorithm S)."""
 
     def __init__(self, wanted: int, total: int, clock: Clock) -> None:
         self._wanted = wanted

@@ -141,14 +141,14 @@ class Scratch:
                 yield from map(Look._make, found)
                 count -= len(found)
 
-    def tell(self, answers: Iterable[tuple[int | None, str, bool, str, int]]) -> None:
+    def put_answers(self, answers: Iterable[tuple[int | None, str, bool, str, int]]) -> None:
         """What HEADs said: size, storage class, archived, state, and the file's id."""
         with self._writing():
             self._db.executemany(
                 "UPDATE file SET size = ?, storage_class = ?, archived = ?, state = ? WHERE source_id = ?", answers
             )
 
-    def told(self, strata: dict[str, int]) -> dict[str, Stratum]:
+    def moments(self, strata: dict[str, int]) -> dict[str, Stratum]:
         """What the sizes told so far say of each of these strata."""
         found = {name: Stratum(population) for name, population in strata.items()}
         for name, size in self.stream(f"SELECT stratum, coalesce(size, 0) FROM file WHERE {_ANSWERED}"):

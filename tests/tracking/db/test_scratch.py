@@ -107,7 +107,9 @@ def test_a_sample_stands_for_all_and_says_so(scratch: Scratch) -> None:
     scratch.gather()
     strata = scratch.strata()
     looks = list(scratch.draw({"vendor .pdf": 800}, int(chance.random() * RING)))
-    scratch.tell([(sizes[look.url.rpartition("/")[2]], "STANDARD", False, "seen", look.source_id) for look in looks])
+    scratch.put_answers(
+        [(sizes[look.url.rpartition("/")[2]], "STANDARD", False, "seen", look.source_id) for look in looks]
+    )
     scratch.weigh(strata)
     document = Findings(scratch, Measured(strata=strata, heads=800), None).document(RULES)
     found = document["sizes"]["bytes"]
@@ -136,7 +138,7 @@ def test_missing_files_have_no_bytes_and_denied_ones_stand_for_nothing(scratch: 
     scratch.gather()
     strata = scratch.strata()
     ids = [look.source_id for look in scratch.draw(strata, 0)]
-    scratch.tell(
+    scratch.put_answers(
         [
             (100, "STANDARD", False, "seen", ids[0]),
             (None, "", False, "source_missing", ids[1]),
