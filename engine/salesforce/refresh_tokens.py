@@ -14,7 +14,6 @@ import fcntl
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -22,6 +21,7 @@ from pathlib import Path
 import structlog
 
 from engine.limiting.clock import Clock
+from engine.limiting.private_files import write_private
 from engine.model.errors import Blocked, Transient
 from engine.model.failures import FailureClass
 
@@ -99,7 +99,8 @@ class RefreshTokens:
         if place is None:
             raise PermissionError(0, "neither salesforce.refresh_token_file nor the tracking DB's folder is writable")
         given = {"given": _digest(self._in_settings()), "token": token}
-        _replace(place, token if place == self._file else json.dumps(given))
+        text = token if place == self._file else json.dumps(given)
+        write_private(place, f"{text}\n".encode(), replace=True)
 
     def _in_settings(self) -> str:
         """The token of the settings now: the file may have been written since they were read."""
@@ -115,29 +116,6 @@ def _locked(handle: int) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write the whole file or none of it, with mode 0600 and the owner that it had."""
-    handle, name = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            with suppress(OSError):  # as root: the user of the next command must be able to read it
-                owner = path.stat()
-                os.fchown(handle, owner.st_uid, owner.st_gid)
-            file.write(f"{text}\n")
-            file.flush()
-            os.fsync(handle)
-        Path(name).replace(path)
-    except BaseException:
-        with suppress(OSError):
-            Path(name).unlink()
-        raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _digest(token: str) -> str:

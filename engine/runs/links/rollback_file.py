@@ -22,6 +22,7 @@ from typing import Any
 import orjson
 
 from engine.limiting.group_commit import GroupCommit
+from engine.limiting.private_files import sync
 from engine.model.change import Event, Step
 from engine.model.command import Command
 from engine.model.errors import Blocked, Differs, Fatal, Usage
@@ -30,7 +31,7 @@ from engine.runs.journal.tips import PREFIX
 from engine.runs.shared.assembly import Services
 from engine.settings import Settings
 from engine.tracking.db.chain import Key
-from engine.tracking.db.files import sync, unusable
+from engine.tracking.db.files import unusable
 from engine.tracking.read.switchable import Undoable
 from engine.tracking.write.journal import Journal
 

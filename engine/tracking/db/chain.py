@@ -17,10 +17,11 @@ from pathlib import Path
 
 import orjson
 
+from engine.limiting.private_files import write_private
 from engine.model.change import GENESIS, ChainTip
 from engine.model.command import Command
 from engine.model.errors import Blocked, Differs
-from engine.tracking.db.files import unusable, write_private
+from engine.tracking.db.files import unusable
 
 _LEAST = 16
 _BLOCK = 64

@@ -37,36 +37,6 @@ def prepare(path: Path) -> None:
         raise unusable(path, error) from error
 
 
-def write_private(path: Path, content: bytes, *, replace: bool) -> None:
-    """A new file of mode 0600, durable under its name when this returns. Raises OSError.
-
-    ``replace``: it takes the place of the one that is there, which otherwise is an error.
-    """
-    partial = Path(f"{path}.partial")
-    partial.unlink(missing_ok=True)
-    handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    try:
-        os.write(handle, content)
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-    if replace:
-        partial.replace(path)
-    else:
-        os.link(partial, path)
-        partial.unlink()
-    sync(path.parent)
-
-
-def sync(path: Path) -> None:
-    """Make a file durable, or the new names in a directory. Raises OSError."""
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def make_private(path: Path) -> None:
     """Take group's and others' rights off the file and its companions; never give a right. Raises Blocked."""
     try:

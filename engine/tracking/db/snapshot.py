@@ -7,10 +7,11 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from engine.limiting.private_files import sync
 from engine.model.errors import Blocked, Fatal
 from engine.tracking.db.connect import open_reader, refuse_foreign
 from engine.tracking.db.faults import translated
-from engine.tracking.db.files import inspect, sync, unwritable
+from engine.tracking.db.files import inspect, unwritable
 
 
 def snapshot(database: Path, target: Path) -> int:
