@@ -1,1 +1,1 @@
-"""Time and limits: the clock port, backoff, the one retry loop, limiters and budgets."""
+"""What every adapter needs: the clock port, the one retry loop, limiters, budgets, TLS, private files."""

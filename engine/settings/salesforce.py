@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SecretStr, field_validator
 
 from engine.model.base_url import url_fault
-from engine.settings.section import FieldPath, File, Identifier, Section, matching
+from engine.settings.section import FieldPath, File, Identifier, Insecure, Section, matching
 
 
 class LoginSettings(Section):
@@ -37,7 +37,7 @@ class LoginSettings(Section):
     instance_url: str | None = Field(None, description="for access_token: where the API is")
     target_org: str | None = Field(None, description="for sf_cli: alias or user name; null: the CLI's default org")
     audience: str | None = Field(None, description="for jwt: the aud claim, where it is not the login host")
-    insecure: bool = Field(False, description="allow plain http to a host that is not this machine")
+    insecure: Insecure = False
 
     def conflicts(self) -> Iterator[tuple[str, str]]:
         for key, url in (("login_url", self.login_url), ("instance_url", self.instance_url)):

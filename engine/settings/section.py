@@ -79,6 +79,8 @@ Origin = Annotated[
 ]
 File = Annotated[Path, AT_HOME]
 Filled = Annotated[str, Field(min_length=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Insecure = Annotated[bool, Field(description="allow plain http to a host that is not this machine")]
 
 
 class Section(BaseModel):

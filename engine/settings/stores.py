@@ -10,7 +10,7 @@ from pydantic import Field, SecretStr, field_validator
 
 from engine.model.base_url import url_fault
 from engine.model.keys import LinkTemplate
-from engine.settings.section import MASKED, Bucket, Filled, Origin, Section, matching, template_fault
+from engine.settings.section import MASKED, Bucket, Filled, Insecure, Origin, Section, matching, template_fault
 
 
 class Credentials(Section):
@@ -39,7 +39,7 @@ class StoreSettings(Section):
 
     endpoint_url: str | None = Field(None, description="for S3-compatible stores; null: AWS")
     expected_bucket_owner: str | None = Field(None, description="refuse a bucket of another AWS account (12 digits)")
-    insecure: bool = Field(False, description="allow plain http to a host that is not this machine")
+    insecure: Insecure = False
 
     def conflicts(self) -> Iterator[tuple[str, str]]:
         yield from super().conflicts()
@@ -57,7 +57,7 @@ class ResolverSettings(Section):
         "/url", description="where in the answer the URL is (RFC 6901)"
     )
     token: SecretStr | None = Field(None, description="sent as a bearer token")
-    insecure: bool = Field(False, description="allow plain http to a host that is not this machine")
+    insecure: Insecure = False
 
     def conflicts(self) -> Iterator[tuple[str, str]]:
         if fault := url_fault(re.sub(r"\{[^}]*\}", "x", self.url), insecure=self.insecure):

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from engine.settings.section import File, Section
+from engine.settings.section import File, Section, Share
 
 
 class FilterSettings(Section):
@@ -67,7 +67,7 @@ class MigrationSettings(RestrictionSettings, FilterSettings):
         description="object tags of S3: keep | drop; where tags may not be read or written, files are copied without "
         "them, and the run says so",
     )
-    error_budget: Annotated[float, Field(ge=0, le=1)] = Field(
+    error_budget: Share = Field(
         0.2,
         description="stop, resumable (exit 5), when this share of the last 1,000 files failed with network, throttled, "
         "source_denied, destination_denied or checksum_mismatch; files that failed in an earlier run do not count",
@@ -84,7 +84,7 @@ class SwitchSettings(Section):
         default_factory=lambda: list[int | str]([1, 100, "1%", "10%", "100%"]),
         description="cumulative targets of the plan, as counts or shares; empty waves are skipped",
     )
-    max_drift: Annotated[float, Field(ge=0, le=1)] = Field(
+    max_drift: Share = Field(
         0.02, description="stop when this share of a wave was edited meanwhile, counted from 50 records on"
     )
     accept_proof: tuple[Literal["checksum", "etag", "received", "size"], ...] = Field(
