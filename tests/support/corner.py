@@ -161,7 +161,8 @@ class Corner:
         unset = {name: None for name in os.environ if name.startswith(("ENGINE_", "AWS_"))}
         collects = gc.get_threshold()
         result = CliRunner().invoke(app, list(words), env={**unset, **self.env, **env})
-        gc.set_threshold(*collects)  # a run sets it for a process of its own; here garbage would pile up for hours
+        gc.set_threshold(*collects)  # a run sets both for a process of its own; here garbage would pile up
+        gc.unfreeze()
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         return Said(result.exit_code, result.stdout, result.stderr, time.monotonic() - begun)
