@@ -36,6 +36,9 @@ class Steps(Protocol):
 
     async def append(self, steps: Sequence[Step]) -> None: ...
 
+    async def flush(self) -> None:
+        """Wait until nothing is being written."""
+
 
 @dataclass(frozen=True, slots=True)
 class ChangePolicy:
@@ -83,12 +86,17 @@ class Changing:
         self._on_counts = on_counts
         self._halted = False
         self.counts = Counts()
-        """Of the wave; whoever starts the next one puts new ones here."""
+        """Since ``take_counts``."""
 
     @property
     def unseen_s(self) -> float:
         """``LinkWrites.unseen_s``."""
         return self._writes.unseen_s
+
+    def take_counts(self) -> Counts:
+        """What was counted so far; from now on it is counted anew."""
+        counts, self.counts = self.counts, Counts()
+        return counts
 
     async def run(self, windows: AsyncIterator[Sequence[Change]]) -> None:
         """Change them all, unless a stop is asked for. Raises Paused and other Fatal; the journal knows what is open.

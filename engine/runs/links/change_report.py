@@ -62,19 +62,10 @@ class ChangeReport:
 
     def lines(self) -> list[str]:
         """The same for a person."""
-        lines, c, dry_run, seconds = [self.ended.title()], self.counts, self.ended.dry_run, self.ended.seconds
-        told = [
-            (c.done, ("would be " if dry_run else "") + _TOLD[self.ended.kind]),
-            (c.already, "already so"),
-            (c.edited, "edited by others and left alone"),
-            (c.gone, GONE),
-            (c.missing, "without their copy"),
-            (c.stale, "changed since the plan"),
-            (c.failed, "failed"),
-            (self.open, "in doubt"),
-        ]
-        parts = [f"{count:,} {word}" for count, word in told if count]
-        lines.append(f"  {self.planned:,} links: " + (", ".join(parts) or "nothing done"))
+        lines, dry_run, seconds = [self.ended.title()], self.ended.dry_run, self.ended.seconds
+        done = ("would be " if dry_run else "") + _TOLD[self.ended.kind]
+        counts = counted(self.counts, done, self.open)
+        lines.append(f"  {self.planned:,} links: {counts or 'nothing done'}")
         if self.plan:
             lines.append(f"  plan: {self.plan} (SHA-256 {self.plan_sha256[:16]}…)")
         if self.rollback_file:
@@ -90,6 +81,21 @@ class ChangeReport:
                 "that record in between was overwritten (--strict closes that gap)"
             )
         return lines + self.ended.last_lines(self.next_steps)
+
+
+def counted(counts: Counts, done: str = "switched", in_doubt: int = 0) -> str:
+    """What became of the links; empty: nothing yet."""
+    words = [
+        (counts.done, done),
+        (counts.already, "already so"),
+        (counts.edited, "edited by others and left alone"),
+        (counts.gone, "deleted, or hidden from this login"),
+        (counts.missing, "without their copy"),
+        (counts.stale, "changed since the plan"),
+        (counts.failed, "failed"),
+        (in_doubt, "in doubt"),
+    ]
+    return ", ".join(f"{count:,} {word}" for count, word in words if count)
 
 
 def after_a_switch(code: int, counts: Counts, run_id: int, again: Command) -> list[Advice]:
@@ -119,7 +125,6 @@ def undo_of(run_id: int) -> Advice:
 
 
 _BACKUP = Command("run backup --incremental")
-GONE = "deleted, or hidden from this login"
 _SEEING = "for records that are only hidden: let this login see them all (sharing, or View All), then "
 _HIDDEN: dict[str, Advice] = {
     "switch": (_SEEING, Command("run backup --full"), ", and switch again"),

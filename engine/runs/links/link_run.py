@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Protocol
 
 from engine.limiting.clock import Clock
 from engine.model.change import Change
@@ -26,14 +25,6 @@ from engine.tracking.write.journal import Journal
 SAY_EVERY_S = 15.0
 SECONDS_A_CALL = 0.4
 """What a Salesforce call takes as a rule of thumb, four side by side; from no measurement of a live org."""
-
-
-class Recording(Steps, Protocol):
-    """Where the steps of a run are written down."""
-
-    async def flush(self) -> None:
-        """Wait until nothing is being written."""
-        ...
 
 
 def start_of(
@@ -97,60 +88,28 @@ async def still_open(run: Run) -> int:
     return 0 if run.id is None else await run.services.ledger.database.read(open_changes(run.id))
 
 
-class LinkWriter:
+def changing_of(
+    run: Run,
+    steps: Steps,
+    *,
+    strict: bool,
+    undo: bool = False,
+    on_counts: Callable[[Counts], None] = lambda _counts: None,
+) -> Changing:
     """Changes links as the settings say: so many records a call, so many calls at once, so many tries."""
+    services, wanted = run.services, run.services.settings.migration
+    policy = ChangePolicy(undo, strict, wanted.max_attempts, wanted.concurrency, wanted.batch_size)
+    return Changing(services.salesforce.links, steps, services.clock, run.stop, policy, on_counts)
 
-    def __init__(
-        self,
-        run: Run,
-        steps: Recording,
-        *,
-        strict: bool,
-        undo: bool = False,
-        on_counts: Callable[[Counts], None] = lambda _counts: None,
-    ) -> None:
-        wanted = run.services.settings.migration
-        self._run = run
-        self._steps = steps
-        self._drain_s = wanted.drain_seconds
-        self._changing = Changing(
-            run.services.salesforce.links,
-            steps,
-            run.services.clock,
-            run.stop,
-            ChangePolicy(
-                undo=undo,
-                strict=strict,
-                attempts=wanted.max_attempts,
-                at_once=wanted.concurrency,
-                size=wanted.batch_size,
-            ),
-            on_counts,
-        )
 
-    @property
-    def counts(self) -> Counts:
-        """Since ``take_counts``."""
-        return self._changing.counts
-
-    @property
-    def unseen_s(self) -> float:
-        """``Changing.unseen_s``."""
-        return self._changing.unseen_s
-
-    def take_counts(self) -> Counts:
-        """What was counted so far; from now on it is counted anew."""
-        counts, self._changing.counts = self._changing.counts, Counts()
-        return counts
-
-    async def write(self, windows: AsyncIterator[Sequence[Change]]) -> None:
-        """Until all is written, or the drain after a stop is over. Raises Fatal; the journal knows what is open."""
-        clock = self._run.services.clock
-        try:
-            await unless_cut(self._changing.run(windows), self._run.stop, lambda: clock.sleep(self._drain_s))
-        except CutShort:
-            self._run.note("what was in flight did not end in time and was cut; the next start reads it first")
-            await self._steps.flush()
+async def change(run: Run, changing: Changing, steps: Steps, windows: AsyncIterator[Sequence[Change]]) -> None:
+    """Until all is changed, or the drain after a stop is over. Raises Fatal; the journal knows what is open."""
+    clock, drain_s = run.services.clock, run.services.settings.migration.drain_seconds
+    try:
+        await unless_cut(changing.run(windows), run.stop, lambda: clock.sleep(drain_s))
+    except CutShort:
+        run.note("what was in flight did not end in time and was cut; the next start reads it first")
+        await steps.flush()
 
 
 async def tell(run: Run, line: Callable[[], str]) -> None:

@@ -22,8 +22,9 @@ from engine.runs.links.candidates import CandidateCounts, Candidates, moment, re
 from engine.runs.links.change_report import ChangeReport
 from engine.runs.links.link_run import (
     SECONDS_A_CALL,
-    LinkWriter,
     begin_journal,
+    change,
+    changing_of,
     check_updateable,
     evidence_for,
     start_of,
@@ -233,16 +234,16 @@ class _Rollback:
 
     async def _put_back(self, journal: Journal) -> None:
         """Write the originals until a stop is asked for. Raises Fatal; the journal knows what is open."""
-        writer = LinkWriter(self._run, journal, strict=self._options.strict, undo=True)
-        counts = writer.counts
+        changing = changing_of(self._run, journal, strict=self._options.strict, undo=True)
+        counts = changing.counts
 
         def line() -> str:
             return f"rollback: {counts.done:,} put back, {counts.edited:,} edited ones left, {counts.failed:,} failed"
 
         async with beside(tell(self._run, line)):
-            await writer.write(self._candidates.undoable(self._survey, journal))
+            await change(self._run, changing, journal, self._candidates.undoable(self._survey, journal))
         self._survey.counts.add(counts)
-        self._unseen_s = writer.unseen_s
+        self._unseen_s = changing.unseen_s
 
     def after_failure(self) -> Sequence[Advice]:
         return [

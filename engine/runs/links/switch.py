@@ -8,7 +8,7 @@ read again; what somebody has edited stays.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from engine.model.failures import FailureClass
 from engine.model.record import Scope
 from engine.pipeline.switching import Counts, Wave, waves
 from engine.runs.journal.evidence import Evidence
-from engine.runs.links.change_report import ChangeReport, after_a_switch, undo_of
+from engine.runs.links.change_report import ChangeReport, after_a_switch, counted, undo_of
 from engine.runs.links.link_run import (
     SECONDS_A_CALL,
     begin_journal,
@@ -35,8 +35,7 @@ from engine.runs.links.link_run import (
 from engine.runs.links.plan import Plans
 from engine.runs.links.plan_file import PlanFile
 from engine.runs.links.rollback_file import JournalWithFile, RollbackFile, begun, keep_in_bucket
-from engine.runs.links.selection import Selection, WaveProgress
-from engine.runs.links.waves import Waves, beyond, said_counts
+from engine.runs.links.waves import Selection, WaveProgress, Waves, beyond
 from engine.runs.shared.bounds import RunFlags
 from engine.runs.shared.command import as_flags
 from engine.runs.shared.confirmation import Ask, Consent, Terminal
@@ -234,7 +233,7 @@ class _Switch:
         selection = Selection(run, plan, self._options.retried, self._progress)
         going = Waves(run, selection, JournalWithFile(journal, file), strict=self._options.strict)
         try:
-            async with beside(tell(run, lambda: f"switch: {said_counts(asdict(going.so_far))}")):
+            async with beside(tell(run, lambda: f"switch: {counted(going.so_far) or 'nothing yet'}")):
                 await going.run(wanted, self._consent, after_wave=lambda: self._evidence.export(journal))
         finally:
             file.end(iso(now()))
@@ -247,10 +246,10 @@ class _Switch:
         return self._options.again(plan.path if plan is not None and self._options.wave is not None else None)
 
     def after_failure(self) -> Sequence[Advice]:
-        database, counts = self._run.services.settings.tracking.database, asdict(self._progress.total)
+        database, counts = self._run.services.settings.tracking.database, counted(self._progress.total)
         assert self._run.id is not None
         return [
-            f"{said_counts(counts)}. Each change, and what it was, is in the journal of {database}.",
+            f"{counts or 'nothing yet'}. Each change, and what it was, is in the journal of {database}.",
             (self._again(), "   goes on"),
             undo_of(self._run.id),
         ]

@@ -2,49 +2,179 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import structlog
 
-from engine.model.errors import Paused
-from engine.pipeline.switching import Counts, DriftLimits, Wave, waves
-from engine.runs.links.change_report import GONE
-from engine.runs.links.link_run import LinkWriter, Recording
-from engine.runs.links.selection import Selection
+from engine.model.change import Change, Link
+from engine.model.errors import Paused, Transient
+from engine.pipeline.changing import Steps
+from engine.pipeline.switching import WINDOW, Counts, DriftLimits, Wave, waves
+from engine.runs.links.change_report import counted
+from engine.runs.links.claims import Claims, listing_pays
+from engine.runs.links.link_run import change, changing_of
+from engine.runs.links.plan_file import PlanFile
 from engine.runs.shared.confirmation import Consent
 from engine.runs.shared.lifecycle import Run
+from engine.tracking.read import switchable
+from engine.tracking.read.links import Foreign
+from engine.tracking.write.verdicts import Verdict, Verdicts
 
 log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class WaveProgress:
+    """How far a switch has come, whatever ends it."""
+
+    total: Counts = field(default_factory=Counts)
+    waves: list[dict[str, Any]] = field(default_factory=list)
+    unseen_s: float = 0.0
+    """``Changing.unseen_s``."""
+    left_out: int = 0
+    """Lines of the plan that flags or test settings did not let through."""
+    foreign: Foreign = field(default_factory=Foreign)
+    """Records left alone because their row brings a link of its own."""
+
+
+class Selection:
+    """Which links of a plan may change now: in bounds, still as planned, and with their copy in place.
+
+    ``retried``: failures of earlier runs to try again. ``progress`` counts what is left out.
+    """
+
+    def __init__(self, run: Run, plan: PlanFile, retried: Sequence[str], progress: WaveProgress) -> None:
+        assert run.id is not None
+        self._run = run
+        self._plan = plan
+        self._retried = retried
+        self._template = run.services.settings.destination.link_template
+        self._verdicts = Verdicts(run.services.ledger.database, run.id)
+        self._seen = 0
+        self._taken = 0
+        self.progress = progress
+
+    @property
+    def full(self) -> bool:
+        """Whether the limit is reached."""
+        limit = self._run.bounds.limit
+        return limit is not None and self._taken >= limit
+
+    def end(self, wanted: Sequence[Wave]) -> None:
+        """Where the limit was reached, the rest of these waves was left out."""
+        if self.full:
+            self.progress.left_out += sum(wave.records for wave in wanted) - self._seen
+
+    async def windows(self, wave: Wave, counts: Counts) -> AsyncIterator[list[Change]]:
+        """The wave's changes, window by window; ``counts`` is told of those that stay. Raises Paused."""
+        claims = await self._claims(wave)
+        for start in range(wave.start, wave.stop, WINDOW):
+            if self._run.stop.requested or self.full:
+                return
+            links = self._plan.window(start, min(start + WINDOW, wave.stop))
+            self._seen += len(links)
+            ready = await self._ready(self._within(links), claims, counts)
+            if ready:
+                # formed here and now: no row and no file brings a link of its own to Salesforce
+                yield [
+                    Change(link.id, link.account, link.old, self._template.url(link.copy.key), wave.number)
+                    for link in ready
+                ]
+
+    async def _claims(self, wave: Wave) -> Claims:
+        """What must hold of the objects behind this wave's links."""
+        services = self._run.services
+        claims = Claims(services.s3.destination, services.retries)
+        if listing_pays(wave.records, await services.ledger.database.read(switchable.copies)):
+            for start in range(wave.start, wave.stop, WINDOW):
+                claims.expect(self._plan.window(start, min(start + WINDOW, wave.stop)))
+            try:
+                await claims.look()
+            except Transient as error:
+                raise Paused(
+                    f"the destination does not say which objects it holds: {error}",
+                    hint="Nothing of this wave was sent. Start the same command again when the store is well.",
+                ) from error
+        return claims
+
+    def _within(self, links: list[Link]) -> list[Link]:
+        """Those of the account in scope."""
+        account = self._run.bounds.account_id
+        found = [link for link in links if account is None or link.account == account]
+        self.progress.left_out += len(links) - len(found)
+        return found
+
+    def _limited(self, links: list[Link]) -> list[Link]:
+        """As many as the limit still lets through. Links that have moved before do not count, so that the same command
+        goes on behind them."""
+        limit = self._run.bounds.limit
+        found = links if limit is None else links[: max(0, limit - self._taken)]
+        self._taken += len(found)
+        self.progress.left_out += len(links) - len(found)
+        return found
+
+    async def _ready(self, links: Sequence[Link], claims: Claims, counts: Counts) -> list[Link]:
+        """Those of which the tracking DB still says what the plan says, and whose objects are there."""
+        services = self._run.services
+        accepted = services.settings.switch.accept_proof
+        now = await switchable.now(services.ledger.database, [link.id for link in links], accepted, self._retried)
+        standing: list[Link] = []
+        for link in links:
+            row = now.get(link.id)
+            if row is not None and row.switched and (row.link.old, row.link.new) == (link.old, link.new):
+                counts.already += 1
+            elif row is None or not row.may_move or row.link != link:
+                counts.stale += 1
+                if row is not None and row.link.new != self._template.url(row.link.copy.key) and not row.switched:
+                    self.progress.foreign.add([link.id])
+            else:
+                standing.append(link)
+        standing = self._limited(standing)
+        problems = await claims.problems(standing)
+        if not problems:
+            return standing
+        counts.missing += len(problems)
+        await self._verdicts.condemn(
+            [
+                Verdict(now[link.id].row, link.id, link.old, problem.fault, problem.message)
+                for link in standing
+                if (problem := problems.get(link.id)) is not None
+            ]
+        )
+        for record, problem in problems.items():
+            log.info("copy_missing", record=record, fault=problem.fault, why=problem.message)
+        return [link for link in standing if link.id not in problems]
 
 
 class Waves:
     """Moves the links that a plan's selection lets through."""
 
-    def __init__(self, run: Run, selection: Selection, steps: Recording, *, strict: bool) -> None:
+    def __init__(self, run: Run, selection: Selection, steps: Steps, *, strict: bool) -> None:
         settings = run.services.settings
         self._run = run
+        self._steps = steps
         self._selection = selection
         self._progress = selection.progress
         self._limits = DriftLimits(settings.switch.max_drift, settings.migration.error_budget)
-        self._writer = LinkWriter(run, steps, strict=strict, on_counts=self._judge)
+        self._changing = changing_of(run, steps, strict=strict, on_counts=self._judge)
 
     async def run(self, wanted: Sequence[Wave], consent: Consent, *, after_wave: Callable[[], Awaitable[None]]) -> None:
         """One wave after the other, until one says stop. Raises Paused and other Fatal."""
-        stop = self._run.stop
+        stop, told = self._run.stop, ""
         for place, wave in enumerate(wanted):
             if self._selection.full:
                 break
             if place and not await consent.go_on(
                 self._run,
-                f"Wave {wanted[place - 1].number} is done: {said_counts(self._progress.waves[-1])}. "
-                f"Wave {wave.number} has {wave.records:,} links.",
+                f"Wave {wanted[place - 1].number} is done: {told}. Wave {wave.number} has {wave.records:,} links.",
             ):
                 stop.request(f"not asked to go on behind wave {wanted[place - 1].number}", Paused.exit_code)
             if stop.requested:
                 return
             counts = await self._wave(wave)
+            told = counted(counts)
             if not stop.requested and (verdict := self._limits.verdict(counts, over=True)) is not None:
                 stop.request(*verdict)
             await after_wave()
@@ -55,18 +185,18 @@ class Waves:
         """Of this run, the wave under way included."""
         counts = Counts()
         counts.add(self._progress.total)
-        counts.add(self._writer.counts)
+        counts.add(self._changing.counts)
         return counts
 
     async def _wave(self, wave: Wave) -> Counts:
-        writer, progress = self._writer, self._progress
+        changing, progress = self._changing, self._progress
         self._run.screen.say(f"wave {wave.number}: {wave.records:,} links")
         try:
-            await writer.write(self._selection.windows(wave, writer.counts))
+            await change(self._run, changing, self._steps, self._selection.windows(wave, changing.counts))
         finally:
-            counts = writer.take_counts()
+            counts = changing.take_counts()
             progress.total.add(counts)
-            progress.unseen_s = writer.unseen_s
+            progress.unseen_s = changing.unseen_s
             progress.waves.append({"wave": wave.number, "records": wave.records, **asdict(counts)})
             log.info("wave", wave=wave.number, **asdict(counts))
         return counts
@@ -83,17 +213,3 @@ def beyond(targets: Sequence[int | str], planned: int) -> list[str]:
         return []
     text = f"switch.waves [{', '.join(map(str, targets))}] reach {covered:,} of the plan's {planned:,} links: the other"
     return [f'{text} {planned - covered:,} stay as they are until a last wave "100%" takes them']
-
-
-def said_counts(counts: dict[str, Any]) -> str:
-    """Counts as words."""
-    words = {
-        "done": "switched",
-        "already": "already so",
-        "edited": "edited by others and left alone",
-        "gone": GONE,
-        "missing": "without their copy",
-        "stale": "changed since the plan",
-        "failed": "failed",
-    }
-    return ", ".join(f"{counts[name]:,} {word}" for name, word in words.items() if counts.get(name)) or "nothing yet"
