@@ -40,7 +40,7 @@ class ErrorBudget:
         return len(self._window) == self._window.maxlen and self._failed > self._share * len(self._window)
 
     def __str__(self) -> str:
-        return f"{self._failed} of the last {len(self._window)} files failed for reasons of the environment"
+        return f"{self._failed} of the last {len(self._window)} files failed because of the environment"
 
 
 def _known(work: Work) -> bool:

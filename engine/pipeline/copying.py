@@ -77,7 +77,7 @@ class Copying:
                 if error.failure is not FailureClass.SOURCE_CHANGED or memory.pinned is None:
                     raise
                 memory.unpin(plan)  # it changed since it was listed, which is no failure
-        msg = f"the destination key {memory.key} keeps changing under our hands"
+        msg = f"the destination key {memory.key} changes again and again while it is checked"
         raise Refused(FailureClass.KEY_CONFLICT, msg)
 
     async def copy_duplicate(self, plan: Plan, duplicate: Duplicate, memory: Memory) -> Copied | None:
@@ -139,7 +139,7 @@ class Copying:
                 await room.wait_for(wanted.size)
                 if job.renew is not None:
                     job = replace(job, location=await job.renew())
-        msg = "the source tells another length each time it is asked"
+        msg = "the source states a different length each time"
         raise Transient(FailureClass.NETWORK, msg)
 
     async def _look_first(self, job: Job) -> None:

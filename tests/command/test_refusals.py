@@ -36,10 +36,10 @@ def nothing_happened(corner: Corner) -> None:
         ((*BACKUP, "--no-such-flag"), ("--no-such-flag",)),
         (("run", "nonsense"), ("nonsense",)),
         (("status", "--recent-errors", "0"), ("--recent-errors",)),
-        (("sweep", "--once"), ("--once goes with --watch",)),
-        (("sweep", "--every", "1m"), ("--every goes with --watch",)),
-        (("sweep", "--since", "2026-11-22"), ("--since goes with --watch",)),
-        (("verify", "--report-all"), ("--report-all goes with --report",)),
+        (("sweep", "--once"), ("--once needs --watch",)),
+        (("sweep", "--every", "1m"), ("--every needs --watch",)),
+        (("sweep", "--since", "2026-11-22"), ("--since needs --watch",)),
+        (("verify", "--report-all"), ("--report-all needs --report",)),
     ],
 )
 def test_a_wrong_flag_is_refused_with_what_to_type(

@@ -116,8 +116,8 @@ def test_what_answers_a_plain_question_or_is_the_customers_own_is_never_set_asid
     ("words", "told"),
     [
         (("--except", "Acount"), "did you mean Account?"),
-        (("--except", "Account", "--object", "User"), "--except goes with a search of all objects"),
-        (("--except", "Account", "--watch"), "--except goes with a search of all objects"),
+        (("--except", "Account", "--object", "User"), "--except needs a search of all objects"),
+        (("--except", "Account", "--watch"), "--except needs a search of all objects"),
     ],
 )
 def test_an_exception_without_effect_is_refused(org: Corner, words: tuple[str, ...], told: str) -> None:

@@ -52,7 +52,7 @@ async def backup(settings: Settings, options: BackupOptions, screen: Screen, clo
     flags, database = options.flags, settings.tracking.database
     bounds = bounds_of(settings.migration, account=flags.account, limit=flags.limit, dry_run=flags.dry_run)
     if options.new_database and (options.full or database.exists()):
-        why = "--full may always begin one" if options.full else f"there is one: {database}"
+        why = "--full always may create one" if options.full else f"there is one: {database}"
         raise Usage("--new-database goes with --incremental where there is no tracking database yet; " + why)
     start = Start(
         kind="backup",
@@ -108,7 +108,7 @@ class _Backup:
         try:
             swept = await services.retries.of(services.s3.sweep)
         except (Refused, Transient) as error:
-            self._run.note(f"could not look for multipart uploads of killed runs, the next run will try: {error}")
+            self._run.note(f"could not look for multipart uploads of killed runs; the next run will: {error}")
         else:
             if swept:
                 self._run.note(f"{swept} multipart upload{'s' if swept > 1 else ''} of a killed run aborted")
@@ -133,7 +133,7 @@ class _Backup:
     def _on_route(self, bucket: str, route: Route) -> None:
         where = f"s3://{bucket}" if bucket else "plain http"
         log.info("route", source=where, method=route.method.value, why=route.why)
-        so_far = "" if route.settled else "; nothing was read yet, so each file is looked at first"
+        so_far = "" if route.settled else "; no file could be read yet, so each is checked first"
         self._run.screen.say(f"{where}: {route.method.value} ({route.why}{so_far})")
 
     def after_failure(self) -> Sequence[Advice]:
@@ -147,14 +147,14 @@ class _Backup:
 
     def report(self, ended: Ended) -> RunReport:
         if self._options.full and not ended.stopped and not self._tally.done:
-            self._run.note("no record is in scope: check salesforce.where, and --account where it was given")
+            self._run.note("no record is in scope: check salesforce.where and --account")
         if ended.dry_run:
             notes = [
                 "dry run: nothing was copied, nothing was recorded",
-                "no file was looked at: only copying tells which are there and may be read, and which were replaced",
+                "no file was looked at: only a real run finds out which exist, may be read, or were replaced",
             ]
         else:
-            notes = [f"all of it is recorded in {ended.database}; Salesforce was only read"]
+            notes = [f"everything is recorded in {ended.database}; Salesforce was only read"]
         ended.notes.extend(notes)
         return RunReport(ended, self._tally, self._next_steps(ended))
 

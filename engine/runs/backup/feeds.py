@@ -83,7 +83,7 @@ class Feeds:
         if self._bounds.whole:
             if interrupted is not None:
                 self._ledger.resume_scan(interrupted)
-                self._note(f"took up the full scan of run {interrupted.run_id} where it stopped")
+                self._note(f"resumed the full scan of run {interrupted.run_id} where it stopped")
             else:
                 watermark = iso(await self._services.salesforce.server_now())
                 await self._ledger.begin_scan("full", self._scope, restricted=False, watermark=watermark)
@@ -126,7 +126,7 @@ class Feeds:
             interrupted = None
         if interrupted is not None or last is None:
             if interrupted is None:
-                self._note("no completed scan yet: looked at every record")
+                self._note("no completed scan yet: every record was read")
             await self._full(intake, interrupted)
             last = interrupted
         if last is not None and not intake.exhausted:

@@ -74,7 +74,7 @@ class Inventory:
     async def _list(self, listing: Listing, limit: int | None) -> None:
         services, name = self._services, f"s3://{listing.bucket}"
         remaining, objects = list(listing.remaining), listing.objects
-        started, why = services.clock.monotonic(), "no credentials for it here"
+        started, why = services.clock.monotonic(), "no credentials for it"
 
         async def put(rows: list[Listed], left: list[Bounds]) -> bool:
             nonlocal remaining, objects
@@ -100,7 +100,7 @@ class Inventory:
         if self._settings.inventory == "always":
             raise Blocked(
                 f"{name} cannot be listed: {why}",
-                hint="grant s3:ListBucket on it, or set source.inventory to auto: files are then asked for one by one",
+                hint="grant s3:ListBucket on it, or set source.inventory to auto: each file is then checked by HEAD",
             )
         await self._listings.end(listing, "given_up")
-        self._note(f"{name} not listed to its end ({why}): files are asked for one by one")
+        self._note(f"{name} not listed to its end ({why}): each file is checked by HEAD")

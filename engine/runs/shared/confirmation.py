@@ -61,7 +61,7 @@ class Consent:
         if not self.yes and not self.person.present:
             raise Usage(
                 "this writes to Salesforce, and there is no terminal to ask at",
-                hint="Look at it with --dry-run first; then add --yes.",
+                hint="Try --dry-run first; then add --yes.",
             )
 
     async def typed(self, run: Run, what: str, word: str) -> bool:

@@ -60,7 +60,7 @@ def dry_or(name: str, execute: bool, *, dry_run: bool) -> bool:
 def goes_with(name: str, given: bool, other: str, other_given: bool) -> None:
     """Raises Usage where a flag was given without the one that it belongs to: it would have no effect."""
     if given and not other_given:
-        raise Usage(f"{name} goes with {other}, which was not given")
+        raise Usage(f"{name} needs {other}, which was not given")
 
 
 def one_of(first_name: str, first: bool, second_name: str, second: bool) -> bool:

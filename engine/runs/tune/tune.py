@@ -102,7 +102,7 @@ def told_apart(values: Sequence[int], records: int, keep: int) -> list[int]:
 async def tune_rehearsed(options: TuneOptions, say: Say) -> Tuning:
     """Whole backups against the stand-ins. Raises Blocked without the extra."""
     if options.allow_writes:
-        raise Usage("--allow-writes goes with --real")
+        raise Usage("--allow-writes needs --real")
     need_rehearsal()
     from engine.rehearsal.generator import Cast
     from engine.rehearsal.object_faults import Fault

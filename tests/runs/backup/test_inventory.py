@@ -153,7 +153,7 @@ async def test_what_cannot_be_listed_is_asked_for_file_by_file(stage: Stage, err
     await stage.prepare(Lister(error=error))
 
     assert await stage.states() == {"vendor": ("given_up", 0)}
-    assert stage.notes == [f"s3://vendor not listed to its end ({error}): files are asked for one by one"]
+    assert stage.notes == [f"s3://vendor not listed to its end ({error}): each file is checked by HEAD"]
 
 
 async def test_the_sources_own_credentials_are_tried_where_ours_may_not_list(stage: Stage) -> None:
