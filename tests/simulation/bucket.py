@@ -16,7 +16,7 @@ from urllib.parse import unquote
 from engine.s3.api.answers import Answer, Fields, Listed, ListingPage, Part, StoreError, UploadsPage
 from tests.simulation.loop import BEGIN, Timeline
 
-VENDOR, OURS = "trackland", "ours"
+VENDOR, OURS, OTHERS = "trackland", "ours", "another"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class SimStore:
     timeline: Timeline
     conditional: str = "honoured"
     sums: bool = True
-    objects: dict[str, dict[str, Held]] = field(default_factory=lambda: {VENDOR: {}, OURS: {}})
+    objects: dict[str, dict[str, Held]] = field(default_factory=lambda: {VENDOR: {}, OURS: {}, OTHERS: {}})
     denied: set[str] = field(default_factory=set)
     """Keys of ours that may not be looked at."""
     short: bool = False

@@ -18,6 +18,7 @@ rows         the tracking DB's rows are what the reference model makes of org an
 fixed-point  a second pass changes nothing
 crash        nothing raises but what the run means to raise
 stuck        every run ends
+pinned       a tracking DB is used with the field and bucket that it follows, or not at all
 refused      an untouched journal is never refused
 ===========  =========================================================================================================
 """
@@ -76,6 +77,8 @@ class Watch:
     """Whether the command at work may write to Salesforce."""
     whole: bool = True
     """Nothing restricts it."""
+    elsewhere: bool = False
+    """The settings lead where the tracking DB does not belong: a refusal is wanted."""
     run: int | None = None
     """Which switch is undone; None: all of them."""
     epoch: int = 0
@@ -169,7 +172,7 @@ class Watch:
             violated("crash", f"{self.verb}: {type(ended.error).__name__}: {ended.error}")
         elif ended.how == "stuck":
             violated("stuck", f"{self.verb}: {ended.error}")
-        elif ended.how == "refused" and ended.code not in MAY_END and not self.epoch:
+        elif ended.how == "refused" and ended.code not in MAY_END and not self.epoch and not self.elsewhere:
             violated("refused", f"{self.verb} ended with {ended.code}: {ended.error}")
         if ended.how in {"reported", "refused"} and self.verb in {"switch", "rollback"} and self.writes:
             self._truth(number, begun)
@@ -196,14 +199,17 @@ class Watch:
             if row.number <= self._seen or row.event in OPEN or not (own or entry.last.at < begun):
                 continue
             stands = {row.new: "ours", row.old: "original"}.get(entry.url, "edited") if entry.seen else "gone"
+            if row.detail.startswith("not sent") and not self.world.hostile.unread:
+                continue
             if row.stands != stands:
                 self.world.violated("truth", f"{record} is {stands}; the journal has {said(row)}, {row.detail}")
             elif (wanted := _ROW_OF.get(stands)) and states.get(record) not in {None, wanted} and entry.url:
                 self.world.violated("truth", f"{record} is {stands}, its row {states[record]}")
 
     def _states(self) -> dict[str, str]:
-        with closing(peek(self.world)) as db:
+        with suppress(sqlite3.OperationalError), closing(peek(self.world)) as db:
             return dict(db.execute("SELECT doclist_entry_id, status FROM file_migrations"))
+        return {}
 
     def _undone(self, run: int | None) -> None:
         """A rollback ended with 0: of what it was about, nothing that we wrote is ours any more."""
@@ -255,16 +261,18 @@ class Watch:
 
     # when all is quiet
 
-    def quiet(self) -> None:
-        """Nothing is under way any more."""
+    def quiet(self, *, undone: bool) -> None:
+        """Nothing is under way any more. ``undone``: the last command was a rollback of all."""
         pairs = self._pairs()
         for entry in self.world.org.entries.values():
+            if undone and self.world.hostile.put_backs and any(entry.url == new for _, new in pairs.get(entry.id, ())):
+                self.world.violated("quiet", f"{entry.id} holds a link of ours, {short(entry.url)}, after a rollback")
             if entry.seen and entry.last.who in {"api", "flow"} and (why := self._astray(entry, pairs)):
                 self.world.violated("quiet", f"{entry.id} holds {short(entry.url)}: {why}")
 
     def _pairs(self) -> dict[str, set[tuple[str, str]]]:
         found: dict[str, set[tuple[str, str]]] = {}
-        with closing(peek(self.world)) as db:
+        with suppress(sqlite3.OperationalError), closing(peek(self.world)) as db:
             for record, old, new in db.execute("SELECT DISTINCT doclist_entry_id, old_url, new_url FROM url_changes"):
                 found.setdefault(record, set()).add((old, new))
         return found
@@ -293,7 +301,8 @@ class Watch:
     def rows(self, *, drifted: bool = False) -> None:
         """The reference model: what a row must say after a clean backup, and nothing else. ``drifted``: rows of edited
         records may also wait for the next one."""
-        with closing(peek(self.world)) as db:
+        rows: dict[str, sqlite3.Row] = {}
+        with suppress(sqlite3.OperationalError), closing(peek(self.world)) as db:
             db.row_factory = sqlite3.Row
             rows = {row["doclist_entry_id"]: row for row in db.execute("SELECT * FROM file_migrations")}
         for entry in self.world.org.entries.values():
@@ -351,8 +360,8 @@ def key_of(link: str) -> str:
 
 def latest(world: SimWorld, records: list[str]) -> dict[str, Row]:
     """The journal's last word on each, as the disk has it."""
-    found = {}
-    with closing(peek(world)) as db:
+    found: dict[str, Row] = {}
+    with suppress(sqlite3.OperationalError), closing(peek(world)) as db:  # there may be none yet, or none any more
         for record in records:
             row = db.execute(
                 "SELECT id, event, old_url, new_url, detail, coalesce(link_state, '') FROM url_changes"

@@ -19,7 +19,7 @@ from engine.model.ids import to18
 from tests.simulation.loop import BEGIN, Timeline
 from tests.simulation.soql import Statement
 
-OBJECT, FIELD = "DocListEntry__c", "Document__c"
+OBJECT, FIELD, OTHER = "DocListEntry__c", "Document__c", "Elsewhere__c"
 ORG_ID = to18("00D5g00000SiMuL")
 ORG_NAME = "Simulated"
 HOST = "https://sim.my.salesforce.com"
@@ -179,7 +179,8 @@ class SimOrg:
         if path == f"sobjects/{OBJECT}/describe":
             return _json(_DESCRIBE)
         if path == f"composite/sobjects/{OBJECT}":
-            return _json([self._row(self.entries.get(name)) for name in request.body["ids"]])
+            fields = request.body["fields"]
+            return _json([self._row(self.entries.get(name), fields) for name in request.body["ids"]])
         if path == "composite/sobjects":
             return _json([self._collected(request, *each) for each in request.writes])
         if path == "composite":
@@ -204,16 +205,18 @@ class SimOrg:
             "Id": entry.id,
             "Name": entry.name,
             FIELD: entry.url or None,
+            OTHER: f"https://elsewhere.example/{entry.id}",
             "Account__c": entry.account or None,
             "Account__r": {"Name": self.accounts[entry.account]} if entry.account else None,
             "SystemModstamp": stamp(entry.modified),
             "IsDeleted": entry.deleted,
         }
 
-    def _row(self, entry: Entry | None) -> Json:
+    def _row(self, entry: Entry | None, fields: list[str]) -> Json:
         if entry is None or not entry.seen:
             return None
-        return {"Id": entry.id, FIELD: entry.url or None, "SystemModstamp": stamp(entry.modified)}
+        values = self._fields(entry)
+        return {name: values[name] for name in fields}
 
     def _collected(self, request: Request, record: str, link: str, _since: str) -> Json:
         error = self._write(request, record, link)
@@ -279,7 +282,7 @@ class SimOrg:
 
 def _writes(request: Request) -> list[tuple[str, str, str]]:
     if request.method == "PATCH" and request.path.endswith("composite/sobjects"):
-        return [(each["id"], each[FIELD], "") for each in request.body["records"]]
+        return [(each["id"], each.get(FIELD, ""), "") for each in request.body["records"]]
     if request.method == "POST" and request.path.endswith("/composite"):
         parts = request.body["compositeRequest"]
         return [
@@ -322,6 +325,7 @@ _DESCRIBE = {
         {"name": "Id", "type": "id"},
         {"name": "Name", "type": "string"},
         {"name": FIELD, "type": "url", "length": 255, "updateable": True},
+        {"name": OTHER, "type": "url", "length": 255, "updateable": True},
         {"name": "Account__c", "type": "reference", "relationshipName": "Account__r"},
         {"name": "SystemModstamp", "type": "datetime"},
         {"name": "IsDeleted", "type": "boolean"},

@@ -9,20 +9,25 @@ from __future__ import annotations
 import gc
 import random
 import re
+import sqlite3
 import sys
 import warnings
 from collections.abc import Callable, Collection
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from engine.model.command import Advice, Command
+from engine.model.errors import Fatal
+from engine.settings import Settings
 from tests.simulation import disk
-from tests.simulation.bucket import OURS, VENDOR, Held
+from tests.simulation.bucket import OTHERS, OURS, VENDOR, Held
 from tests.simulation.commands import command, parse
 from tests.simulation.life import Ended, Fault, Incidents
 from tests.simulation.oracles import Watch, peek
+from tests.simulation.org import OTHER
 from tests.simulation.world import Hostile, SimWorld, Start, blank, silence, vendor
 
 STEPS = {"backup --full": 120, "backup --incremental": 50, "switch": 240, "rollback": 160, "verify": 40}
@@ -32,6 +37,7 @@ MANNERS = ("mixed", "mixed", "one", "line")
 QUIET_S = 700.0
 """Longer than any call of the org."""
 MOST_ROUNDS = 4
+BLOCKED = 4
 COLLECT_EVERY = 40
 _played = 0
 
@@ -163,6 +169,8 @@ class _Drawer:
             "run switch --dry-run": 3,
             "run rollback --from-database": 3,
             "next": 8,
+            "field run rollback --from-database --execute": 1,
+            "bucket run switch --execute": 1,
         }
         if self.hostile.restores:
             kinds |= {"restore": 20, "lose": 8}
@@ -241,7 +249,9 @@ class Player:
         self.watch = Watch(self.world)
         self.played = Played(self.world)
         self._snapshots: list[disk.Image] = []
-        self._report: dict[str, Any] = {}
+        self._elsewhere = ""
+        self._advice: list[str] = []
+        """What the last process told its operator to type next."""
 
     def play(self) -> Played:
         for act in self.story.acts:
@@ -263,13 +273,13 @@ class Player:
     def _line(self, line: str) -> str:
         """What the operator types in the end."""
         word, _, rest = line.partition(" ")
+        if word in {"field", "bucket"}:
+            self._elsewhere, line = word, rest
         if word in {"restore", "lose"}:
             self._box(word)
             return "run switch --execute"
         if word == "next":
-            steps = [each for each in self._report.get("next", ()) if "engine " in each]
-            commands = [each.split("   ")[0].split("; ")[0] for each in steps]
-            known = [each for each in commands if each.startswith("engine run") and "CLASS" not in each]
+            known = [each for each in self._advice if each.startswith("run ") and "CLASS" not in each]
             return known[0] if known else f"run {rest} --execute"
         if "LATEST" in line:
             files = sorted(self.world.box.glob("*.rollback-*.ndjson"))
@@ -280,9 +290,10 @@ class Player:
         return line
 
     def _last_switch(self) -> int | None:
-        with closing(peek(self.world)) as db:
-            row = db.execute("SELECT max(id) FROM migration_runs WHERE run_type = 'switch'").fetchone()
-        return row[0]  # type: ignore[no-any-return]
+        with suppress(sqlite3.OperationalError), closing(peek(self.world)) as db:
+            found: int | None = db.execute("SELECT max(id) FROM migration_runs WHERE run_type = 'switch'").fetchone()[0]
+            return found
+        return None
 
     def run(self, line: str, chance: random.Random, incidents: Incidents) -> Ended:
         """One process, held to its promises."""
@@ -295,12 +306,31 @@ class Player:
         world.trace(f"$ {line.replace(str(world.root), '')}")
         begun = world.timeline.now
         watch.begin()
-        ended = world.live(chance, incidents, lambda life: command(world.settings, line, life.clock))
+        settings, elsewhere = self._settings(), self._elsewhere
+        self._elsewhere, watch.elsewhere = "", bool(elsewhere)
+        ended = world.live(chance, incidents, lambda life: command(settings, line, life.clock))
+        if elsewhere and not self.story.fresh and (ended.how, ended.code) not in {("refused", BLOCKED), ("killed", -9)}:
+            world.violated("pinned", f"{line} with another {elsewhere} than the tracking DB's: {ended.words}")
         self.played.lives.append((line, ended))
         if ended.how == "reported":
-            self._report = ended.report.as_json()
+            self._advice = commands_in(tuple(ended.report.next_steps))
+        elif isinstance(ended.error, Fatal):
+            self._advice = commands_in(ended.error.hint)
         watch.ended(ended, world.lives, begun)
         return ended
+
+    def _settings(self) -> Settings:
+        """Those of this run: somebody may have changed the field or the bucket in them."""
+        settings = self.world.settings
+        if self._elsewhere == "field":
+            return settings.model_copy(
+                update={"salesforce": settings.salesforce.model_copy(update={"url_field": OTHER})}
+            )
+        if self._elsewhere == "bucket":
+            return settings.model_copy(
+                update={"destination": settings.destination.model_copy(update={"bucket": OTHERS})}
+            )
+        return settings
 
     def _arrange(self, item: Item, incidents: Incidents, chance: random.Random) -> None:
         world = self.world
@@ -416,7 +446,8 @@ class Player:
             self._calm("verify")  # nothing else looks at copies that nobody is about to link to
         if self.story.fresh:
             self._calm("run backup --incremental")
-            self.watch.all_have_rows()
+            if world.database.exists():
+                self.watch.all_have_rows()
         self._calm("run backup --full")
         for _ in range(MOST_ROUNDS):
             before = len(self.watch.moved)
@@ -425,6 +456,8 @@ class Player:
                 return
             if ended.code == 0 and len(self.watch.moved) == before:
                 break
+            if ended.code in {4, 6} and self._obeyed():
+                continue
             if ended.code:
                 self._calm("run backup --incremental")
         else:
@@ -433,12 +466,27 @@ class Player:
             )
         self.watch.rows(drifted=True)
         self._calm("run backup --incremental")  # a rollback leaves rows of edited records to it
-        self.watch.quiet()
+        self.watch.quiet(undone=self.story.end == "rollback" and ended.code == 0)
         self.watch.rows()
+
+    def _obeyed(self) -> bool:
+        """Whether a refusal has said what to type, and it was typed."""
+        for line in self._advice:
+            if "FILE" not in line and line.partition(" ")[0] in {"run", "db"}:
+                self._calm(line)
+                return True
+        return False
 
     def _calm(self, line: str) -> Ended:
         self.world.wait(1.0)
         return self.run(line, random.Random(f"calm {self.story.seed}"), Incidents(manner="line"))
+
+
+def commands_in(advice: Advice) -> list[str]:
+    """What is to be typed, as far as an advice says."""
+    if isinstance(advice, tuple):
+        return [words for part in advice for words in commands_in(part)]
+    return [advice.words] if isinstance(advice, Command) else []
 
 
 def _flow(what: str, account: str) -> Callable[[Any, str, str], str]:

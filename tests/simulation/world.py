@@ -45,6 +45,8 @@ class Hostile:
     """The box is lost, or restored from an earlier day or from the middle of a run."""
     archives: bool = False
     """Objects of ours move to an archive class."""
+    unread: bool = False
+    """What the journal says of links that were neither read nor written is held against the org."""
     condemned: bool = False
     """A copy that a verification has condemned while its record was switched, is held against its row after a rollback.
     """
@@ -151,7 +153,7 @@ class Start:
             world.org.entries[name] = copy.copy(entry)
             world.org.entries[name].history = list(entry.history)
         world.org.accounts = dict(self.accounts)
-        world.store.objects = {bucket: dict(objects) for bucket, objects in self.objects.items()}
+        world.store.objects |= {bucket: dict(objects) for bucket, objects in self.objects.items()}
         return world
 
 
