@@ -1,4 +1,4 @@
-"""What a store says of an object, and what a copy left behind. Values only."""
+"""What a store says of an object, and what a copy has made. Values only."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ class Method(StrEnum):
     STREAM = "stream"
     HTTP = "http"
     DUPLICATE = "twin"
-    """A copy inside the destination, of another record's proved copy of the same source."""
+    """A copy inside the destination: another record has a proved copy of the same source."""
     ADOPTED = "adopted"
-    """Nothing travelled: an equal object was there already."""
+    """No copy was needed: an equal object was there already."""
 
 
 class Proof(StrEnum):
-    """What ``backed_up`` rests on, strongest first."""
+    """How a copy was verified, strongest first."""
 
     CHECKSUM = "checksum"
-    """A full-object checksum that the source's side states equals the destination's, or ours that it confirmed."""
+    """A full-object checksum that the source's side states equals the destination's, or ours, which it confirmed."""
     ETAG = "etag"
     """The source's ETag, an MD5 or made of parts, equals the destination's, or what the bytes came to."""
     RECEIVED = "received"
-    """The source's side states no sum; its body came to its proven end, and the destination confirmed those bytes."""
+    """The source's side states no sum; its body came whole, and the destination confirmed those bytes."""
     SIZE = "size"
     """Only sizes agree."""
 
 
 @value
 class ContentHeaders:
-    """What travels with the bytes. Empty string: not set."""
+    """What is copied with the bytes. Empty string: not set."""
 
     content_type: str = ""
     content_disposition: str = ""
@@ -46,7 +46,9 @@ class ContentHeaders:
     metadata: tuple[tuple[str, str], ...] = ()
     """User metadata: names without the ``x-amz-meta-`` prefix, lower case."""
     tags: tuple[tuple[str, str], ...] = ()
-    """Object tags, where they are carried; no answer's headers tell them."""
+    """Object tags, where they are copied; they take a request of their own."""
+    tag_count: int = 0
+    """How many tags the object has, where the store says so."""
 
 
 @value
@@ -65,12 +67,10 @@ class ObjectFacts:
     archived: bool = False
     """True when the bytes cannot be read without a restore."""
     etag_is_md5: bool = True
-    """False for multipart ETags (``…-N``), SSE-KMS and SSE-C: the ETag then is no MD5 of the bytes."""
+    """False for multipart ETags (``…-N``), SSE-KMS and SSE-C, which are no MD5 of the bytes."""
     etag_parts: int = 0
-    """Of how many parts' MD5s the ETag is made (``…-N``); 0: of none, or of sums that nobody can compute (SSE-KMS)."""
+    """Of how many parts' MD5s the ETag is made (``…-N``); 0: of none, or of sums that cannot be computed (SSE-KMS)."""
     headers: ContentHeaders = ContentHeaders()
-    tags: int = 0
-    """How many tags it has, where the store says so."""
 
     def checksum(self, algorithm: str) -> str | None:
         """The full-object checksum of that algorithm, hex, or None."""
@@ -79,12 +79,12 @@ class ObjectFacts:
 
 _RANGE = re.compile(r"bytes\s+(?:\d+-\d+|\*)/(\d{1,19})", re.IGNORECASE)
 
-#: Storage classes whose objects cannot be read before they are restored; a restored one still names its class.
 ARCHIVES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
+"""Storage classes whose objects must be restored before they can be read. A restored one still names its class."""
 
 
 def listed_facts(size: int, etag: str, storage_class: str, last_modified: str) -> ObjectFacts:
-    """What a row of a listing says. It keeps quiet of versions, checksums, headers, restores, and of SSE-KMS, where an
+    """What a row of a listing says. It says nothing of versions, checksums, headers, restores, nor of SSE-KMS, where an
     ETag only looks like an MD5."""
     return ObjectFacts(
         size,
@@ -98,13 +98,13 @@ def listed_facts(size: int, etag: str, storage_class: str, last_modified: str) -
 
 
 def whole_size(content_range: str) -> int | None:
-    """The full size in bytes that a Content-Range tells; None for an unknown one (``*``), or for what is no range."""
+    """The full size in bytes in a Content-Range; None where it is unknown (``*``), or where this is no range."""
     told = _RANGE.fullmatch(content_range.strip())
     return int(told[1]) if told else None
 
 
 def parts_in(etag: str) -> int:
-    """How many parts an ETag names (``…-N``); 0: it is not made of parts."""
+    """How many parts an ETag is made of (``…-N``); 0: it is not made of parts."""
     digest, dash, count = etag.partition("-")
     return int(count) if dash and len(digest) == 32 and count.isascii() and count.isdecimal() else 0
 
@@ -115,7 +115,7 @@ class Stored:
 
     facts: ObjectFacts
     read_bytes: int = 0
-    """Bytes that went through this process."""
+    """Bytes that passed this process."""
     computed: tuple[tuple[str, str], ...] = ()
     """Over the source bytes as we read them: ``("sha256", hex)``, ``("md5", hex)``, and multipart forms:
     ``("etag", …)`` over the parts as stored, ``("source-etag", …)`` over the source's own parts."""
@@ -124,7 +124,7 @@ class Stored:
 class Occupied(Exception):
     """The destination key holds an object already; ``facts`` describes it. Nothing was written.
 
-    ``computed``: over the source bytes as we read them, where that was found out when all of them had been.
+    ``computed``: sums of the source bytes, where all of them had been read before the key was found taken.
     """
 
     def __init__(self, facts: ObjectFacts, computed: tuple[tuple[str, str], ...] = ()) -> None:
@@ -134,4 +134,4 @@ class Occupied(Exception):
 
 
 class Uncopyable(Exception):
-    """The store copies this object not by itself, but it may be read and written. Nothing was written."""
+    """The store does not copy this object itself, but it may be read and written. Nothing was written."""

@@ -1,7 +1,7 @@
 """Hosts: an origin in its one normal form, and which bucket, if any, a host serves.
 
-The allow list is a list of origins and is compared exactly. Every spelling of a host either reaches that one form
-or is refused, so no encoding of an address (decimal, hex, short, mapped, full-width…) can stand for a listed one.
+The allow list holds origins and is compared exactly. Every spelling of a host is brought to that one form or refused,
+so no encoding of an address (decimal, hex, short, mapped, full-width…) can pass for a listed one.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _SERVICE = re.compile(
     r"|s3-accelerate(?:\.dualstack)?)"
     r"\.amazonaws\.com(?:\.cn)?"
 )
-"""Hosts of the S3 API (AWS, "Amazon S3 endpoints and quotas"). Website hosts are not among them: they serve pages."""
+"""Hosts of the S3 API (AWS, "Amazon S3 endpoints and quotas"). Not website hosts: they serve pages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +44,14 @@ class SourceRules:
     allowed: frozenset[Origin]
 
     def __hash__(self) -> int:
-        return hash(self.buckets)  # frozen sets keep theirs: asked once a URL, by the cache of ``site_of``
+        return hash(self.buckets)  # frozen sets keep their hash; the cache of ``site_of`` asks once a URL
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What one host of a URL stands for under the rules.
+    """What one host of a URL means under the rules.
 
-    S3 hosts have ``reach`` and ``base``: where a plain GET finds the objects, and the text that its URL begins with.
+    S3 hosts have ``reach`` and ``base``: where a plain GET finds the objects, and what its URL begins with.
     """
 
     bucket: str = ""
@@ -104,8 +104,8 @@ def origin_of(scheme: str, authority: str) -> Origin:
 
 
 def store_at(endpoint_url: str | None) -> str:
-    """Which store an endpoint means, so that two spellings of one come out equal: case, default ports, a slash at the
-    end and the names of this machine say nothing, nor does the scheme where both are on their usual port."""
+    """Which store an endpoint means: the same for two spellings of one. Case, default ports, a slash at the end and the
+    names of this machine do not count, nor the scheme where both are on their usual port."""
     scheme, _, rest = (endpoint_url or "").strip().partition("://")
     authority, _, path = rest.partition("/")
     try:
@@ -121,7 +121,7 @@ def store_at(endpoint_url: str | None) -> str:
 
 @lru_cache(maxsize=4096)
 def site_of(scheme: str, authority: str, rules: SourceRules) -> Site:
-    """What the host of a URL stands for. Raises Refused: ``bad_url``, ``host_not_allowed``."""
+    """What the host of a URL means. Raises Refused: ``bad_url``, ``host_not_allowed``."""
     origin = origin_of(scheme, authority)
     plain = origin if origin in rules.allowed else None
     site = _at_endpoint(origin, rules, plain) or _at_aws(origin, rules, plain)
@@ -199,7 +199,7 @@ def _at_aws(origin: Origin, rules: SourceRules, plain: Origin | None) -> Site | 
 
 
 def _cut(host: str, buckets: frozenset[str]) -> tuple[str, str]:
-    """The bucket that a host begins with (the longest of several; or nothing), and the rest of the host."""
+    """The bucket that a host begins with (of several the longest; or none), and the rest of the host."""
     bucket = max((bucket for bucket in buckets if host.startswith(f"{bucket}.")), key=len, default="")
     return bucket, host[len(bucket) + 1 :] if bucket else host
 

@@ -1,11 +1,11 @@
-"""Destination keys: computed from ids and cleaned names, never taken over from a URL.
+"""Destination keys: made of ids and cleaned names, never taken from a URL.
 
 A file name stays as it is, byte for byte (no change of case or Unicode form), except that
 
 * control characters, ``/``, ``\\``, lone surrogates and what XML cannot hold become ``_``;
 * blanks around it and dots behind it go;
-* it is cut to 200 bytes before its extension;
-* where key or link would be longer than S3 or the URL field takes, it is cut further, and marked with a hash of it all.
+* it is cut to 200 bytes, its extension kept;
+* where key or link would be longer than S3 or the URL field allows, it is cut further and marked with its hash.
 
 Two records never share a key: a template must hold ``{record_id}``, and ids in their 18-character form differ even
 where case is ignored.
@@ -68,10 +68,9 @@ def extension_of(file_name: str) -> str:
 def destination_key(template: str, record: Record, file_name: str, location: Location) -> str:
     """The key of a record's copy.
 
-    No value brings a ``/`` along, save ``{source_key}``; ``.``, ``..`` and empty segments and control characters
-    are nowhere in the result. It leaves room for the mark of changed content within 1,024 bytes; a longer one has
-    its file name cut before the extension and marked with a hash of the whole. Raises Refused ``bad_key`` where
-    that is not enough.
+    Only ``{source_key}`` may bring a ``/`` along. The result has no ``.``, ``..`` or empty segments and no control
+    characters. Within 1,024 bytes it leaves room for the mark of changed content: the file name of a longer one is
+    cut, see ``shortened_key``. Raises Refused ``bad_key`` where that is not enough.
     """
     key = _render(template, record, file_name, location)
     if not _has_room(key):
@@ -86,9 +85,8 @@ def destination_key(template: str, record: Record, file_name: str, location: Loc
 def shortened_key(
     template: str, record: Record, file_name: str, location: Location, fitting: Callable[[str], bool]
 ) -> str:
-    """The key with as much of the file name as S3 and ``fitting`` take; without any, and too long, where nothing helps.
-
-    The name's mark tells it from the others that begin alike.
+    """The key with as much of the file name as S3 and ``fitting`` allow. Too long, with none of it, where that is not
+    enough. A hash of the name tells it from others that begin alike.
     """
     name = _flat(file_name)
     stem, extension = split_name(name)
@@ -102,8 +100,8 @@ def shortened_key(
 def changed_template(key: str, room: int = _ETAG_ROOM) -> str:
     """The key for changed content of the same record, with ``{etag8}`` where ``fill_changed`` puts the content's mark.
 
-    ``room``: by so many characters the link to ``key`` may grow; a long name is shortened. Raises Refused ``bad_key``,
-    ``url_too_long`` where the mark does not fit all the same.
+    ``room``: by how many characters the link to ``key`` may grow; a long name is shortened. Raises Refused ``bad_key``,
+    ``url_too_long`` where the mark still does not fit.
     """
     folder, slash, name = key.rpartition("/")
     stem, extension = split_name(name)
@@ -133,7 +131,7 @@ def fill_changed(template: str, etag: str) -> str:
 
 
 def holds(our_key: str, key: str, room: int) -> bool:
-    """Whether a key that we have written is the plain key, or one for changed content."""
+    """Whether ``our_key``, which we have written, is ``key`` itself, or ``key`` with the mark of changed content."""
     return our_key == key or any(_filled(our_key, key, each) for each in (_ETAG_ROOM, room))
 
 
@@ -171,7 +169,7 @@ def _placed(template: str, bucket: str, region: str) -> str:
 
 
 def units(text: str) -> int:
-    """How long Salesforce finds a text: in UTF-16 units."""
+    """The length of a text as Salesforce counts it: in UTF-16 units."""
     return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
@@ -184,7 +182,7 @@ def _file_name(raw: str) -> str:
 
 
 def _mark(name: str) -> str:
-    """Tells a shortened name from others."""
+    """A hash that tells a shortened name from others."""
     return f"~{sha256(name.encode()).hexdigest()[:8]}"
 
 
@@ -193,7 +191,7 @@ def _has_room(key: str) -> bool:
 
 
 def _longest(stem: str, made: Callable[[str], str], fine: Callable[[str], bool]) -> str:
-    """What is made of the longest start of the stem, short of all of it, that is fine; of none of it, if none is."""
+    """``made`` of the longest start of the stem, shorter than the stem, that is ``fine``; of nothing, if none is."""
     kept = bisect_left(range(len(stem)), True, key=lambda size: not fine(made(stem[:size])))
     return made(stem[: max(0, kept - 1)])
 
@@ -207,7 +205,7 @@ def _render(template: str, record: Record, file_name: str, location: Location) -
 
 @lru_cache(maxsize=64)
 def _parts(template: str) -> tuple[tuple[str, str], ...]:
-    """Literal text and the placeholder behind it, in turn; the last placeholder may be the empty one."""
+    """Literal texts, each with the placeholder behind it; the last placeholder may be empty."""
     texts = _PLACEHOLDER.split(template)
     return tuple(zip(texts[::2], [*texts[1::2], ""], strict=True))
 

@@ -9,7 +9,7 @@ from engine.model.value import value
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Scheme, host and port: what an allow list and I15 compare. Hosts are lower case, IPv6 without brackets."""
+    """Scheme, host and port, as an allow list and I15 compare them. Hosts are lower case, IPv6 without brackets."""
 
     scheme: str
     host: str
@@ -25,9 +25,9 @@ class Origin:
 class Location:
     """A source object: in an S3 bucket (``bucket`` and ``key`` set), or only behind an http(s) URL.
 
-    ``key`` is the object's true name, percent-decoded exactly once. ``url`` is the wire form for a plain GET: only
-    bytes that are illegal in a URL are encoded, nothing is encoded twice; it may carry a presigned query, so it is a
-    secret and never printed (``shown`` is the printable form).
+    ``key`` is the object's true name, percent-decoded exactly once. ``url`` is for a plain GET: only bytes that are
+    illegal in a URL are encoded, and nothing is encoded twice. It may hold a presigned query, so it is a secret and
+    never printed; ``shown`` may be printed.
     """
 
     origin: Origin
@@ -37,7 +37,7 @@ class Location:
     version_id: str | None = None
     presigned: bool = False
     expires_at: float | None = None
-    """When a presigned URL dies, seconds since the epoch, where the query says so."""
+    """When a presigned URL expires, in seconds since the epoch, where the query says so."""
 
     @property
     def in_s3(self) -> bool:

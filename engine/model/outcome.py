@@ -1,4 +1,4 @@
-"""Outcome: how one record ended, and why; the unit that the tracking DB stores."""
+"""Outcome: how one record ended, and why. The tracking DB stores it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from engine.model.value import value
 
 
 class Status(StrEnum):
-    """The one state that every record seen is in (I6)."""
+    """The state of a record; every record seen is in exactly one (I6)."""
 
     PENDING = "pending"
     BACKED_UP = "backed_up"
@@ -41,7 +41,7 @@ class Outcome:
     status: Status
     failure: FailureClass | None = None
     message: str = ""
-    """For a person: what happened. No secrets, no URL queries."""
+    """What happened, for a person. No secrets, no URL queries."""
     key: str = ""
     url: str = ""
     file_name: str = ""
@@ -51,14 +51,14 @@ class Outcome:
     source_etag: str = ""
     destination_etag: str = ""
     checksum: str = ""
-    """``algorithm:hex`` of the strongest checksum known."""
+    """The strongest checksum known, as ``algorithm:hex``."""
     sha256: str = ""
     proof: Proof | None = None
     attempts: int = 0
     """Tries made in this run."""
     read_bytes: int = 0
     at: str = ""
-    """When it ended, UTC ISO; empty: when it is recorded, which is moments later."""
+    """When it ended, UTC ISO; empty: when it is recorded, moments later."""
     is_new: bool = False
     """The record had no row before."""
     page: int = 0
@@ -66,28 +66,28 @@ class Outcome:
 
 @value
 class Touch:
-    """A record whose copy stands but whose row needs its Salesforce columns refreshed: renamed, moved, restamped."""
+    """A record whose copy is still right, but whose row needs other Salesforce columns: a new name, account or time."""
 
     record: Record
 
 
 @value
 class Looked:
-    """A copy that stands, after its source was to be looked at."""
+    """A copy that is still right, as far as its source shows."""
 
     record: Record
     unseen: str = ""
-    """Why nobody can say that the source still is what was copied: a failure class, ``no_validator`` or ``dry_run``;
-    empty: it is."""
+    """Why it is not known whether the source is still what was copied: a failure class, ``no_validator`` or
+    ``dry_run``; empty: it is."""
     message: str = ""
     news: bool = False
-    """The row says otherwise: its Salesforce columns have moved, or an earlier look could not be had."""
+    """The row must change: its Salesforce columns are old, or it says that an earlier look failed."""
     page: int = 0
 
 
 @value
 class Attempt:
-    """One failed try that will be followed by another; durable, so that attempt counts survive a kill."""
+    """One failed try that will be followed by another. It is stored, so that attempt counts survive a kill."""
 
     record_id: str
     failure: FailureClass
@@ -113,18 +113,18 @@ class Duplicate:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """How far a scan, or one ``range`` of it, is recorded once a batch is: every record up to ``last_id``."""
+    """How far a scan, or one ``range`` of it, is recorded: every record up to ``last_id``."""
 
     last_id: str
     range: int = 0
-    """0: the scan is not parted."""
+    """0: the scan has no ranges."""
     ends: bool = False
-    """The range is through."""
+    """The range is complete."""
 
 
 @dataclass(slots=True)
 class Batch:
-    """What one commit of the tracking DB takes."""
+    """What one commit of the tracking DB stores."""
 
     outcomes: list[Outcome] = field(default_factory=list)
     touches: list[Touch] = field(default_factory=list)
@@ -133,9 +133,9 @@ class Batch:
     checkpoints: list[Checkpoint] = field(default_factory=list)
     """At most one of each range."""
     unchanged: int = 0
-    """Records that needed nothing, to be counted as skipped in the run row."""
+    """Records that needed nothing: the run row counts them as skipped."""
     recounted: list[Status] = field(default_factory=list)
-    """How records ended that the run row has counted, and that are taken up once more."""
+    """Earlier ends of records that the run row has counted, and that are taken up once more."""
 
     def __bool__(self) -> bool:
         return any(getattr(self, each.name) for each in fields(self))

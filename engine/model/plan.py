@@ -1,4 +1,4 @@
-"""Plan: what will be done for one record; Look: what will be asked; Known: what the tracking DB says of it already."""
+"""Plan: what will be done for a record. Look: its source will be looked at. Known: what the tracking DB says of it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from engine.model.value import value
 
 
 class Known(NamedTuple):
-    """The row of a record in the tracking DB, as far as planning needs it. A tuple: a page makes two thousand."""
+    """A record's row in the tracking DB, as far as planning needs it. A tuple, because a page makes 2,000."""
 
     row: int
     """rowid; small integers, dense."""
@@ -36,20 +36,20 @@ class Known(NamedTuple):
     """Bytes of the copy."""
     copied_at: str = ""
     unseen: str = ""
-    """Why the last look at its source could not be had; empty: it was."""
+    """Why the last look at its source failed; empty: it did not."""
     failed_write: str = ""
-    """The write of ours that failed its proof, see ``failed_write``: a later run may replace just that."""
+    """Our write that failed its proof, see ``failed_write``: a later run may replace just that one."""
     source_id: int = 0
-    """Of what the copy was made from; 0: there is none."""
+    """Of the source that the copy was made from; 0: there is none."""
     duplicate: bool = False
     """It was made from another record's copy."""
     extra: str = ""
     """The record's further fields, as JSON; or nothing."""
     listed_etag: str = ""
-    """ETag of the copy's source in the listing in force; empty: there is none, or it does not say."""
+    """ETag of the copy's source in the latest listing; empty: there is none, or it has no ETag."""
 
     def tells(self, record: Record) -> bool:
-        """Whether the row has the record's Salesforce columns as they are."""
+        """Whether the row has the record's Salesforce columns as they are now."""
         return (
             record.modified == self.modified
             and record.name == self.name
@@ -60,7 +60,7 @@ class Known(NamedTuple):
 
 @value
 class Look:
-    """A copy that stands as far as the tracking DB knows, of which no listing tells: the source is asked."""
+    """A copy that is right by the tracking DB, but in no listing: its source is asked."""
 
     record: Record
     source: Location
@@ -68,27 +68,27 @@ class Look:
     known: Known
     page: int = 0
     by_link: bool = False
-    """A vendor's API is asked for the source, and not its URL."""
+    """The source comes from a vendor's API, not from the URL."""
 
     def stands(self, unseen: str = "", message: str = "") -> Looked:
-        """What it comes to, unless the source has changed. ``unseen``: why nobody could tell."""
+        """The result, unless the source has changed. ``unseen``: why that is not known."""
         news = unseen != self.known.unseen or not self.known.tells(self.record)
         return Looked(self.record, unseen, message, news, self.page)
 
 
 def failed_write(etag: str, key: str) -> str:
-    """A write that failed its proof, as the tracking DB names it: what was left under which key."""
+    """A write that failed its proof, as the tracking DB stores it: the ETag that is left, and under which key."""
     return f"{etag} {key}" if etag else ""
 
 
 @value
 class Plan:
-    """What will be done for one record. Copying obeys it and pins the source to ``pinned``."""
+    """What will be done for one record. The source is pinned to ``pinned``."""
 
     record: Record
     source: Location
     source_id: int
-    """63-bit hash of ``source.identity``, or of what a vendor's API is asked for: finds duplicates."""
+    """63-bit hash of ``source.identity``, or of what a vendor's API is asked. It finds duplicates."""
     file_name: str
     key: str
     url: str
@@ -99,15 +99,15 @@ class Plan:
     """What a listing said of the source; None: ask with HEAD."""
     known: Known | None = None
     page: int = 0
-    """Sequence number of the page it came with: the checkpoint moves when all of a page is recorded."""
+    """Number of the page it came with. The checkpoint moves when all of a page is recorded."""
     by_link: bool = False
     """As in ``Look``."""
     room: int = 100
-    """By so many characters the link may grow: for the mark of changed content."""
+    """By how many characters the link may grow, for the mark of changed content."""
 
     @property
     def changed_key(self) -> str:
-        """Template of the key to use when ``key`` holds other content of ours; contains ``{etag8}``.
+        """Template, with ``{etag8}``, of the key to use where ``key`` holds other content of ours.
 
         Raises Refused ``bad_key``, ``url_too_long`` where that would be too long.
         """
@@ -115,4 +115,4 @@ class Plan:
 
 
 Work = Plan | Look
-"""What the crew takes."""
+"""What the crew works on."""

@@ -1,6 +1,6 @@
-"""The verbs the pipeline needs from below. Protocols: adapters fit by shape and need not import this file.
+"""What the pipeline needs from below, as protocols: adapters fit by shape.
 
-Every verb raises only errors of ``model/errors.py``: Transient, Refused, Fatal.
+All methods raise only errors of ``model/errors.py``: Transient, Refused, Fatal.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class ByteStream(Protocol):
 
     @property
     def whole(self) -> bytes | None:
-        """All of it, where it came at once and has been found complete; None: read ``chunks``."""
-        ...
+        """All of it, where it came at once and is known to be complete; None: read ``chunks``."""
+        return None
 
     def chunks(self) -> AsyncIterator[bytes | memoryview]:
         """The bytes in order, each valid until the next is asked for; Transient when the body ends short."""
@@ -51,12 +51,12 @@ class ByteStream(Protocol):
     @property
     def fill(self) -> Fill | None:
         """None: the bytes only come as ``chunks``. Both may be used in turn; only ``chunks`` notices a short end."""
-        ...
+        return None
 
     async def parts(self) -> Sequence[int]:
         """Sizes in bytes of the parts that the object was made of, in order, where its ETag is made of them and the
-        source tells; else none. Raises Transient, Refused."""
-        ...
+        source tells them; else empty. Raises Transient, Refused."""
+        return ()
 
 
 class Source(Protocol):
@@ -67,11 +67,11 @@ class Source(Protocol):
         ...
 
     async def look(self, location: Location) -> ObjectFacts:
-        """The same for somebody who only wants to know: an archived object is described like any other."""
+        """The same where the object is not to be read: an archived one is described like any other."""
         ...
 
     async def parts(self, location: Location, facts: ObjectFacts) -> Sequence[int]:
-        """Sizes in bytes of the parts that an object was made of, as far as its source tells; see ``ByteStream``."""
+        """Sizes in bytes of the parts that an object was made of; see ``ByteStream``."""
         ...
 
     def open(self, location: Location, facts: ObjectFacts | None) -> AbstractAsyncContextManager[ByteStream]:
@@ -83,16 +83,16 @@ class Room(Protocol):
     """Memory claimed for a stream before it is opened."""
 
     async def fits(self, size: int | None) -> bool:
-        """Whether a stream of this size (None: it tells none) can be stored now; waits for nothing."""
+        """Whether a stream of this size (None: unknown) can be stored now. Does not wait."""
         ...
 
     async def wait_for(self, size: int | None) -> None:
-        """Wait until it can be. Nothing may be open meanwhile."""
+        """Wait until it can be stored. Nothing may be open meanwhile."""
         ...
 
 
 class Destination(Protocol):
-    """Our bucket. No verb overwrites (I7): a taken key raises ``Occupied``, unless its ETag equals ``replace_etag``."""
+    """Our bucket. Nothing is overwritten (I7): a taken key raises ``Occupied``, unless its ETag is ``replace_etag``."""
 
     async def facts(self, key: str) -> ObjectFacts | None:
         """HEAD with checksums; None when there is no such object."""
@@ -100,7 +100,7 @@ class Destination(Protocol):
 
     async def copy(self, source: Location, facts: ObjectFacts, key: str, *, replace_etag: str | None = None) -> Stored:
         """Server-side copy of a source object, pinned by ETag: CopyObject, or multipart UploadPartCopy above 5 GiB.
-        Uncopyable where the store denies just that."""
+        Raises Uncopyable where the store refuses to copy what may be read and written."""
         ...
 
     async def copy_within(self, from_key: str, facts: ObjectFacts, key: str) -> Stored:
@@ -108,26 +108,26 @@ class Destination(Protocol):
         ...
 
     def room(self, size: int | None) -> AbstractAsyncContextManager[Room]:
-        """Memory for a stream that is to be opened, waited for; None: its size will be known only then."""
+        """Wait for the memory of a stream that is to be opened. None: its size will be known once it is open."""
         ...
 
     async def store(self, stream: ByteStream, key: str, *, replace_etag: str | None = None, room: Any = None) -> Stored:
-        """Write the stream: PUT, or multipart above the part size. Checks length and sum; aborts its own multipart.
-        ``room`` fits it; without, memory is waited for with the stream open."""
+        """Write the stream: PUT, or a multipart upload where it is large. Checks length and sums, and aborts an upload
+        that fails. ``room`` fits the stream; without it, memory is waited for with the stream open."""
         ...
 
 
 class FastPath(Protocol):
-    """A short way of ``Destination.copy``, for what a listing has told all about and while all is well."""
+    """A fast path of ``Destination.copy``, for objects that a listing describes, and while all is well."""
 
     def copy(self, source: Location, facts: ObjectFacts, key: str) -> Coroutine[Any, Any, Stored | None] | None:
-        """The copy as an awaitable, which must be awaited; None where the usual way is to be gone, now or at once
-        after it was tried. Never overwrites, raises no errors of its own."""
+        """The copy, which must be awaited. None, here or from the copy: take the usual way. Never overwrites, raises no
+        errors of its own."""
         ...
 
 
 class Sink(Protocol):
-    """Where outcomes are put down for good."""
+    """Where outcomes are stored."""
 
     async def write(self, batch: Batch) -> None:
         """One transaction: rows, error rows, counters, run counts, checkpoint. Durable when it returns."""

@@ -1,4 +1,4 @@
-"""Record: one Salesforce row as we understand it; Page: what one step of a scan brings."""
+"""Record: one Salesforce row; Page: what one step of a scan brings."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Record:
     modified: str
     """SystemModstamp, UTC, ``2026-11-22T10:00:00.000Z``."""
     extra: tuple[tuple[str, str], ...] = ()
-    """Further fields, by name: those that the resolver's URL template asks for."""
+    """Further fields, by name: those in the resolver's URL template."""
 
 
 @value
@@ -28,25 +28,25 @@ class Page:
 
     records: list[Record]
     last_id: str
-    """The Id of the last row received: where a scan resumes. The server's order is authoritative."""
+    """The Id of the last row received, where a scan resumes. The server's order counts."""
     deleted: bool = False
     """True for a page of soft-deleted rows (``queryAll``)."""
     range: int = 0
-    """Number of the range it was read from; 0 where the scan is not parted."""
+    """Number of the range it was read from; 0: the scan has no ranges."""
     ends: bool = False
-    """Its range ends here. Such a page may hold no records at all."""
+    """Its range ends here. Such a page may hold no records."""
 
 
 @dataclass(frozen=True, slots=True)
 class IdRange:
-    """Records behind ``after`` up to and including ``until``, in the server's order; None: open on that side."""
+    """Records behind ``after`` up to and including ``until``, in the server's order; None: no bound on that side."""
 
     after: str | None = None
     until: str | None = None
     number: int = 0
     """Its name within a scan, from 1."""
     last: str | None = None
-    """The last Id it held when it was cut: a hint of how far it reaches, where ``until`` is open."""
+    """The last Id it held when it was cut: how far it may reach, where there is no ``until``."""
 
 
 @value
@@ -66,7 +66,7 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class ObjectShape:
-    """What describe says of the object that holds the links."""
+    """What Salesforce's describe call says of the object that holds the links."""
 
     name: str
     url_field: str

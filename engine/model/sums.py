@@ -1,4 +1,4 @@
-"""Checksums that an answer's headers state of a whole object, and the ETag that is made of an object's parts. Pure."""
+"""Checksums of a whole object in an answer's headers, and the ETag that is made of an object's parts. Pure."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _NOT_SUMS = frozenset({"type", "algorithm", "mode"})
 def stated_sums(fields: Mapping[str, str], *, composites: bool = False) -> tuple[tuple[str, str], ...]:
     """Full-object checksums as (algorithm, hex), from headers by lower-case name.
 
-    A composite one (``…-N``) says nothing without the parts' sizes: only where it is wanted it comes as
+    A composite one (``…-N``) says nothing without the parts' sizes. Only with ``composites`` it is returned, as
     ``sha256-composite``, with ``-N`` behind the hex.
     """
     names = [name for name in fields if name.startswith(HEADER)]
-    # of a part of the file where the answer is one (RFC 1864: of the body that it comes with)
+    # in an answer with a part of the file it is the MD5 of that part (RFC 1864)
     whole_md5 = None if "content-range" in fields else fields.get("content-md5")
     if not names and not whole_md5:
         return ()
@@ -70,7 +70,7 @@ class PartSums:
             if not self._room:
                 self._done.append(self._md5.digest())
                 self._md5 = hashlib.md5(usedforsecurity=False)
-                self._room = next(self._sizes, len(rest))  # more than was promised is found out by its length
+                self._room = next(self._sizes, len(rest))  # more bytes than promised are found by their length
             self._md5.update(rest[: self._room])
             rest, self._room = rest[self._room :], max(0, self._room - len(rest))
 

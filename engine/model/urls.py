@@ -3,18 +3,18 @@
 What it decides, and why:
 
 * The key is percent-decoded exactly once. ``+`` stays ``+``: in a path it is an ordinary character. Some writers
-  meant a space by it; ``plus_as_space`` gives that second reading for when the first is not found.
-* A raw ``#`` ends the URL, a raw ``?`` ends the path, as in every browser and HTTP client: whoever clicks the link
-  today gets the object named before them. Names that hold these characters carry them as ``%23`` and ``%3F``.
-* What clients read differently is refused, not guessed: raw backslashes, and ``.`` or ``..`` segments (encoded or not).
+  meant a space by it: ``plus_as_space`` gives that second reading, for where the first is not found.
+* A raw ``#`` ends the URL, a raw ``?`` ends the path, as in every browser and HTTP client: a click on the link gets the
+  object named before them. Names with these characters have them as ``%23`` and ``%3F``.
+* What clients read in different ways is refused: raw backslashes, and ``.`` or ``..`` segments (encoded or not).
 * ``%`` without two hex digits behind it is the character itself.
 * ``s3://bucket/key`` is taken literally, as AWS's own tools do: no decoding, no fragment; only ``?versionId=`` at the
   end is understood.
-* A bucket's http URL, and every host form of a configured bucket, names one and the same object. Plain GETs of it go
-  over https, or to the configured endpoint.
-* The query names no other object, save ``versionId``. A presigned query stays whole; any other query of an S3 URL is
-  dropped (anonymous ``response-*`` requests are refused by S3). Plain http(s) URLs keep theirs.
-* Raw control characters are refused. Percent-encoded ones name an object like any other character.
+* All hosts of a configured bucket, over http or https, name the same objects. Plain GETs go over https, or to the
+  configured endpoint.
+* Of the query only ``versionId`` names another object. A presigned query stays whole; any other query of an S3 URL is
+  dropped (S3 refuses anonymous ``response-*`` requests). Plain http(s) URLs keep theirs.
+* Raw control characters are refused. Percent-encoded ones are characters of a name like any other.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ MAX_KEY_BYTES = 1024
 
 _BLANK = " \t\n\r\f\v"
 _SHAPE = re.compile(r"([Hh][Tt][Tt][Pp][Ss]?)://([^/?#]*)([^?#]*)(?:\?([^#]*))?")
-"""Matches from the start; what is left behind the match is a fragment."""
+"""Matches from the start; what follows the match is a fragment."""
 _S3_SHAPE = re.compile(r"s3://([^/]*)(?:/(.*?))?(?:\?versionId=([^?&/#]*))?", re.IGNORECASE | re.DOTALL)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _LONE_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
@@ -75,9 +75,9 @@ def parse_url(text: str, rules: SourceRules) -> Location:
 
 
 def plus_as_space(location: Location) -> Location | None:
-    """The same object under the reading that ``+`` stands for a space; None where the URL has no such ``+``.
+    """The object if ``+`` means a space; None where the URL has no such ``+``.
 
-    For S3 objects only, and only worth a look when the first reading is not found.
+    For S3 objects only, where the first reading is not found.
     """
     start, end = len(str(location.origin)), len(location.shown)
     path = location.url[start:end]
@@ -99,7 +99,7 @@ def _cleaned(text: str) -> str:
     text = text.strip(_BLANK)
     if not text:
         raise Refused(FailureClass.NO_URL, "the record has no URL")
-    if not text.isprintable():  # fast; also false for harmless characters, so look closer
+    if not text.isprintable():  # fast; also false for harmless characters, so check further
         if _CONTROL.search(text):
             _bad("the URL holds control characters, such as a line break")
         if not _encodable(text):

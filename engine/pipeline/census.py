@@ -1,6 +1,6 @@
-"""A census of records: what the planner would do with each, and what its link says. Nothing is copied, nothing asked.
+"""A census of records: what the planner would do with each, and what its link says. Nothing is copied or requested.
 
-Pages go in, rows for a scratch table come out; what needs no table (the longest link, say) is counted here.
+Pages go in, rows for a scratch table come out. What needs no table, such as the longest link, is counted here.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from engine.pipeline.planning import Planner
 NO_HOST = "(no host)"
 _SAMPLES = 8
 _REACHABLE = frozenset({FailureClass.URL_TOO_LONG, FailureClass.TYPE_FILTERED, FailureClass.BAD_KEY})
-"""Classes of records whose file could be copied, were it not for the settings."""
+"""Classes of records whose file could be copied with other settings."""
 
 
 @dataclass(slots=True)
 class LinkCounts:
-    """The links that records have got, or would get, against the field."""
+    """The length of the links that records have, or would get, against the field's length."""
 
     field_length: int
     longest: int = 0
@@ -57,7 +57,7 @@ class LinkCounts:
 
 
 class Census:
-    """Takes pages. ``samples`` holds a few files of each bucket (``""``: plain http)."""
+    """Takes pages. ``samples`` holds a few sources of each bucket (``""``: plain http)."""
 
     def __init__(self, planner: Planner, url_length: int) -> None:
         self._planner = planner

@@ -26,7 +26,7 @@ class Target:
 
 
 class Placing:
-    """Gives keys and links to copies. ``too_long`` apart, its methods raise Refused only where they say so."""
+    """Gives keys and links to copies."""
 
     def __init__(self, target: Target) -> None:
         """Raises Usage when the target's endpoint is no URL."""

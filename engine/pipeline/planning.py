@@ -1,6 +1,6 @@
 """Planning: what to do for one record, decided without I/O from the record, its row and a listing.
 
-Whatever is asked first wins:
+The first line that fits decides:
 
     =====================  ==============================================  =======================================
     the tracking DB says   the record says                                 answer
@@ -22,16 +22,15 @@ Whatever is asked first wins:
     =====================  ==============================================  =======================================
 
     (+) no row; pending, failed, skipped or gone; or a copy whose URL was edited, whose listed ETag differs, for which
-        a vendor's API is asked for something else by now, or whose record is forced; or one whose link was switched
-        and put back to the original by somebody else.
-    (*) A record that was gone and is back with our own link, or is forced, is planned from its original URL: the copy
-        is proved again, while record and row go on saying what the link is and what it was.
-    (x) Where a vendor's API gives a link per record: the API is asked for the same; what a listing says counts nothing.
+        a vendor's API is now asked something else, or whose record is forced; or one whose link was switched and put
+        back to the original by somebody else.
+    (*) A record that was gone and is back with our own link, or is forced, is planned from its original URL. The copy
+        is proved again; record and row keep the link and what it was.
+    (x) Where a vendor's API gives a link per record: the API is asked the same as before. Listings do not count then.
 
-None means that the row stands; Touch, that only its Salesforce columns have moved; Look, that the source is to be
-asked first: what it says is one of these answers, or Looked. A failure is told each time it is
-met, so that every run counts it; a skip is told once. Copies keep the key that they got: an account or a name
-that changes later moves no object.
+None: the row is right. Touch: only its Salesforce columns have changed. Look: the source is asked first, and its answer
+leads to one of these, or to Looked. A failure is an outcome in every run, so that each run counts it; a skip only in
+the first. Copies keep their key: an account or a name that changes later moves no object.
 """
 
 from __future__ import annotations
@@ -53,9 +52,9 @@ from engine.pipeline.placing import Placing, Target
 from engine.pipeline.source_ids import SourceIds
 
 NO_VALIDATOR = "no_validator"
-"""The source says neither ETag nor date, and its size is the same: nothing tells whether it was replaced."""
+"""The source has neither ETag nor date, and the same size: nothing shows whether it was replaced."""
 _SLACK = timedelta(days=1)
-"""By so much a web server's clock, or the zone that it takes for its own, may differ from ours."""
+"""How much a web server's clock, or its time zone, may differ from ours."""
 
 Decision = Plan | Look | Outcome | Looked | Touch | None
 
@@ -92,8 +91,8 @@ class Planner:
         force: bool = False,
         look: bool = False,
     ) -> Decision:
-        """The answer of the table above. ``force`` plans a copy anew; ``look``: it is a full scan, which looks at every
-        file."""
+        """The answer of the table above. ``force`` plans a copy anew. ``look``: it is a full scan, which looks at every
+        source."""
         if self._filters.account_id is not None and record.account_id != self._filters.account_id:
             return None
         changed = keep = False
@@ -102,11 +101,11 @@ class Planner:
             if link == known.our_url:
                 if known.status is not Status.GONE and not force:
                     return _touched(record, known)
-                link, keep = known.url, True  # users follow our link: the copy is proved, or made again, where it leads
+                link, keep = known.url, True  # users follow our link: the copy is proved, or made again, under its key
             elif known.status in COPIED_STATES:
                 other, by_link = self._differ(record, known)
                 changed = link != known.url or other or (not by_link and _other_content(known))
-                # the original under a switched row: somebody has put it back, and the row must not say otherwise
+                # the original link in a switched row: somebody has put it back, and the row must say so
                 keep = known.status is Status.SWITCHED and not changed
                 if not changed and not keep and not force:
                     told = known.listed_etag and known.source_etag and not by_link
@@ -114,10 +113,10 @@ class Planner:
         return self._fresh(record, link, known, page, None, changed=changed, keep=keep)
 
     def pin(self, plan: Plan, listed: ObjectFacts) -> Decision:
-        """The plan once a listing has told what its source is.
+        """The plan, pinned to what a listing says of its source.
 
-        An archived source stays unpinned: one that was restored is listed under its archive class all the same, and
-        HEAD knows. So does one of a certain version, for listings show the latest.
+        Not for an archived source: a restored one is still listed under its archive class, and only HEAD knows. Nor for
+        a certain version, because listings show the latest.
         """
         if listed.archived or plan.source.version_id is not None:
             return plan
@@ -139,7 +138,7 @@ class Planner:
         return Look(record, source, source_id, known, page, by_link)
 
     def looked(self, look: Look, found: ObjectFacts) -> Decision:
-        """What follows from a look: a copy of other content, or that the copy stands."""
+        """What follows from a look: a copy of other content, or that the copy is right."""
         same = _same_content(look.known, found)
         if same:
             return look.stands()
@@ -148,7 +147,7 @@ class Planner:
         return self._fresh(look.record, look.record.url, look.known, look.page, found, changed=True, keep=False)
 
     def undecided(self, records: Sequence[Record], known: Mapping[str, Known]) -> list[Location]:
-        """Those whose routes must be known before these records are planned: they tell what their sources are."""
+        """The sources whose routes must be known before these records are planned."""
         if not self._sources.by_route:
             return []
         rows = [(each, known.get(each.id)) for each in records]
@@ -157,14 +156,14 @@ class Planner:
         return [location for location in found if location is not None]
 
     def source_id(self, record: Record, source: Location) -> int:
-        """By this number the record's source is known; 0: it has none."""
+        """The number of the record's source; 0: it has none."""
         try:
             return self._sources.of(record, source)[0]
         except Refused:
             return 0
 
     def locate(self, record: Record) -> Location | None:
-        """The source that the record names, for a look into a listing; None when it names none that may be read."""
+        """The source that the record names; None: it names none that may be read."""
         try:
             return parse_url(record.url, self._rules)
         except Refused:
@@ -248,7 +247,7 @@ def _other_content(known: Known) -> bool:
 
 
 def _same_content(known: Known, found: ObjectFacts) -> bool | None:
-    """Whether the source is what it was when it was copied; None: it does not tell."""
+    """Whether the source is still what was copied; None: nothing shows it."""
     if found.etag and known.source_etag:
         return found.etag == known.source_etag
     if found.size is not None and found.size != known.size:
@@ -261,7 +260,7 @@ def _same_content(known: Known, found: ObjectFacts) -> bool | None:
 def _ended(
     record: Record, known: Known | None, page: int, refused: Refused, file_name: str, key: str, url: str
 ) -> Decision:
-    """The outcome of a record that is not copied; a row of a copy goes on naming that copy."""
+    """The outcome of a record that is not copied. A row with a copy keeps naming that copy."""
     status = Status.SKIPPED if refused.failure in SKIP_CLASSES else Status.FAILED
     if known is not None:
         again = known.status is Status.SKIPPED and known.failure == refused.failure

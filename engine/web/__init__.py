@@ -1,4 +1,4 @@
-"""The plain http floor: files behind ordinary, presigned or resolved URLs. GET and HEAD only, to listed origins only.
+"""Plain http: files behind ordinary, presigned or resolved URLs. GET and HEAD only, and to listed origins only.
 
-Speaks aiohttp. ``client.py`` opens it; ``source.py`` is the Source port; ``resolver.py`` asks a vendor for links.
+``client.py`` opens it, on aiohttp; ``source.py`` fits the Source port; ``resolver.py`` asks a vendor's API for links.
 """

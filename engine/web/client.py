@@ -1,4 +1,4 @@
-"""One aiohttp session for plain http: bytes as they lie, listed origins only, redirects by hand."""
+"""One aiohttp session for plain http: nothing is decoded, only listed origins are reached, redirects are checked."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 class WebClient:
-    """Sends GET and HEAD to the origins it was given, and to no other."""
+    """Sends GET and HEAD to the origins that it was given, and to no other."""
 
     def __init__(self, client: aiohttp.ClientSession, origins: Collection[Origin], *, proxy: str | None = None) -> None:
         self._client = client
@@ -45,7 +45,7 @@ class WebClient:
         """The answer, its body unread, after following up to ``hops`` redirects. ``url`` is in wire form.
 
         Headers go with every hop, so secrets among them need ``hops=0``. Raises Refused (``host_not_allowed``,
-        ``redirected``, ``bad_url``) or Transient; what the caller does with the answer is the caller's to translate.
+        ``redirected``, ``bad_url``) or Transient. The caller translates errors of reading the body.
         """
         target = _parsed(url)
         self._check(target, FailureClass.HOST_NOT_ALLOWED, "the URL leads")
@@ -94,10 +94,10 @@ async def open_web(
     private_hosts: Iterable[str] = (),
     names: AbstractResolver | None = None,
 ) -> AsyncIterator[WebClient]:
-    """A client of these origins. Names in ``private_hosts`` may resolve to private addresses; listed address literals
-    and ``localhost`` speak for themselves. ``names`` replaces the system's name service.
+    """A client of these origins. Names in ``private_hosts`` may resolve to private addresses. Loopback addresses and
+    ``localhost`` may always. ``names`` replaces the system's name service.
     """
-    if network.loopback_only:  # our own links lead to AWS, say, and are looked at by doctor
+    if network.loopback_only:  # our own links may lead to AWS, and doctor opens them
         origins = {each for each in origins if is_loopback(each.host)}
     proxy = proxy_of(network.proxy)
     connector = aiohttp.TCPConnector(

@@ -1,8 +1,8 @@
-"""Telling an error page from a file. Pure.
+"""Is it the file, or an error page? Pure.
 
-Servers that mean "no" or "log in" often say 200 and send a page. Stored under a PDF's name it would pass every check
-of size and checksum, so the first bytes are looked at. Only bytes convict: a Content-Type alone is too often wrong.
-So do a few words of text or JSON ("rate limited") under the name of a format that never is text.
+Servers that mean "no" or "log in" often answer 200 and send a page. Stored under a PDF's name it would pass every check
+of size and checksum. So the first bytes decide: a Content-Type alone is too often wrong. A few words of text or JSON
+("rate limited") under the name of a format that is never text count as an error page too.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from functools import cache
 from mimetypes import MimeTypes
 
 SNIFFED = 512
-"""Bytes worth having before asking."""
+"""Bytes that are enough to decide."""
 _SEARCHED = 4096
 
 _PAGE_NAMES = re.compile(
@@ -31,7 +31,7 @@ _CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 _BLANK = b"\xef\xbb\xbf \t\r\n"
 _LONGEST_MESSAGE = 4096
 _SURE = 0.4
-"""The library's confidence from which a match counts: shorter signatures are words as well ("BM", "MZ")."""
+"""The library's confidence from which a match counts: shorter signatures may be words ("BM", "MZ")."""
 _TEXTS = frozenset({".json", ".html", ".htm", ".xml", ".svg", ".txt", ".csv", ".eml", ".pls", ".qif"})
 _TEXTS |= {".pbm", ".pgm", ".ppm", ".pam", ".xbm", ".xpm", ".fig"}  # pictures in letters
 _OFTEN_TEXT = frozenset({".doc", ".xls", ".ppt"})
@@ -43,8 +43,8 @@ _SIGNED_KINDS = ("image/", "audio/", "video/", "application/vnd.openxmlformats",
 def looks_like_error_page(content_type: str, first_bytes: bytes, file_name: str) -> bool:
     """Whether a 200 answer is a web page, or an S3 error document, in place of the file that was asked for.
 
-    A file whose own name says html or xml is what it is, and so is one that the server calls something else than a
-    page (spreadsheets are often HTML inside).
+    Not so where the file's own name says html or xml, nor where the server's Content-Type is no page (spreadsheets are
+    often HTML inside).
     """
     if _PAGE_NAMES.search(file_name.strip()):
         return False
@@ -55,10 +55,10 @@ def looks_like_error_page(content_type: str, first_bytes: bytes, file_name: str)
 
 
 def is_message(content_type: str, first_bytes: bytes, file_name: str, size: int | None) -> bool:
-    """Whether the bytes are text where the file's name, or where that says nothing its type, stands for a format that
-    begins with a signature. Word and Excel files are often text inside: for them the type must say text as well.
+    """Whether the bytes are text, though the file's name stands for a format that begins with a signature. Where the
+    name says nothing, the type counts. Word and Excel files are often text: for them the type must say text too.
 
-    ``size`` of all of it in bytes, None where that is unknown: a message in plain words is short.
+    ``size``: of the whole in bytes, None where it is unknown. A message in plain words is short.
     """
     extension = _EXTENSION.search(file_name.strip().lower())
     name = extension[0] if extension else ""
@@ -81,7 +81,7 @@ def _is_text(first_bytes: bytes) -> bool:
 
 
 def _is_signed(first_bytes: bytes) -> bool:
-    """Whether text-like bytes carry the signature of a format all the same, as PDF, RTF and PostScript do."""
+    """Whether bytes that look like text have the signature of a format, as PDF, RTF and PostScript do."""
     import puremagic
 
     if b"%PDF-" in first_bytes[:1024]:
@@ -97,7 +97,7 @@ def _is_signed(first_bytes: bytes) -> bool:
 
 @cache
 def _signed() -> frozenset[str]:
-    """Extensions of formats that begin with a signature, and never are text."""
+    """Extensions of formats that begin with a signature and are never text."""
     import puremagic
 
     types = MimeTypes(filenames=())  # its own table, not this machine's

@@ -1,4 +1,4 @@
-"""What a plain http server, or the network before it, answers in anger, translated once. Pure."""
+"""Errors of plain http servers, and of the network before them, translated once. Pure."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _EXPIRED = re.compile(rb"expired|specified time frame", re.IGNORECASE)
 
 
 def from_status(status: int, headers: Mapping[str, str], body: bytes, location: Location, now: datetime) -> EngineError:
-    """The error that a status other than success means. ``body`` is the beginning of the answer."""
+    """The error that a status other than success means. ``body``: the first bytes of the answer's."""
     code = match[1].decode("ascii") if (match := _CODE.search(body)) else ""
     said = f"{location.origin} answered {status}" + (f" {code}" if code else "")
     if status in {400, 401, 403} and _has_expired(location, body, now):
@@ -49,7 +49,7 @@ def from_status(status: int, headers: Mapping[str, str], body: bytes, location: 
 
 
 def from_network(error: Exception, *, host: str) -> EngineError:
-    """A failure below HTTP. Messages name the host and the kind of failure, never a URL."""
+    """A failure below HTTP. The message names the host and the kind of failure, never a URL."""
     for cause in _chain(error):
         if isinstance(cause, HostRefused):
             return Refused(FailureClass.HOST_NOT_ALLOWED, str(cause))

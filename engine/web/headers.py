@@ -19,12 +19,12 @@ _FILE_NAME = re.compile(r"filename\*?\s*=\s*(?:UTF-8'[^']*')?\"?([^\";]+)", re.I
 
 
 def facts_of(headers: Mapping[str, str], location: Location, *, size: int | None) -> ObjectFacts:
-    """What an answer says of the file. An ETag speaks of the bytes only where S3 gave it, behind a presigned link too:
-    its answers carry its request id. A weak one is none."""
+    """What an answer says of the file. Only S3's ETags are made of the bytes. Its answers have its request id, behind a
+    presigned link too. A weak ETag counts as none."""
     etag = strong_etag(headers.get("ETag", ""))
     storage_class = headers.get("x-amz-storage-class", "") or "STANDARD"
     restored = 'ongoing-request="false"' in headers.get("x-amz-restore", "")
-    speaks_of_bytes = (
+    of_the_bytes = (
         (location.in_s3 or "x-amz-request-id" in headers)
         and "aws:kms" not in headers.get("x-amz-server-side-encryption", "")
         and "x-amz-server-side-encryption-customer-algorithm" not in headers
@@ -37,8 +37,8 @@ def facts_of(headers: Mapping[str, str], location: Location, *, size: int | None
         storage_class=storage_class,
         archived=storage_class in ARCHIVES and not restored,
         checksums=stated_sums({name.lower(): value for name, value in headers.items()}),
-        etag_is_md5=speaks_of_bytes and _MD5.fullmatch(etag) is not None,
-        etag_parts=parts_in(etag) if speaks_of_bytes else 0,
+        etag_is_md5=of_the_bytes and _MD5.fullmatch(etag) is not None,
+        etag_parts=parts_in(etag) if of_the_bytes else 0,
         headers=content_of(headers),
     )
 
@@ -63,13 +63,13 @@ def content_of(headers: Mapping[str, str]) -> ContentHeaders:
 
 
 def strong_etag(value: str) -> str:
-    """An entity tag without its quotes; empty for a weak one."""
+    """An ETag without its quotes; empty for a weak one."""
     value = value.strip()
     return "" if value.startswith(("W/", "w/")) else value.strip('"')
 
 
 def is_framed(headers: Mapping[str, str]) -> bool:
-    """Whether the body says itself where it ends: by its length or by its last chunk (RFC 9112, 6.3)."""
+    """Whether the body itself shows where it ends: by its length or by its last chunk (RFC 9112, 6.3)."""
     return "Content-Length" in headers or "chunked" in headers.get("Transfer-Encoding", "").lower()
 
 
@@ -85,7 +85,7 @@ def whole_length_in(headers: Mapping[str, str]) -> int | None:
 
 
 def file_name(location: Location, headers: Mapping[str, str]) -> str:
-    """What the file calls itself: the last step of its key or path, or where that has no ending, of its disposition."""
+    """The file's name: the last segment of its key or path; where that has no ending, the one of its disposition."""
     path = location.key or unquote(urlsplit(location.url).path)
     name = path.rpartition("/")[2]
     if "." not in name and (match := _FILE_NAME.search(headers.get("Content-Disposition", ""))):
@@ -94,7 +94,7 @@ def file_name(location: Location, headers: Mapping[str, str]) -> str:
 
 
 def readable(value: str) -> str:
-    """A header value without the half characters that stand for bytes beyond UTF-8: those are read as Latin-1."""
+    """A header value in which bytes that are no UTF-8 (surrogates) are read as Latin-1."""
     try:
         value.encode()
     except UnicodeEncodeError:

@@ -1,7 +1,7 @@
-"""Where a connection may go, decided at the last moment: when a name becomes an address (I15).
+"""Where a connection may go, decided when a name becomes an address (I15).
 
-URLs are held against the allow list before each request. That leaves the name service: a listed name that suddenly
-answers with an address of our own network would have us fetch from inside and store the answer as somebody's file.
+Each URL is checked against the allow list before its request. That leaves the name service: if a listed name suddenly
+meant an address of our own network, we would fetch from inside and store the answer as somebody's file.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from engine.model.location import Origin
 from engine.model.proxy import Proxy
 
 _OPEN = ipaddress.IPv6Network("2000::/3")
-"""All that is handed out of IPv6 for the open internet (RFC 4291): what else there is means this network, or none."""
+"""All IPv6 addresses of the open internet (RFC 4291); the others mean this network, or none."""
 _IPV4_WITHIN = tuple(
     ipaddress.IPv6Network(f"{form}/96")  # compatible, mapped, translated (RFC 4291, 2765), NAT64 (RFC 6052)
     for form in ("::", "::ffff:0:0", "::ffff:0:0:0", "64:ff9b::")
@@ -26,14 +26,14 @@ _IPV4_WITHIN = tuple(
 
 
 class HostRefused(OSError):
-    """Policy, not failure: trying again would not help."""
+    """A policy, not a failure: another try would not help."""
 
 
 class GuardedResolver(AbstractResolver):
     """Resolves listed names only, and refuses private answers except for the hosts that may have them."""
 
     def __init__(self, hosts: Mapping[str, bool], inner: AbstractResolver | None = None) -> None:
-        """``hosts``: lower-case name → whether its addresses may be private, link-local or this machine."""
+        """``hosts``: by lower-case name, whether its addresses may be private, link-local or this machine."""
         self._hosts = hosts
         self._inner = inner or ThreadedResolver()
 
@@ -53,7 +53,7 @@ class GuardedResolver(AbstractResolver):
 
 
 def hosts_of(origins: Iterable[Origin], private_hosts: Iterable[str], proxy: Proxy | None) -> dict[str, bool]:
-    """What GuardedResolver takes. Behind a proxy it is the proxy that resolves names; then only its own is needed."""
+    """What GuardedResolver takes. Behind a proxy only the proxy's name is needed: it resolves the others."""
     if proxy:
         return {proxy.host: True}
     private = {host.lower().removesuffix(".") for host in private_hosts}
@@ -61,7 +61,7 @@ def hosts_of(origins: Iterable[Origin], private_hosts: Iterable[str], proxy: Pro
 
 
 def is_public(address: str) -> bool:
-    """Whether an address is one of the open internet: not private, shared, link-local, loopback or multicast."""
+    """Whether an address is of the open internet: not private, shared, link-local, loopback or multicast."""
     try:
         found = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

@@ -1,4 +1,4 @@
-"""Asking a vendor's API for a link, record by record: a URL template in, a JSON answer out, a Location made of it."""
+"""Asks a vendor's API for a link, record by record: a URL template, a JSON answer, a Location made of it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LONGEST_ANSWER = MIB
 
 
 class LinkResolver:
-    """Gets a fresh link for a record. ``parse`` turns the answer into a Location, and so applies the allow list."""
+    """Gets a fresh link for a record. ``parse`` makes the answer a Location, and so applies the allow list."""
 
     def __init__(
         self, settings: ResolverSettings, client: WebClient, parse: Callable[[str], Location], clock: Clock
@@ -42,7 +42,7 @@ class LinkResolver:
 
     async def resolve(self, record: Record) -> Location:
         """Where the file lies now. Raises Transient, or Refused: ``resolver_failed``, or what ``parse`` says."""
-        url = self._asked(record)
+        url = self._url(record)
         async with self._client.request("GET", url, self._headers, hops=0) as response:
             host = response.url.raw_host or "the resolver"
             if response.status != 200:
@@ -58,10 +58,10 @@ class LinkResolver:
         return self._parse(link_in(bytes(body), self._pointer))
 
     def source_id(self, record: Record) -> int:
-        """A number for what the API is asked for, as ``identity_hash`` has one for a URL. Raises Refused."""
-        return identity_hash(f"by link: {self._asked(record)}")
+        """A number for what the API is asked, like ``identity_hash`` for a URL. Raises Refused."""
+        return identity_hash(f"by link: {self._url(record)}")
 
-    def _asked(self, record: Record) -> str:
+    def _url(self, record: Record) -> str:
         return filled(self._template, dict(record.extra) | {"Id": record.id})
 
     def _failure(self, status: int, headers: Mapping[str, str], host: str) -> Transient | Refused:
@@ -79,7 +79,7 @@ class LinkResolver:
 
 
 def resolver_origin(settings: ResolverSettings) -> Origin:
-    """Where the resolver lives. Raises Usage when a field of a record could change that."""
+    """The origin of the resolver. Raises Usage where a field of a record could change it."""
     parts = urlsplit(settings.url)
     if "{" in parts.netloc or "{" in parts.scheme:
         raise Usage("source.resolver.url has a {Field} in its host; only path and query may hold fields")
@@ -90,14 +90,14 @@ def resolver_origin(settings: ResolverSettings) -> Origin:
 
 
 def fields_of(template: str) -> tuple[str, ...]:
-    """The fields that a template asks for, each once, in order. ``{Id}`` is always at hand."""
+    """The fields that a template needs, each once, in order. ``{Id}`` is always known."""
     return tuple(dict.fromkeys(name for name in _PLACE.findall(template) if name != "Id"))
 
 
 def filled(template: str, values: Mapping[str, str]) -> str:
-    """The template with its fields, percent-encoded whole: no value can add a path step or a query.
+    """The template with its fields filled in, percent-encoded: no value can add a path segment or a query.
 
-    Raises Refused for an empty value, and for dots that a server would take for steps of its path.
+    Raises Refused for an empty value, and for dots that a server would take for a path segment.
     """
 
     def value(match: re.Match[str]) -> str:

@@ -1,4 +1,4 @@
-"""WebSource: the Source port over plain http. Bytes pass untouched, whatever Content-Encoding says of them."""
+"""WebSource: the Source port over plain http. Bytes stay as they come, whatever Content-Encoding says."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from engine.model.errors import EngineError, Refused, Transient
 from engine.model.facts import ObjectFacts
 from engine.model.failures import FailureClass
 from engine.model.location import Location
+from engine.model.ports import ByteStream
 from engine.web.client import WebClient
 from engine.web.error_page import SNIFFED, is_message, looks_like_error_page
 from engine.web.faults import NETWORK_ERRORS, from_network, from_status
@@ -23,7 +24,7 @@ from engine.web.headers import facts_of, file_name, is_framed, length_in, whole_
 _ERROR_BODY = 4096
 _GRACE_S = 120.0
 _SLOWEST = 32 * KIB
-"""Bytes a second, on average and after the grace: slower bodies are given up."""
+"""Bytes a second, on average and after _GRACE_S; slower bodies are given up."""
 _HEAD_UNWELCOME = frozenset({400, 403, 405, 501})
 
 
@@ -35,7 +36,7 @@ class WebSource:
         self._clock = clock
 
     async def facts(self, location: Location) -> ObjectFacts:
-        """HEAD; where that is unwelcome or tells no length, GET of the first byte. What is presigned is signed for GET
+        """HEAD; where that is refused or gives no length, a GET of the first byte. A presigned URL is signed for GET
         alone."""
         if not location.presigned:
             async with self._client.request("HEAD", location.url) as response:
@@ -43,7 +44,7 @@ class WebSource:
                     return facts_of(response.headers, location, size=size)
                 if response.status != 200 and response.status not in _HEAD_UNWELCOME:
                     raise from_status(response.status, response.headers, b"", location, self._clock.now())
-        # An empty file has no first byte: it is asked for whole. Servers differ in what their 416 says of its size.
+        # An empty file has no first byte: then the whole is asked for. What a 416 says of the size differs by server.
         for headers in ({"Range": "bytes=0-0"}, None):
             async with self._client.request("GET", location.url, headers) as response:
                 if response.status == 206:
@@ -57,12 +58,12 @@ class WebSource:
     look = facts
 
     async def parts(self, _location: Location, _facts: ObjectFacts) -> tuple[int, ...]:
-        """None: nobody tells them over plain http."""
+        """None: plain http does not tell them."""
         return ()
 
     async def _size(self, location: Location) -> int | None:
-        """What else is told of the length of a file that came in chunks. A HEAD of what is made on demand often says 0:
-        that counts as nothing, and so does a link that serves but once."""
+        """The length of a file that came in chunks, by another request. None where a page made on demand says 0, as a
+        HEAD often does, or where the link works only once."""
         try:
             return (await self.facts(location)).size or None
         except EngineError:
@@ -70,8 +71,8 @@ class WebSource:
 
     @asynccontextmanager
     async def open(self, location: Location, facts: ObjectFacts | None) -> AsyncIterator[WebStream]:
-        """GET. Raises Transient ``source_changed`` unless the answer fits ``facts``, which is checked here and not left
-        to conditional headers: many servers ignore them.
+        """GET. Raises Transient ``source_changed`` unless the answer fits ``facts``. That is checked here: many servers
+        ignore conditional headers.
         """
         async with self._client.request("GET", location.url) as response:
             if response.status != 200:
@@ -90,7 +91,7 @@ class WebSource:
             first = await stream.first(SNIFFED)
             kind, name = found.headers.content_type, file_name(location, response.headers)
             size = len(first) if len(first) < SNIFFED else found.size
-            # S3's own sums are of the object itself: whatever it holds is what the vendor has
+            # S3's own sums are of the object itself: whatever they prove is what the vendor has
             of_the_object = found.etag_is_md5 or bool(found.etag_parts)
             if looks_like_error_page(kind, first, name) or (not of_the_object and is_message(kind, first, name, size)):
                 raise Refused(
@@ -99,11 +100,8 @@ class WebSource:
             yield stream
 
 
-class WebStream:
+class WebStream(ByteStream):
     """One body being read."""
-
-    whole: bytes | None = None
-    fill: Callable[[memoryview], Awaitable[int]] | None = None
 
     def __init__(
         self,
@@ -129,10 +127,6 @@ class WebStream:
     def facts(self) -> ObjectFacts:
         return self._facts
 
-    async def parts(self) -> tuple[int, ...]:
-        """None: nobody tells them over plain http."""
-        return ()
-
     async def first(self, size: int) -> bytes:
         """The first bytes, at least ``size`` unless the body is shorter; ``chunks`` still yields them."""
         while len(self._head) < size and (chunk := await self._read()):
@@ -146,7 +140,7 @@ class WebStream:
             self._head = b""
         while chunk := await self._read():
             yield chunk
-        if self._expected is None:  # chunks may end early, and validly; asked now that the connection is free again
+        if self._expected is None:  # a chunked body may end early, and validly; the connection is free now
             self._expected = await self._ask()
         if self._expected is not None and self._received != self._expected:
             raise Transient(
@@ -154,7 +148,7 @@ class WebStream:
             )
 
     async def _read(self) -> bytes:
-        """Whatever is there, or comes next; empty at the end. Only waiting for the server counts against its time."""
+        """What has come, or comes next; empty at the end. Only the time spent waiting for the server counts."""
         asked = self._clock.monotonic()
         try:
             chunk = await self._response.content.readany()
@@ -174,7 +168,7 @@ async def _failure(response: aiohttp.ClientResponse, location: Location, now: da
         while len(body) < _ERROR_BODY and (chunk := await response.content.readany()):
             body += chunk
     except NETWORK_ERRORS:
-        pass  # the status alone will do
+        pass  # the status is enough
     return from_status(response.status, response.headers, bytes(body[:_ERROR_BODY]), location, now)
 
 
@@ -183,7 +177,7 @@ def _size(found: ObjectFacts, pinned: ObjectFacts | None) -> int | None:
 
 
 def _change(pinned: ObjectFacts, found: ObjectFacts) -> str:
-    """What tells that this is not the file that was looked at; empty when nothing does."""
+    """Why this is not the file that was looked at; empty: nothing says so."""
     if pinned.etag and found.etag and pinned.etag != found.etag:
         return "another ETag"
     if pinned.size is not None and found.size is not None and pinned.size != found.size:

@@ -139,7 +139,7 @@ class Copier:
         found = original.facts
         headers = {**request_headers(found.headers), **self._policy.placed}
         named: Fields = {}
-        if found.tags:
+        if found.headers.tag_count:
             named = tagging(replace(found.headers, tags=await self._policy.tags.read(original.ref)))
         async with self._multipart.begin(key, headers, sums=_same_sums(found), tags=named) as upload:
 

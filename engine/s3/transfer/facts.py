@@ -55,7 +55,6 @@ def facts_of(fields: Fields, *, size: int | None = None, composites: bool = Fals
         etag_is_md5=etag_is_md5(etag, fields),
         etag_parts=etag_parts(etag, fields),
         headers=content_of(fields),
-        tags=int(tags) if (tags := fields.get("x-amz-tagging-count", "")).isdecimal() else 0,
     )
 
 
@@ -80,7 +79,8 @@ def content_of(fields: Fields) -> ContentHeaders:
     named: dict[str, Any] = {attribute: fields[name] for name, attribute in _PAIRS if fields.get(name)}
     if "content_encoding" in named:
         named["content_encoding"] = _without_chunking(named["content_encoding"])
-    return ContentHeaders(**named, metadata=metadata)
+    tags = fields.get("x-amz-tagging-count", "")
+    return ContentHeaders(**named, metadata=metadata, tag_count=int(tags) if tags.isdecimal() else 0)
 
 
 def is_archived(storage_class: str, fields: Fields) -> bool:

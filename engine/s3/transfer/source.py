@@ -98,7 +98,7 @@ class S3Source:
             raise self._translate(error, operation) from None
 
     async def _tagged(self, facts: ObjectFacts, at: Location) -> ObjectFacts:
-        if self._tags is None or not facts.tags:
+        if self._tags is None or not facts.headers.tag_count:
             return facts
         return replace(facts, headers=replace(facts.headers, tags=await self._tags.read(self._ref(at))))
 
