@@ -32,10 +32,10 @@ def waive(
       engine waive a0X5g00000AbcDeEAF --undo --reason "the vendor found the file"
     """
     with guarded(ctx):
-        from engine.runs.status.waive import ids_in
+        from engine.runs.shared.ids_file import read_ids
         from engine.runs.status.waive import waive as note
 
-        chosen = [*(ids or []), *(ids_in(file) if file else ())]
+        chosen = [*(ids or []), *(read_ids(file, "--file") if file else ())]
         answer(ctx, perform(note(settings_for(ctx), chosen, reason=reason, undo=undo)))
 
 

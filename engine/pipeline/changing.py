@@ -48,9 +48,17 @@ class ChangePolicy:
     strict: bool = False
     attempts: int = 5
     at_once: int = LANES
-    """Writes under way; no more than LANES."""
+    """Writes under way, at most LANES."""
     size: int = SLICE
-    """Records in a write; no more than SLICE."""
+    """Records in a write, at most SLICE."""
+
+    @property
+    def lanes(self) -> int:
+        return max(1, min(LANES, self.at_once))
+
+    @property
+    def slice_size(self) -> int:
+        return max(1, min(SLICE, self.size))
 
 
 @dataclass(slots=True)
@@ -79,8 +87,7 @@ class Changing:
         self._journal = journal
         self._clock = clock
         self._stop = stop
-        self._lanes = max(1, min(LANES, policy.at_once))
-        self._size = max(1, min(SLICE, policy.size))
+        self._policy = policy
         self._endings = Endings(UNDO if policy.undo else SWITCH, policy.attempts)
         self._writes = LinkWrites(links, clock, self._endings, strict=policy.strict)
         self._on_counts = on_counts
@@ -104,7 +111,7 @@ class Changing:
         Returns, or raises, only between slices: nothing is in flight, unless it is cancelled.
         """
         async for window in windows:
-            shared = lanes(window, lambda change: change.account, self._lanes)
+            shared = lanes(window, lambda change: change.account, self._policy.lanes)
             await _all([asyncio.ensure_future(self._lane(lane)) for lane in shared])
             if self._stop.requested:
                 break
@@ -113,7 +120,7 @@ class Changing:
     async def _lane(self, changes: Sequence[Change]) -> None:
         lane = Lane()
         try:
-            for part in slices(changes, self._size):
+            for part in slices(changes, self._policy.slice_size):
                 if self._stop.requested or self._halted:
                     break
                 await self._slice(part, lane)
@@ -128,7 +135,7 @@ class Changing:
             batch = self._endings.retries.take()
             await self._clock.sleep(self._pause_s(max(change.tries for change in batch)))
             lane = Lane()
-            for part in slices(batch, min(self._size, SMALLER[min(batch[0].contended, len(SMALLER) - 1)])):
+            for part in slices(batch, min(self._policy.slice_size, SMALLER[min(batch[0].contended, len(SMALLER) - 1)])):
                 if self._stop.requested:
                     break
                 await self._slice(part, lane)

@@ -31,7 +31,7 @@ SWITCH = Direction(LinkState.ORIGINAL, LinkState.OURS, Event.INTENDED, Event.APP
 UNDO = Direction(LinkState.OURS, LinkState.ORIGINAL, Event.UNDO_INTENDED, Event.UNDONE, undo=True)
 
 
-class Retries:
+class RetryQueue:
     """Changes that get another try, each at most ``attempts`` tries in all."""
 
     def __init__(self, attempts: int) -> None:
@@ -61,7 +61,7 @@ class Endings:
 
     def __init__(self, direction: Direction, attempts: int) -> None:
         self.direction = direction
-        self.retries = Retries(attempts)
+        self.retries = RetryQueue(attempts)
 
     def intended(self, change: Change) -> Step:
         """Before anything is sent."""

@@ -593,7 +593,7 @@ def test_a_rollback_is_undone_by_a_new_switch_and_says_so(corner: Corner) -> Non
     ("words", "told"),
     [
         (("run", "rollback"), "exactly one of --from-database and --rollback-file"),
-        (("run", "rollback", "--from-database", "--since", "soon"), "is no time"),
+        (("run", "rollback", "--from-database", "--since", "soon"), "is not a time"),
         (("run", "rollback", "--from-database", "--ids", "/nowhere"), "cannot be read"),
         (("run", "rollback", "--from-database", "--execute", "--dry-run"), "both were given"),
         (("run", "rollback", "--rollback-file", "/nowhere"), "cannot be read"),

@@ -1,5 +1,4 @@
-"""Which links a rollback is about, and which of them hold ours now: read from the journal or a rollback file, then from
-Salesforce, window by window."""
+"""The links of a rollback. A journal or a rollback file says which ones, Salesforce says which of them are ours now."""
 
 from __future__ import annotations
 
@@ -7,12 +6,10 @@ from array import array
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 
 from engine.model.change import Change, Event, LinkState, Step
 from engine.model.command import Command
 from engine.model.errors import Paused, Transient, Usage
-from engine.model.ids import to18
 from engine.pipeline.link_writes import LinkStore
 from engine.pipeline.switching import WINDOW, Counts, link_state
 from engine.runs.links.old_links import PROBES
@@ -36,7 +33,7 @@ class CandidateCounts:
 
 
 class Candidates:
-    """The latest switch of each record that is wanted, accounts together. ``file``: instead of the journal."""
+    """The latest switch of each wanted record, in the order of accounts. ``file``: used instead of the journal."""
 
     def __init__(self, ledger: Ledger, links: LinkStore, wanted: Undo, limit: int | None) -> None:
         self._ledger = ledger
@@ -48,7 +45,7 @@ class Candidates:
         self.count = 0
 
     async def must_exist(self) -> None:
-        """Raises Usage where no switch was the run, or had the wave, that is wanted."""
+        """Raises Usage where the wanted run is not a switch, or no wave has the wanted number."""
         run, wave, database = self._wanted.run, self._wanted.wave, self._ledger.database
         if self.file is None and run is not None:
             self._must_be_a_switch(run, await switchable.runs(database))
@@ -59,7 +56,7 @@ class Candidates:
         )
         if wave not in waves:
             there = ", ".join(map(str, sorted(waves))) or "none"
-            raise Usage(f"--wave {wave}: no link was to move in such a wave", hint=f"waves that there are: {there}")
+            raise Usage(f"--wave {wave}: there is no such wave", hint=f"waves that there are: {there}")
 
     def _must_be_a_switch(self, run: int, runs: dict[int, str]) -> None:
         kind = runs.get(run, "")
@@ -68,18 +65,18 @@ class Candidates:
         if kind == "rollback":
             again = Command(f"run switch --dry-run{as_flags(account=self._wanted.account)}")
             raise Usage(
-                f"--run {run} is a rollback, and those are not undone by run: a new switch brings our links back",
+                f"--run {run} is a rollback, and a rollback is not undone: a new switch brings our links back",
                 hint=(again, "   plans it, with whatever else is ready"),
             )
         switches = [str(each) for each, type_ in runs.items() if type_ == "switch"]
         shown = ", ".join(switches[:RUNS_SHOWN]) + (" …" if len(switches) > RUNS_SHOWN else "")
         raise Usage(
-            f"--run {run}: " + (f"that is a {kind}, which moves no links" if kind else "there is no such run"),
+            f"--run {run}: " + (f"that is a {kind}, which changes no links" if kind else "there is no such run"),
             hint=f"runs that switched, latest first: {shown or 'none yet'}",
         )
 
     async def select(self) -> None:
-        """Find them. Raises Usage for flags that do not go with a rollback file."""
+        """Find them. Raises Usage for flags that cannot be used with a rollback file."""
         if self.file is None:
             self._rows = await switchable.undoable(self._ledger.database, self._wanted)
             self.count = len(self._rows)
@@ -87,8 +84,8 @@ class Candidates:
             self.file.changes = await self._narrowed(self.file)
             self.count = len(self.file.changes)
 
-    async def undoable(self, survey: CandidateCounts, journal: Journal | None) -> AsyncIterator[list[Change]]:
-        """Those that hold our link now, window by window; the others are written down as they stand."""
+    async def undoable(self, found: CandidateCounts, journal: Journal | None) -> AsyncIterator[list[Change]]:
+        """Those that hold our link now, window by window. Of the others, the journal learns where their links stand."""
         async for chunk in self._chunks():
             try:
                 held = await self._links.read([each.id for each in chunk])
@@ -103,29 +100,29 @@ class Candidates:
                 where = link_state(now, each.old, each.new)
                 change = Change(each.id, each.account, each.old, each.new, each.wave)
                 if where is LinkState.OURS:
-                    if self._limit is None or survey.to_undo < self._limit:
-                        survey.to_undo += 1
+                    if self._limit is None or found.to_undo < self._limit:
+                        found.to_undo += 1
                         ours.append(change)
                     continue
-                _count(survey.counts, where)
+                _count(found.counts, where)
                 if each.link_state in {"", LinkState.OURS}:  # news to the journal
                     event = Event.SETTLED if where is LinkState.ORIGINAL else Event.KEPT
-                    found = now.url if now is not None and where is LinkState.EDITED else ""
-                    steps.append(change.step(event, where, found=found, undo=True))
+                    edited = now.url if now is not None and where is LinkState.EDITED else ""
+                    steps.append(change.step(event, where, found=edited, undo=True))
             if journal is not None:
                 await journal.append(steps)
-            room = PROBES - len(survey.samples)
-            survey.samples += [change.old for change in _spread(ours, room)]
+            room = PROBES - len(found.samples)
+            found.samples += [change.old for change in _spread(ours, room)]
             if ours:
                 yield ours
 
     async def _narrowed(self, read: Restorable) -> list[Undoable]:
-        """Flags hold for a rollback file too. Accounts come from the DB, where it knows them."""
+        """Those of the file that the flags allow. Accounts come from the DB, where it knows them."""
         wanted, found = self._wanted, read.changes
         if wanted.run is not None and wanted.run != read.header.get("run"):
             raise Usage(f"--run {wanted.run}: the file is of run {read.header.get('run')}")
         if wanted.since is not None:
-            raise Usage("--since goes with --from-database; a rollback file knows no times")
+            raise Usage("--since goes with --from-database: a rollback file has no times")
         if wanted.wave is not None:
             found = [each for each in found if each.wave == wanted.wave]
         if wanted.ids is not None:
@@ -138,7 +135,7 @@ class Candidates:
         if wanted.account is not None:
             found = [each for each in found if accounts.get(each.id) == wanted.account]
             if not accounts:
-                raise Usage("--account goes with a tracking DB that knows the records; this one is new")
+                raise Usage("--account needs a tracking DB that knows the records; this one is new")
         return sorted(
             (each._replace(account=accounts.get(each.id, "")) for each in found), key=lambda each: each.account
         )
@@ -152,38 +149,14 @@ class Candidates:
             yield await switchable.changes(self._ledger.database, rows)
 
 
-def read_ids(path: Path | None) -> list[str] | None:
-    """Ids from a file, one a line (the first word; a CSV's first cell). Raises Usage."""
-    if path is None:
-        return None
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise Usage(f"--ids {path} cannot be read: {type(error).__name__}") from error
-    found = []
-    for number, line in enumerate(lines, start=1):
-        word = line.replace(",", " ").replace('"', " ").split()
-        if not word:
-            continue
-        try:
-            found.append(to18(word[0]))
-        except ValueError as error:
-            if number == 1 and word[0].lower() in {"id", "record_id", "doclist_entry_id"}:
-                continue
-            raise Usage(f"--ids {path}, line {number}: {error}") from error
-    if not found:
-        raise Usage(f"--ids {path} names no record")
-    return found
-
-
 def moment(text: str | None) -> str | None:
-    """``--since`` in the journal's form. Raises Usage; a time without a zone is UTC."""
+    """``--since`` as the journal writes times. A time without a zone is UTC. Raises Usage."""
     if text is None:
         return None
     try:
         parsed = datetime.fromisoformat(text)
     except ValueError as error:
-        raise Usage(f"--since {text!r} is no time", hint="Write 2026-11-22T10:00:00Z, or 2026-11-22.") from error
+        raise Usage(f"--since {text!r} is not a time", hint="Write 2026-11-22T10:00:00Z, or 2026-11-22.") from error
     aware = parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
     return aware.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
@@ -199,7 +172,7 @@ def _count(counts: Counts, where: LinkState) -> None:
 
 
 def _spread(changes: Sequence[Change], count: int) -> Iterator[Change]:
-    """Some of them, from all over."""
+    """Up to so many of them, evenly spread."""
     if count <= 0 or not changes:
         return iter(())
     step = max(1, len(changes) // count)

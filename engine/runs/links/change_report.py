@@ -8,7 +8,26 @@ from typing import Any
 from engine.model.command import Advice, Command
 from engine.model.errors import Differs, Paused
 from engine.pipeline.switching import Counts
+from engine.runs.links.plan_file import Written
 from engine.runs.shared.report import Ended, duration
+
+
+@dataclass(frozen=True, slots=True)
+class ApiCost:
+    """Salesforce calls that a run would make, and how many are left today; None: nobody knows."""
+
+    calls: int
+    remaining: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """What a run cannot know."""
+
+    open: int = 0
+    """Changes with an unknown end; the next start reads them first."""
+    unseen_s: float = 0.0
+    """The longest between reading a link and the answer to its write; 0: nothing was written, or all of it strictly."""
 
 
 @dataclass(slots=True)
@@ -18,17 +37,13 @@ class ChangeReport:
     ended: Ended
     planned: int
     counts: Counts
-    plan: str = ""
-    plan_sha256: str = ""
+    plan: Written | None = None
     rollback_file: str = ""
-    api_calls: int | None = None
-    api_remaining: int | None = None
-    open: int = 0
-    """Changes that nobody knows the end of; the next start reads them first."""
-    unseen_s: float = 0.0
-    """The longest between reading a link and the answer to its write; 0: nothing was written, or all of it strictly."""
+    cost: ApiCost | None = None
+    """For a dry run: what the writing would take."""
+    doubt: Doubt = Doubt()
     not_looked_at: dict[str, int] = field(default_factory=dict)
-    """Planned links to copies whose source could not be seen when it was looked at last, by reason."""
+    """Planned links to copies whose source the last scan could not check, by reason."""
     waves: list[dict[str, Any]] = field(default_factory=list)
     next_steps: list[Advice] = field(default_factory=list)
 
@@ -47,15 +62,15 @@ class ChangeReport:
             **self.ended.as_json(),
             "dry_run": self.ended.dry_run,
             "seconds": round(self.ended.seconds, 3),
-            "records": {"planned": self.planned, _DONE[self.ended.kind]: done, **c, "open": self.open},
+            "records": {"planned": self.planned, _DONE[self.ended.kind]: done, **c, "open": self.doubt.open},
             "not_looked_at": self.not_looked_at,
             "waves": self.waves,
-            "plan": self.plan or None,
-            "plan_sha256": self.plan_sha256 or None,
+            "plan": self.plan and str(self.plan.path),
+            "plan_sha256": self.plan and self.plan.sha256,
             "rollback_file": self.rollback_file or None,
-            "api_calls": self.api_calls,
-            "api_remaining": self.api_remaining,
-            "unseen_ms": round(self.unseen_s * 1000),
+            "api_calls": self.cost and self.cost.calls,
+            "api_remaining": self.cost and self.cost.remaining,
+            "unseen_ms": round(self.doubt.unseen_s * 1000),
             "database": self.ended.database,
             **self.ended.last_keys(self.next_steps),
         }
@@ -64,21 +79,21 @@ class ChangeReport:
         """The same for a person."""
         lines, dry_run, seconds = [self.ended.title()], self.ended.dry_run, self.ended.seconds
         done = ("would be " if dry_run else "") + _TOLD[self.ended.kind]
-        counts = counted(self.counts, done, self.open)
+        counts = counted(self.counts, done, self.doubt.open)
         lines.append(f"  {self.planned:,} links: {counts or 'nothing done'}")
         if self.plan:
-            lines.append(f"  plan: {self.plan} (SHA-256 {self.plan_sha256[:16]}…)")
+            lines.append(f"  plan: {self.plan.path} (SHA-256 {self.plan.sha256[:16]}…)")
         if self.rollback_file:
             lines.append(f"  rollback file: {self.rollback_file}")
-        if self.api_calls is not None and dry_run:
-            left = f" of {self.api_remaining:,} left today" if self.api_remaining is not None else ""
-            lines.append(f"  about {self.api_calls:,} Salesforce API calls{left}, about {duration(seconds)}")
+        if self.cost is not None and dry_run:
+            left = "" if self.cost.remaining is None else f" of {self.cost.remaining:,} left today"
+            lines.append(f"  about {self.cost.calls:,} Salesforce API calls{left}, about {duration(seconds)}")
         elif not dry_run:
             lines.append(f"  in {duration(seconds)}")
-        if self.unseen_s:
+        if self.doubt.unseen_s:
             lines.append(
-                f"  at most {self.unseen_s * 1000:,.0f} ms lay between the read of a link and its write; an edit of "
-                "that record in between was overwritten (--strict closes that gap)"
+                f"  at most {self.doubt.unseen_s * 1000:,.0f} ms lay between the read of a link and its write; an edit"
+                " of that record in between was overwritten (--strict closes that gap)"
             )
         return lines + self.ended.last_lines(self.next_steps)
 

@@ -1,4 +1,4 @@
-"""Are the links that a rollback would put back alive? A few of them are looked at, as a backup would read them."""
+"""Do the links that a rollback would put back still work? A few of them are tried, as a backup would read them."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from engine.pipeline.routes import Route
 from engine.runs.shared.assembly import Services
 
 PROBES = 20
-"""Old links that are looked at before they are put back."""
+"""Old links that are tried before any is put back."""
 DEAD_SHARE = 0.1
-"""Of the probed links, more than this many dead ones stop a rollback."""
+"""A larger share of dead links stops a rollback."""
 
 log = structlog.get_logger()
 
 
 async def probe(services: Services, originals: Sequence[str]) -> str:
-    """A sentence when the old links are dead; empty when they live. Those not to be asked for do not count."""
+    """A sentence where the old links are dead; empty where they work. Links that may not be read do not count."""
     places: list[Location] = []
     for original in originals:
         try:

@@ -1,4 +1,4 @@
-"""Plans of a switch: made from the tracking DB, and held against the settings before they are applied."""
+"""Plans of a switch: made from the tracking DB, and compared with the settings before they are applied."""
 
 from __future__ import annotations
 
@@ -25,32 +25,30 @@ class Plans:
     """Of one org and object. ``wanted``: which records a new plan takes."""
 
     def __init__(self, services: Services, wanted: Wanted, organization: Organization, shape: ObjectShape) -> None:
-        self._database = services.ledger.database
-        self._clock = services.clock
-        self._settings = services.settings
+        self._services = services
         self._wanted = wanted
         self._organization = organization
         self._shape = shape
         self._fits = settings_hash(services.settings, organization.id)
         self._template = services.settings.destination.link_template
         self.foreign = Foreign()
-        """Records that a new plan leaves out, because their row brings a link of its own."""
+        """Records that a new plan leaves out, because the link in their row is not made of its key."""
         self.notes: list[Advice] = []
         self.unseen: dict[str, int] = {}
-        """Sources of planned copies that could not be seen when they were looked at last, by reason."""
+        """Planned copies whose source the last scan could not check, by reason."""
 
     async def make(self, path: Path, run_id: int | None) -> tuple[Written, int]:
-        """A plan, and the Salesforce calls that it takes. Raises Blocked where the file cannot be written."""
+        """A plan, and how many Salesforce calls it takes. Raises Blocked where the file cannot be written."""
         shape = self._shape
-        if await outdated(self._database, self._template):
+        if await outdated(self._services.ledger.database, self._template):
             raise Blocked(
                 "there are copies whose links were formed with another destination.url_template or region",
                 hint=(Command("run backup --incremental"), "   forms them anew; it copies nothing for that"),
             )
-        rows = await switchable.switchable(self._database, self._wanted)
+        rows = await switchable.switchable(self._services.ledger.database, self._wanted)
         header = {
             "run": run_id,
-            "at": iso(self._clock.now()),
+            "at": iso(self._services.clock.now()),
             "org": self._organization.id,
             "org_name": self._organization.name,
             "settings": self._fits,
@@ -61,7 +59,7 @@ class Plans:
         needed, too_long, blind = 0, 0, Counter[str]()
         writer = PlanWriter(path, header)
         for chunk in switchable.chunks(rows):
-            rows_now = await switchable.links(self._database, chunk)
+            rows_now = await switchable.links(self._services.ledger.database, chunk)
             links = [link for link in rows_now if link.new == self._template.url(link.copy.key)]
             if len(links) < len(rows_now):
                 self.foreign.add(link.id for link in rows_now if link.new != self._template.url(link.copy.key))
@@ -69,7 +67,7 @@ class Plans:
             too_long += len(links) - len(fitting)
             needed += calls(fitting)
             writer.add(fitting)
-            blind += Counter(await switchable.unseen(self._database, [link.id for link in fitting]))
+            blind += Counter(await switchable.unseen(self._services.ledger.database, [link.id for link in fitting]))
         if too_long:
             self.notes.append(
                 f"{too_long:,} records are left out: their new link is longer than {shape.url_length} characters"
@@ -92,5 +90,7 @@ class Plans:
 
     def path(self, run_id: int | None) -> Path:
         """Where a plan lies that nobody has named."""
-        now = self._clock.now().strftime("%Y%m%dT%H%M%S%fZ")
-        return free(self._settings.tracking.database, f"plan-{now}" if run_id is None else f"plan-run-{run_id}")
+        now = self._services.clock.now().strftime("%Y%m%dT%H%M%S%fZ")
+        return free(
+            self._services.settings.tracking.database, f"plan-{now}" if run_id is None else f"plan-run-{run_id}"
+        )

@@ -18,8 +18,8 @@ from engine.model.command import Advice, Command
 from engine.model.errors import Blocked, Paused
 from engine.model.record import Scope
 from engine.runs.journal.evidence import Evidence
-from engine.runs.links.candidates import CandidateCounts, Candidates, moment, read_ids
-from engine.runs.links.change_report import ChangeReport
+from engine.runs.links.candidates import CandidateCounts, Candidates, moment
+from engine.runs.links.change_report import ApiCost, ChangeReport, Doubt
 from engine.runs.links.link_run import (
     SECONDS_A_CALL,
     begin_journal,
@@ -35,6 +35,7 @@ from engine.runs.links.old_links import probe
 from engine.runs.links.rollback_file import read_rollback_file
 from engine.runs.shared.bounds import RunFlags
 from engine.runs.shared.confirmation import Ask, Consent, Terminal
+from engine.runs.shared.ids_file import read_ids
 from engine.runs.shared.lifecycle import Run, UseCase, live
 from engine.runs.shared.preflight import check_own_org
 from engine.runs.shared.report import Ended
@@ -78,7 +79,8 @@ async def rollback(
     start = start_of(
         "rollback", settings, options.flags, screen, clock or SystemClock(), consent, may_create=without_database
     )
-    ids, since = read_ids(options.ids), moment(options.since)
+    ids = None if options.ids is None else list(read_ids(options.ids, "--ids"))
+    since = moment(options.since)
     wanted = Undo(options.run, options.wave, start.bounds.account_id, ids, since)
     return await live(start, partial(_checked, options=options, wanted=wanted, consent=consent))
 
@@ -164,8 +166,7 @@ class _Survey:
             ended=replace(ended, status=status, seconds=needed * SECONDS_A_CALL),
             planned=self._candidates.count,
             counts=found.counts,
-            api_calls=needed,
-            api_remaining=None if limits is None else limits.left,
+            cost=ApiCost(needed, None if limits is None else limits.left),
             next_steps=[(self._options.again(force=self._dead), "   puts them back")] if found.to_undo else [],
         )
 
@@ -265,7 +266,6 @@ class _Rollback:
             ended=ended,
             planned=self._candidates.count,
             counts=self._survey.counts,
-            open=self._open,
-            unseen_s=self._unseen_s,
+            doubt=Doubt(self._open, self._unseen_s),
             next_steps=steps,
         )

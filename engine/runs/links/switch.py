@@ -22,7 +22,7 @@ from engine.model.failures import FailureClass
 from engine.model.record import Scope
 from engine.pipeline.switching import Counts, Wave, waves
 from engine.runs.journal.evidence import Evidence
-from engine.runs.links.change_report import ChangeReport, after_a_switch, counted, undo_of
+from engine.runs.links.change_report import ApiCost, ChangeReport, Doubt, after_a_switch, counted, undo_of
 from engine.runs.links.link_run import (
     SECONDS_A_CALL,
     begin_journal,
@@ -33,7 +33,7 @@ from engine.runs.links.link_run import (
     tell,
 )
 from engine.runs.links.plan import Plans
-from engine.runs.links.plan_file import PlanFile
+from engine.runs.links.plan_file import PlanFile, Written
 from engine.runs.links.rollback_file import JournalWithFile, RollbackFile, begun, keep_in_bucket
 from engine.runs.links.waves import Selection, WaveProgress, Waves, beyond
 from engine.runs.shared.bounds import RunFlags
@@ -160,10 +160,8 @@ class _Planning:
             ),
             planned=written.count,
             counts=Counts(done=covered),
-            plan=str(self._path),
-            plan_sha256=written.sha256,
-            api_calls=needed,
-            api_remaining=None if limits is None else limits.left,
+            plan=written,
+            cost=ApiCost(needed, None if limits is None else limits.left),
             waves=[{"wave": wave.number, "records": wave.records} for wave in found],
             not_looked_at=self._plans.unseen,
             next_steps=[
@@ -273,11 +271,9 @@ class _Switch:
             ended=ended,
             planned=plan.count,
             counts=progress.total,
-            plan=str(plan.path),
-            plan_sha256=plan.sha256,
+            plan=Written(plan.path, plan.count, plan.sha256),
             rollback_file=str(file.path) if file is not None else "",
-            open=self._open,
-            unseen_s=progress.unseen_s,
+            doubt=Doubt(self._open, progress.unseen_s),
             waves=progress.waves,
             next_steps=after_a_switch(ended.exit_code, progress.total, ended.run_id, self._again()),
         )

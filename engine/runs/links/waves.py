@@ -13,9 +13,9 @@ from engine.model.errors import Paused, Transient
 from engine.pipeline.changing import Steps
 from engine.pipeline.switching import WINDOW, Counts, DriftLimits, Wave, waves
 from engine.runs.links.change_report import counted
-from engine.runs.links.claims import Claims, listing_pays
 from engine.runs.links.link_run import change, changing_of
 from engine.runs.links.plan_file import PlanFile
+from engine.runs.links.wave_copies import WaveCopies, listing_pays
 from engine.runs.shared.confirmation import Consent
 from engine.runs.shared.lifecycle import Run
 from engine.tracking.read import switchable
@@ -36,7 +36,7 @@ class WaveProgress:
     left_out: int = 0
     """Lines of the plan that flags or test settings did not let through."""
     foreign: Foreign = field(default_factory=Foreign)
-    """Records left alone because their row brings a link of its own."""
+    """Records left alone, because the link in their row is not made of its key."""
 
 
 class Selection:
@@ -68,36 +68,36 @@ class Selection:
             self.progress.left_out += sum(wave.records for wave in wanted) - self._seen
 
     async def windows(self, wave: Wave, counts: Counts) -> AsyncIterator[list[Change]]:
-        """The wave's changes, window by window; ``counts`` is told of those that stay. Raises Paused."""
-        claims = await self._claims(wave)
+        """The wave's changes, window by window. Those that stay go into ``counts``. Raises Paused."""
+        copies = await self._copies(wave)
         for start in range(wave.start, wave.stop, WINDOW):
             if self._run.stop.requested or self.full:
                 return
             links = self._plan.window(start, min(start + WINDOW, wave.stop))
             self._seen += len(links)
-            ready = await self._ready(self._within(links), claims, counts)
+            ready = await self._ready(self._within(links), copies, counts)
             if ready:
-                # formed here and now: no row and no file brings a link of its own to Salesforce
+                # made of its key here and now: no link from a row or a file is ever sent to Salesforce
                 yield [
                     Change(link.id, link.account, link.old, self._template.url(link.copy.key), wave.number)
                     for link in ready
                 ]
 
-    async def _claims(self, wave: Wave) -> Claims:
-        """What must hold of the objects behind this wave's links."""
+    async def _copies(self, wave: Wave) -> WaveCopies:
+        """The copies behind this wave's links, listed where that pays."""
         services = self._run.services
-        claims = Claims(services.s3.destination, services.retries)
+        copies = WaveCopies(services.s3.destination, services.retries)
         if listing_pays(wave.records, await services.ledger.database.read(switchable.copies)):
             for start in range(wave.start, wave.stop, WINDOW):
-                claims.expect(self._plan.window(start, min(start + WINDOW, wave.stop)))
+                copies.expect(self._plan.window(start, min(start + WINDOW, wave.stop)))
             try:
-                await claims.look()
+                await copies.list_bucket()
             except Transient as error:
                 raise Paused(
                     f"the destination does not say which objects it holds: {error}",
                     hint="Nothing of this wave was sent. Start the same command again when the store is well.",
                 ) from error
-        return claims
+        return copies
 
     def _within(self, links: list[Link]) -> list[Link]:
         """Those of the account in scope."""
@@ -107,20 +107,20 @@ class Selection:
         return found
 
     def _limited(self, links: list[Link]) -> list[Link]:
-        """As many as the limit still lets through. Links that have moved before do not count, so that the same command
-        goes on behind them."""
+        """As many as the limit still allows. Links that are switched already do not count: the same command, given
+        again, goes on after them."""
         limit = self._run.bounds.limit
         found = links if limit is None else links[: max(0, limit - self._taken)]
         self._taken += len(found)
         self.progress.left_out += len(links) - len(found)
         return found
 
-    async def _ready(self, links: Sequence[Link], claims: Claims, counts: Counts) -> list[Link]:
+    async def _ready(self, links: Sequence[Link], copies: WaveCopies, counts: Counts) -> list[Link]:
         """Those of which the tracking DB still says what the plan says, and whose objects are there."""
         services = self._run.services
         accepted = services.settings.switch.accept_proof
         now = await switchable.now(services.ledger.database, [link.id for link in links], accepted, self._retried)
-        standing: list[Link] = []
+        ready: list[Link] = []
         for link in links:
             row = now.get(link.id)
             if row is not None and row.switched and (row.link.old, row.link.new) == (link.old, link.new):
@@ -130,22 +130,22 @@ class Selection:
                 if row is not None and row.link.new != self._template.url(row.link.copy.key) and not row.switched:
                     self.progress.foreign.add([link.id])
             else:
-                standing.append(link)
-        standing = self._limited(standing)
-        problems = await claims.problems(standing)
+                ready.append(link)
+        ready = self._limited(ready)
+        problems = await copies.problems(ready)
         if not problems:
-            return standing
+            return ready
         counts.missing += len(problems)
         await self._verdicts.condemn(
             [
                 Verdict(now[link.id].row, link.id, link.old, problem.fault, problem.message)
-                for link in standing
+                for link in ready
                 if (problem := problems.get(link.id)) is not None
             ]
         )
         for record, problem in problems.items():
             log.info("copy_missing", record=record, fault=problem.fault, why=problem.message)
-        return [link for link in standing if link.id not in problems]
+        return [link for link in ready if link.id not in problems]
 
 
 class Waves:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import getpass
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from engine.limiting.clock import Clock, SystemClock
@@ -95,21 +94,6 @@ async def waive(
             noted = await Ledger(database).waive(chosen, event, reason=reason.strip(), who=_who())
     with open_report(settings.tracking.database) as report:
         return Waived(undo, noted, report.readiness(settings.switch.accept_proof))
-
-
-def ids_in(path: Path) -> Iterator[str]:
-    """The Ids in a file: the first word, or first cell, of each line, without empty lines and ``#`` comments.
-
-    Raises Usage where it cannot be read.
-    """
-    try:
-        for line in path.read_text(encoding="utf-8-sig").splitlines():
-            word = line.replace(",", " ").replace("\t", " ").split(" ")[0].strip("\"' ")
-            if word and not word.startswith("#") and word.lower() not in {"id", "record_id", "doclist_entry_id"}:
-                yield word
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise Usage(f"--file {path} cannot be read: {why}", hint="nothing was noted. Write one Id per line") from error
 
 
 def _id(text: str) -> str:
