@@ -7,7 +7,6 @@ is no lock: an analysis can run beside a run.
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -25,7 +24,7 @@ from engine.pipeline.paging import ParallelPages
 from engine.pipeline.planning import Planner
 from engine.pipeline.routes import Route, Routes
 from engine.runs.analyze.advice import advice
-from engine.runs.analyze.files import as_csv, write
+from engine.runs.analyze.files import write_rows, write_text
 from engine.runs.analyze.forecast import Surroundings, Throughput, Work, forecast
 from engine.runs.analyze.sizes import Sizes
 from engine.runs.shared.assembly import Adapters, max_bytes, open_adapters
@@ -70,7 +69,7 @@ async def analyze(
             work = _Analysis(adapters, prior, scratch, bounds, options, prices, screen)
             document = await work.run()
     if options.export is not None:
-        write(options.export, [document_text(document)])
+        write_text(options.export, document_text(document))
     return shortened(document)
 
 
@@ -232,8 +231,7 @@ class _Analysis:
                 count += 1
                 yield each
 
-        rows = counted()
-        write(file, as_csv(rows) if file.suffix.lower() == ".csv" else (json.dumps(row) + "\n" for row in rows))
+        write_rows(file, counted())
         complete = findings.basis == "exact"
         if not complete:
             self._notes.append(f"{file} lists only those archived files that were checked")

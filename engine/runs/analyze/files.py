@@ -3,38 +3,30 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator, Mapping
+import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from engine.model.text import csv_safe
-from engine.runs.shared.exports import replacing
-from engine.tracking.db.files import unwritable
+from engine.runs.shared.exports import saving
 
 FIELDS = ("bucket", "key", "version_id", "bytes", "storage_class", "records", "example_record")
 
 
-def as_csv(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
-    """The lines of a CSV file for a spreadsheet; no cell becomes a formula."""
-
-    class Line(list[str]):
-        def write(self, text: str) -> None:
-            self.append(text)
-
-    lines = Line()
-    writer = csv.DictWriter(lines, FIELDS)
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({name: csv_safe(value) if isinstance(value, str) else value for name, value in row.items()})
-        yield from lines
-        lines.clear()
-    yield from lines
+def write_text(path: Path, text: str) -> None:
+    """Raises Blocked."""
+    with saving(path) as file:
+        file.write(text)
 
 
-def write(path: Path, texts: Iterable[str]) -> None:
-    """Write a file of mode 0600, all of it or none; see ``replacing``. Raises Blocked."""
-    try:
-        with replacing(path) as out:
-            out.writelines(texts)
-    except OSError as error:
-        raise unwritable(path, error) from error
+def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """CSV in which no cell becomes a formula, where the name ends so; else NDJSON. Raises Blocked."""
+    with saving(path) as file:
+        if path.suffix.lower() != ".csv":
+            file.writelines(json.dumps(row) + "\n" for row in rows)
+            return
+        out = csv.DictWriter(file, FIELDS)
+        out.writeheader()
+        for row in rows:
+            out.writerow({name: csv_safe(value) if isinstance(value, str) else value for name, value in row.items()})

@@ -12,6 +12,8 @@ from pathlib import Path
 from tempfile import mkstemp
 from typing import IO
 
+from engine.tracking.db.files import unwritable
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[str]]:
@@ -35,6 +37,16 @@ def replacing(path: Path) -> Iterator[IO[str]]:
     except BaseException:
         Path(name).unlink()
         raise
+
+
+@contextmanager
+def saving(path: Path) -> Iterator[IO[str]]:
+    """The same, for a file that a command writes by the way. Raises Blocked where it cannot be written."""
+    try:
+        with replacing(path) as file:
+            yield file
+    except OSError as error:
+        raise unwritable(path, error) from error
 
 
 def fresh(path: Path) -> IO[str]:

@@ -12,8 +12,7 @@ from typing import Any
 
 from engine.model.errors import Usage
 from engine.model.text import csv_safe
-from engine.runs.shared.exports import fresh, replacing
-from engine.tracking.db.files import unwritable
+from engine.runs.shared.exports import fresh, saving
 from engine.tracking.read.report import Report
 
 
@@ -36,11 +35,8 @@ def export(report: Report, path: Path, proofs: Sequence[str]) -> None:
         "recent_errors": report.recent_errors(1000),
         "waivers": report.waivers(),
     }
-    try:
-        with replacing(path) as file:
-            json.dump(everything, file, indent=1)
-    except OSError as error:
-        raise unwritable(path, error) from error
+    with saving(path) as file:
+        json.dump(everything, file, indent=1)
 
 
 def honest(run: dict[str, Any]) -> dict[str, Any]:

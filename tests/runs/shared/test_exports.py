@@ -15,7 +15,7 @@ import pytest
 from rich.console import Console
 
 from engine.model.errors import Blocked, Fatal
-from engine.runs.analyze.files import write
+from engine.runs.analyze.files import write_text
 from engine.runs.rehearsal.init import write_settings
 from engine.runs.shared.exports import replacing
 from engine.runs.shared.profile import profiling
@@ -44,7 +44,7 @@ def forced(path: Path) -> None:
 
 
 def analysed(path: Path) -> None:
-    write(path, ["some text\n"])
+    write_text(path, "some text\n")
 
 
 @pytest.fixture(params=[exported, analysed, forced])
