@@ -12,7 +12,7 @@ from engine.commands.frame import answer, guarded, perform, settings_for, show
 def waive(
     ctx: typer.Context,
     ids: Annotated[list[str] | None, typer.Argument(metavar="ID…", help="Salesforce Ids of the records.")] = None,
-    reason: Annotated[str, value("--reason", "TEXT", "Why; it is kept.")] = "",
+    reason: Annotated[str, value("--reason", "TEXT", "Why; the reason is kept.")] = "",
     file: Annotated[Path | None, value("--file", "FILE", "Read the Ids from a file, one per line.")] = None,
     undo: Annotated[bool, flag("--undo", "Count waived records again.")] = False,
     as_json: AsJson = False,

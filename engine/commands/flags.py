@@ -33,10 +33,10 @@ Account = Annotated[str | None, value("--account", "ID", "Only this account's re
 
 # all of engine run
 
-Limit = Annotated[int | None, value("--limit", "N", "At most N records; unchanged ones do not count.", min=1)]
+Limit = Annotated[int | None, value("--limit", "N", "At most N records that need work.", min=1)]
 MaxDuration = Annotated[str | None, value("--max-duration", "TIME", "Stop cleanly after 90s, 30m, 6h … (exit 5).")]
 Profile = Annotated[
-    Path | None, value("--profile", "FILE", "Write where the time goes: text, or a page if FILE is .html.")
+    Path | None, value("--profile", "FILE", "Write where the time goes: text, or a web page if FILE ends in .html.")
 ]
 
 # engine run backup
@@ -91,5 +91,5 @@ UndoFile = Annotated[
 ]
 OfRun = Annotated[int | None, value("--run", "N", "Only what this switch run changed.")]
 Ids = Annotated[Path | None, value("--ids", "FILE", "Only these records: one Id per line.")]
-Since = Annotated[str | None, value("--since", "TIME", "Only changes made since 2026-11-22T10:00:00Z.")]
-Force = Annotated[bool, flag("--force", "Go on although old links are dead, or the file lacks its last line.")]
+Since = Annotated[str | None, value("--since", "TIME", "Only changes since this time, such as 2026-11-22T10:00:00Z.")]
+Force = Annotated[bool, flag("--force", "Go on if old links are dead, or the file lacks its last line.")]

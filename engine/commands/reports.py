@@ -60,8 +60,8 @@ def status(
 def audit(
     ctx: typer.Context,
     record: Annotated[str | None, value("--record", "ID", "The history of one record.")] = None,
-    account: Annotated[str | None, value("--account", "ID", "Of one account's records.")] = None,
-    run: Annotated[int | None, value("--run", "N", "Of one run.")] = None,
+    account: Annotated[str | None, value("--account", "ID", "The history of one account's records.")] = None,
+    run: Annotated[int | None, value("--run", "N", "The history of one run.")] = None,
     limit: Annotated[int | None, value("--limit", "N", "Show the last N steps (default 200).", min=1)] = None,
     bucket: Bucket = None,
     as_json: AsJson = False,
@@ -117,7 +117,7 @@ def analyze(
     limit: Annotated[int | None, value("--limit", "N", "Only the first N records, by Id.", min=1)] = None,
     sample: Annotated[
         int,
-        value("--sample", "N", "HEADs, about, for sizes that no listing gives; 0: none.", min=0),
+        value("--sample", "N", "About how many HEADs for sizes that no listing gives.", min=0),
     ] = 2000,
     archived: Annotated[
         Path | None,
