@@ -57,11 +57,11 @@ class Log:
             line["exception"] = self.redactor.exception(error)
         self.file.write(_CONTROLS.sub(_escaped, orjson.dumps(line)))
         if _LEVELS.get(level, 30) >= _LEVELS["warning"] and not quiet:
-            self.tell(level, self._human(line))
+            self.show(level, self._human(line))
 
     debug = info = warning = warn = error = critical = exception = fatal = msg = emit
 
-    def tell(self, level: str, text: str) -> None:
+    def show(self, level: str, text: str) -> None:
         """One line for people, on stderr."""
         colour = _COLOURS.get(level, "") if self._colour else ""
         with contextlib.suppress(OSError, ValueError):  # stderr may be closed, or be a pipe that nobody reads
@@ -161,7 +161,7 @@ def configure(
     _prepare(directory)
     clock = clock or SystemClock()
     colour = tty and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    file = LogFile(directory, clock, complain=lambda text: log.tell("warning", text))
+    file = LogFile(directory, clock, complain=lambda text: log.show("warning", text))
     log = Log(file, Redactor(redact), clock, colour=colour, stream=stream)
     log.attach(level)
     _current.append(log)

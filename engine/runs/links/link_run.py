@@ -112,8 +112,8 @@ async def change(run: Run, changing: Changing, steps: Steps, windows: AsyncItera
         await steps.flush()
 
 
-async def tell(run: Run, line: Callable[[], str]) -> None:
-    """Say a line now and then, for ever."""
+async def say_progress(run: Run, line: Callable[[], str]) -> None:
+    """Say a line every 15 seconds, until cancelled."""
     while not run.screen.quiet:
         await run.services.clock.sleep(SAY_EVERY_S)
         run.screen.say(line())

@@ -27,9 +27,9 @@ from engine.runs.links.link_run import (
     changing_of,
     check_updateable,
     evidence_for,
+    say_progress,
     start_of,
     still_open,
-    tell,
 )
 from engine.runs.links.old_links import probe
 from engine.runs.links.rollback_file import read_rollback_file
@@ -241,7 +241,7 @@ class _Rollback:
         def line() -> str:
             return f"rollback: {counts.done:,} put back, {counts.edited:,} edited ones left, {counts.failed:,} failed"
 
-        async with beside(tell(self._run, line)):
+        async with beside(say_progress(self._run, line)):
             await change(self._run, changing, journal, self._candidates.undoable(self._survey, journal))
         self._survey.counts.add(counts)
         self._unseen_s = changing.unseen_s

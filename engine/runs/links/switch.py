@@ -28,9 +28,9 @@ from engine.runs.links.link_run import (
     begin_journal,
     check_updateable,
     evidence_for,
+    say_progress,
     start_of,
     still_open,
-    tell,
 )
 from engine.runs.links.plan import Plans
 from engine.runs.links.plan_file import PlanFile, Written
@@ -231,7 +231,7 @@ class _Switch:
         selection = Selection(run, plan, self._options.retried, self._progress)
         going = Waves(run, selection, JournalWithFile(journal, file), strict=self._options.strict)
         try:
-            async with beside(tell(run, lambda: f"switch: {counted(going.so_far) or 'nothing yet'}")):
+            async with beside(say_progress(run, lambda: f"switch: {counted(going.so_far) or 'nothing yet'}")):
                 await going.run(wanted, self._consent, after_wave=lambda: self._evidence.export(journal))
         finally:
             file.end(iso(now()))
