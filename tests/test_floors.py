@@ -7,7 +7,7 @@ import graphlib
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -82,6 +82,11 @@ OWN_TIME = {"cli", "limiting", "rehearsal"}
 """Floors that may ask the system for time and chance."""
 
 
+def none(offences: Sequence[object]) -> None:
+    """Fails with a list of them all."""
+    assert not offences, "\n".join(map(str, offences))
+
+
 def floor(path: Path) -> str:
     return "cli" if path == ENTRY else path.relative_to(ENGINE).parts[0].removesuffix(".py")
 
@@ -116,7 +121,7 @@ def test_a_module_imports_only_from_its_own_floor_and_below() -> None:
             return package != "cli"
         return other not in COMMAND_LINE if floor(path) == "runs" else other in MAY_IMPORT.get(floor(path), set())
 
-    assert [said for path, module, said in ALL_IMPORTS if not below(path, module)] == []
+    none([said for path, module, said in ALL_IMPORTS if not below(path, module)])
 
 
 def test_no_imports_run_in_a_circle() -> None:
@@ -137,7 +142,7 @@ def test_outside_packages_stay_on_their_floor() -> None:
         known = package == "engine" or (package in sys.stdlib_module_names and package not in ONLY_IN)
         return known or floor(path) in ONLY_IN.get(package, set())
 
-    assert [said for path, module, said in ALL_IMPORTS if not allowed(path, module.split(".")[0])] == []
+    none([said for path, module, said in ALL_IMPORTS if not allowed(path, module.split(".")[0])])
 
 
 def test_the_command_line_opens_no_adapter() -> None:
@@ -145,7 +150,7 @@ def test_the_command_line_opens_no_adapter() -> None:
     files = [ENTRY, *(path for path in MODULES if floor(path) == "commands")]
     opened = [module for path in files for module, _ in imports(path) if module.startswith(below)]
 
-    assert opened == []
+    none(opened)
 
 
 def test_who_asks_the_tracking_db_needs_nothing_that_writes_it() -> None:
@@ -153,7 +158,7 @@ def test_who_asks_the_tracking_db_needs_nothing_that_writes_it() -> None:
     wrong = [module for path in reading for module, _ in imports(path) if module.startswith("engine.tracking.write")]
 
     assert reading
-    assert wrong == []
+    none(wrong)
 
 
 def test_the_network_is_opened_in_few_places() -> None:
@@ -183,7 +188,7 @@ def test_time_sleep_and_chance_come_from_the_clock() -> None:
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and ast.unparse(node) in doors
         ]
 
-    assert wrong == []
+    none(wrong)
 
 
 def test_nothing_is_printed_and_nobody_else_configures_logging() -> None:
@@ -196,7 +201,7 @@ def test_nothing_is_printed_and_nobody_else_configures_logging() -> None:
         or (isinstance(node.func, ast.Attribute) and node.func.attr == "basicConfig")
     ]
 
-    assert wrong == []
+    none(wrong)
 
 
 def test_no_test_module_imports_another_one() -> None:
@@ -208,7 +213,7 @@ def test_no_test_module_imports_another_one() -> None:
         if re.search(r"\.(test_\w+|conftest)(\.|$)", module)
     ]
 
-    assert shared == []
+    none(shared)
 
 
 def test_a_child_is_told_its_whole_environment_and_only_a_rehearsal_starts_python() -> None:
@@ -222,7 +227,7 @@ def test_a_child_is_told_its_whole_environment_and_only_a_rehearsal_starts_pytho
                 python.add(name(path))
 
     assert len(starts) >= 5
-    assert [place for place, told in starts.items() if not told] == []
+    none([place for place, told in starts.items() if not told])
     assert python == {"engine/rehearsal/children.py"}
 
 
