@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from hashlib import sha256
 
@@ -29,7 +29,7 @@ from engine.s3.api.sigv4 import Request, Signer, query_of
 from engine.s3.api.uploads import completion, open_uploads
 from engine.s3.api.xml import error_of, rows_of, success_of
 from engine.s3.wire.errors import BodyTooLarge, NoFileLeft, ProxyLogin, TimedOut, TlsFailed, WireError
-from engine.s3.wire.reply import Headers, Reply, StreamedReply
+from engine.s3.wire.reply import Reply, StreamedReply
 from engine.s3.wire.wire import Wire
 
 QUICK_S = 60.0
@@ -78,7 +78,7 @@ class FastClient:
     ) -> Answer:
         query = _version(version_id) if part is None else query_of((("partNumber", str(part)), *_versions(version_id)))
         reply = await self._ask(bucket, Request("HEAD", key, query, headers))
-        return Answer(reply.status, fields_of(reply.headers))
+        return answer_of(reply)
 
     async def tags(
         self, bucket: str, key: str, headers: Fields, *, version_id: str | None = None
@@ -101,8 +101,8 @@ class FastClient:
                 address.origin, head, method="GET", deadline_s=READ_GRACE_S, pace=READ_RATE
             ) as reply:
                 if reply.status not in {200, 206}:
-                    raise error_of(reply.status, fields_of(reply.headers), await _beginning(reply))
-                yield _Body(fields_of(reply.headers), reply)
+                    raise error_of(reply.status, text_of(reply.fields), await _beginning(reply))
+                yield _Body(text_of(reply.fields), reply)
         except WireError as error:
             raise unreached(error) from None
 
@@ -117,14 +117,14 @@ class FastClient:
                 raise
             raise StoreError("PreconditionFailed", 412, f"the object holds more than {size} bytes") from None
         if reply.status not in {200, 206}:
-            raise error_of(reply.status, fields_of(reply.headers), reply.body)
+            raise refusal_of(reply)
         if reply.framing == "close":
             raise _unproved()
-        return Answer(reply.status, fields_of(reply.headers)), reply.body
+        return answer_of(reply), reply.body
 
     async def put(self, bucket: str, key: str, body: Bytes, headers: Fields, *, sha256: str) -> Answer:
         reply = await self._ask(bucket, Request("PUT", key, "", headers, body, sha256))
-        return proven(Answer(reply.status, fields_of(reply.headers)))
+        return proven(answer_of(reply))
 
     async def copy(self, bucket: str, key: str, headers: Fields, *, size: int) -> Answer:
         reply = await self._ask(bucket, Request("PUT", key, "", headers, b""), limit_s=time_for(size))
@@ -134,7 +134,7 @@ class FastClient:
         self, bucket: str, key: str, upload_id: str, number: int, body: Bytes, headers: Fields, *, sha256: str
     ) -> Answer:
         reply = await self._ask(bucket, Request("PUT", key, _part(number, upload_id), headers, body, sha256))
-        return proven(Answer(reply.status, fields_of(reply.headers)))
+        return proven(answer_of(reply))
 
     async def upload_part_copy(
         self, bucket: str, key: str, upload_id: str, number: int, headers: Fields, *, size: int
@@ -184,7 +184,7 @@ class FastClient:
 
     async def head_bucket(self, bucket: str, headers: Fields) -> Answer:
         reply = await self._ask(bucket, Request("HEAD", "", "", headers))
-        return Answer(reply.status, fields_of(reply.headers))
+        return answer_of(reply)
 
     async def _ask(
         self, bucket: str, request: Request, *, limit_s: float = 0.0, max_body: int = MIB, once: bool = False
@@ -212,7 +212,7 @@ class FastClient:
             self._expects = False  # a proxy between us that does not know the header; nothing has been done
             return await self._ask(bucket, request, limit_s=limit_s, max_body=max_body, once=once)
         if not 200 <= reply.status < 300:
-            raise error_of(reply.status, fields_of(reply.headers), reply.body)
+            raise refusal_of(reply)
         return reply
 
     async def _locate(self, bucket: str) -> Address:
@@ -227,11 +227,11 @@ class FastClient:
                     reply = await self._wire.request(address.origin, head, method="HEAD", deadline_s=QUICK_S)
                 except WireError as error:
                     raise unreached(error) from None
-                region = reply.headers.get("x-amz-bucket-region", "")
+                region = text_of(reply.fields).get("x-amz-bucket-region", "")
                 if reply.status == 404:
                     raise StoreError("NoSuchBucket", 404, f"there is no bucket {bucket}")
                 if not region and reply.status not in {200, 403}:
-                    raise error_of(reply.status, fields_of(reply.headers), reply.body)
+                    raise refusal_of(reply)
                 address = self._where(bucket, region or self._region)
             self._addresses[bucket] = address
             return address
@@ -264,18 +264,26 @@ def _unproved() -> StoreError:
     return StoreError("BadAnswer", 0, "the body has neither length nor chunks: nothing proves that it is whole")
 
 
-def fields_of(headers: Headers) -> dict[str, str]:
+def text_of(fields: Mapping[bytes, bytes]) -> dict[str, str]:
     """Answer headers as text."""
-    return {name.decode("latin-1"): text(value).strip() for name, value in headers.raw.items()}
+    return {name.decode("latin-1"): text(value).strip() for name, value in fields.items()}
 
 
-def facts_in(headers: Headers) -> dict[str, str]:
+def answer_of(reply: Reply) -> Answer:
+    """An answer without a body that counts."""
+    return Answer(reply.status, text_of(reply.fields))
+
+
+def refusal_of(reply: Reply) -> StoreError:
+    """What an answer without success says."""
+    return error_of(reply.status, text_of(reply.fields), reply.body)
+
+
+def facts_in(fields: Mapping[bytes, bytes]) -> dict[str, str]:
     """The headers of an answer to a copy that are about the object: S3's own, without the request's ids."""
-    return {
-        name.decode("latin-1"): text(value).strip()
-        for name, value in headers.raw.items()
-        if name.startswith(b"x-amz-") and name not in _OF_THE_REQUEST
-    }
+    return text_of(
+        {name: fields[name] for name in fields if name.startswith(b"x-amz-") and name not in _OF_THE_REQUEST}
+    )
 
 
 def unreached(error: WireError) -> StoreError:
@@ -293,7 +301,7 @@ def unreached(error: WireError) -> StoreError:
 
 def copied(reply: Reply, root: str) -> Answer:
     """What a 200 says of the object that was made. Raises StoreError, for a 200 may hold an error."""
-    return proven(Answer(reply.status, success_of(reply.status, facts_in(reply.headers), reply.body, root=root)))
+    return proven(Answer(reply.status, success_of(reply.status, facts_in(reply.fields), reply.body, root=root)))
 
 
 def _part(number: int, upload_id: str) -> str:

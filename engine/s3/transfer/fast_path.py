@@ -21,12 +21,11 @@ from engine.s3.api.address import Address
 from engine.s3.api.answers import Fields, StoreError
 from engine.s3.api.client import time_for
 from engine.s3.api.credentials import Keyring
-from engine.s3.api.fast import copied, fields_of, unreached
+from engine.s3.api.fast import copied, refusal_of, unreached
 from engine.s3.api.faults import Patience
 from engine.s3.api.head_template import HeadTemplate
 from engine.s3.api.limited import LARGE, tell_limiter
 from engine.s3.api.sigv4 import path_of
-from engine.s3.api.xml import error_of
 from engine.s3.transfer.conditions import CONDITION, Conditional
 from engine.s3.transfer.facts import written
 from engine.s3.transfer.guard import Guard
@@ -121,7 +120,7 @@ class FastPath:
         try:
             reply = await self._signed.wire.ask(connection, head, method="PUT", deadline_s=time_for(size))
             if reply.status != 200:
-                raise error_of(reply.status, fields_of(reply.headers), reply.body)
+                raise refusal_of(reply)
             copy = _plain(reply, size) or written(copied(reply, "CopyObjectResult"), size)
         except WireError as error:
             tell_limiter(limiter, ticket, unreached(error))
@@ -142,7 +141,7 @@ class FastPath:
 def _plain(reply: Reply, size: int) -> ObjectFacts | None:
     """``written(copied(reply))`` where the answer holds an ETag and nothing else of the object; otherwise None."""
     found = _PLAIN.fullmatch(reply.body)
-    fields = reply.headers.raw
+    fields = reply.fields
     if found is None or _SSE_C in fields or _VERSION in fields or fields.get(_SSE, _AES).strip() != _AES:
         return None
     return ObjectFacts(size, found[1].decode())

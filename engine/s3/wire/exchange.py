@@ -13,7 +13,7 @@ from engine.limiting.cooperative import FairWaking
 from engine.model.byte_units import KIB
 from engine.s3.wire.errors import BadResponse, BodyTooLarge, PeerClosed, Stale, WireError
 from engine.s3.wire.framing import Dechunker, Head, parse_head
-from engine.s3.wire.reply import Framing, Headers, Reply
+from engine.s3.wire.reply import Framing, Reply
 
 HEAD: Final = 0
 LENGTH: Final = 1
@@ -216,7 +216,7 @@ class Exchange:
 
     def _reply(self, body: bytes) -> Reply:
         head = self.head
-        return Reply(head.status, Headers(head.fields), body, self.framing)
+        return Reply(head.status, head.fields, body, self.framing)
 
     def _finish(self, *, clean: bool) -> None:
         self.stage = DONE

@@ -1,8 +1,8 @@
-"""What comes back: headers, an answer read whole, an answer read as it comes."""
+"""What comes back: an answer read whole, or read as it comes."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,30 +10,8 @@ Framing = Literal["none", "length", "chunked", "close"]
 """How the end of the body was known. ``close`` means that nothing proves it complete."""
 
 
-class Headers(Mapping[str, str]):
-    """Answer headers by name, whatever the case; repeated ones are joined by ``", "``. Values are read as Latin-1."""
-
-    __slots__ = ("_fields",)
-
-    def __init__(self, fields: dict[bytes, bytes]) -> None:
-        self._fields = fields
-
-    def __getitem__(self, name: str) -> str:
-        return self._fields[name.lower().encode("latin-1", "replace")].strip().decode("latin-1")
-
-    @property
-    def raw(self) -> Mapping[bytes, bytes]:
-        """The fields as they came: lower-case names, values unstripped."""
-        return self._fields
-
-    def __iter__(self) -> Iterator[str]:
-        return (name.decode("latin-1") for name in self._fields)
-
-    def __len__(self) -> int:
-        return len(self._fields)
-
-    def __repr__(self) -> str:
-        return f"Headers({', '.join(self)})"
+Fields = Mapping[bytes, bytes]
+"""Answer headers: lower-case names, values as they came; repeated ones are joined by ``", "``."""
 
 
 @dataclass(slots=True, eq=False)
@@ -41,7 +19,7 @@ class Reply:
     """An answer read whole."""
 
     status: int
-    headers: Headers
+    fields: Fields
     body: bytes
     framing: Framing
 
@@ -49,12 +27,12 @@ class Reply:
         return f"Reply({self.status}, {len(self.body)} bytes)"
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class StreamedReply:
     """An answer whose body is read as it comes."""
 
     status: int
-    headers: Headers
+    fields: Fields
     framing: Framing
     chunks: Callable[[], AsyncIterator[bytes | memoryview]]
     """The body, piece by piece, at the reader's pace. To be read once; raises the WireError that cut it short."""

@@ -31,12 +31,10 @@ Body = bytes | memoryview | None
 
 @dataclass(frozen=True, slots=True)
 class WireStats:
-    """Connections open and idle now; requests begun, and how many of them on a connection used before."""
+    """Connections open and idle now."""
 
     open: int
     idle: int
-    requests: int
-    reused: int
 
 
 class Wire:
@@ -68,8 +66,6 @@ class Wire:
         self._pool = Pool(self._dialer.dial, clock, limit=limit, idle_s=idle_s)
         self._timer: asyncio.TimerHandle | None = None
         self._waking = FairWaking()
-        self._requests = 0
-        self._reused = 0
 
     async def __aenter__(self) -> Self:
         return self
@@ -79,7 +75,7 @@ class Wire:
 
     @property
     def stats(self) -> WireStats:
-        return WireStats(len(self._pool.connections), self._pool.idle, self._requests, self._reused)
+        return WireStats(len(self._pool.connections), self._pool.idle)
 
     async def request(
         self,
@@ -146,7 +142,7 @@ class Wire:
 
         connection, exchange, reply = await self._perform(origin, head, None, streamed, deadline_s, pace=pace)
         try:
-            yield StreamedReply(reply.status, reply.headers, reply.framing, exchange.pieces, exchange.fill)
+            yield StreamedReply(reply.status, reply.fields, reply.framing, exchange.pieces, exchange.fill)
         finally:
             if exchange.drained:
                 self._settle(connection)
@@ -213,8 +209,6 @@ class Wire:
         hold: bool = False,
     ) -> Reply:
         """One exchange on one connection, which is dropped where it fails."""
-        self._requests += 1
-        self._reused += connection.uses > 0
         connection.begin(exchange, now=now, due=due, pace=pace)
         try:
             if hold:

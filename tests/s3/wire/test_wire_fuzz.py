@@ -51,7 +51,7 @@ def whole() -> Whole:
 
 
 def plain(reply: Reply) -> tuple[object, ...]:
-    return reply.status, dict(reply.headers), reply.body, reply.framing
+    return reply.status, dict(reply.fields), reply.body, reply.framing
 
 
 @given(valid_answers(), st.lists(st.integers(0, 5000), max_size=12))
