@@ -20,12 +20,13 @@ from hypothesis import strategies as st
 from engine.model import keys, suggest, text, urls
 from engine.model.errors import EngineError
 from engine.model.location import Location, Origin
+from engine.model.object_headers import content_of
 from engine.model.record import Record
 from engine.reading.findings import shown
 from engine.redaction import Redactor
 from engine.s3.api import listing, xml
 from engine.s3.api.answers import StoreError
-from engine.s3.transfer.facts import content_of, facts_of, request_headers
+from engine.s3.transfer.facts import facts_of, request_headers
 from engine.s3.transfer.our_keys import shape_of
 from engine.salesforce import faults, limits, login_faults, search, sf_cli
 from engine.web import error_page, headers, resolver
@@ -85,7 +86,7 @@ READERS: dict[str, Callable[[str], Any]] = {
     "resolver's pointer": lambda t: resolver.at([[1]], "/" + t),
     "page": lambda t: error_page.looks_like_error_page("text/html", t.encode(), t),
     "http error": lambda t: web_faults.from_status(403, {}, t.encode(), WEB, NOW),
-    "content headers": lambda t: headers.content_of({"Content-Disposition": t, "x-amz-meta-a": t}),
+    "content headers": lambda t: content_of({"content-disposition": t, "x-amz-meta-a": t}),
     "length": lambda t: (headers.length_in({"Content-Length": t}), headers.whole_length_in({"Content-Range": t})),
     "file name": lambda t: headers.file_name(WEB, {"Content-Disposition": t}),
     "setting shown": shown,

@@ -9,56 +9,33 @@ from email.utils import parsedate_to_datetime
 from urllib.parse import unquote, urlsplit
 
 from engine.limiting.clock import iso
-from engine.model.facts import ARCHIVES, ContentHeaders, ObjectFacts, parts_in, whole_size
+from engine.model.facts import ObjectFacts, whole_size
 from engine.model.location import Location
+from engine.model.object_headers import content_of, etag_is_md5, etag_parts, is_archived
 from engine.model.sums import stated_sums
 
-_META = "x-amz-meta-"
-_MD5 = re.compile(r"[0-9a-f]{32}")
 _FILE_NAME = re.compile(r"filename\*?\s*=\s*(?:UTF-8'[^']*')?\"?([^\";]+)", re.IGNORECASE)
 
 
 def facts_of(headers: Mapping[str, str], location: Location, *, size: int | None) -> ObjectFacts:
     """What an answer says of the file. Only S3's ETags are made of the bytes. Its answers have its request id, behind a
     presigned link too. A weak ETag counts as none."""
-    etag = strong_etag(headers.get("ETag", ""))
-    storage_class = headers.get("x-amz-storage-class", "") or "STANDARD"
-    restored = 'ongoing-request="false"' in headers.get("x-amz-restore", "")
-    of_the_bytes = (
-        (location.in_s3 or "x-amz-request-id" in headers)
-        and "aws:kms" not in headers.get("x-amz-server-side-encryption", "")
-        and "x-amz-server-side-encryption-customer-algorithm" not in headers
-    )
+    fields: dict[str, str] = {}
+    for name, value in headers.items():
+        fields.setdefault(name.lower(), readable(value))
+    etag, from_s3 = strong_etag(fields.get("etag", "")), location.in_s3 or "x-amz-request-id" in fields
+    storage_class = fields.get("x-amz-storage-class", "") or "STANDARD"
     return ObjectFacts(
         size=size,
         etag=etag,
-        version_id=headers.get("x-amz-version-id") or None,
-        last_modified=_moment(headers.get("Last-Modified", "")),
+        version_id=fields.get("x-amz-version-id") or None,
+        checksums=stated_sums(fields),
+        last_modified=_moment(fields.get("last-modified", "")),
         storage_class=storage_class,
-        archived=storage_class in ARCHIVES and not restored,
-        checksums=stated_sums({name.lower(): value for name, value in headers.items()}),
-        etag_is_md5=of_the_bytes and _MD5.fullmatch(etag) is not None,
-        etag_parts=parts_in(etag) if of_the_bytes else 0,
-        headers=content_of(headers),
-    )
-
-
-def content_of(headers: Mapping[str, str]) -> ContentHeaders:
-    """The headers that travel with the bytes."""
-    return ContentHeaders(
-        content_type=readable(headers.get("Content-Type", "")),
-        content_disposition=readable(headers.get("Content-Disposition", "")),
-        content_encoding=readable(headers.get("Content-Encoding", "")),
-        content_language=readable(headers.get("Content-Language", "")),
-        cache_control=readable(headers.get("Cache-Control", "")),
-        expires=readable(headers.get("Expires", "")),
-        metadata=tuple(
-            sorted(
-                (name[len(_META) :].lower(), readable(value))
-                for name, value in headers.items()
-                if name.lower().startswith(_META)
-            )
-        ),
+        archived=is_archived(storage_class, fields),
+        etag_is_md5=from_s3 and etag_is_md5(etag, fields),
+        etag_parts=etag_parts(etag, fields) if from_s3 else 0,
+        headers=content_of(fields),
     )
 
 

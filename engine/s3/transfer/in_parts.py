@@ -16,13 +16,14 @@ from engine.limiting.side_by_side import first_of
 from engine.model.errors import Transient
 from engine.model.facts import ObjectFacts, Occupied, Stored
 from engine.model.failures import FailureClass
+from engine.model.object_headers import etag_is_md5
 from engine.model.sums import multipart_etag
 from engine.s3.api.answers import Answer, Bytes, Fields, Part
 from engine.s3.api.sigv4 import UNSIGNED
 from engine.s3.transfer.blocks import Blocks
 from engine.s3.transfer.copying import PartTry
 from engine.s3.transfer.extras import Extra
-from engine.s3.transfer.facts import etag_is_md5, request_headers, sum_header, tagging, written
+from engine.s3.transfer.facts import request_headers, sum_header, tagging, written
 from engine.s3.transfer.hashing import Sums, composite_sha256, crc64nvme, hashed, md5_of
 from engine.s3.transfer.memory import Memory, MemoryClaim
 from engine.s3.transfer.multipart import Multipart, Upload

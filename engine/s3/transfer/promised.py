@@ -5,7 +5,7 @@ from __future__ import annotations
 from engine.model.errors import Transient
 from engine.model.facts import ObjectFacts
 from engine.model.failures import FailureClass
-from engine.s3.transfer.facts import etag_is_md5
+from engine.model.object_headers import etag_is_md5
 
 
 def check(facts: ObjectFacts, computed: tuple[tuple[str, str], ...], size: int, key: str) -> None:
