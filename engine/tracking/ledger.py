@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from functools import partial
 from typing import Any, TypeVar
@@ -18,15 +18,16 @@ from engine.tracking.read import lookups
 from engine.tracking.read import scans as past_scans
 from engine.tracking.read.copies import Copies
 from engine.tracking.read.scans import Kind, Scan
-from engine.tracking.write import outcomes, runs, scans, waivers
+from engine.tracking.write import outcomes, runs, scans
 from engine.tracking.write.listings import Listings
 from engine.tracking.write.verdicts import Verdicts
 
+R = TypeVar("R")
 T = TypeVar("T", Outcome, Touch, Attempt, Record)
 
 
 class Ledger:
-    """What is known, and how it comes to be known. Every verb raises Fatal when SQLite cannot go on.
+    """What is known, read and written. Every method raises Fatal when SQLite cannot go on.
 
     ``begin_run`` and ``begin_scan`` (or ``resume_scan``) name the run and scan that later writes belong to.
     """
@@ -38,7 +39,7 @@ class Ledger:
         self.run_id: int | None = None
         self.scan_id: int | None = None
 
-    # what the pipeline asks and tells
+    # for the pipeline
 
     async def known(self, ids: Sequence[str]) -> dict[str, Known]:
         """Rows of these records; one query a page."""
@@ -58,10 +59,10 @@ class Ledger:
         Touches count as skipped in the run row, like ``batch.unchanged``; do not count them there as well.
         """
         try:
-            await self._record(batch)
+            await self._write(outcomes.record, batch=batch, run_id=self.run_id, scan_id=self.scan_id)
         except UnicodeEncodeError:
             # a lone surrogate in a name or URL; SQLite holds Unicode only, and one row must not stop a run
-            await self._record(_cleaned(batch))
+            await self._write(outcomes.record, batch=_cleaned(batch), run_id=self.run_id, scan_id=self.scan_id)
 
     def pending(self, failures: Sequence[str]) -> AsyncIterator[list[Record]]:
         """Records that are pending, then those that failed with one of these classes, in chunks of up to 2,000."""
@@ -69,7 +70,7 @@ class Ledger:
 
     async def mark_gone(self, ids: Sequence[str]) -> int:
         """Mark records as deleted in Salesforce; returns how many rows changed."""
-        return await self._db.write(partial(outcomes.mark_gone, ids=ids, run_id=self.run_id, now=self._db.now()))
+        return await self._write(outcomes.mark_gone, ids=ids, run_id=self.run_id)
 
     async def max_row(self) -> int:
         """The highest row in use; rows are dense from 1."""
@@ -84,14 +85,10 @@ class Ledger:
         assert self.run_id is not None, "begin_run comes first"
         return Verdicts(self._db, self.run_id)
 
-    async def waive(self, ids: Sequence[str], event: waivers.Event, *, reason: str, who: str) -> waivers.Noted:
-        """Take records out of the readiness sum, or put them back, on record."""
-        return await waivers.note(self._db, ids, event, reason=reason, who=who)
-
     # runs
 
     async def check_org(self, org_id: str) -> None:
-        """Raise Blocked when this DB follows another org: its Ids would mean other records there."""
+        """Raise Blocked when this DB is of another org, where its Ids would be other records."""
         noted = await self._noted("org_id")
         if noted not in {None, org_id}:
             raise Blocked(
@@ -118,7 +115,7 @@ class Ledger:
                 )
 
     async def _noted(self, what: str) -> str | None:
-        """What the latest run that named this setting said of it."""
+        """The value of this setting in the latest run that had one."""
         rows = await self._db.fetch(
             "SELECT json_extract(config_snapshot, ?1) FROM migration_runs"
             " WHERE json_extract(config_snapshot, ?1) <> '' ORDER BY id DESC LIMIT 1",
@@ -128,43 +125,29 @@ class Ledger:
 
     async def begin_run(self, run_type: str, config_snapshot: Mapping[str, object], *, version: str = "") -> int:
         """Open a run; runs that died are marked ``crashed``. Hold the run lock."""
-        now = self._db.now()
-        begin = partial(runs.begin, run_type=run_type, config=config_snapshot, version=version, now=now)
-        self.run_id = await self._db.write(begin)
+        self.run_id = await self._write(runs.begin, run_type=run_type, config=config_snapshot, version=version)
         return self.run_id
 
     async def end_run(self, run_id: int, status: runs.Ending, error_message: str | None = None) -> None:
         """Close a run."""
-        now = self._db.now()
-        await self._db.write(
-            partial(runs.end, run_id=run_id, status=status, error_message=error_message, now=now),
-        )
+        await self._write(runs.end, run_id=run_id, status=status, error_message=error_message)
 
     async def sample(self, facts: Mapping[str, object]) -> None:
-        """Note figures of the current run, for trends; an ``api`` entry is shown by ``engine status``."""
+        """Note figures of the current run, for trends. ``engine status`` shows the entry ``api``."""
         assert self.run_id is not None, "begin_run comes first"
-        await self._db.write(partial(runs.sample, run_id=self.run_id, facts=facts, now=self._db.now()))
+        await self._write(runs.sample, run_id=self.run_id, facts=facts)
 
     # scans
 
     async def begin_scan(self, kind: Kind, scope_hash: str, *, restricted: bool, watermark: str) -> int:
-        """Open a scan; later checkpoints are its. ``watermark`` is the server's time now."""
+        """Open a scan, which later checkpoints belong to. ``watermark`` is the server's time now."""
         assert self.run_id is not None, "begin_run comes first"
-        self.scan_id = await self._db.write(
-            partial(
-                scans.begin,
-                run_id=self.run_id,
-                kind=kind,
-                scope_hash=scope_hash,
-                restricted=restricted,
-                watermark=watermark,
-                now=self._db.now(),
-            )
-        )
+        scope = {"kind": kind, "scope_hash": scope_hash, "restricted": restricted, "watermark": watermark}
+        self.scan_id = await self._write(scans.begin, run_id=self.run_id, **scope)
         return self.scan_id
 
     def resume_scan(self, scan: Scan) -> None:
-        """Take an unfinished scan up again."""
+        """Go on with an unfinished scan."""
         self.scan_id = scan.id
 
     async def unread_ranges(self, scan_id: int) -> list[IdRange]:
@@ -172,14 +155,14 @@ class Ledger:
         return await past_scans.unread(self._db, scan_id)
 
     async def part_range(self, kept: IdRange, others: Sequence[IdRange]) -> list[IdRange]:
-        """Put down that a range ends sooner, and what it gave up: returned with numbers. Durable when it returns."""
+        """Note that a range ends sooner, and the ranges that it gave up. Returns those with numbers; durable then."""
         assert self.scan_id is not None, "begin_scan or resume_scan comes first"
         return await self._db.write(partial(scans.part, scan_id=self.scan_id, kept=kept, others=others))
 
     async def complete_scan(self) -> None:
         """The current scan has seen, and recorded, all of its scope."""
         assert self.scan_id is not None, "begin_scan or resume_scan comes first"
-        await self._db.write(partial(scans.complete, scan_id=self.scan_id, now=self._db.now()))
+        await self._write(scans.complete, scan_id=self.scan_id)
         self.scan_id = None
 
     async def last_completed_scan(self, scope_hash: str) -> Scan | None:
@@ -190,10 +173,8 @@ class Ledger:
         """The full scan of this scope that may be resumed."""
         return await past_scans.unfinished_full(self._db, scope_hash)
 
-    async def _record(self, batch: Batch) -> None:
-        await self._db.write(
-            partial(outcomes.record, batch=batch, run_id=self.run_id, scan_id=self.scan_id, now=self._db.now())
-        )
+    async def _write(self, work: Callable[..., R], **values: object) -> R:
+        return await self._db.write(partial(work, now=self._db.now(), **values))
 
 
 def _cleaned(batch: Batch) -> Batch:

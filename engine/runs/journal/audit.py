@@ -21,8 +21,9 @@ from engine.runs.shared.command import to_type
 from engine.settings import Settings
 from engine.tracking.db import chain
 from engine.tracking.db.chain import Key
-from engine.tracking.read.history import open_history
-from engine.tracking.read.links import Foreign
+from engine.tracking.db.connect import one_moment
+from engine.tracking.read import journal
+from engine.tracking.read.links import Foreign, foreign
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -62,21 +63,21 @@ async def audit(settings: Settings, options: AuditOptions, clock: Clock | None =
     that are not made of their keys; 4 where ``bucket`` was wanted and did not answer. Raises Blocked, Usage."""
     record, account = _id(options.record, "--record"), _id(options.account, "--account")
     verdict = await _verdict(settings, options.bucket, clock or SystemClock())
-    with open_history(settings.tracking.database) as history:
-        strange = history.foreign_links(settings.destination.link_template)
+    with one_moment(settings.tracking.database) as db:
+        strange = foreign(db, settings.destination.link_template)
         document: dict[str, Any] = {
             "database": str(settings.tracking.database),
-            "rows": history.rows(),
+            "rows": journal.count(db),
             **verdict,
             "foreign_links": {"count": strange.count, "examples": strange.examples},
         }
         if strange.count:
             document["exit_code"] = Differs.exit_code
         if record or account or options.run is not None:
-            steps = history.steps(record=record, account=account, run=options.run, limit=options.limit or SHOWN)
+            steps = journal.history(db, record=record, account=account, run=options.run, limit=options.limit or SHOWN)
             document["history"] = [_shown(step) for step in steps]
         else:
-            document["runs"] = history.runs()
+            document["runs"] = journal.summary(db)
     return document
 
 
@@ -119,8 +120,8 @@ async def _verdict(settings: Settings, bucket: bool | None, clock: Clock) -> dic
     verdict["bucket"] = {"compared": False, "rows": None, "why": "", "passed_over": 0, "examples": []}
     database = settings.tracking.database
     tip_file = chain.tip_path(database)
-    with open_history(database) as history:
-        first = history.first()
+    with one_moment(database) as db:
+        first = journal.first_hash(db)
     if not first and not tip_file.exists():
         return verdict
     try:
@@ -138,8 +139,8 @@ async def _verdict(settings: Settings, bucket: bool | None, clock: Clock) -> dic
             tips.append(chain.read_tip(key, tip_file.read_bytes(), str(tip_file)))
         elif not tips:
             raise chain.tip_missing(tip_file)
-        with open_history(database) as history:
-            checked = history.check(key, tips)
+        with one_moment(database) as db:
+            checked = journal.walk(db, key, tips)
     except (Differs, Blocked) as error:
         broken = {"whole": False, "problem": str(error), "hint": to_type(error.hint), "exit_code": Differs.exit_code}
         return verdict | broken

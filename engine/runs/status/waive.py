@@ -18,10 +18,9 @@ from engine.settings import Settings
 from engine.tracking.db.database import open_database
 from engine.tracking.db.files import inspect
 from engine.tracking.db.lock import RunLock
-from engine.tracking.ledger import Ledger
 from engine.tracking.read.lookups import outside
 from engine.tracking.read.report import open_report
-from engine.tracking.write.waivers import Event, Noted
+from engine.tracking.write.waivers import Event, Noted, note
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +90,7 @@ async def waive(
                     f"{len(others):,} records lie outside migration.test_account_id ({account}), such as {others[0]}",
                     hint="Nothing was noted. Leave them out, or turn migration.test_single_account off.",
                 )
-            noted = await Ledger(database).waive(chosen, event, reason=reason.strip(), who=_who())
+            noted = await note(database, chosen, event, reason=reason.strip(), who=_who())
     with open_report(settings.tracking.database) as report:
         return Waived(undo, noted, report.readiness(settings.switch.accept_proof))
 

@@ -48,18 +48,27 @@ def open_reader(path: Path) -> sqlite3.Connection:
 
 
 @contextmanager
-def snapshot(path: Path) -> Iterator[sqlite3.Connection]:
-    """One look at a tracking DB without touching it, also while a run writes. Raises Blocked when it cannot be read."""
+def reading(path: Path) -> Iterator[sqlite3.Connection]:
+    """A tracking DB to be read, even while a run writes; of which version it is, the caller asks. Raises Blocked when
+    it cannot be read."""
     files.inspect(path)
     with translated(path, starting=True):
         db = open_reader(path)
         try:
             refuse_foreign(db, path)
-            refuse_outdated(db, path)
-            db.execute("BEGIN")
             yield db
         finally:
             db.close()
+
+
+@contextmanager
+def one_moment(path: Path) -> Iterator[sqlite3.Connection]:
+    """The tracking DB as it is at one moment, whatever a run writes meanwhile. Raises Blocked when it cannot be
+    read."""
+    with reading(path) as db:
+        refuse_outdated(db, path)
+        db.execute("BEGIN")
+        yield db
 
 
 def by_name(cursor: sqlite3.Cursor) -> list[dict[str, Any]]:

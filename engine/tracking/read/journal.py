@@ -6,13 +6,17 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from engine.model.change import OPEN, ChainTip, Event, Open
 from engine.model.errors import Differs
 from engine.tracking.db import chain
 from engine.tracking.db.chain import Key, Walk
-from engine.tracking.db.conditions import among
-from engine.tracking.db.database import Database
+from engine.tracking.db.conditions import LINK_STATE, among
+from engine.tracking.db.connect import by_name
+
+if TYPE_CHECKING:
+    from engine.tracking.db.database import Database
 
 COLUMNS = "id, run_id, wave, doclist_entry_id, old_url, new_url, event, at, detail"
 """What the HMAC of a row covers, in this order; and ``link_state``, where that is not NULL."""
@@ -20,6 +24,13 @@ _ROWS = f"SELECT {COLUMNS}, link_state, prev_hash, hash FROM url_changes ORDER B
 _UNCONFIRMED = f"""
 {among("event", OPEN)}
     AND NOT EXISTS (SELECT 1 FROM url_changes d WHERE d.doclist_entry_id = c.doclist_entry_id AND d.id > c.id)
+"""
+
+_STEPS = f"""
+SELECT c.id, c.run_id, c.wave, c.doclist_entry_id AS record, c.event, c.at, {LINK_STATE} AS link_state,
+    CASE WHEN c.link_state IS NULL THEN c.detail ELSE c.link_state || iif(c.detail = '', '', ': ' || c.detail) END
+    AS detail, c.old_url, c.new_url
+FROM url_changes c
 """
 
 _JOB = "bulk job "
@@ -62,6 +73,11 @@ def first_hash(db: sqlite3.Connection) -> str:
     return row[0] if row else ""
 
 
+def count(db: sqlite3.Connection) -> int:
+    """How many rows there are."""
+    return int(db.execute("SELECT count(*) FROM url_changes").fetchone()[0])
+
+
 def perhaps_open(db: sqlite3.Connection) -> bool:
     """Whether a run that did not end as it should has left changes unconfirmed. Cheap: no such run, no look."""
     statement = (
@@ -86,3 +102,30 @@ def _undecodable() -> Iterator[None]:
         if isinstance(error, sqlite3.OperationalError) and "decode" not in str(error).lower():
             raise
         raise Differs("the journal holds bytes that no run has written", hint=chain.SAFE) from error
+
+
+def history(
+    db: sqlite3.Connection, *, record: str | None, account: str | None, run: int | None, limit: int
+) -> list[dict[str, Any]]:
+    """Rows in the order in which they were written; the last ``limit`` of them."""
+    statement = f"{_STEPS} WHERE (:run IS NULL OR c.run_id = :run)"
+    if record is not None:
+        statement += " AND c.doclist_entry_id = :record"
+    if account is not None:
+        statement += (
+            " AND c.doclist_entry_id IN (SELECT doclist_entry_id FROM file_migrations WHERE account_id = :account)"
+        )
+    cursor = db.execute(
+        f"SELECT * FROM ({statement} ORDER BY c.id DESC LIMIT :limit) ORDER BY id",
+        {"record": record, "account": account, "run": run, "limit": limit},
+    )
+    return by_name(cursor)
+
+
+def summary(db: sqlite3.Connection) -> list[dict[str, Any]]:
+    """How many steps of each kind every run and wave made."""
+    cursor = db.execute(
+        "SELECT run_id, wave, event, count(*) AS steps, min(at) AS first, max(at) AS last FROM url_changes"
+        " GROUP BY run_id, wave, event ORDER BY run_id, wave, min(id)"
+    )
+    return by_name(cursor)

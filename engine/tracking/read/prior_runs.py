@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.model.plan import Known
-from engine.tracking.db.connect import open_reader, refuse_foreign, refuse_outdated
+from engine.tracking.db.connect import reading, refuse_outdated
 from engine.tracking.db.faults import translated
-from engine.tracking.db.files import inspect
 from engine.tracking.read import lookups
 
 RUNS = 5
@@ -80,18 +79,13 @@ class PriorRuns:
 
 @contextmanager
 def open_prior_runs(path: Path) -> Iterator[PriorRuns | None]:
-    """A look at the tracking DB; None where there is none yet, or an empty one. Raises Blocked where it is unusable."""
+    """The tracking DB, to be read; None where there is none yet, or an empty one. Raises Blocked where it is
+    unusable."""
     if not path.exists():
         yield None
         return
-    inspect(path)
-    with translated(path, starting=True):
-        db = open_reader(path)
-        try:
-            refuse_foreign(db, path)
-            (version,) = db.execute("PRAGMA user_version").fetchone()
-            if version:
-                refuse_outdated(db, path)
-            yield PriorRuns(path, db) if version else None
-        finally:
-            db.close()
+    with reading(path) as db:
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        if version:
+            refuse_outdated(db, path)
+        yield PriorRuns(path, db) if version else None

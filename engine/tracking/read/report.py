@@ -17,7 +17,7 @@ from engine.model.facts import Proof
 from engine.model.keys import LinkTemplate
 from engine.model.outcome import COPIED_STATES, SWITCHABLE_STATES, Status
 from engine.tracking.db.conditions import COPIED, SWITCHABLE, UNPROVED, WAIVED
-from engine.tracking.db.connect import by_name, snapshot
+from engine.tracking.db.connect import by_name, one_moment
 from engine.tracking.read.links import Foreign, foreign
 
 _UNPROVED = f"SELECT count(*) FROM file_migrations WHERE {UNPROVED}"
@@ -283,7 +283,7 @@ class Report:
 @contextmanager
 def open_report(path: Path) -> Iterator[Report]:
     """Look at a tracking DB without touching it, also while a run writes. Raises Blocked when it cannot be read."""
-    with snapshot(path) as db:
+    with one_moment(path) as db:
         yield Report(db)
 
 

@@ -21,10 +21,10 @@ from engine.model.failures import FailureClass
 from engine.model.outcome import Batch
 from engine.tracking.db import chain, schema
 from engine.tracking.db.chain import Key, load_key
+from engine.tracking.db.connect import one_moment
 from engine.tracking.db.database import Database, open_database
 from engine.tracking.ledger import Ledger
-from engine.tracking.read.history import open_history
-from engine.tracking.read.journal import COLUMNS, check, walk
+from engine.tracking.read.journal import COLUMNS, check, history, walk
 from engine.tracking.read.switchable import changes
 from engine.tracking.write.journal import Journal
 from tests.support.outcomes import copied, record_id
@@ -389,8 +389,8 @@ async def test_the_journal_of_an_earlier_version_stays_whole_and_is_continued(pa
         found = await check(database, KEY, [tip, journal.tip])
         assert (found.tip, found.open) == (journal.tip, [])
         assert [change.link_state for change in await changes(database, [1, 4])] == ["edited", "original"]
-    with open_history(path) as history:
-        shown = history.steps(record=None, account=None, run=None, limit=9)
+    with one_moment(path) as db:
+        shown = history(db, record=None, account=None, run=None, limit=9)
     assert [(step["link_state"], step["detail"]) for step in shown] == [
         (None, ""), ("ours", "ours"), ("edited", "edited: by a user"), (None, "bulk job 750X"),
         ("original", "original: by a new version"),
