@@ -27,7 +27,7 @@ from engine.runs.analyze.advice import advice
 from engine.runs.analyze.files import write_rows, write_text
 from engine.runs.analyze.forecast import Surroundings, Throughput, Work, forecast
 from engine.runs.analyze.sizes import Sizes
-from engine.runs.shared.assembly import Adapters, max_bytes, open_adapters
+from engine.runs.shared.assembly import Adapters, open_adapters
 from engine.runs.shared.bounds import Bounds, bounds_of
 from engine.runs.shared.command import to_type
 from engine.runs.shared.preflight import check_org, check_stores
@@ -66,7 +66,7 @@ async def analyze(
             raise Usage(f"{file} cannot be written", hint="name a file in a folder that exists")
     with open_prior_runs(settings.tracking.database) as prior, Scratch() as scratch:
         async with open_adapters(settings, clock, transport="fast") as adapters:
-            work = _Analysis(adapters, prior, scratch, bounds, options, prices, screen)
+            work = _Analysis(settings, adapters, prior, scratch, bounds, options, prices, screen)
             document = await work.run()
     if options.export is not None:
         write_text(options.export, document_text(document))
@@ -76,6 +76,7 @@ async def analyze(
 class _Analysis:
     def __init__(
         self,
+        settings: Settings,
         adapters: Adapters,
         prior: PriorRuns | None,
         scratch: Scratch,
@@ -84,6 +85,7 @@ class _Analysis:
         prices: Prices,
         screen: Screen,
     ) -> None:
+        self._settings = settings
         self._adapters = adapters
         self._prior = prior
         self._scratch = scratch
@@ -106,12 +108,13 @@ class _Analysis:
         with self._screen.steps(self._adapters.clock) as say:
             await self._scan(census, planner, routes, scope, say)
             ways = await _learnt(routes, census)
-            measured = await Sizes(adapters, self._scratch, ways, say).measure(self._options.sample, whole=whole)
+            sizes = Sizes(adapters, self._settings.source, self._scratch, ways, say)
+            measured = await sizes.measure(self._options.sample, whole=whole)
             say("adding up")
-            findings = Findings(self._scratch, measured, max_bytes(self._adapters.settings))
+            findings = Findings(self._scratch, measured, adapters.filters.max_bytes)
             document = findings.document(adapters.rules) | {"links": census.links.as_json(), "routes": _routes(ways)}
         document["forecast"] = await self._forecast(document, findings, measured, ways)
-        document["recommendations"] = [to_type(each) for each in advice(document, self._adapters.settings)]
+        document["recommendations"] = [to_type(each) for each in advice(document, self._settings)]
         archived = self._list_archived(findings)
         return {
             "org": {"id": organization.id, "name": organization.name},
@@ -126,7 +129,7 @@ class _Analysis:
         followed = await self._prior.org_id() if self._prior is not None else ""
         if followed and followed != organization.id:
             raise Blocked(
-                f"{self._adapters.settings.tracking.database} follows the org {followed}, but this login leads to "
+                f"{self._settings.tracking.database} follows the org {followed}, but this login leads to "
                 f"{organization.id}",
                 hint="Log in to that org, or set tracking.database to another file.",
             )
@@ -182,7 +185,7 @@ class _Analysis:
     async def _forecast(
         self, document: dict[str, Any], findings: Findings, measured: Measured, routes: dict[str, Route]
     ) -> dict[str, Any]:
-        settings, limits = self._adapters.settings, self._adapters.salesforce.limits
+        settings, limits = self._settings, self._adapters.salesforce.limits
         records = document["records"]
         cap = settings.migration.bandwidth_mb_s
         around = Surroundings(
@@ -203,7 +206,7 @@ class _Analysis:
         # the settings refuse a bucket name with a quote in it
         here = f"bucket = '{bucket}'"
         copying = route.method is Method.SERVER_COPY
-        ours = self._adapters.settings.migration.part_size_mb * MIB
+        ours = self._settings.migration.part_size_mb * MIB
         limit, part = (COPY_LIMIT, COPY_PART) if copying else (ours, ours)
         sizes = findings.bytes(here)
         large = f"{here} AND {findings.wanted} AND size > {limit}"

@@ -25,6 +25,7 @@ from engine.runs.backup.inventory import TOO_MANY
 from engine.runs.shared.assembly import Adapters
 from engine.s3.api.answers import Listed
 from engine.s3.api.survey import Bounds
+from engine.settings import SourceSettings
 from engine.tracking.db.scratch import RING, Look, Scratch
 from engine.tracking.read.findings import Measured
 
@@ -42,9 +43,15 @@ class Sizes:
     """Fills in what a scratch table lacks. Reads the source by List, HEAD, and, on plain http, GETs of one byte."""
 
     def __init__(
-        self, adapters: Adapters, scratch: Scratch, routes: dict[str, Route], say: Callable[[str], None]
+        self,
+        adapters: Adapters,
+        source: SourceSettings,
+        scratch: Scratch,
+        routes: dict[str, Route],
+        say: Callable[[str], None],
     ) -> None:
         self._adapters = adapters
+        self._source = source
         self._scratch = scratch
         self._routes = routes
         self._say = say
@@ -61,17 +68,17 @@ class Sizes:
         return self.measured
 
     def _buckets(self, records: int, sample: int, *, whole: bool) -> list[str]:
-        mode = self._adapters.settings.source.inventory
+        mode = self._source.inventory
         named = [bucket for bucket in self._routes if bucket]
         if mode == "always":
             return named
-        if mode == "never" or not whole or records <= sample or self._adapters.settings.source.access == "http":
+        if mode == "never" or not whole or records <= sample or self._source.access == "http":
             return []
         return named
 
     async def _list(self, bucket: str, records: int) -> None:
         adapters, measured = self._adapters, self.measured
-        always = adapters.settings.source.inventory == "always"
+        always = self._source.inventory == "always"
         objects, why = 0, "no credentials for it"
 
         async def put(rows: list[Listed], left: list[Bounds]) -> bool:
@@ -130,7 +137,7 @@ class Sizes:
             self._say(f"checking files: {self.measured.heads:,} of {of:,} HEADs")
 
     async def _heads(self, looks: list[Look]) -> list[Answer]:
-        limiter = asyncio.Semaphore(min(MOST_HEADS, self._adapters.settings.migration.concurrency))
+        limiter = asyncio.Semaphore(min(MOST_HEADS, self._adapters.limiters.most))
 
         async def one(look: Look) -> Answer:
             async with limiter:

@@ -13,10 +13,12 @@ from engine.model.command import Advice, Command
 from engine.model.errors import Refused, Transient, Usage
 from engine.model.failures import FailureClass
 from engine.model.record import ObjectShape, Scope
+from engine.pipeline.intake import MetRows
 from engine.pipeline.routes import Route, Routes
 from engine.pipeline.tally import Tally
-from engine.runs.backup.feeds import scope_hash
+from engine.runs.backup.feeds import Feeds, scope_hash
 from engine.runs.backup.flow import BackupFlow
+from engine.runs.backup.inventory import Inventory
 from engine.runs.journal.evidence import settle_first
 from engine.runs.shared.bounds import Bounds, RunFlags, bounds_of
 from engine.runs.shared.lifecycle import Run, Start, live
@@ -65,18 +67,19 @@ async def backup(settings: Settings, options: BackupOptions, screen: Screen, clo
         transport=options.transport,
         may_create=options.full or options.new_database,
     )
-    return await live(start, partial(_checked, options=options))
+    return await live(start, partial(_checked, settings=settings, options=options))
 
 
-async def _checked(run: Run, options: BackupOptions) -> _Backup:
+async def _checked(run: Run, settings: Settings, options: BackupOptions) -> _Backup:
     organization, shape = await check_own_org(run.services, Scope(account_id=run.bounds.account_id))
     await check_stores(run.services)
-    return _Backup(run, options, organization.id, shape)
+    return _Backup(run, settings, options, organization.id, shape)
 
 
 class _Backup:
-    def __init__(self, run: Run, options: BackupOptions, org_id: str, shape: ObjectShape) -> None:
+    def __init__(self, run: Run, settings: Settings, options: BackupOptions, org_id: str, shape: ObjectShape) -> None:
         self._run = run
+        self._settings = settings
         self._options = options
         self._again = options.again(run.bounds)
         self._org_id = org_id
@@ -92,8 +95,10 @@ class _Backup:
         run = self._run
         if run.id is not None:
             await unless_stopped(self._prepare(run.id), run.stop, safe="nothing was copied", hint="")
-        scope = scope_hash(run.services.settings.salesforce, self._org_id)
-        await BackupFlow(run, self._planner, self._routes, self._tally).run(self._options, scope)
+        settings, tally, met = self._settings, self._tally, MetRows(-1 if run.id is None else run.id)
+        inventory = Inventory(run.services, settings.source, tally, run.note)
+        feeds = Feeds(run, self._options, scope_hash(settings.salesforce, self._org_id), tally, met, inventory)
+        await BackupFlow(run, settings.migration, self._planner, self._routes, tally).run(feeds, met)
         for remark in run.services.s3.destination.remarks():
             run.note(remark)
 
@@ -115,7 +120,7 @@ class _Backup:
 
     async def _renew_links(self) -> None:
         services = self._run.services
-        template, database = services.settings.destination.link_template, services.ledger.database
+        template, database = services.ours.link_template, services.ledger.database
         renewed, strange = await links.renew(
             database,
             template,
@@ -137,7 +142,7 @@ class _Backup:
         self._run.screen.say(f"{where}: {route.method.value} ({route.why}{so_far})")
 
     def after_failure(self) -> Sequence[Advice]:
-        safe = f"What was copied and recorded is safe in {self._run.services.settings.tracking.database}."
+        safe = f"What was copied and recorded is safe in {self._run.services.ledger.database.path}."
         return [safe, (self._again, "   resumes")]
 
     def verdict(self) -> tuple[Ending, int]:

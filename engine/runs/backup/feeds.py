@@ -57,7 +57,7 @@ def scope_hash(asked: SalesforceSettings, org_id: str) -> str:
 class Feeds:
     """Feeds an Intake. ``met``: the rows that it has met."""
 
-    def __init__(self, run: Run, wanted: Wanted, scope: str, tally: Tally, met: MetRows) -> None:
+    def __init__(self, run: Run, wanted: Wanted, scope: str, tally: Tally, met: MetRows, inventory: Inventory) -> None:
         self._services = run.services
         self._ledger = run.services.ledger
         self._pages = run.services.salesforce.pages
@@ -67,7 +67,7 @@ class Feeds:
         self._tally = tally
         self._note = run.note
         self._met = met
-        self._inventory = Inventory(run.services, tally, run.note)
+        self._inventory = inventory
 
     async def run(self, intake: Intake) -> None:
         """The whole order of one run."""

@@ -25,11 +25,11 @@ from engine.pipeline.tally import Tally
 from engine.pipeline.transfer import Transfer
 from engine.pipeline.watch import TimedSink, Watch, Watched, watching
 from engine.pipeline.work_queue import WorkQueue
-from engine.runs.backup.feeds import Feeds, Wanted
-from engine.runs.shared.assembly import max_bytes
+from engine.runs.backup.feeds import Feeds
 from engine.runs.shared.lifecycle import Run
 from engine.runs.shared.progress import Figures
 from engine.runs.shared.report import first_fatal
+from engine.settings import MigrationSettings
 
 log = structlog.get_logger()
 
@@ -37,30 +37,30 @@ log = structlog.get_logger()
 class BackupFlow:
     """Of one run."""
 
-    def __init__(self, run: Run, planner: Planner, routes: Routes, tally: Tally) -> None:
+    def __init__(self, run: Run, wanted: MigrationSettings, planner: Planner, routes: Routes, tally: Tally) -> None:
         self._run = run
         self._planner = planner
         self._routes = routes
         self._tally = tally
-        self._wanted = run.services.settings.migration
+        self._wanted = wanted
         self._budget = ErrorBudget(self._wanted.error_budget)
 
-    async def run(self, asked: Wanted, scope: str) -> None:
+    async def run(self, feeds: Feeds, met: MetRows) -> None:
         """Until the feeds have ended and all is recorded, or a stop was asked for and the drain is over. Raises Fatal,
         in groups."""
         run, services, wanted, clock = self._run, self._run.services, self._wanted, self._run.services.clock
         sink = TimedSink(_Nowhere() if run.id is None else services.ledger, clock)
         recorder = Recorder(sink, self._tally, wanted.batch_size)
-        queue = WorkQueue(wanted.queue_size, wanted.concurrency)
-        allowance, met = Allowance(run.bounds.limit, run.stop), MetRows(-1 if run.id is None else run.id)
-        feeds = Feeds(run, asked, scope, self._tally, met)
+        concurrency = services.limiters.most
+        queue = WorkQueue(wanted.queue_size, concurrency)
+        allowance = Allowance(run.bounds.limit, run.stop)
         intake = Intake(services.ledger, self._planner, self._routes, queue, recorder, clock, allowance, met)
         worker = _Pretending() if run.id is None else self._transfer(recorder, allowance)
-        crew = Crew(queue, worker, recorder, run.stop, concurrency=wanted.concurrency, on_outcome=self._on_outcome)
-        watched = Watched(queue, recorder, services.salesforce, services.limiters, sink, wanted.concurrency)
+        crew = Crew(queue, worker, recorder, run.stop, concurrency=concurrency, on_outcome=self._on_outcome)
+        watched = Watched(queue, recorder, services.salesforce, services.limiters, sink, concurrency)
         watch = Watch(clock, watched, self._keep)
         title = "dry run" if run.id is None else "backup"
-        figures = Figures(self._tally, clock, title=title, concurrency=wanted.concurrency, pressure=watched.pressure)
+        figures = Figures(self._tally, clock, title=title, concurrency=concurrency, pressure=watched.pressure)
         with run.screen.progress(figures, clock) as progress:
             try:
                 async with watching(watch):
@@ -85,9 +85,9 @@ class BackupFlow:
         services = self._run.services
         copying = Copying(
             services.s3.destination,
-            services.through_destination,
+            services.s3.across,
             services.locate,
-            max_bytes=max_bytes(services.settings),
+            max_bytes=services.filters.max_bytes,
             fast_path=services.s3.fast_path,
         )
         return Transfer(

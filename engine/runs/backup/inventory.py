@@ -22,6 +22,7 @@ from engine.pipeline.tally import Tally
 from engine.runs.shared.assembly import Services
 from engine.s3.api.answers import Listed
 from engine.s3.api.survey import Bounds
+from engine.settings import SourceSettings
 from engine.tracking.write.listings import Listing
 
 FEW_RECORDS = 2_000
@@ -35,10 +36,10 @@ log = structlog.get_logger()
 class Inventory:
     """Sees to the listings of the ledger's current scan."""
 
-    def __init__(self, services: Services, tally: Tally, note: Callable[[str], None]) -> None:
+    def __init__(self, services: Services, source: SourceSettings, tally: Tally, note: Callable[[str], None]) -> None:
         self._services = services
         self._listings = services.ledger.listings
-        self._settings = services.settings.source
+        self._source = source
         self._tally = tally
         self._note = note
 
@@ -47,10 +48,10 @@ class Inventory:
 
         Raises Blocked where ``always`` cannot be done, Fatal.
         """
-        mode, scan_id = self._settings.inventory, self._services.ledger.scan_id
+        mode, scan_id = self._source.inventory, self._services.ledger.scan_id
         if mode == "never" or scan_id is None:
             return
-        if self._settings.access == "http" or not self._settings.buckets:
+        if self._source.access == "http" or not self._source.buckets:
             if mode == "always":
                 raise Blocked(
                     "source.inventory is always, but the settings name no bucket to list",
@@ -59,7 +60,7 @@ class Inventory:
             return
         known = await self._listings.of_scan(scan_id)
         pays = mode == "always" or (not resumed and (records is None or records >= FEW_RECORDS))
-        for bucket in self._settings.buckets:
+        for bucket in self._source.buckets:
             listing = known.get(bucket)
             if listing is None:
                 if not pays:
@@ -97,7 +98,7 @@ class Inventory:
                 return
             why = f"{objects:,} objects listed, far more than records name"
             break
-        if self._settings.inventory == "always":
+        if self._source.inventory == "always":
             raise Blocked(
                 f"{name} cannot be listed: {why}",
                 hint="grant s3:ListBucket on it, or set source.inventory to auto: each file is then checked by HEAD",

@@ -26,7 +26,7 @@ from engine.runs.shared.command import to_type
 from engine.runs.shared.preflight import check_org
 from engine.s3.api.answers import StoreError
 from engine.s3.transfer.conditions import Conditional
-from engine.settings import Settings
+from engine.settings import NetworkSettings, Settings
 from engine.tracking.read.report import open_report
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ async def _outside(
     if bounds.dry_run:
         yield await _unprobed(adapters)
     else:
-        for found in await _bucket(adapters, options, known):
+        for found in await _bucket(adapters, settings.network, options, known):
             yield found
 
 
@@ -162,7 +162,7 @@ async def _records(
         return [_unanswered("source", error)]
 
 
-async def _bucket(adapters: Adapters, options: DoctorOptions, known: _Known) -> list[Finding]:
+async def _bucket(adapters: Adapters, network: NetworkSettings, options: DoctorOptions, known: _Known) -> list[Finding]:
     key = bucket.probe_key(adapters.clock)
     written = await bucket.write_and_read(adapters, key)
     findings = [written]
@@ -174,7 +174,7 @@ async def _bucket(adapters: Adapters, options: DoctorOptions, known: _Known) -> 
     ignored = destination.copies.verdict is Conditional.IGNORED
     findings += await bucket.set_up(adapters.s3.bucket_setup, copies_ignore=ignored)
     urls = list(known.links) or [_link(adapters, key)]
-    links = await _open_links(adapters, urls, grave=options.purpose == "switch")
+    links = await _open_links(network, urls, grave=options.purpose == "switch")
     findings.append(links)
     findings.append(await users.policies(adapters.s3.bucket_setup, opened=links.level is Level.OK))
     findings.append(await bucket.remove_probe(adapters, key))
@@ -195,7 +195,7 @@ def _link(adapters: Adapters, key: str) -> str:
     return adapters.locate(key).url
 
 
-async def _open_links(adapters: Adapters, urls: Sequence[str], *, grave: bool) -> Finding:
+async def _open_links(network: NetworkSettings, urls: Sequence[str], *, grave: bool) -> Finding:
     origins = set()
     for url in urls:
         scheme, _, rest = url.partition("://")
@@ -203,7 +203,7 @@ async def _open_links(adapters: Adapters, urls: Sequence[str], *, grave: bool) -
             origins.add(origin_of(scheme, rest.partition("/")[0]))
         except EngineError as error:
             return block("user_links", f"the new links name no valid host: {error}", "check destination.url_template")
-    async with open_as_user(adapters.settings, origins) as client:
+    async with open_as_user(network, origins) as client:
         return await users.open_links(client, urls, grave=grave)
 
 

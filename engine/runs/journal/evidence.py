@@ -77,14 +77,12 @@ async def gather_evidence(services: Services, *, lost: bool = False) -> Evidence
 
     ``lost``: the tracking DB is known to be lost, so an empty one is expected. Raises Differs, Blocked.
     """
-    database, settings = services.ledger.database, services.settings
+    database = services.ledger.database
     first = await database.read(journal.first_hash)
-    key = chain.load_key(
-        chain.key_path(settings.tracking.database, settings.switch.journal_key_file), may_create=not first
-    )
+    key = chain.load_key(services.journal_key, may_create=not first)
     notes: list[Advice] = []
     tips: list[ChainTip] = []
-    beside = chain.tip_path(settings.tracking.database)
+    beside = chain.tip_path(database.path)
     if beside.exists():
         tip = chain.read_tip(key, beside.read_bytes(), str(beside))
         if first or not tip.rows:

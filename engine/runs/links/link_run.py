@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from engine.limiting.clock import Clock
 from engine.model.change import Change
@@ -11,7 +13,7 @@ from engine.model.errors import Blocked
 from engine.model.record import ObjectShape
 from engine.pipeline.changing import ChangePolicy, Changing, Steps
 from engine.pipeline.stop import CutShort, unless_cut
-from engine.pipeline.switching import Counts
+from engine.pipeline.switching import Counts, DriftLimits
 from engine.runs.journal.evidence import UNSETTLED, Evidence, gather_evidence
 from engine.runs.shared.bounds import RunFlags, bounds_of
 from engine.runs.shared.confirmation import Consent
@@ -20,11 +22,52 @@ from engine.runs.shared.preflight import unless_stopped
 from engine.runs.shared.screen import Screen
 from engine.settings import Settings
 from engine.tracking.read.journal import open_changes
+from engine.tracking.read.links import Foreign
 from engine.tracking.write.journal import Journal
 
 SAY_EVERY_S = 15.0
 SECONDS_A_CALL = 0.4
 """What a Salesforce call takes as a rule of thumb, four side by side; from no measurement of a live org."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkRules:
+    """What the settings say of switches and rollbacks."""
+
+    waves: Sequence[int | str]
+    accepted: Sequence[str]
+    limits: DriftLimits
+    policy: ChangePolicy
+    drain_s: float
+    object_and_field: tuple[str, str]
+
+    @classmethod
+    def of(cls, settings: Settings, *, strict: bool, undo: bool = False) -> LinkRules:
+        wanted, switch, org = settings.migration, settings.switch, settings.salesforce
+        return cls(
+            switch.waves,
+            switch.accept_proof,
+            DriftLimits(switch.max_drift, wanted.error_budget),
+            ChangePolicy(undo, strict, wanted.max_attempts, wanted.concurrency, wanted.batch_size),
+            wanted.drain_seconds,
+            (org.object, org.url_field),
+        )
+
+
+@dataclass(slots=True)
+class LinkProgress:
+    """How far a run has come, whatever ends it."""
+
+    total: Counts = field(default_factory=Counts)
+    waves: list[dict[str, Any]] = field(default_factory=list)
+    unseen_s: float = 0.0
+    """``Changing.unseen_s``."""
+    open: int = 0
+    """Changes that nobody knows the end of."""
+    left_out: int = 0
+    """Lines of the plan that flags or test settings did not let through."""
+    foreign: Foreign = field(default_factory=Foreign)
+    """Records left alone, because the link in their row is not made of its key."""
 
 
 def start_of(
@@ -88,28 +131,26 @@ async def still_open(run: Run) -> int:
     return 0 if run.id is None else await run.services.ledger.database.read(open_changes(run.id))
 
 
-def changing_of(
-    run: Run,
-    steps: Steps,
-    *,
-    strict: bool,
-    undo: bool = False,
-    on_counts: Callable[[Counts], None] = lambda _counts: None,
-) -> Changing:
-    """Changes links as the settings say: so many records a call, so many calls at once, so many tries."""
-    services, wanted = run.services, run.services.settings.migration
-    policy = ChangePolicy(undo, strict, wanted.max_attempts, wanted.concurrency, wanted.batch_size)
-    return Changing(services.salesforce.links, steps, services.clock, run.stop, policy, on_counts)
+class LinkWriter:
+    """Changes links. ``on_counts`` as for ``Changing``."""
 
+    def __init__(
+        self, run: Run, steps: Steps, rules: LinkRules, on_counts: Callable[[Counts], None] = lambda _counts: None
+    ) -> None:
+        services = run.services
+        self._run = run
+        self._steps = steps
+        self._drain_s = rules.drain_s
+        self.changing = Changing(services.salesforce.links, steps, services.clock, run.stop, rules.policy, on_counts)
 
-async def change(run: Run, changing: Changing, steps: Steps, windows: AsyncIterator[Sequence[Change]]) -> None:
-    """Until all is changed, or the drain after a stop is over. Raises Fatal; the journal knows what is open."""
-    clock, drain_s = run.services.clock, run.services.settings.migration.drain_seconds
-    try:
-        await unless_cut(changing.run(windows), run.stop, lambda: clock.sleep(drain_s))
-    except CutShort:
-        run.note("what was in flight did not end in time and was cut; the next start reads it first")
-        await steps.flush()
+    async def write(self, windows: AsyncIterator[Sequence[Change]]) -> None:
+        """Until all is changed, or the drain after a stop is over. Raises Fatal; the journal knows what is open."""
+        run = self._run
+        try:
+            await unless_cut(self.changing.run(windows), run.stop, lambda: run.services.clock.sleep(self._drain_s))
+        except CutShort:
+            run.note("what was in flight did not end in time and was cut; the next start reads it first")
+            await self._steps.flush()
 
 
 async def say_progress(run: Run, line: Callable[[], str]) -> None:

@@ -24,13 +24,20 @@ from engine.tracking.read.switchable import Wanted
 class Plans:
     """Of one org and object. ``wanted``: which records a new plan takes."""
 
-    def __init__(self, services: Services, wanted: Wanted, organization: Organization, shape: ObjectShape) -> None:
+    def __init__(
+        self,
+        services: Services,
+        object_and_field: tuple[str, str],
+        wanted: Wanted,
+        organization: Organization,
+        shape: ObjectShape,
+    ) -> None:
         self._services = services
         self._wanted = wanted
         self._organization = organization
         self._shape = shape
-        self._fits = settings_hash(services.settings, organization.id)
-        self._template = services.settings.destination.link_template
+        self._fits = settings_hash(organization.id, object_and_field, services.ours)
+        self._template = services.ours.link_template
         self.foreign = Foreign()
         """Records that a new plan leaves out, because the link in their row is not made of its key."""
         self.notes: list[Advice] = []
@@ -91,6 +98,5 @@ class Plans:
     def path(self, run_id: int | None) -> Path:
         """Where a plan lies that nobody has named."""
         now = self._services.clock.now().strftime("%Y%m%dT%H%M%S%fZ")
-        return free(
-            self._services.settings.tracking.database, f"plan-{now}" if run_id is None else f"plan-run-{run_id}"
-        )
+        database = self._services.ledger.database.path
+        return free(database, f"plan-{now}" if run_id is None else f"plan-run-{run_id}")

@@ -22,18 +22,17 @@ from engine.model.copy import ProvedCopy
 from engine.model.errors import Blocked, Differs, Usage
 from engine.model.hosts import store_at
 from engine.pipeline.switching import WINDOW
-from engine.settings import Settings
+from engine.settings import DestinationSettings
 from engine.tracking.db.files import unwritable
 
 _TRAILER = 4096
 """Longest trailer, in bytes."""
 
 
-def settings_hash(settings: Settings, org_id: str) -> str:
+def settings_hash(org_id: str, object_and_field: tuple[str, str], ours: DestinationSettings) -> str:
     """What a plan hangs on: the org, the field, and where links lead."""
-    asked, ours = settings.salesforce, settings.destination
     store = ours.endpoint_url and store_at(ours.endpoint_url)
-    facts = [org_id, asked.object, asked.url_field, ours.bucket, store, ours.region, ours.url_template]
+    facts = [org_id, *object_and_field, ours.bucket, store, ours.region, ours.url_template]
     return hashlib.sha256(orjson.dumps(facts)).hexdigest()[:16]
 
 

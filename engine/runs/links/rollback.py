@@ -22,9 +22,10 @@ from engine.runs.links.candidates import CandidateCounts, Candidates, moment
 from engine.runs.links.change_report import ApiCost, ChangeReport, Doubt
 from engine.runs.links.link_run import (
     SECONDS_A_CALL,
+    LinkProgress,
+    LinkRules,
+    LinkWriter,
     begin_journal,
-    change,
-    changing_of,
     check_updateable,
     evidence_for,
     say_progress,
@@ -32,7 +33,7 @@ from engine.runs.links.link_run import (
     still_open,
 )
 from engine.runs.links.old_links import probe
-from engine.runs.links.rollback_file import read_rollback_file
+from engine.runs.links.rollback_file import Restorable, read_rollback_file
 from engine.runs.shared.bounds import RunFlags
 from engine.runs.shared.confirmation import Ask, Consent, Terminal
 from engine.runs.shared.ids_file import read_ids
@@ -82,10 +83,13 @@ async def rollback(
     ids = None if options.ids is None else list(read_ids(options.ids, "--ids"))
     since = moment(options.since)
     wanted = Undo(options.run, options.wave, start.bounds.account_id, ids, since)
-    return await live(start, partial(_checked, options=options, wanted=wanted, consent=consent))
+    rules = LinkRules.of(settings, strict=options.strict, undo=True)
+    return await live(start, partial(_checked, options=options, rules=rules, wanted=wanted, consent=consent))
 
 
-async def _checked(run: Run, options: RollbackOptions, wanted: Undo, consent: Consent) -> UseCase[ChangeReport]:
+async def _checked(
+    run: Run, options: RollbackOptions, rules: LinkRules, wanted: Undo, consent: Consent
+) -> UseCase[ChangeReport]:
     services = run.services
     organization, shape = await check_own_org(services, Scope(account_id=run.bounds.account_id))
     if not run.bounds.dry_run:
@@ -93,32 +97,25 @@ async def _checked(run: Run, options: RollbackOptions, wanted: Undo, consent: Co
     candidates = Candidates(services.ledger, services.salesforce.links, wanted, run.bounds.limit)
     evidence = await evidence_for(run, lost=options.file is not None)
     if options.file is not None:
-        _read_file(run, options.file, candidates, evidence, organization, force=options.force)
+        candidates.file = read_rollback_file(options.file, evidence.key)
+        _check_file(run, options, candidates.file, (organization.id, *rules.object_and_field))
     await candidates.must_exist()
     if run.bounds.dry_run:
         return _Survey(run, options, candidates, evidence)
-    return _Rollback(run, options, consent, organization, candidates, evidence)
+    return _Rollback(run, options, rules, consent, organization, candidates, evidence)
 
 
-def _read_file(
-    run: Run, path: Path, candidates: Candidates, evidence: Evidence, organization: Organization, *, force: bool
-) -> None:
-    """Check the rollback file, which the undo then rests on. Raises Differs, Blocked."""
-    read = candidates.file = read_rollback_file(path, evidence.key)
-    asked = run.services.settings.salesforce
-    if (read.header.get("org"), read.header.get("object"), read.header.get("field")) != (
-        organization.id,
-        asked.object,
-        asked.url_field,
-    ):
+def _check_file(run: Run, options: RollbackOptions, read: Restorable, ours: tuple[str, str, str]) -> None:
+    """``ours``: org, object and field. Raises Blocked."""
+    path, theirs = options.file, (read.header.get("org"), read.header.get("object"), read.header.get("field"))
+    if theirs != ours:
         raise Blocked(
-            f"{path} belongs to the org {read.header.get('org')}, {read.header.get('object')}."
-            f"{read.header.get('field')}, and not to where this login leads",
+            f"{path} belongs to the org {theirs[0]}, {theirs[1]}.{theirs[2]}, and not to where this login leads",
             hint="Log in to that org, with the same salesforce.object and url_field.",
         )
     if not read.complete:
         what = f"{path} has no last line: its run was killed, or lines were cut off"
-        if not force:
+        if not options.force:
             raise Blocked(what, hint="The DB knows more (--from-database). --force puts back what the file holds.")
         run.note(what)
     elif not read.ended:
@@ -178,6 +175,7 @@ class _Rollback:
         self,
         run: Run,
         options: RollbackOptions,
+        rules: LinkRules,
         consent: Consent,
         organization: Organization,
         candidates: Candidates,
@@ -185,14 +183,14 @@ class _Rollback:
     ) -> None:
         self._run = run
         self._options = options
+        self._rules = rules
         self._consent = consent
         self._organization = organization
         self._candidates = candidates
         self._evidence = evidence
         self._survey = CandidateCounts()
         self._again = options.again()
-        self._open = 0
-        self._unseen_s = 0.0
+        self._progress = LinkProgress()
 
     @property
     def facts(self) -> Mapping[str, object]:
@@ -202,7 +200,7 @@ class _Rollback:
         journal = await begin_journal(self._run, self._evidence)
         await self._undo(journal)
         await self._evidence.export(journal)
-        self._open = await still_open(self._run)
+        self._progress.open = await still_open(self._run)
 
     async def _undo(self, journal: Journal) -> None:
         run, looked = self._run, CandidateCounts()
@@ -235,20 +233,20 @@ class _Rollback:
 
     async def _put_back(self, journal: Journal) -> None:
         """Write the originals until a stop is asked for. Raises Fatal; the journal knows what is open."""
-        changing = changing_of(self._run, journal, strict=self._options.strict, undo=True)
-        counts = changing.counts
+        writer = LinkWriter(self._run, journal, self._rules)
+        counts = writer.changing.counts
 
         def line() -> str:
             return f"rollback: {counts.done:,} put back, {counts.edited:,} edited ones left, {counts.failed:,} failed"
 
         async with beside(say_progress(self._run, line)):
-            await change(self._run, changing, journal, self._candidates.undoable(self._survey, journal))
+            await writer.write(self._candidates.undoable(self._survey, journal))
         self._survey.counts.add(counts)
-        self._unseen_s = changing.unseen_s
+        self._progress.unseen_s = writer.changing.unseen_s
 
     def after_failure(self) -> Sequence[Advice]:
         return [
-            f"Every change is in the journal of {self._run.services.settings.tracking.database}.",
+            f"Every change is in the journal of {self._run.services.ledger.database.path}.",
             (self._again, "   goes on where it stopped"),
         ]
 
@@ -266,6 +264,6 @@ class _Rollback:
             ended=ended,
             planned=self._candidates.count,
             counts=self._survey.counts,
-            doubt=Doubt(self._open, self._unseen_s),
+            doubt=Doubt(self._progress.open, self._progress.unseen_s),
             next_steps=steps,
         )

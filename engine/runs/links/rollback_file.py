@@ -29,7 +29,6 @@ from engine.model.errors import Blocked, Differs, Fatal, Usage
 from engine.runs.journal.evidence import store
 from engine.runs.journal.tips import PREFIX
 from engine.runs.shared.assembly import Services
-from engine.settings import Settings
 from engine.tracking.db.chain import Key
 from engine.tracking.db.files import unusable
 from engine.tracking.read.switchable import Undoable
@@ -135,18 +134,9 @@ def _with_hmac(content: bytes, mac: str) -> bytes:
     return content[:-1] + b',"seal":"' + mac.encode() + b'"}\n'
 
 
-def begun(settings: Settings, key: Key, run_id: int, org_id: str, plan_sha256: str, at: str) -> RollbackFile:
+def begun(database: Path, key: Key, header: dict[str, Any]) -> RollbackFile:
     """The file of a switch that is about to start. Raises Blocked."""
-    asked = settings.salesforce
-    header = {
-        "run": run_id,
-        "at": at,
-        "org": org_id,
-        "object": asked.object,
-        "field": asked.url_field,
-        "plan_sha256": plan_sha256,
-    }
-    return RollbackFile(free(settings.tracking.database, f"rollback-{run_id}"), key, header)
+    return RollbackFile(free(database, f"rollback-{header['run']}"), key, header)
 
 
 async def keep_in_bucket(services: Services, file: RollbackFile, key: Key) -> str:
@@ -154,7 +144,7 @@ async def keep_in_bucket(services: Services, file: RollbackFile, key: Key) -> st
     name = f"{PREFIX}rollback/{key.fingerprint}/{file.path.name}"
     if why := await store(services, name, file.path.read_bytes()):
         return f"the rollback file could not be put into the bucket: {why}; copy {file.path} elsewhere by hand"
-    return f"the rollback file is also at s3://{services.settings.destination.bucket}/{name}"
+    return f"the rollback file is also at s3://{services.ours.bucket}/{name}"
 
 
 class JournalWithFile:

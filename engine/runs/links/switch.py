@@ -25,6 +25,8 @@ from engine.runs.journal.evidence import Evidence
 from engine.runs.links.change_report import ApiCost, ChangeReport, Doubt, after_a_switch, counted, undo_of
 from engine.runs.links.link_run import (
     SECONDS_A_CALL,
+    LinkProgress,
+    LinkRules,
     begin_journal,
     check_updateable,
     evidence_for,
@@ -35,11 +37,11 @@ from engine.runs.links.link_run import (
 from engine.runs.links.plan import Plans
 from engine.runs.links.plan_file import PlanFile, Written
 from engine.runs.links.rollback_file import JournalWithFile, RollbackFile, begun, keep_in_bucket
-from engine.runs.links.waves import Selection, WaveProgress, Waves, beyond
+from engine.runs.links.waves import Selection, Waves, beyond
 from engine.runs.shared.bounds import RunFlags
 from engine.runs.shared.command import as_flags
 from engine.runs.shared.confirmation import Ask, Consent, Terminal
-from engine.runs.shared.lifecycle import Run, live
+from engine.runs.shared.lifecycle import Run, UseCase, live
 from engine.runs.shared.preflight import check_own_org, check_stores
 from engine.runs.shared.report import Ended
 from engine.runs.shared.screen import Screen
@@ -90,31 +92,23 @@ async def switch(
             f"--wave {options.wave}: switch.waves has {len(targets)} waves",
             hint=(Command("run switch --dry-run"), "   shows them, with their links"),
         )
-    if start.bounds.dry_run:
-        return await live(start, partial(_may_plan, options=options))
-    return await live(start, partial(_may_switch, options=options, consent=consent))
+    rules = LinkRules.of(settings, strict=options.strict)
+    return await live(start, partial(_checked, options=options, rules=rules, consent=consent))
 
 
-async def _may_plan(run: Run, options: SwitchOptions) -> _Planning:
-    organization, shape = await check_own_org(run.services, Scope(account_id=run.bounds.account_id))
-    return _Planning(run, options, Plans(run.services, _wanted(run, options), organization, shape))
-
-
-async def _may_switch(run: Run, options: SwitchOptions, consent: Consent) -> _Switch:
-    services = run.services
-    organization, shape = await check_own_org(services, Scope(account_id=run.bounds.account_id))
+async def _checked(run: Run, options: SwitchOptions, rules: LinkRules, consent: Consent) -> UseCase[ChangeReport]:
+    services, bounds = run.services, run.bounds
+    organization, shape = await check_own_org(services, Scope(account_id=bounds.account_id))
+    wanted = Wanted(rules.accepted, bounds.account_id, options.retried, bounds.limit)
+    plans = Plans(services, rules.object_and_field, wanted, organization, shape)
+    if bounds.dry_run:
+        return _Planning(run, options, rules.waves, plans)
     check_updateable(shape)
     await check_stores(services)
     evidence = await evidence_for(run)
-    plans = Plans(services, _wanted(run, options), organization, shape)
     plans.notes = run.notes
     plan = plans.open(run.files, options.plan) if options.plan else None
-    return _Switch(run, options, consent, organization, evidence, plans, plan)
-
-
-def _wanted(run: Run, options: SwitchOptions) -> Wanted:
-    bounds, accepted = run.bounds, run.services.settings.switch.accept_proof
-    return Wanted(accepted, bounds.account_id, options.retried, bounds.limit)
+    return _Switch(run, options, rules, consent, organization, evidence, plans, plan)
 
 
 class _Planning:
@@ -122,9 +116,10 @@ class _Planning:
 
     facts: Mapping[str, object] = {}
 
-    def __init__(self, run: Run, options: SwitchOptions, plans: Plans) -> None:
+    def __init__(self, run: Run, options: SwitchOptions, targets: Sequence[int | str], plans: Plans) -> None:
         self._run = run
         self._options = options
+        self._targets = targets
         self._plans = plans
         self._path = options.plan or plans.path(None)
 
@@ -139,8 +134,8 @@ class _Planning:
         return "completed", Differs.exit_code if self._plans.foreign.count else 0
 
     def report(self, ended: Ended) -> ChangeReport:
-        written, needed, services = self._written, self._needed, self._run.services
-        targets, limits = services.settings.switch.waves, services.salesforce.limits
+        written, needed, targets = self._written, self._needed, self._targets
+        limits = self._run.services.salesforce.limits
         found = waves(targets, written.count)
         covered = sum(wave.records for wave in found)
         notes = [
@@ -179,6 +174,7 @@ class _Switch:
         self,
         run: Run,
         options: SwitchOptions,
+        rules: LinkRules,
         consent: Consent,
         organization: Organization,
         evidence: Evidence,
@@ -187,14 +183,14 @@ class _Switch:
     ) -> None:
         self._run = run
         self._options = options
+        self._rules = rules
         self._consent = consent
         self._organization = organization
         self._evidence = evidence
         self._plans = plans
         self._plan = plan
-        self._progress = WaveProgress(foreign=plans.foreign)
+        self._progress = LinkProgress(foreign=plans.foreign)
         self._file: RollbackFile | None = None
-        self._open = 0
 
     @property
     def facts(self) -> Mapping[str, object]:
@@ -209,32 +205,39 @@ class _Switch:
             path = plans.path(run.id)
             await plans.make(path, run.id)
             self._plan = plans.open(run.files, path)
-        targets, wave = run.services.settings.switch.waves, self._options.wave
-        if wanted := [each for each in waves(targets, self._plan.count) if wave in {None, each.number}]:
+        wave, found = self._options.wave, waves(self._rules.waves, self._plan.count)
+        if wanted := [each for each in found if wave in {None, each.number}]:
             await self._apply(self._plan, wanted, journal)
         if (limits := run.services.salesforce.limits) is not None:
             await run.services.ledger.sample({"api": {"used": limits.used, "max": limits.allowed}})
-        self._open = await still_open(run)
+        self._progress.open = await still_open(run)
 
     async def _apply(self, plan: PlanFile, wanted: Sequence[Wave], journal: Journal) -> None:
-        run, organization, settings = self._run, self._organization, self._run.services.settings
+        run, organization, services, rules = self._run, self._organization, self._run.services, self._rules
         name = organization.name or organization.id
         links = sum(wave.records for wave in wanted)
         what = f"{links:,} links of {name} ({'sandbox' if organization.is_sandbox else 'org ' + organization.id})"
-        about = f"About to switch {what} to s3://{settings.destination.bucket}."
+        about = f"About to switch {what} to s3://{services.ours.bucket}."
         if not await self._consent.typed(run, about, name):
             run.stop.request("not confirmed", Paused.exit_code)
             return
-        assert run.id is not None
-        now = run.services.clock.now
-        file = self._file = begun(settings, journal.key, run.id, organization.id, plan.sha256, iso(now()))
-        selection = Selection(run, plan, self._options.retried, self._progress)
-        going = Waves(run, selection, JournalWithFile(journal, file), strict=self._options.strict)
+        asked, field = rules.object_and_field
+        header = {
+            "run": run.id,
+            "at": iso(services.clock.now()),
+            "org": organization.id,
+            "object": asked,
+            "field": field,
+            "plan_sha256": plan.sha256,
+        }
+        file = self._file = begun(services.ledger.database.path, journal.key, header)
+        selection = Selection(run, plan, rules.accepted, self._options.retried, self._progress)
+        going = Waves(run, selection, JournalWithFile(journal, file), rules)
         try:
             async with beside(say_progress(run, lambda: f"switch: {counted(going.so_far) or 'nothing yet'}")):
                 await going.run(wanted, self._consent, after_wave=lambda: self._evidence.export(journal))
         finally:
-            file.end(iso(now()))
+            file.end(iso(services.clock.now()))
             if self._options.upload:
                 run.note(await keep_in_bucket(run.services, file, journal.key))
 
@@ -244,7 +247,7 @@ class _Switch:
         return self._options.again(plan.path if plan is not None and self._options.wave is not None else None)
 
     def after_failure(self) -> Sequence[Advice]:
-        database, counts = self._run.services.settings.tracking.database, counted(self._progress.total)
+        database, counts = self._run.services.ledger.database.path, counted(self._progress.total)
         assert self._run.id is not None
         return [
             f"{counts or 'nothing yet'}. Each change, and what it was, is in the journal of {database}.",
@@ -265,7 +268,7 @@ class _Switch:
         notes = ended.notes
         if out := progress.left_out:
             notes.append(f"{out:,} lines of the plan lie outside --account, --limit or the test settings")
-        notes += [*_left_alone(progress.foreign), *beyond(self._run.services.settings.switch.waves, plan.count)]
+        notes += [*_left_alone(progress.foreign), *beyond(self._rules.waves, plan.count)]
         notes.append(f"the journal of {ended.database} knows the way back for each")
         return ChangeReport(
             ended=ended,
@@ -273,7 +276,7 @@ class _Switch:
             counts=progress.total,
             plan=Written(plan.path, plan.count, plan.sha256),
             rollback_file=str(file.path) if file is not None else "",
-            doubt=Doubt(self._open, progress.unseen_s),
+            doubt=Doubt(progress.open, progress.unseen_s),
             waves=progress.waves,
             next_steps=after_a_switch(ended.exit_code, progress.total, ended.run_id, self._again()),
         )

@@ -3,40 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import asdict
 
 import structlog
 
 from engine.model.change import Change, Link
 from engine.model.errors import Paused, Transient
 from engine.pipeline.changing import Steps
-from engine.pipeline.switching import WINDOW, Counts, DriftLimits, Wave, waves
+from engine.pipeline.switching import WINDOW, Counts, Wave, waves
 from engine.runs.links.change_report import counted
-from engine.runs.links.link_run import change, changing_of
+from engine.runs.links.link_run import LinkProgress, LinkRules, LinkWriter
 from engine.runs.links.plan_file import PlanFile
 from engine.runs.links.wave_copies import WaveCopies, listing_pays
 from engine.runs.shared.confirmation import Consent
 from engine.runs.shared.lifecycle import Run
 from engine.tracking.read import switchable
-from engine.tracking.read.links import Foreign
 from engine.tracking.write.verdicts import Verdict, Verdicts
 
 log = structlog.get_logger()
-
-
-@dataclass(slots=True)
-class WaveProgress:
-    """How far a switch has come, whatever ends it."""
-
-    total: Counts = field(default_factory=Counts)
-    waves: list[dict[str, Any]] = field(default_factory=list)
-    unseen_s: float = 0.0
-    """``Changing.unseen_s``."""
-    left_out: int = 0
-    """Lines of the plan that flags or test settings did not let through."""
-    foreign: Foreign = field(default_factory=Foreign)
-    """Records left alone, because the link in their row is not made of its key."""
 
 
 class Selection:
@@ -45,12 +29,15 @@ class Selection:
     ``retried``: failures of earlier runs to try again. ``progress`` counts what is left out.
     """
 
-    def __init__(self, run: Run, plan: PlanFile, retried: Sequence[str], progress: WaveProgress) -> None:
+    def __init__(
+        self, run: Run, plan: PlanFile, accepted: Sequence[str], retried: Sequence[str], progress: LinkProgress
+    ) -> None:
         assert run.id is not None
         self._run = run
         self._plan = plan
+        self._accepted = accepted
         self._retried = retried
-        self._template = run.services.settings.destination.link_template
+        self._template = run.services.ours.link_template
         self._verdicts = Verdicts(run.services.ledger.database, run.id)
         self._seen = 0
         self._taken = 0
@@ -118,8 +105,7 @@ class Selection:
     async def _ready(self, links: Sequence[Link], copies: WaveCopies, counts: Counts) -> list[Link]:
         """Those of which the tracking DB still says what the plan says, and whose objects are there."""
         services = self._run.services
-        accepted = services.settings.switch.accept_proof
-        now = await switchable.now(services.ledger.database, [link.id for link in links], accepted, self._retried)
+        now = await switchable.now(services.ledger.database, [link.id for link in links], self._accepted, self._retried)
         ready: list[Link] = []
         for link in links:
             row = now.get(link.id)
@@ -151,14 +137,12 @@ class Selection:
 class Waves:
     """Moves the links that a plan's selection lets through."""
 
-    def __init__(self, run: Run, selection: Selection, steps: Steps, *, strict: bool) -> None:
-        settings = run.services.settings
+    def __init__(self, run: Run, selection: Selection, steps: Steps, rules: LinkRules) -> None:
         self._run = run
-        self._steps = steps
         self._selection = selection
         self._progress = selection.progress
-        self._limits = DriftLimits(settings.switch.max_drift, settings.migration.error_budget)
-        self._changing = changing_of(run, steps, strict=strict, on_counts=self._judge)
+        self._limits = rules.limits
+        self._writer = LinkWriter(run, steps, rules, self._judge)
 
     async def run(self, wanted: Sequence[Wave], consent: Consent, *, after_wave: Callable[[], Awaitable[None]]) -> None:
         """One wave after the other, until one says stop. Raises Paused and other Fatal."""
@@ -185,14 +169,14 @@ class Waves:
         """Of this run, the wave under way included."""
         counts = Counts()
         counts.add(self._progress.total)
-        counts.add(self._changing.counts)
+        counts.add(self._writer.changing.counts)
         return counts
 
     async def _wave(self, wave: Wave) -> Counts:
-        changing, progress = self._changing, self._progress
+        changing, progress = self._writer.changing, self._progress
         self._run.screen.say(f"wave {wave.number}: {wave.records:,} links")
         try:
-            await change(self._run, changing, self._steps, self._selection.windows(wave, changing.counts))
+            await self._writer.write(self._selection.windows(wave, changing.counts))
         finally:
             counts = changing.take_counts()
             progress.total.add(counts)

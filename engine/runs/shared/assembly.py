@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
+from pathlib import Path
 
 import structlog
 
@@ -28,10 +29,10 @@ from engine.pipeline.routes import Route, Routes
 from engine.pipeline.source_ids import SourceIds, VendorLinks
 from engine.runs.shared.world import WORLD
 from engine.s3.open import S3, open_s3
-from engine.s3.transfer.source import S3Source
 from engine.s3.transport import Transport
 from engine.salesforce.connection import Salesforce, open_salesforce
-from engine.settings import Settings
+from engine.settings import DestinationSettings, NetworkSettings, Settings
+from engine.tracking.db.chain import key_path
 from engine.tracking.db.database import open_database
 from engine.tracking.ledger import Ledger
 from engine.web.client import WebClient
@@ -45,7 +46,6 @@ log = structlog.get_logger()
 class Adapters:
     """Everything beyond this machine, open."""
 
-    settings: Settings
     clock: Clock
     salesforce: Salesforce
     s3: S3
@@ -53,29 +53,25 @@ class Adapters:
     web: Source
     resolver: LinkResolver | None
     rules: SourceRules
-    through_destination: S3Source
-    """Reads with the destination's credentials: sources of server-side copies, and our own objects."""
+    filters: Filters
+    ours: DestinationSettings
+    retries: Retries
+    """How often a request outside the flow is tried."""
 
     def locate(self, key: str) -> Location:
         """One of our own objects."""
-        ours = self.settings.destination
-        url = ours.link_template.url(key)
+        url = self.ours.link_template.url(key)
         scheme, _, rest = url.partition("://")
-        return Location(origin_of(scheme, rest.partition("/")[0]), url, bucket=ours.bucket, key=key)
+        return Location(origin_of(scheme, rest.partition("/")[0]), url, bucket=self.ours.bucket, key=key)
 
     def planner(self, shape: ObjectShape, account_id: str | None, routes: Routes | None = None) -> Planner:
         """The planner of this run. Without routes it knows sources by their URLs only."""
-        ours, wanted = self.settings.destination, self.settings.migration
+        ours = self.ours
         target = Target(
             ours.bucket, ours.region, ours.endpoint_url, ours.key_template, ours.url_template, shape.url_length
         )
-        filters = Filters(frozenset(wanted.allowed_extensions), max_bytes(self.settings), account_id)
+        filters = replace(self.filters, account_id=account_id)
         return Planner(self.rules, target, filters, SourceIds(self.links, routes))
-
-    @property
-    def retries(self) -> Retries:
-        """How often a request outside the flow is tried."""
-        return Retries(self.clock, self.settings.migration.max_attempts)
 
     @property
     def links(self) -> VendorLinks | None:
@@ -89,7 +85,7 @@ class Adapters:
             return Route(Method.HTTP, self.web, "not in a bucket: plain http")
         found = await self.retries.patiently(lambda: self.s3.source_access.probe(samples))
         reader = {
-            Method.SERVER_COPY: self.through_destination,
+            Method.SERVER_COPY: self.s3.across,
             Method.STREAM: self.s3.source,
         }.get(found.method, self.web)
         return Route(found.method, reader, found.why, found.settled)
@@ -100,6 +96,8 @@ class Services(Adapters):
     """Everything a run works with, open."""
 
     ledger: Ledger
+    journal_key: Path
+    """Where the key of the journal lies."""
 
 
 def max_bytes(settings: Settings) -> int | None:
@@ -124,7 +122,8 @@ async def assemble(settings: Settings, clock: Clock, *, transport: Transport) ->
         await ledger.check_pins(settings.destination.bucket, org.object, org.url_field)
         adapters = await stack.enter_async_context(open_adapters(settings, clock, transport=transport))
         around = {each.name: getattr(adapters, each.name) for each in fields(adapters)}
-        yield Services(**around, ledger=ledger)
+        journal_key = key_path(settings.tracking.database, settings.switch.journal_key_file)
+        yield Services(**around, ledger=ledger, journal_key=journal_key)
 
 
 def within_open_files(settings: Settings) -> Settings:
@@ -175,8 +174,8 @@ async def open_adapters(settings: Settings, clock: Clock, *, transport: Transpor
         client = await stack.enter_async_context(
             world.web(origins, settings.network, connections=settings.migration.concurrency, private_hosts=private)
         )
+        wanted = settings.migration
         yield Adapters(
-            settings=settings,
             clock=clock,
             salesforce=salesforce,
             s3=s3,
@@ -184,7 +183,9 @@ async def open_adapters(settings: Settings, clock: Clock, *, transport: Transpor
             web=LimitedSource(WebSource(client, clock), limiters),
             resolver=LinkResolver(resolver, client, partial(parse_url, rules=rules), clock) if resolver else None,
             rules=rules,
-            through_destination=s3.across,
+            filters=Filters(frozenset(wanted.allowed_extensions), max_bytes(settings)),
+            ours=settings.destination,
+            retries=Retries(clock, wanted.max_attempts),
         )
 
 
@@ -199,8 +200,8 @@ async def open_org(settings: Settings, clock: Clock) -> AsyncIterator[Salesforce
 
 
 @asynccontextmanager
-async def open_as_user(settings: Settings, origins: set[Origin]) -> AsyncIterator[WebClient]:
+async def open_as_user(network: NetworkSettings, origins: set[Origin]) -> AsyncIterator[WebClient]:
     """Plain GETs of our own links' hosts. These are our own choice, so they may be private addresses."""
     hosts = {origin.host for origin in origins}
-    async with WORLD.get().web(origins, settings.network, connections=4, private_hosts=hosts) as client:
+    async with WORLD.get().web(origins, network, connections=4, private_hosts=hosts) as client:
         yield client

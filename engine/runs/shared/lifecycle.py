@@ -132,7 +132,7 @@ async def live(start: Start, check: Check[R]) -> R:
                 if "nothing was" not in in_words(error.hint).lower():
                     error.add_hint(start.untouched)
                 raise
-            await _begin(run, start.kind, case.facts)
+            await _begin(run, start, case.facts)
             started = clock.monotonic()
             try:
                 async with beside(_limit(run, start.max_duration_s)):
@@ -153,13 +153,12 @@ async def live(start: Start, check: Check[R]) -> R:
             return report
 
 
-async def _begin(run: Run, kind: str, facts: Mapping[str, object]) -> None:
-    services = run.services
+async def _begin(run: Run, start: Start, facts: Mapping[str, object]) -> None:
     if not run.bounds.dry_run:
-        snapshot = services.settings.snapshot() | dict(facts)
-        run.id = await services.ledger.begin_run(kind, snapshot, version=__version__)
+        snapshot = start.settings.snapshot() | dict(facts)
+        run.id = await run.services.ledger.begin_run(start.kind, snapshot, version=__version__)
         structlog.contextvars.bind_contextvars(run_id=run.id)
-    log.info("run_started", version=__version__, kind=kind, dry_run=run.id is None, **facts)
+    log.info("run_started", version=__version__, kind=start.kind, dry_run=run.id is None, **facts)
 
 
 async def _limit(run: Run, seconds: float | None) -> None:

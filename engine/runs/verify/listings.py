@@ -79,7 +79,7 @@ class Listings:
                 self._run.note(f"our bucket could not be listed ({worse}); each copy was checked by HEAD")
 
     async def _source_buckets(self) -> dict[str, Route]:
-        sources, wanted = self._checker.sources, set(self._run.services.settings.source.buckets)
+        sources, wanted = self._checker.sources, self._run.services.rules.buckets
         found: dict[str, Route] = {}
         async for rows in self._copies.rows():
             copies = await self._copies.of(rows)

@@ -93,7 +93,7 @@ class Recording:
             if not self._run.stop.requested:
                 checked.append(await check(copy))
 
-        await side_by_side(copies, one, at_once=self._run.services.settings.migration.concurrency)
+        await side_by_side(copies, one, at_once=self._run.services.limiters.most)
         checked.sort(key=lambda each: each.copy.row)
         return [await self._repairable(each) for each in checked]
 

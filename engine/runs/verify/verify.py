@@ -87,7 +87,7 @@ class _Verify:
 
     async def work(self) -> None:
         services, found, options = self._run.services, self._found, self._options
-        template = services.settings.destination.link_template
+        template = services.ours.link_template
         found.foreign = await services.ledger.database.read(partial(foreign, template=template))
         try:
             await self._check()

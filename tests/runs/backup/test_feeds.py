@@ -19,6 +19,7 @@ from engine.model.plan import Known
 from engine.model.record import ObjectShape
 from engine.pipeline.allowance import Allowance
 from engine.pipeline.intake import Intake, MetRows
+from engine.pipeline.planning import Filters
 from engine.pipeline.recorder import Recorder
 from engine.pipeline.routes import Routes
 from engine.pipeline.stop import Stop
@@ -26,6 +27,7 @@ from engine.pipeline.tally import Tally
 from engine.pipeline.work_queue import WorkQueue
 from engine.rehearsal.salesforce import SalesforceStandIn, Server, StandInSettings
 from engine.runs.backup.feeds import Feeds
+from engine.runs.backup.inventory import Inventory
 from engine.runs.shared.assembly import Services
 from engine.runs.shared.bounds import Bounds
 from engine.runs.shared.lifecycle import Run
@@ -94,7 +96,13 @@ async def feed(server: Server, database: Path, *, full: bool, kill_after: int | 
         await salesforce.organization()
         run = await ledger.begin_run("backup", {})
         absent: Any = dict.fromkeys(each.name for each in fields(Services))
-        here = {"settings": settings, "clock": clock, "ledger": ledger, "salesforce": salesforce}
+        here = {
+            "ours": settings.destination,
+            "filters": Filters(),
+            "clock": clock,
+            "ledger": ledger,
+            "salesforce": salesforce,
+        }
         parts = Services(**absent | here | {"rules": source_rules(("vendor",), None, None, ())})
         planner = parts.planner(ObjectShape(OBJECT, "Document__c", 255, True), None)
         tally, met = Tally(), MetRows(run)
@@ -105,7 +113,9 @@ async def feed(server: Server, database: Path, *, full: bool, kill_after: int | 
         wanted = Wanted()
         wanted.full = full
         screen: Any = None
-        feeds = Feeds(Run(parts, screen, Stop(), Bounds(), ExitStack(), run), wanted, "scope", tally, met)
+        here_now = Run(parts, screen, Stop(), Bounds(), ExitStack(), run)
+        inventory = Inventory(parts, settings.source, tally, here_now.note)
+        feeds = Feeds(here_now, wanted, "scope", tally, met, inventory)
         recording = asyncio.create_task(recorder.run())
         feeding = asyncio.create_task(feeds.run(intake))
         dying = asyncio.create_task(killed.wait())

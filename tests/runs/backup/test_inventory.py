@@ -17,7 +17,7 @@ from engine.pipeline.tally import Tally
 from engine.runs.backup.inventory import FEW_RECORDS, Inventory
 from engine.s3.api.answers import Listed
 from engine.s3.api.survey import Bounds, Put
-from engine.settings import Settings
+from engine.settings import SourceSettings
 from engine.tracking.db.database import open_database
 from engine.tracking.ledger import Ledger
 from tests.support.fakes.clock import ManualClock
@@ -68,7 +68,6 @@ class Stage:
 
     ledger: Ledger
     clock: ManualClock
-    settings: Settings
     s3: Sides
     tally: Tally = field(default_factory=Tally)
     notes: list[str] = field(default_factory=list)
@@ -80,8 +79,8 @@ class Stage:
     async def prepare(self, *listers: Lister, records: int | None = 5000, resumed: bool = False, **source: Any) -> None:
         self.s3.given = list(listers)
         tree = {"buckets": ["vendor"], "region": "us-west-2", **source}
-        self.settings = Settings.model_validate({"destination": {"bucket": "ours"}, "source": tree})
-        inventory = Inventory(self, self.tally, self.notes.append)  # type: ignore[arg-type]
+        services: Any = self
+        inventory = Inventory(services, SourceSettings.model_validate(tree), self.tally, self.notes.append)
         await inventory.prepare(records, resumed=resumed)
 
     async def states(self) -> dict[str, tuple[str, int]]:
@@ -100,7 +99,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
         ledger = Ledger(db)
         await ledger.begin_run("backup", {})
         await ledger.begin_scan("full", "scope", restricted=False, watermark=WHEN)
-        yield Stage(ledger, clock, Settings.model_validate({"destination": {"bucket": "ours"}}), Sides([]))
+        yield Stage(ledger, clock, Sides([]))
 
 
 async def test_every_bucket_of_the_settings_is_listed_once(stage: Stage) -> None:

@@ -27,7 +27,7 @@ def probe_key(clock: Clock) -> str:
 async def write_and_read(adapters: Adapters, key: str) -> Finding:
     """Write a small object under a key of its own, read it back, compare."""
     destination = adapters.s3.destination
-    where = f"s3://{adapters.settings.destination.bucket}"
+    where = f"s3://{adapters.ours.bucket}"
     try:
         await destination.check()
         stream = InMemory(ObjectFacts(size=len(_BODY), etag="", etag_is_md5=False), _BODY)
@@ -70,7 +70,7 @@ async def remove_probe(adapters: Adapters, key: str) -> Finding:
         return ok("probe", f"{what} (a lifecycle rule for noncurrent versions under {PROBES} removes them)")
     if removed.known:
         return ok("probe", "the probe object was deleted again")
-    kept = f"the probe object s3://{adapters.settings.destination.bucket}/{key} and its copy remain"
+    kept = f"the probe object s3://{adapters.ours.bucket}/{key} and its copy remain"
     return ok(
         "probe",
         f"{kept}: deleting them was answered with {removed.why} (a backup never deletes; delete them when convenient)",
