@@ -26,7 +26,7 @@ from typing import Any, cast
 import uvloop
 
 from engine.limiting.clock import SystemClock
-from engine.s3.wire.origin import Origin
+from engine.model.location import Origin
 from engine.s3.wire.wire import Wire
 
 COPY_HEAD = (

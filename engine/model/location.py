@@ -1,4 +1,4 @@
-"""Location: where a file lies. Parsing of URL fields is in ``model/urls.py``."""
+"""Origin: where requests go. Location: where a file lies. ``model/urls.py`` parses URL fields."""
 
 from __future__ import annotations
 
@@ -14,6 +14,15 @@ class Origin:
     scheme: str
     host: str
     port: int
+
+    def __post_init__(self) -> None:
+        if not self.host or any(each in self.host for each in "[]/@?# \r\n"):
+            raise ValueError("an origin's host must be a bare name or address")
+
+    @property
+    def authority(self) -> str:
+        """``host:port``, with IPv6 in brackets."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host

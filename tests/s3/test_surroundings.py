@@ -17,6 +17,7 @@ from engine.limiting.clock import SystemClock
 from engine.model.errors import Blocked, Refused, Transient, Usage
 from engine.model.facts import Method, ObjectFacts, Uncopyable
 from engine.model.failures import FailureClass
+from engine.model.location import Origin
 from engine.s3.api.address import Address
 from engine.s3.api.answers import StoreError
 from engine.s3.api.credentials import Keyring, Keys
@@ -25,7 +26,6 @@ from engine.s3.api.faults import Patience, Side
 from engine.s3.open import S3, open_s3
 from engine.s3.transfer.destination import S3Destination
 from engine.s3.transfer.target import Bucket
-from engine.s3.wire.origin import Origin
 from engine.s3.wire.wire import Wire
 from tests.support.s3 import Bytes, at, settings_for
 from tests.support.s3_double import MD5, aws, document

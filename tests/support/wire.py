@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self, cast
 
-from engine.s3.wire.origin import Origin
+from engine.model.location import Origin
 
 
 class HandClock:

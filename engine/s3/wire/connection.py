@@ -9,9 +9,9 @@ from collections.abc import Callable
 from typing import cast
 
 from engine.model.byte_units import KIB
+from engine.model.location import Origin
 from engine.s3.wire.errors import WireError
 from engine.s3.wire.exchange import DONE, Exchange
-from engine.s3.wire.origin import Origin
 from engine.s3.wire.streamed import Streamed
 from engine.s3.wire.time_limits import TimeLimits
 from engine.s3.wire.writer import Writer

@@ -9,12 +9,13 @@ from collections.abc import Callable
 
 from engine.limiting.clock import Clock
 from engine.limiting.open_files import none_left
+from engine.model.location import Origin
 from engine.model.proxy import Proxy
 from engine.s3.wire.connection import READ, Connection
 from engine.s3.wire.deadlines import Deadlines
 from engine.s3.wire.errors import ConnectFailed, NoFileLeft, ProxyLogin, TimedOut, TlsFailed, WireError
 from engine.s3.wire.exchange import Whole
-from engine.s3.wire.origin import Origin, Resolver, Sockaddr
+from engine.s3.wire.names import Resolver, Sockaddr
 from engine.s3.wire.reply import Reply
 
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Awaitable, Callable
 from typing import cast
 
 from engine.limiting.clock import Clock
-from engine.s3.wire.origin import Sockaddr
 
+Sockaddr = tuple[str, int] | tuple[str, int, int, int]
+"""IPv4 ``(address, port)`` or IPv6 ``(address, port, flow, scope)``, as ``socket.getaddrinfo`` gives them."""
+Resolver = Callable[[str, int], Awaitable[list[Sockaddr]]]
+"""Host and port to the addresses to connect to, in order. It may raise to refuse; its error is passed on unchanged."""
 TTL_S = 60.0
 _MANY = 1024
 

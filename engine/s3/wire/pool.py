@@ -7,9 +7,9 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 
 from engine.limiting.clock import Clock
+from engine.model.location import Origin
 from engine.s3.wire.connection import Connection
 from engine.s3.wire.errors import Closed, TimedOut, WireError
-from engine.s3.wire.origin import Origin
 
 Dial = Callable[[Origin, float, Callable[[Connection], None]], Awaitable[Connection]]
 

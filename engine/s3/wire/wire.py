@@ -13,13 +13,13 @@ from typing import Self, TypeVar
 from engine.limiting.clock import Clock
 from engine.limiting.cooperative import FairWaking
 from engine.model.byte_units import MIB
+from engine.model.location import Origin
 from engine.model.proxy import Proxy
 from engine.s3.wire.connection import Connection
 from engine.s3.wire.dialer import Dialer
 from engine.s3.wire.errors import Stale
 from engine.s3.wire.exchange import Whole
-from engine.s3.wire.names import Names
-from engine.s3.wire.origin import Origin, Resolver
+from engine.s3.wire.names import Names, Resolver
 from engine.s3.wire.pool import Pool
 from engine.s3.wire.reply import Reply, StreamedReply
 from engine.s3.wire.streamed import Streamed

@@ -7,10 +7,10 @@ import hashlib
 
 import pytest
 
+from engine.model.location import Origin
 from engine.s3.wire.connection import Connection
 from engine.s3.wire.errors import PeerClosed
 from engine.s3.wire.exchange import Whole
-from engine.s3.wire.origin import Origin
 from engine.s3.wire.streamed import HIGH_WATER
 from engine.s3.wire.wire import Body, Wire
 from tests.support.wire import OK, Call, Flood, HandClock, Peer, answers, at_rest, forever, get, put, until

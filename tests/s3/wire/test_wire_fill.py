@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.model.location import Origin
 from engine.s3.wire.connection import Connection
 from engine.s3.wire.errors import PeerClosed
-from engine.s3.wire.origin import Origin
 from engine.s3.wire.streamed import Streamed
 from engine.s3.wire.wire import Wire
 from tests.support.authority import Authority

@@ -7,9 +7,9 @@ import itertools
 
 import pytest
 
+from engine.model.location import Origin
 from engine.s3.wire.errors import ConnectFailed, PeerClosed, Stale
-from engine.s3.wire.names import Names
-from engine.s3.wire.origin import Origin, Sockaddr
+from engine.s3.wire.names import Names, Sockaddr
 from engine.s3.wire.wire import Wire
 from tests.support.wire import OK, Call, HandClock, Peer, Script, answers, forever, get, put, reached, until
 

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
+from engine.model.location import Origin
 from engine.s3.wire.errors import BadResponse, BodyTooLarge, Closed, PeerClosed, Stale
-from engine.s3.wire.origin import Origin
 from engine.s3.wire.reply import Reply
 from engine.s3.wire.wire import Wire, WireStats
 from tests.support.wire import OK, Call, HandClock, Peer, answers, forever, get, until

@@ -7,8 +7,9 @@ import socket
 
 import pytest
 
+from engine.model.location import Origin
 from engine.s3.wire.errors import TimedOut
-from engine.s3.wire.origin import Origin, Sockaddr
+from engine.s3.wire.names import Sockaddr
 from engine.s3.wire.wire import Wire
 from tests.support.wire import OK, Call, HandClock, Peer, answers, at_rest, forever, get, put, reached, until
 

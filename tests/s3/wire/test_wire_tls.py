@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from engine.model.location import Origin
 from engine.model.proxy import Proxy
 from engine.s3.wire.errors import ConnectFailed, PeerClosed, Stale, TimedOut, TlsFailed
-from engine.s3.wire.origin import Origin, Sockaddr
+from engine.s3.wire.names import Sockaddr
 from engine.s3.wire.wire import Wire
 from tests.support.authority import Authority
 from tests.support.wire import OK, Call, HandClock, Peer, answers, forever, get, put, until
