@@ -37,7 +37,7 @@ from engine.s3.transfer.parts import COPY_LIMIT, COPY_PART
 from engine.salesforce.shape import Organization
 from engine.settings import Settings
 from engine.tracking.db.scratch import Scratch
-from engine.tracking.read.findings import Findings, Measured, shortened
+from engine.tracking.read.analysis import AnalysisFigures, Measured, shortened
 from engine.tracking.read.prior_runs import PriorRuns, RunThroughput, open_prior_runs
 
 SAMPLE = 2000
@@ -111,7 +111,7 @@ class _Analysis:
             sizes = Sizes(adapters, self._settings.source, self._scratch, ways, say)
             measured = await sizes.measure(self._options.sample, whole=whole)
             say("adding up")
-            findings = Findings(self._scratch, measured, adapters.filters.max_bytes)
+            findings = AnalysisFigures(self._scratch, measured, adapters.filters.max_bytes)
             document = findings.document(adapters.rules) | {"links": census.links.as_json(), "routes": _routes(ways)}
         document["forecast"] = await self._forecast(document, findings, measured, ways)
         document["recommendations"] = [to_type(each) for each in advice(document, self._settings)]
@@ -183,7 +183,7 @@ class _Analysis:
                 yield page
 
     async def _forecast(
-        self, document: dict[str, Any], findings: Findings, measured: Measured, routes: dict[str, Route]
+        self, document: dict[str, Any], findings: AnalysisFigures, measured: Measured, routes: dict[str, Route]
     ) -> dict[str, Any]:
         settings, limits = self._settings, self._adapters.salesforce.limits
         records = document["records"]
@@ -202,7 +202,7 @@ class _Analysis:
         work = [self._work(findings, bucket, route, measured) for bucket, route in routes.items()]
         return forecast(work, around, measured_rates, self._prices).as_json()
 
-    def _work(self, findings: Findings, bucket: str, route: Route, measured: Measured) -> Work:
+    def _work(self, findings: AnalysisFigures, bucket: str, route: Route, measured: Measured) -> Work:
         # the settings refuse a bucket name with a quote in it
         here = f"bucket = '{bucket}'"
         copying = route.method is Method.SERVER_COPY
@@ -222,7 +222,7 @@ class _Analysis:
             listed=bucket in measured.listed,
         )
 
-    def _list_archived(self, findings: Findings) -> dict[str, Any] | None:
+    def _list_archived(self, findings: AnalysisFigures) -> dict[str, Any] | None:
         file = self._options.archived
         if file is None:
             return None

@@ -26,8 +26,8 @@ from engine.runs.shared.assembly import Adapters
 from engine.s3.api.answers import Listed
 from engine.s3.api.survey import Bounds
 from engine.settings import SourceSettings
-from engine.tracking.db.scratch import RING, Look, Scratch
-from engine.tracking.read.findings import Measured
+from engine.tracking.db.scratch import RING, Drawn, Scratch
+from engine.tracking.read.analysis import Measured
 
 MOST_HEADS = 64
 """HEADs at a time: the source is not ours, and an analysis is in no hurry."""
@@ -136,10 +136,10 @@ class Sizes:
             self._scratch.put_answers(await self._heads(chunk))
             self._say(f"checking files: {self.measured.heads:,} of {of:,} HEADs")
 
-    async def _heads(self, looks: list[Look]) -> list[Answer]:
+    async def _heads(self, looks: list[Drawn]) -> list[Answer]:
         limiter = asyncio.Semaphore(min(MOST_HEADS, self._adapters.limiters.most))
 
-        async def one(look: Look) -> Answer:
+        async def one(look: Drawn) -> Answer:
             async with limiter:
                 return await self._head(look)
 
@@ -148,7 +148,7 @@ class Sizes:
         self.measured.heads += len(tasks)
         return [task.result() for task in tasks]
 
-    async def _head(self, look: Look) -> Answer:
+    async def _head(self, look: Drawn) -> Answer:
         try:
             facts = await self._adapters.retries.of(lambda: self._facts(look))
         except (Refused, Transient) as error:
@@ -157,7 +157,7 @@ class Sizes:
             return None, "", False, "no_length", look.source_id
         return facts.size, facts.storage_class, facts.archived, "seen", look.source_id
 
-    async def _facts(self, look: Look) -> ObjectFacts:
+    async def _facts(self, look: Drawn) -> ObjectFacts:
         location = parse_url(look.url, self._adapters.rules)
         route = self._routes[location.bucket]
         if self._adapters.resolver is not None and route.method is Method.HTTP:

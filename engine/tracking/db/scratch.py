@@ -1,11 +1,12 @@
-"""What an analysis has gathered: a private, temporary database on disk that vanishes with the process.
+"""What an analysis gathers: a private, temporary database on disk that vanishes with the process.
 
-Memory is bounded by SQLite's cache (32 MB, and as much again for a sort), whatever the number of records; on disk a
+SQLite's cache bounds the memory (32 MiB, and as much again for a sort), whatever the number of records. On disk a
 record takes some 300 bytes, a listed object 60. The file is unlinked as soon as it is open (sqlite.org/inmemorydb.html,
-"Temporary Databases"), so nothing is left behind by a kill. Every verb raises Fatal where that directory is full.
+"Temporary Databases"), so a kill leaves nothing behind. Every method raises Fatal where the temporary directory is
+full.
 
-A file is what one or several records name; its id is a hash that has nothing to do with its size, so a stretch of
-files in the order of their ids, from a point chosen by chance, is a random sample.
+One or several records name a file. Its id is a hash that has nothing to do with its size. So a stretch of files in the
+order of their ids, from a random point, is a random sample.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from engine.model.analyzed import AnalyzedRecord
 from engine.model.estimate import Stratum
 from engine.model.text import storable
 from engine.model.urls import identity_hash
+from engine.tracking.db.connect import by_name
 from engine.tracking.db.faults import translated
 
 CACHE_KIB = 32768
@@ -29,8 +31,8 @@ RING = 1 << 63
 """Ids of files lie below it."""
 
 
-class Look(NamedTuple):
-    """A file that somebody should look at."""
+class Drawn(NamedTuple):
+    """A file of the sample: it is to get a HEAD."""
 
     source_id: int
     stratum: str
@@ -47,7 +49,7 @@ CREATE TABLE listed (source_id INTEGER, size INTEGER, storage_class TEXT, archiv
 CREATE TABLE file (source_id INTEGER PRIMARY KEY, bucket TEXT, extension TEXT, records INTEGER, todo INTEGER,
     example INTEGER, size INTEGER, storage_class TEXT, archived INTEGER, stratum TEXT, state TEXT, weight REAL);
 """
-# state: '' not looked at, 'listed', 'seen' by a HEAD, or the failure class of that HEAD
+# state: '' not checked, 'listed', 'seen' by a HEAD, or the failure class of that HEAD
 # weight: how many files it stands for; 0 where its size is unknown
 _FILES = """
 INSERT INTO file
@@ -71,7 +73,7 @@ _ADD = "INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
 class Scratch:
-    """A context manager. Filled record by record, then ``gather``, then asked."""
+    """A context manager. Filled record by record; then ``gather``; then queried."""
 
     def __init__(self) -> None:
         self._place = Path(tempfile.gettempdir()) / "(temporary)"
@@ -117,28 +119,29 @@ class Scratch:
             )
 
     def gather(self) -> None:
-        """Records are complete, and listings: make the files of them."""
+        """All records and listings are in: make the files of them."""
         with self._writing():
             self._db.execute("CREATE INDEX listed_by_source ON listed (source_id, size, storage_class, archived)")
             self._db.execute(_FILES)
 
     def strata(self) -> dict[str, int]:
-        """Files whose size no listing told, by stratum."""
+        """Files whose size no listing gave, by stratum."""
         return dict(self.ask("SELECT stratum, count(*) FROM file WHERE state = '' GROUP BY 1"))
 
     def lump(self, small: Iterable[str], into: str) -> None:
-        """Make one stratum of several."""
+        """Make several strata one."""
         with self._writing():
             self._db.executemany("UPDATE file SET stratum = ? WHERE stratum = ?", ((into, name) for name in small))
 
-    def draw(self, wanted: dict[str, int], start: int) -> Iterator[Look]:
-        """Of each stratum so many files not looked at yet, in the order of their ids from ``start`` round the ring."""
+    def draw(self, wanted: dict[str, int], start: int) -> Iterator[Drawn]:
+        """Of each stratum so many files that are not checked yet, in the order of their ids from ``start`` round the
+        ring."""
         with self._writing():
             self._db.execute(_BY_STRATUM)
         for stratum, count in wanted.items():
             for low, high in ((start, RING - 1), (0, start - 1)):
                 found = self.ask(_DRAW, stratum, low, high, count)
-                yield from map(Look._make, found)
+                yield from map(Drawn._make, found)
                 count -= len(found)
 
     def put_answers(self, answers: Iterable[tuple[int | None, str, bool, str, int]]) -> None:
@@ -149,14 +152,14 @@ class Scratch:
             )
 
     def moments(self, strata: dict[str, int]) -> dict[str, Stratum]:
-        """What the sizes told so far say of each of these strata."""
+        """What the known sizes say of each of these strata."""
         found = {name: Stratum(population) for name, population in strata.items()}
         for name, size in self.stream(f"SELECT stratum, coalesce(size, 0) FROM file WHERE {_ANSWERED}"):
             found[name].add(size)
         return found
 
     def weigh(self, strata: dict[str, int]) -> None:
-        """Of each stratum, those whose size was told, or that are missing, stand for all of its files."""
+        """Of each stratum, those of known size, or that are missing, stand for all of its files."""
         answered = dict(self.ask(f"SELECT stratum, count(*) FROM file WHERE {_ANSWERED} GROUP BY 1"))
         with self._writing():
             self._db.executemany(
@@ -165,12 +168,17 @@ class Scratch:
             )
 
     def ask(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
-        """All rows of a question. The tables are those above."""
+        """All rows of a query on the tables above."""
         with translated(self._place, starting=False):
             return self._db.execute(sql, parameters).fetchall()
 
+    def rows(self, sql: str) -> list[dict[str, Any]]:
+        """The same, each by column."""
+        with translated(self._place, starting=False):
+            return by_name(self._db.execute(sql))
+
     def stream(self, sql: str, *parameters: object) -> Iterator[tuple[Any, ...]]:
-        """The rows of a question one by one."""
+        """The rows of a query one by one."""
         with translated(self._place, starting=False):
             yield from self._db.execute(sql, parameters)
 

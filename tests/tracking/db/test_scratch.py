@@ -11,7 +11,7 @@ import pytest
 from engine.model.analyzed import AnalyzedRecord
 from engine.model.urls import identity_hash, source_rules
 from engine.tracking.db.scratch import RING, Scratch
-from engine.tracking.read.findings import Findings, Measured
+from engine.tracking.read.analysis import AnalysisFigures, Measured
 
 RULES = source_rules(["vendor"], None, "us-west-2", [])
 
@@ -39,7 +39,7 @@ def listed(scratch: Scratch, *rows: tuple[str, int]) -> Measured:
 
 def test_records_of_one_file_are_one_file(scratch: Scratch) -> None:
     scratch.add([seen(1), seen(2, key="1.pdf"), seen(3)], [("acc1", "Acme")])
-    document = Findings(scratch, listed(scratch, ("1.pdf", 100), ("3.pdf", 7)), None).document(RULES)
+    document = AnalysisFigures(scratch, listed(scratch, ("1.pdf", 100), ("3.pdf", 7)), None).document(RULES)
 
     assert document["files"] == {
         "distinct": 2, "to_copy": 2, "shared": 1, "records_sharing": 2, "reads_saved": 1, "bytes_saved": 100,
@@ -51,21 +51,21 @@ def test_records_of_one_file_are_one_file(scratch: Scratch) -> None:
 
 def test_objects_that_no_record_names_are_told(scratch: Scratch) -> None:
     scratch.add([seen(1)], [])
-    document = Findings(scratch, listed(scratch, ("1.pdf", 100), ("lost.pdf", 9)), None).document(RULES)
+    document = AnalysisFigures(scratch, listed(scratch, ("1.pdf", 100), ("lost.pdf", 9)), None).document(RULES)
 
     assert document["sizes"]["objects_without_record"] == {"objects": 1, "bytes": 9}
 
 
 def test_what_is_copied_already_counts_in_all_and_not_in_what_is_left(scratch: Scratch) -> None:
     scratch.add([seen(1, fate="done"), seen(2)], [])
-    sizes = Findings(scratch, listed(scratch, ("1.pdf", 100), ("2.pdf", 7)), None).document(RULES)["sizes"]
+    sizes = AnalysisFigures(scratch, listed(scratch, ("1.pdf", 100), ("2.pdf", 7)), None).document(RULES)["sizes"]
 
     assert (sizes["bytes"]["estimate"], sizes["bytes_to_copy"]["estimate"]) == (107, 7)
 
 
 def test_files_over_the_limit_are_left_out_and_told(scratch: Scratch) -> None:
     scratch.add([seen(1), seen(2)], [])
-    sizes = Findings(scratch, listed(scratch, ("1.pdf", 100), ("2.pdf", 7)), 50).document(RULES)["sizes"]
+    sizes = AnalysisFigures(scratch, listed(scratch, ("1.pdf", 100), ("2.pdf", 7)), 50).document(RULES)["sizes"]
 
     assert (sizes["too_large"], sizes["bytes_to_copy"]["estimate"]) == (1, 7)
 
@@ -73,7 +73,7 @@ def test_files_over_the_limit_are_left_out_and_told(scratch: Scratch) -> None:
 def test_nothing_looked_at_is_unknown_and_not_nought(scratch: Scratch) -> None:
     scratch.add([seen(1)], [])
     scratch.gather()
-    document = Findings(scratch, Measured(strata=scratch.strata()), None).document(RULES)
+    document = AnalysisFigures(scratch, Measured(strata=scratch.strata()), None).document(RULES)
 
     assert document["sizes"]["basis"] == "unknown"
     assert document["sizes"]["bytes"] is None
@@ -83,7 +83,7 @@ def test_nothing_looked_at_is_unknown_and_not_nought(scratch: Scratch) -> None:
 
 def test_no_records_at_all_are_exactly_nothing(scratch: Scratch) -> None:
     scratch.gather()
-    document = Findings(scratch, Measured(), None).document(RULES)
+    document = AnalysisFigures(scratch, Measured(), None).document(RULES)
 
     assert document["records"]["total"] == 0
     assert document["sizes"]["bytes"] == {"estimate": 0, "low": 0, "high": 0, "exact": True}
@@ -94,7 +94,7 @@ def test_collisions_are_counted_by_key_and_without_case(scratch: Scratch) -> Non
     scratch.add([seen(n, key_hash=key, folded_hash=folded) for n, (key, folded) in enumerate(keys)], [])
     scratch.gather()
 
-    assert Findings(scratch, Measured(strata=scratch.strata()), None).document(RULES)["collisions"] == {
+    assert AnalysisFigures(scratch, Measured(strata=scratch.strata()), None).document(RULES)["collisions"] == {
         "exact": 1,
         "case_insensitive": 1,
     }
@@ -111,7 +111,7 @@ def test_a_sample_stands_for_all_and_says_so(scratch: Scratch) -> None:
         [(sizes[look.url.rpartition("/")[2]], "STANDARD", False, "seen", look.source_id) for look in looks]
     )
     scratch.weigh(strata)
-    document = Findings(scratch, Measured(strata=strata, heads=800), None).document(RULES)
+    document = AnalysisFigures(scratch, Measured(strata=strata, heads=800), None).document(RULES)
     found = document["sizes"]["bytes"]
 
     assert len({look.source_id for look in looks}) == 800
@@ -147,7 +147,7 @@ def test_missing_files_have_no_bytes_and_denied_ones_stand_for_nothing(scratch: 
         ]
     )
     scratch.weigh(strata)
-    found = Findings(scratch, Measured(strata=strata, heads=4), None)
+    found = AnalysisFigures(scratch, Measured(strata=strata, heads=4), None)
     sizes = found.document(RULES)["sizes"]
 
     assert sizes["basis"] == "sample"

@@ -1,4 +1,4 @@
-"""What an analysis has found, asked of its scratch table. The keys are described in docs/analyze.md."""
+"""The figures of an analysis, computed from its scratch DB. docs/analyze.md describes the keys."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ _CLASSES = (
     (1_000_000_000, "up to 1 GB"),
     (5_000_000_000, "up to 5 GB"),
 )
-_OVER = "over 5 GB"
-_SIZE_CLASS = "CASE " + " ".join(f"WHEN size <= {limit} THEN {n}" for n, (limit, _) in enumerate(_CLASSES)) + " END"
+_LIMITS = " ".join(f"WHEN size <= {limit} THEN '{name}'" for limit, name in _CLASSES)
+_SIZE_CLASS = f"CASE {_LIMITS} ELSE 'over 5 GB' END"
 _ANSWERED = "state IN ('seen', 'source_missing')"
 
 
 @dataclass(slots=True)
 class Measured:
-    """How the sizes were told. ``listed``: buckets listed to their end, with their objects."""
+    """How the sizes were found. ``listed``: buckets that were listed completely, with their objects."""
 
     listed: dict[str, int] = field(default_factory=dict)
     listed_objects: int = 0
     heads: int = 0
     strata: dict[str, int] = field(default_factory=dict)
-    """Files whose size no listing told."""
+    """Files whose size no listing gave."""
     notes: list[str] = field(default_factory=list)
 
 
@@ -55,12 +55,13 @@ class Bytes:
     """What it would write: each record has a copy of its own."""
 
 
-class Findings:
-    """Asks the scratch table. ``max_bytes``: larger files are left out by the settings."""
+class AnalysisFigures:
+    """``max_bytes``: the settings leave larger files out."""
 
     def __init__(self, scratch: Scratch, measured: Measured, max_bytes: int | None) -> None:
         self._ask = scratch.ask
         self._stream = scratch.stream
+        self._rows = scratch.rows
         self._measured = measured
         self._max = max_bytes if max_bytes is not None else (1 << 62)
         self.wanted = f"(todo > 0 AND coalesce(size, 0) <= {int(self._max)} AND state <> 'source_missing')"
@@ -69,18 +70,14 @@ class Findings:
         self.unknown_files = sum(measured.strata.values()) - sum(self._answered.values())
 
     @cached_property
-    def sampled(self) -> bool:
-        """Some files stand for others."""
-        return any(weight != 1 for (weight,) in self._ask("SELECT DISTINCT weight FROM file WHERE weight > 0"))
-
-    @cached_property
     def basis(self) -> str:
         """``exact``, ``sample`` or ``unknown``."""
         if not self.files:
             return "exact"
         if self.unknown_files == self.files:
             return "unknown"
-        return "sample" if self.sampled or self.unknown_files else "exact"
+        sampled = self._ask("SELECT 1 FROM file WHERE weight > 0 AND weight <> 1 LIMIT 1")
+        return "sample" if sampled or self.unknown_files else "exact"
 
     @cached_property
     def files(self) -> int:
@@ -88,7 +85,7 @@ class Findings:
         return int(self._ask("SELECT count(*) FROM file")[0][0])
 
     def estimate(self, value: str) -> Interval | None:
-        """The sum of a value over all files whose size can be told. None where nothing can be told."""
+        """The sum of a value over all files of known or estimated size. None where nothing is known."""
         ((listed, count),) = self._ask(f"SELECT coalesce(sum({value}), 0), count(*) FROM file WHERE state = 'listed'")
         if not self._answered:
             return Interval.exactly(listed) if count or not self.files else None
@@ -109,28 +106,29 @@ class Findings:
         )
 
     def weighed(self, value: str, where: str = "1") -> float:
-        """The weighed sum of a value: a point estimate where files were sampled. Unknown ones count for nothing."""
+        """The weighted sum of a value: a point estimate where files were sampled. Unknown ones do not count."""
         return float(self._ask(f"SELECT coalesce(sum(weight * ({value})), 0) FROM file WHERE {where}")[0][0])
 
     def weighed_unknown(self, where: str) -> float:
-        """Files to copy of strata of which nothing could be told."""
-        told = " AND ".join(["stratum IS NOT NULL", where, "todo > 0"])
-        rows = self._ask(f"SELECT stratum, count(*) FROM file WHERE {told} GROUP BY 1")
+        """Files to copy in strata of which nothing is known."""
+        rows = self._ask(
+            f"SELECT stratum, count(*) FROM file WHERE stratum IS NOT NULL AND {where} AND todo > 0 GROUP BY 1"
+        )
         return float(sum(count for name, count in rows if name not in self._answered))
 
     def counted(self, trait: str) -> Interval:
-        """How many files have a trait that only a look tells."""
+        """How many files have a trait that only a listing or a HEAD shows."""
         ((exact,),) = self._ask(f"SELECT count(*) FROM file WHERE state = 'listed' AND {trait}")
-        ((looked, hits),) = self._ask(
+        ((checked, hits),) = self._ask(
             f"SELECT count(*), coalesce(sum({trait}), 0) FROM file WHERE stratum IS NOT NULL AND state <> ''"
         )
         population = sum(self._measured.strata.values())
         if not population:
             return Interval(exact, exact, exact)
-        return share(population, looked, hits) + int(exact)
+        return share(population, checked, hits) + int(exact)
 
     def document(self, rules: SourceRules) -> dict[str, Any]:
-        """All that the table knows."""
+        """All that is known."""
         return {
             "records": self._records(),
             "files": self._files(),
@@ -215,66 +213,52 @@ class Findings:
         return {"exact": exact, "case_insensitive": folded}
 
     def _problems(self) -> dict[str, Any]:
-        return {
-            "bad_urls": self._pairs("reason", "fate = 'bad_url'", "reason", "records"),
-            "foreign_hosts": self._pairs("host", "fate = 'host_not_allowed'", "host", "records"),
-        }
+        def of(column: str, fate: str) -> list[dict[str, Any]]:
+            return self._rows(
+                f"SELECT {column}, count(*) AS records, min(record_id) AS example FROM record WHERE fate = '{fate}'"
+                " GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 500"
+            )
 
-    def _pairs(self, column: str, where: str, name: str, count: str) -> list[dict[str, Any]]:
-        rows = self._ask(
-            f"SELECT {column}, count(*), min(record_id) FROM record WHERE {where}"
-            " GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 500"
-        )
-        return [{name: value, count: number, "example": example} for value, number, example in rows]
+        return {"bad_urls": of("reason", "bad_url"), "foreign_hosts": of("host", "host_not_allowed")}
 
     def _by(self) -> dict[str, list[dict[str, Any]]]:
-        known = self.basis != "unknown"
-        size = "round(sum(weight * coalesce(size, 0)))" if known else "NULL"
-        seen = "FROM file WHERE weight > 0 AND state IN ('listed', 'seen') GROUP BY 1"
-        accounts = (
-            "SELECT r.account, a.name, count(*), sum(r.fate = 'to_copy'), sum(r.source_id <> 0),"
-            f" {'sum(f.size)' if self.basis == 'exact' else 'NULL'} FROM record r"
-            " LEFT JOIN file f ON f.source_id = r.source_id LEFT JOIN account a ON a.id = r.account"
-            " GROUP BY r.account ORDER BY 3 DESC, 1"
-        )
-        names = ("account_id", "account_name", "records", "to_copy", "with_file", "bytes")
+        files = "CAST(round(sum(weight)) AS INTEGER) AS files"
+        sizes = "NULL" if self.basis == "unknown" else "CAST(round(sum(weight * coalesce(size, 0))) AS INTEGER)"
+        own_sizes = "sum(f.size)" if self.basis == "exact" else "NULL"
+        of_known_size = "FROM file WHERE weight > 0 AND state IN ('listed', 'seen') GROUP BY 1"
         return {
-            "account": _named(names, self._ask(accounts)),
-            "extension": _named(
-                ("extension", "files", "records", "bytes"),
-                self._ask(f"SELECT extension, count(*), sum(records), {size} FROM file GROUP BY 1 ORDER BY 2 DESC, 1"),
+            "account": self._rows(
+                "SELECT r.account AS account_id, a.name AS account_name, count(*) AS records,"
+                " sum(r.fate = 'to_copy') AS to_copy, sum(r.source_id <> 0) AS with_file,"
+                f" {own_sizes} AS bytes FROM record r LEFT JOIN file f ON f.source_id = r.source_id"
+                " LEFT JOIN account a ON a.id = r.account GROUP BY r.account ORDER BY 3 DESC, 1"
             ),
-            "size_class": [
-                {"size_class": _OVER if n is None else _CLASSES[n][1], "files": round(files), "bytes": size_}
-                for n, files, size_ in sorted(
-                    self._ask(f"SELECT {_SIZE_CLASS}, sum(weight), {size} {seen}"),
-                    key=lambda row: len(_CLASSES) if row[0] is None else row[0],
-                )
-            ],
-            "storage_class": _named(
-                ("storage_class", "files", "bytes"),
-                self._ask(f"SELECT storage_class, round(sum(weight)), {size} {seen} ORDER BY 2 DESC"),
+            "extension": self._rows(
+                f"SELECT extension, count(*) AS files, sum(records) AS records, {sizes} AS bytes FROM file"
+                " GROUP BY 1 ORDER BY 2 DESC, 1"
             ),
-            "host": _named(
-                ("host", "records", "to_copy", "done"),
-                self._ask(
-                    "SELECT host, count(*), sum(fate = 'to_copy'), sum(fate = 'done') FROM record"
-                    " GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 10000"
-                ),
+            "size_class": self._rows(
+                f"SELECT {_SIZE_CLASS} AS size_class, {files}, {sizes} AS bytes {of_known_size} ORDER BY min(size)"
+            ),
+            "storage_class": self._rows(
+                f"SELECT storage_class, {files}, {sizes} AS bytes {of_known_size} ORDER BY 2 DESC"
+            ),
+            "host": self._rows(
+                "SELECT host, count(*) AS records, sum(fate = 'to_copy') AS to_copy, sum(fate = 'done') AS done"
+                " FROM record GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 10000"
             ),
         }
 
     def _largest(self, rules: SourceRules) -> list[dict[str, Any]]:
-        rows = self._ask(
-            "SELECT f.size, f.storage_class, f.records, r.record_id, r.url FROM ("
-            f"SELECT * FROM file WHERE size IS NOT NULL ORDER BY size DESC LIMIT {LARGEST}"
-            ") AS f JOIN record r ON r.rowid = f.example ORDER BY f.size DESC"
+        rows = self._rows(
+            "SELECT f.size AS bytes, f.storage_class, f.records, r.record_id, r.url AS source FROM"
+            f" (SELECT * FROM file WHERE size IS NOT NULL ORDER BY size DESC LIMIT {LARGEST}) AS f"
+            " JOIN record r ON r.rowid = f.example ORDER BY f.size DESC"
         )
-        names = ("bytes", "storage_class", "records", "record_id", "source")
-        return [dict(zip(names, (*row[:-1], _shown(row[-1], rules)), strict=True)) for row in rows]
+        return [{**row, "source": _shown(row["source"], rules)} for row in rows]
 
     def archived(self, rules: SourceRules) -> Iterable[dict[str, Any]]:
-        """The archived objects that are known, one by one."""
+        """The known archived objects, one by one."""
         for size, kind, records, record, url in self._stream(
             "SELECT f.size, f.storage_class, f.records, r.record_id, r.url FROM file f"
             " JOIN record r ON r.rowid = f.example WHERE f.archived = 1 ORDER BY f.source_id"
@@ -304,13 +288,6 @@ def shortened(document: dict[str, Any]) -> dict[str, Any]:
 def _shown(url: str, rules: SourceRules) -> str:
     at = parse_url(url, rules)
     return f"s3://{at.bucket}/{at.key}" if at.in_s3 else at.shown
-
-
-def _named(names: tuple[str, ...], rows: list[tuple[Any, ...]]) -> list[dict[str, Any]]:
-    return [
-        {name: int(value) if isinstance(value, float) else value for name, value in zip(names, row, strict=True)}
-        for row in rows
-    ]
 
 
 def _json(value: Interval | None) -> dict[str, Any] | None:
