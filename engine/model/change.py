@@ -118,6 +118,8 @@ class Open(NamedTuple):
     wave: int
     run: int
     undo: bool
+    at: str = ""
+    """When the intent was written down: UTC, ISO."""
     job: str = ""
     """The bulk job of an earlier version that it may still travel in; empty: none."""
 
@@ -135,8 +137,10 @@ class Sent(StrEnum):
     """No row will fare better: the user may not edit the field."""
     MOVED = "moved"
     """Strict writes only: the record has changed since it was read."""
+    NOT_DONE = "not done"
+    """The request never got there, or was turned away as a whole."""
     UNKNOWN = "unknown"
-    """The answer does not fit the request: ask what the record holds."""
+    """No answer, or one that does not fit the request: Salesforce may still be at it."""
 
 
 class Said(NamedTuple):

@@ -5,11 +5,12 @@ Each slice of up to 200 records goes its way by itself, four of them side by sid
 1. every pair of links is committed to the journal as intended (I3);
 2. the records are read, and only those that hold exactly the expected link stay in;
 3. those are written at once: an edit is only overwritten where it falls within that very round trip;
-4. whatever answer leaves a record open is settled by reading it again, never by guessing;
+4. whatever answer leaves a record open is settled by reading it again, never by guessing. Where Salesforce may still
+   be at the write, a record that does not hold the new link stays in doubt, until that is over (``doubts.py``);
 5. the outcomes are committed together with the records' rows, and with what the lane intends next.
 
 The next read of a lane also checks what the lane has just written: a trigger may have put something else there.
-Records that were locked are retried after a pause, in batches of 50, 10, 1.
+Records that were locked are retried after a pause, in batches of 50, 10, 1. Those in doubt come last.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from itertools import islice
 from typing import Protocol
 
@@ -25,6 +27,7 @@ from engine.limiting.backoff import delays
 from engine.limiting.clock import Clock
 from engine.model.change import Change, Event, Held, LinkState, Open, Step
 from engine.model.errors import EngineError, Fatal, Transient
+from engine.pipeline.doubts import Doubtful, too_old, wait_until, waiting
 from engine.pipeline.link_endings import SWITCH, UNDO, Endings
 from engine.pipeline.link_writes import LinkStore, LinkWrites, silent
 from engine.pipeline.stop import Stop
@@ -51,6 +54,8 @@ class ChangePolicy:
     """Writes under way, at most LANES."""
     size: int = SLICE
     """Records in a write, at most SLICE."""
+    settle_after_s: float = 600.0
+    """How long Salesforce may go on with a write that has no clear answer."""
 
     @property
     def lanes(self) -> int:
@@ -72,7 +77,8 @@ class Lane:
 
 
 class Changing:
-    """Changes links in one direction. ``on_counts`` gets the counts of the wave whenever they have grown."""
+    """Changes links in one direction. ``on_counts`` gets the counts of the wave whenever they have grown, ``say`` a
+    line for a person."""
 
     def __init__(
         self,
@@ -82,6 +88,7 @@ class Changing:
         stop: Stop,
         policy: ChangePolicy,
         on_counts: Callable[[Counts], None] = lambda _counts: None,
+        say: Callable[[str], None] = lambda _text: None,
     ) -> None:
         self._links = links
         self._journal = journal
@@ -91,14 +98,18 @@ class Changing:
         self._endings = Endings(UNDO if policy.undo else SWITCH, policy.attempts)
         self._writes = LinkWrites(links, clock, self._endings, strict=policy.strict)
         self._on_counts = on_counts
+        self._say = say
+        self._doubts: list[Doubtful] = []
         self._halted = False
         self.counts = Counts()
         """Since ``take_counts``."""
 
     @property
     def unseen_s(self) -> float:
-        """``LinkWrites.unseen_s``."""
-        return self._writes.unseen_s
+        """``LinkWrites.unseen_s``, and no less than what is in doubt has lasted so far."""
+        now = self._clock.monotonic()
+        open_s = (0.0 if self._policy.strict else now - doubt.asked_at for doubt in self._doubts)
+        return max(self._writes.unseen_s, *open_s, 0.0)
 
     def take_counts(self) -> Counts:
         """What was counted so far; from now on it is counted anew."""
@@ -116,6 +127,9 @@ class Changing:
             if self._stop.requested:
                 break
         await self._retry()
+        while self._doubts and not self._stop.requested:
+            await self._settle_doubts()
+            await self._retry()
 
     async def _lane(self, changes: Sequence[Change]) -> None:
         lane = Lane()
@@ -141,11 +155,35 @@ class Changing:
                 await self._slice(part, lane)
             await self._check_last(lane)
 
+    async def _settle_doubts(self) -> None:
+        """Wait until Salesforce cannot be at the first of them any more, and read what they hold."""
+        until = min(doubt.until for doubt in self._doubts)
+        self._say(waiting(len(self._doubts), until))
+        await wait_until(until, self._clock, self._stop)
+        if self._stop.requested:
+            return
+        due = [doubt for doubt in self._doubts if doubt.until <= self._clock.now()]
+        counts, after = Counts(), self._endings.direction.after
+        for part in slices(due):
+            try:
+                held = await self._links.read([doubt.change.id for doubt in part])
+            except Transient as error:
+                raise silent(error) from error
+            steps = []
+            for change, said, asked_at, _ in part:
+                if link_state(held[change.id], change.old, change.new) is after:
+                    self._writes.unseen(asked_at)
+                steps.append(self._endings.found_after(change, said, held[change.id], counts))
+            await self._journal.append(steps)
+            self._doubts = [doubt for doubt in self._doubts if doubt not in part]
+        self._count(counts)
+
     def _pause_s(self, tries: int) -> float:
         """Longer with every try, and never the same for two."""
         return next(islice(delays(self._clock.random), tries - 1, None))
 
     async def _slice(self, part: Sequence[Change], lane: Lane) -> None:
+        begun = self._clock.monotonic()
         await self._commit(lane, [self._endings.intended(change) for change in part])
         counts = Counts()
         asked_at = self._clock.monotonic()
@@ -163,7 +201,12 @@ class Changing:
                 to_write.append(change)
             else:
                 steps.append(self._endings.found(change, now, counts))
+        if too_old(self._clock.monotonic() - begun, self._policy.settle_after_s):
+            # whoever finds these intents goes by their time
+            await self._journal.append([self._endings.intended(change) for change in to_write])
         written = await self._writes.write(to_write, held, counts, asked_at)
+        until = self._clock.now() + timedelta(seconds=self._policy.settle_after_s)
+        self._doubts += [Doubtful(change, said, asked_at, until) for change, said in written.doubtful]
         lane.written, lane.ended = written.done, steps + written.steps
         if written.stopping is not None:
             await self._commit(lane)
@@ -222,15 +265,23 @@ async def _all(tasks: Sequence[asyncio.Task[None]]) -> None:
         raise errors[0]
 
 
-async def settle(links: LinkStore, journal: Steps, opened: Sequence[Open]) -> Counter[LinkState]:
-    """Read every change that was intended and never confirmed, and write down where its link stands. Returns that."""
+async def settle(
+    links: LinkStore, journal: Steps, opened: Sequence[Open], over: Callable[[Open], bool] = lambda _open: True
+) -> tuple[Counter[LinkState], list[Open]]:
+    """Read every change that was intended and never confirmed, and write down where its link stands. Returns that, and
+    those that stay open: Salesforce may still be at them, since it is not ``over``."""
     found: Counter[LinkState] = Counter()
+    doubtful: list[Open] = []
     for part in slices(opened, 2_000):
+        ended = {change.id for change in part if over(change)}  # before the read
         held = await links.read([change.id for change in part])
         steps = []
         for change in part:
             now = held[change.id]
             where = link_state(now, change.old, change.new)
+            if change.id not in ended and where is not (UNDO if change.undo else SWITCH).after:
+                doubtful.append(change)
+                continue
             found[where] += 1
             edited = now.url if now is not None and where is LinkState.EDITED else ""
             message = "found after a run that was cut short"
@@ -239,4 +290,4 @@ async def settle(links: LinkStore, journal: Steps, opened: Sequence[Open]) -> Co
                      undo=change.undo)
             )  # fmt: skip
         await journal.append(steps)
-    return found
+    return found, doubtful

@@ -88,7 +88,7 @@ class Endings:
         return self._failed(change, said.message, said.failure or FailureClass.REJECTED, counts)
 
     def found_after(self, change: Change, said: Said, held: Held | None, counts: Counts) -> Step:
-        """The answer left it open, and the record was read."""
+        """The answer left it open, the record was read, and Salesforce is at it no more."""
         if link_state(held, change.old, change.new) is not self.direction.before:
             return self.found(change, held, counts)
         why = f"found undone after: {said.message or 'an unclear answer'}"

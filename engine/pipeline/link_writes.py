@@ -11,11 +11,11 @@ from engine.model.change import Change, Held, Said, Sent, Step
 from engine.model.errors import Fatal, Paused, Refused, Transient
 from engine.model.failures import FailureClass
 from engine.pipeline.link_endings import Endings
-from engine.pipeline.switching import SLICE, Counts, slices
+from engine.pipeline.switching import SLICE, Counts, link_state, slices
 
 STRICT_SLICE = 25
 
-_UNSURE = (Sent.UNKNOWN, Sent.MOVED)
+_UNSURE = (Sent.UNKNOWN, Sent.MOVED, Sent.NOT_DONE)
 _Held = dict[str, Held | None]
 
 
@@ -36,6 +36,8 @@ class Written:
     steps: list[Step] = field(default_factory=list)
     done: list[Change] = field(default_factory=list)
     """Those that Salesforce confirmed."""
+    doubtful: list[tuple[Change, Said]] = field(default_factory=list)
+    """Those that Salesforce may still be at."""
     stopping: Fatal | None = None
     """What ends the run, once the steps are in the journal."""
 
@@ -49,8 +51,8 @@ class LinkWrites:
         self._endings = endings
         self._strict = strict
         self.unseen_s = 0.0
-        """The longest that lay between asking what records hold and the answer to their write: an edit within it was
-        overwritten. 0 for strict writes."""
+        """The longest that lay between asking what records hold and knowing that they were written: an edit within it
+        was overwritten. 0 for strict writes."""
 
     async def write(self, changes: Sequence[Change], held: _Held, counts: Counts, asked_at: float) -> Written:
         """Raises nothing. ``held``: what the records hold, asked for at ``asked_at``."""
@@ -58,7 +60,9 @@ class LinkWrites:
         found, failed = await self._read_again([change.id for change, said in answers if said.sent in _UNSURE])
         written = Written(stopping=stopping or failed)
         for change, said in answers:
-            if change.id in found:
+            if said.sent is Sent.UNKNOWN and not self._has_come(change, found, asked_at):
+                written.doubtful.append((change, said))
+            elif change.id in found:
                 written.steps.append(self._endings.found_after(change, said, found[change.id], counts))
             elif said.sent not in _UNSURE:  # the others stay open in the journal
                 written.steps.append(self._endings.answered(change, said, counts))
@@ -67,6 +71,20 @@ class LinkWrites:
             if said.sent is Sent.STOP and written.stopping is None:
                 written.stopping = _locked_out(said)
         return written
+
+    def _has_come(self, change: Change, found: _Held, asked_at: float) -> bool:
+        """Whether a write without a clear answer is found done."""
+        if change.id not in found:
+            return False
+        if link_state(found[change.id], change.old, change.new) is not self._endings.direction.after:
+            return False
+        self.unseen(asked_at)
+        return True
+
+    def unseen(self, asked_at: float) -> None:
+        """A write is known to be done."""
+        if not self._strict:
+            self.unseen_s = max(self.unseen_s, self._clock.monotonic() - asked_at)
 
     async def _answers(
         self, changes: Sequence[Change], held: _Held, asked_at: float
@@ -79,6 +97,7 @@ class LinkWrites:
             else:
                 try:
                     said = await self._send(part, held)
+                    self.unseen(asked_at)
                 except Transient as error:
                     said = [Said(Sent.UNKNOWN, error.failure, str(error))] * len(part)
                 except Refused as error:
@@ -87,8 +106,6 @@ class LinkWrites:
                     # refused as a whole before anything was done: quota, login, a request that does not stand
                     stopping = error
                     said = [Said(Sent.AGAIN, FailureClass.INTERRUPTED, f"not done: {error}")] * len(part)
-                if not self._strict:
-                    self.unseen_s = max(self.unseen_s, self._clock.monotonic() - asked_at)
             answers += zip(part, said, strict=True)
         return answers, stopping
 

@@ -53,6 +53,10 @@ class Unreachable(Transient):
     """No connection at all: a wrong name or port, or no network. Only the first login tells it apart."""
 
 
+class NotDone(Transient):
+    """Salesforce itself has turned a write away: nothing of it was, or will be, carried out."""
+
+
 class NotThere(Blocked):
     """404: no such object, record or path, or none that this user may see."""
 
@@ -134,13 +138,23 @@ _UNASKABLE = frozenset(
 _TOO_SLOW = frozenset({"QUERY_TIMEOUT", "OPERATION_TOO_LARGE", "REQUEST_RUNNING_TOO_LONG"})
 
 
-def from_answer(status: int, headers: Mapping[str, str], body: bytes) -> EngineError:
-    """The error that an answer with a status other than 2xx means."""
+def from_answer(status: int, headers: Mapping[str, str], body: bytes, *, write: bool = False) -> EngineError:
+    """The error that an answer with a status other than 2xx means.
+
+    ``write``: the request was to change something. Then only Salesforce's own answer says that nothing was done: a
+    proxy may answer behind the deed. A redirect, and a proxy that wants a login, come before it.
+    """
     problems = problems_in(body)
+    if write and status >= 400 and status != 407 and not _own(body):
+        failure = FailureClass.THROTTLED if status in {429, 503} else FailureClass.NETWORK
+        said = f"an answer {status} that is not Salesforce's own, so nobody knows whether the write was carried out"
+        return Transient(failure, said, retry_after_s=retry_after_s(headers.get("Retry-After", "")))
     first = problems[0] if problems else Problem("", "")
     said = f"Salesforce answered {status}" + (f": {_shown(first)}" if problems else "")
     for problem in problems:
         if (error := by_code(problem, f"Salesforce answered {status}: {_shown(problem)}")) is not None:
+            if write and status < 500 and isinstance(error, Transient):
+                return NotDone(error.failure, str(error), retry_after_s=error.retry_after_s)
             return error
     if not problems and body.strip():
         said += " with a page that is not an API answer"
@@ -155,6 +169,19 @@ def problems_in(body: bytes) -> list[Problem]:
         return []
     items = answer if isinstance(answer, list) else [answer]
     return [problem for item in items if isinstance(item, dict) and (problem := _problem(item)) is not None]
+
+
+def _own(body: bytes) -> bool:
+    """Whether an error answer has the form that Salesforce gives to all of those about data."""
+    try:
+        items = json_in(body)
+    except ValueError:
+        return False
+    return (
+        isinstance(items, list)
+        and bool(items)
+        and all(isinstance(item, dict) and isinstance(item.get("errorCode"), str) for item in items)
+    )
 
 
 def _problem(item: Mapping[str, Any]) -> Problem | None:

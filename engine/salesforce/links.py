@@ -1,7 +1,8 @@
 """Reading and writing links: 2,000 in a read, 200 in a write, 25 in a strict write.
 
 A write is sent once. Where it is open whether it was carried out (no answer, a 5xx, an answer cut short), it raises
-Transient: then only a read can tell. A row that failed by itself was certainly not written.
+Transient: the record may still change for as long as Salesforce lets a call run. A row that failed by itself was
+certainly not written. Nor was any row of a request that never got there, or that Salesforce itself turned away.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from engine.model.errors import Blocked, Fatal, Paused, Refused, Transient
 from engine.model.failures import FailureClass
 from engine.model.ids import to18
 from engine.salesforce import soql
-from engine.salesforce.faults import Problem, QueryTooSlow, by_code, shortened
+from engine.salesforce.faults import NotDone, Problem, QueryTooSlow, Unreachable, by_code, shortened
 from engine.salesforce.rows import MODIFIED, text
 from engine.salesforce.session import ATTEMPTS, SalesforceSession
 
@@ -60,6 +61,8 @@ class SalesforceLinks:
         body = {"allOrNone": False, "records": records}
         try:
             answer = await self._session.patch_json("composite/sobjects", body, doing="update links")
+        except (Unreachable, NotDone) as error:
+            return [Said(Sent.NOT_DONE, error.failure, str(error))] * len(changes)
         except QueryTooSlow as error:
             raise _odd("an update of links", error) from error
         if not isinstance(answer, list) or len(answer) != len(changes):
@@ -85,6 +88,8 @@ class SalesforceLinks:
         body = {"allOrNone": False, "compositeRequest": parts}
         try:
             answer = await self._session.post_json("composite", body, doing="update links strictly")
+        except (Unreachable, NotDone) as error:
+            return [Said(Sent.NOT_DONE, error.failure, str(error))] * len(changes)
         except QueryTooSlow as error:
             raise _odd("a strict update of links", error) from error
         items = answer.get("compositeResponse") if isinstance(answer, dict) else None

@@ -29,12 +29,13 @@ LONGEST_URI = 16_384 - 4_096
 
 
 class _Request(NamedTuple):
-    """``target``: path and query. ``doing`` names the request for a person."""
+    """``target``: path and query. ``doing`` names the request for a person. ``write``: it changes records."""
 
     method: str
     target: str
     body: bytes | None
     doing: str
+    write: bool = False
 
 
 class SalesforceSession:
@@ -86,12 +87,12 @@ class SalesforceSession:
 
     async def post_json(self, path: str, body: Any, *, doing: str, attempts: int = 1) -> Any:
         """POST and parse. ``attempts`` above 1 only where the POST reads."""
-        request = _Request("POST", self.versioned(path), _encoded(body), doing)
+        request = _Request("POST", self.versioned(path), _encoded(body), doing, write=attempts == 1)
         return await retry(lambda: self._call(request), clock=self._clock, attempts=attempts)
 
     async def patch_json(self, path: str, body: Any, *, doing: str) -> Any:
         """PATCH and parse; None for an empty answer. Sent once: a Transient leaves open whether it was applied."""
-        return await self._call(_Request("PATCH", self.versioned(path), _encoded(body), doing))
+        return await self._call(_Request("PATCH", self.versioned(path), _encoded(body), doing, write=True))
 
     async def login(self) -> Session:
         """The current session, after a login if there is none yet."""
@@ -157,7 +158,7 @@ class SalesforceSession:
 
     async def _send(self, session: Session, request: _Request, number: int) -> Any:
         headers = {"Authorization": f"Bearer {session.token}", **_HEADERS}
-        method, target, body, doing = request
+        method, target, body, doing, write = request
         if body is not None:
             headers["Content-Type"] = f"{_JSON}; charset=utf-8"
         try:
@@ -165,7 +166,7 @@ class SalesforceSession:
             self._budget.learn(answer.headers.get("Sforce-Limit-Info"), number)  # errors tell it too, and the time
             self._note_time(answer.headers)
             if not 200 <= answer.status < 300:
-                raise from_answer(answer.status, answer.headers, answer.body)
+                raise from_answer(answer.status, answer.headers, answer.body, write=write)
             if answer.body or method == "GET":
                 return parsed(answer.body, answer.headers, host=urlsplit(session.instance_url).netloc)
         except EngineError as error:

@@ -80,6 +80,17 @@ Origin = Annotated[
 File = Annotated[Path, AT_HOME]
 Filled = Annotated[str, Field(min_length=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_PART = r"(\d+(?:\.\d+)?)(ms|s|m|h|d)"
+Duration = Annotated[str, matching(f"(?:{_PART})+", "a duration with its unit, such as 90s, 10m or 1h30m")]
+
+
+def seconds(duration: str) -> float:
+    """Of a Duration."""
+    return sum(float(number) * _UNITS[unit] for number, unit in re.findall(_PART, duration))
+
+
 Insecure = Annotated[bool, Field(description="allow plain http to a host that is not this machine")]
 
 

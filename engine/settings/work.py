@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from engine.settings.section import File, Section, Share
+from engine.settings.section import Duration, File, Section, Share, seconds
 
 
 class FilterSettings(Section):
@@ -87,11 +87,21 @@ class SwitchSettings(Section):
     max_drift: Share = Field(
         0.02, description="stop when this share of a wave was edited meanwhile, counted from 50 records on"
     )
+    settle_after: Duration = Field(
+        "10m",
+        description="how long Salesforce may go on with a write after a cut, a kill or no clear answer; until then "
+        "such a link is in doubt and not written again. Its own limit for a call is 10m: do not go below",
+    )
     accept_proof: tuple[Literal["checksum", "etag", "received", "size"], ...] = Field(
         ("checksum", "etag", "received"),
         description="of checksum, etag, received, size; files proved by size alone wait for verify --level deep",
     )
     journal_key_file: File | None = Field(None, description="null: generated beside the database, mode 0600")
+
+    @property
+    def settle_after_s(self) -> float:
+        """``settle_after`` in seconds."""
+        return seconds(self.settle_after)
 
     @field_validator("waves")
     @classmethod

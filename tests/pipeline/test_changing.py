@@ -363,7 +363,7 @@ async def test_what_a_killed_run_left_open_is_settled_by_reading(
     org = FakeOrg({"r0": holds})
     journal = FakeJournal(org)
     opened = Open("r0", "old0", "new0", wave=1, run=1, undo=undo)
-    assert await settle(org, journal, [opened]) == {link_state: 1}
+    assert await settle(org, journal, [opened]) == ({link_state: 1}, [])
     assert org.writes == []
     step = journal.last("r0")
     assert (step.event.value, step.link_state, step.undo) == ("settled", link_state, undo)

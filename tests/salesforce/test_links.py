@@ -82,7 +82,7 @@ async def test_an_answer_that_is_lost_after_the_write_is_in_doubt(org: Server, c
     assert [each.url for each in held.values() if each] == [NEW.format(0)] * 2
 
 
-@pytest.mark.parametrize("kind", ["503_json", "503_html", "502_html", "500_unknown", "html_200", "reset", "429"])
+@pytest.mark.parametrize("kind", ["503_json", "503_html", "502_html", "500_unknown", "html_200", "reset"])
 async def test_a_refused_write_is_in_doubt_too_and_found_undone(org: Server, clock: QuickClock, kind: str) -> None:
     [record] = load(org, 1)
     async with connected(org, clock) as salesforce:
@@ -92,6 +92,27 @@ async def test_a_refused_write_is_in_doubt_too_and_found_undone(org: Server, clo
         held = await salesforce.links.read([record])
     assert held[record] is not None
     assert held[record].url == "https://files.test/0.pdf"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("kind", ["429", "concurrent_limit"])
+async def test_a_write_that_salesforce_itself_turns_away_is_certainly_not_done(
+    org: Server, clock: QuickClock, kind: str
+) -> None:
+    [record] = load(org, 1)
+    async with connected(org, clock) as salesforce:
+        fault(org, {"kind": kind, "endpoint": "collections_update", "nth": 1})
+        [said] = await salesforce.links.write([(record, NEW.format(0))])
+    assert (said.sent, said.failure) == (Sent.NOT_DONE, FailureClass.THROTTLED)
+    assert truth(org, record) == "https://files.test/0.pdf"
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 418, 500])
+async def test_an_answer_that_is_not_salesforces_own_leaves_open_what_was_done(scripted: Scripted, status: int) -> None:
+    async with scripted(lambda _seen: Reply({"message": "Forbidden"}, status)) as (salesforce, _):
+        with pytest.raises(Transient, match=f"{status} that is not Salesforce's own"):
+            await salesforce.links.write([("a0X000000000001EAA", "x")])
+        with pytest.raises(Transient, match=f"{status} that is not Salesforce's own"):
+            await salesforce.links.write_strictly([("a0X000000000001EAA", "x", "2026-11-22T10:00:00.000+0000")])
 
 
 async def test_a_session_that_ends_under_a_write_is_renewed_and_the_write_happens_once(

@@ -102,7 +102,7 @@ class Watch:
     def _arrived(self, request: Request) -> None:
         violated = self.world.violated
         self._epochs[request.number] = self.epoch
-        if not self.writes:
+        if not self.writes and self.world.life is not None and request.life == self.world.life.number:
             violated("I9", f"{self.verb} wrote to Salesforce")
         rows = latest(self.world, [record for record, _, _ in request.writes])
         for record, link, _ in request.writes:

@@ -16,6 +16,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from engine.runs.links.claims import Claims
+
 from engine.limiting.group_commit import GroupCommit
 from engine.model.change import Event, LinkState, Said, Sent, Step
 from engine.model.errors import Refused, Transient
@@ -29,7 +31,6 @@ from engine.pipeline.switching import Counts
 from engine.runs.journal import evidence
 from engine.runs.links import rollback_file
 from engine.runs.links import switch as links_switch
-from engine.runs.links.claims import Claims
 from engine.s3.transfer.guard import Guard
 from engine.salesforce import links as salesforce_links
 from engine.salesforce.links import SalesforceLinks

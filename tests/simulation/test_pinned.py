@@ -46,11 +46,15 @@ PINNED = "the settings lead where the tracking DB does not belong"
 CONDEMNED = "a rollback takes a condemned copy for a good one"
 
 STORIES = [
-    unmended(f"{LATE}: the connection broke", "late_commits", story(act(SWITCH, Item(1, "org", 2, "cut", 27.0)))),
-    unmended(
-        f"{LATE}: killed, and a rollback at once",
-        "late_commits",
+    pytest.param(
+        Hostile(late_commits=True),
+        story(act(SWITCH, Item(1, "org", 2, "cut", 27.0))),
+        id=f"{LATE}: the connection broke",
+    ),
+    pytest.param(
+        Hostile(late_commits=True),
         story(act(SWITCH, *slow(6, 12, 27.0), Item(1, "kill", 64)), act(UNDO, wait_s=0.0)),
+        id=f"{LATE}: killed, and a rollback at once",
     ),
     *(
         unmended(f"{FLOW}: {what}", "flows", story(act(SCAN, Item(1, "flow", 0, what)), act(SWITCH)))
@@ -83,7 +87,7 @@ STORIES = [
         ),
     ),
     unmended(ARCHIVE, "archives", story(act(SWITCH, Item(1, "archive", 0, pick=3)))),
-    unmended(PROXY, "html", story(act(SWITCH, Item(1, "org", 2, "html")))),
+    pytest.param(Hostile(html=True), story(act(SWITCH, Item(1, "org", 2, "html"))), id=PROXY),
     pytest.param(Hostile(), story(act(SWITCH), act(f"field {UNDO}")), id=f"{PINNED}: field"),
     pytest.param(Hostile(), story(act(SWITCH), act(f"bucket {SWITCH}")), id=f"{PINNED}: bucket"),
     unmended(CONDEMNED, "condemned", story(act(SWITCH), act(SCAN, Item(1, "vanish", 0, "other", pick=4)))),

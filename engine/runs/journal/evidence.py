@@ -7,15 +7,19 @@ bucket.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from engine.limiting.clock import iso
-from engine.model.change import GENESIS, ChainTip, LinkState
+from engine.model.change import GENESIS, ChainTip, LinkState, Open
 from engine.model.command import Advice, Command
 from engine.model.errors import Blocked, Differs, EngineError, Paused, Transient
 from engine.model.facts import ContentHeaders, ObjectFacts, Occupied
 from engine.pipeline.changing import settle
+from engine.pipeline.doubts import clock_time, deadline, wait_until, waiting
+from engine.pipeline.stop import Stop
 from engine.runs.journal.tips import journals_of, own, tip_in_bucket, tip_key
 from engine.runs.shared.assembly import Services
 from engine.s3.transfer.blocks import InMemory
@@ -39,6 +43,8 @@ class Evidence:
     key: Key
     checked: Checked
     notes: list[Advice] = field(default_factory=list)
+    doubtful: dict[str, Open] = field(default_factory=dict)
+    """Changes of earlier runs that Salesforce may still be at, by record; once ``settle`` has read them."""
 
     def begin(self, run_id: int) -> Journal:
         """The journal of this run."""
@@ -47,18 +53,49 @@ class Evidence:
         return opened
 
     async def settle(self, opened: Journal) -> str:
-        """Read what earlier runs left open, and write down where those links stand, before anything else. Returns what
-        was found, for a person; empty where nothing was open. Raises Fatal."""
-        changes = self.checked.open
+        """Read what earlier runs left open, and write down where those links stand, before anything else. What
+        Salesforce may still be at stays ``doubtful``. Returns what was found, for a person; empty where nothing was
+        open. Raises Fatal."""
+        found = await self._read(opened, self.checked.open)
+        count, parts = len(self.checked.open), [f"{found[state]:,} {state}" for state in LinkState if found[state]]
+        if self.doubtful:
+            parts.append(f"{len(self.doubtful):,} in doubt until {clock_time(self.until)}")
+        return f"{count:,} links that an earlier run left in doubt were read: {', '.join(parts)}" if count else ""
+
+    @property
+    def until(self) -> datetime:
+        """When the last of the doubtful changes can be settled."""
+        now = self.services.clock.now()
+        return max((self.until_of(change) for change in self.doubtful.values()), default=now)
+
+    async def settle_late(self, opened: Journal, stop: Stop, say: Callable[[str], None]) -> None:
+        """Wait for Salesforce to finish with the doubtful changes, unless a stop is asked for. Raises Fatal."""
+        clock = self.services.clock
+        while self.doubtful and not stop.requested:
+            until = min(self.until_of(change) for change in self.doubtful.values())
+            say(waiting(len(self.doubtful), until))
+            await wait_until(until, clock, stop)
+            if not stop.requested:
+                await self._read(opened, list(self.doubtful.values()))
+
+    def until_of(self, change: Open) -> datetime:
+        """When Salesforce cannot be at this change any more."""
+        return deadline(change.at, self.services.settle_after_s, self.services.clock.now())
+
+    async def _read(self, opened: Journal, changes: Sequence[Open]) -> Counter[LinkState]:
+        clock = self.services.clock
         try:
-            found = await settle(self.services.salesforce.links, opened, changes)
+            found, doubtful = await settle(
+                self.services.salesforce.links, opened, changes, lambda change: self.until_of(change) <= clock.now()
+            )
         except Transient as error:
             raise Paused(
                 f"{len(changes):,} link changes of an earlier run are in doubt; Salesforce does not answer: {error}",
-                hint="Nothing else was done. Start the same command again when Salesforce answers.",
+                hint="What is in doubt is in the journal. Start the same command again when Salesforce answers.",
             ) from error
-        parts = ", ".join(f"{found[state]:,} {state}" for state in LinkState if found[state])
-        return f"{len(changes):,} links that an earlier run left in doubt were read: {parts}" if changes else ""
+        self.doubtful.clear()
+        self.doubtful |= {change.id: change for change in doubtful}
+        return found
 
     async def export(self, opened: Journal) -> None:
         """Put the tip into the destination bucket, as a new object. A failure is noted, and stops nothing."""

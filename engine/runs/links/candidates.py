@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -41,6 +41,9 @@ class Candidates:
         self._wanted = wanted
         self._limit = limit
         self._rows: array[int] = array("q")
+        self._late: list[Undoable] = []
+        self.doubtful: Collection[str] = ()
+        """Records that Salesforce may still be writing: they are left for the end."""
         self.file: Restorable | None = None
         self.count = 0
 
@@ -84,9 +87,17 @@ class Candidates:
             self.file.changes = await self._narrowed(self.file)
             self.count = len(self.file.changes)
 
-    async def undoable(self, found: CandidateCounts, journal: Journal | None) -> AsyncIterator[list[Change]]:
-        """Those that hold our link now, window by window. Of the others, the journal learns where their links stand."""
-        async for chunk in self._chunks():
+    async def undoable(
+        self, found: CandidateCounts, journal: Journal | None, *, late: bool = False
+    ) -> AsyncIterator[list[Change]]:
+        """Those that hold our link now, window by window. Of the others, the journal learns where their links stand.
+        ``late``: those that were doubtful the first time."""
+        wanted, self._late = self._late, []
+        async for every in _windows(wanted) if late else self._chunks():
+            self._late += [each for each in every if each.id in self.doubtful]
+            chunk = [each for each in every if each.id not in self.doubtful]
+            if not chunk:
+                continue
             try:
                 held = await self._links.read([each.id for each in chunk])
             except Transient as error:
@@ -142,11 +153,16 @@ class Candidates:
 
     async def _chunks(self) -> AsyncIterator[list[Undoable]]:
         if self.file is not None:
-            for start in range(0, len(self.file.changes), WINDOW):
-                yield self.file.changes[start : start + WINDOW]
+            async for window in _windows(self.file.changes):
+                yield window
             return
         for rows in switchable.chunks(self._rows, WINDOW):
             yield await switchable.changes(self._ledger.database, rows)
+
+
+async def _windows(changes: list[Undoable]) -> AsyncIterator[list[Undoable]]:
+    for start in range(0, len(changes), WINDOW):
+        yield changes[start : start + WINDOW]
 
 
 def moment(text: str | None) -> str | None:

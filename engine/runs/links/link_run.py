@@ -12,6 +12,7 @@ from engine.model.command import Command
 from engine.model.errors import Blocked
 from engine.model.record import ObjectShape
 from engine.pipeline.changing import ChangePolicy, Changing, Steps
+from engine.pipeline.doubts import deadline, in_doubt
 from engine.pipeline.stop import CutShort, unless_cut
 from engine.pipeline.switching import Counts, DriftLimits
 from engine.runs.journal.evidence import UNSETTLED, Evidence, gather_evidence
@@ -48,7 +49,9 @@ class LinkRules:
             switch.waves,
             switch.accept_proof,
             DriftLimits(switch.max_drift, wanted.error_budget),
-            ChangePolicy(undo, strict, wanted.max_attempts, wanted.concurrency, wanted.batch_size),
+            ChangePolicy(
+                undo, strict, wanted.max_attempts, wanted.concurrency, wanted.batch_size, switch.settle_after_s
+            ),
             wanted.drain_seconds,
             (org.object, org.url_field),
         )
@@ -126,9 +129,26 @@ async def begin_journal(run: Run, evidence: Evidence) -> Journal:
     return journal
 
 
-async def still_open(run: Run) -> int:
-    """Changes of this run that nobody knows the end of."""
-    return 0 if run.id is None else await run.services.ledger.database.read(open_changes(run.id))
+async def settle_late(run: Run, evidence: Evidence, journal: Journal) -> bool:
+    """Wait for Salesforce to finish with what earlier runs left in doubt, and read it. Returns whether it is all known
+    by now. Raises Fatal."""
+    try:
+        await unless_cut(evidence.settle_late(journal, run.stop, run.screen.say), run.stop)
+    except CutShort:
+        await journal.flush()
+    return not evidence.doubtful
+
+
+async def still_open(run: Run, evidence: Evidence) -> int:
+    """Changes of this run and of earlier ones that nobody knows the end of; noted, with when they can be known."""
+    assert run.id is not None
+    count, at = await run.services.ledger.database.read(open_changes(run.id))
+    until, now = evidence.until, run.services.clock.now()
+    if count:
+        until = max(until, deadline(at, run.services.settle_after_s, now))
+    if count := count + len(evidence.doubtful):
+        run.note(in_doubt(count, until))
+    return count
 
 
 class LinkWriter:
@@ -141,7 +161,9 @@ class LinkWriter:
         self._run = run
         self._steps = steps
         self._drain_s = rules.drain_s
-        self.changing = Changing(services.salesforce.links, steps, services.clock, run.stop, rules.policy, on_counts)
+        self.changing = Changing(
+            services.salesforce.links, steps, services.clock, run.stop, rules.policy, on_counts, run.screen.say
+        )
 
     async def write(self, windows: AsyncIterator[Sequence[Change]]) -> None:
         """Until all is changed, or the drain after a stop is over. Raises Fatal; the journal knows what is open."""

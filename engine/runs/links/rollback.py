@@ -17,6 +17,7 @@ from engine.limiting.side_by_side import beside
 from engine.model.command import Advice, Command
 from engine.model.errors import Blocked, Paused
 from engine.model.record import Scope
+from engine.pipeline.doubts import in_doubt
 from engine.runs.journal.evidence import Evidence
 from engine.runs.links.candidates import CandidateCounts, Candidates, moment
 from engine.runs.links.change_report import ApiCost, ChangeReport, Doubt
@@ -29,6 +30,7 @@ from engine.runs.links.link_run import (
     check_updateable,
     evidence_for,
     say_progress,
+    settle_late,
     start_of,
     still_open,
 )
@@ -96,6 +98,7 @@ async def _checked(
         check_updateable(shape)
     candidates = Candidates(services.ledger, services.salesforce.links, wanted, run.bounds.limit)
     evidence = await evidence_for(run, lost=options.file is not None)
+    candidates.doubtful = evidence.doubtful
     if options.file is not None:
         candidates.file = read_rollback_file(options.file, evidence.key)
         _check_file(run, options, candidates.file, (organization.id, *rules.object_and_field))
@@ -141,8 +144,9 @@ class _Survey:
         async for _ in self._candidates.undoable(found, None):
             if run.stop.requested:
                 break
-        if in_doubt := self._evidence.checked.open:
-            run.note(f"{len(in_doubt):,} links are in doubt; --execute reads them first")
+        if opened := self._evidence.checked.open:
+            until = max(self._evidence.until_of(change) for change in opened)
+            run.note(f"{in_doubt(len(opened), until)} (--execute)")
         if dead := await probe(run.services, found.samples):
             run.note(dead)
             self._dead = True
@@ -200,19 +204,21 @@ class _Rollback:
         journal = await begin_journal(self._run, self._evidence)
         await self._undo(journal)
         await self._evidence.export(journal)
-        self._progress.open = await still_open(self._run)
+        self._progress.open = await still_open(self._run, self._evidence)
 
     async def _undo(self, journal: Journal) -> None:
-        run, looked = self._run, CandidateCounts()
+        run, looked, late = self._run, CandidateCounts(), self._evidence.doubtful
         await self._candidates.select()
         async for _ in self._candidates.undoable(looked, None):
             if run.stop.requested:
                 self._survey = looked
                 return
-        if looked.to_undo:
+        if looked.to_undo or late:
             await self._see_that_they_work(looked)
             name = self._organization.name or self._organization.id
             what = f"About to put back {looked.to_undo:,} links of {name}; {looked.counts.edited:,} edited ones stay."
+            if late:
+                what += f" {len(late):,} links are in doubt: those that turn out to be ours are put back last."
             if not await self._consent.typed(run, what, name):
                 run.stop.request("not confirmed", Paused.exit_code)
                 self._survey = looked
@@ -240,9 +246,13 @@ class _Rollback:
             return f"rollback: {counts.done:,} put back, {counts.edited:,} edited ones left, {counts.failed:,} failed"
 
         async with beside(say_progress(self._run, line)):
-            await writer.write(self._candidates.undoable(self._survey, journal))
+            try:
+                await writer.write(self._candidates.undoable(self._survey, journal))
+                if self._evidence.doubtful and await settle_late(self._run, self._evidence, journal):
+                    await writer.write(self._candidates.undoable(self._survey, journal, late=True))
+            finally:
+                self._progress.unseen_s = writer.changing.unseen_s
         self._survey.counts.add(counts)
-        self._progress.unseen_s = writer.changing.unseen_s
 
     def after_failure(self) -> Sequence[Advice]:
         return [

@@ -31,6 +31,7 @@ from engine.runs.links.link_run import (
     check_updateable,
     evidence_for,
     say_progress,
+    settle_late,
     start_of,
     still_open,
 )
@@ -208,9 +209,11 @@ class _Switch:
         wave, found = self._options.wave, waves(self._rules.waves, self._plan.count)
         if wanted := [each for each in found if wave in {None, each.number}]:
             await self._apply(self._plan, wanted, journal)
+        else:
+            await settle_late(run, self._evidence, journal)
         if (limits := run.services.salesforce.limits) is not None:
             await run.services.ledger.sample({"api": {"used": limits.used, "max": limits.allowed}})
-        self._progress.open = await still_open(run)
+        self._progress.open = await still_open(run, self._evidence)
 
     async def _apply(self, plan: PlanFile, wanted: Sequence[Wave], journal: Journal) -> None:
         run, organization, services, rules = self._run, self._organization, self._run.services, self._rules
@@ -232,10 +235,14 @@ class _Switch:
         }
         file = self._file = begun(services.ledger.database.path, journal.key, header)
         selection = Selection(run, plan, rules.accepted, self._options.retried, self._progress)
+        selection.doubtful = self._evidence.doubtful
         going = Waves(run, selection, JournalWithFile(journal, file), rules)
         try:
             async with beside(say_progress(run, lambda: f"switch: {counted(going.so_far) or 'nothing yet'}")):
                 await going.run(wanted, self._consent, after_wave=lambda: self._evidence.export(journal))
+                if self._evidence.doubtful and await settle_late(run, self._evidence, journal):
+                    await going.late()
+                    await self._evidence.export(journal)
         finally:
             file.end(iso(services.clock.now()))
             if self._options.upload:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
 
 import structlog
@@ -10,7 +10,7 @@ import structlog
 from engine.model.change import Change, Link
 from engine.model.errors import Paused, Transient
 from engine.pipeline.changing import Steps
-from engine.pipeline.switching import WINDOW, Counts, Wave, waves
+from engine.pipeline.switching import WINDOW, Counts, Wave, slices, waves
 from engine.runs.links.change_report import counted
 from engine.runs.links.link_run import LinkProgress, LinkRules, LinkWriter
 from engine.runs.links.plan_file import PlanFile
@@ -26,7 +26,8 @@ log = structlog.get_logger()
 class Selection:
     """Which links of a plan may change now: in bounds, still as planned, and with their copy in place.
 
-    ``retried``: failures of earlier runs to try again. ``progress`` counts what is left out.
+    ``retried``: failures of earlier runs to try again. ``progress`` counts what is left out. ``doubtful``: records that
+    Salesforce may still be writing; they are left for the end.
     """
 
     def __init__(
@@ -39,6 +40,9 @@ class Selection:
         self._retried = retried
         self._template = run.services.ours.link_template
         self._verdicts = Verdicts(run.services.ledger.database, run.id)
+        self.doubtful: Collection[str] = ()
+        """Records that Salesforce may still be writing: they are left for the end."""
+        self._late: list[tuple[int, Link]] = []
         self._seen = 0
         self._taken = 0
         self.progress = progress
@@ -62,13 +66,26 @@ class Selection:
                 return
             links = self._plan.window(start, min(start + WINDOW, wave.stop))
             self._seen += len(links)
-            ready = await self._ready(self._within(links), copies, counts)
-            if ready:
-                # made of its key here and now: no link from a row or a file is ever sent to Salesforce
-                yield [
-                    Change(link.id, link.account, link.old, self._template.url(link.copy.key), wave.number)
-                    for link in ready
-                ]
+            within = self._within(links)
+            self._late += [(wave.number, link) for link in within if link.id in self.doubtful]
+            now = [link for link in within if link.id not in self.doubtful]
+            if ready := await self._ready(now, copies, counts):
+                yield [self._change(link, wave.number) for link in ready]
+
+    async def late_windows(self, counts: Counts) -> AsyncIterator[list[Change]]:
+        """The changes that were left for the end."""
+        services, late = self._run.services, self._late
+        copies = WaveCopies(services.s3.destination, services.retries)
+        for part in slices(late, WINDOW):
+            if self._run.stop.requested or self.full:
+                return
+            waves_of = {link.id: wave for wave, link in part}
+            if ready := await self._ready([link for _, link in part], copies, counts):
+                yield [self._change(link, waves_of[link.id]) for link in ready]
+
+    def _change(self, link: Link, wave: int) -> Change:
+        # made of its key here and now: no link from a row or a file is ever sent to Salesforce
+        return Change(link.id, link.account, link.old, self._template.url(link.copy.key), wave)
 
     async def _copies(self, wave: Wave) -> WaveCopies:
         """The copies behind this wave's links, listed where that pays."""
@@ -164,6 +181,12 @@ class Waves:
             await after_wave()
         self._selection.end(wanted)
 
+    async def late(self) -> None:
+        """What was left for the end. Raises Paused and other Fatal."""
+        counts = await self._write(self._selection.late_windows(self._writer.changing.counts), {})
+        if not self._run.stop.requested and (verdict := self._limits.verdict(counts, over=True)) is not None:
+            self._run.stop.request(*verdict)
+
     @property
     def so_far(self) -> Counts:
         """Of this run, the wave under way included."""
@@ -173,16 +196,22 @@ class Waves:
         return counts
 
     async def _wave(self, wave: Wave) -> Counts:
-        changing, progress = self._writer.changing, self._progress
         self._run.screen.say(f"wave {wave.number}: {wave.records:,} links")
+        windows = self._selection.windows(wave, self._writer.changing.counts)
+        return await self._write(windows, {"wave": wave.number, "records": wave.records})
+
+    async def _write(self, windows: AsyncIterator[Sequence[Change]], wave: Mapping[str, int]) -> Counts:
+        """``wave``: what the report and the log call these links; empty for those of all waves that were left over."""
+        changing, progress = self._writer.changing, self._progress
         try:
-            await self._writer.write(self._selection.windows(wave, changing.counts))
+            await self._writer.write(windows)
         finally:
             counts = changing.take_counts()
             progress.total.add(counts)
             progress.unseen_s = changing.unseen_s
-            progress.waves.append({"wave": wave.number, "records": wave.records, **asdict(counts)})
-            log.info("wave", wave=wave.number, **asdict(counts))
+            if wave:
+                progress.waves.append({**wave, **asdict(counts)})
+            log.info("wave", **wave, **asdict(counts))
         return counts
 
     def _judge(self, counts: Counts) -> None:

@@ -98,6 +98,8 @@ class Services(Adapters):
     ledger: Ledger
     journal_key: Path
     """Where the key of the journal lies."""
+    settle_after_s: float
+    """``switch.settle_after``."""
 
 
 def max_bytes(settings: Settings) -> int | None:
@@ -123,7 +125,8 @@ async def assemble(settings: Settings, clock: Clock, *, transport: Transport) ->
         adapters = await stack.enter_async_context(open_adapters(settings, clock, transport=transport))
         around = {each.name: getattr(adapters, each.name) for each in fields(adapters)}
         journal_key = key_path(settings.tracking.database, settings.switch.journal_key_file)
-        yield Services(**around, ledger=ledger, journal_key=journal_key)
+        after_s = settings.switch.settle_after_s
+        yield Services(**around, ledger=ledger, journal_key=journal_key, settle_after_s=after_s)
 
 
 def within_open_files(settings: Settings) -> Settings:

@@ -23,6 +23,7 @@ from engine.limiting.clock import Clock, iso
 from engine.limiting.side_by_side import beside
 from engine.model.command import Advice, Command, in_words
 from engine.model.errors import EngineError, Fatal, Paused
+from engine.pipeline.doubts import deadline, in_doubt
 from engine.pipeline.stop import Stop
 from engine.runs.shared.assembly import Services, assemble
 from engine.runs.shared.bounds import Bounds
@@ -186,7 +187,9 @@ async def _in_doubt(run: Run) -> str:
     """Of the links; told before anything else."""
     assert run.id is not None
     try:
-        left = await run.services.ledger.database.read(open_changes(run.id))
+        left, at = await run.services.ledger.database.read(open_changes(run.id))
     except Fatal:
         return ""
-    return f"{left:,} links are in doubt: sent, or about to be. The next start reads them first." if left else ""
+    services = run.services
+    until = deadline(at, services.settle_after_s, services.clock.now())
+    return f"Sent, or about to be: {in_doubt(left, until)}." if left else ""

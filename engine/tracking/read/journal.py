@@ -56,7 +56,9 @@ def walk(db: sqlite3.Connection, key: Key, tips: Iterable[ChainTip]) -> Checked:
             record, event, detail = row[3], row[6], row[8]
             if event in OPEN:
                 job = detail.removeprefix(_JOB) if detail.startswith(_JOB) else ""
-                waiting[record] = Open(record, row[4], row[5], row[2], row[1], event == Event.UNDO_INTENDED, job)
+                waiting[record] = Open(
+                    record, row[4], row[5], row[2], row[1], event == Event.UNDO_INTENDED, row[7], job
+                )
             else:
                 waiting.pop(record, None)
     return Checked(chain_so_far.end(), list(waiting.values()))
@@ -87,10 +89,15 @@ def perhaps_open(db: sqlite3.Connection) -> bool:
     return bool(db.execute(statement).fetchone()[0])
 
 
-def open_changes(run_id: int) -> Callable[[sqlite3.Connection], int]:
-    """How many changes of a run nobody knows the end of."""
-    statement = f"SELECT count(*) FROM url_changes c WHERE run_id = ? AND {_UNCONFIRMED}"
-    return lambda db: int(db.execute(statement, (run_id,)).fetchone()[0])
+def open_changes(run_id: int) -> Callable[[sqlite3.Connection], tuple[int, str]]:
+    """How many changes of a run nobody knows the end of, and when the latest of them was written down."""
+    statement = f"SELECT count(*), coalesce(max(at), '') FROM url_changes c WHERE run_id = ? AND {_UNCONFIRMED}"
+
+    def read(db: sqlite3.Connection) -> tuple[int, str]:
+        count, at = db.execute(statement, (run_id,)).fetchone()
+        return int(count), str(at)
+
+    return read
 
 
 @contextmanager
