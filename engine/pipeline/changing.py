@@ -27,7 +27,7 @@ from engine.limiting.backoff import delays
 from engine.limiting.clock import Clock
 from engine.model.change import Change, Event, Held, LinkState, Open, Step
 from engine.model.errors import EngineError, Fatal, Transient
-from engine.pipeline.doubts import Doubtful, too_old, wait_until, waiting
+from engine.pipeline.doubts import Doubtful, too_old, wait_until
 from engine.pipeline.link_endings import SWITCH, UNDO, Endings
 from engine.pipeline.link_writes import LinkStore, LinkWrites, silent
 from engine.pipeline.stop import Stop
@@ -158,8 +158,7 @@ class Changing:
     async def _settle_doubts(self) -> None:
         """Wait until Salesforce cannot be at the first of them any more, and read what they hold."""
         until = min(doubt.until for doubt in self._doubts)
-        self._say(waiting(len(self._doubts), until))
-        await wait_until(until, self._clock, self._stop)
+        await wait_until(until, len(self._doubts), self._clock, self._stop, self._say)
         if self._stop.requested:
             return
         due = [doubt for doubt in self._doubts if doubt.until <= self._clock.now()]

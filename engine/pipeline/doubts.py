@@ -6,6 +6,7 @@ Until it cannot be any more, only one thing is sure: a record that holds the val
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ from engine.pipeline.stop import Stop
 SENT_WITHIN = 0.05
 """Of ``settle_after``: a write is sent so soon after its intent, or the intent is written down anew."""
 _SOONEST_S = 1.0
+_SAY_EVERY_S = 15.0
 
 
 class Doubtful(NamedTuple):
@@ -52,15 +54,15 @@ def in_doubt(count: int, until: datetime) -> str:
     return f"{count:,} links in doubt until {clock_time(until)}; the next start reads them first"
 
 
-def waiting(count: int, until: datetime) -> str:
-    """What a run says that waits."""
-    return f"{count:,} links in doubt: waiting until {clock_time(until)} for Salesforce to finish"
-
-
-async def wait_until(until: datetime, clock: Clock, stop: Stop) -> None:
-    """Until then, or until a stop is asked for."""
-    asleep = asyncio.ensure_future(clock.sleep(max(0.0, (until - clock.now()).total_seconds())))
-    try:
-        await stop.or_ended(asleep)
-    finally:
-        asleep.cancel()
+async def wait_until(until: datetime, count: int, clock: Clock, stop: Stop, say: Callable[[str], None]) -> None:
+    """Until then, or until a stop is asked for, with a countdown for a person."""
+    say(f"{count:,} links in doubt: waiting until {clock_time(until)} for Salesforce to finish")
+    while not stop.requested and (left_s := (until - clock.now()).total_seconds()) > 0:
+        asleep = asyncio.ensure_future(clock.sleep(min(left_s, _SAY_EVERY_S)))
+        try:
+            await stop.or_ended(asleep)
+        finally:
+            asleep.cancel()
+        if (left_s := (until - clock.now()).total_seconds()) >= _SAY_EVERY_S:
+            minutes, seconds = divmod(round(left_s), 60)
+            say(f"{count:,} links in doubt: {minutes} min {seconds:02} s left")

@@ -89,7 +89,11 @@ class Endings:
 
     def found_after(self, change: Change, said: Said, held: Held | None, counts: Counts) -> Step:
         """The answer left it open, the record was read, and Salesforce is at it no more."""
-        if link_state(held, change.old, change.new) is not self.direction.before:
+        where = link_state(held, change.old, change.new)
+        if where is self.direction.after:
+            counts.done += 1
+            return self._step(change, Event.SETTLED, where)
+        if where is not self.direction.before:
             return self.found(change, held, counts)
         why = f"found undone after: {said.message or 'an unclear answer'}"
         if self.retries.add(change):

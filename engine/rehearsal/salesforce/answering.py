@@ -124,6 +124,12 @@ def unavailable(params: Mapping[str, Any]) -> ApiResponse:
     return _after(response, params)
 
 
+def page_of_a_proxy() -> ApiResponse:
+    """What stands between client and org says no, whatever the org did."""
+    page = b"<html><body><h1>Blocked</h1><p>Your request was stopped by policy 4711.</p></body></html>"
+    return ApiResponse(status=403, body=page, content_type=HTML_TYPE)
+
+
 def _edge_answer(kind: str, params: Mapping[str, Any]) -> ApiResponse:
     if kind == "503_json":
         return unavailable(params)

@@ -37,7 +37,9 @@ KINDS: dict[str, str] = {
     "locator_lost": "400 INVALID_QUERY_LOCATOR; the locator is gone",
     "slow": "wait before working; params seconds",
     "slow_after": "work and commit, then wait before answering; params seconds",
+    "cut_then_commit": "drop the connection at once, work and commit later; params seconds",
     "commit_then_503": "work and commit, then answer 503",
+    "commit_then_page": "work and commit, then answer 403 with a proxy's page",
     "commit_then_cut": "work and commit, then drop the connection without an answer",
     "cut_mid_body": "work, then drop the connection in the middle of the body",
     "truncated_json": "work, then send half of the JSON as if it were whole",
@@ -72,8 +74,9 @@ REFUSING = (
     "locator_lost",
     "refused",
 )
+SLOWING = ("slow", "cut_then_commit")
 CHANGING = ("fls_removed", "field_shortened", "edit", "delete", "insert")
-ANSWERING = ("slow_after", "commit_then_503", "commit_then_cut", "cut_mid_body", "truncated_json")
+ANSWERING = ("slow_after", "commit_then_503", "commit_then_page", "commit_then_cut", "cut_mid_body", "truncated_json")
 
 
 @dataclass(slots=True)

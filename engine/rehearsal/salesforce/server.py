@@ -16,7 +16,7 @@ from aiohttp import web
 from engine.limiting.clock import Clock, SystemClock
 from engine.rehearsal.salesforce import answering
 from engine.rehearsal.salesforce.clock import OrgClock, stamp
-from engine.rehearsal.salesforce.faults import ANSWERING, CHANGING, REFUSING, Rule
+from engine.rehearsal.salesforce.faults import ANSWERING, CHANGING, REFUSING, SLOWING, Rule
 from engine.rehearsal.salesforce.handlers.control import PREFIX, control
 from engine.rehearsal.salesforce.org import Org
 from engine.rehearsal.salesforce.routes import router
@@ -121,7 +121,10 @@ class SalesforceStandIn:
         target = request.target()
         for rule in org.faults.strikes(CHANGING, request.name, target):
             answering.change_world(org, rule)
-        struck = org.faults.strikes(("slow",), request.name, target)
+        struck = org.faults.strikes(SLOWING, request.name, target)
+        cut = next((rule for rule in struck if rule.kind == "cut_then_commit"), None)
+        if cut is not None:
+            _cut(http, reset=False)
         held = org.locks.take(request, org.settings.lock_parent)
         try:
             await self._pause(org, request.name, struck)
@@ -139,7 +142,7 @@ class SalesforceStandIn:
         struck = [rule for rule in (*struck, refusal, after) if rule is not None]
         if after is not None and after.kind == "slow_after":
             await org.clock.sleep(float(after.params.get("seconds", 1.0)))
-        sent = await self._send(http, response, refusal or after)
+        sent = await self._send(http, response, cut or refusal or after)
         unanswered = sent.status == _UNANSWERED
         org.log.add(
             time=stamp(org.clock.now()),
@@ -182,11 +185,13 @@ class SalesforceStandIn:
 
     async def _send(self, http: web.Request, response: ApiResponse, rule: Rule | None) -> web.StreamResponse:
         kind = rule.kind if rule is not None else ""
-        if kind in {"reset", "commit_then_cut"}:
+        if kind in {"reset", "commit_then_cut", "cut_then_commit"}:
             _cut(http, reset=kind == "reset")
             return web.Response(status=_UNANSWERED)
         if kind == "commit_then_503":
             response = answering.unavailable(rule.params if rule is not None else {})
+        if kind == "commit_then_page":
+            response = answering.page_of_a_proxy()
         body, headers = response.body, dict(response.headers)
         if kind == "truncated_json":
             body = body[: len(body) // 2]

@@ -18,7 +18,7 @@ from engine.model.command import Advice, Command
 from engine.model.errors import Blocked, Differs, EngineError, Paused, Transient
 from engine.model.facts import ContentHeaders, ObjectFacts, Occupied
 from engine.pipeline.changing import settle
-from engine.pipeline.doubts import clock_time, deadline, wait_until, waiting
+from engine.pipeline.doubts import clock_time, deadline, wait_until
 from engine.pipeline.stop import Stop
 from engine.runs.journal.tips import journals_of, own, tip_in_bucket, tip_key
 from engine.runs.shared.assembly import Services
@@ -73,8 +73,7 @@ class Evidence:
         clock = self.services.clock
         while self.doubtful and not stop.requested:
             until = min(self.until_of(change) for change in self.doubtful.values())
-            say(waiting(len(self.doubtful), until))
-            await wait_until(until, clock, stop)
+            await wait_until(until, len(self.doubtful), clock, stop, say)
             if not stop.requested:
                 await self._read(opened, list(self.doubtful.values()))
 
