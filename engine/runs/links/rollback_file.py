@@ -40,7 +40,8 @@ _VERSION = 2
 
 def free(database: Path, name: str) -> Path:
     """A free name beside the DB. Run numbers begin anew after a DB was lost, and no file is ever overwritten."""
-    for more in ("", *(f"-{number}" for number in range(2, 10_000))):
+    for number in range(1, 10_000):
+        more = f"-{number}" if number > 1 else ""
         path = Path(f"{database}.{name}{more}.ndjson")
         if not path.exists():
             return path
