@@ -231,7 +231,7 @@ class Life:
         if fault.kind == "html" and not request.is_write:
             return Fault("")
         if fault.kind == "logged_out":
-            self.world.org.log_out()
+            self.world.org.log_out(again=self.world.hostile.sessions)
             return Fault("")
         return fault
 

@@ -118,6 +118,8 @@ class SimOrg:
         self.on_change: Callable[[Request, Entry, str, str], None] = lambda *_: None
         self.on_done: Callable[[Request], None] = lambda _request: None
         self._tokens = 0
+        self._honoured = -1
+        """The latest of them that was used."""
         self._numbers = 0
         self._used = 0
 
@@ -160,9 +162,10 @@ class SimOrg:
         """It never happened."""
         self.under_way.pop(request.number, None)
 
-    def log_out(self) -> None:
-        """All sessions end: the next request of each hears 401."""
-        self._tokens += 1
+    def log_out(self, *, again: bool) -> None:
+        """All sessions end: the next request of each hears 401. ``again``: also one that was never used."""
+        if again or self._honoured == self._tokens:
+            self._tokens += 1
 
     def _answer(self, request: Request) -> Reply:
         path = request.path
@@ -171,6 +174,7 @@ class SimOrg:
             return _json({"access_token": token, "instance_url": HOST, "id": f"{HOST}/id/{ORG_ID}/005"})
         if request.token != f"00D!{self._tokens}":
             return _refusal(401, "INVALID_SESSION_ID", "Session expired or invalid")
+        self._honoured = self._tokens
         path = re.sub(r"^/services/data/v\d+\.0/", "", path)
         if path == "/services/data/":
             return _json([{"version": "62.0"}])

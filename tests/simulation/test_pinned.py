@@ -43,6 +43,7 @@ HISTORY = "a link of ours from an earlier switch, put back by a user, is not und
 ARCHIVE = "a link is moved to an object in an archive class"
 PROXY = "a proxy's page after the deed counts as certainly not done"
 PINNED = "the settings lead where the tracking DB does not belong"
+SESSIONS = "a session that ends twice within one round trip ends the run, and the login is blamed"
 CONDEMNED = "a rollback takes a condemned copy for a good one"
 
 STORIES = [
@@ -88,6 +89,11 @@ STORIES = [
     ),
     unmended(ARCHIVE, "archives", story(act(SWITCH, Item(1, "archive", 0, pick=3)))),
     pytest.param(Hostile(html=True), story(act(SWITCH, Item(1, "org", 2, "html"))), id=PROXY),
+    unmended(
+        SESSIONS,
+        "sessions",
+        story(act(SWITCH, Item(1, "org", 7, "logged_out"), Item(2, "org", 10, "logged_out"))),
+    ),
     pytest.param(Hostile(), story(act(SWITCH), act(f"field {UNDO}")), id=f"{PINNED}: field"),
     pytest.param(Hostile(), story(act(SWITCH), act(f"bucket {SWITCH}")), id=f"{PINNED}: bucket"),
     unmended(CONDEMNED, "condemned", story(act(SWITCH), act(SCAN, Item(1, "vanish", 0, "other", pick=4)))),
