@@ -41,6 +41,11 @@ def test_a_seed_replays_exactly_whatever_the_hash_seed() -> None:
     assert digests("1") == digests("2") != ""
 
 
+def test_every_planted_bug_knows_where_it_grows() -> None:
+    for bug in bugs():
+        bug.place()
+
+
 @pytest.mark.parametrize("name", ["an edited link is written over", "one account in two lanes"])
 def test_planted_bugs_are_found(name: str, root: Path) -> None:
     """All of them: ``python -m tests.simulation --planted``."""
