@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.simulation import disk
+from tests.simulation.drawing import draw
+from tests.simulation.player import Played, play
 from tests.simulation.shrink import shrunk
-from tests.simulation.story import Played, Story, draw, play
+from tests.simulation.story import Story
 from tests.simulation.world import ALL, Hostile
 
 SHOWN = 20

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.simulation import disk
-from tests.simulation.story import Act, Item, Story, play
+from tests.simulation.player import play
+from tests.simulation.story import Act, Item, Story
 from tests.simulation.world import Hostile
 
 CALM = Hostile()

@@ -6,7 +6,6 @@ import asyncio
 import contextvars
 import random
 import sqlite3
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from engine.salesforce.faults import from_network
 from engine.salesforce.http import Answer
 from engine.tracking.db.connect import open_writer
 from tests.simulation.bucket import SimClient
+from tests.simulation.connection import SimConnection
 from tests.simulation.loop import Killed, SimClock, SimLoop, Stuck
 from tests.simulation.org import HTML, LONGEST_CALL_S, Reply, Request
 
@@ -292,57 +292,6 @@ class Life:
         carry = self._in_flight.get(request.number)
         if carry is not None and not self.world.hostile.late_commits:
             carry(self.chance.random() < 0.5)
-
-
-class SimConnection:
-    """Fits ``tracking.db.database.Connection``, without a thread."""
-
-    def __init__(self, life: Life, database: sqlite3.Connection, *, writes: bool) -> None:
-        self._life = life
-        self._database = database
-        self._writes = writes
-        self._queue: deque[tuple[Callable[[sqlite3.Connection], Any], asyncio.Future[Any]]] = deque()
-
-    async def run(self, work: Callable[[sqlite3.Connection], Any]) -> Any:
-        if self._life.dead or self._life.loop.ghost:
-            raise Killed
-        future = self._life.loop.create_future()
-        self._queue.append((work, future))
-        if len(self._queue) == 1:
-            self._begin()
-        return await future
-
-    def _begin(self) -> None:
-        """A write takes as long as its fsync, which now and then is long."""
-        life = self._life
-        if not self._writes:
-            life.loop.call_soon(self._next)
-            return
-        slow = life.chance.random() < 0.03
-        life.loop.call_later(life.chance.uniform(0.2, 2.0) if slow else life.chance.uniform(0.0001, 0.004), self._next)
-
-    def _next(self) -> None:
-        work, future = self._queue[0]
-        try:
-            if self._writes:
-                self._life.step("db:")
-            result = work(self._database)
-            if self._writes:
-                self._life.step("db.")
-        except BaseException as error:  # noqa: BLE001 - handed on, as a thread would
-            if not future.done():
-                future.set_exception(error)
-        else:
-            if not future.done():
-                future.set_result(result)
-        self._queue.popleft()
-        if self._queue:
-            self._begin()
-
-    async def close(self) -> None:
-        if self._queue:
-            await asyncio.wait([future for _, future in self._queue])
-        self._database.close()
 
 
 def _tell(future: asyncio.Future[Reply], reply: Reply | None, error: Exception | None) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
-from tests.simulation.story import Story, play
+from tests.simulation.player import play
+from tests.simulation.story import Story
 from tests.simulation.world import Hostile, Violation
 
 

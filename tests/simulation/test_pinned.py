@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from tests.simulation import disk
-from tests.simulation.story import Act, Item, Story, play
+from tests.simulation.player import play
+from tests.simulation.story import Act, Item, Story
 from tests.simulation.world import Hostile
 
 SWITCH, UNDO = "run switch --execute", "run rollback --from-database --execute"

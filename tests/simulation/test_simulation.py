@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests.simulation import disk
+from tests.simulation.drawing import draw
 from tests.simulation.planted import bugs, search
+from tests.simulation.player import play
 from tests.simulation.shrink import shrunk
-from tests.simulation.story import Act, Item, Story, draw, play
+from tests.simulation.story import Act, Item, Story
 from tests.simulation.world import Hostile
 
 CALM = Hostile()

@@ -23,6 +23,7 @@ from tests.simulation.bucket import OURS, VENDOR, Held, SimStore
 from tests.simulation.life import Ended, Incidents, Life
 from tests.simulation.loop import Timeline
 from tests.simulation.org import HOST, Entry, SimOrg
+from tests.simulation.tracked import Tracked
 
 RECORDS, ACCOUNTS = 24, 5
 KEY = b"5eed" * 16 + b"\n"
@@ -88,6 +89,7 @@ class SimWorld:
         self.settings = settings_for(root)
         self._hash = hashlib.blake2b(digest_size=8)
         self._frozen: disk.Image = {}
+        self.tracked = Tracked(lambda: self.database)
 
     # what happened
 
@@ -112,6 +114,7 @@ class SimWorld:
     ) -> Ended:
         """Start a process and see it through."""
         self.lives += 1
+        self.tracked.let_go()
         self.life = life = Life(self, self.lives, chance, incidents)
         ended = life.run(lambda: main(life))
         self.life = None
@@ -129,7 +132,12 @@ class SimWorld:
         self._frozen = disk.image(self.box)
 
     def reboot(self) -> None:
-        disk.restore(self.box, self._frozen)
+        self.bring_back(self._frozen)
+
+    def bring_back(self, kept: disk.Image) -> None:
+        """The box is from now on as it was then."""
+        self.tracked.forget()
+        disk.restore(self.box, kept)
 
     @property
     def database(self) -> Path:

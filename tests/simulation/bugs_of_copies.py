@@ -1,0 +1,45 @@
+"""Planted bugs of the way of a copy: each makes of the right thing the wrong one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.model.errors import Refused
+from engine.model.facts import Proof
+from engine.model.failures import FailureClass
+
+
+def page_done(_right: Any) -> Any:
+    def reached(self: Any, pages: Any) -> Any:
+        found = None
+        while pages:
+            page, found = pages.popleft()
+            self._left.pop(page, None)
+        return found
+
+    return reached
+
+
+def key_is_free(_right: Any) -> Any:
+    async def must_be_free(*_: Any, **__: Any) -> None:
+        pass
+
+    return must_be_free
+
+
+def adopts_all(_right: Any) -> Any:
+    async def equal(*_: Any) -> Proof:
+        return Proof.CHECKSUM
+
+    return equal
+
+
+def proves_all(_right: Any) -> Any:
+    return lambda *_: Proof.CHECKSUM
+
+
+def never_adopts(_right: Any) -> Any:
+    async def settle(*_: Any) -> Any:
+        raise Refused(FailureClass.KEY_CONFLICT, "taken")
+
+    return settle

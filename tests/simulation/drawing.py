@@ -1,0 +1,129 @@
+"""Stories drawn from a seed: first drawn, then played, so that what is left out changes nothing else."""
+
+from __future__ import annotations
+
+import random
+
+from tests.simulation.story import Act, Item, Story
+from tests.simulation.world import Hostile
+
+STEPS = {"backup --full": 120, "backup --incremental": 50, "switch": 240, "rollback": 160, "verify": 40}
+"""About how many steps a calm run takes."""
+CALLS = {"switch": 34, "rollback": 26}
+MANNERS = ("mixed", "mixed", "one", "line")
+
+
+class _Drawer:
+    def __init__(self, seed: int, hostile: Hostile) -> None:
+        self.chance = random.Random(f"story {seed}")
+        self.hostile = hostile
+        self._numbers = 0
+
+    def number(self) -> int:
+        self._numbers += 1
+        return self._numbers
+
+    def act(self, first: bool, fresh: bool) -> Act:
+        chance, number = self.chance, self.number()
+        line = "run backup --full" if first and fresh else self._line()
+        verb = next(name for name in STEPS if name.split()[0] in line and name.split()[-1] in line)
+        steps, calls = STEPS[verb], CALLS.get(verb, 0)
+        items: list[Item] = []
+        if chance.random() < 0.45:
+            items.append(Item(self.number(), "kill", chance.randint(1, steps)))
+        elif chance.random() < 0.1:
+            items.append(Item(self.number(), "signal", chance.randint(1, steps), chance.choice(("2", "15"))))
+        items += self._edits(steps)
+        if calls and chance.random() < 0.45:
+            for _ in range(chance.choice((1, 1, 2, 4))):
+                items.append(self._org_fault(calls))
+        if chance.random() < 0.15:
+            kind = chance.choice(("lost", "cut", "busy", "slow", "short"))
+            items.append(Item(self.number(), "store", chance.randint(1, 40), kind, round(chance.uniform(0, 9), 1)))
+        if chance.random() < 0.12:
+            items.append(Item(self.number(), "lock", 0, "", round(chance.uniform(0.1, 90), 1), chance.randrange(9)))
+        if chance.random() < 0.08:
+            items.append(Item(self.number(), "rule", 0, pick=chance.randrange(99)))
+        if chance.random() < 0.1:
+            items.append(Item(self.number(), "vanish", 0, chance.choice(("gone", "other")), pick=chance.randrange(99)))
+        if first and fresh and chance.random() < 0.4:
+            items.append(Item(self.number(), "squat", 0, pick=chance.randrange(24)))
+        if self.hostile.restores and chance.random() < 0.6:
+            items.append(Item(self.number(), "snapshot", chance.randint(1, steps)))
+        if self.hostile.archives and chance.random() < 0.2:
+            items.append(Item(self.number(), "archive", 0, pick=chance.randrange(99)))
+        if self.hostile.flows and chance.random() < 0.2:
+            what = chance.choice(("append", "lower", "revert", "trim"))
+            items.append(Item(self.number(), "flow", 0, what, pick=chance.randrange(9)))
+        wait = chance.choice((0.0, 0.0, 1.0, 30.0, 900.0))
+        return Act(number, line, tuple(items), chance.choice(MANNERS), wait)
+
+    def _line(self) -> str:
+        chance = self.chance
+        kinds = {
+            "run switch --execute": 40,
+            "run rollback --from-database --execute": 24,
+            "run rollback --rollback-file LATEST --execute": 4,
+            "run backup --incremental": 10,
+            "run backup --full": 4,
+            "verify": 3,
+            "run switch --dry-run": 3,
+            "run rollback --from-database": 3,
+            "next": 8,
+            "field run rollback --from-database --execute": 1,
+            "bucket run switch --execute": 1,
+        }
+        if self.hostile.restores:
+            kinds |= {"restore": 20, "lose": 8}
+        line = chance.choices(list(kinds), list(kinds.values()))[0]
+        if "execute" not in line:
+            return {"next": "next switch", "restore": "restore switch", "lose": "lose switch"}.get(line, line)
+        if chance.random() < 0.3:
+            line += " --strict"
+        if "switch" in line:
+            if chance.random() < 0.15:
+                line += f" --wave {chance.randint(1, 4)}"
+            if chance.random() < 0.1:
+                line += f" --limit {chance.randint(1, 20)}"
+            if chance.random() < 0.1:
+                line += " --upload-rollback-file"
+        elif "database" in line and chance.random() < 0.3:
+            line += " --run LATEST"
+        return line
+
+    def _edits(self, steps: int) -> list[Item]:
+        chance = self.chance
+        if chance.random() < 0.5:
+            return []
+        kinds = ["new", "new", "file", "clear", "delete", "hide", "back"]
+        if self.hostile.put_backs:
+            kinds += ["original", "ours", "earlier", "swap"]
+        return [
+            Item(
+                self.number(),
+                "edit",
+                max(0, chance.randint(-steps // 4, steps)),
+                chance.choice(kinds),
+                pick=chance.randrange(10_000),
+            )
+            for _ in range(chance.choice((1, 2, 3, 8)))
+        ]
+
+    def _org_fault(self, calls: int) -> Item:
+        chance = self.chance
+        kinds = ["lost", "cut", "cut", "silent", "bad_gateway", "unavailable", "logged_out", "garbled", "spent", "slow"]
+        if self.hostile.html:
+            kinds += ["html", "html"]
+        seconds = chance.choice((0.0, 0.05, 2.0, 12.0, 27.0, 200.0, 590.0))
+        return Item(self.number(), "org", chance.randint(1, calls), chance.choice(kinds), seconds)
+
+
+def draw(seed: int, hostile: Hostile) -> Story:
+    """The story of a seed."""
+    drawer = _Drawer(seed, hostile)
+    chance = drawer.chance
+    conditional = chance.choices(("honoured", "ignored", "unsupported"), (80, 10, 10))[0]
+    sums, fresh = chance.random() < 0.8, chance.random() < 0.12
+    acts = tuple(drawer.act(place == 0, fresh) for place in range(chance.choice((1, 1, 2, 2, 3, 4))))
+    end = chance.choices(("rollback", "switch"), (60, 40))[0]
+    return Story(seed, acts, conditional, sums, fresh, end)

@@ -1,0 +1,85 @@
+"""When all is quiet: the links, and the reference model of the tracking DB's rows."""
+
+from __future__ import annotations
+
+import sqlite3
+from urllib.parse import urlsplit
+
+from tests.simulation.bucket import OURS, VENDOR
+from tests.simulation.links import bad_copy, key_of
+from tests.simulation.org import Entry
+from tests.simulation.tracked import short
+from tests.simulation.world import SimWorld
+
+
+def quiet(world: SimWorld, *, undone: bool) -> None:
+    """Nothing is under way any more. ``undone``: the last command was a rollback of all."""
+    pairs = world.tracked.pairs()
+    for entry in world.org.entries.values():
+        if undone and world.hostile.put_backs and any(entry.url == new for _, new in pairs.get(entry.id, ())):
+            world.violated("quiet", f"{entry.id} holds a link of ours, {short(entry.url)}, after a rollback")
+        if entry.seen and entry.last.who in {"api", "flow"} and (why := _astray(world, entry, pairs)):
+            world.violated("quiet", f"{entry.id} holds {short(entry.url)}: {why}")
+
+
+def _astray(world: SimWorld, entry: Entry, pairs: dict[str, set[tuple[str, str]]]) -> str:
+    """What is wrong with a link whose last change was ours, or made of ours; empty: nothing."""
+    human = [change.value for change in entry.history if change.who in {"load", "user"}][-1]
+    for old, new in pairs.get(entry.id, ()):
+        if entry.url == new:
+            spoilt = key_of(new) in world.spoilt  # by others: a verification tells, and nobody can mend it
+            return "" if spoilt else bad_copy(world, new, old)
+        if entry.url == old:
+            overwritten = any(change.value == old for change in entry.history[:-1] if change.who != "api")
+            return "" if overwritten or human == old else "nobody has ever put that there but us"
+    if entry.last.who == "flow":
+        return "automation made it of our link, and nobody has put it right"
+    return "no row of the journal names it"
+
+
+def all_have_rows(world: SimWorld) -> None:
+    """An interrupted first scan was taken up: no record was forgotten."""
+    known = world.tracked.statuses()
+    for entry in world.org.entries.values():
+        if entry.seen and entry.id not in known:
+            world.violated("rows", f"{entry.id} has no row after a scan was taken up")
+
+
+def rows(world: SimWorld, *, drifted: bool = False) -> None:
+    """The reference model: what a row must say after a clean backup, and nothing else. ``drifted``: rows of edited
+    records may also wait for the next one."""
+    found = {row["doclist_entry_id"]: row for row in world.tracked.ask("SELECT * FROM file_migrations")}
+    for entry in world.org.entries.values():
+        row = found.get(entry.id)
+        if row is None:
+            if entry.seen:
+                world.violated("rows", f"{entry.id} has no row")
+            continue
+        if drifted and (row["status"], row["failure_class"]) == ("pending", "drifted"):
+            continue
+        if (wanted := model(world, entry, row)) and row["status"] not in wanted:
+            state = f"{row['status']}/{row['failure_class'] or ''}"
+            told = f"{entry.id} holds {short(entry.url)} and its row says {state}"
+            world.violated("rows", f"{told}, not {' or '.join(sorted(wanted))}")
+
+
+def model(world: SimWorld, entry: Entry, row: sqlite3.Row) -> set[str]:
+    """The states that a row may have; empty: the model says nothing."""
+    if not entry.seen:
+        return {"gone"}
+    if not entry.url:
+        return {"skipped", "failed"}
+    if row["your_s3_url"] and entry.url == row["your_s3_url"]:
+        return {"switched"}
+    if row["status"] == "failed" and row["failure_class"] == "rejected":
+        return set()  # the org's own rule, which a person has to see to
+    if row["status"] == "rolled_back" and row["verified_at"] is None and not world.hostile.condemned:
+        return set()
+    key = key_of(entry.url)
+    host = urlsplit(entry.url).hostname or ""
+    if host.startswith(f"{VENDOR}.") and key in world.store.objects[VENDOR]:
+        held = world.store.objects[OURS].get(row["your_s3_key"] or "")
+        if held is None or held.body != world.store.objects[VENDOR][key].body:
+            return {"failed"}  # a backup that ended well has copied it
+        return {"backed_up", "rolled_back"}
+    return {"failed", "skipped"}

@@ -1,0 +1,117 @@
+"""At the end of a process: it is held to its words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.simulation.life import Ended
+from tests.simulation.oracles import Watch
+from tests.simulation.org import Entry
+from tests.simulation.tracked import OPEN, said
+
+ROW_OF = {"ours": "switched", "edited": "pending", "gone": "gone"}
+MAY_END = {0, 3, 5, 130, 143}
+DIFFERS = 6
+
+
+def hold(watch: Watch, ended: Ended, number: int, begun: float) -> None:
+    """Hold a process to its words."""
+    Words(watch, number, begun).hold(ended)
+
+
+class Words:
+    """What process ``number``, which began at ``begun``, has said."""
+
+    def __init__(self, watch: Watch, number: int, begun: float) -> None:
+        self.watch = watch
+        self.world = watch.world
+        self.number = number
+        self.begun = begun
+
+    def hold(self, ended: Ended) -> None:
+        violated, watch = self.world.violated, self.watch
+        if ended.how == "broke":
+            violated("crash", f"{watch.verb}: {type(ended.error).__name__}: {ended.error}")
+        elif ended.how == "stuck":
+            violated("stuck", f"{watch.verb}: {ended.error}")
+        elif ended.how == "refused" and ended.code not in MAY_END and not watch.epoch and not watch.elsewhere:
+            violated("refused", f"{watch.verb} ended with {ended.code}: {ended.error}")
+        if ended.how in {"reported", "refused"} and watch.verb in {"switch", "rollback"} and watch.writes:
+            self._truth()
+        report = ended.report.as_json() if ended.how == "reported" else {}
+        if ended.how == "reported" and watch.verb in {"switch", "rollback"}:
+            self._windows(report["unseen_ms"] / 1000)
+            changed = [entry for entry in self.world.org.entries.values() if entry.last.who == "flow"]
+            if ended.code == 0 and any(self._by_us(entry) for entry in changed):
+                violated("I18-flow", f"exit 0, and the org has changed {len(changed)} of the links that were written")
+            if ended.code == 0 and not report["dry_run"]:
+                self._words(report)
+
+    def _by_us(self, entry: Entry) -> bool:
+        return any(life == self.number and record == entry.id for life, record, _, _ in self.watch.moved)
+
+    def _truth(self) -> None:
+        """What this process has written down of a link that nobody else has touched meanwhile is so; and the record's
+        row follows it."""
+        mine = {record for life, record, _, _ in self.watch.moved if life == self.number}
+        rows, states = self.world.tracked.latest(sorted(self.world.org.entries)), self.world.tracked.statuses()
+        for record, row in rows.items():
+            entry = self.world.org.entries[record]
+            own = entry.last.who == "api" and record in mine
+            if row.number <= self.watch.seen or row.event in OPEN or not (own or entry.last.at < self.begun):
+                continue
+            stands = {row.new: "ours", row.old: "original"}.get(entry.url, "edited") if entry.seen else "gone"
+            if row.detail.startswith("not sent") and not self.world.hostile.unread:
+                continue
+            if row.stands != stands:
+                self.world.violated("truth", f"{record} is {stands}; the journal has {said(row)}, {row.detail}")
+            elif (wanted := ROW_OF.get(stands)) and states.get(record) not in {None, wanted} and entry.url:
+                self.world.violated("truth", f"{record} is {stands}, its row {states[record]}")
+
+    def _undone(self, run: int | None) -> None:
+        """A rollback ended with 0: of what it was about, nothing that we wrote is ours any more."""
+        pairs = self.world.tracked.ask(
+            "SELECT doclist_entry_id, new_url FROM url_changes c WHERE event = 'intended'"
+            " AND (?1 IS NULL OR run_id = ?1)"
+            " AND NOT EXISTS (SELECT 1 FROM url_changes d WHERE d.doclist_entry_id = c.doclist_entry_id"
+            " AND d.event = 'intended' AND d.id > c.id)",
+            (run,),
+        )
+        for record, new in pairs:
+            entry = self.world.org.entries[record]
+            if entry.seen and entry.last.who == "api" and entry.url == new:
+                self.world.violated("I18", f"{record} holds our link after a rollback with exit 0")
+
+    def _windows(self, window_s: float) -> None:
+        for each in self.watch.overwritten:
+            gap = each.written - each.edited
+            if each.life == self.number and not each.orphaned and gap > window_s + 0.002:
+                self.world.violated(
+                    "I7", f"an edit of {each.record}, {gap:.3f} s old, was overwritten; the report owns to {window_s} s"
+                )
+        self.watch.overwritten = [each for each in self.watch.overwritten if each.life != self.number]
+
+    def _words(self, report: dict[str, Any]) -> None:
+        """Exit 0: as many links moved as it says, and none of them in doubt."""
+        records, violated = report["records"], self.world.violated
+        if bad := {name: records[name] for name in ("failed", "missing", "stale") if records[name]}:
+            violated("I18", f"exit 0 with {bad}")
+        counted = sum(records.values()) - records["planned"] - records["open"]
+        if self.watch.whole and counted != records["planned"]:
+            violated("I18", f"{counted} of {records['planned']} planned links are accounted for")
+        rows = self.world.tracked.latest(sorted(self.world.org.entries))
+        if doubtful := [record for record, row in rows.items() if row.event in OPEN]:
+            violated("I18", f"exit 0, and the journal does not know of {', '.join(doubtful)}")
+        if self.watch.verb == "rollback" and self.watch.whole:
+            self._undone(self.watch.run)
+        if records["open"]:
+            violated("I18", f"exit 0 with {records['open']} links in doubt")
+        mine = {record for life, record, _, _ in self.watch.moved if life == self.number}
+        told = records["switched" if self.watch.verb == "switch" else "restored"]
+        touched = {record for record in mine if self.world.org.entries[record].last.who != "api"}
+        # a link whose answer was lost, and which was then found moved, is told as "already so"
+        if not told <= len(mine) or len(mine - touched) > told + records["already"]:
+            violated(
+                "I18",
+                f"{self.watch.verb} tells of {told} links moved; it moved {len(mine)}, {len(touched)} touched since",
+            )
