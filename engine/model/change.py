@@ -85,7 +85,7 @@ class Step(NamedTuple):
 
 class Change(NamedTuple):
     """A link to be changed. ``tries`` went before; ``contended`` says after how many of them the records beside it may
-    have been the trouble."""
+    have been the trouble, ``locked`` how many met a lock."""
 
     id: str
     account: str
@@ -94,6 +94,7 @@ class Change(NamedTuple):
     wave: int
     tries: int = 0
     contended: int = 0
+    locked: int = 0
 
     def step(
         self,
@@ -131,7 +132,7 @@ class Sent(StrEnum):
     AGAIN = "again"
     """Locked, or a hiccup: worth another try after a pause."""
     APART = "apart"
-    """A trigger or flow failed on all of them together: worth another try in a smaller batch."""
+    """A trigger or flow failed on all of them together, perhaps at a lock: worth another try in a smaller batch."""
     REFUSED = "refused"
     STOP = "stop"
     """No row will fare better: the user may not edit the field."""

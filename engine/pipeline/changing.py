@@ -10,7 +10,8 @@ Each slice of up to 200 records goes its way by itself, four of them side by sid
 5. the outcomes are committed together with the records' rows, and with what the lane intends next.
 
 The next read of a lane also checks what the lane has just written: a trigger may have put something else there.
-Records that were locked are retried after a pause, in batches of 50, 10, 1. Those in doubt come last.
+Records that were locked are retried after a pause, at the end of their window. Where automation fails on all records of
+a batch alike, it is retried in batches of 50, 10, 1. Those in doubt come last.
 """
 
 from __future__ import annotations
@@ -111,6 +112,11 @@ class Changing:
         open_s = (0.0 if self._policy.strict else now - doubt.asked_at for doubt in self._doubts)
         return max(self._writes.unseen_s, *open_s, 0.0)
 
+    @property
+    def stubborn(self) -> int:
+        """Records that wait for another try, after several that met a lock."""
+        return self._endings.retries.stubborn
+
     def take_counts(self) -> Counts:
         """What was counted so far; from now on it is counted anew."""
         counts, self.counts = self.counts, Counts()
@@ -122,19 +128,22 @@ class Changing:
         Returns, or raises, only between slices: nothing is in flight, unless it is cancelled.
         """
         async for window in windows:
-            shared = lanes(window, lambda change: change.account, self._policy.lanes)
-            await _all([asyncio.ensure_future(self._lane(lane)) for lane in shared])
+            await self._side_by_side(window, self._policy.lanes, self._policy.slice_size)
+            await self._retry()
             if self._stop.requested:
                 break
-        await self._retry()
         while self._doubts and not self._stop.requested:
             await self._settle_doubts()
             await self._retry()
 
-    async def _lane(self, changes: Sequence[Change]) -> None:
+    async def _side_by_side(self, changes: Sequence[Change], at_once: int, size: int) -> None:
+        shared = lanes(changes, lambda change: change.account, at_once)
+        await _all([asyncio.ensure_future(self._lane(lane, size)) for lane in shared])
+
+    async def _lane(self, changes: Sequence[Change], size: int) -> None:
         lane = Lane()
         try:
-            for part in slices(changes, self._policy.slice_size):
+            for part in slices(changes, size):
                 if self._stop.requested or self._halted:
                     break
                 await self._slice(part, lane)
@@ -144,16 +153,12 @@ class Changing:
             raise
 
     async def _retry(self) -> None:
-        """What was locked, or in doubt and then found undone: one slice after the other."""
+        """What was locked, or in doubt and then found undone; in no more lanes than there are full slices."""
         while self._endings.retries and not self._stop.requested:
             batch = self._endings.retries.take()
             await self._clock.sleep(self._pause_s(max(change.tries for change in batch)))
-            lane = Lane()
-            for part in slices(batch, min(self._policy.slice_size, SMALLER[min(batch[0].contended, len(SMALLER) - 1)])):
-                if self._stop.requested:
-                    break
-                await self._slice(part, lane)
-            await self._check_last(lane)
+            size = min(self._policy.slice_size, SMALLER[min(batch[0].contended, len(SMALLER) - 1)])
+            await self._side_by_side(batch, min(self._policy.lanes, -(-len(batch) // SLICE)), size)
 
     async def _settle_doubts(self) -> None:
         """Wait until Salesforce cannot be at the first of them any more, and read what they hold."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from engine.model.change import Change, Event, Held, LinkState, Said, Sent, Step
 from engine.model.failures import FailureClass
-from engine.pipeline.switching import SLICE, Counts, link_state
+from engine.pipeline.switching import PATIENCE, Counts, link_state
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,19 +41,26 @@ class RetryQueue:
     def __bool__(self) -> bool:
         return bool(self._waiting)
 
-    def add(self, change: Change, *, contended: bool = False) -> bool:
-        """False where it has had all its tries. ``contended``: the records beside it may be the trouble."""
+    @property
+    def stubborn(self) -> int:
+        """How many of them were locked again and again."""
+        return sum(change.locked >= PATIENCE for change in self._waiting)
+
+    def add(self, change: Change, *, contended: bool = False, locked: bool = False) -> bool:
+        """False where it has had all its tries. ``contended``: the records beside it may be the trouble. ``locked``:
+        it met a lock; that takes time, and no smaller batch."""
         if change.tries + 1 >= self._attempts:
             return False
-        self._waiting.append(change._replace(tries=change.tries + 1, contended=change.contended + contended))
+        tries, contentions, locks = change.tries + 1, change.contended + contended, change.locked + locked
+        self._waiting.append(change._replace(tries=tries, contended=contentions, locked=locks))
         return True
 
     def take(self) -> list[Change]:
-        """The next batch: changes that may travel in slices of one size."""
-        self._waiting.sort(key=lambda change: (change.contended, change.account, change.id))
-        batch = [change for change in self._waiting[:SLICE] if change.contended == self._waiting[0].contended]
-        self._waiting = self._waiting[len(batch) :]
-        return batch
+        """The next ones, accounts together: all that may travel in slices of one size."""
+        first = min(change.contended for change in self._waiting)
+        batch = [change for change in self._waiting if change.contended == first]
+        self._waiting = [change for change in self._waiting if change.contended != first]
+        return sorted(batch, key=lambda change: (change.account, change.id))
 
 
 class Endings:
@@ -79,13 +86,17 @@ class Endings:
                 counts.done += 1
                 direction = self.direction
                 return self._step(change, direction.success, direction.after)
-            case Sent.AGAIN | Sent.APART if said.failure is FailureClass.INTERRUPTED or self.retries.add(
-                change, contended=True
-            ):
+            case Sent.AGAIN | Sent.APART if said.failure is FailureClass.INTERRUPTED or self._again(change, said):
                 return self._step(change, Event.REFUSED, self.direction.before, f"{said.message}; to be tried again")
             case Sent.STOP:
                 return self._step(change, Event.REFUSED, self.direction.before, said.message)
         return self._failed(change, said.message, said.failure or FailureClass.REJECTED, counts)
+
+    def _again(self, change: Change, said: Said) -> bool:
+        locked = said.failure is FailureClass.THROTTLED
+        # an automation that meets a lock fails on all records: the lock may end soon, or be one record's alone
+        contended = not locked or (said.sent is Sent.APART and change.locked + 1 >= PATIENCE)
+        return self.retries.add(change, contended=contended, locked=locked)
 
     def found_after(self, change: Change, said: Said, held: Held | None, counts: Counts) -> Step:
         """The answer left it open, the record was read, and Salesforce is at it no more."""

@@ -21,6 +21,8 @@ WINDOW = 4_000
 """Records shared out among the lanes at a time."""
 SMALLER = (SLICE, 50, 10, 1)
 """Records in one write by how often contention was the trouble: batches shrink until a bad record is alone."""
+PATIENCE = 3
+"""Tries at a lock before the record counts as locked for good, for the error budget and for the records beside it."""
 COUNT_FROM = 50
 """Records of a wave before its drift is judged."""
 
@@ -134,15 +136,17 @@ class DriftLimits:
     drift: float
     errors: float
 
-    def verdict(self, counts: Counts, *, over: bool) -> tuple[str, int] | None:
-        """Why the run must stop here, with its exit code; None: it may go on. ``over``: the wave has ended."""
-        seen = counts.total
+    def verdict(self, counts: Counts, *, over: bool, waiting: int = 0) -> tuple[str, int] | None:
+        """Why the run must stop here, with its exit code; None: it may go on. ``over``: the wave has ended.
+        ``waiting``: records that were locked again and again, and have tries left."""
+        seen = counts.total + waiting
         drifted = counts.edited + counts.gone
         if seen >= COUNT_FROM and drifted > self.drift * seen:
             why = f"{drifted:,} of {seen:,} records of this wave were edited or deleted since their backup"
             return f"{why}; switch.max_drift is {self.drift:.1%}", Differs.exit_code
-        bad = counts.failed + counts.missing
+        bad = counts.failed + counts.missing + waiting
         if bad > self.errors * seen and (over or seen >= COUNT_FROM):
-            why = f"{bad:,} of {seen:,} records of this wave failed or lack their copy"
+            how = "failed, lack their copy or stay locked" if waiting else "failed or lack their copy"
+            why = f"{bad:,} of {seen:,} records of this wave {how}"
             return f"{why}; migration.error_budget is {self.errors:.1%}", Paused.exit_code
         return None

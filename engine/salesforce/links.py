@@ -144,7 +144,7 @@ def _refusal(errors: Any) -> Said:
     shown = shortened(f"{code}: {message}" if code else message)
     error = by_code(Problem(code, message), shown)
     if isinstance(error, Transient):
-        return Said(Sent.AGAIN, error.failure, shown)
+        return Said(Sent.APART if code in _ALL_ALIKE else Sent.AGAIN, error.failure, shown)
     if code in _ALL_ALIKE:
         return Said(Sent.APART, FailureClass.REJECTED, shown)
     if isinstance(error, Refused):
@@ -155,7 +155,9 @@ def _refusal(errors: Any) -> Said:
 
 
 def _alone(said: Said) -> Said:
-    return said._replace(sent=Sent.REFUSED) if said.sent is Sent.APART else said
+    if said.sent is not Sent.APART:
+        return said
+    return said._replace(sent=Sent.REFUSED if said.failure is FailureClass.REJECTED else Sent.AGAIN)
 
 
 def _id(value: object) -> str:

@@ -820,6 +820,24 @@ def test_a_limit_counts_rows_that_come_back_from_a_lock_once(corner: Corner) -> 
     ), "a straggler is half-known"
 
 
+def test_three_hundred_locked_links_stop_the_run_with_at_most_three_times_the_calls(corner: Corner) -> None:
+    ids = backed_up(corner, 300)
+    env = {"ENGINE_SWITCH__WAVES": '["100%"]'}
+    corner.org("faults", rules=[{"kind": "lock_row", "endpoint": "collections_update", "params": {"tries": 99}}])
+    with_locks = calls_of(corner, *SWITCH, code=5, said="or stay locked", **env)
+    assert not any(VENDOR_BUCKET not in link for link in links(corner, ids).values())
+    corner.org("faults", rules=[])
+    without = calls_of(corner, *SWITCH, code=0, said="300 switched", **env)
+    assert with_locks <= 3 * without, (with_locks, without)
+
+
+def calls_of(corner: Corner, *words: str, code: int, said: str, **env: str) -> int:
+    """Reads and writes of links."""
+    org_log(corner.stage, "clear=1")
+    said_so(corner.engine(*words, **env), code, said)
+    return sum(entry["name"] in {"collections_retrieve", "collections_update"} for entry in org_log(corner.stage))
+
+
 @pytest.mark.parametrize(("waves", "reached"), [("[2]", 2), ("[]", 0), ('["20%", 3]', 3)])
 def test_what_the_waves_do_not_reach_is_named_before_and_after(corner: Corner, waves: str, reached: int) -> None:
     ids = backed_up(corner)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 
 import pytest
@@ -13,6 +14,7 @@ from engine.model.errors import Fatal, Paused, Transient
 from engine.model.failures import FailureClass
 from engine.pipeline.changing import ChangePolicy, Changing, settle
 from engine.pipeline.stop import Stop
+from engine.pipeline.switching import Counts, DriftLimits
 from tests.support.fakes.clock import ManualClock
 from tests.support.fakes.links import LOST, FakeJournal, FakeOrg
 
@@ -22,15 +24,28 @@ def change(number: int, account: str = "acc") -> Change:
 
 
 class Scene:
-    def __init__(self, count: int = 3, *, undo: bool = False, attempts: int = 5, strict: bool = False) -> None:
+    def __init__(
+        self,
+        count: int = 3,
+        *,
+        undo: bool = False,
+        attempts: int = 5,
+        strict: bool = False,
+        limits: DriftLimits | None = None,
+    ) -> None:
         start = "new" if undo else "old"
         self.org = FakeOrg({f"r{n}": f"{start}{n}" for n in range(count)})
         self.journal = FakeJournal(self.org)
         self.stop = Stop()
         self.clock = ManualClock()
         policy = ChangePolicy(undo=undo, attempts=attempts, strict=strict)
-        self.changing = Changing(self.org, self.journal, self.clock, self.stop, policy)
+        self.limits = limits
+        self.changing = Changing(self.org, self.journal, self.clock, self.stop, policy, self.judge)
         self.changes = [change(n) for n in range(count)]
+
+    def judge(self, counts: Counts) -> None:
+        if self.limits and (verdict := self.limits.verdict(counts, over=False, waiting=self.changing.stubborn)):
+            self.stop.request(*verdict)
 
     async def run(self, *windows: Sequence[Change]) -> None:
         async def feed() -> AsyncIterator[Sequence[Change]]:
@@ -140,6 +155,73 @@ async def test_rows_that_stay_locked_fail_with_their_class() -> None:
     assert scene.journal.of("r0") == ["intended", "refused"] * 3
 
 
+LOCKED = Said(Sent.AGAIN, FailureClass.THROTTLED, "UNABLE_TO_LOCK_ROW")
+
+
+def lock_all(_number: int, changes: Sequence[tuple[str, str]], _carry_out: object) -> list[Said]:
+    return [LOCKED] * len(changes)
+
+
+@pytest.mark.parametrize("accounts", [1, 40])
+@pytest.mark.parametrize("budget", [True, False])
+async def test_locks_on_all_of_three_hundred_links_do_not_multiply_the_calls(accounts: int, budget: bool) -> None:
+    calls: list[int] = []
+    for locked in (False, True):
+        scene = Scene(300, limits=DriftLimits(0.02, 0.2) if budget else None)
+        scene.changes = [change(n, f"acc{n % accounts}") for n in range(300)]
+        scene.org.on_write = lock_all if locked else None
+        await scene.run()
+        calls.append(len(scene.org.reads) + len(scene.org.writes))
+        assert scene.changing.counts.done == (0 if locked else 300)
+        assert scene.stop.requested is (locked and budget)
+    without, with_locks = calls
+    assert with_locks <= (3 if budget else 4) * without, calls
+
+
+async def test_a_lock_is_tried_again_at_the_end_of_its_window() -> None:
+    scene = Scene(6)
+
+    def lock(number: int, changes: Sequence[tuple[str, str]], carry_out: Callable[[], list[Said]]) -> list[Said]:
+        return [LOCKED] * len(changes) if number == 1 else carry_out()
+
+    scene.org.on_write = lock
+    await scene.run(scene.changes[:3], scene.changes[3:])
+    assert scene.org.writes == [["r0", "r1", "r2"], ["r0", "r1", "r2"], ["r3", "r4", "r5"]]
+
+
+async def test_rows_of_one_account_are_never_written_in_two_calls_at_once_not_even_behind_a_lock() -> None:
+    scene = Scene(1_600)
+    scene.changes = [change(n, f"acc{n % 7}") for n in range(1_600)]
+    accounts = {each.id: each.account for each in scene.changes}
+    tries: Counter[str] = Counter()
+    under_way: list[set[str]] = []
+    write = scene.org.write
+
+    async def slowly(changes: Sequence[tuple[str, str]]) -> list[Said]:
+        mine = {accounts[record] for record, _ in changes}
+        assert not any(mine & other for other in under_way)
+        under_way.append(mine)
+        await asyncio.sleep(0)
+        try:
+            return await write(changes)
+        finally:
+            under_way.remove(mine)
+
+    def lock(_number: int, changes: Sequence[tuple[str, str]], carry_out: Callable[[], list[Said]]) -> list[Said]:
+        tries.update(record for record, _ in changes)
+        before = {record: scene.org.links[record] for record, _ in changes}
+        said = carry_out()
+        for place, (record, _) in enumerate(changes):
+            if tries[record] < 3:
+                scene.org.links[record], said[place] = before[record], LOCKED
+        return said
+
+    scene.org.on_write = lock
+    scene.org.write = slowly  # type: ignore[method-assign]
+    await scene.run()
+    assert scene.changing.counts.done == 1_600
+
+
 async def test_a_row_that_is_refused_fails_alone() -> None:
     scene = Scene()
 
@@ -170,6 +252,23 @@ async def test_company_shrinks_until_the_bad_row_is_alone() -> None:
     assert (scene.changing.counts.done, scene.changing.counts.failed) == (119, 1)
     assert scene.journal.last("r77").failure is FailureClass.REJECTED
     assert min(len(write) for write in scene.org.writes) == 1
+
+
+async def test_one_record_that_locks_out_an_automation_takes_few_others_with_it() -> None:
+    """A lock that a trigger meets fails on its whole chunk. It is waited for first, and then the chunk shrinks."""
+    scene = Scene(120)
+
+    def trigger(_number: int, changes: Sequence[tuple[str, str]], carry_out: Callable[[], list[Said]]) -> list[Said]:
+        if any(record == "r77" for record, _ in changes):
+            sent = Sent.APART if len(changes) > 1 else Sent.AGAIN
+            return [Said(sent, FailureClass.THROTTLED, "trigger: UNABLE_TO_LOCK_ROW")] * len(changes)
+        return carry_out()
+
+    scene.org.on_write = trigger
+    await scene.run()
+    assert [len(write) for write in scene.org.writes[:3]] == [120, 120, 120]
+    assert scene.changing.counts.done >= 110
+    assert scene.journal.last("r77").failure is FailureClass.THROTTLED
 
 
 async def test_quota_stops_the_run_and_leaves_nothing_open() -> None:

@@ -121,3 +121,18 @@ def test_drift_and_failures_stop_a_wave(counts: Counts, over: bool, code: int | 
     verdict = DriftLimits(0.02, 0.2).verdict(counts, over=over)
     assert (verdict[1] if verdict else None) == code
     assert verdict is None or "of" in verdict[0]
+
+
+@pytest.mark.parametrize(
+    ("counts", "waiting", "code"),
+    [
+        (Counts(), 49, None),
+        (Counts(), 50, 5),
+        (Counts(done=80), 20, None),
+        (Counts(done=80), 21, 5),
+        (Counts(done=75, failed=15), 10, 5),
+    ],
+)
+def test_links_that_stay_locked_count_while_they_wait(counts: Counts, waiting: int, code: int | None) -> None:
+    verdict = DriftLimits(0.02, 0.2).verdict(counts, over=False, waiting=waiting)
+    assert (verdict[1] if verdict else None) == code

@@ -209,8 +209,9 @@ async def test_what_a_row_of_an_answer_means(
     assert (said.sent, said.failure) == (sent, failed)
 
 
-async def test_a_trigger_that_fails_on_all_rows_alike_asks_for_smaller_company(scripted: Scripted) -> None:
-    rows = [failure("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", "Trg: CPU")] * 2
+@pytest.mark.parametrize("why", ["Trg: CPU", LOCK_IN_TRIGGER])
+async def test_a_trigger_that_fails_on_all_rows_alike_asks_for_smaller_company(scripted: Scripted, why: str) -> None:
+    rows = [failure("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", why)] * 2
     changes = [("a0X000000000001EAA", "x"), ("a0X000000000002EAA", "y")]
     async with scripted(lambda _seen: Reply(rows)) as (salesforce, _):
         assert [each.sent for each in await salesforce.links.write(changes)] == [Sent.APART] * 2

@@ -215,7 +215,8 @@ class Waves:
         return counts
 
     def _judge(self, counts: Counts) -> None:
-        if (verdict := self._limits.verdict(counts, over=False)) is not None:
+        waiting = self._writer.changing.stubborn
+        if (verdict := self._limits.verdict(counts, over=False, waiting=waiting)) is not None:
             self._run.stop.request(*verdict)
 
 
