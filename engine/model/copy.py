@@ -26,8 +26,16 @@ class CopyFault(StrEnum):
     SOURCE_CHANGED = "source_changed"
     SOURCE_GONE = "source_gone"
     """The copy stands, and is the only one left."""
+    ARCHIVED = "archived"
+    """The copy stands, and cannot be opened: it lies in an archive class."""
+    EXPIRING = "expiring"
+    """The same, but for a restored copy that can be opened for some days."""
     UNKNOWN = "unknown"
     """The store did not say: access is denied, or every try failed."""
+
+
+CLOSED = frozenset({CopyFault.ARCHIVED, CopyFault.EXPIRING})
+"""Faults of a copy that is as recorded and cannot be opened, or not for long."""
 
 
 class Problem(NamedTuple):

@@ -66,6 +66,8 @@ class ObjectFacts:
     storage_class: str = "STANDARD"
     archived: bool = False
     """True when the bytes cannot be read without a restore."""
+    restore: str = ""
+    """``ongoing``, or until when (ISO) a restored copy of an archived object can be read; empty: neither."""
     etag_is_md5: bool = True
     """False for multipart ETags (``…-N``), SSE-KMS and SSE-C, which are no MD5 of the bytes."""
     etag_parts: int = 0
@@ -81,6 +83,12 @@ _RANGE = re.compile(r"bytes\s+(?:\d+-\d+|\*)/(\d{1,19})", re.IGNORECASE)
 
 ARCHIVES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 """Storage classes whose objects must be restored before they can be read. A restored one still names its class."""
+
+OPENABLE = frozenset(
+    {"STANDARD", "REDUCED_REDUNDANCY", "STANDARD_IA", "ONEZONE_IA", "GLACIER_IR", "EXPRESS_ONEZONE", "OUTPOSTS", "SNOW"}
+)
+"""Storage classes whose objects can be read at any time. Of all others only a HEAD tells: Intelligent-Tiering has
+archive tiers, and stores have classes of their own."""
 
 
 def listed_facts(size: int, etag: str, storage_class: str, last_modified: str) -> ObjectFacts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +19,7 @@ CONTENT_HEADERS = (
 )
 """Headers that are copied with the bytes, and their names in ContentHeaders."""
 _HEX = "0123456789abcdef"
+_EXPIRY = re.compile(r'expiry-date="([^"]{1,64})"')
 
 
 def content_of(fields: Mapping[str, str]) -> ContentHeaders:
@@ -34,6 +36,15 @@ def is_archived(storage_class: str, fields: Mapping[str, str]) -> bool:
     """Whether a GET would be refused. A restored object still names its archive class; x-amz-restore shows it."""
     frozen = storage_class in ARCHIVES or bool(fields.get("x-amz-archive-status"))
     return frozen and 'ongoing-request="false"' not in fields.get("x-amz-restore", "")
+
+
+def restore_of(fields: Mapping[str, str]) -> str:
+    """``ongoing``, or the HTTP date until which a restored copy can be read; empty: there is none, or it stays."""
+    told = fields.get("x-amz-restore", "")
+    if 'ongoing-request="true"' in told:
+        return "ongoing"
+    until = _EXPIRY.search(told)
+    return until[1] if until else ""
 
 
 def etag_is_md5(etag: str, fields: Mapping[str, str]) -> bool:

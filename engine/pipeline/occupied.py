@@ -3,6 +3,7 @@
 | what lies under the key                          | what happens                                            |
 |--------------------------------------------------|---------------------------------------------------------|
 | the source's bytes, proved                       | adopted: a lost answer, a killed run, a lost DB         |
+| the same, in an archive, of a row that failed so | ``archived``, until it can be opened                    |
 | nothing to compare by                            | both are read and hashed; equal: adopted                |
 | our own copy of what the source held earlier     | the new content goes to ``{stem}~{etag8}{ext}``         |
 | a write of ours that failed its proof            | replaced, on condition that it is still the same object |
@@ -23,6 +24,7 @@ from engine.model.plan import failed_write
 from engine.model.ports import Destination, Source
 from engine.pipeline.digest import Sums, digest
 from engine.pipeline.one_try import Copied, Job, Taken
+from engine.pipeline.presence import closed
 from engine.pipeline.verify import Mismatch, plain_proof, prove
 
 
@@ -43,6 +45,8 @@ class TakenKeys:
             memory.unpin(plan)
             return None
         if (proof := await self._equal(job, facts, memory.key, found, computed)) is not None:
+            if known is not None and known.failure == FailureClass.ARCHIVED and (problem := closed(found)) is not None:
+                raise Refused(FailureClass.ARCHIVED, problem.message)
             return _adopted(memory.key, facts, found, proof, computed)
         ours = known is not None and known.our_key == memory.key and known.destination_etag == found.etag
         spoilt = known is not None and (

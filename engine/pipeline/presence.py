@@ -10,6 +10,15 @@ What HEAD, or a listing, says of an object against what was recorded when it was
 | another ETag, but the recorded full-object checksum | (None)  |
 | another ETag, and nothing that outweighs it         | differs |
 | no ETag to compare, equal size                      | (None)  |
+
+A copy that is as recorded is of no use to a link where nobody can open it:
+
+| found                                                        | verdict  |
+|--------------------------------------------------------------|----------|
+| GLACIER, DEEP_ARCHIVE, an archive tier of Intelligent-Tiering | archived |
+| the same, being restored                                     | archived |
+| the same, with a restored copy that can be read until a date | expiring |
+| every other class, GLACIER_IR among them                     | (None)   |
 """
 
 from __future__ import annotations
@@ -21,7 +30,7 @@ from engine.limiting.retry import Retries
 from engine.limiting.side_by_side import side_by_side
 from engine.model.copy import CopyFault, Problem, ProvedCopy
 from engine.model.errors import Refused, Transient
-from engine.model.facts import ObjectFacts
+from engine.model.facts import ARCHIVES, ObjectFacts
 
 
 class Heads(Protocol):
@@ -37,11 +46,24 @@ def compare(copy: ProvedCopy, found: ObjectFacts | None) -> Problem | None:
     if found.size != copy.size:
         return Problem(CopyFault.DIFFERS, f"{found.size} bytes, recorded were {copy.size}")
     if not copy.etag or not found.etag or copy.etag == found.etag:
-        return None
+        return closed(found)
     algorithm, _, digest = copy.checksum.partition(":")
     if digest and found.checksum(algorithm) == digest:
-        return None
+        return closed(found)
     return Problem(CopyFault.DIFFERS, f"ETag {found.etag}, recorded was {copy.etag}")
+
+
+def closed(found: ObjectFacts) -> Problem | None:
+    """What keeps users from opening it. A link stays for good: a restored copy that expires is not enough for it."""
+    place = found.storage_class if found.storage_class in ARCHIVES else f"an archive tier of {found.storage_class}"
+    if found.archived:
+        more = "its restore is still under way" if found.restore == "ongoing" else "it must be restored first"
+        return Problem(CopyFault.ARCHIVED, f"the copy lies in {place} and cannot be opened: {more}")
+    if found.restore:
+        return Problem(
+            CopyFault.EXPIRING, f"the copy lies in {place}; its restored copy opens until {found.restore} only"
+        )
+    return None
 
 
 async def confirm(

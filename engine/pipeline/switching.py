@@ -117,12 +117,19 @@ class Counts:
     failed: int = 0
     missing: int = 0
     """Not switched: their copy is not where it was."""
+    archived: int = 0
+    """Not switched: their copy cannot be opened."""
     stale: int = 0
     """Not touched: the tracking DB no longer says what the plan says."""
 
     @property
     def total(self) -> int:
-        return self.done + self.already + self.edited + self.gone + self.failed + self.missing + self.stale
+        return self.done + self.already + self.edited + self.gone + self.failed + self.unfit + self.stale
+
+    @property
+    def unfit(self) -> int:
+        """Not switched, because of their copy."""
+        return self.missing + self.archived
 
     def add(self, other: Counts) -> None:
         for name in self.__slots__:
@@ -131,7 +138,8 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class DriftLimits:
-    """``drift``: share of a wave that may have been edited or deleted, ``errors``: that may fail or lack its copy."""
+    """``drift``: share of a wave that may have been edited or deleted, ``errors``: that may fail, or lack a copy that
+    opens."""
 
     drift: float
     errors: float
@@ -144,9 +152,10 @@ class DriftLimits:
         if seen >= COUNT_FROM and drifted > self.drift * seen:
             why = f"{drifted:,} of {seen:,} records of this wave were edited or deleted since their backup"
             return f"{why}; switch.max_drift is {self.drift:.1%}", Differs.exit_code
-        bad = counts.failed + counts.missing + waiting
+        bad = counts.failed + counts.unfit + waiting
         if bad > self.errors * seen and (over or seen >= COUNT_FROM):
-            how = "failed, lack their copy or stay locked" if waiting else "failed or lack their copy"
+            lack = "lack a copy that opens"
+            how = f"failed, {lack} or stay locked" if waiting else f"failed or {lack}"
             why = f"{bad:,} of {seen:,} records of this wave {how}"
             return f"{why}; migration.error_budget is {self.errors:.1%}", Paused.exit_code
         return None

@@ -10,10 +10,18 @@ from engine.model.errors import Blocked, Refused, Transient
 from engine.model.facts import ObjectFacts
 from engine.model.failures import FailureClass
 from engine.pipeline.presence import compare, confirm
+from engine.s3.transfer.facts import facts_of
 from tests.support.fakes.clock import ManualClock
 from tests.support.fakes.stores import FakeDestination, FakeObject, FakeSource
 
 CLAIM = ProvedCopy("k", 3, "aa", "sha256:01", "checksum")
+LATER = "Fri, 21 Dec 2029 00:00:00 GMT"
+
+
+def frozen(storage_class: str, **told: str) -> ObjectFacts:
+    """As a HEAD tells it."""
+    more = {f"x-amz-{name.replace('_', '-')}": value for name, value in told.items()}
+    return facts_of({"etag": '"aa"', "content-length": "3", "x-amz-storage-class": storage_class, **more})
 
 
 @pytest.mark.parametrize(
@@ -22,6 +30,9 @@ CLAIM = ProvedCopy("k", 3, "aa", "sha256:01", "checksum")
         ObjectFacts(size=3, etag="aa"),
         ObjectFacts(size=3, etag="bb", checksums=(("sha256", "01"),)),
         ObjectFacts(size=3, etag=""),
+        frozen("GLACIER_IR"),
+        frozen("INTELLIGENT_TIERING"),
+        frozen("INTELLIGENT_TIERING", restore='ongoing-request="false"'),  # it has come back for good
     ],
 )
 def test_a_copy_as_recorded_is_no_problem(found: ObjectFacts) -> None:
@@ -37,6 +48,10 @@ def test_a_copy_as_recorded_is_no_problem(found: ObjectFacts) -> None:
         (ObjectFacts(size=3, etag="bb"), CopyFault.DIFFERS),
         (ObjectFacts(size=3, etag="bb", checksums=(("sha256", "02"),)), CopyFault.DIFFERS),
         (ObjectFacts(size=3, etag="bb", checksums=(("crc32", "01"),)), CopyFault.DIFFERS),
+        (frozen("GLACIER"), CopyFault.ARCHIVED),
+        (frozen("DEEP_ARCHIVE", restore='ongoing-request="true"'), CopyFault.ARCHIVED),
+        (frozen("INTELLIGENT_TIERING", archive_status="ARCHIVE_ACCESS"), CopyFault.ARCHIVED),
+        (frozen("GLACIER", restore=f'ongoing-request="false", expiry-date="{LATER}"'), CopyFault.EXPIRING),
     ],
 )
 def test_what_is_not_as_recorded_is_told(found: ObjectFacts | None, fault: CopyFault) -> None:

@@ -25,6 +25,7 @@ def arrange(world: SimWorld, item: Item) -> None:
                 key = keys[item.pick % len(keys)]
                 held = world.store.objects[OURS][key]
                 world.store.objects[OURS][key] = Held(held.body, held.at, "GLACIER")
+                world.spoilt.add(key)
         case "vanish":
             lose_object(world, item)
         case "squat":

@@ -88,7 +88,7 @@ STORIES = [
             act(SWITCH, Item(2, "edit", 0, "ours", pick=28)),
         ),
     ),
-    unmended(ARCHIVE, "archives", story(act(SWITCH, Item(1, "archive", 0, pick=3)))),
+    pytest.param(Hostile(archives=True), story(act(SWITCH, Item(1, "archive", 0, pick=3))), id=ARCHIVE),
     pytest.param(Hostile(html=True), story(act(SWITCH, Item(1, "org", 2, "html"))), id=PROXY),
     unmended(
         SESSIONS,

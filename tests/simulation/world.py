@@ -44,7 +44,7 @@ class Hostile:
     """Users put our own and earlier links back."""
     restores: bool = False
     """The box is lost, or restored from an earlier day or from the middle of a run."""
-    archives: bool = False
+    archives: bool = True
     """Objects of ours move to an archive class."""
     sessions: bool = False
     """A session ends again before the org has honoured the new one."""
@@ -83,7 +83,7 @@ class SimWorld:
         self.violations: list[Violation] = []
         self.lines: list[str] | None = [] if keep else None
         self.spoilt: set[str] = set()
-        """Keys of ours that others have deleted or written over."""
+        """Keys of ours that others have deleted, written over or archived."""
         self.lives = 0
         self.life: Life | None = None
         self.settings = settings_for(root)

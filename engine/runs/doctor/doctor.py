@@ -116,6 +116,8 @@ async def _outside(
     if shape is not None:
         for found in await _records(adapters, shape, scope, options, known):
             yield found
+    for found in bucket.storage_class(adapters.ours.storage_class, grave=options.purpose == "switch"):
+        yield found
     if bounds.dry_run:
         yield await _unprobed(adapters)
     else:

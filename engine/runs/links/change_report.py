@@ -10,6 +10,7 @@ from engine.model.errors import Differs, Paused
 from engine.pipeline.switching import Counts
 from engine.runs.links.plan_file import Written
 from engine.runs.shared.report import Ended, duration
+from engine.runs.shared.unfreeze import RESTORED, UNFREEZE
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +107,7 @@ def counted(counts: Counts, done: str = "switched", in_doubt: int = 0) -> str:
         (counts.edited, "edited by others and left alone"),
         (counts.gone, "deleted, or hidden from this login"),
         (counts.missing, "without their copy"),
+        (counts.archived, "whose copy cannot be opened"),
         (counts.stale, "changed since the plan"),
         (counts.failed, "failed"),
         (in_doubt, "in doubt"),
@@ -121,6 +123,8 @@ def after_a_switch(code: int, counts: Counts, run_id: int, again: Command) -> li
         steps.append((Command("status --errors"), mended, again, " --retry-class CLASS"))
     if counts.missing:
         steps.append((_BACKUP, "   copies again what has lost its copy; then switch again"))
+    if counts.archived:
+        steps.append((f"{UNFREEZE}, then ", RESTORED, ", and switch again"))
     if counts.stale:
         steps.append((Command("run switch --dry-run"), "   makes a new plan for what has changed since this one"))
     if code == Differs.exit_code and counts.edited + counts.gone:

@@ -266,7 +266,7 @@ class _Switch:
         total = self._progress.total
         if self._progress.foreign.count:
             return "completed_with_failures", Differs.exit_code
-        return ("completed_with_failures", 3) if total.failed or total.missing or total.stale else ("completed", 0)
+        return ("completed_with_failures", 3) if total.failed or total.unfit or total.stale else ("completed", 0)
 
     def report(self, ended: Ended) -> ChangeReport:
         progress, plan, file = self._progress, self._plan, self._file

@@ -1,7 +1,8 @@
 """Before a wave: are the objects behind its new links there, as they were proved? (I5)
 
 A HEAD per object answers that, or, where that is cheaper, one listing of the whole bucket per wave. Then only what the
-listing lacks gets a HEAD. A listing keeps digests of key, size and ETag: some eighty bytes per link.
+listing lacks gets a HEAD, and what may lie in an archive: a listing tells no tier and no restore. A listing keeps
+digests of key, size and ETag: some eighty bytes per link.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from engine.limiting.retry import Retries
 from engine.model.change import Link
 from engine.model.copy import Problem
 from engine.model.errors import Refused
+from engine.model.facts import OPENABLE
 from engine.pipeline.presence import confirm
 from engine.s3.api.answers import Listed
 from engine.s3.transfer.destination import S3Destination
@@ -47,7 +49,8 @@ class WaveCopies:
         assert missing is not None
 
         async def put(rows: list[Listed], _rest: object) -> bool:
-            missing.difference_update([_digest(row.key, row.size, row.etag) for row in rows])
+            sure = [row for row in rows if row.storage_class in OPENABLE]
+            missing.difference_update([_digest(row.key, row.size, row.etag) for row in sure])
             return bool(missing)
 
         try:
@@ -56,7 +59,7 @@ class WaveCopies:
             self._not_listed = None
 
     async def problems(self, links: Sequence[Link]) -> dict[str, Problem]:
-        """Of these records, those whose object is not as recorded, or cannot be checked."""
+        """Of these records, those whose object is not as recorded, or cannot be opened, or checked."""
         missing = self._not_listed
         if missing is not None:
             links = [link for link in links if _digest(link.copy.key, link.copy.size, link.copy.etag) in missing]

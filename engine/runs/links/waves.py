@@ -8,6 +8,7 @@ from dataclasses import asdict
 import structlog
 
 from engine.model.change import Change, Link
+from engine.model.copy import CLOSED
 from engine.model.errors import Paused, Transient
 from engine.pipeline.changing import Steps
 from engine.pipeline.switching import WINDOW, Counts, Wave, slices, waves
@@ -138,7 +139,9 @@ class Selection:
         problems = await copies.problems(ready)
         if not problems:
             return ready
-        counts.missing += len(problems)
+        archived = sum(each.fault in CLOSED for each in problems.values())
+        counts.archived += archived
+        counts.missing += len(problems) - archived
         await self._verdicts.condemn(
             [
                 Verdict(now[link.id].row, link.id, link.old, problem.fault, problem.message)
@@ -147,7 +150,7 @@ class Selection:
             ]
         )
         for record, problem in problems.items():
-            log.info("copy_missing", record=record, fault=problem.fault, why=problem.message)
+            log.info("copy_unfit", record=record, fault=problem.fault, why=problem.message)
         return [link for link in ready if link.id not in problems]
 
 

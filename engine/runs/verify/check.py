@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from engine.model.copy import CopyFault
+from engine.model.copy import CLOSED, CopyFault
 from engine.model.errors import Refused, Transient
-from engine.model.facts import ObjectFacts, Proof
+from engine.model.facts import ARCHIVES, ObjectFacts, Proof
 from engine.model.failures import FailureClass
 from engine.pipeline.presence import check_copy
 from engine.pipeline.verify import Mismatch, prove
@@ -38,6 +38,8 @@ _SYMBOLS = {
     None: Symbol.MATCH,
     CopyFault.MISSING: Symbol.MISSING,
     CopyFault.DIFFERS: Symbol.DIFFER,
+    CopyFault.ARCHIVED: Symbol.DIFFER,
+    CopyFault.EXPIRING: Symbol.DIFFER,
     CopyFault.SOURCE_CHANGED: Symbol.DIFFER,
     CopyFault.SOURCE_GONE: Symbol.SOURCE_GONE,
     CopyFault.UNKNOWN: Symbol.ERROR,
@@ -50,13 +52,14 @@ class Checker:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._meant_for_an_archive = services.ours.storage_class in ARCHIVES
         self.sources = CopySources(services)
 
     async def copy(self, copy: Copy) -> tuple[ObjectFacts | None, CheckedCopy]:
         """HEAD the copy and compare it with what was recorded."""
         services = self._services
         facts, problem = await check_copy(services.s3.destination, copy.proved, services.retries)
-        if problem is not None:
+        if problem is not None and not (problem.fault in CLOSED and self._meant_for_an_archive and not copy.switched):
             return facts, CheckedCopy(copy, problem.fault, problem.message)
         assert facts is not None, "a copy without a problem was found"
         new_etag = facts.etag and facts.etag != copy.proved.etag

@@ -1,13 +1,13 @@
 """``--level list``: listings of our bucket, and of the sources, against what was recorded of all copies.
 
-What a listing lacks, or states otherwise, is checked by HEAD before it is reported.
+What a listing lacks, or states otherwise, is checked by HEAD before it is reported; so is what may lie in an archive.
 """
 
 from __future__ import annotations
 
 from engine.model.command import Command
 from engine.model.errors import Blocked, Refused
-from engine.model.facts import Method
+from engine.model.facts import OPENABLE, Method
 from engine.model.failures import FailureClass
 from engine.model.urls import identity_hash
 from engine.pipeline.routes import Route
@@ -57,9 +57,13 @@ class Listings:
 
     async def _list_ours(self, listed: bytearray) -> None:
         async def put(rows: list[Listed], _: list[Span]) -> bool:
-            met = await self._copies.meet_keys([(row.key, row.size, row.etag) for row in rows])
+            sure = [(row.key, row.size, row.etag) for row in rows if row.storage_class in OPENABLE]
+            doubtful = [(row.key, row.size, row.etag) for row in rows if row.storage_class not in OPENABLE]
+            met = await self._copies.meet_keys(sure)
             mark(listed, met.equal)
             self._found.unclaimed += met.unclaimed
+            if doubtful:  # claimed or not; a HEAD tells whether they can be opened
+                self._found.unclaimed += (await self._copies.meet_keys(doubtful)).unclaimed
             named = await self._copies.of(met.equal) if self._found.lines.everything else ()
             await self._recording.equal(met.equal, named)
             return not self._run.stop.requested

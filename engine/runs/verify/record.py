@@ -8,7 +8,7 @@ from dataclasses import replace
 import structlog
 
 from engine.limiting.side_by_side import side_by_side
-from engine.model.copy import CopyFault
+from engine.model.copy import CLOSED, CopyFault
 from engine.runs.shared.lifecycle import Run
 from engine.runs.verify.check import CheckedCopy, Checker
 from engine.runs.verify.report import Beyond, Found, Symbol
@@ -16,6 +16,8 @@ from engine.tracking.read.copies import Copy, is_marked, mark
 from engine.tracking.write.verdicts import CONDEMNED, Verdict
 
 _SAY_EVERY_S = 10.0
+_NO_FILE = {CopyFault.MISSING, CopyFault.DIFFERS, CopyFault.ARCHIVED}
+"""Whoever follows a link to such a copy gets no file, or a wrong one."""
 _BEYOND: dict[CopyFault | None, Beyond] = {
     CopyFault.SOURCE_CHANGED: Beyond.CHANGED,
     CopyFault.SOURCE_GONE: Beyond.GONE,
@@ -118,7 +120,8 @@ class Recording:
             found.raised += checked.raised is not None and checked.raised.proof != copy.proved.proof
             return
         found.changed_sources += checked.fault is CopyFault.SOURCE_CHANGED
-        if copy.switched and checked.fault in {CopyFault.MISSING, CopyFault.DIFFERS}:
+        found.archived += checked.fault in CLOSED
+        if copy.switched and checked.fault in _NO_FILE:
             found.broken_links += 1
         log.info("copy_not_as_recorded", record=copy.record_id, found=checked.symbol.word, why=checked.message)
 

@@ -14,6 +14,7 @@ from engine.model.errors import Usage
 from engine.model.text import printable
 from engine.runs.shared.exports import fresh
 from engine.runs.shared.report import Ended, duration
+from engine.runs.shared.unfreeze import RESTORED, UNFREEZE
 from engine.tracking.read.links import FORMED_ANEW, Foreign
 
 _BACKUP, _VERIFY = Command("run backup --incremental"), Command("verify")
@@ -86,8 +87,10 @@ class Found:
     lines: Lines
     counts: Counter[Symbol] = field(default_factory=Counter)
     changed_sources: int = 0
+    archived: int = 0
+    """Copies that are as recorded, and that nobody can open, or not for long."""
     broken_links: int = 0
-    """Switched records whose object is missing or differs: users get no file, or a wrong one."""
+    """Switched records whose object is missing, differs or cannot be opened: users get no file, or a wrong one."""
     beyond: Counter[Beyond] = field(default_factory=Counter)
     """Of the broken links, those that no backup repairs."""
     raised: int = 0
@@ -114,6 +117,16 @@ class Found:
         return self.counts[Symbol.DIFFER] + self.counts[Symbol.MISSING]
 
     @property
+    def why_differ(self) -> str:
+        """Which of those that differ hold what was copied all the same."""
+        parts = [
+            (self.changed_sources, "because the source has changed"),
+            (self.archived, "archived: they cannot be opened"),
+        ]
+        told = ", ".join(f"{count:,} {why}" for count, why in parts if count)
+        return f" ({told})" if told else ""
+
+    @property
     def checked(self) -> int:
         return sum(self.counts.values())
 
@@ -121,9 +134,11 @@ class Found:
         """What to type next."""
         steps: list[Advice] = [FORMED_ANEW] if self.foreign.count else []
         lost = sum(self.beyond.values())
-        conflicts = self.counts[Symbol.DIFFER] - self.changed_sources
+        conflicts = self.counts[Symbol.DIFFER] - self.changed_sources - self.archived
         if self.counts[Symbol.MISSING] > lost or self.changed_sources:
             steps.append((_BACKUP, "   copies again what is missing or has changed"))
+        if self.archived:
+            steps.append((f"{UNFREEZE}, then: ", RESTORED))
         if lost:
             steps.append(
                 (
@@ -189,6 +204,7 @@ class VerifyReport:
             "checked": found.checked,
             "counts": {symbol.word: found.counts[symbol] for symbol in Symbol},
             "changed_sources": found.changed_sources,
+            "archived_copies": found.archived,
             "broken_links": found.broken_links,
             "broken_beyond_backup": {each.name.lower(): found.beyond[each] for each in Beyond},
             "foreign_links": found.foreign.count,
@@ -209,15 +225,14 @@ class VerifyReport:
         ]
         said = {
             Symbol.MATCH: "as recorded",
-            Symbol.DIFFER: "differ"
-            + (f" ({found.changed_sources:,} because the source has changed)" if found.changed_sources else ""),
+            Symbol.DIFFER: f"differ{found.why_differ}",
             Symbol.MISSING: "missing at the destination",
             Symbol.SOURCE_GONE: "missing at the source; our copies stand",
             Symbol.ERROR: "could not be checked",
         }
         lines += [f"  {s.sign} {found.counts[s]:,} {text}" for s, text in said.items() if found.counts[s]]
         if found.broken_links:
-            lines.append(f"  {found.broken_links:,} of them are SWITCHED: users get a broken or wrong file right now")
+            lines.append(f"  {found.broken_links:,} of them are SWITCHED: users get no file, or a wrong one, right now")
         lines += [f"    {example}" for example in found.examples]
         if found.foreign.count:
             lines.append(f"  {found.foreign}")

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
+from engine.model.facts import ARCHIVES
 from engine.s3.api.answers import Fields, StoreError
 from engine.s3.api.sdk import SdkClient
 
@@ -80,6 +81,10 @@ class BucketSetup:
         told = await self._ask("get_bucket_lifecycle_configuration")
         return _mapped(told, _abort_days)
 
+    async def archives(self) -> Fact:
+        """The archive classes that lifecycle rules move objects to; None: no rule is set."""
+        return _mapped(await self._ask("get_bucket_lifecycle_configuration"), _archive_classes)
+
     async def remove(self, key: str) -> Fact:
         """Delete one object, for doctor's probe alone: whether its version remains, or why it could not be deleted."""
         return _mapped(await self._ask("delete_object", Key=key), lambda answer: bool(answer.get("DeleteMarker")))
@@ -101,6 +106,12 @@ def _mapped(told: Fact, pick: Any) -> Fact:
         return Fact(True, pick(told.value))
     except (KeyError, IndexError, TypeError):
         return Fact(False, why="an answer without it")
+
+
+def _archive_classes(answer: dict[str, Any]) -> list[str]:
+    enabled = [rule for rule in answer.get("Rules", []) if rule.get("Status") == "Enabled"]
+    moves = {each["StorageClass"] for rule in enabled for each in rule.get("Transitions", [])}
+    return sorted(moves & ARCHIVES)
 
 
 def _abort_days(answer: dict[str, Any]) -> int | None:

@@ -13,7 +13,15 @@ import re
 from urllib.parse import quote, urlencode
 
 from engine.model.facts import ContentHeaders, ObjectFacts
-from engine.model.object_headers import CONTENT_HEADERS, META, content_of, etag_is_md5, etag_parts, is_archived
+from engine.model.object_headers import (
+    CONTENT_HEADERS,
+    META,
+    content_of,
+    etag_is_md5,
+    etag_parts,
+    is_archived,
+    restore_of,
+)
 from engine.model.sums import HEADER, stated_sums
 from engine.s3.api.answers import Answer, Fields, unquoted
 
@@ -39,6 +47,7 @@ def facts_of(fields: Fields, *, composites: bool = False) -> ObjectFacts:
         last_modified=iso_date(fields.get("last-modified", "")),
         storage_class=storage_class,
         archived=is_archived(storage_class, fields),
+        restore=iso_date(restore_of(fields)),
         etag_is_md5=etag_is_md5(etag, fields),
         etag_parts=etag_parts(etag, fields),
         headers=content_of(fields),

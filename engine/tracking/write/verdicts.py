@@ -6,6 +6,7 @@
 | better proof             | proof, hash, checksum                     | the same                                |
 | object missing           | pending / copy_missing                    | verified_at forgotten: to be proved anew |
 | object differs           | failed / key_conflict                     | verified_at forgotten                   |
+| copy lies in an archive  | failed / archived                         | stays: the copy is what was proved      |
 | source has changed       | pending / source_changed                  | stays: the link is ours                 |
 
 A pending row is copied again by the next incremental backup, and so is a switched one that is not verified: the link
@@ -55,6 +56,8 @@ class Raised(NamedTuple):
 _BECOMES = {
     CopyFault.MISSING: ("pending", FailureClass.COPY_MISSING),
     CopyFault.DIFFERS: ("failed", FailureClass.KEY_CONFLICT),
+    CopyFault.ARCHIVED: ("failed", FailureClass.ARCHIVED),
+    CopyFault.EXPIRING: ("failed", FailureClass.ARCHIVED),
     CopyFault.SOURCE_CHANGED: ("pending", FailureClass.SOURCE_CHANGED),
 }
 #: Faults that change a row: the others say nothing of the copy itself.
@@ -116,7 +119,7 @@ def _condemn(db: sqlite3.Connection, verdicts: Sequence[Verdict], run_id: int, n
                 _CONDEMN,
                 (status, failure.value, each.message, run_id, now, each.row),
             )
-            if each.fault is not CopyFault.SOURCE_CHANGED:
+            if each.fault in {CopyFault.MISSING, CopyFault.DIFFERS}:
                 db.execute(
                     "UPDATE file_migrations SET verified_at = NULL, updated_date = ?"
                     " WHERE id = ? AND status = 'switched'",

@@ -8,8 +8,8 @@ import hashlib
 from engine.limiting.clock import Clock
 from engine.model.command import Command
 from engine.model.errors import EngineError, Fatal
-from engine.model.facts import ObjectFacts, Occupied
-from engine.runs.doctor.checks.finding import Finding, block, ok, unknown, warn
+from engine.model.facts import ARCHIVES, ObjectFacts, Occupied
+from engine.runs.doctor.checks.finding import Finding, Level, block, ok, unknown, warn
 from engine.runs.shared.assembly import Adapters
 from engine.s3.api.bucket_setup import BucketSetup, Fact
 from engine.s3.transfer.blocks import InMemory
@@ -25,13 +25,15 @@ def probe_key(clock: Clock) -> str:
 
 
 async def write_and_read(adapters: Adapters, key: str) -> Finding:
-    """Write a small object under a key of its own, read it back, compare."""
+    """Write a small object under a key of its own, read it back, compare. From an archive class nothing is read."""
     destination = adapters.s3.destination
     where = f"s3://{adapters.ours.bucket}"
     try:
         await destination.check()
         stream = InMemory(ObjectFacts(size=len(_BODY), etag="", etag_is_md5=False), _BODY)
         await adapters.retries.of(lambda: destination.store(stream, key))
+        if adapters.ours.storage_class in ARCHIVES:
+            return ok("destination", f"{where} can be written")
         back = await _read(adapters, key)
     except EngineError as error:
         hint = error.hint if isinstance(error, Fatal) else ""
@@ -41,6 +43,15 @@ async def write_and_read(adapters: Adapters, key: str) -> Finding:
         fix = "something between this machine and the bucket changes the bytes: look for a proxy or a gateway"
         return block("destination", f"{where} gave back other bytes than were written", fix)
     return ok("destination", f"{where} can be written and read back")
+
+
+def storage_class(name: str | None, *, grave: bool) -> list[Finding]:
+    """Whether every new copy would lie where nobody can open it. ``grave``: it blocks; a backup needs no opening."""
+    if name not in ARCHIVES:
+        return []
+    what = f"destination.storage_class is {name}: nobody can open such copies, and no link can be moved to them"
+    fix = "leave it to the bucket's default, or set a class that opens at any time, such as STANDARD_IA or GLACIER_IR"
+    return [Finding("storage_class", Level.BLOCK if grave else Level.WARN, what, fix)]
 
 
 def copy_of(key: str) -> str:
@@ -80,10 +91,11 @@ async def remove_probe(adapters: Adapters, key: str) -> Finding:
 async def set_up(setup: BucketSetup, *, copies_ignore: bool) -> list[Finding]:
     """Encryption, versioning, and the rule that ends forgotten uploads. ``copies_ignore``: the store ignores conditions
     on copies, as Ceph RGW does, which with versioning ignores them on writes too."""
-    encryption, versioning, uploads = await asyncio.gather(
-        setup.encryption(), setup.versioning(), setup.aborts_uploads()
+    encryption, versioning, uploads, archives = await asyncio.gather(
+        setup.encryption(), setup.versioning(), setup.aborts_uploads(), setup.archives()
     )
-    return [_encryption(encryption), _versioning(versioning, copies_ignore=copies_ignore), _uploads(uploads)]
+    rules = [_encryption(encryption), _versioning(versioning, copies_ignore=copies_ignore), _uploads(uploads)]
+    return [*rules, *_archives(archives)]
 
 
 def _encryption(fact: Fact) -> Finding:
@@ -120,6 +132,15 @@ def _uploads(fact: Fact) -> Finding:
         fix = "allow 7 days: the rule may abort uploads of a run in progress"
         return warn("lifecycle", f"incomplete multipart uploads are aborted after {fact.value} day", fix)
     return ok("lifecycle", f"incomplete multipart uploads are aborted after {fact.value} days")
+
+
+def _archives(fact: Fact) -> list[Finding]:
+    """``_uploads`` tells where the rules may not be read."""
+    if not fact.value:
+        return []
+    what = f"lifecycle rules move objects to {', '.join(fact.value)}: links to such copies stop working"
+    fix = "take the prefix of destination.key_template out of these rules before links are moved"
+    return [warn("archiving", what, fix)]
 
 
 def _not_known(check: str, what: str, fact: Fact, right: str) -> Finding:
