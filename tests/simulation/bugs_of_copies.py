@@ -43,3 +43,7 @@ def never_adopts(_right: Any) -> Any:
         raise Refused(FailureClass.KEY_CONFLICT, "taken")
 
     return settle
+
+
+def opens(_right: Any) -> Any:
+    return lambda _found: None

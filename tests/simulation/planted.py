@@ -94,6 +94,7 @@ def bugs() -> list[Bug]:
         Bug("what a killed run left open is not read", "runs.journal.evidence.Evidence.settle", links.no_settling),
         Bug("what a killed run left open is taken for done", "runs.journal.evidence.settle", links.settled_blindly),
         Bug("copies are not looked at before a wave", "runs.links.wave_copies.WaveCopies.problems", links.no_look),
+        Bug("an archived copy counts as one that opens", "pipeline.presence.closed", copies.opens),
         Bug("a rollback forgets its last record", "tracking.read.switchable.undoable", links.one_less),
         Bug("an undo writes the link that is there", "pipeline.link_endings.Direction.target", links.undo_writes_ours),
         Bug("the rows of switched links stay", "tracking.write.journal._effect", links.no_effect(LinkState.OURS)),
