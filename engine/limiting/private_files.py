@@ -19,7 +19,9 @@ def write_private(path: Path, content: bytes, *, replace: bool) -> None:
         with suppress(OSError):  # root may write it for a command of its owner
             owner = path.stat()
             os.fchown(handle, owner.st_uid, owner.st_gid)
-        os.write(handle, content)
+        left = memoryview(content)
+        while left:
+            left = left[os.write(handle, left) :]  # a disk that is nearly full takes a part
         os.fsync(handle)
     except BaseException:
         partial.unlink()

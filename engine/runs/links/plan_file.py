@@ -16,6 +16,7 @@ from typing import IO, Any
 
 import orjson
 
+from engine.limiting.private_files import sync
 from engine.model.change import Link
 from engine.model.command import Command
 from engine.model.copy import ProvedCopy
@@ -78,6 +79,7 @@ class PlanWriter:
                 out.flush()
                 os.fsync(out.fileno())
             os.link(self._partial, self._path, follow_symlinks=False)
+            sync(self._path.parent)
         except FileExistsError:
             raise _taken(self._path) from None
         except OSError as error:

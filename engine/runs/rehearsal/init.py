@@ -6,6 +6,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from engine.limiting.private_files import sync
 from engine.model.command import Command
 from engine.model.errors import Usage
 from engine.runs.shared.command import to_type
@@ -48,6 +49,8 @@ def _create(path: Path, text: str) -> None:
         with replacing(draft) as file:
             file.write(text)
         os.link(draft, path)
+        with suppress(PermissionError):
+            sync(path.parent)
     finally:
         with suppress(OSError):
             draft.unlink()

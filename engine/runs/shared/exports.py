@@ -7,17 +7,19 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import mkstemp
 from typing import IO
 
+from engine.limiting.private_files import sync
 from engine.tracking.db.files import unwritable
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[str]]:
-    """A text file of mode 0600 that takes the place of the one at ``path`` when the block ends well. Raises OSError.
+    """A text file of mode 0600 that takes the place of the one at ``path`` when the block ends well, durably. Raises
+    OSError.
 
     Only a plain file is ever replaced: a symbolic link stays and its target is replaced, and a device or a pipe, which
     must stay what it is, gets the text directly.
@@ -37,6 +39,8 @@ def replacing(path: Path) -> Iterator[IO[str]]:
     except BaseException:
         Path(name).unlink()
         raise
+    with suppress(PermissionError):  # a folder that this user may write to and not read
+        sync(target.parent)
 
 
 @contextmanager
