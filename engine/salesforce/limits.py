@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from engine.model.errors import Paused
 
+URGENT_SHARE = 0.95
+"""Of the org's allowance: how far a rollback goes, whatever ``salesforce.api_budget`` says. The rest is for others."""
 _USAGE = re.compile(r"(?<!per-app-)api-usage=(\d{1,15})/(\d{1,15})(?!\d)")
 
 
@@ -21,17 +23,24 @@ class DailyCalls:
     def left(self) -> int:
         return max(0, self.allowed - self.used)
 
-    def check(self, budget: float, *, under_way: int = 0) -> None:
-        """Raise Paused when the share ``budget`` (0 to 1) of the allowance is used up.
+    def spent(self, budget: float, *, under_way: int = 0) -> bool:
+        """Whether the share ``budget`` (0 to 1) of the allowance is used up.
 
         ``under_way``: calls sent and not answered yet, which may not be counted in ``used``.
         """
-        if self.allowed > 0 and self.used + under_way >= budget * self.allowed:
-            raise Paused(
-                f"the org has used {self.used:,} of its {self.allowed:,} daily Salesforce API calls, "
-                f"and salesforce.api_budget stops us at {budget:.0%}",
-                hint="Start the same command again later (calls count for 24 hours), or raise salesforce.api_budget.",
-            )
+        return self.allowed > 0 and self.used + under_way >= budget * self.allowed
+
+    def check(self, budget: float, *, under_way: int = 0, urgent: bool = False) -> None:
+        """Raise Paused when that share is used up. ``urgent``: it is not that of the settings."""
+        if not self.spent(budget, under_way=under_way):
+            return
+        stops = "a rollback stops" if urgent else "salesforce.api_budget stops us"
+        raise Paused(
+            f"the org has used {self.used:,} of its {self.allowed:,} daily Salesforce API calls, "
+            f"and {stops} at {budget:.0%}",
+            hint="Start the same command again later (calls count for 24 hours)"
+            + ("." if urgent else ", or raise salesforce.api_budget."),
+        )
 
 
 class CallBudget:
@@ -39,15 +48,32 @@ class CallBudget:
 
     def __init__(self, share: float) -> None:
         self._share = share
+        self._urgent = False
         self.known: DailyCalls | None = None
         """As the answers stated them; None before the first."""
         self._sent = 0
         self._sent_when_known = 0
 
+    def make_urgent(self) -> None:
+        """From now on calls go on to URGENT_SHARE."""
+        self._urgent = self._share < URGENT_SHARE
+
+    @property
+    def overdrawn(self) -> str:
+        """For a person: that the share is used up, and what is left all the same; empty: it is not."""
+        known = self.known
+        if not self._urgent or known is None or not known.spent(self._share):
+            return ""
+        left = max(0, int(URGENT_SHARE * known.allowed) - known.used)
+        budget = f"salesforce.api_budget ({self._share:.0%} of {known.allowed:,} daily calls) is used up"
+        goes_on = f"it goes on to {URGENT_SHARE:.0%}, and {left:,} calls are left until then"
+        return f"{budget}. That does not stop a rollback: {goes_on}"
+
     def take(self, *, under_way: int) -> int:
         """The number of a call that is sent now, beside others ``under_way``. Raises Paused when none is left."""
         if self.known is not None:
-            self.known.check(self._share, under_way=under_way)
+            share = URGENT_SHARE if self._urgent else self._share
+            self.known.check(share, under_way=under_way, urgent=self._urgent)
         self._sent += 1
         return self._sent
 

@@ -46,14 +46,14 @@ class SalesforceSession:
         self._login = SharedLogin(login)
         self._clock = clock
         self._root = f"/services/data/v{api_version}"
-        self._budget = CallBudget(api_budget)
+        self.budget = CallBudget(api_budget)
         self.limiter = Limiter(clock, most=CONNECTIONS)
         self._server_date: datetime | None = None
 
     @property
     def limits(self) -> DailyCalls | None:
         """Daily API calls as the answers stated them; None before the first."""
-        return self._budget.known
+        return self.budget.known
 
     async def get_json(
         self,
@@ -147,7 +147,7 @@ class SalesforceSession:
         limiter = self.limiter
         ticket = limiter.enter() or await limiter.turn()
         try:
-            number = self._budget.take(under_way=limiter.in_flight - 1)
+            number = self.budget.take(under_way=limiter.in_flight - 1)
             value = await self._send(session, request, number)
         except BaseException as error:
             limiter.failed(ticket, error)
@@ -163,7 +163,7 @@ class SalesforceSession:
             headers["Content-Type"] = f"{_JSON}; charset=utf-8"
         try:
             answer = await self._http.send(method, session.instance_url + target, headers=headers, body=body)
-            self._budget.learn(answer.headers.get("Sforce-Limit-Info"), number)  # errors tell it too, and the time
+            self.budget.learn(answer.headers.get("Sforce-Limit-Info"), number)  # errors tell it too, and the time
             self._note_time(answer.headers)
             if not 200 <= answer.status < 300:
                 raise from_answer(answer.status, answer.headers, answer.body, write=write)

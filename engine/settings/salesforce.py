@@ -53,7 +53,7 @@ class ApiSettings(Section):
         Field(None, description="refuse any org but this one, such as 00D5g000001AbCdEAF")
     )
     api_budget: Annotated[float, Field(gt=0, le=1)] = Field(
-        0.7, description="never use more than this share of the org's daily API calls"
+        0.7, description="use no more than this share of the org's daily calls; a rollback: 95 %"
     )
 
     @field_validator("api_version", mode="before")

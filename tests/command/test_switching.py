@@ -820,6 +820,21 @@ def test_a_limit_counts_rows_that_come_back_from_a_lock_once(corner: Corner) -> 
     ), "a straggler is half-known"
 
 
+def test_the_api_budget_does_not_stop_a_rollback(corner: Corner) -> None:
+    ids = backed_up(corner)
+    before = links(corner, ids)
+    assert corner.engine(*SWITCH).code == 0
+    corner.org("settings", daily_max=10_000, daily_used=9_499)
+    said = said_so(corner.engine(*ROLLBACK), 5, "a rollback stops at 95%", "calls count for 24 hours")
+    assert "api_budget." not in said.everything
+    corner.org("settings", daily_max=10_000, daily_used=7_500)
+    assert corner.engine(*SWITCH).code == 5
+    dry = corner.engine("run", "rollback", "--from-database")
+    said_so(dry, 0, "5 would be put back", "salesforce.api_budget (70% of 10,000 daily calls) is used up")
+    said_so(corner.engine(*ROLLBACK), 0, "5 put back", "not stop a rollback: it goes on to 95%, and 1,9")
+    assert links(corner, ids) == before
+
+
 def test_three_hundred_locked_links_stop_the_run_with_at_most_three_times_the_calls(corner: Corner) -> None:
     ids = backed_up(corner, 300)
     env = {"ENGINE_SWITCH__WAVES": '["100%"]'}

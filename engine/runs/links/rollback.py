@@ -93,7 +93,11 @@ async def _checked(
     run: Run, options: RollbackOptions, rules: LinkRules, wanted: Undo, consent: Consent
 ) -> UseCase[ChangeReport]:
     services = run.services
+    budget = services.salesforce.session.budget
+    budget.make_urgent()
     organization, shape = await check_own_org(services, Scope(account_id=run.bounds.account_id))
+    if budget.overdrawn:
+        run.screen.say(budget.overdrawn)
     if not run.bounds.dry_run:
         check_updateable(shape)
     candidates = Candidates(services.ledger, services.salesforce.links, wanted, run.bounds.limit)
@@ -106,6 +110,11 @@ async def _checked(
     if run.bounds.dry_run:
         return _Survey(run, options, candidates, evidence)
     return _Rollback(run, options, rules, consent, organization, candidates, evidence)
+
+
+def _overdrawn(run: Run) -> list[str]:
+    overdrawn = run.services.salesforce.session.budget.overdrawn
+    return [overdrawn] if overdrawn else []
 
 
 def _check_file(run: Run, options: RollbackOptions, read: Restorable, ours: tuple[str, str, str]) -> None:
@@ -162,6 +171,7 @@ class _Survey:
         needed = 2 * -(-found.to_undo // 200)
         found.counts.done = found.to_undo
         ended.notes.append("dry run: every record was read, nothing was written")
+        ended.notes.extend(_overdrawn(self._run))
         status = ended.status if ended.stopped else "planned"
         return ChangeReport(
             ended=replace(ended, status=status, seconds=needed * SECONDS_A_CALL),
@@ -270,6 +280,7 @@ class _Rollback:
         elif ended.exit_code == 3:
             steps.append((Command(f"audit --run {ended.run_id}"), "   says why; then: ", self._again))
         ended.notes.append("every record that held another link than ours was left alone")
+        ended.notes.extend(_overdrawn(self._run))
         return ChangeReport(
             ended=ended,
             planned=self._candidates.count,
