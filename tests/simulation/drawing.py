@@ -112,8 +112,7 @@ class _Drawer:
     def _org_fault(self, calls: int) -> Item:
         chance = self.chance
         kinds = ["lost", "cut", "cut", "silent", "bad_gateway", "unavailable", "logged_out", "garbled", "spent", "slow"]
-        if self.hostile.html:
-            kinds += ["html", "html"]
+        kinds += ["html", "html"]
         seconds = chance.choice((0.0, 0.05, 2.0, 12.0, 27.0, 200.0, 590.0))
         return Item(self.number(), "org", chance.randint(1, calls), chance.choice(kinds), seconds)
 

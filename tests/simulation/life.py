@@ -91,7 +91,6 @@ class Life:
         self.loop = SimLoop(world.timeline, chance, incidents.manner)
         self.loop.on_thread = self.step
         self._databases: list[sqlite3.Connection] = []
-        self._in_flight: dict[int, Callable[[bool], None]] = {}
         self._org_calls = 0
         self._store_calls = 0
 
@@ -103,7 +102,6 @@ class Life:
         self.over = True
         if self.dead:
             ended.how, ended.code, ended.report = "killed", -9, None
-        self._let_go()
         self.loop.bury()
         for database in self._databases:
             with suppress(sqlite3.Error):
@@ -157,14 +155,6 @@ class Life:
         self.world.trace("killed")
         self.world.freeze()
         self.dead = self.loop.dead = True
-        self._let_go()
-
-    def _let_go(self) -> None:
-        """Nobody listens any more to what is under way. Where the org is never late, it is done now or never."""
-        flying, self._in_flight = self._in_flight, {}
-        for carry in flying.values():
-            if not self.world.hostile.late_commits:
-                carry(self.chance.random() < 0.5)
 
     # what it finds beyond itself
 
@@ -210,13 +200,13 @@ class Life:
             async with asyncio.timeout(READ_TIMEOUT_S):
                 reply = await future
         except TimeoutError as error:
-            self._alone(request)
+            request.given_up = True
             raise from_network(error, host="sim") from None
         except aiohttp.ClientError as error:
             request.given_up = True
             raise from_network(error, host="sim") from None
         except BaseException:
-            self._alone(request)
+            request.given_up = True
             raise
         self.step(f"< {request.number} {reply.status}")
         return Answer(reply.status, CIMultiDictProxy(CIMultiDict(reply.headers)), reply.body)
@@ -240,27 +230,20 @@ class Life:
         after, chance = self.world.timeline.after, self.chance
         up, down = chance.uniform(0.001, 0.04), chance.uniform(0.001, 0.04)
         work = chance.uniform(0.01, 0.6) if request.is_write else chance.uniform(0.005, 0.1)
-        late = self.world.hostile.late_commits
         broken = aiohttp.ServerDisconnectedError()
         if fault.kind == "lost":
             after(up + fault.seconds, lambda: _tell(future, None, broken))
             return
         if fault.kind == "slow":
-            work += min(fault.seconds, LONGEST_CALL_S if late else READ_TIMEOUT_S / 2)
-        if late and fault.kind in {"cut", "silent"}:
+            work += min(fault.seconds, LONGEST_CALL_S)
+        if fault.kind in {"cut", "silent"}:
             work += min(fault.seconds, LONGEST_CALL_S - 1)
 
-        def carry_out(done: bool = True) -> None:
-            if request.finished:
-                return
-            request.finished = True
-            self._in_flight.pop(request.number, None)
-            if not done or fault.kind in _REFUSED:
+        def carry_out() -> None:
+            if fault.kind in _REFUSED:
                 self.world.org.forget(request)
-                reply = _REFUSED.get(fault.kind, Reply(503, b""))
+                reply = _REFUSED[fault.kind]
             else:
-                if not request.arrived:
-                    self.world.org.arrive(request)
                 reply = self.world.org.carry_out(request)
                 self.world.trace(f"= {request.number}")
                 self.note(f"= {request.number}")
@@ -275,23 +258,12 @@ class Life:
             after(down, lambda: _tell(future, reply, None))
 
         def arrive() -> None:
-            if request.finished:
-                return
             self.world.org.arrive(request)
             after(work, carry_out)
             if fault.kind == "cut":
-                # where the org is never late, the connection breaks behind the deed
-                after(down if late else work + down, lambda: _tell(future, None, broken))
+                after(down, lambda: _tell(future, None, broken))
 
-        self._in_flight[request.number] = carry_out
         after(up, arrive)
-
-    def _alone(self, request: Request) -> None:
-        """The client has given up."""
-        request.given_up = True
-        carry = self._in_flight.get(request.number)
-        if carry is not None and not self.world.hostile.late_commits:
-            carry(self.chance.random() < 0.5)
 
 
 def _tell(future: asyncio.Future[Reply], reply: Reply | None, error: Exception | None) -> None:

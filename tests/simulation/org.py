@@ -82,9 +82,6 @@ class Request:
     intents: dict[str, Any] = field(default_factory=dict)
     """What the journal held of each when it arrived; for the oracles."""
     done: float | None = None
-    arrived: bool = False
-    finished: bool = False
-    """It was carried out, or never will be."""
     given_up: bool = False
     """Nobody listens to its answer any more."""
 
@@ -138,7 +135,6 @@ class SimOrg:
 
     def arrive(self, request: Request) -> None:
         """It is here: from now on it will be carried out, whoever dies."""
-        request.arrived = True
         self.under_way[request.number] = request
         if request.is_write:
             self.on_arrival(request)

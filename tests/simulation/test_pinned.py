@@ -49,12 +49,12 @@ CONDEMNED = "a rollback takes a condemned copy for a good one"
 
 STORIES = [
     pytest.param(
-        Hostile(late_commits=True),
+        Hostile(),
         story(act(SWITCH, Item(1, "org", 2, "cut", 27.0))),
         id=f"{LATE}: the connection broke",
     ),
     pytest.param(
-        Hostile(late_commits=True),
+        Hostile(),
         story(act(SWITCH, *slow(6, 12, 27.0), Item(1, "kill", 64)), act(UNDO, wait_s=0.0)),
         id=f"{LATE}: killed, and a rollback at once",
     ),
@@ -89,7 +89,7 @@ STORIES = [
         ),
     ),
     pytest.param(Hostile(archives=True), story(act(SWITCH, Item(1, "archive", 0, pick=3))), id=ARCHIVE),
-    pytest.param(Hostile(html=True), story(act(SWITCH, Item(1, "org", 2, "html"))), id=PROXY),
+    pytest.param(Hostile(), story(act(SWITCH, Item(1, "org", 2, "html"))), id=PROXY),
     unmended(
         SESSIONS,
         "sessions",

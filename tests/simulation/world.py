@@ -34,12 +34,8 @@ class Hostile:
     """Features of the world that today's code is known not to stand. Off unless asked for; whoever mends the code turns
     the feature on for good."""
 
-    late_commits: bool = False
-    """The org goes on for up to ten minutes with what its client has given up."""
     flows: bool = False
     """Automation changes what was written."""
-    html: bool = False
-    """A proxy answers 403 with a page, after the deed."""
     put_backs: bool = False
     """Users put our own and earlier links back."""
     restores: bool = False
