@@ -10,19 +10,24 @@ from engine.salesforce.faults import Moved, SessionExpired
 
 _RENEWALS = 2
 """Renewals that one request may cause; after them its 401 must be about something else."""
+_IN_VAIN = 2
+"""Logins in a row that no request was accepted after: a session may end again before it was used, but not for ever."""
 
 
 class SharedLogin:
     """A request whose session is no longer the current one is simply sent again; a 401 of the current one renews it.
 
-    A session that the org has never accepted is not renewed: that would go on for ever, and lock the user out.
+    A login that the org has never accepted a request of is not renewed: that would go on for ever, and lock the user
+    out. Where it has accepted one before, sessions may end once more before the new one is used.
     """
 
     def __init__(self, login: Login) -> None:
         self._login = login
         self.current: Session | None = None
-        self._accepted = False
-        """Whether the org has accepted the current session."""
+        self._good = False
+        """Whether the org has ever accepted a session of this login."""
+        self._in_vain = 0
+        """Logins since it last did."""
         self._renewing = asyncio.Lock()
         self._dead: Fatal | None = None
 
@@ -34,13 +39,15 @@ class SharedLogin:
 
     def accepted(self, session: Session) -> None:
         """The org has answered a request of this session well."""
-        self._accepted = self._accepted or session is self.current
+        if session is self.current:
+            self._good, self._in_vain = True, 0
 
     async def refused(self, session: Session, error: SessionExpired | Moved, renewals: int) -> bool:
         """Prepare another try of a request; returns whether that took a renewal. Raises after too many ``renewals``."""
         if session is not self.current:
             return False
-        if renewals == _RENEWALS or not self._accepted:
+        again = self._good and isinstance(error, SessionExpired)
+        if renewals == _RENEWALS or self._in_vain >= (_IN_VAIN if again else 1):
             if isinstance(error, Moved):
                 raise error from None
             self._dead = Blocked(
@@ -60,7 +67,8 @@ class SharedLogin:
             if self.current is not spent:
                 return
             try:
-                self.current, self._accepted = await self._login(), False
+                self.current = await self._login()
+                self._in_vain += 1
             except Fatal as error:
                 self._dead = error
                 raise

@@ -109,8 +109,16 @@ async def test_a_renewed_token_that_is_refused_too_blocks_instead_of_looping(scr
         await count(salesforce)
         with pytest.raises(Blocked, match="just given"):
             await count(salesforce)
-        assert [seen.path for seen in server.seen].count("/services/oauth2/token") == 2
-        assert len(server.seen) == 5
+        assert [seen.path for seen in server.seen].count("/services/oauth2/token") == 3
+        assert len(server.seen) == 7
+
+
+async def test_a_session_may_end_again_before_it_was_used(scripted: Scripted) -> None:
+    expired = problem("INVALID_SESSION_ID", "Session expired or invalid", 401)
+    answers = [rows(total=7), expired, expired, rows(total=7)]
+    async with scripted(lambda seen: answers.pop(0)) as (salesforce, server):
+        assert [await count(salesforce), await count(salesforce)] == [7, 7]
+        assert [seen.path for seen in server.seen].count("/services/oauth2/token") == 3
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>no</html>", b"{}", b"[]", b'"x"', b"[1]"])

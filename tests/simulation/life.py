@@ -221,7 +221,7 @@ class Life:
         if fault.kind == "html" and not request.is_write:
             return Fault("")
         if fault.kind == "logged_out":
-            self.world.org.log_out(again=self.world.hostile.sessions)
+            self.world.org.log_out()
             return Fault("")
         return fault
 

@@ -158,9 +158,9 @@ class SimOrg:
         """It never happened."""
         self.under_way.pop(request.number, None)
 
-    def log_out(self, *, again: bool) -> None:
-        """All sessions end: the next request of each hears 401. ``again``: also one that was never used."""
-        if again or self._honoured == self._tokens:
+    def log_out(self) -> None:
+        """All sessions end: the next request of each hears 401. Not twice before a session was used again."""
+        if self._honoured >= self._tokens - 1:
             self._tokens += 1
 
     def _answer(self, request: Request) -> Reply:

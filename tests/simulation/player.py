@@ -200,8 +200,8 @@ class Player:
             world.violated(
                 "fixed-point", f"{end} still ends with {ended.words}, or moves links, after {MOST_ROUNDS} rounds"
             )
-        rows(world, drifted=True)
-        self._calm("run backup --incremental")  # a rollback leaves rows of edited records to it
+        rows(world, waiting=True)
+        self._calm("run backup --incremental")  # a rollback leaves rows of edited records and of condemned copies to it
         quiet(world, undone=self.story.end == "rollback" and ended.code == 0)
         rows(world)
 

@@ -45,9 +45,9 @@ def all_have_rows(world: SimWorld) -> None:
             world.violated("rows", f"{entry.id} has no row after a scan was taken up")
 
 
-def rows(world: SimWorld, *, drifted: bool = False) -> None:
-    """The reference model: what a row must say after a clean backup, and nothing else. ``drifted``: rows of edited
-    records may also wait for the next one."""
+def rows(world: SimWorld, *, waiting: bool = False) -> None:
+    """The reference model: what a row must say after a clean backup, and nothing else. ``waiting``: rows that a
+    rollback has left to the next one may still be pending."""
     found = {row["doclist_entry_id"]: row for row in world.tracked.ask("SELECT * FROM file_migrations")}
     for entry in world.org.entries.values():
         row = found.get(entry.id)
@@ -55,7 +55,7 @@ def rows(world: SimWorld, *, drifted: bool = False) -> None:
             if entry.seen:
                 world.violated("rows", f"{entry.id} has no row")
             continue
-        if drifted and (row["status"], row["failure_class"]) == ("pending", "drifted"):
+        if waiting and row["status"] == "pending" and row["failure_class"] in {"drifted", "copy_missing"}:
             continue
         if (wanted := model(world, entry, row)) and row["status"] not in wanted:
             state = f"{row['status']}/{row['failure_class'] or ''}"
@@ -73,8 +73,6 @@ def model(world: SimWorld, entry: Entry, row: sqlite3.Row) -> set[str]:
         return {"switched"}
     if row["status"] == "failed" and row["failure_class"] == "rejected":
         return set()  # the org's own rule, which a person has to see to
-    if row["status"] == "rolled_back" and row["verified_at"] is None and not world.hostile.condemned:
-        return set()
     key = key_of(entry.url)
     host = urlsplit(entry.url).hostname or ""
     if host.startswith(f"{VENDOR}.") and key in world.store.objects[VENDOR]:

@@ -90,14 +90,14 @@ STORIES = [
     ),
     pytest.param(Hostile(archives=True), story(act(SWITCH, Item(1, "archive", 0, pick=3))), id=ARCHIVE),
     pytest.param(Hostile(), story(act(SWITCH, Item(1, "org", 2, "html"))), id=PROXY),
-    unmended(
-        SESSIONS,
-        "sessions",
+    pytest.param(
+        Hostile(),
         story(act(SWITCH, Item(1, "org", 7, "logged_out"), Item(2, "org", 10, "logged_out"))),
+        id=SESSIONS,
     ),
     pytest.param(Hostile(), story(act(SWITCH), act(f"field {UNDO}")), id=f"{PINNED}: field"),
     pytest.param(Hostile(), story(act(SWITCH), act(f"bucket {SWITCH}")), id=f"{PINNED}: bucket"),
-    unmended(CONDEMNED, "condemned", story(act(SWITCH), act(SCAN, Item(1, "vanish", 0, "other", pick=4)))),
+    pytest.param(Hostile(), story(act(SWITCH), act(SCAN, Item(1, "vanish", 0, "other", pick=4))), id=CONDEMNED),
 ]
 
 

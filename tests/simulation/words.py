@@ -61,7 +61,7 @@ class Words:
             if row.number <= self.watch.seen or row.event in OPEN or not (own or entry.last.at < self.begun):
                 continue
             stands = {row.new: "ours", row.old: "original"}.get(entry.url, "edited") if entry.seen else "gone"
-            if row.detail.startswith("not sent") and not self.world.hostile.unread:
+            if row.detail.startswith("not sent"):  # nor read: it tells what was last known
                 continue
             if row.stands != stands:
                 self.world.violated("truth", f"{record} is {stands}; the journal has {said(row)}, {row.detail}")

@@ -42,13 +42,6 @@ class Hostile:
     """The box is lost, or restored from an earlier day or from the middle of a run."""
     archives: bool = True
     """Objects of ours move to an archive class."""
-    sessions: bool = False
-    """A session ends again before the org has honoured the new one."""
-    unread: bool = False
-    """What the journal says of links that were neither read nor written is held against the org."""
-    condemned: bool = False
-    """A copy that a verification has condemned while its record was switched, is held against its row after a rollback.
-    """
 
 
 ALL = Hostile(**dict.fromkeys(Hostile.__slots__, True))

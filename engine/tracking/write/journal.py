@@ -44,9 +44,10 @@ _OURS = (
     " AND original_url = ? AND proof IS NOT NULL"
 )
 _OUR_COPY = "your_s3_url IS ?1 AND proof IS NOT NULL"
+_GOOD = f"({_OUR_COPY} AND verified_at IS NOT NULL)"  # no verification has condemned it while the link was ours
 _RESTORED = (
-    f"UPDATE file_migrations SET status = iif({_OUR_COPY}, 'rolled_back', 'pending'),"
-    f" failure_class = iif({_OUR_COPY}, NULL, 'drifted'), error_message = NULL, original_url = ?2,"
+    f"UPDATE file_migrations SET status = iif({_GOOD}, 'rolled_back', 'pending'), failure_class ="
+    f" iif({_GOOD}, NULL, iif({_OUR_COPY}, 'copy_missing', 'drifted')), error_message = NULL, original_url = ?2,"
     " salesforce_updated = 0, migration_phase = 2, run_id = ?3, updated_date = ?4 WHERE doclist_entry_id = ?5"
 )
 _EDITED = (
