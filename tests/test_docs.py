@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel
-from typer.core import TyperGroup
-from typer.main import get_command
 
-from cli import ORDER, app
+from cli import ORDER
 from engine.commands.streams import NOBODY_READS
 from engine.model.change import Event
 from engine.model.errors import Fatal
@@ -19,59 +15,16 @@ from engine.model.facts import Method, Proof
 from engine.model.failures import BUDGETED, WORTH_ANOTHER_TRY, FailureClass
 from engine.model.outcome import Status
 from engine.settings import ResolverSettings, Settings
-
-ROOT = Path(__file__).parent.parent
-TODAY = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "benchmarks/README.md", *sorted(ROOT.glob("docs/*.md"))]
-ALL = [*TODAY, ROOT / "CHANGELOG.md"]
-TEXTS = {str(path.relative_to(ROOT)): path.read_text() for path in ALL}
-NOW = {name: TEXTS[name] for name in TEXTS if name != "CHANGELOG.md"}
+from tests.support.documents import ALL, COMMANDS, FLAGS, GROUP, NOW, ROOT, code, first_cells, named
 
 COPIED_AGAIN = {FailureClass.COPY_MISSING, FailureClass.DRIFTED}
 """Their records are pending, not failed: an incremental run takes them whatever its classes are."""
 ELSEWHERE = {"--require-hashes", "--only-binary", "--no-deps", "--no-build-isolation", "--fix", "--kills"}
 """Flags of pip, ruff and the ordeals."""
-
-
-def code(text: str) -> Iterator[str]:
-    """What stands between backticks, and the lines of console blocks without their comments."""
-    blocks = re.findall(r"^```console\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-    for line in "".join(blocks).splitlines():
-        yield line.removeprefix("$ ").split("  #")[0].strip()
-    yield from re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE))
-
-
-def named(texts: dict[str, str], pattern: str) -> list[tuple[str, str]]:
-    """(document, name) wherever code in a document is, or holds, that pattern."""
-    return [
-        (name, found) for name, text in texts.items() for piece in code(text) for found in re.findall(pattern, piece)
-    ]
-
-
-def first_cells(document: str, heading: str) -> list[str]:
-    """The words between backticks, or the numbers, in the first column of the table below that heading."""
-    rows = re.search(rf"^\| {heading} \|.*\n\|[-|]+\n((?:\|.*\n)+)", NOW[document], re.MULTILINE)
-    assert rows is not None, f"{document} has no table headed {heading}"
-    cells = [row.split("|")[1].strip() for row in rows[1].splitlines()]
-    return [word.strip("` ") for cell in cells for word in cell.split(",")]
-
-
-def every(group: Any, way: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
-    """All commands by what is typed behind ``engine``."""
-    for name, command in group.commands.items():
-        if isinstance(command, TyperGroup):
-            yield from every(command, (*way, name))
-        else:
-            yield " ".join((*way, name)), command
-
-
-GROUP: Any = get_command(app)
-COMMANDS = dict(every(GROUP))
-FLAGS = {
-    flag
-    for command in (GROUP, *COMMANDS.values())
-    for parameter in command.params
-    for flag in [*parameter.opts, *parameter.secondary_opts]
-} | {"--help"}
+PAST = "docs/from-the-old-scripts.md"
+"""It names the files of the original scripts, which are not here."""
+OTHERS = ("python -m", "pip ", "sudo ", "systemctl ", "systemd-analyze ", "docker ", "terraform ", "openssl ", "aws ")
+"""Lines that begin so are no commands of ours."""
 
 
 # commands and flags
@@ -99,7 +52,7 @@ def test_every_flag_that_is_named_exists() -> None:
         for name, text in NOW.items()
         if name != "benchmarks/README.md"
         for piece in code(text)
-        if not piece.startswith(("python -m", "pip "))
+        if not piece.startswith(OTHERS)
         for flag in re.findall(r"(?<![\w-])--[a-z][a-z-]+", piece)
     ]
 
@@ -205,7 +158,8 @@ def test_every_variable_that_is_named_sets_something() -> None:
 
 def test_every_path_that_is_named_exists() -> None:
     tops = "engine|tests|docs|benchmarks|deploy|\\.ci"
-    found = named(NOW, rf"(?<![\w./-])((?:{tops})/[\w./-]*\w/?|[a-z_-]+\.(?:py|lock|toml))(?![\w*])")
+    now = {name: text for name, text in NOW.items() if name != PAST}
+    found = named(now, rf"(?<![\w./-])((?:{tops})/[\w./-]*\w/?|[a-z_-]+\.(?:py|lock|toml))(?![\w*])")
     absent = [each for each in found if not (ROOT / each[1]).exists()]
 
     assert len(found) > 20

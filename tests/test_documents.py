@@ -1,0 +1,134 @@
+"""A person can type what the documents say: every command line parses, and what is generated is what the code says."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import shlex
+from pathlib import PurePath
+
+import pytest
+from typer.core import TyperGroup
+from typer.exceptions import Exit, TyperException
+
+from tests.support.documents import COMMANDS, GROUP, NOW, ROOT, code
+
+PLACES = {"N": "1", "P%": "1%", "N|P%": "1%", "MS": "20"}
+"""What stands for a number in a document; words in capitals stand for themselves."""
+
+
+def words_of(piece: str) -> list[str]:
+    """What follows ``engine`` in a line, up to a pipe or the next command; nothing where the line is no command."""
+    try:
+        words = shlex.split(re.split(r"\s(?:\||>|>>|&&|;)\s", piece)[0], comments=True)
+    except ValueError:
+        return []
+    while words and (words[0] == "sudo" or words[0].startswith("-") or re.match(r"[A-Z_]+=", words[0])):
+        words = words[2:] if words[0] in {"-u", "-iu"} else words[1:]
+    return words[1:] if words and PurePath(words[0]).name == "engine" else []
+
+
+LINES = sorted(
+    (name, piece)
+    for name, text in NOW.items()
+    for piece in set(code(text))
+    if words_of(piece) and " ".join(words_of(piece)) not in COMMANDS  # the name of a command, without its flags
+)
+
+
+def parse(words: list[str]) -> None:
+    """As the command line does, without starting anything. Raises a TyperException where a person would see one."""
+    command, context, rest = GROUP, None, [PLACES.get(word.rstrip("…"), word) for word in words]
+    while rest or not isinstance(command, TyperGroup):  # a group of commands may be named by itself
+        try:
+            context = command.make_context(command.name, list(rest), parent=context)
+        except (Exit, SystemExit):
+            return  # --help, --version
+        if not isinstance(command, TyperGroup):
+            return
+        _, command, rest = command.resolve_command(context, [*context._protected_args, *context.args])
+
+
+def test_lines_are_found_wherever_they_stand() -> None:
+    assert len(LINES) > 100
+    assert words_of("sudo -u engine /opt/engine/.venv/bin/engine status --json | jq .files") == ["status", "--json"]
+    assert words_of("ENGINE_CONFIG=a.yaml engine doctor  # first") == ["doctor"]
+    assert words_of("engine-backup.service") == []
+
+
+@pytest.mark.parametrize(("document", "line"), LINES)
+def test_it_parses(document: str, line: str) -> None:
+    parse(words_of(line))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["run backup --fulll", "status --recent-errors", "verify --level deeper", "run rolback", "run switch --run 3"],
+)
+def test_a_line_that_a_person_could_not_type_is_found(wrong: str) -> None:
+    with pytest.raises(TyperException):
+        parse(wrong.split())
+
+
+OLD = "docs/from-the-old-scripts.md"
+SCRIPTS = [
+    "list_accounts.py", "migration_analysis.py", "backup_only_migration.py", "full_migration.py",
+    "rollback_migration.py", "migration_status.py", "config_template.py",
+]  # fmt: skip
+"""The original project's, as its README names them; so are the lists below."""
+DOCUMENTS = [
+    "DOCUMENTATION.md", "QUICK_REFERENCE.md", "VISUAL_WORKFLOWS.md", "DEPLOYMENT_CHECKLIST.md", "CLAUDE.md",
+    "TWO_PHASE_MIGRATION_GUIDE.md",
+]  # fmt: skip
+SETTINGS = [
+    "test_single_account", "test_account_id", "max_test_files", "dry_run", "batch_size", "max_file_size_mb",
+    "allowed_extensions",
+]  # fmt: skip
+FEATURES = [
+    "Zero downtime", "Comprehensive rollback", "Error isolation", "Dry run modes", "Complete audit trail",
+    "Batch processing", "Incremental backups", "SQLite database", "Memory optimization", "Parallel processing",
+    "Real-time progress", "Comprehensive error", "Account-level", "Performance metrics", "Export capabilities",
+    "Credential protection", "Data encryption", "Access control",
+]  # fmt: skip
+PROBLEMS = [
+    "Auth failed", "AWS access denied", "Database locked", "Slow performance", "Issues during Phase 1",
+    "Issues during Phase 2", "Check logs", "Check status", "Verify config", "Test connectivity",
+]  # fmt: skip
+
+
+def rows(heading: str) -> dict[str, str]:
+    """The rows of the table below that heading, by what stands in their first column."""
+    table = re.search(rf"^\| {heading} \|.*\n\|[-|]+\n((?:\|.*\n)+)", NOW[OLD], re.MULTILINE)
+    assert table is not None, heading
+    return {row.split("|")[1].strip(" `"): row.split("|", 2)[2] for row in table[1].splitlines()}
+
+
+@pytest.mark.parametrize(
+    ("heading", "wanted"),
+    [
+        ("script", SCRIPTS),
+        ("document", DOCUMENTS),
+        ("in `config.py`", SETTINGS),
+        ("feature", FEATURES),
+        ("problem", PROBLEMS),
+    ],
+)
+def test_everything_of_the_original_has_a_living_counterpart(heading: str, wanted: list[str]) -> None:
+    """Each row names a command, a setting or a document; other tests hold that these exist."""
+    found = rows(heading)
+
+    assert [each for each in wanted if each not in found] == []
+    assert [each for each in wanted if not re.search(r"`|\]\(", found[each])] == []
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_every_script_has_a_command(script: str) -> None:
+    assert "`engine " in rows("script")[script]
+
+
+def test_exit_codes_and_failures_are_those_of_the_code() -> None:
+    script = runpy.run_path(str(ROOT / "docs/exit_codes.py"))
+
+    assert NOW["docs/exit-codes-and-failures.md"] == script["page"](), (
+        "python docs/exit_codes.py > docs/exit-codes-and-failures.md"
+    )
