@@ -115,7 +115,7 @@ async def gather_evidence(services: Services, *, lost: bool = False) -> Evidence
     """
     database = services.ledger.database
     first = await database.read(journal.first_hash)
-    key = chain.load_key(services.journal_key, may_create=not first)
+    key = chain.load_key(services.journal_key, may_create=not first, files=database.files)
     notes: list[Advice] = []
     tips: list[ChainTip] = []
     beside = chain.tip_path(database.path)
@@ -131,7 +131,7 @@ async def gather_evidence(services: Services, *, lost: bool = False) -> Evidence
             )
         else:
             kept = beside.with_name(f"{beside.name}.lost-{tip.rows}")
-            beside.replace(kept)
+            database.files.rename(beside, kept)
             notes.append(f"the chain tip of the lost journal is kept as {kept}")
     if first:
         witness = await tip_in_bucket(services.s3, key, first)

@@ -64,7 +64,7 @@ class Plans:
             "count": len(rows),
         }
         needed, too_long, blind = 0, 0, Counter[str]()
-        writer = PlanWriter(path, header)
+        writer = PlanWriter(path, header, self._services.ledger.database.files)
         for chunk in switchable.chunks(rows):
             rows_now = await switchable.links(self._services.ledger.database, chunk)
             links = [link for link in rows_now if link.new == self._template.url(link.copy.key)]

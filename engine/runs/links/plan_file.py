@@ -7,7 +7,6 @@ every byte before it. A file in which a single byte has changed is refused.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from typing import IO, Any
 
 import orjson
 
-from engine.limiting.private_files import sync
+from engine.limiting.private_files import DISK, Files
 from engine.model.change import Link
 from engine.model.command import Command
 from engine.model.copy import ProvedCopy
@@ -49,18 +48,18 @@ class Written:
 class PlanWriter:
     """A plan being written; the name appears only when it is whole, and is read-only."""
 
-    def __init__(self, path: Path, header: dict[str, Any]) -> None:
+    def __init__(self, path: Path, header: dict[str, Any], files: Files = DISK) -> None:
         """Raises Blocked where the file exists, or cannot be written."""
         self._path = path
         self._partial = Path(f"{path}.partial")
-        self._digest, self._count = hashlib.sha256(), 0
+        self._files = files
+        self._digest, self._count, self._end = hashlib.sha256(), 0, 0
         if path.exists():
             raise _taken(path)
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._partial.unlink(missing_ok=True)
-            handle = os.open(self._partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o400)
-            self._out: IO[bytes] = os.fdopen(handle, "wb")
+            files.remove(self._partial)
+            self._file = files.create(self._partial, 0o400)
         except OSError as error:
             raise unwritable(path, error) from error
         self._write(orjson.dumps({"engine_plan": 1, **header}) + b"\n")
@@ -74,24 +73,26 @@ class PlanWriter:
         """Durable under its name when this returns."""
         sha256 = self._digest.hexdigest()
         try:
-            with self._out as out:
-                out.write(orjson.dumps({"end": True, "count": self._count, "sha256": sha256}) + b"\n")
-                out.flush()
-                os.fsync(out.fileno())
-            os.link(self._partial, self._path, follow_symlinks=False)
-            sync(self._path.parent)
+            try:
+                self._file.write(orjson.dumps({"end": True, "count": self._count, "sha256": sha256}) + b"\n", self._end)
+                self._file.sync()
+            finally:
+                self._file.close()
+            self._files.link(self._partial, self._path)
+            self._files.sync_folder(self._path.parent)
         except FileExistsError:
             raise _taken(self._path) from None
         except OSError as error:
             raise unwritable(self._path, error) from error
         finally:
-            self._partial.unlink(missing_ok=True)
+            self._files.remove(self._partial)
         return Written(self._path, self._count, sha256)
 
     def _write(self, block: bytes) -> None:
         self._digest.update(block)
         try:
-            self._out.write(block)
+            self._file.write(block, self._end)
+            self._end += len(block)
         except OSError as error:
             raise unwritable(self._path, error) from error
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +21,7 @@ from typing import Any
 import orjson
 
 from engine.limiting.group_commit import GroupCommit
-from engine.limiting.private_files import sync
+from engine.limiting.private_files import DISK, Files
 from engine.model.change import Event, Step
 from engine.model.command import Command
 from engine.model.errors import Blocked, Differs, Fatal, Usage
@@ -51,7 +50,7 @@ def free(database: Path, name: str) -> Path:
 class RollbackFile:
     """Being written."""
 
-    def __init__(self, path: Path, key: Key, header: dict[str, Any]) -> None:
+    def __init__(self, path: Path, key: Key, header: dict[str, Any], files: Files = DISK) -> None:
         """Raises Blocked where it cannot be written."""
         self.path = path
         self._key = key
@@ -64,9 +63,9 @@ class RollbackFile:
         first = _with_hmac(content, self._header)
         self._mark_at = len(first)
         try:
-            self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+            self._file = files.create(path)
             self._write(first + self._mark())
-            sync(path.parent)
+            files.sync_folder(path.parent)
         except OSError as error:
             raise unusable(path, error) from error
 
@@ -92,7 +91,7 @@ class RollbackFile:
         try:
             self._guarded([{"end": True, "records": self.records, "at": at}])
         finally:
-            os.close(self._file)
+            self._file.close()
 
     def _guarded(self, lines: list[dict[str, Any]]) -> None:
         block, mac = bytearray(), self._hmac
@@ -106,16 +105,16 @@ class RollbackFile:
             if "end" not in lines[-1]:
                 self.records += len(lines)
                 # its lines are on the disk by now; the mark gets there with the next ones, or with the end
-                _put(self._file, self._mark(), self._mark_at)
+                self._file.write(self._mark(), self._mark_at)
         except OSError as error:
             why = unusable(self.path, error)
             raise Fatal(str(why), hint=why.hint) from error
 
     def _write(self, block: bytes | bytearray) -> None:
         """Durable when it returns. Where it fails, the next write goes over what is left of this one."""
-        os.ftruncate(self._file, self._end)
-        _put(self._file, block, self._end)
-        os.fsync(self._file)
+        self._file.truncate(self._end)
+        self._file.write(block, self._end)
+        self._file.sync()
         self._end += len(block)
 
     def _mark(self) -> bytes:
@@ -124,20 +123,13 @@ class RollbackFile:
         return _with_hmac(content, self._key.hmac(self._header, content))
 
 
-def _put(file: int, block: bytes | bytearray, at: int) -> None:
-    left = memoryview(block)
-    while left:
-        done = os.pwrite(file, left, at)
-        left, at = left[done:], at + done
-
-
 def _with_hmac(content: bytes, mac: str) -> bytes:
     return content[:-1] + b',"seal":"' + mac.encode() + b'"}\n'
 
 
-def begun(database: Path, key: Key, header: dict[str, Any]) -> RollbackFile:
+def begun(database: Path, key: Key, header: dict[str, Any], files: Files = DISK) -> RollbackFile:
     """The file of a switch that is about to start. Raises Blocked."""
-    return RollbackFile(free(database, f"rollback-{header['run']}"), key, header)
+    return RollbackFile(free(database, f"rollback-{header['run']}"), key, header, files)
 
 
 async def keep_in_bucket(services: Services, file: RollbackFile, key: Key) -> str:

@@ -233,7 +233,8 @@ class _Switch:
             "field": field,
             "plan_sha256": plan.sha256,
         }
-        file = self._file = begun(services.ledger.database.path, journal.key, header)
+        database = services.ledger.database
+        file = self._file = begun(database.path, journal.key, header, database.files)
         selection = Selection(run, plan, rules.accepted, self._options.retried, self._progress)
         selection.doubtful = self._evidence.doubtful
         going = Waves(run, selection, JournalWithFile(journal, file), rules)

@@ -118,7 +118,8 @@ def resolver_fields(settings: Settings) -> tuple[str, ...]:
 async def assemble(settings: Settings, clock: Clock, *, transport: Transport) -> AsyncIterator[Services]:
     """Open the tracking DB, Salesforce and both sides of S3. The caller holds the run lock."""
     async with AsyncExitStack() as stack:
-        database = open_database(settings.tracking.database, clock, WORLD.get().connect)
+        world = WORLD.get()
+        database = open_database(settings.tracking.database, clock, world.connect, world.files)
         ledger = Ledger(await stack.enter_async_context(database))
         org = settings.salesforce
         await ledger.check_pins(settings.destination.bucket, org.object, org.url_field)

@@ -31,6 +31,7 @@ from engine.runs.shared.preflight import Halted, unless_stopped
 from engine.runs.shared.report import Ended, duration, first_fatal
 from engine.runs.shared.screen import Screen
 from engine.runs.shared.signals import stopping
+from engine.runs.shared.world import WORLD
 from engine.s3.transport import Transport
 from engine.settings import Settings
 from engine.tracking.db.files import inspect
@@ -120,7 +121,7 @@ async def live(start: Start, check: Check[R]) -> R:
     if not start.may_create:
         inspect(settings.tracking.database)
     with (
-        RunLock(settings.tracking.database, clock, str(start.command)),
+        RunLock(settings.tracking.database, clock, str(start.command), WORLD.get().files),
         start.screen.logging(settings),
         stopping(stop, start.screen.say, settings.migration.drain_seconds),
         ExitStack() as files,

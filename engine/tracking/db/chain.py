@@ -17,7 +17,7 @@ from pathlib import Path
 
 import orjson
 
-from engine.limiting.private_files import write_private
+from engine.limiting.private_files import DISK, Files, write_private
 from engine.model.change import GENESIS, ChainTip
 from engine.model.command import Command
 from engine.model.errors import Blocked, Differs
@@ -79,11 +79,11 @@ def key_path(database: Path, configured: Path | None) -> Path:
     return configured or Path(f"{database}.journal-key")
 
 
-def load_key(path: Path, *, may_create: bool) -> Key:
+def load_key(path: Path, *, may_create: bool, files: Files = DISK) -> Key:
     """The key. ``may_create``: a new one, where there is none. Raises Blocked."""
     try:
         if not path.exists() and may_create:
-            write_private(path, secrets.token_hex(32).encode() + b"\n", replace=False)
+            write_private(path, secrets.token_hex(32).encode() + b"\n", replace=False, files=files)
         if not path.exists():
             raise Blocked(
                 f"the journal's key {path} is missing, so the journal cannot be checked",
@@ -137,10 +137,10 @@ def tip_missing(path: Path) -> Differs:
     return Differs(f"the journal's exported chain tip {path} is missing", hint=("bring it back; ", SAFE))
 
 
-def write_tip(path: Path, document: bytes) -> None:
+def write_tip(path: Path, document: bytes, files: Files = DISK) -> None:
     """Replace the exported tip; durable when it returns. Raises Blocked."""
     try:
-        write_private(path, document, replace=True)
+        write_private(path, document, replace=True, files=files)
     except OSError as error:
         raise unusable(path, error) from error
 

@@ -21,6 +21,7 @@ from typing import Any, Protocol, TypeVar
 import aiosqlite
 
 from engine.limiting.clock import Clock, iso
+from engine.limiting.private_files import DISK, Files
 from engine.model.errors import Fatal
 from engine.tracking.db import files
 from engine.tracking.db.connect import open_reader, open_writer
@@ -52,9 +53,11 @@ Connect = Callable[[Opener], Awaitable[Connection]]
 class Database:
     """An open tracking DB. ``open_database`` makes one and closes it."""
 
-    def __init__(self, path: Path, clock: Clock, writer: Connection, reader: Connection) -> None:
+    def __init__(self, path: Path, clock: Clock, files: Files, writer: Connection, reader: Connection) -> None:
         self.path = path
         self.clock = clock
+        self.files = files
+        """Where what lies beside the DB is kept."""
         self._writer = writer
         self._reader = reader
         self._room = asyncio.Semaphore(WRITES_IN_HAND)
@@ -114,7 +117,9 @@ class Database:
 
 
 @asynccontextmanager
-async def open_database(path: Path, clock: Clock, connect: Connect | None = None) -> AsyncIterator[Database]:
+async def open_database(
+    path: Path, clock: Clock, connect: Connect | None = None, disk: Files = DISK
+) -> AsyncIterator[Database]:
     """Open the tracking DB for writing, making or upgrading it first; hold the run lock before calling.
 
     Raises Blocked, having changed nothing, for a link, a foreign owner, a network file system, another program's
@@ -129,7 +134,7 @@ async def open_database(path: Path, clock: Clock, connect: Connect | None = None
         except BaseException:
             await _to_the_end(writer.close())
             raise
-    database = Database(path, clock, writer, reader)
+    database = Database(path, clock, disk, writer, reader)
     try:
         yield database
     finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import platform
@@ -11,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 
 from engine.limiting.clock import Clock, iso
+from engine.limiting.private_files import DISK, File, Files
 from engine.model.errors import Blocked, Locked
 from engine.model.text import json_in
 from engine.tracking.db.files import unusable
@@ -22,24 +22,25 @@ class RunLock:
     The lock file stays behind on purpose: removing it would let two runs hold two different files of one name.
     """
 
-    def __init__(self, database: Path, clock: Clock, command: str = "engine") -> None:
+    def __init__(self, database: Path, clock: Clock, command: str = "engine", files: Files = DISK) -> None:
         self.path = Path(f"{database}.lock")
         self._clock = clock
         self._command = command
-        self._handle = -1
+        self._files = files
+        self._file: File | None = None
 
     def __enter__(self) -> RunLock:
         try:
-            handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            file = self._files.lock_file(self.path)
             try:
-                _refuse_other_files(self.path, os.fstat(handle))
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                self._sign(handle)
+                _refuse_other_files(self.path, os.fstat(file.handle))
+                self._files.lock(file)
+                self._sign(file)
             except BlockingIOError:
-                raise _taken(self.path, os.pread(handle, 4096, 0)) from None
+                raise _taken(self.path, os.pread(file.handle, 4096, 0)) from None
             finally:
-                if self._handle != handle:
-                    os.close(handle)
+                if self._file is not file:
+                    file.close()
         except OSError as error:
             raise unusable(self.path, error) from error
         return self
@@ -47,20 +48,23 @@ class RunLock:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        os.ftruncate(self._handle, 0)
-        os.close(self._handle)
-        self._handle = -1
+        assert self._file is not None
+        file, self._file = self._file, None
+        try:
+            file.truncate(0)
+        finally:
+            file.close()
 
-    def _sign(self, handle: int) -> None:
+    def _sign(self, file: File) -> None:
         holder = {
             "pid": os.getpid(),
             "host": platform.node(),
             "started": iso(self._clock.now()),
             "command": self._command,
         }
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, json.dumps(holder).encode(), 0)
-        self._handle = handle
+        file.truncate(0)
+        file.write(json.dumps(holder).encode(), 0)
+        self._file = file
 
 
 def _refuse_other_files(path: Path, facts: os.stat_result) -> None:

@@ -92,7 +92,7 @@ class Journal:
         """Write the tip beside the DB. Raises Fatal."""
         document = chain.tip_document(self._key, self.tip, self._db.now())
         try:
-            await asyncio.to_thread(chain.write_tip, chain.tip_path(self._db.path), document)
+            await asyncio.to_thread(chain.write_tip, chain.tip_path(self._db.path), document, self._db.files)
         except Blocked as error:
             raise Fatal(str(error), hint=error.hint) from error
 
