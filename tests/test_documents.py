@@ -4,36 +4,15 @@ from __future__ import annotations
 
 import re
 import runpy
-import shlex
-from pathlib import PurePath
 
 import pytest
 from typer.core import TyperGroup
 from typer.exceptions import Exit, TyperException
 
-from tests.support.documents import COMMANDS, GROUP, NOW, ROOT, code
+from tests.support.documents import GROUP, LINES, NOW, ROOT, words_of
 
 PLACES = {"N": "1", "P%": "1%", "N|P%": "1%", "MS": "20"}
 """What stands for a number in a document; words in capitals stand for themselves."""
-
-
-def words_of(piece: str) -> list[str]:
-    """What follows ``engine`` in a line, up to a pipe or the next command; nothing where the line is no command."""
-    try:
-        words = shlex.split(re.split(r"\s(?:\||>|>>|&&|;)\s", piece)[0], comments=True)
-    except ValueError:
-        return []
-    while words and (words[0] == "sudo" or words[0].startswith("-") or re.match(r"[A-Z_]+=", words[0])):
-        words = words[2:] if words[0] in {"-u", "-iu"} else words[1:]
-    return words[1:] if words and PurePath(words[0]).name == "engine" else []
-
-
-LINES = sorted(
-    (name, piece)
-    for name, text in NOW.items()
-    for piece in set(code(text))
-    if words_of(piece) and " ".join(words_of(piece)) not in COMMANDS  # the name of a command, without its flags
-)
 
 
 def parse(words: list[str]) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from typer.core import TyperGroup
@@ -59,3 +60,23 @@ FLAGS = {
     for parameter in command.params
     for flag in [*parameter.opts, *parameter.secondary_opts]
 } | {"--help"}
+
+
+def words_of(piece: str) -> list[str]:
+    """What follows ``engine`` in a line, up to a pipe or the next command; nothing where the line is no command."""
+    try:
+        words = shlex.split(re.split(r"\s(?:\||>|>>|&&|;)\s", piece)[0], comments=True)
+    except ValueError:
+        return []
+    while words and (words[0] == "sudo" or words[0].startswith("-") or re.match(r"[A-Z_]+=", words[0])):
+        words = words[2:] if words[0] in {"-u", "-iu"} else words[1:]
+    return words[1:] if words and PurePath(words[0]).name == "engine" else []
+
+
+LINES = sorted(
+    (name, piece)
+    for name, text in NOW.items()
+    for piece in set(code(text))
+    if words_of(piece) and " ".join(words_of(piece)) not in COMMANDS  # the name of a command, without its flags
+)
+"""(document, line) of all command lines with flags or arguments."""

@@ -1,0 +1,71 @@
+"""What the documents say to type is typed, against the stand-ins: each line starts, and none is a usage error."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from engine.rehearsal.stage import Stage
+from tests.support.commands import BACKUP, SWITCH, said_so
+from tests.support.corner import Corner
+from tests.support.documents import LINES, words_of
+
+ELSEWHERE = re.compile(r"--config |--help|--version|--install-completion|^engine (init|rehearse|demo|tune|run$)")
+"""They have tests of their own, start servers, or only print."""
+TYPED = sorted({line for _, line in LINES if not ELSEWHERE.search(line)})
+MISTAKES = {1, 2, 11}
+"""A crash, a wrong flag, somebody else's lock. All other codes say something about the world of this test."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A corner that was backed up and switched once, and what stands for the words of the documents in it."""
+
+    corner: Corner
+    account: str
+    record: str
+    plan: Path
+    ids: Path
+
+    def words(self, line: str) -> list[str]:
+        known = {"ID": self.record, "ID…": self.record, "a0X3D00000AbcDeQAF": self.record, "CLASS": "network"}
+        known |= {"12": "2", "3": "1", "N": "1", "TEXT": "agreed"}
+        words: list[str] = []
+        for word in words_of(line):
+            before = words[-1] if words else ""
+            if word == "FILE":
+                words.append(str(self.file(before)))
+            else:
+                words.append(self.account if before == "--account" else known.get(word, word))
+        return [*words, "--yes"] if "--execute" in words else words
+
+    def file(self, flag: str) -> Path:
+        here = self.corner.directory
+        [undo] = here.glob("*.rollback-2.ndjson")
+        given = {"--plan": self.plan, "--ids": self.ids, "--rollback-file": undo}
+        return given.get(flag) or here / f"written-{len(list(here.iterdir()))}"
+
+
+@pytest.fixture(scope="module")
+def place(the_stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    corner = Corner(the_stage, tmp_path_factory.mktemp("typed"))
+    account = corner.account("One")
+    records = corner.files(5, account=account)
+    plan, ids = corner.directory / "plan.ndjson", corner.directory / "ids.txt"
+    ids.write_text(f"{records[0]}\n")
+    said_so(corner.engine(*BACKUP), 0)
+    said_so(corner.engine("run", "switch", "--dry-run", "--plan", str(plan)), 0)
+    said_so(corner.engine(*SWITCH), 0)
+    yield Place(corner, account, records[0], plan, ids)
+    corner.calm()
+
+
+@pytest.mark.parametrize("line", TYPED)
+def test_it_can_be_typed(place: Place, line: str) -> None:
+    said = place.corner.engine(*place.words(line))
+
+    assert said.code not in MISTAKES, said.everything
