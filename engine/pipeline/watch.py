@@ -185,6 +185,7 @@ class Watch:
             "kind": "sample",
             "seconds": round(seconds, 1),
             "done": tally.done,
+            "total": tally.total,
             "files_per_s": round(files / seconds, 1),
             "mb_per_s": round(stored / seconds / MB, 2),
             "in_flight": tally.in_flight,

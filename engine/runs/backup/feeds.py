@@ -89,6 +89,8 @@ class Feeds:
                 await self._ledger.begin_scan("full", self._scope, restricted=False, watermark=watermark)
         records = await self._count(scope, left)
         if self._bounds.whole:
+            if interrupted is None:
+                await self._ledger.sample({"kind": "scope", "scan": self._ledger.scan_id, "records": records})
             await self._inventory.prepare(records, resumed=interrupted is not None)
         done = await self._scan(intake, scope, left, records)
         await intake.settled()

@@ -13,6 +13,7 @@ from engine.runs.shared.command import to_type
 from engine.runs.shared.report import by_reason, duration, proved_by, size
 from engine.runs.shared.tables import line, table
 from engine.runs.status.document import honest
+from engine.runs.status.progress import of_scope, run_line, scope_line
 from engine.runs.status.slow import line as slow_line
 from engine.tracking.read.links import FORMED_ANEW, Foreign
 from engine.tracking.read.report import Report
@@ -48,9 +49,11 @@ def _upgraded(upgrade: dict[str, Any]) -> str:
 
 
 def show_overview(report: Report, console: Console) -> None:
-    files, proofs, api = report.files(), report.proofs(), report.api()
-    rows = [(name, f"{files[name]:,}", _share(files[name], files["tracked"])) for name in files if name != "bytes"]
-    table(console, "Records", ("state", "records", "share"), [row for row in rows if row[1] != "0"], right=(1, 2))
+    files, proofs, api, scope = report.files(), report.proofs(), report.api(), report.scope()
+    rows = [(name, f"{files[name]:,}", of_scope(files[name], scope)) for name in files if name != "bytes"]
+    heads = ("state", "records", "of all in scope")
+    table(console, "Records", heads, [row for row in rows if row[1] != "0"], right=(1, 2))
+    line(console, f"scope       {scope_line(scope)}")
     line(console, f"copies      {size(files['bytes'])}, {proved_by(proofs)}")
     if (upgrade := report.upgrade()) is not None:
         line(console, f"upgrade     {_upgraded(upgrade)}")
@@ -61,6 +64,8 @@ def show_overview(report: Report, console: Console) -> None:
     if last:
         run = honest(last[0])
         line(console, f"last run    {run['id']}: {run['run_type']}, {run['status']}, started {run['start_time']}")
+        if run["status"] == "running" and (progress := report.progress()) is not None:
+            line(console, f"now         {run_line(progress)}")
         if (shares := report.shares()) is not None and shares["seconds"] >= WORTH_TELLING_S:
             line(console, f"slow was    {slow_line(shares)}" + f" (run {shares['run']})")
         if run["status"] in {"crashed", "stopped"}:
@@ -175,7 +180,7 @@ def show_recent(report: Report, count: int, console: Console) -> None:
 
 def show_readiness(report: Report, proofs: Sequence[str], strange: Foreign, console: Console) -> None:
     """``strange``: links that a switch refuses."""
-    found, accounts = report.readiness(proofs), report.ready_accounts(proofs)
+    found, accounts, scope = report.readiness(proofs), report.ready_accounts(proofs), report.scope()
     rows = [("ready", f"{found['ready']:,}", "", ""), ("switched already", f"{found['switched']:,}", "", "")]
     rows += [
         ("not ready", f"{count:,}", reason, report.example_of(reason)) for reason, count in found["reasons"].items()
@@ -189,11 +194,15 @@ def show_readiness(report: Report, proofs: Sequence[str], strange: Foreign, cons
         f"accounts    {accounts['whole']:,} can be switched as a whole, {accounts['partly']:,} in part, "
         f"{accounts['none']:,} not at all",
     )
+    seen = scope["known"] - found["waived"]
+    whole = max(0, (scope["records"] or scope["known"]) - found["waived"])
     line(
         console,
-        f"{found['percent_ready']} % of {found['in_scope']:,} records in scope could be switched now, "
-        f"{found['percent_switched']} % are",
+        f"of {whole:,} records in scope {_share(found['ready'], whole) or 'none'} could be switched now, "
+        f"{_share(found['switched'], whole) or 'none'} are",
     )
+    if not scope["complete"]:
+        line(console, f"NOT ALL     {seen:,} records were seen so far; scope: {scope_line(scope)}")
     if any(reason.startswith("proof_") for reason in found["reasons"]):
         deep = Command("verify --level deep")
         line(console, ("next        ", deep, "   finds stronger proofs for them"))

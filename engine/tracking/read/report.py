@@ -18,6 +18,7 @@ from engine.model.keys import LinkTemplate
 from engine.model.outcome import COPIED_STATES, SWITCHABLE_STATES, Status
 from engine.tracking.db.conditions import COPIED, SWITCHABLE, UNPROVED, WAIVED
 from engine.tracking.db.connect import by_name, one_moment
+from engine.tracking.read import progress
 from engine.tracking.read.links import Foreign, foreign
 
 _UNPROVED = f"SELECT count(*) FROM file_migrations WHERE {UNPROVED}"
@@ -86,6 +87,8 @@ class Report:
         """What ``engine status --json`` prints."""
         return {
             "files": self.files(),
+            "scope": self.scope(),
+            "progress": self.progress(),
             "accounts": self.account_count(),
             "proofs": self.proofs(),
             "upgrade": self.upgrade(),
@@ -106,6 +109,15 @@ class Report:
             counts[status] = files
             copied += size if status in COPIED_STATES else 0
         return {"tracked": sum(counts.values()), **counts, "bytes": copied}
+
+    def scope(self) -> dict[str, Any]:
+        """``read.progress.scope``."""
+        files = self.files()
+        return progress.scope(self._db, files["tracked"] - files[Status.GONE])
+
+    def progress(self) -> dict[str, Any] | None:
+        """``read.progress.progress``."""
+        return progress.progress(self._db)
 
     def longest_link(self) -> int:
         """Characters of the longest new link of any copy."""
@@ -173,7 +185,8 @@ class Report:
     def readiness(self, accept_proof: Sequence[str]) -> dict[str, Any]:
         """Which records a switch may take now, which not, and why not.
 
-        Waived records are out of the sum, whatever their state; percentages are of the rest, ``in_scope``.
+        Waived records are out of the sum, whatever their state. Percentages are of the rest, ``in_scope``, and of those
+        that a scan under way has counted but not met, ``not_seen``.
         """
         sums: Counter[tuple[str, str, str]] = Counter()
         tracked = waived = 0
@@ -194,7 +207,9 @@ class Report:
                 switched += files
             else:
                 waiting[f"proof_{proof}" if status in SWITCHABLE_STATES else failure or status] += files
-        in_scope = tracked - waived
+        in_scope, scope = tracked - waived, self.scope()
+        not_seen = max(0, (scope["records"] or 0) - scope["known"])
+        whole = in_scope + not_seen
         return {
             "accept_proof": list(accept_proof),
             "tracked": tracked,
@@ -204,9 +219,11 @@ class Report:
             "switched": switched,
             "not_ready": in_scope - ready - switched,
             "reasons": {reason: count for reason, count in waiting.most_common() if count},
-            "percent_ready": _percent(ready, in_scope),
-            "percent_switched": _percent(switched, in_scope),
-            "percent_settled": _percent(ready + switched, in_scope),
+            "not_seen": not_seen,
+            "scan_complete": scope["complete"],
+            "percent_ready": _percent(ready, whole),
+            "percent_switched": _percent(switched, whole),
+            "percent_settled": _percent(ready + switched, whole),
         }
 
     def unproved(self) -> int:
