@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from engine import __version__
-from engine.commands import checks, database, first_steps, reports, run
+from engine.commands import checks, database, desk, first_steps, reports, run
 from engine.commands.flags import ConfigForAll
 from engine.commands.frame import names_settings
 from engine.commands.streams import standard_streams
@@ -27,6 +27,7 @@ ORDER = [
     "analyze",
     "run",
     "status",
+    "dashboard",
     "verify",
     "audit",
     "sweep",
@@ -99,6 +100,7 @@ run_app.command("backup")(run.run_backup)
 run_app.command("switch")(run.run_switch)
 run_app.command("rollback")(run.run_rollback)
 app.command()(reports.status)
+app.command()(desk.dashboard)
 app.command()(checks.verify)
 app.command()(reports.audit)
 app.command()(checks.sweep)

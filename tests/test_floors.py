@@ -30,7 +30,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "redaction": {"model", "settings"},
     "log_file": {"limiting", "model"},
     "log": {"limiting", "model", *LOG},
-    "commands": {"commands", "runs", "settings", "reading", "log"},
+    "desk": {"desk", "runs", "tracking", "limiting", "model", "settings"},
+    "commands": {"commands", "desk", "runs", "limiting", "settings", "reading", "log"},
     "cli": {"commands", "__version__"},
 }
 """Around ``runs``, which may import everything of engine but the commands above it."""
@@ -38,7 +39,9 @@ MAY_IMPORT: dict[str, set[str]] = {
 COMMAND_LINE = {"cli", "commands"}
 
 ONLY_IN: dict[str, set[str]] = {
-    "aiohttp": {"salesforce", "web", "rehearsal"},
+    "aiohttp": {"salesforce", "web", "desk", "rehearsal"},
+    "jinja2": {"desk"},
+    "prometheus_client": {"desk"},
     "aiobotocore": {"s3"},
     "botocore": {"s3"},
     "httptools": {"s3"},

@@ -80,13 +80,20 @@ def count(db: sqlite3.Connection) -> int:
     return int(db.execute("SELECT count(*) FROM url_changes").fetchone()[0])
 
 
+_LEFT_OPEN = f"""
+FROM url_changes c WHERE {_UNCONFIRMED} AND run_id IN (SELECT id FROM migration_runs
+    WHERE run_type IN ('switch', 'rollback') AND status NOT LIKE 'completed%')
+"""
+
+
 def perhaps_open(db: sqlite3.Connection) -> bool:
     """Whether a run that did not end as it should has left changes unconfirmed. Cheap: no such run, no look."""
-    statement = (
-        f"SELECT EXISTS (SELECT 1 FROM url_changes c WHERE {_UNCONFIRMED} AND run_id IN (SELECT id FROM migration_runs"
-        " WHERE run_type IN ('switch', 'rollback') AND status NOT LIKE 'completed%'))"
-    )
-    return bool(db.execute(statement).fetchone()[0])
+    return bool(db.execute(f"SELECT EXISTS (SELECT 1 {_LEFT_OPEN})").fetchone()[0])
+
+
+def left_open(db: sqlite3.Connection) -> int:
+    """How many such changes there are: links in doubt."""
+    return int(db.execute(f"SELECT count(*) {_LEFT_OPEN}").fetchone()[0])
 
 
 def open_changes(run_id: int) -> Callable[[sqlite3.Connection], tuple[int, str]]:
