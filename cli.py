@@ -28,6 +28,7 @@ ORDER = [
     "run",
     "status",
     "dashboard",
+    "report",
     "verify",
     "audit",
     "sweep",
@@ -101,6 +102,7 @@ run_app.command("switch")(run.run_switch)
 run_app.command("rollback")(run.run_rollback)
 app.command()(reports.status)
 app.command()(desk.dashboard)
+app.command()(desk.report)
 app.command()(checks.verify)
 app.command()(reports.audit)
 app.command()(checks.sweep)

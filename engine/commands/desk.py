@@ -1,12 +1,12 @@
 """What the tracking DB knows, for people who are not at this terminal."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from engine.commands.flags import Config, value
-from engine.commands.frame import guarded, perform, settings_for
+from engine.commands.flags import AsJson, Config, flag, value
+from engine.commands.frame import guarded, perform, settings_for, show
 
 
 def dashboard(
@@ -20,10 +20,10 @@ def dashboard(
     ] = None,
     config: Config = None,
 ) -> None:
-    """Serve pages about the migration, and Prometheus metrics at /metrics.
+    """Serve pages and metrics about the migration.
 
-    It only reads the tracking DB, and can be used during a run or on a snapshot. The pages ask no other host for
-    anything. Without a token only this machine is answered.
+    Prometheus metrics are at /metrics. It only reads the tracking DB, and can be used during a run or on a snapshot.
+    The pages ask no other host for anything. Without a token only this machine is answered.
 
     Examples:
 
@@ -39,3 +39,45 @@ def dashboard(
         settings = settings_for(ctx)
         wanted = Listen.of(listen, None if token_file is None else read_token(token_file))
         perform(until_stopped(settings, wanted, SystemClock(), lambda text: typer.echo(text, err=True)))
+
+
+def report(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(help="The page to write.", metavar="FILE.html")],
+    pdf: Annotated[bool, flag("--pdf", "Print it as a PDF too, with Chromium.")] = False,
+    certificate: Annotated[bool, flag("--certificate", "Ask whether the vendor may be cancelled.")] = False,
+    sweep: Annotated[
+        Path | None, value("--sweep", "FILE", "With --certificate: what engine sweep --json printed.")
+    ] = None,
+    as_json: AsJson = False,
+    config: Config = None,
+) -> None:
+    """Write a page for a change board, with a verdict.
+
+    It shows scope, proofs, what is not ready, waves and waivers. The page is one file that asks nothing of any host.
+    Each criterion stands with its arithmetic. With --certificate the question is whether the vendor may be cancelled.
+    Exit 6: not every criterion holds; the page is written.
+
+    Examples:
+
+      engine report go-no-go.html --pdf
+
+      engine report certificate.html --certificate --sweep sweep.json
+    """
+    with guarded(ctx):
+        from engine.desk.paper import Paper, write_paper
+        from engine.limiting.clock import SystemClock
+
+        wanted = Paper(file, pdf, certificate, sweep)
+        found = perform(write_paper(settings_for(ctx), wanted, SystemClock()))
+        show(ctx, found, _show_verdict)
+        raise typer.Exit(found["exit_code"])
+
+
+def _show_verdict(found: dict[str, Any], _console: Any) -> None:
+    from engine.runs.shared.command import to_show
+
+    for each in found["criteria"]:
+        word = {True: "yes", False: "NO", None: "?"}[each["holds"]]
+        typer.echo(to_show(f"{word:>4}  {each['name']}: {each['why']}"))
+    typer.echo(f"Wrote {' and '.join(found['files'])}")

@@ -53,7 +53,7 @@ def live(overview: dict[str, Any]) -> dict[str, str]:
     """The parts of the first page that change while it is looked at, by the names that the page gives them."""
     files, scope, progress = overview["files"], overview["scope"], overview["progress"]
     parts = {f"files.{name}": _number(count) for name, count in files.items() if name != "bytes"}
-    parts |= {f"share.{name}": of_scope(count, scope) for name, count in files.items() if name != "bytes"}
+    parts |= {f"share.{name}": of_scope(count, scope) for name, count in files.items() if name not in {"bytes", "gone"}}
     parts |= {"bytes": size(files["bytes"]), "scope": scope_line(scope)}
     parts["run"] = run_line(progress) if overview["running"] and progress is not None else "no run is under way"
     done = files["backed_up"] + files["switched"] + files["rolled_back"]

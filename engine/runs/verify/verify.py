@@ -77,9 +77,11 @@ async def _checked(run: Run, options: VerifyOptions) -> _Verify:
 
 
 class _Verify:
-    facts: Mapping[str, object] = {}
-
     def __init__(self, run: Run, options: VerifyOptions, lines: Lines, total: int) -> None:
+        whole = options.sample is None and run.bounds.whole
+        self.facts: Mapping[str, object] = {
+            "verify": {"level": options.level, "whole": whole, "source": options.source}
+        }
         self._run = run
         self._options = options
         self._found = Found(lines)

@@ -46,6 +46,20 @@ _SUCCEEDED = """
 SELECT run_type, max(end_time) FROM migration_runs WHERE status LIKE 'completed%' GROUP BY run_type ORDER BY 1
 """
 
+_VERIFIED = """
+SELECT id, start_time, end_time, status, coalesce(json_extract(config_snapshot, '$.verify.level'), 'unknown') AS level,
+    coalesce(json_extract(config_snapshot, '$.verify.whole'), 0) AS whole
+FROM migration_runs WHERE run_type = 'verify' AND end_time IS NOT NULL ORDER BY id DESC LIMIT 1
+"""
+_LATEST = """
+SELECT coalesce(max(coalesce(end_time, last_update, start_time)), '') FROM migration_runs
+WHERE run_type IN (?1, ?2) AND updated_files + new_files + successful_files > 0
+"""
+_REHEARSED = """
+SELECT id, end_time, successful_files FROM migration_runs
+WHERE run_type = 'rollback' AND status = 'completed' AND successful_files > 0 ORDER BY id DESC LIMIT 1
+"""
+
 
 class AccountCounts(NamedTuple):
     """Records of one account."""
@@ -81,6 +95,22 @@ def waves(db: sqlite3.Connection, last: int = 200) -> list[dict[str, Any]]:
 def last_successes(db: sqlite3.Connection) -> dict[str, str]:
     """When the latest run of each type was completed."""
     return dict(db.execute(_SUCCEEDED).fetchall())
+
+
+def rows(db: sqlite3.Connection) -> int:
+    """Counted one by one, to be held against the counters."""
+    return int(db.execute("SELECT count(*) FROM file_migrations").fetchone()[0])
+
+
+def milestones(db: sqlite3.Connection) -> dict[str, Any]:
+    """The last verification, the last undo that worked, and when files and links were changed last."""
+    verified, rehearsed = by_name(db.execute(_VERIFIED)), by_name(db.execute(_REHEARSED))
+    return {
+        "last_verify": verified[0] if verified else None,
+        "rehearsed": rehearsed[0] if rehearsed else None,
+        "last_copy": db.execute(_LATEST, ("backup", "backup")).fetchone()[0],
+        "last_switch": db.execute(_LATEST, ("switch", "rollback")).fetchone()[0],
+    }
 
 
 def story(db: sqlite3.Connection, record: str) -> dict[str, Any] | None:

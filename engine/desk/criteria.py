@@ -1,0 +1,101 @@
+"""Go or no go, and may the vendor be cancelled? Each criterion with its arithmetic. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from engine.model.command import Command
+from engine.runs.shared.command import to_type
+
+SHARE = 0.95
+"""More than this share of all records must be copied, and later switched."""
+
+
+@dataclass(frozen=True, slots=True)
+class Criterion:
+    """``holds`` None: nobody can say; then ``why`` says what is missing."""
+
+    name: str
+    holds: bool | None
+    why: str
+
+    def as_json(self) -> dict[str, Any]:
+        return {"name": self.name, "holds": self.holds, "why": self.why}
+
+
+def go(facts: Mapping[str, Any]) -> list[Criterion]:
+    """May links be switched?"""
+    files, ready, scope = facts["files"], facts["readiness"], facts["scope"]
+    copied = files["backed_up"] + files["switched"] + files["rolled_back"]
+    whole = ready["in_scope"] + ready["not_seen"]
+    return [
+        _scan(scope),
+        _share("Copied and proved", copied, whole),
+        _unexplained(facts["errors"]),
+        _adds_up(files, facts["rows"]),
+        _verified(facts["last_verify"], facts["last_copy"]),
+        Criterion("No link in doubt", facts["in_doubt"] == 0, f"{facts['in_doubt']:,} links are in doubt"),
+        Criterion("No broken link", facts["unproved"] == 0, f"{facts['unproved']:,} switched links lead to no copy"),
+    ]
+
+
+def cancel(facts: Mapping[str, Any]) -> list[Criterion]:
+    """May the vendor be cancelled?"""
+    ready, audit, sweep = facts["readiness"], facts["audit"], facts["sweep"]
+    left = ready["in_scope"] + ready["not_seen"] - ready["switched"]
+    return [
+        _scan(facts["scope"]),
+        Criterion("Every link is switched, or waived", left == 0, f"{left:,} of {ready['in_scope']:,} records are not"),
+        _verified(facts["last_verify"], facts["last_switch"]),
+        Criterion("No link in doubt", facts["in_doubt"] == 0, f"{facts['in_doubt']:,} links are in doubt"),
+        Criterion("No broken link", facts["unproved"] == 0, f"{facts['unproved']:,} switched links lead to no copy"),
+        Criterion("The journal is whole", audit["whole"], audit["problem"] or f"{audit['rows']:,} rows were checked"),
+        _swept(sweep),
+    ]
+
+
+def _scan(scope: Mapping[str, Any]) -> Criterion:
+    why = "the last full scan was completed" if scope["complete"] else "run a full backup to its end"
+    return Criterion("Every record was seen", bool(scope["complete"]), why)
+
+
+def _share(name: str, part: int, whole: int) -> Criterion:
+    if not whole:
+        return Criterion(name, False, "no record is in scope")
+    share = part / whole
+    said = f"{part:,} of {whole:,} records, without the waived ones: {100 * share:.2f} %"
+    return Criterion(name, share > SHARE, f"{said}; more than {100 * SHARE:.0f} % are wanted")
+
+
+def _unexplained(errors: list[Mapping[str, Any]]) -> Criterion:
+    count = sum(each["count"] for each in errors if each["failure_class"] in {"internal", ""})
+    failed = sum(each["count"] for each in errors)
+    return Criterion("No unexplained error", count == 0, f"{count:,} of {failed:,} failures have no known cause")
+
+
+def _adds_up(files: Mapping[str, int], rows: int) -> Criterion:
+    return Criterion("The states add up", files["tracked"] == rows, f"{files['tracked']:,} counted, {rows:,} rows")
+
+
+def _verified(verify: Mapping[str, Any] | None, since: str) -> Criterion:
+    name = "Copies were verified, after all that was changed"
+    if verify is None:
+        return Criterion(name, False, f"no verification was completed: {to_type(Command('verify'))}")
+    said = f"level {verify['level']}, {verify['end_time'][:16]} UTC, {verify['status'].replace('_', ' ')}"
+    if not verify["whole"]:
+        return Criterion(name, False, f"only some copies were looked at ({said})")
+    if verify["end_time"] < since:
+        return Criterion(name, False, f"{said}; what came after it, until {since[:16]} UTC, was not looked at")
+    return Criterion(name, verify["status"] == "completed", said)
+
+
+def _swept(sweep: Mapping[str, Any] | None) -> Criterion:
+    name = "Nothing in the org leads to the vendor"
+    if sweep is None:
+        return Criterion(name, None, f"{to_type(Command('sweep --json'))} > sweep.json, then --sweep sweep.json")
+    searched = f"{sweep['fields_searched']:,} fields of {sweep['objects_searched']:,} objects were searched"
+    if not sweep["complete"]:
+        return Criterion(name, False, f"the sweep was not complete; {searched}")
+    return Criterion(name, sweep["records"] == 0, f"{sweep['records']:,} values found; {searched}")
