@@ -105,7 +105,9 @@ def _read_sweep(file: Path | None) -> Mapping[str, Any] | None:
         if not all(name in found for name in ("complete", "records", "fields_searched", "objects_searched")):
             raise ValueError("it is no answer of a sweep")
     except (OSError, ValueError, TypeError) as error:
-        raise Usage(f"--sweep {file} cannot be read: {error}", hint=(Command("sweep --json"), " > FILE   makes one")) from error
+        raise Usage(
+            f"--sweep {file} cannot be read: {error}", hint=(Command("sweep --json"), " > FILE   makes one")
+        ) from error
     return dict(found)
 
 
