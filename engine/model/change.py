@@ -1,7 +1,8 @@
 """A link that moves: what is planned, what is journalled, where the link stands. Values only.
 
 A change is known by its pair: ``old``, the original link, and ``new``, our own; both stay the same in every row that
-the journal writes about it, whichever way the link travels.
+the journal writes about it, whichever way the link travels. Where the org makes something else of a link of ours,
+that is a pair too: ``new`` is what it made.
 """
 
 from __future__ import annotations
@@ -29,10 +30,15 @@ class Event(StrEnum):
     """The record holds neither link, or is gone: left alone."""
     SETTLED = "settled"
     """Nobody knew, so Salesforce was asked."""
+    REWRITTEN = "rewritten"
+    """Written, and right afterwards the record held another value: ours to undo."""
 
 
 #: Rows after which nobody knows what the record holds until it is read.
 OPEN = (Event.INTENDED, Event.UNDO_INTENDED)
+CHANGED_BY_ORG = "written, but automation of the org changed it right afterwards"
+#: Rows whose ``new`` is a value of ours.
+OURS = (Event.INTENDED, Event.REWRITTEN)
 
 
 class LinkState(StrEnum):
@@ -63,6 +69,15 @@ class Held(NamedTuple):
     """SystemModstamp as Salesforce gave it."""
 
 
+class Ours(NamedTuple):
+    """What the journal knows of a value of ours that a record holds."""
+
+    old: str
+    """What it has replaced."""
+    rewritten: bool
+    """The org has made it of our link."""
+
+
 class Step(NamedTuple):
     """One row for the journal, and what it means for the record's row.
 
@@ -81,6 +96,11 @@ class Step(NamedTuple):
     failure: FailureClass | None = None
     undo: bool = False
     """It belongs to an undo."""
+
+    @property
+    def by_org(self) -> bool:
+        """The org has put something else in place of what was just written: another value, or the one before."""
+        return self.event is Event.REWRITTEN or (self.event is Event.SETTLED and self.failure is not None)
 
 
 class Change(NamedTuple):

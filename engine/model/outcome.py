@@ -69,6 +69,8 @@ class Touch:
     """A record whose copy is still right, but whose row needs other Salesforce columns: a new name, account or time."""
 
     record: Record
+    original: str = ""
+    """The record holds our link again, and this is what the link has replaced: the row becomes ``switched``."""
 
 
 @value

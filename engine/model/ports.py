@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Seque
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
+from engine.model.change import Ours
 from engine.model.facts import ObjectFacts, Stored
 from engine.model.location import Location
 from engine.model.outcome import Batch, Duplicate
@@ -139,6 +140,10 @@ class Ledger(Sink, Protocol):
 
     async def known(self, ids: Sequence[str]) -> dict[str, Known]:
         """Rows of these records; one query a page."""
+        ...
+
+    async def ours(self, held: Sequence[tuple[str, str]]) -> dict[str, Ours]:
+        """Of these records, with what they hold: those that hold a value of ours, by the journal."""
         ...
 
     async def duplicates(self, source_ids: Sequence[int]) -> dict[int, Duplicate]:

@@ -9,7 +9,8 @@ Each slice of up to 200 records goes its way by itself, four of them side by sid
    be at the write, a record that does not hold the new link stays in doubt, until that is over (``doubts.py``);
 5. the outcomes are committed together with the records' rows, and with what the lane intends next.
 
-The next read of a lane also checks what the lane has just written: a trigger may have put something else there.
+The next read of a lane also checks what it has just written. Another value there counts as made by the org of ours: it
+is ours to undo, and a switch sends no more behind it.
 Records that were locked are retried after a pause, at the end of their window. Where automation fails on all records of
 a batch alike, it is retried in batches of 50, 10, 1. Those in doubt come last.
 """
@@ -96,8 +97,8 @@ class Changing:
         self._clock = clock
         self._stop = stop
         self._policy = policy
-        self._endings = Endings(UNDO if policy.undo else SWITCH, policy.attempts)
-        self._writes = LinkWrites(links, clock, self._endings, strict=policy.strict)
+        self.endings = Endings(UNDO if policy.undo else SWITCH, policy.attempts)
+        self._writes = LinkWrites(links, clock, self.endings, strict=policy.strict)
         self._on_counts = on_counts
         self._say = say
         self._doubts: list[Doubtful] = []
@@ -115,7 +116,7 @@ class Changing:
     @property
     def stubborn(self) -> int:
         """Records that wait for another try, after several that met a lock."""
-        return self._endings.retries.stubborn
+        return self.endings.retries.stubborn
 
     def take_counts(self) -> Counts:
         """What was counted so far; from now on it is counted anew."""
@@ -154,8 +155,8 @@ class Changing:
 
     async def _retry(self) -> None:
         """What was locked, or in doubt and then found undone; in no more lanes than there are full slices."""
-        while self._endings.retries and not self._stop.requested:
-            batch = self._endings.retries.take()
+        while self.endings.retries and not self._stop.requested:
+            batch = self.endings.retries.take()
             await self._clock.sleep(self._pause_s(max(change.tries for change in batch)))
             size = min(self._policy.slice_size, SMALLER[min(batch[0].contended, len(SMALLER) - 1)])
             await self._side_by_side(batch, min(self._policy.lanes, -(-len(batch) // SLICE)), size)
@@ -167,7 +168,7 @@ class Changing:
         if self._stop.requested:
             return
         due = [doubt for doubt in self._doubts if doubt.until <= self._clock.now()]
-        counts, after = Counts(), self._endings.direction.after
+        counts, after = Counts(), self.endings.direction.after
         for part in slices(due):
             try:
                 held = await self._links.read([doubt.change.id for doubt in part])
@@ -177,7 +178,7 @@ class Changing:
             for change, said, asked_at, _ in part:
                 if link_state(held[change.id], change.old, change.new) is after:
                     self._writes.unseen(asked_at)
-                steps.append(self._endings.found_after(change, said, held[change.id], counts))
+                steps.append(self.endings.found_after(change, said, held[change.id], counts))
             await self._journal.append(steps)
             self._doubts = [doubt for doubt in self._doubts if doubt not in part]
         self._count(counts)
@@ -188,26 +189,29 @@ class Changing:
 
     async def _slice(self, part: Sequence[Change], lane: Lane) -> None:
         begun = self._clock.monotonic()
-        await self._commit(lane, [self._endings.intended(change) for change in part])
+        await self._commit(lane, [self.endings.intended(change) for change in part])
         counts = Counts()
         asked_at = self._clock.monotonic()
         try:
             held = await self._links.read([c.id for c in part] + [c.id for c in lane.written])
         except (Transient, Fatal) as error:
-            await self._journal.append([self._endings.not_sent(change, error) for change in part])
+            await self._journal.append([self.endings.not_sent(change, error) for change in part])
             raise (silent(error) if isinstance(error, Transient) else error) from error
         steps = self._changed_since(lane, held, counts)
         to_write: list[Change] = []
         for change in part:
             now = held[change.id]
             # the one rule of every write: only a record that holds exactly what we expect is touched
-            if link_state(now, change.old, change.new) is self._endings.direction.before:
+            if link_state(now, change.old, change.new) is self.endings.direction.before:
                 to_write.append(change)
             else:
-                steps.append(self._endings.found(change, now, counts))
+                steps.append(self.endings.found(change, now, counts))
+        if counts.rewritten and not self._policy.undo:
+            steps += [self.endings.not_sent(change, "the org changes what is written") for change in to_write]
+            to_write = []
         if too_old(self._clock.monotonic() - begun, self._policy.settle_after_s):
             # whoever finds these intents goes by their time
-            await self._journal.append([self._endings.intended(change) for change in to_write])
+            await self._journal.append([self.endings.intended(change) for change in to_write])
         written = await self._writes.write(to_write, held, counts, asked_at)
         until = self._clock.now() + timedelta(seconds=self._policy.settle_after_s)
         self._doubts += [Doubtful(change, said, asked_at, until) for change, said in written.doubtful]
@@ -225,12 +229,12 @@ class Changing:
 
     def _changed_since(self, lane: Lane, held: dict[str, Held | None], counts: Counts) -> list[Step]:
         """Records that were written a moment ago and hold something else by now."""
-        steps, after = [], self._endings.direction.after
+        steps, after = [], self.endings.direction.after
         for change in lane.written:
             now = held[change.id]
             where = link_state(now, change.old, change.new)
             if where is not after:
-                steps.append(self._endings.changed_since(change, now, where, counts))
+                steps.append(self.endings.changed_since(change, now, where, counts))
         lane.written = []
         return steps
 

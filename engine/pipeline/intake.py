@@ -9,6 +9,7 @@ import structlog
 
 from engine.limiting.clock import Clock, iso
 from engine.limiting.cooperative import SHARE, yield_to_others
+from engine.model.change import Ours
 from engine.model.facts import ObjectFacts
 from engine.model.failures import FailureClass
 from engine.model.outcome import Checkpoint, Looked, Outcome, Status, Touch
@@ -146,6 +147,7 @@ class Intake:
     ) -> bool:
         """Decide about each record, and hand over. False where the limit was reached before the last one."""
         known = await self._ledger.known([record.id for record in records])
+        ours = await self._ledger.ours([(each.id, each.url) for each in records if _unlike(each, known.get(each.id))])
         await self._routes.learn(self._planner.undecided(records, known))
         whole = True
         for place, record in enumerate(records, 1):
@@ -154,7 +156,7 @@ class Intake:
             if self._allowance.spent:
                 whole = False
                 break
-            self._decide(record, known.get(record.id), page, look=look)
+            self._decide(record, known.get(record.id), page, ours.get(record.id), look=look)
         await self._ask_the_listing(page)
         if reaches is not None and whole:
             self._recorder.book.open(page.number, reaches, len(page.plans) + len(page.done))
@@ -163,13 +165,13 @@ class Intake:
         await self._hand_over(page.plans)
         return whole
 
-    def _decide(self, record: Record, row: Known | None, page: _Page, *, look: bool) -> None:
+    def _decide(self, record: Record, row: Known | None, page: _Page, ours: Ours | None, *, look: bool) -> None:
         met = row is not None and self._met.again(row)
         if row is not None and met:
             self._recorder.tally.met_again(1)
             if row.run == self._met.run_id and _dealt_with(row, record, page.number):
                 return
-        decision = self._planner.plan(record, row, page.number, force=page.number == AGAIN, look=look)
+        decision = self._planner.plan(record, row, page.number, ours, force=page.number == AGAIN, look=look)
         if row is not None and met:
             if decision is None:
                 return
@@ -224,6 +226,11 @@ class Intake:
                 for p in plans
             ]
         await self._queue.put(plans)
+
+
+def _unlike(record: Record, row: Known | None) -> bool:
+    """Whether the record holds another link than its row says: only then the journal is asked about it."""
+    return row is None or record.url != (row.our_url if row.status is Status.SWITCHED else row.url)
 
 
 def _dealt_with(row: Known, record: Record, number: int) -> bool:

@@ -6,8 +6,9 @@ No I/O: each ending is a row for the journal, a count, and, where another try is
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from engine.model.change import Change, Event, Held, LinkState, Said, Sent, Step
+from engine.model.change import CHANGED_BY_ORG, Change, Event, Held, LinkState, Said, Sent, Step
 from engine.model.failures import FailureClass
 from engine.pipeline.switching import PATIENCE, Counts, link_state
 
@@ -29,6 +30,14 @@ class Direction:
 
 SWITCH = Direction(LinkState.ORIGINAL, LinkState.OURS, Event.INTENDED, Event.APPLIED, undo=False)
 UNDO = Direction(LinkState.OURS, LinkState.ORIGINAL, Event.UNDO_INTENDED, Event.UNDONE, undo=True)
+
+
+class Rewritten(NamedTuple):
+    """A record that holds another value than we wrote."""
+
+    id: str
+    wrote: str
+    found: str
 
 
 class RetryQueue:
@@ -69,6 +78,8 @@ class Endings:
     def __init__(self, direction: Direction, attempts: int) -> None:
         self.direction = direction
         self.retries = RetryQueue(attempts)
+        self.rewritten: Rewritten | None = None
+        """The first that the org has changed."""
 
     def intended(self, change: Change) -> Step:
         """Before anything is sent."""
@@ -128,16 +139,20 @@ class Endings:
         return self._step(change, Event.SETTLED, where)
 
     def changed_since(self, change: Change, held: Held | None, where: LinkState, counts: Counts) -> Step:
-        """It was written a moment ago, and holds something else by now."""
+        """It was written a moment ago, and holds something else by now.
+
+        Automation of the org has done that, as far as anybody can tell. So the value is ours to undo.
+        """
         counts.done -= 1
         if held is None:
             counts.gone += 1
             return self._step(change, Event.KEPT, where)
-        counts.edited += 1
-        message = "another link was there right after this one was written"
-        if where is LinkState.OURS:
-            return self._step(change, Event.SETTLED, where, message)
-        return self._step(change, Event.KEPT, LinkState.EDITED, message, found=held.url)
+        counts.rewritten += 1
+        self.rewritten = self.rewritten or Rewritten(change.id, self.direction.target(change), held.url)
+        if where is self.direction.before:
+            return self._step(change, Event.SETTLED, where, CHANGED_BY_ORG, failure=FailureClass.REJECTED)
+        made = change._replace(new=held.url)
+        return self._step(made, Event.REWRITTEN, LinkState.OURS, CHANGED_BY_ORG, failure=FailureClass.REJECTED)
 
     def _failed(self, change: Change, why: str, failure: FailureClass, counts: Counts) -> Step:
         counts.failed += 1

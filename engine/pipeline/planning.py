@@ -7,6 +7,7 @@ The first line that fits decides:
     =====================  ==============================================  =======================================
     anything               an account out of scope                         None
     a copy, any status     the link is our own link                        None, or Touch (*)
+    anything               what the org has made of our link               failed / rejected
     backed_up,             the same URL; listed with the same ETag, or no  None, or Touch
     rolled_back (x)        full scan
     (the same)             the same URL; a full scan, not listed           Look
@@ -24,8 +25,9 @@ The first line that fits decides:
     (+) no row; pending, failed, skipped or gone; or a copy whose URL was edited, whose listed ETag differs, for which
         a vendor's API is now asked something else, or whose record is forced; or one whose link was switched and put
         back to the original by somebody else.
-    (*) A record that was gone and is back with our own link, or is forced, is planned from its original URL. The copy
-        is proved again; record and row keep the link and what it was.
+    (*) The row becomes switched, if it was not. A record that was gone and is back with our own link, or is forced, is
+        planned from its original URL. The copy is proved again; record and row keep the link and what it was. With an
+        older link of ours, it is planned as if it held what that link replaced.
     (x) Where a vendor's API gives a link per record: the API is asked the same as before. Listings do not count then.
 
 None: the row is right. Touch: only its Salesforce columns have changed. Look: the source is asked first, and its answer
@@ -39,6 +41,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from engine.model.change import CHANGED_BY_ORG, Ours
 from engine.model.errors import Refused
 from engine.model.facts import ObjectFacts
 from engine.model.failures import SKIP_CLASSES, FailureClass
@@ -87,21 +90,29 @@ class Planner:
         record: Record,
         known: Known | None,
         page: int,
+        ours: Ours | None = None,
         *,
         force: bool = False,
         look: bool = False,
     ) -> Decision:
-        """The answer of the table above. ``force`` plans a copy anew. ``look``: it is a full scan, which looks at every
-        source."""
+        """The answer of the table above. ``ours``: the record holds a value of ours. ``force`` plans a copy anew.
+        ``look``: it is a full scan, which looks at every source."""
         if self._filters.account_id is not None and record.account_id != self._filters.account_id:
             return None
+        if ours is not None and (ours.rewritten or known is None or record.url != known.our_url):
+            record = replace(record, url=ours.old)
+            if ours.rewritten:
+                return _ended(record, known, page, Refused(FailureClass.REJECTED, CHANGED_BY_ORG), "", "", "")
         changed = keep = False
         link = record.url
         if known is not None and link:
             if link == known.our_url:
+                original = known.url if ours is None else ours.old
                 if known.status is not Status.GONE and not force:
-                    return _touched(record, known)
-                link, keep = known.url, True  # users follow our link: the copy is proved, or made again, under its key
+                    if known.status is Status.SWITCHED or not known.proof:
+                        return _touched(record, known)
+                    return Touch(record, original)
+                link, keep = original, True  # users follow our link: the copy is proved, or made again, under its key
             elif known.status in COPIED_STATES:
                 other, by_link = self._differ(record, known)
                 changed = link != known.url or other or (not by_link and _other_content(known))

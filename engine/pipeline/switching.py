@@ -120,11 +120,14 @@ class Counts:
     archived: int = 0
     """Not switched: their copy cannot be opened."""
     stale: int = 0
-    """Not touched: the tracking DB no longer says what the plan says."""
+    """Not touched: the tracking DB no longer says what the plan says; or, in a rollback, another switch has moved the
+    link since."""
+    rewritten: int = 0
+    """Written, and right afterwards they held another value: automation of the org made it of ours."""
 
     @property
     def total(self) -> int:
-        return self.done + self.already + self.edited + self.gone + self.failed + self.unfit + self.stale
+        return sum(getattr(self, name) for name in self.__slots__)
 
     @property
     def unfit(self) -> int:
@@ -147,6 +150,8 @@ class DriftLimits:
     def verdict(self, counts: Counts, *, over: bool, waiting: int = 0) -> tuple[str, int] | None:
         """Why the run must stop here, with its exit code; None: it may go on. ``over``: the wave has ended.
         ``waiting``: records that were locked again and again, and have tries left."""
+        if counts.rewritten:
+            return f"{counts.rewritten:,} links were written, but the org changed them", Differs.exit_code
         seen = counts.total + waiting
         drifted = counts.edited + counts.gone
         if seen >= COUNT_FROM and drifted > self.drift * seen:

@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 from functools import partial
 from typing import Any, TypeVar
 
+from engine.model.change import Ours
 from engine.model.errors import Blocked
 from engine.model.facts import ObjectFacts
 from engine.model.outcome import Attempt, Batch, Duplicate, Outcome, Touch
@@ -17,6 +18,7 @@ from engine.tracking.db.database import Database
 from engine.tracking.read import lookups
 from engine.tracking.read import scans as past_scans
 from engine.tracking.read.copies import Copies
+from engine.tracking.read.ours import ours
 from engine.tracking.read.scans import Kind, Scan
 from engine.tracking.write import outcomes, runs, scans
 from engine.tracking.write.listings import Listings
@@ -44,6 +46,10 @@ class Ledger:
     async def known(self, ids: Sequence[str]) -> dict[str, Known]:
         """Rows of these records; one query a page."""
         return await lookups.known(self._db, ids, listed=self.listings.in_force)
+
+    async def ours(self, held: Sequence[tuple[str, str]]) -> dict[str, Ours]:
+        """Of these records, with what they hold: those that hold a value of ours, by the journal."""
+        return await self._db.read(partial(ours, held=held)) if held else {}
 
     async def inventory(self, source_ids: Sequence[int]) -> dict[int, ObjectFacts]:
         """What the listing in force says of these sources; one query a page."""
@@ -181,7 +187,7 @@ def _cleaned(batch: Batch) -> Batch:
     return replace(
         batch,
         outcomes=[_clean(replace(outcome, record=_clean(outcome.record))) for outcome in batch.outcomes],
-        touches=[Touch(_clean(touch.record)) for touch in batch.touches],
+        touches=[replace(touch, record=_clean(touch.record)) for touch in batch.touches],
         attempts=[_clean(attempt) for attempt in batch.attempts],
     )
 

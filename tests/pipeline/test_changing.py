@@ -362,17 +362,35 @@ async def test_what_a_trigger_puts_in_place_of_our_link_is_noticed() -> None:
     scene = Scene()
     scene.org.after_write = lambda: scene.org.links.update({"r1": "https://trigger.test/rewritten"})
     await scene.run()
-    assert scene.journal.of("r1") == ["intended", "applied", "kept"]
-    assert scene.journal.last("r1").found == "https://trigger.test/rewritten"
-    assert (scene.changing.counts.done, scene.changing.counts.edited) == (2, 1)
+    assert scene.journal.of("r1") == ["intended", "applied", "rewritten"]
+    last = scene.journal.last("r1")
+    assert (last.old, last.new, last.link_state) == ("old1", "https://trigger.test/rewritten", LinkState.OURS)
+    assert (scene.changing.counts.done, scene.changing.counts.rewritten) == (2, 1)
+    assert scene.changing.endings.rewritten == ("r1", "new1", "https://trigger.test/rewritten")
 
 
-async def test_an_original_that_is_back_right_after_the_switch_is_an_edit() -> None:
+async def test_an_original_that_is_back_right_after_the_switch_was_put_back_by_the_org() -> None:
     scene = Scene()
     scene.org.after_write = lambda: scene.org.links.update({"r1": "old1"})
     await scene.run()
     last = scene.journal.last("r1")
-    assert (last.event.value, last.link_state, last.found) == ("kept", LinkState.EDITED, "old1")
+    assert (last.event.value, last.link_state, last.failure) == ("settled", LinkState.ORIGINAL, "rejected")
+    assert (scene.changing.counts.done, scene.changing.counts.rewritten) == (2, 1)
+
+
+@pytest.mark.parametrize("undo", [False, True])
+async def test_a_switch_sends_nothing_behind_what_the_org_has_changed_and_an_undo_goes_on(undo: bool) -> None:
+    scene = Scene(250, undo=undo)
+
+    def rewrite() -> None:
+        scene.org.links |= {each: f"{scene.org.links[each]}?flow" for each in scene.org.writes[-1]}
+
+    scene.org.after_write = rewrite
+    await scene.run()
+    assert [len(write) for write in scene.org.writes] == ([200, 50] if undo else [200])
+    assert scene.changing.counts.rewritten == (250 if undo else 200)
+    if not undo:
+        assert scene.journal.of("r249") == ["intended", "refused"]
 
 
 async def test_a_journal_that_cannot_be_written_stops_everything_before_the_org_hears_of_it() -> None:

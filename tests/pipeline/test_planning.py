@@ -9,6 +9,7 @@ from hashlib import sha256
 
 import pytest
 
+from engine.model.change import Ours
 from engine.model.errors import Refused
 from engine.model.facts import Method, ObjectFacts
 from engine.model.failures import FailureClass
@@ -79,13 +80,36 @@ def test_a_renamed_or_moved_record_is_touched_and_keeps_its_key(status: Status, 
     assert PLANNER.plan(record, COPIED._replace(status=status), 0) == Touch(record)
 
 
-@pytest.mark.parametrize("status", [*SETTLED, Status.PENDING, Status.FAILED, Status.SKIPPED])
-def test_our_own_link_keeps_the_status(status: Status) -> None:
-    known = COPIED._replace(status=status)
+def test_our_own_link_keeps_a_switched_row() -> None:
+    known = COPIED._replace(status=Status.SWITCHED)
     record = replace(RECORD, url=LINK)
     assert PLANNER.plan(record, known, 0) is None
     stamped = replace(record, modified="2026-11-23T00:00:00.000Z")
     assert PLANNER.plan(stamped, known, 0) == Touch(stamped)
+
+
+@pytest.mark.parametrize(
+    "status", [Status.BACKED_UP, Status.ROLLED_BACK, Status.PENDING, Status.FAILED, Status.SKIPPED]
+)
+def test_our_own_link_makes_any_other_row_switched_with_what_the_link_has_replaced(status: Status) -> None:
+    known, record = COPIED._replace(status=status), replace(RECORD, url=LINK)
+    assert PLANNER.plan(record, known, 0) == Touch(record, SOURCE)
+    edited = known._replace(url="https://users.test/since")
+    assert PLANNER.plan(record, edited, 0, Ours(SOURCE, rewritten=False)) == Touch(record, SOURCE)
+    assert PLANNER.plan(record, known._replace(proof=""), 0) is None
+
+
+@pytest.mark.parametrize("known", [None, *(COPIED._replace(status=status) for status in Status)])
+def test_what_the_org_has_made_of_our_link_is_never_copied_and_never_an_original(known: Known | None) -> None:
+    record = replace(RECORD, url=f"{LINK}?by=flow")
+    outcome = outcome_of(PLANNER.plan(record, known, 0, Ours(SOURCE, rewritten=True)))
+    assert (outcome.status, outcome.failure, outcome.record.url) == (Status.FAILED, "rejected", SOURCE)
+
+
+def test_an_older_link_of_ours_is_planned_as_what_it_has_replaced() -> None:
+    known = COPIED._replace(url=OTHER, our_url="https://ours.test/other", our_key="other")
+    plan = plan_of(PLANNER.plan(replace(RECORD, url=LINK), known, 0, Ours(SOURCE, rewritten=False)))
+    assert (plan.record.url, plan.key, plan.url) == (SOURCE, KEY, LINK)
 
 
 def test_a_switched_record_whose_original_link_somebody_has_put_back_is_planned_under_its_key() -> None:

@@ -140,6 +140,7 @@ class Corner:
         wait(self.stage.objects.misbehave())
         self.org("faults", rules=[])
         self.org("access")
+        self.org("rewriting")
         self.org("settings", daily_used=0, daily_max=100_000, latency_ms={})
 
     def org(self, action: str, **document: Any) -> Any:

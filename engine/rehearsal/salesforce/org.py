@@ -8,6 +8,7 @@ from engine.rehearsal.salesforce.faults import FaultBook
 from engine.rehearsal.salesforce.locators import Locators
 from engine.rehearsal.salesforce.locks import ParentLocks
 from engine.rehearsal.salesforce.requestlog import RequestLog
+from engine.rehearsal.salesforce.rewriting import Rewriting
 from engine.rehearsal.salesforce.routing import Router
 from engine.rehearsal.salesforce.schema import Schema
 from engine.rehearsal.salesforce.sessions import Sessions
@@ -41,6 +42,7 @@ class Org:
         self.used_refresh_tokens: set[str] = set()
         self.read_only_ids: set[str] = set()
         self.hidden_ids: set[str] = set()
+        self.rewriting: Rewriting | None = None
         self._settle()
 
     def close(self) -> None:

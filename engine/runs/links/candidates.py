@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from engine.model.change import Change, Event, LinkState, Step
+from engine.model.change import Change, Event, Held, LinkState, Step
 from engine.model.command import Command
 from engine.model.errors import Paused, Transient, Usage
 from engine.pipeline.link_writes import LinkStore
@@ -33,7 +33,8 @@ class CandidateCounts:
 
 
 class Candidates:
-    """The latest switch of each wanted record, in the order of accounts. ``file``: used instead of the journal."""
+    """The wanted records with the values of ours that each may hold, in the order of accounts. ``file``: used instead
+    of the journal."""
 
     def __init__(self, ledger: Ledger, links: LinkStore, wanted: Undo, limit: int | None) -> None:
         self._ledger = ledger
@@ -55,7 +56,9 @@ class Candidates:
         if wave is None:
             return
         waves = (
-            await switchable.waves(database, run) if self.file is None else {each.wave for each in self.file.changes}
+            await switchable.waves(database, run)
+            if self.file is None
+            else {value.wave for each in self.file.changes for value in each.values}
         )
         if wave not in waves:
             there = ", ".join(map(str, sorted(waves))) or "none"
@@ -104,16 +107,20 @@ class Candidates:
                 raise Paused(
                     f"Salesforce does not answer: {error}", hint="Start the same command again later."
                 ) from error
+            moved_again = await self._moved_again(chunk, held)
             steps: list[Step] = []
             ours: list[Change] = []
             for each in chunk:
                 now = held[each.id]
-                where = link_state(now, each.old, each.new)
-                change = Change(each.id, each.account, each.old, each.new, each.wave)
+                change = _change(each, now)
+                where = link_state(now, change.old, change.new)
                 if where is LinkState.OURS:
                     if self._limit is None or found.to_undo < self._limit:
                         found.to_undo += 1
                         ours.append(change)
+                    continue
+                if each.id in moved_again:
+                    found.counts.stale += 1
                     continue
                 _count(found.counts, where)
                 if each.link_state in {"", LinkState.OURS}:  # news to the journal
@@ -127,6 +134,17 @@ class Candidates:
             if ours:
                 yield ours
 
+    async def _moved_again(self, chunk: Sequence[Undoable], held: Mapping[str, Held | None]) -> Collection[str]:
+        """Records that hold a value of ours which this rollback is not about."""
+        others = [
+            (each.id, now.url)
+            for each in chunk
+            if (now := held[each.id]) is not None
+            and now.url != each.values[0].old
+            and all(now.url != value.new for value in each.values)
+        ]
+        return await self._ledger.ours(others)
+
     async def _narrowed(self, read: Restorable) -> list[Undoable]:
         """Those of the file that the flags allow. Accounts come from the DB, where it knows them."""
         wanted, found = self._wanted, read.changes
@@ -135,7 +153,10 @@ class Candidates:
         if wanted.since is not None:
             raise Usage("--since goes with --from-database: a rollback file has no times")
         if wanted.wave is not None:
-            found = [each for each in found if each.wave == wanted.wave]
+            kept = (
+                each._replace(values=[value for value in each.values if value.wave == wanted.wave]) for each in found
+            )
+            found = [each for each in kept if each.values]
         if wanted.ids is not None:
             ids = set(wanted.ids)
             found = [each for each in found if each.id in ids]
@@ -157,7 +178,13 @@ class Candidates:
                 yield window
             return
         for rows in switchable.chunks(self._rows, WINDOW):
-            yield await switchable.changes(self._ledger.database, rows)
+            yield await switchable.changes(self._ledger.database, rows, self._wanted)
+
+
+def _change(each: Undoable, now: Held | None) -> Change:
+    """What the record holds, if that is ours; otherwise the latest."""
+    at = next((value for value in each.values if now is not None and now.url == value.new), each.values[0])
+    return Change(each.id, each.account, at.old, at.new, at.wave)
 
 
 async def _windows(changes: list[Undoable]) -> AsyncIterator[list[Undoable]]:

@@ -80,7 +80,7 @@ class ChangeReport:
         """The same for a person."""
         lines, dry_run, seconds = [self.ended.title()], self.ended.dry_run, self.ended.seconds
         done = ("would be " if dry_run else "") + _TOLD[self.ended.kind]
-        counts = counted(self.counts, done, self.doubt.open)
+        counts = counted(self.counts, done, self.doubt.open, _STALE[self.ended.kind])
         lines.append(f"  {self.planned:,} links: {counts or 'nothing done'}")
         if self.plan:
             lines.append(f"  plan: {self.plan.path} (SHA-256 {self.plan.sha256[:16]}…)")
@@ -99,16 +99,17 @@ class ChangeReport:
         return lines + self.ended.last_lines(self.next_steps)
 
 
-def counted(counts: Counts, done: str = "switched", in_doubt: int = 0) -> str:
+def counted(counts: Counts, done: str = "switched", in_doubt: int = 0, stale: str = "changed since the plan") -> str:
     """What became of the links; empty: nothing yet."""
     words = [
         (counts.done, done),
         (counts.already, "already so"),
+        (counts.rewritten, "written, but the org changed it"),
         (counts.edited, "edited by others and left alone"),
         (counts.gone, "deleted, or hidden from this login"),
         (counts.missing, "without their copy"),
         (counts.archived, "whose copy cannot be opened"),
-        (counts.stale, "changed since the plan"),
+        (counts.stale, stale),
         (counts.failed, "failed"),
         (in_doubt, "in doubt"),
     ]
@@ -127,13 +128,15 @@ def after_a_switch(code: int, counts: Counts, run_id: int, again: Command) -> li
         steps.append((f"{UNFREEZE}, then ", RESTORED, ", and switch again"))
     if counts.stale:
         steps.append((Command("run switch --dry-run"), "   makes a new plan for what has changed since this one"))
-    if code == Differs.exit_code and counts.edited + counts.gone:
+    if counts.rewritten:
+        steps.append((Command("doctor"), "   shows what acts on updates; end that, undo, and switch again"))
+    elif code == Differs.exit_code and counts.edited + counts.gone:
         steps.append((_BACKUP, "   copies what was edited; then switch again"))
     elif code in {Paused.exit_code, 130, 143}:
         steps.append((again, "   goes on"))
     elif counts.edited:
         steps.append((_BACKUP, "   copies what was edited meanwhile"))
-    if counts.done:
+    if counts.done or counts.rewritten:
         steps.append(undo_of(run_id))
     return steps
 
@@ -151,3 +154,4 @@ _HIDDEN: dict[str, Advice] = {
 }
 _DONE = {"switch": "switched", "rollback": "restored"}
 _TOLD = {"switch": "switched", "rollback": "put back"}
+_STALE = {"switch": "changed since the plan", "rollback": "moved again by another switch"}

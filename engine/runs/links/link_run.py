@@ -13,6 +13,7 @@ from engine.model.errors import Blocked
 from engine.model.record import ObjectShape
 from engine.pipeline.changing import ChangePolicy, Changing, Steps
 from engine.pipeline.doubts import deadline, in_doubt
+from engine.pipeline.link_endings import Rewritten
 from engine.pipeline.stop import CutShort, unless_cut
 from engine.pipeline.switching import Counts, DriftLimits
 from engine.runs.journal.evidence import UNSETTLED, Evidence, gather_evidence
@@ -65,6 +66,8 @@ class LinkProgress:
     waves: list[dict[str, Any]] = field(default_factory=list)
     unseen_s: float = 0.0
     """``Changing.unseen_s``."""
+    rewritten: Rewritten | None = None
+    """The first record where the org has changed what was written."""
     open: int = 0
     """Changes that nobody knows the end of."""
     left_out: int = 0

@@ -15,7 +15,7 @@ from pathlib import Path
 from engine.limiting.clock import Clock, SystemClock
 from engine.limiting.side_by_side import beside
 from engine.model.command import Advice, Command
-from engine.model.errors import Blocked, Paused
+from engine.model.errors import Blocked, Differs, Paused
 from engine.model.record import Scope
 from engine.pipeline.doubts import in_doubt
 from engine.runs.journal.evidence import Evidence
@@ -35,6 +35,7 @@ from engine.runs.links.link_run import (
     still_open,
 )
 from engine.runs.links.old_links import probe
+from engine.runs.links.rewriting import note_rewriting
 from engine.runs.links.rollback_file import Restorable, read_rollback_file
 from engine.runs.shared.bounds import RunFlags
 from engine.runs.shared.confirmation import Ask, Consent, Terminal
@@ -215,6 +216,7 @@ class _Rollback:
         await self._undo(journal)
         await self._evidence.export(journal)
         self._progress.open = await still_open(self._run, self._evidence)
+        await note_rewriting(self._run, self._progress.rewritten, self._rules.object_and_field[0])
 
     async def _undo(self, journal: Journal) -> None:
         run, looked, late = self._run, CandidateCounts(), self._evidence.doubtful
@@ -261,7 +263,8 @@ class _Rollback:
                 if self._evidence.doubtful and await settle_late(self._run, self._evidence, journal):
                     await writer.write(self._candidates.undoable(self._survey, journal, late=True))
             finally:
-                self._progress.unseen_s = writer.changing.unseen_s
+                changing = writer.changing
+                self._progress.unseen_s, self._progress.rewritten = changing.unseen_s, changing.endings.rewritten
         self._survey.counts.add(counts)
 
     def after_failure(self) -> Sequence[Advice]:
@@ -271,12 +274,16 @@ class _Rollback:
         ]
 
     def verdict(self) -> tuple[Ending, int]:
+        if self._survey.counts.rewritten:
+            return "completed_with_failures", Differs.exit_code
         return ("completed_with_failures", 3) if self._survey.counts.failed else ("completed", 0)
 
     def report(self, ended: Ended) -> ChangeReport:
         steps: list[Advice] = []
         if ended.exit_code in {Paused.exit_code, 130, 143}:
             steps.append((self._again, "   goes on where it stopped"))
+        elif self._survey.counts.rewritten:
+            steps.append((Command("doctor"), "   shows what acts on updates; once that is ended: ", self._again))
         elif ended.exit_code == 3:
             steps.append((Command(f"audit --run {ended.run_id}"), "   says why; then: ", self._again))
         ended.notes.append("every record that held another link than ours was left alone")

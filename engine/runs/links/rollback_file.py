@@ -1,4 +1,4 @@
-"""The rollback file: every link that a switch set out to change, with its original.
+"""The rollback file: every link that a switch set out to change, and what the org made of it, with its original.
 
 Each line is written before its change is sent. With the file and the journal's key a rollback works although the
 tracking DB is lost. NDJSON: a header, a mark, a line per intended change, and a trailer once the run has ended by
@@ -22,7 +22,7 @@ import orjson
 
 from engine.limiting.group_commit import GroupCommit
 from engine.limiting.private_files import DISK, Files
-from engine.model.change import Event, Step
+from engine.model.change import OURS, Event, Step
 from engine.model.command import Command
 from engine.model.errors import Blocked, Differs, Fatal, Usage
 from engine.runs.journal.evidence import store
@@ -30,7 +30,7 @@ from engine.runs.journal.tips import PREFIX
 from engine.runs.shared.assembly import Services
 from engine.tracking.db.chain import Key
 from engine.tracking.db.files import unusable
-from engine.tracking.read.switchable import Undoable
+from engine.tracking.read.switchable import Undoable, Value
 from engine.tracking.write.journal import Journal
 
 _START = "rollback file"
@@ -72,9 +72,7 @@ class RollbackFile:
     async def add(self, steps: Sequence[Step]) -> None:
         """Durable when it returns. Raises Fatal; then none of them count."""
         lines = [
-            {"id": step.id, "old": step.old, "new": step.new, "wave": step.wave}
-            for step in steps
-            if step.event is Event.INTENDED
+            {"id": step.id, "old": step.old, "new": step.new, "wave": step.wave} for step in steps if step.event in OURS
         ]
         if lines:
             await self._commits.add(lines)
@@ -164,7 +162,7 @@ class JournalWithFile:
 
 @dataclass(slots=True)
 class Restorable:
-    """What a rollback file holds: the latest intended change of each record."""
+    """What a rollback file holds of each record: the values of ours, and what they have replaced."""
 
     header: dict[str, Any]
     changes: list[Undoable] = field(default_factory=list)
@@ -177,7 +175,7 @@ class Restorable:
 def read_rollback_file(path: Path, key: Key) -> Restorable:
     """Check every line. Raises Usage where there is no file, Differs at the first line that does not fit."""
     intents = 0
-    found: dict[str, Undoable] = {}
+    found: dict[str, dict[str, Value]] = {}
     try:
         with path.open("rb") as file:
             header, begin = _opened(path, file.readline(), 1, _START, key)
@@ -200,8 +198,9 @@ def read_rollback_file(path: Path, key: Key) -> Restorable:
                     continue
                 if "id" not in content:
                     raise _unfit(path, number, "it was changed")
-                change = Undoable(content["id"], "", content["old"], content["new"], content["wave"])
-                found[change.id] = change
+                values = found.setdefault(content["id"], {})
+                values.pop(content["new"], None)
+                values[content["new"]] = Value(content["old"], content["new"], content["wave"])
                 intents += 1
                 if intents == marked and mac != mark["last"]:
                     raise _unfit(path, number, "it was changed")
@@ -215,7 +214,7 @@ def read_rollback_file(path: Path, key: Key) -> Restorable:
             ),
         ) from error
     read.complete = read.ended or intents >= marked
-    read.changes = list(found.values())
+    read.changes = [Undoable(record, "", [*values.values()][::-1]) for record, values in found.items()]
     return read
 
 

@@ -37,6 +37,7 @@ from engine.runs.links.link_run import (
 )
 from engine.runs.links.plan import Plans
 from engine.runs.links.plan_file import PlanFile, Written
+from engine.runs.links.rewriting import note_rewriting
 from engine.runs.links.rollback_file import JournalWithFile, RollbackFile, begun, keep_in_bucket
 from engine.runs.links.waves import Selection, Waves, beyond
 from engine.runs.shared.bounds import RunFlags
@@ -214,6 +215,7 @@ class _Switch:
         if (limits := run.services.salesforce.limits) is not None:
             await run.services.ledger.sample({"api": {"used": limits.used, "max": limits.allowed}})
         self._progress.open = await still_open(run, self._evidence)
+        await note_rewriting(run, self._progress.rewritten, self._rules.object_and_field[0])
 
     async def _apply(self, plan: PlanFile, wanted: Sequence[Wave], journal: Journal) -> None:
         run, organization, services, rules = self._run, self._organization, self._run.services, self._rules
@@ -265,7 +267,7 @@ class _Switch:
 
     def verdict(self) -> tuple[Ending, int]:
         total = self._progress.total
-        if self._progress.foreign.count:
+        if self._progress.foreign.count or total.rewritten:
             return "completed_with_failures", Differs.exit_code
         return ("completed_with_failures", 3) if total.failed or total.unfit or total.stale else ("completed", 0)
 

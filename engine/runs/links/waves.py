@@ -211,7 +211,7 @@ class Waves:
         finally:
             counts = changing.take_counts()
             progress.total.add(counts)
-            progress.unseen_s = changing.unseen_s
+            progress.unseen_s, progress.rewritten = changing.unseen_s, changing.endings.rewritten
             if wave:
                 progress.waves.append({**wave, **asdict(counts)})
             log.info("wave", **wave, **asdict(counts))

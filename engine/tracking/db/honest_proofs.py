@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from engine.tracking.db.counters import RECOUNT
+from engine.tracking.db.widening import widened
 
 # an MD5 on both sides, of which a plain web server's ETag is none
 _TWO_MD5S = (
@@ -31,7 +32,6 @@ def honest_claims(step: int, copied: str, check: str, wider: str) -> tuple[str, 
     """The statements, as step ``step``. ``copied``: the condition of a row that claims a copy; ``check`` is the text of
     the table's condition that becomes ``wider``."""
     contradicted = f"({copied} AND {_TWO_MD5S} AND source_etag <> destination_etag)"
-    quoted, wide = (text.replace("'", "''") for text in (check, wider))
     return (
         _UPGRADES,
         f"""
@@ -40,11 +40,7 @@ def honest_claims(step: int, copied: str, check: str, wider: str) -> tuple[str, 
         FROM file_migrations
         """,
         "ALTER TABLE file_migrations ADD COLUMN failed_write TEXT",
-        # what only widens a CHECK leaves the file as it is (sqlite.org/lang_altertable.html, the simpler procedure);
-        # a million rows copied into a new table would take minutes, and twice the disk
-        "PRAGMA writable_schema = ON",
-        f"UPDATE sqlite_master SET sql = replace(sql, '{quoted}', '{wide}') WHERE name = 'file_migrations'",
-        "PRAGMA writable_schema = RESET",
+        *widened("file_migrations", check, wider),
         f"""
         UPDATE file_migrations SET proof = CASE WHEN {_SAME_ETAG} THEN 'etag' ELSE 'received' END
         WHERE {_OWN_DIGEST} AND {contradicted} IS NOT TRUE

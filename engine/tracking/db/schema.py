@@ -7,6 +7,7 @@ import sqlite3
 from engine.tracking.db import tables
 from engine.tracking.db.conditions import COPIED, TO_DO, UNPROVED
 from engine.tracking.db.honest_proofs import honest_claims
+from engine.tracking.db.widening import widened
 
 #: Written into the file header, so that no other program's SQLite file is ever taken for ours.
 APPLICATION_ID = 0x656E6731
@@ -48,6 +49,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
     honest_claims(7, COPIED, tables.PROOF, tables.PROOF_FROM_7),
     # the HMAC of a row covers the new column where it holds something, so those of older rows stay valid: ``row_hmac``
     (tables.LINK_STATE,),
+    widened("url_changes", tables.EVENT, tables.EVENT_FROM_9),
 )
 
 VERSION = len(STEPS)

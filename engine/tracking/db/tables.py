@@ -94,7 +94,8 @@ CREATE TABLE migration_errors (
 ) STRICT
 """
 
-_EVENT = among("event", Event)
+EVENT = among("event", ("intended", "applied", "refused", "undo_intended", "undone", "kept", "settled"))
+EVENT_FROM_9 = among("event", Event)
 JOURNAL = f"""
 CREATE TABLE url_changes (
     id INTEGER PRIMARY KEY,
@@ -103,7 +104,7 @@ CREATE TABLE url_changes (
     doclist_entry_id TEXT NOT NULL CHECK (length(doclist_entry_id) = 18),
     old_url TEXT NOT NULL,
     new_url TEXT NOT NULL,
-    event TEXT NOT NULL CHECK {_EVENT},
+    event TEXT NOT NULL CHECK {EVENT},
     at TEXT NOT NULL,
     detail TEXT NOT NULL DEFAULT '',
     prev_hash TEXT NOT NULL,

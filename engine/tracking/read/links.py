@@ -29,9 +29,10 @@ WHERE proof IS NOT NULL AND status <> 'switched' AND status <> 'gone'
     AND your_s3_key IS NOT NULL AND your_s3_url IS NOT NULL
 """
 _MOVED_OTHERWISE = """
-SELECT f.doclist_entry_id FROM file_migrations f JOIN url_changes c ON c.id = (
-    SELECT max(id) FROM url_changes d WHERE d.doclist_entry_id = f.doclist_entry_id)
-WHERE f.status = 'switched' AND (f.your_s3_url, f.original_url) IS NOT (c.new_url, c.old_url)
+SELECT f.doclist_entry_id FROM file_migrations f
+WHERE f.status = 'switched' AND EXISTS (SELECT 1 FROM url_changes c WHERE c.doclist_entry_id = f.doclist_entry_id)
+    AND NOT EXISTS (SELECT 1 FROM url_changes c WHERE c.doclist_entry_id = f.doclist_entry_id
+        AND c.new_url = f.your_s3_url AND c.old_url = f.original_url)
 """
 _TEMPLATES = """
 SELECT DISTINCT json_extract(config_snapshot, '$.destination.url_template') AS template,

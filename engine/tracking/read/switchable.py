@@ -20,13 +20,15 @@ from engine.model.copy import ProvedCopy
 from engine.tracking.db.conditions import COPIED, LINK_STATE, SWITCHABLE
 from engine.tracking.db.database import Database
 from engine.tracking.read.columns import PROVED_COPY
+from engine.tracking.read.ours import VALUE
 
 CHUNK = 4_000
 
 # a failed row's copy may be of an older link: only the journal's last word ties it to this very pair of links
 _REFUSED_BEFORE = """
     f.status = 'failed' AND f.failure_class IN (SELECT value FROM json_each(:classes)) AND EXISTS (
-        SELECT 1 FROM url_changes c WHERE c.doclist_entry_id = f.doclist_entry_id AND c.event = 'refused'
+        SELECT 1 FROM url_changes c WHERE c.doclist_entry_id = f.doclist_entry_id
+            AND (c.event = 'refused' OR c.event = 'settled' AND c.link_state = 'original')
             AND c.old_url = f.original_url AND c.new_url = f.your_s3_url
             AND c.id = (SELECT max(id) FROM url_changes d WHERE d.doclist_entry_id = f.doclist_entry_id))
 """
@@ -36,21 +38,23 @@ _MAY_MOVE = f"""
 """
 _LINK = f"json_array(doclist_entry_id, account_id, original_url, your_s3_url, json_array({PROVED_COPY}))"
 
-_CANDIDATES = """
-SELECT c.id FROM url_changes c LEFT JOIN file_migrations f ON f.doclist_entry_id = c.doclist_entry_id
-WHERE c.event = 'intended'
-    AND c.id = (SELECT max(id) FROM url_changes d
-        WHERE d.doclist_entry_id = c.doclist_entry_id AND d.event = 'intended')
-    AND (:run IS NULL OR c.run_id = :run) AND (:wave IS NULL OR c.wave = :wave) AND (:since IS NULL OR c.at >= :since)
-    AND (:account IS NULL OR f.account_id = :account)
+_WANTED = f"""
+    {VALUE} AND (:run IS NULL OR c.run_id = :run) AND (:wave IS NULL OR c.wave = :wave)
+    AND (:since IS NULL OR c.at >= :since)
+"""
+_CANDIDATES = f"""
+SELECT max(c.id) FROM url_changes c LEFT JOIN file_migrations f ON f.doclist_entry_id = c.doclist_entry_id
+WHERE {_WANTED} AND (:account IS NULL OR f.account_id = :account)
     AND (:ids IS NULL OR c.doclist_entry_id IN (SELECT value FROM json_each(:ids)))
-ORDER BY coalesce(f.account_id, ''), c.doclist_entry_id
+GROUP BY c.doclist_entry_id ORDER BY coalesce(f.account_id, ''), c.doclist_entry_id
 """
 _CHANGES = f"""
-SELECT json_group_array(json_array(c.doclist_entry_id, coalesce(f.account_id, ''), c.old_url, c.new_url, c.wave,
-    (SELECT {LINK_STATE} FROM url_changes d WHERE d.doclist_entry_id = c.doclist_entry_id ORDER BY id DESC LIMIT 1)))
-FROM json_each(?) AS wanted JOIN url_changes c ON c.id = wanted.value
-    LEFT JOIN file_migrations f ON f.doclist_entry_id = c.doclist_entry_id
+SELECT json_group_array(json_array(w.doclist_entry_id, coalesce(f.account_id, ''),
+    json((SELECT json_group_array(json_array(c.id, c.old_url, c.new_url, c.wave)) FROM url_changes c
+        WHERE c.doclist_entry_id = w.doclist_entry_id AND {_WANTED})),
+    (SELECT {LINK_STATE} FROM url_changes d WHERE d.doclist_entry_id = w.doclist_entry_id ORDER BY id DESC LIMIT 1)))
+FROM json_each(:rows) AS wanted JOIN url_changes w ON w.id = wanted.value
+    LEFT JOIN file_migrations f ON f.doclist_entry_id = w.doclist_entry_id
 """
 _UNSEEN = """
 SELECT json_group_object(reason, n) FROM (SELECT reason, count(*) AS n FROM unseen
@@ -82,15 +86,27 @@ class Undo:
     """UTC ISO."""
     limit: int | None = None
 
+    @property
+    def narrowed(self) -> dict[str, object]:
+        """Which values, as the queries name that."""
+        return {"run": self.run, "wave": self.wave, "since": self.since}
 
-class Undoable(NamedTuple):
-    """The latest switch of one record."""
 
-    id: str
-    account: str
+class Value(NamedTuple):
+    """A value of ours that a record may hold: ``new``, which has replaced ``old``."""
+
     old: str
     new: str
     wave: int
+
+
+class Undoable(NamedTuple):
+    """One record of a rollback."""
+
+    id: str
+    account: str
+    values: Sequence[Value]
+    """The latest first."""
     link_state: str = ""
     """Where the link stood, as the journal last knew; empty: it does not."""
 
@@ -162,24 +178,21 @@ async def now(
 
 
 async def undoable(database: Database, wanted: Undo) -> array[int]:
-    """Journal rows of the latest intent of each record, as far as wanted, accounts together. Raises Fatal."""
-    values = {
-        "run": wanted.run,
-        "wave": wanted.wave,
-        "account": wanted.account,
-        "since": wanted.since,
-        "ids": None if wanted.ids is None else json.dumps(list(wanted.ids)),
-    }
+    """One journal row of each record that has been given a value of ours, as far as wanted, accounts together. Raises
+    Fatal."""
+    ids = None if wanted.ids is None else json.dumps(list(wanted.ids))
+    values = {**wanted.narrowed, "account": wanted.account, "ids": ids}
     found = await database.read(lambda db: array("q", (row for (row,) in db.execute(_CANDIDATES, values))))
     return found if wanted.limit is None else found[: wanted.limit]
 
 
-async def changes(database: Database, rows: Sequence[int]) -> list[Undoable]:
-    """These rows of the journal, in this order. Raises Fatal."""
-    found = await database.fetch(_CHANGES, (json.dumps(list(rows)),))
+async def changes(database: Database, rows: Sequence[int], wanted: Undo) -> list[Undoable]:
+    """The records of these journal rows, in this order, with their values as far as wanted. Raises Fatal."""
+    names = {**wanted.narrowed, "rows": json.dumps(list(rows))}
+    text = await database.read(lambda db: db.execute(_CHANGES, names).fetchone()[0])
     return [
-        Undoable(record, account, old, new, wave, state or "")
-        for record, account, old, new, wave, state in orjson.loads(found[0][0])
+        Undoable(record, account, [Value(*value) for _, *value in sorted(values, reverse=True)], state or "")
+        for record, account, values, state in orjson.loads(text)
     ]
 
 

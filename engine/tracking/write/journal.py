@@ -8,10 +8,13 @@ link state     the record's row
 =============  ========================================================================================================
 (nobody knows)  stays
 ours           ``switched``, if its copy is the one that the link points at
-original       ``rolled_back`` after an undo, if its copy is the one; otherwise it stays, or is ``failed`` with a class
+original       ``rolled_back`` after an undo, if its copy is of it; otherwise it stays, or is ``failed`` with a class
 edited         ``pending`` / ``drifted``, with the link that was found: the next backup copies that
 gone           ``gone`` / ``deleted``
 =============  ========================================================================================================
+
+Where the org has changed what we wrote, the row is ``failed`` / ``rejected`` and keeps its original. A link that was
+found may be a value of ours from another change (``read/ours.py``): then the row says so, and is not ``drifted``.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from engine.limiting.group_commit import GroupCommit
-from engine.model.change import GENESIS, ChainTip, Event, LinkState, Step
+from engine.model.change import CHANGED_BY_ORG, GENESIS, ChainTip, Event, LinkState, Ours, Step
 from engine.model.errors import Blocked, Fatal
 from engine.model.text import storable
 from engine.tracking.db import chain
@@ -31,6 +34,7 @@ from engine.tracking.db.chain import Key
 from engine.tracking.db.counters import counted
 from engine.tracking.db.database import Database
 from engine.tracking.read.journal import COLUMNS
+from engine.tracking.read.ours import ours
 from engine.tracking.write import errors, runs
 from engine.tracking.write.errors import ErrorRow, shortened
 from engine.tracking.write.runs import RunCounts
@@ -38,17 +42,22 @@ from engine.tracking.write.runs import RunCounts
 _INSERT = f"INSERT INTO url_changes ({COLUMNS}, link_state, prev_hash, hash) VALUES ({', '.join('?' * 12)})"
 _LAST = "SELECT id, hash FROM url_changes ORDER BY id DESC LIMIT 1"
 
-_OURS = (
+SWITCHED = (
     "UPDATE file_migrations SET status = 'switched', salesforce_updated = 1, migration_phase = 2, failure_class = NULL,"
-    " error_message = NULL, run_id = ?, updated_date = ? WHERE doclist_entry_id = ? AND your_s3_url = ?"
-    " AND original_url = ? AND proof IS NOT NULL"
+    " error_message = NULL, original_url = ?, updated_date = ?, run_id = coalesce(?, run_id) WHERE doclist_entry_id = ?"
+    " AND your_s3_url = ? AND proof IS NOT NULL"
 )
-_OUR_COPY = "your_s3_url IS ?1 AND proof IS NOT NULL"
+"""The record holds the link of the row's copy; ``original_url`` is what the link has replaced."""
+# its key never holds another file's content, so whoever once meant to put it in place of this original has proved it
+_OUR_COPY = """
+    proof IS NOT NULL AND EXISTS (SELECT 1 FROM url_changes c WHERE c.doclist_entry_id = ?4 AND c.old_url = ?1
+        AND c.new_url = your_s3_url)
+"""
 _GOOD = f"({_OUR_COPY} AND verified_at IS NOT NULL)"  # no verification has condemned it while the link was ours
 _RESTORED = (
     f"UPDATE file_migrations SET status = iif({_GOOD}, 'rolled_back', 'pending'), failure_class ="
-    f" iif({_GOOD}, NULL, iif({_OUR_COPY}, 'copy_missing', 'drifted')), error_message = NULL, original_url = ?2,"
-    " salesforce_updated = 0, migration_phase = 2, run_id = ?3, updated_date = ?4 WHERE doclist_entry_id = ?5"
+    f" iif({_GOOD}, NULL, iif({_OUR_COPY}, 'copy_missing', 'drifted')), error_message = NULL, original_url = ?1,"
+    " salesforce_updated = 0, migration_phase = 2, run_id = ?2, updated_date = ?3 WHERE doclist_entry_id = ?4"
 )
 _EDITED = (
     "UPDATE file_migrations SET status = 'pending', failure_class = 'drifted',"
@@ -64,6 +73,21 @@ _FAILED = (
     "UPDATE file_migrations SET status = 'failed', failure_class = ?, error_message = ?, run_id = ?, updated_date = ?"
     " WHERE doclist_entry_id = ? AND salesforce_updated = 0"
 )
+_ITS_LINK = "your_s3_url IS ?1 AND proof IS NOT NULL"
+
+
+def _holding(status: str, failure: str) -> str:
+    """For a record that holds a value of ours: ``switched`` if that is the link of the row's copy."""
+    return (
+        f"UPDATE file_migrations SET status = iif({_ITS_LINK}, 'switched', '{status}'),"
+        f" failure_class = iif({_ITS_LINK}, NULL, '{failure}'), error_message = iif({_ITS_LINK}, NULL, ?2),"
+        f" salesforce_updated = iif({_ITS_LINK}, 1, 0), original_url = ?3, migration_phase = 2, run_id = ?4,"
+        " updated_date = ?5 WHERE doclist_entry_id = ?6"
+    )
+
+
+_CHANGED_BY_ORG = _holding("failed", "rejected")
+_OLDER_LINK = _holding("pending", "drifted")
 
 
 class Journal:
@@ -124,35 +148,51 @@ class Journal:
 
 
 def _record(db: sqlite3.Connection, steps: Sequence[Step], run_id: int, now: str) -> None:
-    by: dict[str, list[tuple[object, ...]]] = {}
+    found = ours(db, [(step.id, step.found) for step in steps if step.link_state is LinkState.EDITED])
+    effects: dict[str, tuple[str, tuple[object, ...]]] = {}
     for step in steps:
-        statement, values = _effect(step, run_id, now)
-        if statement:
-            by.setdefault(statement, []).append(values)
+        if (effect := _effect(step, found.get(step.id), run_id, now)) is not None:
+            effects[step.id] = effect  # of two about one record, the later one knows what it holds
+    by: dict[str, list[tuple[object, ...]]] = {}
+    for statement, values in effects.values():
+        by.setdefault(statement, []).append(values)
     with counted(db, [step.id for step in steps]) as rows:
         changed = {statement: db.executemany(statement, values).rowcount for statement, values in by.items()}
-        if changed.get(_OURS) == rows.files == len(steps):
+        if changed.get(SWITCHED) == rows.files == len(steps):
             rows.became = "switched"
     failures = [ErrorRow(s.id, s.failure, s.message, s.old, now, attempt=1) for s in steps if s.failure is not None]
     errors.add(db, run_id, failures)
-    events = Counter(step.event for step in steps)
-    moved = events[Event.APPLIED] + events[Event.UNDONE]
+    runs.count(db, run_id, _counts(steps), now=now)
+
+
+def _counts(steps: Sequence[Step]) -> RunCounts:
+    """What the org has changed was counted as moved when it was written."""
+    events = Counter(step.event for step in steps if not step.by_org)
+    by_org, failed = sum(step.by_org for step in steps), sum(step.failure is not None for step in steps)
+    moved = events[Event.APPLIED] + events[Event.UNDONE] - by_org
     rest = events[Event.SETTLED] + events[Event.KEPT]
-    failed = len(failures)
-    counts = RunCounts(moved + failed + rest, successful=moved, failed=failed, skipped=rest, updated=moved)
-    runs.count(db, run_id, counts, now=now)
+    return RunCounts(moved + failed + rest, successful=moved, failed=failed, skipped=rest, updated=moved)
 
 
-def _effect(step: Step, run_id: int, now: str) -> tuple[str, tuple[object, ...]]:
+def _effect(step: Step, found: Ours | None, run_id: int, now: str) -> tuple[str, tuple[object, ...]] | None:
+    """``found``: what was found there is a value of ours."""
+    at = (run_id, now, step.id)
+    if step.by_org:
+        held = step.new if step.link_state is LinkState.OURS else step.old
+        return _CHANGED_BY_ORG, (held, shortened(step.message), step.old, *at)
     match step.link_state:
         case LinkState.OURS if step.failure is None:
-            return _OURS, (run_id, now, step.id, step.new, step.old)
+            return SWITCHED, (step.old, now, run_id, step.id, step.new)
+        case LinkState.EDITED if found is not None and found.rewritten:
+            return _CHANGED_BY_ORG, (storable(step.found), CHANGED_BY_ORG, found.old, *at)
+        case LinkState.EDITED if found is not None:
+            return _OLDER_LINK, (storable(step.found), "its link is an older one of ours", found.old, *at)
         case LinkState.EDITED:
-            return _EDITED, (storable(step.found), run_id, now, step.id)
+            return _EDITED, (storable(step.found), *at)
         case LinkState.GONE:
-            return _GONE, (run_id, now, step.id)
+            return _GONE, at
         case LinkState.ORIGINAL if step.undo:
-            return _RESTORED, (step.new, step.old, run_id, now, step.id)
+            return _RESTORED, (step.old, *at)
         case LinkState.ORIGINAL if step.failure is not None:
-            return _FAILED, (step.failure.value, shortened(step.message) or None, run_id, now, step.id)
-    return "", ()
+            return _FAILED, (step.failure.value, shortened(step.message) or None, *at)
+    return None

@@ -29,6 +29,7 @@ from engine.tracking.db.conditions import among
 from engine.tracking.db.counters import counted
 from engine.tracking.write import errors, runs, scans, unseen
 from engine.tracking.write.errors import ErrorRow
+from engine.tracking.write.journal import SWITCHED
 from engine.tracking.write.runs import RunCounts
 
 # in the order of _row()
@@ -48,10 +49,11 @@ _HINTS = ("file_name", "file_size_bytes")
 
 # the switch stands: Salesforce carries our link, and nothing but a rollback or a deletion ends that
 _STANDS = (
-    "(salesforce_updated = 1 AND excluded.original_url IS your_s3_url"
+    "(proof IS NOT NULL AND excluded.original_url IS your_s3_url"
     " AND excluded.status <> 'rolled_back' AND excluded.status <> 'gone')"
 )
 _GONE = "excluded.status = 'gone'"
+_UPDATED = "excluded.salesforce_updated"
 _KEEPS_URL = among("excluded.status", (Status.SWITCHED, Status.ROLLED_BACK, Status.GONE))
 # a switched record's copy may be proved anew, but never move
 _NEW_COPY = f"(excluded.proof IS NOT NULL AND (NOT {_STANDS} OR excluded.your_s3_key IS your_s3_key))"
@@ -68,7 +70,7 @@ _SETS = (
     f"failure_class = CASE WHEN {_STANDS} THEN NULL ELSE excluded.failure_class END",
     f"error_message = CASE WHEN {_STANDS} THEN error_message ELSE excluded.error_message END",
     f"original_url = CASE WHEN {_STANDS} OR {_KEEPS_URL} THEN original_url ELSE excluded.original_url END",
-    f"salesforce_updated = CASE WHEN {_STANDS} OR {_GONE} THEN salesforce_updated ELSE excluded.salesforce_updated END",
+    f"salesforce_updated = CASE WHEN {_STANDS} THEN 1 WHEN {_GONE} THEN salesforce_updated ELSE {_UPDATED} END",
     f"failed_write = CASE WHEN {_NEW_COPY} THEN NULL ELSE coalesce(excluded.failed_write, failed_write) END",
     "migration_phase = max(migration_phase, excluded.migration_phase)",
     "attempts = attempts + excluded.attempts",
@@ -105,13 +107,15 @@ _UPSERT_MANY = _upsert(_TOGETHER)
 def record(db: sqlite3.Connection, batch: Batch, *, run_id: int | None, scan_id: int | None, now: str) -> None:
     """Store a batch. Call inside a transaction. Raises sqlite3.Error; UnicodeEncodeError for a lone surrogate."""
     outcomes = batch.outcomes
-    with counted(db, (outcome.record.id for outcome in outcomes)):
+    back = [touch for touch in batch.touches if touch.original]
+    with counted(db, [*(each.record.id for each in outcomes), *(each.record.id for each in back)]):
         errors.add(db, run_id, [*map(_tried, batch.attempts), *_failed(outcomes, now)])
         rows = [_row(outcome, run_id, now) for outcome in outcomes]
         whole = len(rows) - len(rows) % _TOGETHER
         for start in range(0, whole, _TOGETHER):
             db.execute(_UPSERT_MANY, [*chain.from_iterable(rows[start : start + _TOGETHER])])
         db.executemany(_UPSERT, rows[whole:])
+        db.executemany(SWITCHED, [(each.original, now, None, each.record.id, each.record.url) for each in back])
     _settle(db, outcomes)
     unseen.note(db, batch.looks, now)
     _touch(db, [*(touch.record for touch in batch.touches), *(look.record for look in batch.looks if look.news)], now)

@@ -46,7 +46,19 @@ async def test_a_file_is_usable_at_every_moment_of_its_run(tmp_path: Path) -> No
     file.end("2026-11-22T10:00:00Z")
     read = read_rollback_file(path, KEY)
     assert (len(read.changes), read.complete, read.ended) == (7, True, True)
-    assert [(each.id, each.old, each.new) for each in read.changes][6] == ("r6", "old6", "new6")
+    assert (read.changes[6].id, read.changes[6].values) == ("r6", [("old6", "new6", 1)])
+
+
+async def test_a_file_knows_every_value_of_ours_of_a_record_the_latest_first(tmp_path: Path) -> None:
+    path = tmp_path / "f.ndjson"
+    file = await killed(path)
+    made = Step("r0", "old0", "new0?flow", Event.REWRITTEN, 1)
+    await file.add([*steps(0, 2), made, made._replace(new="new0?flow", wave=2)])
+    read = read_rollback_file(path, KEY)
+    assert [each.values for each in read.changes] == [
+        [("old0", "new0?flow", 2), ("old0", "new0", 1)],
+        [("old1", "new1", 1)],
+    ]
 
 
 async def test_lanes_that_add_at_once_each_find_their_links_in_it(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
+from engine.model.change import Ours
 from engine.model.errors import Fatal
 from engine.model.facts import Method, ObjectFacts, Proof
 from engine.model.outcome import Batch, Checkpoint, Duplicate, Outcome, Status
@@ -68,6 +69,7 @@ class MemoryLedger:
         self.rows: dict[str, MemoryRow] = {}
         self.batches: list[Batch] = []
         self.listed: dict[int, ObjectFacts] = {}
+        self.values_of_ours: dict[tuple[str, str], Ours] = {}
         self.checkpoints: dict[int, Checkpoint] = {}
         self._writes_left = fail_after
         self._open_tries: Counter[str] = Counter()
@@ -99,6 +101,9 @@ class MemoryLedger:
                 )
         return best
 
+    async def ours(self, held: Sequence[tuple[str, str]]) -> dict[str, Ours]:
+        return {each[0]: self.values_of_ours[each] for each in held if each in self.values_of_ours}
+
     async def inventory(self, source_ids: Sequence[int]) -> dict[int, ObjectFacts]:
         return {number: self.listed[number] for number in source_ids if number in self.listed}
 
@@ -116,7 +121,10 @@ class MemoryLedger:
             self._store(outcome)
         for touch in batch.touches:
             if touch.record.id in self.rows:
-                self.rows[touch.record.id].record = touch.record
+                row = self.rows[touch.record.id]
+                row.record = touch.record
+                if touch.original and row.copy is not None and row.copy.url == touch.record.url:
+                    row.status, row.failure, row.url, row.switched = Status.SWITCHED, "", touch.original, True
         for look in batch.looks:
             if look.news and look.record.id in self.rows:
                 row = self.rows[look.record.id]
@@ -167,8 +175,8 @@ class MemoryLedger:
         row.attempts += tries
         row.record, row.run, row.unseen = record, self.run_id, ""
         ours = row.copy.url if row.copy else ""
-        if row.switched and record.url == ours and status not in (Status.ROLLED_BACK, Status.GONE):
-            row.status, row.failure = Status.SWITCHED, ""
+        if ours and record.url == ours and status not in (Status.ROLLED_BACK, Status.GONE):
+            row.status, row.failure, row.switched = Status.SWITCHED, "", True
             return
         row.status, row.failure = status, failure
         if status not in (Status.SWITCHED, Status.ROLLED_BACK, Status.GONE):

@@ -25,7 +25,7 @@ from engine.tracking.db.connect import one_moment
 from engine.tracking.db.database import Database, open_database
 from engine.tracking.ledger import Ledger
 from engine.tracking.read.journal import COLUMNS, check, history, walk
-from engine.tracking.read.switchable import changes
+from engine.tracking.read.switchable import Undo, changes
 from engine.tracking.write.journal import Journal
 from tests.support.outcomes import copied, record_id
 
@@ -383,12 +383,12 @@ async def test_the_journal_of_an_earlier_version_stays_whole_and_is_continued(pa
     async with open_database(path, SystemClock()) as database:
         assert (await check(database, KEY, [tip])).tip == tip
         assert [each.job for each in (await check(database, KEY, [tip])).open] == ["750X"]
-        assert [change.link_state for change in await changes(database, [1, 4])] == ["edited", ""]
+        assert [change.link_state for change in await changes(database, [1, 4], Undo())] == ["edited", ""]
         journal = await prepared(database)
         await journal.append(steps_of(2, (Event.SETTLED, LinkState.ORIGINAL), message="by a new version"))
         found = await check(database, KEY, [tip, journal.tip])
         assert (found.tip, found.open) == (journal.tip, [])
-        assert [change.link_state for change in await changes(database, [1, 4])] == ["edited", "original"]
+        assert [change.link_state for change in await changes(database, [1, 4], Undo())] == ["edited", "original"]
     with one_moment(path) as db:
         shown = history(db, record=None, account=None, run=None, limit=9)
     assert [(step["link_state"], step["detail"]) for step in shown] == [

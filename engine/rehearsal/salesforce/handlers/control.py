@@ -10,6 +10,7 @@
 * ``GET clock``; ``POST clock`` ``{"advance": seconds}``
 * ``GET settings``; ``POST settings``: any of SETTABLE, and ``daily_used``
 * ``POST access`` ``{"read_only": [ids], "hidden": [ids]}``: rows that sharing makes read-only, or hides altogether
+* ``POST rewriting`` ``{"field", "make", "ids"?}``: automation changes what is written (``rewriting.py``); ``{}``: none
 * ``POST field`` ``{"object", "field", …}``: change length, readable, updateable, nillable or type of a field
 """
 
@@ -29,6 +30,7 @@ from engine.rehearsal.salesforce import tooling
 from engine.rehearsal.salesforce.clock import stamp
 from engine.rehearsal.salesforce.faults import rule_from
 from engine.rehearsal.salesforce.org import Org
+from engine.rehearsal.salesforce.rewriting import MAKES, Rewriting
 
 PREFIX = "/__sim__/"
 SETTABLE = frozenset(
@@ -73,6 +75,7 @@ async def control(org: Org, http: web.Request) -> web.StreamResponse:
         ("POST", "settings"): _set_settings,
         ("POST", "access"): _access,
         ("POST", "field"): _field,
+        ("POST", "rewriting"): _rewriting,
     }
     action = actions.get((http.method, name))
     if action is None:
@@ -155,6 +158,14 @@ def _access(org: Org, http: web.Request, body: bytes) -> Any:
     data = orjson.loads(body)
     org.read_only_ids, org.hidden_ids = (set(data.get(name, [])) for name in ("read_only", "hidden"))
     return {"read_only": len(org.read_only_ids), "hidden": len(org.hidden_ids)}
+
+
+def _rewriting(org: Org, http: web.Request, body: bytes) -> Any:
+    data = orjson.loads(body)
+    if data and data["make"] not in MAKES:
+        raise ValueError(f"make must be one of {sorted(MAKES)}")
+    org.rewriting = Rewriting(data["field"], data["make"], frozenset(data.get("ids", ()))) if data else None
+    return {"on": bool(data)}
 
 
 def _field(org: Org, http: web.Request, body: bytes) -> Any:

@@ -48,6 +48,7 @@ def update(org: Org, request: ApiRequest, changes: Sequence[Change], *, all_or_n
     _check_rules(changes)
     if all_or_none:
         _roll_back(changes)
+    _rewrite(org, changes)
     for sobject, good in _grouped(changes):
         org.world.update(sobject, [(change.id, change.row) for change in good], request.user_id())
         request.ids_written += [change.id for change in good]
@@ -201,6 +202,16 @@ def _check_rules(changes: Sequence[Change]) -> None:
             value = change.row.get(rule.field)
             if not change.errors and value is not None and re.search(rule.pattern, str(value)):
                 change.fail(rule.code, rule.message, [rule.field])
+
+
+def _rewrite(org: Org, changes: Sequence[Change]) -> None:
+    if (rewriting := org.rewriting) is None:
+        return
+    for sobject, good in _grouped(changes):
+        if sobject.column(rewriting.field) is not None:
+            before = org.world.fetch(sobject, [change.id for change in good], [rewriting.field])
+            for change in good:
+                change.row = rewriting.of(change.id, change.row, before[change.id][0])
 
 
 def _roll_back(changes: Sequence[Change]) -> None:

@@ -1,0 +1,39 @@
+"""Values of ours: what a record may hold that comes from us, by the journal.
+
+Every link that we set out to write is one, however long ago that was. So is what the org has made of such a link, until
+it is known to be undone: from then on it is anybody's.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable
+
+from engine.model.change import OURS, Ours
+from engine.model.text import storable
+from engine.tracking.db.conditions import among
+
+VALUE = f"""(
+    {among("c.event", OURS)} AND (c.event <> 'rewritten' OR 'ours' = (SELECT link_state FROM url_changes u
+        WHERE u.doclist_entry_id = c.doclist_entry_id AND u.new_url = c.new_url AND u.link_state IN ('ours', 'original')
+        ORDER BY id DESC LIMIT 1))
+    AND NOT EXISTS (SELECT 1 FROM url_changes d
+        WHERE d.doclist_entry_id = c.doclist_entry_id AND d.id > c.id AND d.new_url = c.new_url
+            AND {among("d.event", OURS)})
+)"""
+"""Row ``c`` of the journal is the latest that makes its ``new_url`` a value of ours, which has replaced ``old_url``."""
+
+_OURS = f"""
+SELECT c.doclist_entry_id, c.old_url, c.event = 'rewritten' FROM json_each(?) AS wanted
+    JOIN url_changes c ON c.doclist_entry_id = wanted.value ->> 0 AND c.new_url = wanted.value ->> 1
+WHERE {VALUE}
+"""
+
+
+def ours(db: sqlite3.Connection, held: Iterable[tuple[str, str]]) -> dict[str, Ours]:
+    """Of these records, with what they hold: those that hold a value of ours. Raises sqlite3.Error."""
+    if db.execute("SELECT 1 FROM url_changes LIMIT 1").fetchone() is None:
+        return {}
+    wanted = json.dumps([(record, storable(value)) for record, value in held])
+    return {record: Ours(old, bool(rewritten)) for record, old, rewritten in db.execute(_OURS, (wanted,))}
