@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import orjson
 
 from engine.model.facts import Proof
+from engine.model.failures import FailureClass
 from engine.model.outcome import Duplicate, Status
 from engine.model.plan import Known
 from engine.model.record import Record
@@ -56,10 +57,14 @@ _WAITING = (
     f"SELECT id FROM file_migrations WHERE {TO_DO} AND status = 'pending' ORDER BY id",
     f"SELECT id FROM file_migrations WHERE {UNPROVED} ORDER BY id",
 )
-# tried longest ago first: a run that is stopped before it comes to the rest of them does not begin with the same again
+# tried longest ago first: a run that is stopped before it comes to the rest of them does not begin with the same again.
+# What the org has made of our link is no matter of its copy: only a rollback puts that right
 _FAILED = f"""
-SELECT id FROM file_migrations
-WHERE {TO_DO} AND status = 'failed' AND failure_class IN (SELECT value FROM json_each(?)) ORDER BY run_id, id
+SELECT id FROM file_migrations f
+WHERE {TO_DO} AND status = 'failed' AND failure_class IN (SELECT value FROM json_each(?))
+    AND 'rewritten' IS NOT (SELECT event FROM url_changes c WHERE c.doclist_entry_id = f.doclist_entry_id
+        AND f.failure_class = '{FailureClass.REJECTED.value}' ORDER BY c.id DESC LIMIT 1)
+ORDER BY run_id, id
 """
 # a switched record comes with the link that it carries: planning finds its way back to the original one
 _RECORDS = """
