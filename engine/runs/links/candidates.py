@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequen
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from engine.model.change import Change, Event, Held, LinkState, Step
+from engine.model.change import Change, Event, Held, LinkState, Ours, Step
 from engine.model.command import Command
 from engine.model.errors import Paused, Transient, Usage
 from engine.pipeline.link_writes import LinkStore
@@ -107,19 +107,20 @@ class Candidates:
                 raise Paused(
                     f"Salesforce does not answer: {error}", hint="Start the same command again later."
                 ) from error
-            moved_again = await self._moved_again(chunk, held)
+            others = await self._other_values(chunk, held)
             steps: list[Step] = []
             ours: list[Change] = []
             for each in chunk:
                 now = held[each.id]
-                change = _change(each, now)
+                other = others.get(each.id)
+                change = _change(each, now, other)
                 where = link_state(now, change.old, change.new)
                 if where is LinkState.OURS:
                     if self._limit is None or found.to_undo < self._limit:
                         found.to_undo += 1
                         ours.append(change)
                     continue
-                if each.id in moved_again:
+                if other is not None:
                     found.counts.stale += 1
                     continue
                 _count(found.counts, where)
@@ -134,8 +135,8 @@ class Candidates:
             if ours:
                 yield ours
 
-    async def _moved_again(self, chunk: Sequence[Undoable], held: Mapping[str, Held | None]) -> Collection[str]:
-        """Records that hold a value of ours which this rollback is not about."""
+    async def _other_values(self, chunk: Sequence[Undoable], held: Mapping[str, Held | None]) -> dict[str, Ours]:
+        """Of the records that hold a value of ours which is not among the wanted ones: what the journal knows of it."""
         others = [
             (each.id, now.url)
             for each in chunk
@@ -181,9 +182,11 @@ class Candidates:
             yield await switchable.changes(self._ledger.database, rows, self._wanted)
 
 
-def _change(each: Undoable, now: Held | None) -> Change:
-    """What the record holds, if that is ours; otherwise the latest."""
+def _change(each: Undoable, now: Held | None, other: Ours | None) -> Change:
+    """What the record holds, if that is a wanted value, or what the org has made of its undo; otherwise the latest."""
     at = next((value for value in each.values if now is not None and now.url == value.new), each.values[0])
+    if now is not None and other is not None and other.rewritten and other.old == at.old:
+        at = at._replace(new=now.url)
     return Change(each.id, each.account, at.old, at.new, at.wave)
 
 
