@@ -14,8 +14,10 @@ from tests.support.commands import BACKUP, SWITCH, said_so
 from tests.support.corner import Corner
 from tests.support.documents import LINES, words_of
 
-ELSEWHERE = re.compile(r"--config |--help|--version|--install-completion|^engine (init|rehearse|demo|tune|run$)")
-"""They have tests of their own, start servers, or only print."""
+ELSEWHERE = re.compile(
+    r"--config |--help|--version|--install-completion|--pdf|^engine (init|rehearse|demo|dashboard|tune|run$)"
+)
+"""They have tests of their own, start servers or a browser, or only print."""
 TYPED = sorted({line for _, line in LINES if not ELSEWHERE.search(line)})
 MISTAKES = {1, 2, 11}
 """A crash, a wrong flag, somebody else's lock. All other codes say something about the world of this test."""
@@ -30,6 +32,7 @@ class Place:
     record: str
     plan: Path
     ids: Path
+    sweep: Path
 
     def words(self, line: str) -> list[str]:
         known = {"ID": self.record, "ID…": self.record, "a0X3D00000AbcDeQAF": self.record, "CLASS": "network"}
@@ -37,7 +40,7 @@ class Place:
         words: list[str] = []
         for word in words_of(line):
             before = words[-1] if words else ""
-            if word == "FILE":
+            if word in {"FILE", "FILE.html"}:
                 words.append(str(self.file(before)))
             else:
                 words.append(self.account if before == "--account" else known.get(word, word))
@@ -46,7 +49,7 @@ class Place:
     def file(self, flag: str) -> Path:
         here = self.corner.directory
         [undo] = here.glob("*.rollback-2.ndjson")
-        given = {"--plan": self.plan, "--ids": self.ids, "--rollback-file": undo}
+        given = {"--plan": self.plan, "--ids": self.ids, "--rollback-file": undo, "--sweep": self.sweep}
         return given.get(flag) or here / f"written-{len(list(here.iterdir()))}"
 
 
@@ -55,12 +58,13 @@ def place(the_stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     corner = Corner(the_stage, tmp_path_factory.mktemp("typed"))
     account = corner.account("One")
     records = corner.files(5, account=account)
-    plan, ids = corner.directory / "plan.ndjson", corner.directory / "ids.txt"
+    plan, ids, sweep = (corner.directory / name for name in ("plan.ndjson", "ids.txt", "sweep.json"))
     ids.write_text(f"{records[0]}\n")
     said_so(corner.engine(*BACKUP), 0)
     said_so(corner.engine("run", "switch", "--dry-run", "--plan", str(plan)), 0)
     said_so(corner.engine(*SWITCH), 0)
-    yield Place(corner, account, records[0], plan, ids)
+    sweep.write_text(corner.engine("sweep", "--json").out)
+    yield Place(corner, account, records[0], plan, ids, sweep)
     corner.calm()
 
 
