@@ -105,6 +105,22 @@ def test_every_script_has_a_command(script: str) -> None:
     assert "`engine " in rows("script")[script]
 
 
+RESERVED = {"class", "default", "end", "flowchart", "graph", "click", "style", "subgraph"}
+"""Words of Mermaid's own: a node of such a name spoils its whole diagram."""
+
+
+def test_no_node_of_a_diagram_has_a_name_that_mermaid_takes_for_its_own() -> None:
+    nodes = [
+        (name, node)
+        for name, text in NOW.items()
+        for block in re.findall(r"^```mermaid\nflowchart(.*?)^```", text, re.DOTALL | re.MULTILINE)
+        for node in re.findall(r"(?:^ *|> (?:\|[^|]*\| )?)(\w+)(?=[\[({]| --| -\.)", block, re.MULTILINE)
+    ]
+
+    assert len(nodes) > 80
+    assert [each for each in nodes if each[1] in RESERVED] == []
+
+
 def test_exit_codes_and_failures_are_those_of_the_code() -> None:
     script = runpy.run_path(str(ROOT / "docs/exit_codes.py"))
 

@@ -132,7 +132,7 @@ def test_what_the_org_makes_of_an_undo_is_counted_apart_and_goes_back_too(flow: 
     assert [rows[each]["status"] for each in ids] == [*["switched" if make == "revert" else "failed"] * 4,
                                                       *["rolled_back"] * 6]  # fmt: skip
     assert {rows[each]["original_url"] for each in ids} == set(before.values())
-    run = [each["id"] for each in flow.runs() if each["run_type"] == "switch"][0]
+    run = next(each["id"] for each in flow.runs() if each["run_type"] == "switch")
     for words in ((), ("--run", str(run))):
         said_so(flow.engine(*ROLLBACK, *words), 6, f"4 {CHANGED}", "6 already so")
     off(flow)
