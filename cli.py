@@ -29,6 +29,7 @@ ORDER = [
     "status",
     "dashboard",
     "report",
+    "export",
     "verify",
     "audit",
     "sweep",
@@ -103,6 +104,7 @@ run_app.command("rollback")(run.run_rollback)
 app.command()(reports.status)
 app.command()(desk.dashboard)
 app.command()(desk.report)
+app.command()(desk.export)
 app.command()(checks.verify)
 app.command()(reports.audit)
 app.command()(checks.sweep)

@@ -1,7 +1,7 @@
 """What the tracking DB knows, for people who are not at this terminal."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -81,3 +81,48 @@ def _show_verdict(found: dict[str, Any], _console: Any) -> None:
         word = {True: "yes", False: "NO", None: "?"}[each["holds"]]
         typer.echo(to_show(f"{word:>4}  {each['name']}: {each['why']}"))
     typer.echo(f"Wrote {' and '.join(found['files'])}")
+
+
+def export(
+    ctx: typer.Context,
+    what: Annotated[
+        Literal["accounts", "failures", "plan", "journal", "inventory"], typer.Argument(help="Which table.")
+    ],
+    file: Annotated[Path, typer.Argument(help="The file to write, mode 0600.", metavar="FILE")],
+    form: Annotated[
+        Literal["csv", "ndjson", "parquet", "rclone-urls"] | None,
+        flag("--format", "The format; without it, as the file's name ends."),
+    ] = None,
+    redact: Annotated[bool, flag("--redact", "Hide names and paths; equal ones stay equal within the file.")] = False,
+    as_json: AsJson = False,
+    config: Config = None,
+) -> None:
+    """Write a table of the tracking DB to a file.
+
+    CSV holds no formula that a spreadsheet would run; NDJSON is exact; Parquet needs engine[parquet]; rclone-urls is
+    what rclone copyurl --urls reads. Queries of presigned links are left out, but from rclone-urls.
+    With plan it prints 20 new links to open.
+
+    Examples:
+
+      engine export failures failures.csv
+
+      engine export inventory inventory.parquet --redact
+
+      engine export plan todo.csv --format rclone-urls
+    """
+    with guarded(ctx):
+        from engine.desk.exporting import Export
+        from engine.desk.exporting import export as write
+
+        show(ctx, write(settings_for(ctx), Export(what, file, form, redact)), _show_export)
+
+
+def _show_export(found: dict[str, Any], _console: Any) -> None:
+    from engine.runs.shared.command import to_show
+
+    typer.echo(f"Wrote {found['rows']:,} rows of {found['table']} to {found['file']} ({found['format']})")
+    if found["sample_links"]:
+        typer.echo("Open some of the new links:")
+        for link in found["sample_links"]:
+            typer.echo(to_show(f"  {link}"))
