@@ -92,4 +92,5 @@ UndoFile = Annotated[
 OfRun = Annotated[int | None, value("--run", "N", "Only what this switch run changed.")]
 Ids = Annotated[Path | None, value("--ids", "FILE", "Only these records: one Id per line.")]
 Since = Annotated[str | None, value("--since", "TIME", "Only changes since this time, such as 2026-11-22T10:00:00Z.")]
+ForceLinks = Annotated[bool, flag("--force", "Move links although nobody could open the first of them.")]
 Force = Annotated[bool, flag("--force", "Go on if old links are dead, or the file lacks its last line.")]

@@ -72,6 +72,7 @@ def run_switch(
     wave: flags.Wave = None,
     yes: flags.Yes = False,
     strict: flags.Strict = False,
+    force: flags.ForceLinks = False,
     upload_rollback_file: flags.Upload = False,
     account: flags.Account = None,
     limit: flags.Limit = None,
@@ -108,6 +109,7 @@ def run_switch(
             yes=yes,
             strict=strict,
             upload=upload_rollback_file,
+            force=force,
             retry_classes=failure_classes(retry_class or []),
         )
         _run(ctx, switch, options, concurrency=concurrency, batch_size=batch_size)

@@ -143,6 +143,11 @@ class Ledger:
         assert self.run_id is not None, "begin_run comes first"
         await self._write(runs.sample, run_id=self.run_id, facts=facts)
 
+    async def note(self, facts: Mapping[str, object]) -> None:
+        """Add facts to those that the current run began with."""
+        assert self.run_id is not None, "begin_run comes first"
+        await self._write(runs.note, run_id=self.run_id, facts=facts)
+
     # scans
 
     async def begin_scan(self, kind: Kind, scope_hash: str, *, restricted: bool, watermark: str) -> int:

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
 import shutil
 import sqlite3
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -25,7 +21,8 @@ from engine.tracking.db.database import open_database
 from engine.tracking.ledger import Ledger
 from engine.tracking.write.journal import Journal
 from tests.support.commands import BACKUP, ROLLBACK, SWITCH, backed_up, links, lose_the_database, ours, said_so
-from tests.support.corner import Corner, Said, ended, org_log, until, wait
+from tests.support.corner import Corner, ended, org_log, until, wait
+from tests.support.terminal import ORG, at_a_terminal
 
 WRITES = {"collections_update", "composite", "record_update"}
 
@@ -630,31 +627,6 @@ def test_json_tells_it_all(corner: Corner) -> None:
 
 
 # at a terminal
-
-
-def at_a_terminal(corner: Corner, *words: str, typed: list[tuple[str, str]]) -> Said:
-    """Run with a terminal on stdin; each line is typed once its question is there."""
-    near, far = pty.openpty()
-    run = subprocess.Popen(
-        [sys.executable, "-m", "cli", *words],
-        env=corner.environment(), stdin=far, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=corner.directory,
-    )  # fmt: skip
-    os.close(far)
-    said = b""
-    assert run.stderr is not None
-    for question, answer in typed:
-        while question.encode() not in said:
-            block = os.read(run.stderr.fileno(), 4096)
-            assert block, said.decode()
-            said += block
-        said = said.partition(question.encode())[2]
-        os.write(near, f"{answer}\n".encode())
-    out, err = run.communicate(timeout=60)
-    os.close(near)
-    return Said(run.returncode, out.decode(), (said + err).decode())
-
-
-ORG = "Rehearsal Org"
 
 
 def test_a_person_confirms_by_typing_the_org_and_goes_on_wave_by_wave(corner: Corner) -> None:

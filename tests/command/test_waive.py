@@ -136,3 +136,66 @@ def test_archived_records_are_read_again_once_restored(corner: Corner) -> None:
     wait(corner.stage.objects.load(VENDOR_BUCKET, [Seeded(key, 300)]))
     assert corner.engine("run", "backup", "--incremental", "--retry-class", "archived").code == 0
     assert corner.rows()[record]["status"] == "backed_up"
+
+
+# what waivers do not hide, and what they excuse
+
+
+def test_a_switched_record_is_not_waived(mixed: Corner) -> None:
+    assert mixed.engine("run", "switch", "--execute", "--yes", "--no-progress").code == 0
+    switched = next(name for name, row in mixed.rows().items() if row["status"] == "switched")
+    lost = missing(mixed)[0]
+    said = mixed.engine("waive", switched, lost, "--reason", "lost at the vendor", "--json")
+    assert said.code == 3
+    assert (said.json["noted"], said.json["switched"], said.json["readiness"]["waived"]) == ([lost], [switched], 1)
+    said = mixed.engine("waive", switched, "--reason", "x")
+    assert said.code == 3
+    assert f"1 are switched and were not waived: {switched}" in said.out
+    assert "engine run rollback --from-database --ids FILE" in said.out
+
+
+def test_a_waiver_of_a_record_that_was_switched_since_can_be_taken_back(mixed: Corner) -> None:
+    ready = next(name for name, row in mixed.rows().items() if row["status"] == "backed_up")
+    assert mixed.engine("waive", ready, "--reason", "x").code == 0
+    assert mixed.engine("run", "switch", "--execute", "--yes", "--no-progress").code == 0
+    assert mixed.engine("waive", ready, "--undo", "--reason", "y").code == 0
+
+
+@pytest.mark.parametrize("words", [("--full",), ("--incremental", "--retry-class", "source_missing")])
+def test_a_backup_in_which_only_waived_records_fail_ends_with_0(mixed: Corner, words: tuple[str, ...]) -> None:
+    one, other = missing(mixed)
+    assert mixed.engine("waive", one, "--reason", "lost").code == 0
+    said = mixed.engine("run", "backup", *words, "--no-progress")
+    assert said.code == 3, "the other one counts"
+    assert "1 of the failures are of waived records" in said.out
+    assert mixed.engine("waive", other, "--reason", "lost").code == 0
+    said = mixed.engine("run", "backup", *words, "--no-progress")
+    assert said.code == 0, said.everything
+    assert "2 failed" in said.out
+    assert "2 of the failures are of waived records" in said.out
+    assert mixed.runs()[-1]["status"] == "completed"
+
+
+def test_a_switch_in_which_only_waived_records_fail_ends_with_0(corner: Corner) -> None:
+    ids = corner.files(30)
+    assert corner.engine("run", "backup", "--full").code == 0
+    assert corner.engine("waive", ids[7], "--reason", "a rule of the org keeps it").code == 0
+    corner.org("access", read_only=[ids[7]])
+    try:
+        said = corner.engine("run", "switch", "--execute", "--yes", "--no-progress")
+    finally:
+        corner.org("access", read_only=[])
+    assert said.code == 0, said.everything
+    assert "29 switched, 1 failed" in said.out
+    assert "1 of the failures are of waived records" in said.out
+
+
+def test_a_verification_that_cannot_look_at_waived_copies_alone_ends_with_0(corner: Corner) -> None:
+    ids = corner.files(3)
+    assert corner.engine("run", "backup", "--full").code == 0
+    corner.misbehave(path=corner.rows()[ids[1]]["your_s3_key"], kind="access_denied")
+    assert corner.engine("verify", "--level", "head").code == 3
+    assert corner.engine("waive", ids[1], "--reason", "denied").code == 0
+    said = corner.engine("verify", "--level", "head")
+    assert said.code == 0, said.everything
+    assert "1 could not be checked" in said.out

@@ -26,6 +26,7 @@ from tests.simulation.bucket import SimClient
 from tests.simulation.connection import SimConnection
 from tests.simulation.loop import Killed, SimClock, SimLoop, Stuck
 from tests.simulation.org import HTML, LONGEST_CALL_S, Reply, Request
+from tests.simulation.web import SimWeb
 
 if TYPE_CHECKING:
     from tests.simulation.world import SimWorld
@@ -112,7 +113,7 @@ class Life:
 
     def _run(self, main: Callable[[], Coroutine[Any, Any, Any]]) -> Ended:
         def beyond() -> asyncio.Future[Any]:
-            WORLD.set(World(http=self._http, clients=self._clients, web=_no_web, connect=self._connect))
+            WORLD.set(World(http=self._http, clients=self._clients, web=self._web, connect=self._connect))
             return self.loop.create_task(main())
 
         try:
@@ -161,6 +162,10 @@ class Life:
     @asynccontextmanager
     async def _http(self, _network: object) -> AsyncIterator[Any]:
         yield self
+
+    @asynccontextmanager
+    async def _web(self, *_: object, **__: object) -> AsyncIterator[SimWeb]:
+        yield SimWeb(self.world.store, self.step)
 
     async def _connect(self, opener: Callable[[], sqlite3.Connection]) -> SimConnection:
         if self.dead or self.loop.ghost:
@@ -280,11 +285,6 @@ _REFUSED = {
     "unavailable": Reply(503, b'[{"errorCode":"SERVER_UNAVAILABLE","message":"Server Unavailable"}]'),
     "spent": Reply(403, b'[{"errorCode":"REQUEST_LIMIT_EXCEEDED","message":"TotalRequests Limit exceeded."}]'),
 }
-
-
-@asynccontextmanager
-async def _no_web(*_: object, **__: object) -> AsyncIterator[Any]:
-    yield None
 
 
 async def _no_control() -> Any:

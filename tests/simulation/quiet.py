@@ -80,10 +80,6 @@ def model(world: SimWorld, entry: Entry, row: sqlite3.Row) -> set[str]:
         if held is None or held.body != world.store.objects[VENDOR][key].body:
             return {"failed"}  # a backup that ended well has copied it
         if held.archived:
-            return {
-                "failed",
-                "backed_up",
-                "rolled_back",
-            }  # a copy that stands; whoever has tried to open it says failed
+            return {"failed", "backed_up", "rolled_back"}  # whoever has tried to open it says failed
         return {"backed_up", "rolled_back"}
     return {"failed", "skipped"}

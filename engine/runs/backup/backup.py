@@ -27,6 +27,7 @@ from engine.runs.shared.report import Ended, RunReport
 from engine.runs.shared.screen import Screen
 from engine.s3.transport import Transport
 from engine.settings import Settings
+from engine.tracking.read import waived
 from engine.tracking.write import links
 from engine.tracking.write.runs import Ending
 
@@ -84,6 +85,8 @@ class _Backup:
         self._again = options.again(run.bounds)
         self._org_id = org_id
         self._tally = Tally()
+        self._waived = 0
+        """Of the failures, those of waived records."""
         self._routes = Routes(run.services.probe, self._on_route)
         self._planner = run.services.planner(shape, run.bounds.account_id, self._routes)
 
@@ -101,6 +104,10 @@ class _Backup:
         await BackupFlow(run, settings.migration, self._planner, self._routes, tally).run(feeds, met)
         for remark in run.services.s3.destination.remarks():
             run.note(remark)
+        if tally.failed and run.id is not None:
+            self._waived = await run.services.ledger.database.read(partial(waived.failed, run_id=run.id))
+            if self._waived:
+                run.note(waived.told(self._waived))
 
     async def _prepare(self, run_id: int) -> None:
         """What earlier runs have left, before anything new."""
@@ -146,7 +153,7 @@ class _Backup:
         return [safe, (self._again, "   resumes")]
 
     def verdict(self) -> tuple[Ending, int]:
-        if not self._tally.failed:
+        if self._tally.failed <= self._waived:
             return "completed", 0
         return "completed_with_failures", 0 if self._run.id is None else 3  # a dry run has shown what it was to show
 

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from engine.limiting.clock import Clock, SystemClock
 from engine.model.errors import Blocked, EngineError, Fatal
-from engine.model.hosts import origin_of
 from engine.model.record import ObjectShape, Scope
 from engine.model.text import printable
 from engine.runs.doctor.checks import bucket, machine, org, sources, users
@@ -176,7 +175,7 @@ async def _bucket(adapters: Adapters, network: NetworkSettings, options: DoctorO
     ignored = destination.copies.verdict is Conditional.IGNORED
     findings += await bucket.set_up(adapters.s3.bucket_setup, copies_ignore=ignored)
     urls = list(known.links) or [_link(adapters, key)]
-    links = await _open_links(network, urls, grave=options.purpose == "switch")
+    links = await _open_links(adapters, network, urls, grave=options.purpose == "switch")
     findings.append(links)
     findings.append(await users.policies(adapters.s3.bucket_setup, opened=links.level is Level.OK))
     findings.append(await bucket.remove_probe(adapters, key))
@@ -197,16 +196,12 @@ def _link(adapters: Adapters, key: str) -> str:
     return adapters.locate(key).url
 
 
-async def _open_links(network: NetworkSettings, urls: Sequence[str], *, grave: bool) -> Finding:
-    origins = set()
-    for url in urls:
-        scheme, _, rest = url.partition("://")
-        try:
-            origins.add(origin_of(scheme, rest.partition("/")[0]))
-        except EngineError as error:
-            return block("user_links", f"the new links name no valid host: {error}", "check destination.url_template")
-    async with open_as_user(network, origins) as client:
-        return await users.open_links(client, urls, grave=grave)
+async def _open_links(adapters: Adapters, network: NetworkSettings, urls: Sequence[str], *, grave: bool) -> Finding:
+    try:
+        async with open_as_user(network, urls) as client:
+            return await users.open_links(client, urls, adapters.clock, grave=grave)
+    except EngineError as error:
+        return block("user_links", f"the new links name no valid host: {error}", "check destination.url_template")
 
 
 async def _s3_clock(adapters: Adapters) -> Finding:

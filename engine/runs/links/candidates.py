@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -12,7 +12,7 @@ from engine.model.command import Command
 from engine.model.errors import Paused, Transient, Usage
 from engine.pipeline.link_writes import LinkStore
 from engine.pipeline.switching import WINDOW, Counts, link_state
-from engine.runs.links.old_links import PROBES
+from engine.runs.links.old_links import PROBES, spread
 from engine.runs.links.rollback_file import Restorable
 from engine.runs.shared.command import as_flags
 from engine.tracking.ledger import Ledger
@@ -131,7 +131,7 @@ class Candidates:
             if journal is not None:
                 await journal.append(steps)
             room = PROBES - len(found.samples)
-            found.samples += [change.old for change in _spread(ours, room)]
+            found.samples += [change.old for change in spread(ours, room)]
             if ours:
                 yield ours
 
@@ -207,6 +207,15 @@ def moment(text: str | None) -> str | None:
     return aware.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
+def told_since(text: str | None) -> str:
+    """The instant that was understood, for a person; empty where none was given. Raises Usage."""
+    at = moment(text)
+    if text is None or at is None:
+        return ""
+    zone = "" if datetime.fromisoformat(text).tzinfo else "; a time without a zone is UTC"
+    return f"at {at.removesuffix('Z').removesuffix('.000000')}Z (UTC) or later{zone}"
+
+
 def _count(counts: Counts, where: LinkState) -> None:
     match where:
         case LinkState.ORIGINAL:
@@ -215,11 +224,3 @@ def _count(counts: Counts, where: LinkState) -> None:
             counts.edited += 1
         case LinkState.GONE:
             counts.gone += 1
-
-
-def _spread(changes: Sequence[Change], count: int) -> Iterator[Change]:
-    """Up to so many of them, evenly spread."""
-    if count <= 0 or not changes:
-        return iter(())
-    step = max(1, len(changes) // count)
-    return iter(changes[::step][:count])

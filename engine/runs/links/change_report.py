@@ -9,6 +9,7 @@ from engine.model.command import Advice, Command
 from engine.model.errors import Differs, Paused
 from engine.pipeline.switching import Counts
 from engine.runs.links.plan_file import Written
+from engine.runs.shared.confirmation import Consent
 from engine.runs.shared.report import Ended, duration
 from engine.runs.shared.unfreeze import RESTORED, UNFREEZE
 
@@ -45,6 +46,8 @@ class ChangeReport:
     doubt: Doubt = Doubt()
     not_looked_at: dict[str, int] = field(default_factory=dict)
     """Planned links to copies whose source the last scan could not check, by reason."""
+    consent: Consent | None = None
+    """Who was asked; None: a dry run asks nobody."""
     waves: list[dict[str, Any]] = field(default_factory=list)
     next_steps: list[Advice] = field(default_factory=list)
 
@@ -66,6 +69,7 @@ class ChangeReport:
             "records": {"planned": self.planned, _DONE[self.ended.kind]: done, **c, "open": self.doubt.open},
             "not_looked_at": self.not_looked_at,
             "waves": self.waves,
+            "consent": self.consent.given if self.consent is not None else [],
             "plan": self.plan and str(self.plan.path),
             "plan_sha256": self.plan and self.plan.sha256,
             "rollback_file": self.rollback_file or None,
@@ -91,6 +95,8 @@ class ChangeReport:
             lines.append(f"  about {self.cost.calls:,} Salesforce API calls{left}, about {duration(seconds)}")
         elif not dry_run:
             lines.append(f"  in {duration(seconds)}")
+        if self.consent is not None and (asked := self.consent.told):
+            lines.append(f"  {asked}")
         if self.doubt.unseen_s:
             lines.append(
                 f"  at most {self.doubt.unseen_s * 1000:,.0f} ms lay between the read of a link and its write; an edit"
@@ -116,8 +122,8 @@ def counted(counts: Counts, done: str = "switched", in_doubt: int = 0, stale: st
     return ", ".join(f"{count:,} {word}" for count, word in words if count)
 
 
-def after_a_switch(code: int, counts: Counts, run_id: int, again: Command) -> list[Advice]:
-    """What to type next. ``again``: the command that goes on."""
+def after_a_switch(code: int, counts: Counts, again: Command, undo: Advice) -> list[Advice]:
+    """What to type next. ``again``: the command that goes on, ``undo``: the one that leads back."""
     steps: list[Advice] = []
     if counts.failed:
         mended = "   says why records failed; once that is fixed: "
@@ -137,12 +143,15 @@ def after_a_switch(code: int, counts: Counts, run_id: int, again: Command) -> li
     elif counts.edited:
         steps.append((_BACKUP, "   copies what was edited meanwhile"))
     if counts.done or counts.rewritten:
-        steps.append(undo_of(run_id))
+        steps.append(undo)
     return steps
 
 
-def undo_of(run_id: int) -> Advice:
-    """The dry run of a rollback."""
+def undo_of(run_id: int, *, earlier: bool) -> Advice:
+    """The dry run of a rollback. ``earlier``: links that other switches moved stand too, and belong to the way back."""
+    if earlier:
+        undo = Command("run rollback --from-database")
+        return undo, "   shows what an undo would do, of this switch and of the earlier ones"
     return Command(f"run rollback --from-database --run {run_id}"), "   shows what an undo would do"
 
 

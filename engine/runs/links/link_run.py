@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from engine.limiting.clock import Clock
@@ -22,7 +23,8 @@ from engine.runs.shared.confirmation import Consent
 from engine.runs.shared.lifecycle import Run, Start
 from engine.runs.shared.preflight import unless_stopped
 from engine.runs.shared.screen import Screen
-from engine.settings import Settings
+from engine.settings import NetworkSettings, Settings
+from engine.tracking.read import waived
 from engine.tracking.read.journal import open_changes
 from engine.tracking.read.links import Foreign
 from engine.tracking.write.journal import Journal
@@ -42,6 +44,7 @@ class LinkRules:
     policy: ChangePolicy
     drain_s: float
     object_and_field: tuple[str, str]
+    network: NetworkSettings
 
     @classmethod
     def of(cls, settings: Settings, *, strict: bool, undo: bool = False) -> LinkRules:
@@ -55,6 +58,7 @@ class LinkRules:
             ),
             wanted.drain_seconds,
             (org.object, org.url_field),
+            settings.network,
         )
 
 
@@ -70,6 +74,8 @@ class LinkProgress:
     """The first record where the org has changed what was written."""
     open: int = 0
     """Changes that nobody knows the end of."""
+    waived: int = 0
+    """Of the failures, those of waived records."""
     left_out: int = 0
     """Lines of the plan that flags or test settings did not let through."""
     foreign: Foreign = field(default_factory=Foreign)
@@ -152,6 +158,15 @@ async def still_open(run: Run, evidence: Evidence) -> int:
     if count := count + len(evidence.doubtful):
         run.note(in_doubt(count, until))
     return count
+
+
+async def excuse(run: Run, progress: LinkProgress, failures: int) -> None:
+    """Find out which of the failures are of waived records; noted."""
+    if not failures or run.id is None:
+        return
+    progress.waived = await run.services.ledger.database.read(partial(waived.failed, run_id=run.id))
+    if progress.waived:
+        run.note(waived.told(progress.waived))
 
 
 class LinkWriter:

@@ -8,6 +8,7 @@ import structlog
 
 from engine.limiting.clock import Clock
 from engine.limiting.retry import retry
+from engine.model.change import Change
 from engine.model.errors import EngineError, Refused, Transient
 from engine.model.location import Location
 from engine.model.urls import parse_url
@@ -20,6 +21,14 @@ DEAD_SHARE = 0.1
 """A larger share of dead links stops a rollback."""
 
 log = structlog.get_logger()
+
+
+def spread(changes: Sequence[Change], count: int) -> Sequence[Change]:
+    """Up to so many of them, evenly spread."""
+    if count <= 0 or not changes:
+        return ()
+    step = max(1, len(changes) // count)
+    return changes[::step][:count]
 
 
 async def probe(services: Services, originals: Sequence[str]) -> str:

@@ -11,13 +11,14 @@ from engine.model.command import Advice, Command
 from engine.model.errors import Blocked
 from engine.model.record import ObjectShape
 from engine.pipeline.switching import calls
-from engine.runs.links.plan_file import PlanFile, PlanWriter, Written, open_plan, settings_hash
+from engine.runs.links.plan_file import Home, PlanFile, PlanWriter, Written, open_plan
 from engine.runs.links.rollback_file import free
 from engine.runs.shared.assembly import Services
 from engine.runs.shared.report import by_reason
 from engine.salesforce.shape import Organization
 from engine.tracking.read import switchable
 from engine.tracking.read.links import Foreign, outdated
+from engine.tracking.read.lookups import first_start
 from engine.tracking.read.switchable import Wanted
 
 
@@ -36,7 +37,7 @@ class Plans:
         self._wanted = wanted
         self._organization = organization
         self._shape = shape
-        self._fits = settings_hash(organization.id, object_and_field, services.ours)
+        self._object_and_field = object_and_field
         self._template = services.ours.link_template
         self.foreign = Foreign()
         """Records that a new plan leaves out, because the link in their row is not made of its key."""
@@ -56,9 +57,7 @@ class Plans:
         header = {
             "run": run_id,
             "at": iso(self._services.clock.now()),
-            "org": self._organization.id,
-            "org_name": self._organization.name,
-            "settings": self._fits,
+            **(await self._home()).header(),
             "object": shape.name,
             "field": shape.url_field,
             "count": len(rows),
@@ -91,9 +90,16 @@ class Plans:
             )
         return writer.finish(), needed
 
-    def open(self, stack: ExitStack, path: Path) -> PlanFile:
+    async def open(self, stack: ExitStack, path: Path) -> PlanFile:
         """Check and hold a plan. Raises Usage, Differs."""
-        return stack.enter_context(open_plan(path, self._fits, self._template.url))
+        home = await self._home()
+        return stack.enter_context(open_plan(path, home.why_not, self._template.url))
+
+    async def _home(self) -> Home:
+        services = self._services
+        database = services.ledger.database
+        begun = await database.read(first_start)
+        return Home(self._organization, self._object_and_field, services.ours, database.path, begun)
 
     def path(self, run_id: int | None) -> Path:
         """Where a plan lies that nobody has named."""

@@ -22,18 +22,74 @@ from engine.model.copy import ProvedCopy
 from engine.model.errors import Blocked, Differs, Usage
 from engine.model.hosts import store_at
 from engine.pipeline.switching import WINDOW
+from engine.salesforce.shape import Organization
 from engine.settings import DestinationSettings
 from engine.tracking.db.files import unwritable
 
+WhyNot = Callable[[dict[str, Any]], str]
 _TRAILER = 4096
 """Longest trailer, in bytes."""
 
 
-def settings_hash(org_id: str, object_and_field: tuple[str, str], ours: DestinationSettings) -> str:
-    """What a plan hangs on: the org, the field, and where links lead."""
-    store = ours.endpoint_url and store_at(ours.endpoint_url)
-    facts = [org_id, *object_and_field, ours.bucket, store, ours.region, ours.url_template]
-    return hashlib.sha256(orjson.dumps(facts)).hexdigest()[:16]
+@dataclass(frozen=True, slots=True)
+class Home:
+    """What a plan hangs on: the org and field, where links lead, and the tracking DB that it was made from."""
+
+    organization: Organization
+    object_and_field: tuple[str, str]
+    ours: DestinationSettings
+    database: Path
+    begun: str
+    """When the DB's first run began. That tells two DBs apart, wherever they lie."""
+
+    def header(self) -> dict[str, Any]:
+        """What a plan says of it."""
+        return {
+            "org": self.organization.id,
+            "org_name": self.organization.name,
+            "settings": self._hash(),
+            "destination": self._destination(),
+            "database": str(self.database),
+            "database_begun": self.begun,
+        }
+
+    def why_not(self, header: dict[str, Any]) -> str:
+        """Why a plan with this header belongs elsewhere; empty: it belongs here."""
+        organization, begun = self.organization, header.get("database_begun")
+        if (org := header.get("org")) != organization.id:
+            name = f"{header.get('org_name') or 'an org'} ({org})"
+            return (
+                f"it was made for {name}, and this login leads to {organization.name or 'an org'} ({organization.id})"
+            )
+        theirs, here = f"{header.get('object')}.{header.get('field')}", ".".join(self.object_and_field)
+        if theirs.lower() != here.lower():
+            return f"it was made for {theirs}, and the settings say {here}"
+        if begun is not None and begun != self.begun:
+            return f"it was made from another tracking DB, {header.get('database')}, and this one is {self.database}"
+        if header.get("settings") == self._hash():
+            return ""
+        then = header.get("destination") or {}
+        told = [
+            f"destination.{name} was {then[name]}, and is {now}"
+            for name, now in self._destination().items()
+            if then.get(name, now) != now
+        ]
+        why = f": {', '.join(told)}" if told else ""
+        return f"it was made for another org, field or destination than these settings name{why}"
+
+    def _destination(self) -> dict[str, Any]:
+        ours = self.ours
+        store = ours.endpoint_url and store_at(ours.endpoint_url)
+        return {
+            "bucket": ours.bucket,
+            "endpoint_url": store,
+            "region": ours.region,
+            "url_template": ours.url_template,
+        }
+
+    def _hash(self) -> str:
+        facts = [self.organization.id, *self.object_and_field, *self._destination().values()]
+        return hashlib.sha256(orjson.dumps(facts)).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +158,10 @@ def _taken(path: Path) -> Blocked:
 
 
 class PlanFile:
-    """A plan that was checked from its first byte to its last. ``fits``: what ``settings_hash`` says of today's
-    settings; ``url_of``: the link that they make of a key."""
+    """A plan that was checked from its first byte to its last. ``why_not``: says why a plan with such a header does not
+    belong here; ``url_of``: the link that the settings make of a key."""
 
-    def __init__(self, path: Path, file: IO[bytes], fits: str, url_of: Callable[[str], str]) -> None:
+    def __init__(self, path: Path, file: IO[bytes], why_not: WhyNot, url_of: Callable[[str], str]) -> None:
         self.path = path
         self._file = file
         self._url_of = url_of
@@ -114,7 +170,7 @@ class PlanFile:
         self.sha256 = ""
         self._windows: list[tuple[int, bytes]] = []
         """Where each WINDOW of lines begins, and the SHA-256 of its bytes: held against them once more when read."""
-        self._check(fits)
+        self._check(why_not)
 
     def window(self, start: int, stop: int) -> list[Link]:
         """Lines ``start`` to ``stop``, at most WINDOW of them. Raises Differs where they changed after the check."""
@@ -129,15 +185,15 @@ class PlanFile:
             found += [_link(orjson.loads(line)) for line in lines[first : stop - number * WINDOW]]
         return found
 
-    def _check(self, fits: str) -> None:
+    def _check(self, why_not: WhyNot) -> None:
         whole = hashlib.sha256()
         try:
             head = self._file.readline(1 << 20)
             self.header = orjson.loads(head)
             if self.header.get("engine_plan") != 1:
                 raise self._changed("it is no plan of this engine")
-            if self.header.get("settings") != fits:
-                raise self._changed("it was made for another org, field or destination than these settings name")
+            if why := why_not(self.header):
+                raise self._changed(why)
             whole.update(head)
             trailer = self._lines(whole)
             count, sha256 = int(trailer["count"]), str(trailer["sha256"])
@@ -179,7 +235,7 @@ class PlanFile:
 
 
 @contextmanager
-def open_plan(path: Path, fits: str, url_of: Callable[[str], str]) -> Iterator[PlanFile]:
+def open_plan(path: Path, why_not: WhyNot, url_of: Callable[[str], str]) -> Iterator[PlanFile]:
     """Check and hold a plan file. Raises Usage where there is none, Differs where it is not as it was written."""
     try:
         file = path.open("rb")
@@ -187,7 +243,7 @@ def open_plan(path: Path, fits: str, url_of: Callable[[str], str]) -> Iterator[P
         hint = (Command("run switch --dry-run"), "   makes one")
         raise Usage(f"--plan {path} cannot be read: {error.strerror}", hint=hint) from error
     with file:
-        yield PlanFile(path, file, fits, url_of)
+        yield PlanFile(path, file, why_not, url_of)
 
 
 def _line(link: Link) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from engine.model.errors import Blocked, Differs, Paused
 from engine.model.record import Scope
 from engine.pipeline.doubts import in_doubt
 from engine.runs.journal.evidence import Evidence
-from engine.runs.links.candidates import CandidateCounts, Candidates, moment
+from engine.runs.links.candidates import CandidateCounts, Candidates, moment, told_since
 from engine.runs.links.change_report import ApiCost, ChangeReport, Doubt
 from engine.runs.links.link_run import (
     SECONDS_A_CALL,
@@ -29,6 +29,7 @@ from engine.runs.links.link_run import (
     begin_journal,
     check_updateable,
     evidence_for,
+    excuse,
     say_progress,
     settle_late,
     start_of,
@@ -104,6 +105,8 @@ async def _checked(
     candidates = Candidates(services.ledger, services.salesforce.links, wanted, run.bounds.limit)
     evidence = await evidence_for(run, lost=options.file is not None)
     candidates.doubtful = evidence.doubtful
+    if told := told_since(options.since):
+        run.note(f"--since {options.since}: links that were moved {told}")
     if options.file is not None:
         candidates.file = read_rollback_file(options.file, evidence.key)
         _check_file(run, options, candidates.file, (organization.id, *rules.object_and_field))
@@ -217,6 +220,7 @@ class _Rollback:
         await self._evidence.export(journal)
         self._progress.open = await still_open(self._run, self._evidence)
         await note_rewriting(self._run, self._progress.rewritten, self._rules.object_and_field[0])
+        await excuse(self._run, self._progress, self._survey.counts.failed)
 
     async def _undo(self, journal: Journal) -> None:
         run, looked, late = self._run, CandidateCounts(), self._evidence.doubtful
@@ -228,10 +232,12 @@ class _Rollback:
         if looked.to_undo or late:
             await self._see_that_they_work(looked)
             name = self._organization.name or self._organization.id
-            what = f"About to put back {looked.to_undo:,} links of {name}; {looked.counts.edited:,} edited ones stay."
+            since = f" that were moved {told}" if (told := told_since(self._options.since)) else ""
+            stay = f"{looked.counts.edited:,} edited ones stay."
+            what = f"About to put back {looked.to_undo:,} links of {name}{since}; {stay}"
             if late:
                 what += f" {len(late):,} links are in doubt: those that turn out to be ours are put back last."
-            if not await self._consent.typed(run, what, name):
+            if not await self._consent.typed(run, what, self._organization):
                 run.stop.request("not confirmed", Paused.exit_code)
                 self._survey = looked
                 return
@@ -265,9 +271,11 @@ class _Rollback:
             finally:
                 changing = writer.changing
                 self._progress.unseen_s, self._progress.rewritten = changing.unseen_s, changing.endings.rewritten
-        self._survey.counts.add(counts)
+                self._survey.counts.add(counts)
 
     def after_failure(self) -> Sequence[Advice]:
+        if not self._survey.counts.done + self._survey.counts.rewritten:
+            return [(self._again, "   goes on where it stopped")]
         return [
             f"Every change is in the journal of {self._run.services.ledger.database.path}.",
             (self._again, "   goes on where it stopped"),
@@ -276,22 +284,27 @@ class _Rollback:
     def verdict(self) -> tuple[Ending, int]:
         if self._survey.counts.rewritten:
             return "completed_with_failures", Differs.exit_code
-        return ("completed_with_failures", 3) if self._survey.counts.failed else ("completed", 0)
+        failed = self._survey.counts.failed > self._progress.waived
+        return ("completed_with_failures", 3) if failed else ("completed", 0)
 
     def report(self, ended: Ended) -> ChangeReport:
         steps: list[Advice] = []
+        counts = self._survey.counts
+        untouched = ended.stopped and not (counts.done or counts.rewritten or counts.failed or self._progress.open)
         if ended.exit_code in {Paused.exit_code, 130, 143}:
             steps.append((self._again, "   goes on where it stopped"))
         elif self._survey.counts.rewritten:
             steps.append((Command("doctor"), "   shows what acts on updates; once that is ended: ", self._again))
         elif ended.exit_code == 3:
             steps.append((Command(f"audit --run {ended.run_id}"), "   says why; then: ", self._again))
-        ended.notes.append("every record that held another link than ours was left alone")
+        left = "every record that held another link than ours was left alone"
+        ended.notes.append("nothing was written to Salesforce" if untouched else left)
         ended.notes.extend(_overdrawn(self._run))
         return ChangeReport(
             ended=ended,
             planned=self._candidates.count,
-            counts=self._survey.counts,
+            counts=counts,
             doubt=Doubt(self._progress.open, self._progress.unseen_s),
+            consent=self._consent,
             next_steps=steps,
         )

@@ -20,6 +20,7 @@ from engine.model.command import Advice, Command
 from engine.model.errors import Differs, Paused, Usage
 from engine.model.failures import FailureClass
 from engine.model.record import Scope
+from engine.model.text import bare_urls
 from engine.pipeline.switching import Counts, Wave, waves
 from engine.runs.journal.evidence import Evidence
 from engine.runs.links.change_report import ApiCost, ChangeReport, Doubt, after_a_switch, counted, undo_of
@@ -30,11 +31,13 @@ from engine.runs.links.link_run import (
     begin_journal,
     check_updateable,
     evidence_for,
+    excuse,
     say_progress,
     settle_late,
     start_of,
     still_open,
 )
+from engine.runs.links.new_links import SHOWN, NewLinks
 from engine.runs.links.plan import Plans
 from engine.runs.links.plan_file import PlanFile, Written
 from engine.runs.links.rewriting import note_rewriting
@@ -49,6 +52,7 @@ from engine.runs.shared.report import Ended
 from engine.runs.shared.screen import Screen
 from engine.salesforce.shape import Organization
 from engine.settings import Settings
+from engine.tracking.read import switchable
 from engine.tracking.read.links import FORMED_ANEW, Foreign
 from engine.tracking.read.switchable import Wanted
 from engine.tracking.write.journal import Journal
@@ -70,6 +74,7 @@ class SwitchOptions:
     yes: bool = False
     strict: bool = False
     upload: bool = False
+    force: bool = False
     retry_classes: frozenset[FailureClass] = frozenset()
 
     def again(self, plan: Path | None = None) -> Command:
@@ -109,7 +114,7 @@ async def _checked(run: Run, options: SwitchOptions, rules: LinkRules, consent: 
     await check_stores(services)
     evidence = await evidence_for(run)
     plans.notes = run.notes
-    plan = plans.open(run.files, options.plan) if options.plan else None
+    plan = await plans.open(run.files, options.plan) if options.plan else None
     return _Switch(run, options, rules, consent, organization, evidence, plans, plan)
 
 
@@ -193,6 +198,8 @@ class _Switch:
         self._plan = plan
         self._progress = LinkProgress(foreign=plans.foreign)
         self._file: RollbackFile | None = None
+        self._earlier = 0
+        """Links that earlier switches moved, and that still are."""
 
     @property
     def facts(self) -> Mapping[str, object]:
@@ -203,10 +210,11 @@ class _Switch:
     async def work(self) -> None:
         run, plans = self._run, self._plans
         journal = await begin_journal(run, self._evidence)
+        self._earlier = await run.services.ledger.database.read(switchable.standing)
         if self._plan is None:
             path = plans.path(run.id)
             await plans.make(path, run.id)
-            self._plan = plans.open(run.files, path)
+            self._plan = await plans.open(run.files, path)
         wave, found = self._options.wave, waves(self._rules.waves, self._plan.count)
         if wanted := [each for each in found if wave in {None, each.number}]:
             await self._apply(self._plan, wanted, journal)
@@ -216,14 +224,12 @@ class _Switch:
             await run.services.ledger.sample({"api": {"used": limits.used, "max": limits.allowed}})
         self._progress.open = await still_open(run, self._evidence)
         await note_rewriting(run, self._progress.rewritten, self._rules.object_and_field[0])
+        total = self._progress.total
+        await excuse(run, self._progress, total.failed + total.unfit)
 
     async def _apply(self, plan: PlanFile, wanted: Sequence[Wave], journal: Journal) -> None:
         run, organization, services, rules = self._run, self._organization, self._run.services, self._rules
-        name = organization.name or organization.id
-        links = sum(wave.records for wave in wanted)
-        what = f"{links:,} links of {name} ({'sandbox' if organization.is_sandbox else 'org ' + organization.id})"
-        about = f"About to switch {what} to s3://{services.ours.bucket}."
-        if not await self._consent.typed(run, about, name):
+        if not await self._consent.typed(run, self._about(plan, wanted), organization):
             run.stop.request("not confirmed", Paused.exit_code)
             return
         asked, field = rules.object_and_field
@@ -239,7 +245,8 @@ class _Switch:
         file = self._file = begun(database.path, journal.key, header, database.files)
         selection = Selection(run, plan, rules.accepted, self._options.retried, self._progress)
         selection.doubtful = self._evidence.doubtful
-        going = Waves(run, selection, JournalWithFile(journal, file), rules)
+        new = NewLinks(run, rules.network, force=self._options.force)
+        going = Waves(run, selection, JournalWithFile(journal, file), rules, new)
         try:
             async with beside(say_progress(run, lambda: f"switch: {counted(going.so_far) or 'nothing yet'}")):
                 await going.run(wanted, self._consent, after_wave=lambda: self._evidence.export(journal))
@@ -251,25 +258,40 @@ class _Switch:
             if self._options.upload:
                 run.note(await keep_in_bucket(run.services, file, journal.key))
 
+    def _about(self, plan: PlanFile, wanted: Sequence[Wave]) -> str:
+        """What is asked for. No question follows a single wave, so a few of its links are shown here."""
+        organization, links = self._organization, sum(wave.records for wave in wanted)
+        name = organization.name or organization.id
+        what = f"{links:,} links of {name} ({'sandbox' if organization.is_sandbox else 'org ' + organization.id})"
+        lines = [f"About to switch {what} to s3://{self._run.services.ours.bucket}."]
+        if len(wanted) == 1:
+            start = wanted[0].start
+            for link in plan.window(start, min(wanted[0].stop, start + SHOWN)):
+                lines += [f"  {link.id}", f"    old {bare_urls(link.old)}", f"    new {link.new}"]
+        return "\n".join(lines)
+
     def _again(self) -> Command:
         """A wave is one only of the plan that it belongs to, be it the run's own."""
         plan = self._plan
         return self._options.again(plan.path if plan is not None and self._options.wave is not None else None)
 
     def after_failure(self) -> Sequence[Advice]:
-        database, counts = self._run.services.ledger.database.path, counted(self._progress.total)
+        database, total = self._run.services.ledger.database.path, self._progress.total
         assert self._run.id is not None
+        if not total.done + total.rewritten:
+            return [f"{counted(total)}." if total.total else "", (self._again(), "   goes on")]
         return [
-            f"{counts or 'nothing yet'}. Each change, and what it was, is in the journal of {database}.",
+            f"{counted(total)}. Each change, and what it was, is in the journal of {database}.",
             (self._again(), "   goes on"),
-            undo_of(self._run.id),
+            undo_of(self._run.id, earlier=bool(self._earlier)),
         ]
 
     def verdict(self) -> tuple[Ending, int]:
         total = self._progress.total
         if self._progress.foreign.count or total.rewritten:
             return "completed_with_failures", Differs.exit_code
-        return ("completed_with_failures", 3) if total.failed or total.unfit or total.stale else ("completed", 0)
+        failed = total.failed + total.unfit > self._progress.waived
+        return ("completed_with_failures", 3) if failed or total.stale else ("completed", 0)
 
     def report(self, ended: Ended) -> ChangeReport:
         progress, plan, file = self._progress, self._plan, self._file
@@ -279,7 +301,10 @@ class _Switch:
         if out := progress.left_out:
             notes.append(f"{out:,} lines of the plan lie outside --account, --limit or the test settings")
         notes += [*_left_alone(progress.foreign), *beyond(self._rules.waves, plan.count)]
-        notes.append(f"the journal of {ended.database} knows the way back for each")
+        if progress.total.done + progress.total.rewritten or progress.open:
+            notes.append(f"the journal of {ended.database} knows the way back for each")
+        elif ended.stopped and not progress.total.failed:
+            notes.append("nothing was written to Salesforce")
         return ChangeReport(
             ended=ended,
             planned=plan.count,
@@ -287,8 +312,11 @@ class _Switch:
             plan=Written(plan.path, plan.count, plan.sha256),
             rollback_file=str(file.path) if file is not None else "",
             doubt=Doubt(progress.open, progress.unseen_s),
+            consent=self._consent,
             waves=progress.waves,
-            next_steps=after_a_switch(ended.exit_code, progress.total, ended.run_id, self._again()),
+            next_steps=after_a_switch(
+                ended.exit_code, progress.total, self._again(), undo_of(ended.run_id, earlier=bool(self._earlier))
+            ),
         )
 
 

@@ -14,6 +14,7 @@ from engine.pipeline.changing import Steps
 from engine.pipeline.switching import WINDOW, Counts, Wave, slices, waves
 from engine.runs.links.change_report import counted
 from engine.runs.links.link_run import LinkProgress, LinkRules, LinkWriter
+from engine.runs.links.new_links import NewLinks
 from engine.runs.links.plan_file import PlanFile
 from engine.runs.links.wave_copies import WaveCopies, listing_pays
 from engine.runs.shared.confirmation import Consent
@@ -155,10 +156,11 @@ class Selection:
 
 
 class Waves:
-    """Moves the links that a plan's selection lets through."""
+    """Moves the links that a plan's selection lets through. ``new``: looks at the first of them."""
 
-    def __init__(self, run: Run, selection: Selection, steps: Steps, rules: LinkRules) -> None:
+    def __init__(self, run: Run, selection: Selection, steps: Steps, rules: LinkRules, new: NewLinks) -> None:
         self._run = run
+        self._new = new
         self._selection = selection
         self._progress = selection.progress
         self._limits = rules.limits
@@ -170,10 +172,7 @@ class Waves:
         for place, wave in enumerate(wanted):
             if self._selection.full:
                 break
-            if place and not await consent.go_on(
-                self._run,
-                f"Wave {wanted[place - 1].number} is done: {told}. Wave {wave.number} has {wave.records:,} links.",
-            ):
+            if place and not await self._may_go_on(consent, wanted[place - 1], told, wave):
                 stop.request(f"not asked to go on behind wave {wanted[place - 1].number}", Paused.exit_code)
             if stop.requested:
                 return
@@ -183,6 +182,11 @@ class Waves:
                 stop.request(*verdict)
             await after_wave()
         self._selection.end(wanted)
+
+    async def _may_go_on(self, consent: Consent, last: Wave, told: str, wave: Wave) -> bool:
+        lines = [f"Wave {last.number} is done: {told or 'nothing was left to do'}.", await self._new.shown()]
+        question = f"Wave {wave.number} has {wave.records:,} links."
+        return await consent.go_on(self._run, f"wave {wave.number}", "\n".join([*filter(None, lines), question]))
 
     async def late(self) -> None:
         """What was left for the end. Raises Paused and other Fatal."""
@@ -207,7 +211,7 @@ class Waves:
         """``wave``: what the report and the log call these links; empty for those of all waves that were left over."""
         changing, progress = self._writer.changing, self._progress
         try:
-            await self._writer.write(windows)
+            await self._writer.write(self._new.first(windows))
         finally:
             counts = changing.take_counts()
             progress.total.add(counts)

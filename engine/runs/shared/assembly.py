@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, fields, replace
 from functools import partial
@@ -203,9 +203,17 @@ async def open_org(settings: Settings, clock: Clock) -> AsyncIterator[Salesforce
         yield salesforce
 
 
+def origins_of(links: Iterable[str]) -> set[Origin]:
+    """Where these links lead. Raises Refused."""
+    parts = (link.partition("://") for link in links)
+    return {origin_of(scheme, rest.partition("/")[0]) for scheme, _, rest in parts}
+
+
 @asynccontextmanager
-async def open_as_user(network: NetworkSettings, origins: set[Origin]) -> AsyncIterator[WebClient]:
-    """Plain GETs of our own links' hosts. These are our own choice, so they may be private addresses."""
+async def open_as_user(network: NetworkSettings, links: Iterable[str]) -> AsyncIterator[WebClient]:
+    """Plain GETs of our own links' hosts. These are our own choice, so they may be private addresses. Raises Refused
+    where a link names no valid host."""
+    origins = origins_of(links)
     hosts = {origin.host for origin in origins}
     async with WORLD.get().web(origins, network, connections=4, private_hosts=hosts) as client:
         yield client

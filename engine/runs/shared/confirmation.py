@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from engine.limiting.clock import iso
 from engine.model.errors import Usage
+from engine.model.text import printable
 from engine.pipeline.stop import Stop
 from engine.runs.shared.lifecycle import Run
+from engine.runs.shared.person import who
+from engine.salesforce.shape import Organization
+
+_EASY = re.compile(r"[A-Za-z0-9]+([ ._-][A-Za-z0-9]+)*")
 
 
 class Ask(Protocol):
@@ -51,10 +58,14 @@ class Terminal:
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """Yes by flag, or by the person. ``--yes`` answers everything; off a terminal there is no other way to write."""
+    """Yes by flag, or by the person. ``--yes`` answers everything; off a terminal there is no other way to write.
+
+    Each answer is noted in the run's row, with who gave it and when.
+    """
 
     person: Ask
     yes: bool
+    given: list[dict[str, str]] = field(default_factory=list)
 
     def must_be_possible(self) -> None:
         """Raises Usage where nobody could say yes."""
@@ -64,16 +75,44 @@ class Consent:
                 hint="Try --dry-run first; then add --yes.",
             )
 
-    async def typed(self, run: Run, what: str, word: str) -> bool:
-        """Whether the person types ``word`` exactly."""
+    async def typed(self, run: Run, what: str, organization: Organization) -> bool:
+        """Whether the person types the org's name, or its Id, exactly."""
         if self.yes:
-            return True
+            return await self._note(run, "the first write", agreed=True)
+        word = easy(organization)
         run.screen.say(f"{what}\nType {word} to go on; anything else stops here:")
-        return await self.person.ask(run.stop) == word
+        said = plain(await self.person.ask(run.stop) or "")
+        agreed = said in {plain(organization.name), organization.id} - {""}
+        return await self._note(run, "the first write", agreed=agreed)
 
-    async def go_on(self, run: Run, what: str) -> bool:
-        """Whether the next wave may start."""
+    async def go_on(self, run: Run, to: str, what: str) -> bool:
+        """Whether the next wave, ``to``, may start."""
         if self.yes:
-            return True
+            return await self._note(run, to, agreed=True)
         run.screen.say(f"{what} Go on? [yes/no]")
-        return (await self.person.ask(run.stop) or "").lower() in {"y", "yes"}
+        said = (await self.person.ask(run.stop) or "").lower()
+        return await self._note(run, to, agreed=said in {"y", "yes"})
+
+    @property
+    def told(self) -> str:
+        """Who has agreed, in a line; empty: nobody was asked yet."""
+        if self.yes:
+            return "nobody was asked: --yes was given" if self.given else ""
+        return ", ".join(f"{each['answer']} to {each['to']} by {each['who']} at {each['at']}" for each in self.given)
+
+    async def _note(self, run: Run, to: str, *, agreed: bool) -> bool:
+        answer = {"to": to, "answer": "yes" if agreed else "no", "at": iso(run.services.clock.now())}
+        self.given.append(answer | ({"asked": "nobody: --yes was given"} if self.yes else {"who": who()}))
+        await run.services.ledger.note({"consent": self.given})
+        return agreed
+
+
+def easy(organization: Organization) -> str:
+    """What to type: the org's name, or its Id where a keyboard may not have all of the name, or a person may wonder
+    which quotes and blanks belong to it."""
+    return organization.name if _EASY.fullmatch(organization.name) else organization.id
+
+
+def plain(text: str) -> str:
+    """As a terminal shows it, with single blanks."""
+    return " ".join(printable(text).split())

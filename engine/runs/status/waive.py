@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +12,7 @@ from engine.model.errors import Usage
 from engine.model.ids import to18
 from engine.runs.shared.bounds import bounds_of
 from engine.runs.shared.command import to_type
+from engine.runs.shared.person import who
 from engine.settings import Settings
 from engine.tracking.db.database import open_database
 from engine.tracking.db.files import inspect
@@ -33,8 +32,8 @@ class Waived:
 
     @property
     def exit_code(self) -> int:
-        """3 if some Ids are unknown: the others are noted."""
-        return 3 if self.noted.unknown else 0
+        """3 if some Ids are unknown, or of switched records: the others are noted."""
+        return 3 if self.noted.unknown or self.noted.switched else 0
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -42,6 +41,7 @@ class Waived:
             "noted": self.noted.noted,
             "already": self.noted.already,
             "unknown": self.noted.unknown,
+            "switched": self.noted.switched,
             "exit_code": self.exit_code,
             "readiness": self.readiness,
         }
@@ -54,8 +54,12 @@ class Waived:
         if noted.already:
             lines.append(f"  {len(noted.already):,} " + ("were not waived" if self.undo else "were waived already"))
         if noted.unknown:
-            shown = ", ".join(noted.unknown[:5]) + (" …" if len(noted.unknown) > 5 else "")
-            lines.append(f"  {len(noted.unknown):,} are not in the tracking DB: {shown}")
+            lines.append(f"  {len(noted.unknown):,} are not in the tracking DB: {_some(noted.unknown)}")
+        if noted.switched:
+            lines.append(
+                f"  {len(noted.switched):,} are switched and were not waived: {_some(noted.switched)}. Their links lead"
+                f" to our copies; put them back first: {to_type(Command('run rollback --from-database --ids FILE'))}"
+            )
         lines.append(
             f"  now: {found['ready']:,} ready, {found['switched']:,} switched, {found['not_ready']:,} not ready, "
             f"{found['waived']:,} waived of {found['tracked']:,} tracked"
@@ -90,9 +94,13 @@ async def waive(
                     f"{len(others):,} records lie outside migration.test_account_id ({account}), such as {others[0]}",
                     hint="Nothing was noted. Leave them out, or turn migration.test_single_account off.",
                 )
-            noted = await note(database, chosen, event, reason=reason.strip(), who=_who())
+            noted = await note(database, chosen, event, reason=reason.strip(), who=who())
     with open_report(settings.tracking.database) as report:
         return Waived(undo, noted, report.readiness(settings.switch.accept_proof))
+
+
+def _some(ids: Sequence[str]) -> str:
+    return ", ".join(ids[:5]) + (" …" if len(ids) > 5 else "")
 
 
 def _id(text: str) -> str:
@@ -100,11 +108,3 @@ def _id(text: str) -> str:
         return to18(text)
     except ValueError as error:
         raise Usage(str(error), hint="An Id has 15 or 18 letters and digits, such as a0X3D00000AbcDeQAF.") from error
-
-
-def _who() -> str:
-    """The person at the keyboard: the one behind sudo, if there is one."""
-    try:
-        return os.environ.get("SUDO_USER") or getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"

@@ -93,6 +93,9 @@ class Found:
     """Switched records whose object is missing, differs or cannot be opened: users get no file, or a wrong one."""
     beyond: Counter[Beyond] = field(default_factory=Counter)
     """Of the broken links, those that no backup repairs."""
+    waived: frozenset[str] = frozenset()
+    """Records that are waived: what could not be checked of them decides about no exit code."""
+    waived_errors: int = 0
     raised: int = 0
     unclaimed: int = 0
     """Objects in our bucket that no record claims."""
@@ -107,6 +110,7 @@ class Found:
     def add(self, symbol: Symbol, record_id: str, key: str, message: str) -> None:
         """Count one copy, and write its line."""
         self.counts[symbol] += 1
+        self.waived_errors += symbol is Symbol.ERROR and record_id in self.waived
         self.lines.add(symbol, record_id, key, message)
         if symbol is not Symbol.MATCH and len(self.examples) < 10:
             self.examples.append(f"{symbol.sign} {record_id}  {printable(key)}  {printable(message)}")

@@ -153,3 +153,9 @@ async def max_row(db: Database) -> int:
 async def _ask(db: Asked, sql: str, *parameters: object) -> list[list[Any]]:
     answer: list[list[Any]] = orjson.loads((await db.fetch(sql, parameters))[0][0])
     return answer
+
+
+def first_start(db: sqlite3.Connection) -> str:
+    """When the first run of this tracking DB began; empty: there was none."""
+    row = db.execute("SELECT start_time FROM migration_runs ORDER BY id LIMIT 1").fetchone()
+    return "" if row is None else str(row[0])

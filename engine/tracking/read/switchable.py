@@ -214,3 +214,8 @@ def chunks(rows: array[int], size: int = CHUNK) -> Iterator[list[int]]:
 def copies(db: sqlite3.Connection) -> int:
     """Copies that stand: about what our bucket holds."""
     return int(db.execute(f"SELECT coalesce(sum(files), 0) FROM counters WHERE {COPIED}").fetchone()[0])
+
+
+def standing(db: sqlite3.Connection) -> int:
+    """Links that are switched now."""
+    return int(db.execute("SELECT coalesce(sum(files), 0) FROM counters WHERE status = 'switched'").fetchone()[0])

@@ -68,3 +68,11 @@ def sample(db: sqlite3.Connection, run_id: int, facts: Mapping[str, object], *, 
     """Note figures of a running run: rates, concurrency, API calls used."""
     db.execute("INSERT INTO samples (run_id, at, json) VALUES (?, ?, ?)", (run_id, now, json.dumps(facts)))
     db.execute("UPDATE migration_runs SET last_update = ? WHERE id = ?", (now, run_id))
+
+
+def note(db: sqlite3.Connection, run_id: int, facts: Mapping[str, object], *, now: str) -> None:
+    """Add facts to those that a run began with."""
+    db.execute(
+        "UPDATE migration_runs SET config_snapshot = json_patch(config_snapshot, ?), last_update = ? WHERE id = ?",
+        (json.dumps(facts, default=str), now, run_id),
+    )

@@ -25,6 +25,8 @@ class Noted(NamedTuple):
     """Waived before, or, for an undo, not waived at all."""
     unknown: list[str]
     """No such record in the tracking DB."""
+    switched: list[str]
+    """Not waived: users follow their link to our copy, and whatever becomes of that must count."""
 
 
 async def note(db: Database, ids: Sequence[str], event: Event, *, reason: str, who: str) -> Noted:
@@ -37,15 +39,17 @@ async def note(db: Database, ids: Sequence[str], event: Event, *, reason: str, w
 def _note(db: sqlite3.Connection, ids: list[str], event: Event, reason: str, who: str, now: str) -> Noted:
     chosen = json.dumps(ids)
     among = "(SELECT value FROM json_each(?))"
-    asked = f"SELECT doclist_entry_id FROM file_migrations WHERE doclist_entry_id IN {among}"
-    known = {row[0] for row in db.execute(asked, (chosen,))}
+    asked = f"SELECT doclist_entry_id, status FROM file_migrations WHERE doclist_entry_id IN {among}"
+    known = dict(db.execute(asked, (chosen,)))
     waived = {row[0] for row in db.execute(f"{WAIVED} AND doclist_entry_id IN {among}", (chosen,))}
-    result = Noted([], [], [])
+    result = Noted([], [], [], [])
     for each in ids:
         if each not in known:
             result.unknown.append(each)
         elif (each in waived) == (event == "waived"):
             result.already.append(each)
+        elif event == "waived" and known[each] == "switched":
+            result.switched.append(each)
         else:
             result.noted.append(each)
     db.executemany(

@@ -6,17 +6,16 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 
+from engine.limiting.clock import Clock
 from engine.model.command import Command
-from engine.model.errors import Refused, Transient
 from engine.model.text import bare_urls
 from engine.runs.doctor.checks.finding import Finding, Level, ok, unknown
 from engine.s3.api.bucket_setup import BucketSetup
+from engine.web.as_user import seen_by_user
 from engine.web.client import WebClient
 
-_SECONDS = 20.0
 
-
-async def open_links(client: WebClient, urls: Sequence[str], *, grave: bool) -> Finding:
+async def open_links(client: WebClient, urls: Sequence[str], clock: Clock, *, grave: bool) -> Finding:
     """Open each. ``grave``: links that do not open are blockers; otherwise a warning, since a backup needs none."""
     if not urls:
         return unknown(
@@ -26,7 +25,8 @@ async def open_links(client: WebClient, urls: Sequence[str], *, grave: bool) -> 
         )
     answers: Counter[str] = Counter()
     for url in urls:
-        answers[await _open(client, url)] += 1
+        seen = await seen_by_user(client, url, clock)
+        answers[str(seen.status or seen.failure)] += 1
     opened = answers.pop("200", 0)
     text = f"{opened} of {len(urls)} new links open without credentials"
     if opened == len(urls):
@@ -57,19 +57,6 @@ async def policies(setup: BucketSetup, *, opened: bool) -> Finding:
         return ok("exposure", text)
     fix = ("grant the rights that ", Command("doctor --iam"), " lists, or check the bucket's settings")
     return unknown("exposure", text, fix)
-
-
-async def _open(client: WebClient, url: str) -> str:
-    try:
-        async with asyncio.timeout(_SECONDS), client.request("GET", url, hops=0) as answer:
-            if answer.status != 200:
-                return str(answer.status)
-            await answer.content.read(1)
-            return "200"
-    except TimeoutError:
-        return f"no answer within {_SECONDS:.0f} s"
-    except (Refused, Transient) as error:
-        return str(error.failure)
 
 
 def _fix(answers: set[str]) -> str:
