@@ -105,6 +105,16 @@ def test_every_script_has_a_command(script: str) -> None:
     assert "`engine " in rows("script")[script]
 
 
+def test_what_the_runbook_quotes_is_what_the_engine_says() -> None:
+    """Whoever is called at night searches for the words on the screen."""
+    quoted = re.findall(r'"([^"]+)"', re.sub(r"`[^`]*`", "", NOW["docs/runbook.md"]).replace("\n", " "))
+    code = "".join(path.read_text() for path in ROOT.glob("engine/**/*.py"))
+    said = re.sub(r'"\s*f?"', "", code)  # parts of one message in the code
+
+    assert len(quoted) > 8
+    assert [words for words in quoted if words not in said] == []
+
+
 RESERVED = {"class", "default", "end", "flowchart", "graph", "click", "style", "subgraph"}
 """Words of Mermaid's own: a node of such a name spoils its whole diagram."""
 
