@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import yaml
 
 from engine.rehearsal.stage import Stage
 from tests.support.commands import BACKUP, SWITCH, said_so
 from tests.support.corner import Corner
-from tests.support.documents import LINES, words_of
+from tests.support.documents import LINES, ROOT, words_of
 
 ELSEWHERE = re.compile(
     r"--config |--help|--version|--install-completion|--pdf|^engine (init|rehearse|demo|dashboard|tune|run$)"
@@ -73,3 +74,30 @@ def test_it_can_be_typed(place: Place, line: str) -> None:
     said = place.corner.engine(*place.words(line))
 
     assert said.code not in MISTAKES, said.everything
+
+
+def environment(settings: Path) -> dict[str, str]:
+    """A settings file as variables, so that another file can be used in the same world."""
+    document = yaml.safe_load(settings.read_text())
+    return {
+        f"ENGINE_{section}__{key}".upper(): ",".join(value) if isinstance(value, list) else str(value)
+        for section, keys in document.items()
+        for key, value in keys.items()
+    }
+
+
+def test_the_test_settings_copy_five_files_of_one_account_once_their_dry_run_is_off(corner: Corner) -> None:
+    """The original's scripts did not read these switches: its testing configuration started a full run."""
+    one, other = corner.account("One"), corner.account("Other")
+    mine = corner.files(7, account=one)
+    corner.files(3, account=other)
+    world = environment(corner.stage.settings_file) | corner.env | {"ENGINE_MIGRATION__TEST_ACCOUNT_ID": one}
+    words = ("--config", str(ROOT / "deploy/settings/test.yaml"), "run", "backup", "--full", "--no-progress", "--json")
+
+    assert corner.engine(*words, **world).code == 0
+    assert corner.held() == {}
+    said_so(corner.engine(*words, "--no-dry-run", **world), 2, "migration.dry_run")
+    said = said_so(corner.engine(*words, **world, ENGINE_MIGRATION__DRY_RUN="false"), 0)
+
+    assert said.json["records"]["backed_up"] == len(corner.held()) == 5
+    assert {each for each, row in corner.rows().items() if row["status"] == "backed_up"} < set(mine)
