@@ -20,6 +20,8 @@ ELSEWHERE = re.compile(
 )
 """They have tests of their own, start servers or a browser, or only print."""
 TYPED = sorted({line for _, line in LINES if not ELSEWHERE.search(line)})
+EXPORTED = {"accounts", "failures", "plan", "journal", "inventory"}
+"""What ``engine export`` writes: the name of its file says in which format."""
 MISTAKES = {1, 2, 11}
 """A crash, a wrong flag, somebody else's lock. All other codes say something about the world of this test."""
 
@@ -51,7 +53,8 @@ class Place:
         here = self.corner.directory
         [undo] = here.glob("*.rollback-2.ndjson")
         given = {"--plan": self.plan, "--ids": self.ids, "--rollback-file": undo, "--sweep": self.sweep}
-        return given.get(flag) or here / f"written-{len(list(here.iterdir()))}"
+        suffix = ".csv" if flag in EXPORTED else ""
+        return given.get(flag) or here / f"written-{len(list(here.iterdir()))}{suffix}"
 
 
 @pytest.fixture(scope="module")
