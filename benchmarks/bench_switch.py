@@ -1,14 +1,17 @@
 """What moving links costs besides Salesforce: plan, plan check, journal, rollback file, rows and counters.
 
-    python -m benchmarks.bench_switch --records 100000
+    python -m benchmarks.bench_switch --records 100000 --off-box 20
 
 Salesforce is a dictionary here; the tracking DB, the journal with its HMACs, the rollback file and the plan are real,
-the rows are as a backup leaves them, and the process starts as a run does.
+the rows are as a backup leaves them, and the process starts as a run does. ``--off-box``: each batch of the journal is
+put into a bucket too, whose store takes so many milliseconds for an object.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
+import hashlib
 import os
 import random
 import resource
@@ -25,6 +28,8 @@ from engine.model.change import Change, Held, Said, Sent
 from engine.pipeline.changing import ChangePolicy, Changing
 from engine.pipeline.stop import Stop
 from engine.pipeline.switching import WINDOW
+from engine.runs.journal.batches import Pins
+from engine.runs.journal.off_box import OffBox
 from engine.runs.links.plan_file import PlanFile, PlanWriter, open_plan
 from engine.runs.links.rollback_file import JournalWithFile, RollbackFile
 from engine.tracking.db import chain, schema
@@ -89,7 +94,21 @@ class Org:
         return await self.write([(record, link) for record, link, _ in changes])
 
 
-async def bench(directory: Path, count: int) -> None:
+class Bucket:
+    """A store that takes its time."""
+
+    def __init__(self, milliseconds: float) -> None:
+        self._seconds = milliseconds / 1000
+        self.objects = self.bytes = 0
+
+    async def put(self, _key: str, content: bytes) -> None:
+        hashlib.sha256(content).digest()  # as the real one does, for the signature
+        self.objects += 1
+        self.bytes += len(content)
+        await asyncio.sleep(self._seconds)
+
+
+async def bench(directory: Path, count: int, milliseconds: float | None) -> None:
     path, clock = directory / "tracking.db", SystemClock()
     fill(path, count)
     async with open_database(path, clock) as database:
@@ -101,7 +120,9 @@ async def bench(directory: Path, count: int) -> None:
             writer.finish()
         run = await Ledger(database).begin_run("switch", {})
         key = chain.load_key(directory / "key", may_create=True)
-        journal, org = Journal(database, key, run), Org()
+        journal, org, bucket = Journal(database, key, run), Org(), Bucket(milliseconds or 0)
+        if milliseconds is not None:
+            journal.off_box = OffBox(bucket.put, key, Pins("00D", "DocListEntry__c", "Document__c", "my-documents"), "")
         file = RollbackFile(directory / "rollback.ndjson", key, {})
         with open_plan(directory / "plan.ndjson", lambda _header: "", url_of) as plan:
             for start in range(0, count, WINDOW):
@@ -116,6 +137,8 @@ async def bench(directory: Path, count: int) -> None:
             undo = Changing(org, journal, clock, Stop(), ChangePolicy(undo=True))
             await undo.run(undoing(database))
         assert undo.counts.done == count, undo.counts
+        if bucket.objects:
+            print(f"off box: {bucket.objects:,} objects of {bucket.bytes / bucket.objects / 1000:,.0f} kB")
 
 
 async def windows(database: Database, plan: PlanFile) -> AsyncIterator[list[Change]]:
@@ -152,10 +175,11 @@ class Stopwatch:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--records", type=int, default=100_000)
+    parser.add_argument("--off-box", type=float, metavar="MS")
     chosen = parser.parse_args()
     print(f"load average {os.getloadavg()[0]:.1f}")
     with tempfile.TemporaryDirectory() as directory:
-        perform(bench(Path(directory), chosen.records))
+        perform(bench(Path(directory), chosen.records, chosen.off_box))
 
 
 if __name__ == "__main__":

@@ -35,7 +35,8 @@ def test_the_readme_lists_every_command_in_the_order_of_use() -> None:
     listed = [cell.removeprefix("engine ") for cell in first_cells("README.md", "command")]
 
     assert sorted(listed) == sorted(COMMANDS)
-    assert [name for name in (each.split()[0] for each in listed) if name != "run"] == [n for n in ORDER if n != "run"]
+    groups = dict.fromkeys(each.split()[0] for each in listed)
+    assert [name for name in groups if name != "run"] == [n for n in ORDER if n != "run"]
 
 
 def test_every_command_that_is_named_exists() -> None:

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from cli import app
 
 ORDER = "init doctor accounts analyze run status dashboard report export verify audit sweep waive db tune rehearse demo"
-GROUPS = {"": ORDER, "run": "backup switch rollback", "db": "snapshot"}
+GROUPS = {"": ORDER, "run": "backup switch rollback", "db": "snapshot rebuild"}
 
 
 def commands_in_help(group: str) -> dict[str, str]:

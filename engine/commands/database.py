@@ -1,12 +1,13 @@
-"""What a person does to the tracking DB by hand: leave records out of the readiness count, take a snapshot."""
+"""What a person does to the tracking DB by hand: leave records out of the readiness count, take a snapshot,
+bring back what it knew of links."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from engine.commands.flags import AsJson, Config, flag, value
-from engine.commands.frame import answer, guarded, perform, settings_for, show
+from engine.commands.flags import AsJson, Config, Progress, flag, value
+from engine.commands.frame import answer, guarded, perform, screen_for, settings_for, show
 
 
 def waive(
@@ -57,3 +58,32 @@ def db_snapshot(
         from engine.runs.status.snapshot import show_snapshot, take_snapshot
 
         show(ctx, take_snapshot(settings_for(ctx), file), show_snapshot)
+
+
+def db_rebuild(
+    ctx: typer.Context,
+    from_bucket: Annotated[bool, flag("--from-bucket", "From the journal that the bucket keeps.")] = False,
+    journal: Annotated[str | None, value("--journal", "NAME", "This journal, where the bucket keeps several.")] = None,
+    progress: Progress = None,
+    as_json: AsJson = False,
+    config: Config = None,
+) -> None:
+    """Bring back what a lost or older tracking DB knew of changed links.
+
+    Every batch of the journal lies in the bucket, sealed with the journal's key. What is missing here is checked and
+    added as it was. A lost DB gets the records that the journal names; the next backup looks at all others, and proves
+    the copies again. Nothing is written to Salesforce. It may be stopped at any time, and goes on when started again.
+
+    Example:
+
+      engine db rebuild --from-bucket
+    """
+    with guarded(ctx):
+        from engine.runs.journal.rebuild import rebuild
+        from engine.runs.shared.options import exactly_one
+
+        exactly_one({"--from-bucket": from_bucket})
+        settings = settings_for(ctx)
+        with screen_for(ctx) as screen:
+            rebuilt = perform(rebuild(settings, screen, journal))
+        answer(ctx, rebuilt)

@@ -89,8 +89,19 @@ FromDatabase = Annotated[bool, flag("--from-database", "Undo the changes in the 
 UndoFile = Annotated[
     Path | None, value("--rollback-file", "FILE", "Undo the changes in this rollback file; needs no DB.")
 ]
+FromBucket = Annotated[
+    bool, flag("--from-bucket", "Undo the changes in the journal that the bucket keeps; needs no DB, but its key.")
+]
+JournalName = Annotated[str | None, value("--journal", "NAME", "With --from-bucket: only this journal.")]
 OfRun = Annotated[int | None, value("--run", "N", "Only what this switch run changed.")]
 Ids = Annotated[Path | None, value("--ids", "FILE", "Only these records: one Id per line.")]
 Since = Annotated[str | None, value("--since", "TIME", "Only changes since this time, such as 2026-11-22T10:00:00Z.")]
 ForceLinks = Annotated[bool, flag("--force", "Move links although nobody could open the first of them.")]
-Force = Annotated[bool, flag("--force", "Go on if old links are dead, or the file lacks its last line.")]
+Force = Annotated[
+    bool,
+    flag(
+        "--force",
+        "Go on if old links are dead, or the file lacks its last line; with --from-bucket, also if rows are missing or "
+        "cannot be verified.",
+    ),
+]

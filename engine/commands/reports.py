@@ -71,8 +71,8 @@ def audit(
 
     Exit 6: the journal was tampered with.
 
-    Whoever can change the DB can also change the files beside it, but not the chain tip in the bucket. The answer says
-    whether that was compared.
+    Whoever can change the DB can also change the files beside it, but not what the bucket keeps of the journal. The
+    answer says whether that was compared.
 
     Examples:
 

@@ -119,6 +119,8 @@ def run_rollback(
     ctx: typer.Context,
     from_database: flags.FromDatabase = False,
     rollback_file: flags.UndoFile = None,
+    from_bucket: flags.FromBucket = False,
+    journal: flags.JournalName = None,
     execute: flags.Execute = False,
     dry_run: flags.ReadOnly = False,
     run: flags.OfRun = None,
@@ -147,15 +149,21 @@ def run_rollback(
       engine run rollback --from-database --run 12 --wave 3 --execute
 
       engine run rollback --rollback-file migration_tracking.db.rollback-12.ndjson --execute
+
+      engine run rollback --from-bucket --execute
     """
     with guarded(ctx):
         from engine.runs.links.rollback import RollbackOptions, rollback
-        from engine.runs.shared.options import dry_or, one_of
+        from engine.runs.shared.options import dry_or, exactly_one, goes_with
 
-        one_of("--from-database", from_database, "--rollback-file", rollback_file is not None)
+        file = rollback_file is not None
+        exactly_one({"--from-database": from_database, "--rollback-file": file, "--from-bucket": from_bucket})
+        goes_with("--journal", journal is not None, "--from-bucket", from_bucket)
         options = RollbackOptions(
             flags=_flags(ctx, account, limit, max_duration, not dry_or("--execute", execute, dry_run=dry_run)),
             file=rollback_file,
+            from_bucket=from_bucket,
+            journal=journal,
             run=run,
             wave=wave,
             ids=ids,

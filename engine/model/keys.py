@@ -155,6 +155,14 @@ class LinkTemplate:
         """The link to a copy: the key percent-encoded once, byte for byte as S3 has it."""
         return _placed(self.template, self.bucket, self.region).replace("{key}", quoted(key))
 
+    def key(self, url: str) -> str | None:
+        """The key that makes this link; None: none does."""
+        before, _, after = _placed(self.template, self.bucket, self.region).partition("{key}")
+        if len(url) <= len(before) + len(after) or not (url.startswith(before) and url.endswith(after)):
+            return None
+        key = unquote(url[len(before) : len(url) - len(after)], errors="surrogateescape")
+        return key if self.url(key) == url else None
+
     @property
     def prefix(self) -> str:
         """What every link begins with, if that includes a whole host; else nothing."""

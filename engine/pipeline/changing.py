@@ -209,8 +209,9 @@ class Changing:
         if counts.rewritten and not self._policy.undo:
             steps += [self.endings.not_sent(change, "the org changes what is written") for change in to_write]
             to_write = []
-        if too_old(self._clock.monotonic() - begun, self._policy.settle_after_s):
-            # whoever finds these intents goes by their time
+        while too_old(self._clock.monotonic() - begun, self._policy.settle_after_s):
+            # whoever finds these intents goes by their time; where the bucket is slow, this takes a while too
+            begun = self._clock.monotonic()
             await self._journal.append([self.endings.intended(change) for change in to_write])
         written = await self._writes.write(to_write, held, counts, asked_at)
         until = self._clock.now() + timedelta(seconds=self._policy.settle_after_s)

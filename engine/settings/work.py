@@ -92,6 +92,11 @@ class SwitchSettings(Section):
         description="how long Salesforce may go on with a write after a cut, a kill or no clear answer; until then "
         "such a link is in doubt and not written again. Its own limit for a call is 10m: do not go below",
     )
+    off_box: Literal["always", "never"] = Field(
+        "always",
+        description="always | never: put every batch of the journal into the bucket too, before its writes are sent. "
+        "never: a lost machine takes the way back with it",
+    )
     accept_proof: tuple[Literal["checksum", "etag", "received", "size"], ...] = Field(
         ("checksum", "etag", "received"),
         description="of checksum, etag, received, size; files proved by size alone wait for verify --level deep",

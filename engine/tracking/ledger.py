@@ -74,6 +74,10 @@ class Ledger:
         """Records that are pending, then those that failed with one of these classes, in chunks of up to 2,000."""
         return lookups.pending(self._db, failures)
 
+    def unproved(self) -> AsyncIterator[list[Record]]:
+        """Switched records whose copies are to be proved anew, in chunks of up to 2,000."""
+        return lookups.unproved(self._db)
+
     async def mark_gone(self, ids: Sequence[str]) -> int:
         """Mark records as deleted in Salesforce; returns how many rows changed."""
         return await self._write(outcomes.mark_gone, ids=ids, run_id=self.run_id)

@@ -20,7 +20,17 @@ from engine.tracking.db import chain
 from engine.tracking.db.database import open_database
 from engine.tracking.ledger import Ledger
 from engine.tracking.write.journal import Journal
-from tests.support.commands import BACKUP, ROLLBACK, SWITCH, backed_up, links, lose_the_database, ours, said_so
+from tests.support.commands import (
+    BACKUP,
+    ROLLBACK,
+    SWITCH,
+    backed_up,
+    kill_within_a_switch,
+    links,
+    lose_the_database,
+    ours,
+    said_so,
+)
 from tests.support.corner import Corner, ended, org_log, until, wait
 from tests.support.terminal import ORG, at_a_terminal
 
@@ -342,16 +352,6 @@ def test_the_quota_stops_with_5_and_the_same_command_goes_on(corner: Corner) -> 
     assert links(corner, ids) == ours(corner)
 
 
-def kill_within_a_switch(corner: Corner, ids: list[str], *words: str) -> None:
-    """A link has moved, and nobody has heard of it."""
-    corner.org("faults", rules=[{"kind": "slow_after", "endpoint": "collections_update", "params": {"seconds": 30}}])
-    run = corner.start(*SWITCH, *words)
-    until(lambda: any(VENDOR_BUCKET not in link for link in links(corner, ids).values()), "a link has moved")
-    run.kill()
-    ended(run)
-    corner.org("faults", rules=[])
-
-
 def test_a_kill_leaves_doubt_and_the_next_start_settles_it_first(corner: Corner) -> None:
     ids = backed_up(corner, 30)
     kill_within_a_switch(corner, ids)
@@ -589,7 +589,7 @@ def test_a_rollback_is_undone_by_a_new_switch_and_says_so(corner: Corner) -> Non
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("run", "rollback"), "exactly one of --from-database and --rollback-file"),
+        (("run", "rollback"), "--from-database, --rollback-file and --from-bucket"),
         (("run", "rollback", "--from-database", "--since", "soon"), "is not a time"),
         (("run", "rollback", "--from-database", "--ids", "/nowhere"), "cannot be read"),
         (("run", "rollback", "--from-database", "--execute", "--dry-run"), "both were given"),
@@ -664,14 +664,12 @@ def test_the_audit_compares_with_the_bucket_and_says_so(corner: Corner) -> None:
         corner.engine("audit"),
         0,
         "The journal is whole: 10 rows",
-        "compared with the chain tip in the bucket, of row 10",
+        "compared with the bucket, which knows it up to row 10",
     )
     assert corner.engine("audit", "--json").json["bucket"] == {
         "compared": True, "rows": 10, "why": "", "passed_over": 0, "examples": []
     }  # fmt: skip
-    said = said_so(
-        corner.engine("audit", "--no-bucket"), 0, "Not compared with the chain tip in the bucket", "--no-bucket"
-    )
+    said = said_so(corner.engine("audit", "--no-bucket"), 0, "Not compared with the bucket", "--no-bucket")
     assert "It was also compared" not in said.out
 
 
@@ -700,16 +698,14 @@ def test_an_audit_without_the_network_says_what_it_did_not_compare(corner: Corne
     backed_up(corner)
     assert corner.engine(*SWITCH).code == 0
     nowhere = {"ENGINE_DESTINATION__ENDPOINT_URL": "http://127.0.0.1:9"}
-    said = said_so(
-        corner.engine("audit", **nowhere), 0, "The journal is whole", "Not compared with the chain tip in the bucket"
-    )
+    said = said_so(corner.engine("audit", **nowhere), 0, "The journal is whole", "Not compared with the bucket")
     assert said.seconds < 20
     found = corner.engine("audit", "--json", **nowhere).json
     assert (found["whole"], found["bucket"]["compared"], found["bucket"]["rows"]) == (True, False, None)
     assert found["bucket"]["why"]
     said_so(corner.engine("audit", "--bucket", **nowhere), 4, "The journal is whole", "Not compared")
     corner.misbehave(kind="access_denied", method="GET", path="engine")
-    said_so(corner.engine("audit"), 0, "Not compared with the chain tip in the bucket")
+    said_so(corner.engine("audit"), 0, "Not compared with the bucket")
 
 
 def test_tips_that_were_taken_out_of_the_bucket_are_missed(corner: Corner) -> None:
@@ -718,8 +714,8 @@ def test_tips_that_were_taken_out_of_the_bucket_are_missed(corner: Corner) -> No
     other = f"{corner.bucket}-other"
     wait(corner.stage.objects.create_buckets(other))
     env = {"ENGINE_DESTINATION__BUCKET": other}
-    said_so(corner.engine("audit", **env), 0, "holds no chain tip of it")
-    said_so(corner.engine("audit", "--bucket", **env), 4, "holds no chain tip of it")
+    said_so(corner.engine("audit", **env), 0, "holds nothing of it")
+    said_so(corner.engine("audit", "--bucket", **env), 4, "holds nothing of it")
 
 
 # what sharing hides

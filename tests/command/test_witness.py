@@ -15,8 +15,13 @@ PASSED = "do not carry our HMAC"
 NO_WITNESS = "does not witness"
 
 
-def tips(corner: Corner) -> list[str]:
+def kept(corner: Corner) -> list[str]:
+    """What our bucket holds of journals."""
     return [key for key in corner.held() if key.startswith(".engine/journal/")]
+
+
+def tips(corner: Corner) -> list[str]:
+    return [key for key in kept(corner) if key.endswith(".json")]
 
 
 def plant(corner: Corner, *objects: Seeded) -> None:
@@ -45,10 +50,17 @@ def test_what_others_put_among_the_tips_is_named_and_blocks_nothing(corner: Corn
     )
     corner.forget_requests()
     said_so(
-        corner.engine("audit"), 0, "The journal is whole", "in the bucket, of row 10", "5 objects among", PASSED, folder
+        corner.engine("audit"),
+        0,
+        "The journal is whole",
+        "in the bucket",
+        "up to row 10",
+        "5 objects of",
+        PASSED,
+        folder,
     )
     assert corner.engine("audit", "--json").json["bucket"]["passed_over"] == 5
-    said = said_so(corner.engine(*ROLLBACK), 0, "5 put back", "5 objects among", PASSED)
+    said = said_so(corner.engine(*ROLLBACK), 0, "5 put back", "5 objects of", PASSED)
     assert NO_WITNESS not in said.out
     assert links(corner, ids) == before
     read = {each.path for each in wait(corner.stage.objects.requests()) if each.method == "GET"}
@@ -81,13 +93,13 @@ def test_tips_that_were_deleted_beside_an_older_db_are_missed_by_every_run(corne
     backed_up(corner, 12)
     assert corner.engine(*SWITCH, "--limit", "3").code == 0
     older(corner)
-    for key in tips(corner):
+    for key in kept(corner):
         remove(corner, corner.bucket, key)
-    said_so(corner.engine("run", "rollback", "--from-database"), 0, NO_WITNESS, "they were deleted")
-    said_so(corner.engine(*ROLLBACK), 0, "3 put back", NO_WITNESS, "they were deleted")
+    said_so(corner.engine("run", "rollback", "--from-database"), 0, NO_WITNESS, "it was deleted")
+    said_so(corner.engine(*ROLLBACK), 0, "3 put back", NO_WITNESS, "it was deleted")
 
 
-def test_an_empty_journal_beside_tips_of_its_key_is_told(corner: Corner) -> None:
+def test_an_empty_journal_beside_one_of_its_key_is_refused(corner: Corner) -> None:
     """As when a copy of before the first switch is brought back, and the key lies elsewhere."""
     backed_up(corner)
     corner.env["ENGINE_SWITCH__JOURNAL_KEY_FILE"] = str(corner.directory / "elsewhere.key")
@@ -97,9 +109,13 @@ def test_an_empty_journal_beside_tips_of_its_key_is_told(corner: Corner) -> None
     lose_the_database(corner)
     shutil.copy(copy, corner.database)
     tip.unlink()
-    said_so(
-        corner.engine(*ROLLBACK), 0, "no link was ever changed by this tracking DB", ".engine/journal/", "older copy"
-    )
+    told = ("journal of this tracking DB is empty", ".engine/journal/", "holds rows", "db rebuild --from-bucket")
+    said_so(corner.engine(*ROLLBACK), 6, *told, "a key of its own")
+    said_so(corner.engine("run", "rollback", "--from-database"), 6, *told)
+    said_so(corner.engine("run", "switch"), 0, "--execute would be refused", *told)
+    said_so(corner.engine(*SWITCH), 6, *told)
+    corner.env["ENGINE_SWITCH__JOURNAL_KEY_FILE"] = str(corner.directory / "of-its-own.key")
+    said_so(corner.engine(*SWITCH), 0)
 
 
 @pytest.mark.parametrize("more", [0, 1])

@@ -11,6 +11,7 @@ from typing import Any
 from engine.limiting.clock import Clock
 from engine.model.failures import FailureClass
 from engine.runs.backup.backup import BackupOptions, backup
+from engine.runs.journal.rebuild import rebuild
 from engine.runs.links.rollback import RollbackOptions, rollback
 from engine.runs.links.switch import SwitchOptions, switch
 from engine.runs.shared.bounds import RunFlags
@@ -49,14 +50,15 @@ WITH_VALUE = {
     "--retry-class",
     "--since",
     "--level",
+    "--journal",
 }
 
 
 def parse(line: str | Sequence[str]) -> Words:
     words = shlex.split(line) if isinstance(line, str) else list(line)
     words = words[1:] if words[:1] == ["engine"] else words
-    verb = words[1] if words[0] == "run" else words[0]
-    rest = words[2:] if words[0] == "run" else words[1:]
+    verb = words[1] if words[0] in {"run", "db"} else words[0]
+    rest = words[2:] if words[0] in {"run", "db"} else words[1:]
     flags, values = set(), []
     while rest:
         word = rest.pop(0)
@@ -94,6 +96,8 @@ def command(settings: Settings, line: str | Sequence[str], clock: Clock) -> Coro
             undo = RollbackOptions(
                 flags=flags,
                 file=words.path("--rollback-file"),
+                from_bucket=given("--from-bucket"),
+                journal=words.value("--journal"),
                 yes=True,
                 force=given("--force"),
                 strict=given("--strict"),
@@ -104,4 +108,6 @@ def command(settings: Settings, line: str | Sequence[str], clock: Clock) -> Coro
         case "verify":
             level: Any = words.value("--level") or "list"
             return verify(settings, VerifyOptions(level=level), screen(), clock)
+        case "rebuild":
+            return rebuild(settings, screen(), words.value("--journal"), clock)
     raise NotImplementedError(line)

@@ -2,6 +2,7 @@
 
 ===========  =========================================================================================================
 I3           a link is written only behind a durable row of the journal that announces just this
+I17          and behind the same row in the bucket
 I3-settled   while the org is still at it, no row of the journal says how it ended
 I4           only a record that holds ours gets its original back, and no other
 I5           no link is moved to an object that is not there, or does not hold the file's content
@@ -25,7 +26,10 @@ refused      an untouched journal is never refused
 
 from __future__ import annotations
 
+import json
+from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 from tests.simulation.bucket import OURS, VENDOR, Held
 from tests.simulation.links import bad_copy
@@ -71,6 +75,8 @@ class Watch:
     seen: int = 0
     """Rows of the journal that have been held against the world."""
     _epochs: dict[int, int] = field(default_factory=dict)
+    _kept: set[tuple[Any, ...]] = field(default_factory=set)
+    """Rows of the journal that the bucket has taken."""
 
     def __post_init__(self) -> None:
         org = self.world.org
@@ -91,6 +97,8 @@ class Watch:
             fits = row is not None and (
                 (row.event == "intended" and row.new == link) or (row.event == "undo_intended" and row.old == link)
             )
+            if row is not None and (row.number, record, row.event, row.old, row.new) not in self._kept:
+                violated("I17", f"{record} is sent {short(link)}, and the bucket does not have {said(row)}")
             if not fits:
                 violated("I3", f"{record} is sent {short(link)}, and the journal's last word is {said(row)}")
         mine = {self._account(record) for record, _, _ in request.writes}
@@ -106,12 +114,13 @@ class Watch:
         if row is None:
             return
         undo = row.event == "undo_intended"
-        if not undo and (why := bad_copy(self.world, link, row.old)):
+        life = self.world.life
+        orphaned = life is None or life.dead or life.number != request.life
+        # what becomes of an object behind the back of a process that has died, that process could not know
+        if not undo and not orphaned and (why := bad_copy(self.world, link, row.old)):
             self.world.violated("I5", f"{entry.id} is moved to {short(link)}: {why}")
         expected = row.new if undo else row.old
         if before not in {expected, link}:
-            life = self.world.life
-            orphaned = life is None or life.dead or life.number != request.life
             self.overwritten.append(
                 Overwritten(entry.id, entry.last.at, self.world.timeline.now, request.life, orphaned)
             )
@@ -133,6 +142,15 @@ class Watch:
             self.world.violated("I7-object", f"{key} was overwritten by other content")
         if bucket == OURS and after is not None:
             self._ours[key] = after
+            if key.startswith(".engine/journal/") and key.endswith(".ndjson"):
+                self._keep(after.body)
+
+    def _keep(self, body: bytes) -> None:
+        """A batch of the journal is there; of one that was cut short on its way, what came."""
+        for line in body.splitlines()[1:]:
+            with suppress(ValueError):
+                row = json.loads(line)
+                self._kept.add((row["id"], row["doclist_entry_id"], row["event"], row["old_url"], row["new_url"]))
 
     def _account(self, record: str) -> str:
         entry = self.world.org.entries.get(record)

@@ -8,8 +8,9 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+from engine.rehearsal.generator import VENDOR_BUCKET
 from engine.rehearsal.side_door import Seeded
-from tests.support.corner import Corner, Said, wait
+from tests.support.corner import Corner, Said, ended, until, wait
 
 BACKUP = ("run", "backup", "--full", "--no-progress")
 
@@ -55,6 +56,15 @@ def hours_later(corner: Corner, hours: float = 3) -> None:
     corner.org("clock", advance=hours * 3600)
 
 
+def content_of(corner: Corner, key: str) -> bytes:
+    """An object of our bucket."""
+    request = urllib.request.Request(f"{corner.stage.store.url}/{corner.bucket}/{key}")
+    request.add_header("Authorization", "AWS4-HMAC-SHA256 Credential=rehearsal/20261122/us-east-1/s3/aws4_request")
+    with urllib.request.urlopen(request) as answer:
+        found: bytes = answer.read()
+        return found
+
+
 SWITCH = ("run", "switch", "--execute", "--yes", "--no-progress")
 
 
@@ -88,6 +98,16 @@ def said_so(said: Said, code: int, *words: str) -> Said:
     for each in words:
         assert each in said.everything, (each, said.everything)
     return said
+
+
+def kill_within_a_switch(corner: Corner, ids: list[str], *words: str) -> None:
+    """A link has moved, and nobody has heard of it."""
+    corner.org("faults", rules=[{"kind": "slow_after", "endpoint": "collections_update", "params": {"seconds": 30}}])
+    run = corner.start(*SWITCH, *words)
+    until(lambda: any(VENDOR_BUCKET not in link for link in links(corner, ids).values()), "a link has moved")
+    run.kill()
+    ended(run)
+    corner.org("faults", rules=[])
 
 
 def lose_the_database(corner: Corner) -> None:

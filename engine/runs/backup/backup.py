@@ -112,7 +112,7 @@ class _Backup:
     async def _prepare(self, run_id: int) -> None:
         """What earlier runs have left, before anything new."""
         await self._sweep()
-        await settle_first(self._run.services, run_id, self._run.note)
+        await settle_first(self._run.services, run_id, self._org_id, self._run.note)
         await self._renew_links()
 
     async def _sweep(self) -> None:

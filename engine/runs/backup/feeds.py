@@ -3,6 +3,7 @@
 | command         | the tracking DB knows    | looked at                                               |
 |-----------------|--------------------------|---------------------------------------------------------|
 | `--full`        | anything                 | every record; then rows whose record has vanished       |
+| `--full`        | (always, after that)     | switched records whose copy is to be proved anew        |
 | `--incremental` | an interrupted full scan | the rest of it; then what changed since it began        |
 | `--incremental` | no completed scan        | every record                                            |
 | `--incremental` | a completed scan         | what changed since it began, less an overlap            |
@@ -73,6 +74,9 @@ class Feeds:
         """The whole order of one run."""
         if self._wanted.full:
             await self._full(intake, None)
+            if not intake.exhausted:
+                await intake.again(self._unproved())
+                await intake.settled()
         else:
             await self._incremental(intake)
 
@@ -152,13 +156,21 @@ class Feeds:
             if not intake.exhausted:
                 await self._ledger.complete_scan()
 
+    async def _unproved(self) -> AsyncIterator[list[Record]]:
+        async for records in self._ledger.unproved():
+            yield self._mine(records)
+
     async def _again(self) -> AsyncIterator[list[Record]]:
         classes = [each.value for each in WORTH_ANOTHER_TRY | self._wanted.retry_classes]
-        account = self._bounds.account_id
         async for records in self._ledger.pending(classes):
-            mine = [each for each in records if account is None or each.account_id == account]
-            self._tally.expect(len(mine))
-            yield mine
+            yield self._mine(records)
+
+    def _mine(self, records: list[Record]) -> list[Record]:
+        """Those in scope, which are expected from now on."""
+        account = self._bounds.account_id
+        mine = [each for each in records if account is None or each.account_id == account]
+        self._tally.expect(len(mine))
+        return mine
 
     async def _absent(self, rows_before: int) -> None:
         """Rows that the scan did not meet: gone, if Salesforce says so when asked for them by Id."""

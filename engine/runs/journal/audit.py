@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from engine.limiting.clock import Clock, SystemClock
+from engine.limiting.retry import Retries
 from engine.model.errors import Blocked, Differs, EngineError, Usage
 from engine.model.ids import to18
 from engine.model.text import bare_urls
-from engine.runs.journal.tips import Witness, passed_over, tip_in_bucket
+from engine.runs.journal.tips import Witness, passed_over, witness_of
 from engine.runs.shared import tables
 from engine.runs.shared.assembly import open_adapters
 from engine.runs.shared.command import to_type
@@ -101,9 +102,9 @@ def show_audit(document: dict[str, Any], console: Console) -> None:
         line(f"NOT AS PROVED: {Foreign(**document['foreign_links'])}")
     bucket = document["bucket"]
     if bucket["compared"]:
-        line(f"It was also compared with the chain tip in the bucket, of row {bucket['rows']:,}")
+        line(f"It was also compared with the bucket, which knows it up to row {bucket['rows']:,}")
     elif bucket["why"]:
-        line(f"Not compared with the chain tip in the bucket: {bucket['why']}")
+        line(f"Not compared with the bucket: {bucket['why']}")
     if bucket["passed_over"]:
         line(passed_over(bucket["passed_over"], bucket["examples"]))
     columns, rows = (_HISTORY, document["history"]) if "history" in document else (_RUNS, document["runs"])
@@ -134,7 +135,7 @@ async def _verdict(settings: Settings, bucket: bool | None, clock: Clock) -> dic
             "passed_over": witness.passed_over,
             "examples": witness.examples,
         }
-        tips = [witness.tip] if witness.tip is not None else []
+        tips = list(witness.tips)
         if tip_file.exists():
             tips.append(chain.read_tip(key, tip_file.read_bytes(), str(tip_file)))
         elif not tips:
@@ -162,7 +163,8 @@ async def _witness(settings: Settings, key: Key, first: str, wanted: bool | None
             asyncio.timeout(None if wanted else PATIENCE_S),
             open_adapters(settings, clock, transport="fast") as adapters,
         ):
-            return await tip_in_bucket(adapters.s3, key, first)
+            once = Retries(clock, 1)
+            return await witness_of(adapters.s3, adapters.retries if wanted else once, key, first)
     except TimeoutError:
         return Witness(why=f"no answer within {PATIENCE_S:.0f} s (--bucket waits longer)")
     except EngineError as error:

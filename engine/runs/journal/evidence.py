@@ -9,30 +9,35 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 
 from engine.limiting.clock import iso
 from engine.model.change import GENESIS, ChainTip, LinkState, Open
 from engine.model.command import Advice, Command
 from engine.model.errors import Blocked, Differs, EngineError, Paused, Transient
-from engine.model.facts import ContentHeaders, ObjectFacts, Occupied
 from engine.pipeline.changing import settle
 from engine.pipeline.doubts import clock_time, deadline, wait_until
 from engine.pipeline.stop import Stop
-from engine.runs.journal.tips import journals_of, own, tip_in_bucket, tip_key
+from engine.runs.journal.batches import Pins
+from engine.runs.journal.off_box import OffBox
+from engine.runs.journal.own_objects import JSON, put, store
+from engine.runs.journal.tips import Witness, journals_of, tip_key, witness_of
 from engine.runs.shared.assembly import Services
-from engine.s3.transfer.blocks import InMemory
 from engine.tracking.db import chain
 from engine.tracking.db.chain import Key
 from engine.tracking.read import journal
 from engine.tracking.read.journal import Checked
 from engine.tracking.write.journal import Journal
 
+KEYS = (
+    "to begin a journal all the same, give it a key of its own: set switch.journal_key_file to a file that does not"
+    " exist yet, and keep the old key with the old journal"
+)
 UNSETTLED = "no link was changed; what is still in doubt is read first by the next run"
 """What remains after a stop that came while the open changes of an earlier run were settled."""
-_JSON = ContentHeaders(content_type="application/json")
-_NDJSON = ContentHeaders(content_type="application/x-ndjson")
 
 
 @dataclass(slots=True)
@@ -42,14 +47,22 @@ class Evidence:
     services: Services
     key: Key
     checked: Checked
+    witness: Witness
     notes: list[Advice] = field(default_factory=list)
     doubtful: dict[str, Open] = field(default_factory=dict)
     """Changes of earlier runs that Salesforce may still be at, by record; once ``settle`` has read them."""
 
-    def begin(self, run_id: int) -> Journal:
-        """The journal of this run."""
-        opened = Journal(self.services.ledger.database, self.key, run_id)
-        opened.tip = self.checked.tip
+    async def begin(self, run_id: int, org: str) -> Journal:
+        """The journal of this run, which is in the bucket as far as it goes. Raises Blocked, Paused, other Fatal."""
+        services, tip = self.services, self.checked.tip
+        opened = Journal(services.ledger.database, self.key, run_id)
+        opened.tip = tip
+        await opened.export()
+        if services.off_box:
+            pins = Pins(org, *services.object_and_field, services.ours.bucket)
+            first = await services.ledger.database.read(journal.first_hash)
+            off_box = opened.off_box = OffBox(partial(put, services), self.key, pins, first)
+            await off_box.catch_up(services.ledger.database, self.witness, tip.rows)
         return opened
 
     async def settle(self, opened: Journal) -> str:
@@ -61,6 +74,12 @@ class Evidence:
         if self.doubtful:
             parts.append(f"{len(self.doubtful):,} in doubt until {clock_time(self.until)}")
         return f"{count:,} links that an earlier run left in doubt were read: {', '.join(parts)}" if count else ""
+
+    def also_open(self, changes: Sequence[Open]) -> None:
+        """Open changes of other journals are settled too, unless this one has a later one of the record."""
+        own = {change.id for change in self.checked.open}
+        others = [change for change in changes if change.id not in own]
+        self.checked = replace(self.checked, open=[*self.checked.open, *others])
 
     @property
     def until(self) -> datetime:
@@ -103,7 +122,7 @@ class Evidence:
             return
         name = await self.services.ledger.database.read(journal.first_hash)
         document = chain.tip_document(self.key, tip, iso(self.services.clock.now()))
-        why = await store(self.services, tip_key(self.key, name, tip.rows), document, _JSON)
+        why = await store(self.services, tip_key(self.key, name, tip.rows), document, JSON)
         if why:
             self.notes.append(f"the journal's chain tip could not be put into the bucket: {why}")
 
@@ -124,29 +143,48 @@ async def gather_evidence(services: Services, *, lost: bool = False) -> Evidence
         if first or not tip.rows:
             tips.append(tip)
         elif not lost:
-            raise Differs(
-                f"the journal of this tracking DB is empty, but {beside} is of row {tip.rows:,}: this is not the DB of "
-                "the earlier switches",
-                hint=f"bring that DB back; if it is lost for good, undo from a rollback file, or move {beside} away",
-            )
+            raise _empty(f"{beside} is of row {tip.rows:,}", f"undo from a rollback file, or move {beside} away")
         else:
             kept = beside.with_name(f"{beside.name}.lost-{tip.rows}")
             database.files.rename(beside, kept)
             notes.append(f"the chain tip of the lost journal is kept as {kept}")
+    witness = Witness()
     if first:
-        witness = await tip_in_bucket(services.s3, key, first)
-        tips += [] if witness.tip is None else [witness.tip]
+        witness = await witness_of(services.s3, services.retries, key, first)
+        tips += witness.tips
         notes += witness.notes
         if not tips:
             raise chain.tip_missing(beside)
-    elif not lost and (where := await journals_of(services.s3, key)):
-        notes.append(
-            f"no link was ever changed by this tracking DB, but {where} holds chain tips of a journal with this key: if"
-            " links were switched before, this DB is an older copy or another one"
-        )
+    elif not lost:
+        try:
+            where, with_rows = await journals_of(services.s3, services.retries, key)
+        except EngineError as error:
+            where, with_rows = "", False
+            notes.append(f"the bucket does not say whether it knows of earlier switches: {error}")
+        if where:
+            raise _empty(f"{where} holds {'rows' if with_rows else 'chain tips'} of a journal with this key", KEYS)
     checked = await journal.check(database, key, tips)
     _no_bulk_job(checked)
-    return Evidence(services, key, checked, notes)
+    return Evidence(services, key, checked, witness, notes)
+
+
+async def has_journal(services: Services) -> bool:
+    """Whether there is a journal, or was one: a key, or rows. A look at it then makes no new key."""
+    return services.journal_key.exists() or bool(await services.ledger.database.read(journal.first_hash))
+
+
+def _empty(what: str, otherwise: str) -> Differs:
+    """Another DB than this one knows the way back of links that were switched before."""
+    return Differs(
+        f"the journal of this tracking DB is empty, but {what}: this is not the DB of the earlier switches",
+        hint=(
+            "nothing was written to Salesforce. Bring that DB back; if it is lost for good, ",
+            Command("db rebuild --from-bucket"),
+            "   makes it anew from the bucket, and ",
+            Command("run rollback --from-bucket"),
+            f"   undoes without it; {otherwise}",
+        ),
+    )
 
 
 def _no_bulk_job(checked: Checked) -> None:
@@ -162,39 +200,10 @@ def _no_bulk_job(checked: Checked) -> None:
         )
 
 
-async def store(services: Services, key: str, content: bytes, headers: ContentHeaders = _NDJSON) -> str:
-    """Put a new object into the destination bucket. Returns why that failed; empty where it is there, or was."""
-
-    async def once() -> None:
-        try:
-            await services.s3.destination.store(InMemory(ObjectFacts(len(content), headers=headers), content), key)
-        except Occupied as taken:
-            if taken.facts.size != len(content) or not await _holds(services, key, content):
-                raise
-
-    try:
-        await services.retries.of(once)
-    except EngineError as error:
-        return str(error)
-    except Occupied:
-        return f"{key} is taken by something else"
-    return ""
-
-
-async def _holds(services: Services, key: str, content: bytes) -> bool:
-    """Whether exactly this lies under the key: then only an answer was lost."""
-    at = 0
-    async with services.s3.ours.open(own(services.s3, key), ObjectFacts(len(content))) as reading:
-        async for chunk in reading.chunks():
-            if content[at : at + len(chunk)] != chunk:
-                return False
-            at += len(chunk)
-    return at == len(content)
-
-
-async def settle_first(services: Services, run_id: int, note: Callable[[Advice], None]) -> None:
+async def settle_first(services: Services, run_id: int, org: str, note: Callable[[Advice], None]) -> None:
     """For runs that change no links: what a killed switch or rollback left open is settled before anything else."""
     if not await services.ledger.database.read(journal.perhaps_open):
+        await _note_a_lost_journal(services, note)
         return
     try:
         evidence = await gather_evidence(services)
@@ -202,6 +211,19 @@ async def settle_first(services: Services, run_id: int, note: Callable[[Advice],
         # a backup goes by what Salesforce says; only links may not change on a journal that does not hold
         note((f"link changes that a switch or rollback left open stay so: {error}. See ", Command("audit")))
         return
-    found = await evidence.settle(evidence.begin(run_id))
+    found = await evidence.settle(await evidence.begin(run_id, org))
     for text in [*evidence.notes, found] if found else evidence.notes:
         note(text)
+
+
+async def _note_a_lost_journal(services: Services, note: Callable[[Advice], None]) -> None:
+    """Without its journal a DB takes our own links for somebody's, and leaves them alone."""
+    first = await services.ledger.database.read(journal.first_hash)
+    if first or not services.journal_key.exists():
+        return
+    with suppress(EngineError):  # the next switch or rollback asks again, and insists
+        key = chain.load_key(services.journal_key, may_create=False)
+        where, with_rows = await journals_of(services.s3, services.retries, key)
+        if with_rows:
+            note((f"the rows in {where} know of earlier switches, this tracking DB does not; ",
+                  Command("db rebuild --from-bucket"), "   brings them back"))  # fmt: skip

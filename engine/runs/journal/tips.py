@@ -1,48 +1,61 @@
-"""The journal's chain tip as the destination bucket keeps it: a witness that is not on this machine.
+"""What the destination bucket knows of a journal: chain tips and batches of rows. A witness beyond this machine.
 
-Others may be able to write there. So only tips with our HMAC count. Whatever else lies among them is named and passed
-over; it is not even read where its name or size is not that of a tip.
+Others may be able to write there. So only what carries our HMAC counts. Whatever else lies there is named and passed
+over; it is not even read where its name or size is not that of a tip or a batch.
 """
 
 from __future__ import annotations
 
 import re
-from collections import deque
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 
+from engine.limiting.retry import Retries
 from engine.model.change import ChainTip
 from engine.model.errors import Differs, EngineError, Refused
-from engine.model.facts import ObjectFacts
-from engine.model.location import Location, Origin
+from engine.runs.journal import batches
+from engine.runs.journal.batches import Batch, read_batch
+from engine.runs.journal.own_objects import content_of, folder, listing
 from engine.s3.api.answers import Listed
 from engine.s3.open import S3
 from engine.tracking.db import chain
 from engine.tracking.db.chain import Key
 
-PREFIX = ".engine/"
-"""Of everything in the destination bucket that is not the file of a record."""
-
 _NAME = re.compile(r"[0-9]{12}\.json")
 _LONGEST = 4_096
 """Bytes of a tip; ours have some three hundred."""
-_PAGES = 100
-"""Of a listing: a hundred thousand tips."""
+_OBJECTS = 1_000_000
+"""Of a folder: more are not looked at."""
 _READ = 50
-"""Tips, the latest first, that are read until one carries our HMAC."""
+"""Objects of a kind, the latest first, that are looked at."""
+LATEST = 8
+"""Batches that are read. A run has fewer under way at a time, so whatever a kill or a failure has left out lies among
+them, or behind them."""
 _EXAMPLES = 3
 
 
 @dataclass(slots=True)
 class Witness:
-    """What the bucket says of a journal: its latest tip, or why there is none to compare with."""
+    """What the bucket says of a journal, or why there is nothing to compare with."""
 
     tip: ChainTip | None = None
+    """The furthest that it knows."""
+    tips: list[ChainTip] = field(default_factory=list)
+    """All that was read: each must be a row of the journal."""
+    held: list[tuple[int, int]] = field(default_factory=list)
+    """First and last rows of the latest batches, in order."""
+    earlier: bool = False
+    """There are batches before those."""
     why: str = ""
+    failed: EngineError | None = None
+    """Why not all of it could be read."""
     passed_over: int = 0
-    """Objects among the tips that are not ours, or cannot be read."""
+    """Objects among them that are not ours, or cannot be read."""
     examples: list[str] = field(default_factory=list)
+
+    def know(self, *tips: ChainTip) -> None:
+        self.tips += [tip for tip in tips if tip.rows]
+        self.tip = max(self.tips, key=lambda tip: tip.rows, default=None)
 
     def pass_over(self, where: str) -> None:
         self.passed_over += 1
@@ -55,17 +68,22 @@ class Witness:
         found = [passed_over(self.passed_over, self.examples)] if self.passed_over else []
         return found + ([f"the bucket does not witness that the journal is whole: {self.why}"] if self.why else [])
 
+    def lacks(self, rows: int) -> list[tuple[int, int]]:
+        """The rows of a journal of so many that are in no batch: first and last of each range."""
+        known = self.held[0][0] - 1 if self.held and self.earlier else 0
+        found: list[tuple[int, int]] = []
+        for first, last in [*self.held, (rows + 1, rows + 1)]:
+            if first > known + 1:
+                found.append((known + 1, min(first - 1, rows)))
+            known = max(known, last)
+        return found
+
 
 def passed_over(count: int, examples: Sequence[str]) -> str:
     """In words."""
     more = ", …" if count > len(examples) else ""
-    what = f"{count:,} objects among the journal's chain tips in the bucket do not carry our HMAC, or cannot be read"
+    what = f"{count:,} objects of the journal's folder in the bucket do not carry our HMAC, or cannot be read"
     return f"{what}: passed over ({', '.join(examples)}{more}). Find out who writes there"
-
-
-def folder(key: Key, first: str) -> str:
-    """Where the tips of one journal lie in the bucket; ``first``: the HMAC of its first row."""
-    return f"{PREFIX}journal/{key.fingerprint}-{first[:16]}/"
 
 
 def tip_key(key: Key, first: str, rows: int) -> str:
@@ -73,62 +91,81 @@ def tip_key(key: Key, first: str, rows: int) -> str:
     return f"{folder(key, first)}{rows:012d}.json"
 
 
-def own(s3: S3, key: str) -> Location:
-    """An object of the destination bucket."""
-    bucket = s3.destination.bucket.name
-    return Location(Origin("s3", bucket, 443), f"s3://{bucket}/{key}", bucket=bucket, key=key)
-
-
-async def tip_in_bucket(s3: S3, key: Key, first: str) -> Witness:
-    """The latest tip in the bucket that carries our HMAC. Raises nothing: ``why`` says what went wrong."""
+async def witness_of(s3: S3, retries: Retries, key: Key, first: str) -> Witness:
+    """The latest tip and batches in the bucket that carry our HMAC. Raises nothing: ``why`` says what went wrong."""
     bucket, prefix = s3.destination.bucket.name, folder(key, first)
-    witness, refusal = Witness(), ""
+    witness = Witness()
     try:
-        for row in reversed(await _candidates(s3, prefix, witness)):
-            try:
-                tip = chain.read_tip(key, await _content(s3, row), row.key)
-                if row.key == tip_key(key, first, tip.rows):
-                    witness.tip = tip
-                    return witness
-            except Differs:
-                pass
-            except Refused as error:
-                refusal = str(error)
-            witness.pass_over(f"s3://{bucket}/{row.key}")
+        tips, found = await _candidates(s3, retries, prefix, witness)
+        if (tip := await latest_tip(s3, retries, key, tips, witness)) is not None:
+            witness.know(tip)
+        await _read_batches(s3, retries, key, found, witness)
     except EngineError as error:
-        refusal = str(error)
-    none = f"s3://{bucket}/{prefix} holds no chain tip of it: none was exported yet, or they were deleted"
-    witness.why = witness.why or refusal or none
+        witness.failed = error
+    if witness.tip is None:
+        none = f"s3://{bucket}/{prefix} holds nothing of it: nothing was put there yet, or it was deleted"
+        witness.why = witness.why or str(witness.failed or none)
     return witness
 
 
-async def _candidates(s3: S3, prefix: str, witness: Witness) -> Sequence[Listed]:
-    """The latest that may be tips, by name and size."""
-    latest: deque[Listed] = deque(maxlen=_READ)
-    pages = 0
-    async for rows in s3.destination.inventory(prefix):
-        for row in rows:
-            if _NAME.fullmatch(row.key.removeprefix(prefix)) and row.size <= _LONGEST:
-                latest.append(row)
-            else:
-                witness.pass_over(f"{s3.destination.bucket}/{row.key}")
-        pages += 1
-        if pages == _PAGES:
-            witness.why = f"{prefix} holds more than {_PAGES * 1_000:,} objects, and the rest was not read"
+async def latest_tip(s3: S3, retries: Retries, key: Key, tips: Sequence[Listed], witness: Witness) -> ChainTip | None:
+    """The latest of them that carries our HMAC; what others have put there is passed over. Raises EngineError."""
+    for row in reversed(tips[-_READ:]):
+        try:
+            tip = chain.read_tip(key, await content_of(s3, retries, row), row.key)
+            if row.key.endswith(f"/{tip.rows:012d}.json"):
+                return tip
+        except Differs:
+            pass
+        except Refused as error:
+            witness.failed = error
+        witness.pass_over(f"{s3.destination.bucket}/{row.key}")
+    return None
+
+
+async def _read_batches(s3: S3, retries: Retries, key: Key, found: Sequence[Listed], witness: Witness) -> None:
+    latest: list[Batch] = []
+    left = len(found)
+    for row in reversed(found[-_READ:]):
+        if len(latest) == LATEST:
             break
-    return latest
+        left -= 1
+        try:
+            latest.append(read_batch(key, await content_of(s3, retries, row), row.key))
+        except Differs:
+            witness.pass_over(f"{s3.destination.bucket}/{row.key}")
+        except Refused as error:
+            witness.failed = error
+            witness.pass_over(f"{s3.destination.bucket}/{row.key}")
+    witness.held = sorted((batch.before.rows + 1, batch.tip.rows) for batch in latest)
+    witness.earlier = left > 0
+    witness.know(*(tip for batch in latest for tip in (batch.before, batch.tip)))
 
 
-async def _content(s3: S3, row: Listed) -> bytes:
-    """No more than the listing says. Raises EngineError."""
-    async with s3.ours.open(own(s3, row.key), ObjectFacts(row.size)) as reading:
-        return b"".join([bytes(chunk) async for chunk in reading.chunks()])
+async def _candidates(
+    s3: S3, retries: Retries, prefix: str, witness: Witness
+) -> tuple[Sequence[Listed], Sequence[Listed]]:
+    """What may be tips, and batches, by name and size."""
+    tips: list[Listed] = []
+    found: list[Listed] = []
+    rows = await listing(s3, retries, prefix, _OBJECTS)
+    for row in rows:
+        name = row.key.removeprefix(prefix)
+        if _NAME.fullmatch(name) and row.size <= _LONGEST:
+            tips.append(row)
+        elif batches.NAME.fullmatch(name) and row.size <= batches.LONGEST:
+            found.append(row)
+        else:
+            witness.pass_over(f"{s3.destination.bucket}/{row.key}")
+    if len(rows) == _OBJECTS:
+        witness.why = f"{prefix} holds more than {_OBJECTS:,} objects, and the rest was not read"
+    return tips, found
 
 
-async def journals_of(s3: S3, key: Key) -> str:
-    """Where tips of other journals of this key lie in the bucket; empty where none do, or it does not say."""
-    prefix = folder(key, "").removesuffix("/")
-    with suppress(EngineError):
-        async for rows in s3.destination.inventory(prefix):
-            return f"{s3.destination.bucket}/{rows[0].key.rpartition('/')[0]}/"
-    return ""
+async def journals_of(s3: S3, retries: Retries, key: Key) -> tuple[str, bool]:
+    """Where a journal of this key lies in the bucket, and whether with its rows; empty: nowhere. Raises EngineError."""
+    rows = await listing(s3, retries, folder(key, "").removesuffix("/"), most=1_000)
+    if not rows:
+        return "", False
+    where = rows[0].key.rpartition("/")[0]
+    return f"{s3.destination.bucket}/{where}/", any(row.key.endswith(".ndjson") for row in rows)

@@ -151,7 +151,7 @@ class Candidates:
         wanted, found = self._wanted, read.changes
         if wanted.run is not None and wanted.run != read.header.get("run"):
             raise Usage(f"--run {wanted.run}: the file is of run {read.header.get('run')}")
-        if wanted.since is not None:
+        if wanted.since is not None and not read.narrowed:
             raise Usage("--since goes with --from-database: a rollback file has no times")
         if wanted.wave is not None:
             kept = (

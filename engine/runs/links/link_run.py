@@ -9,15 +9,16 @@ from typing import Any
 
 from engine.limiting.clock import Clock
 from engine.model.change import Change
-from engine.model.command import Command
-from engine.model.errors import Blocked
+from engine.model.command import Advice, Command
+from engine.model.errors import Blocked, Differs
 from engine.model.record import ObjectShape
 from engine.pipeline.changing import ChangePolicy, Changing, Steps
 from engine.pipeline.doubts import deadline, in_doubt
 from engine.pipeline.link_endings import Rewritten
 from engine.pipeline.stop import CutShort, unless_cut
 from engine.pipeline.switching import Counts, DriftLimits
-from engine.runs.journal.evidence import UNSETTLED, Evidence, gather_evidence
+from engine.runs.journal.evidence import UNSETTLED, Evidence, gather_evidence, has_journal
+from engine.runs.journal.off_box import ALONE
 from engine.runs.shared.bounds import RunFlags, bounds_of
 from engine.runs.shared.confirmation import Consent
 from engine.runs.shared.lifecycle import Run, Start
@@ -123,16 +124,29 @@ def check_updateable(shape: ObjectShape) -> None:
 async def evidence_for(run: Run, *, lost: bool = False) -> Evidence:
     """The journal's evidence, checked; what it notes goes into the run's notes. Raises Differs, Blocked."""
     evidence = await gather_evidence(run.services, lost=lost)
+    if not run.services.off_box:
+        run.notes.append(ALONE)
     run.notes += evidence.notes
     evidence.notes = run.notes
     return evidence
 
 
-async def begin_journal(run: Run, evidence: Evidence) -> Journal:
+async def foresee(run: Run) -> list[Advice]:
+    """What a dry run says of the journal: why a run that writes would be refused."""
+    notes: list[Advice] = [] if run.services.off_box else [ALONE]
+    if await has_journal(run.services):
+        try:
+            notes += (await gather_evidence(run.services)).notes
+        except (Blocked, Differs) as error:
+            notes.append((f"--execute would be refused: {error}. ", error.hint))
+    return notes
+
+
+async def begin_journal(run: Run, evidence: Evidence, org: str) -> Journal:
     """The journal of this run, once the links that earlier runs left in doubt are read. Raises Fatal."""
     assert run.id is not None, "a dry run keeps no journal"
-    journal = evidence.begin(run.id)
-    await journal.export()
+    begun = evidence.begin(run.id, org)
+    journal = await unless_stopped(begun, run.stop, safe=UNSETTLED, hint="")
     if found := await unless_stopped(evidence.settle(journal), run.stop, safe=UNSETTLED, hint=""):
         run.note(found)
     return journal

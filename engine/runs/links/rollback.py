@@ -21,6 +21,7 @@ from engine.pipeline.doubts import in_doubt
 from engine.runs.journal.evidence import Evidence
 from engine.runs.links.candidates import CandidateCounts, Candidates, moment, told_since
 from engine.runs.links.change_report import ApiCost, ChangeReport, Doubt
+from engine.runs.links.from_bucket import read_from_bucket
 from engine.runs.links.link_run import (
     SECONDS_A_CALL,
     LinkProgress,
@@ -59,7 +60,10 @@ class RollbackOptions:
 
     flags: RunFlags
     file: Path | None = None
-    """The rollback file; None: from the tracking DB."""
+    """The rollback file; None: from the tracking DB, or the bucket."""
+    from_bucket: bool = False
+    journal: str | None = None
+    """With ``from_bucket``: the journal there that is meant."""
     run: int | None = None
     wave: int | None = None
     ids: Path | None = None
@@ -67,6 +71,10 @@ class RollbackOptions:
     yes: bool = False
     force: bool = False
     strict: bool = False
+
+    @property
+    def needs_no_database(self) -> bool:
+        return self.file is not None or self.from_bucket
 
     def again(self, *, force: bool = False) -> Command:
         """The command that puts back, or goes on with it. ``force``: although old links are dead."""
@@ -80,7 +88,7 @@ async def rollback(
     """Look, or execute, and report. Raises Fatal when it cannot start, or cannot go on."""
     consent = Consent(ask or Terminal(), options.yes)
     # a tip beside a lost DB tells what its journal knew: the check of it says more than that the DB is gone
-    without_database = options.file is not None or tip_path(settings.tracking.database).exists()
+    without_database = options.needs_no_database or tip_path(settings.tracking.database).exists()
     start = start_of(
         "rollback", settings, options.flags, screen, clock or SystemClock(), consent, may_create=without_database
     )
@@ -103,13 +111,27 @@ async def _checked(
     if not run.bounds.dry_run:
         check_updateable(shape)
     candidates = Candidates(services.ledger, services.salesforce.links, wanted, run.bounds.limit)
-    evidence = await evidence_for(run, lost=options.file is not None)
+    ours = (organization.id, *rules.object_and_field)
+    knows_key = services.journal_key.exists()
+    if options.from_bucket and not (knows_key or options.force):
+        raise Blocked(
+            f"the journal's key {services.journal_key} is missing: what the bucket says cannot be verified",
+            hint="Nothing was written to Salesforce. Put the key file back; --force puts back what the bucket says, "
+            "unverified.",
+        )
+    evidence = await evidence_for(run, lost=options.needs_no_database)
     candidates.doubtful = evidence.doubtful
     if told := told_since(options.since):
         run.note(f"--since {options.since}: links that were moved {told}")
     if options.file is not None:
         candidates.file = read_rollback_file(options.file, evidence.key)
-        _check_file(run, options, candidates.file, (organization.id, *rules.object_and_field))
+        _check_file(run, options, candidates.file, ours)
+    elif options.from_bucket:
+        key = evidence.key if knows_key else None
+        found = await read_from_bucket(services, key, ours, wanted, name=options.journal, force=options.force)
+        candidates.file = found.restorable
+        run.notes += found.notes
+        evidence.also_open(found.open)
     await candidates.must_exist()
     if run.bounds.dry_run:
         return _Survey(run, options, candidates, evidence)
@@ -215,7 +237,7 @@ class _Rollback:
         return {"org_id": self._organization.id, "again": str(self._again)}
 
     async def work(self) -> None:
-        journal = await begin_journal(self._run, self._evidence)
+        journal = await begin_journal(self._run, self._evidence, self._organization.id)
         await self._undo(journal)
         await self._evidence.export(journal)
         self._progress.open = await still_open(self._run, self._evidence)

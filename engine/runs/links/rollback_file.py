@@ -25,8 +25,7 @@ from engine.limiting.private_files import DISK, Files
 from engine.model.change import OURS, Event, Step
 from engine.model.command import Command
 from engine.model.errors import Blocked, Differs, Fatal, Usage
-from engine.runs.journal.evidence import store
-from engine.runs.journal.tips import PREFIX
+from engine.runs.journal.own_objects import PREFIX, store
 from engine.runs.shared.assembly import Services
 from engine.tracking.db.chain import Key
 from engine.tracking.db.files import unusable
@@ -170,6 +169,8 @@ class Restorable:
     """Nothing was cut off its end."""
     ended: bool = False
     """Its run ended by itself; otherwise it was killed, or this is a copy made while it ran."""
+    narrowed: bool = False
+    """To the run and the time that are wanted."""
 
 
 def read_rollback_file(path: Path, key: Key) -> Restorable:

@@ -32,6 +32,7 @@ from engine.runs.links.link_run import (
     check_updateable,
     evidence_for,
     excuse,
+    foresee,
     say_progress,
     settle_late,
     start_of,
@@ -109,6 +110,7 @@ async def _checked(run: Run, options: SwitchOptions, rules: LinkRules, consent: 
     wanted = Wanted(rules.accepted, bounds.account_id, options.retried, bounds.limit)
     plans = Plans(services, rules.object_and_field, wanted, organization, shape)
     if bounds.dry_run:
+        plans.notes += await foresee(run)
         return _Planning(run, options, rules.waves, plans)
     check_updateable(shape)
     await check_stores(services)
@@ -209,7 +211,7 @@ class _Switch:
 
     async def work(self) -> None:
         run, plans = self._run, self._plans
-        journal = await begin_journal(run, self._evidence)
+        journal = await begin_journal(run, self._evidence, self._organization.id)
         self._earlier = await run.services.ledger.database.read(switchable.standing)
         if self._plan is None:
             path = plans.path(run.id)

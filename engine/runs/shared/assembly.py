@@ -100,6 +100,9 @@ class Services(Adapters):
     """Where the key of the journal lies."""
     settle_after_s: float
     """``switch.settle_after``."""
+    off_box: bool
+    """``switch.off_box``."""
+    object_and_field: tuple[str, str]
 
 
 def max_bytes(settings: Settings) -> int | None:
@@ -126,8 +129,14 @@ async def assemble(settings: Settings, clock: Clock, *, transport: Transport) ->
         adapters = await stack.enter_async_context(open_adapters(settings, clock, transport=transport))
         around = {each.name: getattr(adapters, each.name) for each in fields(adapters)}
         journal_key = key_path(settings.tracking.database, settings.switch.journal_key_file)
-        after_s = settings.switch.settle_after_s
-        yield Services(**around, ledger=ledger, journal_key=journal_key, settle_after_s=after_s)
+        yield Services(
+            **around,
+            ledger=ledger,
+            journal_key=journal_key,
+            settle_after_s=settings.switch.settle_after_s,
+            off_box=settings.switch.off_box == "always",
+            object_and_field=(org.object, org.url_field),
+        )
 
 
 def within_open_files(settings: Settings) -> Settings:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from engine.limiting.clock import iso
@@ -65,7 +65,15 @@ def goes_with(name: str, given: bool, other: str, other_given: bool) -> None:
 
 def one_of(first_name: str, first: bool, second_name: str, second: bool) -> bool:
     """True for the first, False for the second of two flags of which exactly one must be given. Raises Usage."""
-    if first == second:
-        what = "both were given" if first else "none was given"
-        raise Usage(f"Give exactly one of {first_name} and {second_name}; {what}")
+    exactly_one({first_name: first, second_name: second})
     return first
+
+
+def exactly_one(flags: Mapping[str, bool]) -> None:
+    """Raises Usage where none of these flags was given, or several."""
+    given = [name for name, wanted in flags.items() if wanted]
+    if len(given) != 1:
+        what = "none was given" if not given else "both were given" if len(flags) == 2 else f"given: {', '.join(given)}"
+        *others, last = flags
+        which = f"exactly one of {', '.join(others)} and {last}" if others else last
+        raise Usage(f"Give {which}; {what}")

@@ -175,7 +175,12 @@ class Walk:
             raise Differs(
                 f"the journal ends at row {self.tip.rows}, but its exported chain tip is of row {furthest}: rows were "
                 "cut off, or this DB is an older copy",
-                hint=("bring back the latest DB; ", SAFE),
+                hint=(
+                    "bring back the latest DB, or let ",
+                    Command("db rebuild --from-bucket"),
+                    " add the rows that the bucket holds; ",
+                    SAFE,
+                ),
             )
         return self.tip
 

@@ -56,7 +56,10 @@ def inspect(path: Path) -> None:
                 hint=(
                     "run a backup first (",
                     Command("run backup --full"),
-                    ", or --incremental with --new-database), or set tracking.database to where it lies",
+                    ", or --incremental with --new-database), or set tracking.database to where it lies. Lost after a",
+                    " switch? ",
+                    Command("db rebuild --from-bucket"),
+                    " brings back what it knew of links",
                 ),
             )
         _refuse_network(path)

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 COLUMNS = "id, run_id, wave, doclist_entry_id, old_url, new_url, event, at, detail"
 """What the HMAC of a row covers, in this order; and ``link_state``, where that is not NULL."""
-_ROWS = f"SELECT {COLUMNS}, link_state, prev_hash, hash FROM url_changes ORDER BY id"
+ALL_COLUMNS = f"{COLUMNS}, link_state, prev_hash, hash"
+_ROWS = f"SELECT {ALL_COLUMNS} FROM url_changes ORDER BY id"
 _UNCONFIRMED = f"""
 {among("event", OPEN)}
     AND NOT EXISTS (SELECT 1 FROM url_changes d WHERE d.doclist_entry_id = c.doclist_entry_id AND d.id > c.id)
@@ -78,6 +79,12 @@ def first_hash(db: sqlite3.Connection) -> str:
 def count(db: sqlite3.Connection) -> int:
     """How many rows there are."""
     return int(db.execute("SELECT count(*) FROM url_changes").fetchone()[0])
+
+
+def rows_between(first: int, last: int) -> Callable[[sqlite3.Connection], list[tuple[Any, ...]]]:
+    """These rows with all their columns."""
+    statement = f"SELECT {ALL_COLUMNS} FROM url_changes WHERE id BETWEEN ? AND ? ORDER BY id"
+    return lambda db: db.execute(statement, (first, last)).fetchall()
 
 
 _LEFT_OPEN = f"""

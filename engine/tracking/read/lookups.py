@@ -53,10 +53,8 @@ FROM json_each(?) AS wanted JOIN file_migrations ON file_migrations.id = (
     SELECT f.id FROM file_migrations f WHERE f.source_id = wanted.value AND {PROVED} ORDER BY proof LIMIT 1)
 """
 
-_WAITING = (
-    f"SELECT id FROM file_migrations WHERE {TO_DO} AND status = 'pending' ORDER BY id",
-    f"SELECT id FROM file_migrations WHERE {UNPROVED} ORDER BY id",
-)
+_UNPROVED_ROWS = f"SELECT id FROM file_migrations WHERE {UNPROVED} ORDER BY id"
+_WAITING = (f"SELECT id FROM file_migrations WHERE {TO_DO} AND status = 'pending' ORDER BY id", _UNPROVED_ROWS)
 # tried longest ago first: a run that is stopped before it comes to the rest of them does not begin with the same again.
 # What the org has made of our link is no matter of its copy: only a rollback puts that right
 _FAILED = f"""
@@ -107,7 +105,18 @@ async def pending(db: Database, failures: Sequence[str]) -> AsyncIterator[list[R
     What waits comes first: pending records, and switched ones whose copy a verification did not find as recorded. Then
     what has failed, the oldest tries first. Row numbers are read beforehand, eight bytes each.
     """
-    rows = await db.read(partial(_again, classes=json.dumps(list(failures))))
+    async for records in _in_chunks(db, await db.read(partial(_again, classes=json.dumps(list(failures))))):
+        yield records
+
+
+async def unproved(db: Database) -> AsyncIterator[list[Record]]:
+    """Switched records whose copy a verification did not find as recorded, or nobody has proved. Raises Fatal."""
+    rows = await db.read(lambda reader: array("q", (row for (row,) in reader.execute(_UNPROVED_ROWS))))
+    async for records in _in_chunks(db, rows):
+        yield records
+
+
+async def _in_chunks(db: Database, rows: Sequence[int]) -> AsyncIterator[list[Record]]:
     for start in range(0, len(rows), CHUNK):
         yield _records(await _ask(db, _RECORDS, json.dumps(list(rows[start : start + CHUNK]))))
 

@@ -1,7 +1,8 @@
 """The journal (``url_changes``): every step of every link change, a row each, with an HMAC, and never changed again.
 
 A batch of steps goes in as one transaction, together with what it means for the records' rows and the counters. It is
-durable when ``append`` returns, and its chain tip is exported beside the DB before that:
+durable when ``append`` returns, its chain tip is exported beside the DB before that, and its rows are kept off this
+machine, where somewhere is given:
 
 =============  ========================================================================================================
 link state     the record's row
@@ -24,6 +25,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
+from typing import Any, Protocol
 
 from engine.limiting.group_commit import GroupCommit
 from engine.model.change import CHANGED_BY_ORG, GENESIS, ChainTip, Event, LinkState, Ours, Step
@@ -33,13 +35,13 @@ from engine.tracking.db import chain
 from engine.tracking.db.chain import Key
 from engine.tracking.db.counters import counted
 from engine.tracking.db.database import Database
-from engine.tracking.read.journal import COLUMNS
+from engine.tracking.read.journal import ALL_COLUMNS
 from engine.tracking.read.ours import ours
 from engine.tracking.write import errors, runs
 from engine.tracking.write.errors import ErrorRow, shortened
 from engine.tracking.write.runs import RunCounts
 
-_INSERT = f"INSERT INTO url_changes ({COLUMNS}, link_state, prev_hash, hash) VALUES ({', '.join('?' * 12)})"
+INSERT = f"INSERT INTO url_changes ({ALL_COLUMNS}) VALUES ({', '.join('?' * 12)})"
 _LAST = "SELECT id, hash FROM url_changes ORDER BY id DESC LIMIT 1"
 
 SWITCHED = (
@@ -90,6 +92,16 @@ _CHANGED_BY_ORG = _holding("failed", "rejected")
 _OLDER_LINK = _holding("pending", "drifted")
 
 
+class OffBox(Protocol):
+    """Where rows are kept off this machine."""
+
+    def take(self, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Begin to keep the rows of one commit."""
+
+    async def settled(self) -> None:
+        """All that was taken is kept. Raises Paused."""
+
+
 class Journal:
     """Of one run. ``check`` before the first ``append``."""
 
@@ -99,18 +111,22 @@ class Journal:
         self._run_id = run_id
         self._commits = GroupCommit(self._write_batch)
         self.tip = GENESIS
+        self.off_box: OffBox | None = None
 
     @property
     def key(self) -> Key:
         return self._key
 
     async def append(self, steps: Sequence[Step]) -> None:
-        """Durable, and the tip exported, when this returns. Raises Fatal; then nothing of it is stored.
+        """Durable, the tip exported, and the rows kept off this machine, when this returns. Raises Fatal: then nothing
+        of it is stored; or Paused where the rows could not be kept elsewhere.
 
         Group commit: whatever comes while a batch is being written goes into the next one.
         """
         if steps:
             await self._commits.add(steps)
+            if self.off_box is not None:
+                await self.off_box.settled()
 
     async def export(self) -> None:
         """Write the tip beside the DB. Raises Fatal."""
@@ -127,10 +143,13 @@ class Journal:
     async def _write_batch(self, steps: Sequence[Step]) -> None:
         # microseconds: later than whatever it answers, earlier than whatever it announces
         at = self._db.clock.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        self.tip = await self._db.write(partial(self._write, steps, at))
+        rows = await self._db.write(partial(self._write, steps, at))
+        self.tip = ChainTip(rows[-1][0], rows[-1][-1])
         await self.export()
+        if self.off_box is not None:
+            self.off_box.take(rows)
 
-    def _write(self, steps: Sequence[Step], at: str, db: sqlite3.Connection) -> ChainTip:
+    def _write(self, steps: Sequence[Step], at: str, db: sqlite3.Connection) -> list[tuple[Any, ...]]:
         number, before = db.execute(_LAST).fetchone() or (0, GENESIS.hash)
         rows = []
         for step in steps:
@@ -141,13 +160,14 @@ class Journal:
             mac = self._key.row_hmac(before, row if state is None else (*row, state))
             rows.append((*row, state, before, mac))
             before = mac
-        db.executemany(_INSERT, rows)
+        db.executemany(INSERT, rows)
         if ended := [step for step in steps if step.link_state is not None]:
-            _record(db, ended, self._run_id, at[:23] + "Z")
-        return ChainTip(number, before)
+            follow(db, ended, self._run_id, at[:23] + "Z")
+        return rows
 
 
-def _record(db: sqlite3.Connection, steps: Sequence[Step], run_id: int, now: str) -> None:
+def follow(db: sqlite3.Connection, steps: Sequence[Step], run_id: int, now: str) -> None:
+    """Let rows and counters follow what these steps say. Call inside a transaction. Raises sqlite3.Error."""
     found = ours(db, [(step.id, step.found) for step in steps if step.link_state is LinkState.EDITED])
     effects: dict[str, tuple[str, tuple[object, ...]]] = {}
     for step in steps:
