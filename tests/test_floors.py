@@ -30,7 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "redaction": {"model", "settings"},
     "log_file": {"limiting", "model"},
     "log": {"limiting", "model", *LOG},
-    "desk": {"desk", "runs", "tracking", "limiting", "model", "settings"},
+    "desk": {"desk", "runs", "tracking", "web", "limiting", "model", "settings"},
     "commands": {"commands", "desk", "runs", "limiting", "settings", "reading", "log"},
     "cli": {"commands", "__version__"},
 }

@@ -177,11 +177,14 @@ def run_rollback(
 
 def _run(ctx: typer.Context, work: Any, options: Any, **settings: object) -> None:
     """Do the work and report. ``settings``: flags that stand for the settings of that name under ``migration``."""
+    from engine.desk.attendance import attended
+    from engine.limiting.clock import SystemClock
     from engine.runs.shared.profile import profiling
 
     found = settings_for(ctx, {f"migration.{name}": value for name, value in settings.items()})
     with screen_for(ctx) as screen, profiling(ctx.params["profile"]):
-        report = perform(work(found, options, screen))
+        name = f"run {ctx.command.name}"
+        report = perform(attended(found, name, work(found, options, screen), SystemClock(), screen.say))
     answer(ctx, report)
 
 

@@ -7,7 +7,7 @@ import json
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -37,16 +37,21 @@ class Listen:
     @classmethod
     def of(cls, text: str, token: str | None) -> Listen:
         """Raises Usage for what is no address, and for one that others reach without a token."""
-        host, _, port = text.rpartition(":")
-        if not host or not port.isdigit() or int(port) > 65535:
-            raise Usage(f"--listen {text!r} is no address", hint="Give HOST:PORT, such as 127.0.0.1:8800.")
-        host = host.strip("[]")
-        if token is None and not is_loopback(host):
+        found = replace(cls.anywhere(text), token=token)
+        if token is None and not is_loopback(found.host):
             raise Usage(
                 f"--listen {text}: others can reach that address, and no token is set",
                 hint="Put a token of 16 or more letters into a file and name it with --token-file.",
             )
-        return cls(host, int(port), token)
+        return found
+
+    @classmethod
+    def anywhere(cls, text: str) -> Listen:
+        """Raises Usage for what is no address."""
+        host, _, port = text.rpartition(":")
+        if not host or not port.isdigit() or int(port) > 65535:
+            raise Usage(f"{text!r} is no address to listen at", hint="Give HOST:PORT, such as 127.0.0.1:8800.")
+        return cls(host.strip("[]"), int(port))
 
 
 class Desk:

@@ -9,7 +9,7 @@ The descriptions are the comments of ``settings.yaml`` (``engine/reading/templat
 
 from __future__ import annotations
 
-from engine.settings.machine import LoggingSettings, MetricsSettings, NetworkSettings, TrackingSettings
+from engine.settings.machine import LoggingSettings, MetricsSettings, NetworkSettings, NotifySettings, TrackingSettings
 from engine.settings.salesforce import LoginSettings, RecordSettings, SalesforceSettings
 from engine.settings.stores import Credentials, DestinationSettings, ResolverSettings, SourceSettings
 from engine.settings.tree import Settings
@@ -23,6 +23,7 @@ __all__ = [
     "MetricsSettings",
     "MigrationSettings",
     "NetworkSettings",
+    "NotifySettings",
     "RecordSettings",
     "ResolverSettings",
     "RestrictionSettings",

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from engine.model.base_url import url_fault
 from engine.settings.section import MASKED, File, Section, matching
@@ -33,11 +33,35 @@ class LoggingSettings(Section):
 
 
 class MetricsSettings(Section):
-    """Reserved for metrics: nothing is served yet."""
+    """Prometheus metrics of the tracking DB, while a run works and at its end."""
 
     listen: (
         Annotated[str, matching(r"([^\s:]+|\[[0-9a-fA-F:]+\]):\d{1,5}", "host:port, such as 127.0.0.1:9108")] | None
-    ) = Field(None, description="reserved, such as 127.0.0.1:9108; nothing is served yet")
+    ) = Field(None, description="such as 127.0.0.1:9108; serves /metrics while engine run works")
+    textfile: File | None = Field(
+        None,
+        description="for node_exporter, a name that ends in .prom; written anew every 30 s of a run, and at its end",
+    )
+
+
+class NotifySettings(Section):
+    """Who is told how runs end, and what they meet."""
+
+    url: SecretStr | None = Field(
+        None, description="gets a POST of JSON with a text, as Slack takes it; a webhook's address is a secret"
+    )
+    secret: SecretStr | None = Field(
+        None, description="signs the body: X-Engine-Signature is sha256= and its HMAC in hexadecimal"
+    )
+    command: list[str] = Field(
+        default_factory=list, description="a program and its arguments; gets the same JSON on its standard input"
+    )
+
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        if self.url is not None and (fault := url_fault(self.url.get_secret_value(), insecure=False)):
+            yield "url", fault
+        if self.secret is not None and self.url is None:
+            yield "secret", "signs what goes to notify.url, which is not set"
 
 
 class NetworkSettings(Section):

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, SecretStr
 from engine.model.base_url import is_local
 from engine.model.hosts import store_at
 from engine.model.text import bare_urls
-from engine.settings.machine import LoggingSettings, MetricsSettings, NetworkSettings, TrackingSettings
+from engine.settings.machine import LoggingSettings, MetricsSettings, NetworkSettings, NotifySettings, TrackingSettings
 from engine.settings.salesforce import SalesforceSettings
 from engine.settings.section import MASKED, Section
 from engine.settings.stores import DestinationSettings, SourceSettings
@@ -30,6 +30,7 @@ class Settings(Section):
     switch: SwitchSettings = Field(default_factory=SwitchSettings)
     tracking: TrackingSettings = Field(default_factory=TrackingSettings)
     logging: LoggingSettings = Field(default_factory=LoggingSettings)
+    notify: NotifySettings = Field(default_factory=NotifySettings)
     metrics: MetricsSettings = Field(default_factory=MetricsSettings)
     network: NetworkSettings = Field(default_factory=NetworkSettings)
     prices: dict[str, Any] = Field(
@@ -55,6 +56,7 @@ class Settings(Section):
             *(("source.allowed_hosts", host) for host in source.allowed_hosts),
             ("source.resolver.url", source.resolver and source.resolver.url),
             ("destination.endpoint_url", ours.endpoint_url or "AWS"),
+            ("notify.url", self.notify.url and self.notify.url.get_secret_value()),
             ("network.proxy", self.network.proxy),
         ]
         yield from ((key, "leads beyond this machine" + _FORBIDDEN) for key, url in places if url and not is_local(url))

@@ -31,7 +31,7 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 class WebClient:
-    """Sends GET and HEAD to the origins that it was given, and to no other."""
+    """Sends requests to the origins that it was given, and to no other."""
 
     def __init__(self, client: aiohttp.ClientSession, origins: Collection[Origin], *, proxy: str | None = None) -> None:
         self._client = client
@@ -40,7 +40,13 @@ class WebClient:
 
     @asynccontextmanager
     async def request(
-        self, method: str, url: str, headers: Mapping[str, str] | None = None, *, hops: int = HOPS
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | None = None,
+        *,
+        hops: int = HOPS,
+        body: bytes | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """The answer, its body unread, after following up to ``hops`` redirects. ``url`` is in wire form.
 
@@ -50,7 +56,7 @@ class WebClient:
         target = _parsed(url)
         self._check(target, FailureClass.HOST_NOT_ALLOWED, "the URL leads")
         for hop in range(hops + 1):
-            response = await self._send(method, target, headers or {})
+            response = await self._send(method, target, headers or {}, body)
             try:
                 onward = response.headers.get("Location") if response.status in _REDIRECTS else None
                 if onward is None:
@@ -63,10 +69,12 @@ class WebClient:
                 response.release()
         raise Refused(FailureClass.REDIRECTED, f"{_host(target)} redirects" + (" again and again" if hops else ""))
 
-    async def _send(self, method: str, target: URL, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
+    async def _send(
+        self, method: str, target: URL, headers: Mapping[str, str], body: bytes | None
+    ) -> aiohttp.ClientResponse:
         try:
             return await self._client.request(
-                method, target, headers=CIMultiDict(headers), allow_redirects=False, proxy=self._proxy
+                method, target, headers=CIMultiDict(headers), data=body, allow_redirects=False, proxy=self._proxy
             )
         except NETWORK_ERRORS as error:
             raise from_network(error, host=_host(target)) from None
