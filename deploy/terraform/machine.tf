@@ -5,6 +5,7 @@ data "aws_subnet" "here" {
 }
 
 data "aws_route_table" "here" {
+  count     = var.s3_endpoint ? 1 : 0
   subnet_id = var.subnet_id
 }
 
@@ -15,10 +16,11 @@ data "aws_ssm_parameter" "image" {
 
 # S3 of this region without the NAT, which would cost by the gigabyte
 resource "aws_vpc_endpoint" "s3" {
+  count             = var.s3_endpoint ? 1 : 0
   vpc_id            = data.aws_subnet.here.vpc_id
   service_name      = "com.amazonaws.${var.region}.s3"
   vpc_endpoint_type = "Gateway"
-  route_table_ids   = [data.aws_route_table.here.id]
+  route_table_ids   = [data.aws_route_table.here[0].id]
 }
 
 resource "aws_security_group" "engine" {

@@ -10,8 +10,14 @@ variable "bucket" {
 }
 
 variable "subnet_id" {
-  description = "A private subnet whose route table leads to the internet by a NAT: Salesforce is reached that way."
+  description = "A private subnet with a route table of its own that leads to the internet by a NAT, for Salesforce."
   type        = string
+}
+
+variable "s3_endpoint" {
+  description = "Make a gateway endpoint for S3. false: the subnet's route table has one already."
+  type        = bool
+  default     = true
 }
 
 variable "policies_file" {
