@@ -7,8 +7,9 @@ from urllib.request import Request, urlopen
 import pytest
 
 from engine.rehearsal.content import content_of
+from engine.rehearsal.generator import VENDOR_BUCKET
 from engine.rehearsal.side_door import Seeded
-from tests.support.commands import BACKUP, SWITCH, backed_up, links, ours, said_so
+from tests.support.commands import BACKUP, ROLLBACK, SWITCH, backed_up, links, ours, said_so
 from tests.support.corner import Corner, wait
 
 ALL_AT_ONCE = {"ENGINE_SWITCH__WAVES": '["100%"]', "ENGINE_MIGRATION__ERROR_BUDGET": "1"}
@@ -149,3 +150,14 @@ def test_doctor_warns_of_a_lifecycle_rule_that_archives(corner: Corner) -> None:
     found = {each["check"]: each for each in corner.engine("doctor", "--json").json["findings"]}
     assert found["archiving"]["level"] == "warn"
     assert "GLACIER" in found["archiving"]["what"]
+
+
+def test_old_links_to_archived_objects_stop_a_rollback_unless_forced(corner: Corner) -> None:
+    ids = backed_up(corner)
+    before = links(corner, ids)
+    assert corner.engine(*SWITCH).code == 0
+    keys = [link.partition(".com/")[2] for link in before.values()]
+    wait(corner.stage.objects.load(VENDOR_BUCKET, [Seeded(key, 400, storage_class="GLACIER") for key in keys[:2]]))
+    said_so(corner.engine(*ROLLBACK), 4, "2 of 5 old links that were tried are dead", "lies in GLACIER", "--force")
+    assert links(corner, ids) == ours(corner)
+    said_so(corner.engine(*ROLLBACK, "--force"), 0, "5 put back")

@@ -257,7 +257,9 @@ def test_a_round_of_the_watch_finds_new_records_only(org: Corner) -> None:
     assert org.engine("sweep", "--watch", "--once", "--json").code == 6
     later = org.engine("sweep", "--watch", "--once", "--since", "2999-01-01", "--json")
     assert (later.code, later.json["complete"]) == (0, True)
-    assert "no all-clear" in org.engine("sweep", "--watch", "--once", "--since", "2999-01-01").out
+    said = org.engine("sweep", "--watch", "--once", "--since", "2999-01-01")
+    assert "no all-clear" in said.out
+    assert "--since: what was changed at 2999-01-01T00:00:00.000Z (UTC) or later" in said.err
     assert org.engine("sweep", "--watch", "--once", "--since", "yesterday").code == 2
 
 

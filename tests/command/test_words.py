@@ -36,6 +36,7 @@ def test_after_a_no_to_a_rollback_nothing_is_said_of_records_left_alone(corner: 
     said = said_so(at_a_terminal(corner, *words, typed=[("to go on; anything else", "")]), 5, "not confirmed")
     said_so(said, 5, "nothing was written to Salesforce")
     assert "was left alone" not in said.out
+    assert "could not be put into the bucket" not in said.out, "the journal's tip is there already"
     assert links(corner, ids) == ours(corner)
 
 

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 
-from engine.limiting.clock import iso
 from engine.model.change import GENESIS, ChainTip, LinkState, Open
 from engine.model.command import Advice, Command
 from engine.model.errors import Blocked, Differs, EngineError, Paused, Transient
@@ -121,7 +120,8 @@ class Evidence:
         if tip == GENESIS:
             return
         name = await self.services.ledger.database.read(journal.first_hash)
-        document = chain.tip_document(self.key, tip, iso(self.services.clock.now()))
+        at = await self.services.ledger.database.read(journal.last_at)  # the same bytes each time: it may be there
+        document = chain.tip_document(self.key, tip, at)
         why = await store(self.services, tip_key(self.key, name, tip.rows), document, JSON)
         if why:
             self.notes.append(f"the journal's chain tip could not be put into the bucket: {why}")

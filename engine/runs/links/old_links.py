@@ -59,7 +59,7 @@ async def probe(services: Services, originals: Sequence[str]) -> str:
 
 async def _dead(route: Route, place: Location, clock: Clock) -> str:
     try:
-        await retry(lambda: route.source.facts(place), clock=clock, attempts=3)
+        facts = await retry(lambda: route.source.facts(place), clock=clock, attempts=3)
     except (Refused, Transient) as error:
         return str(error)
-    return ""
+    return f"{place.shown} is archived ({facts.storage_class})" if facts.archived else ""

@@ -50,6 +50,8 @@ class Watch:
         """Search these objects until a stop is asked for; with ``once`` a single time."""
         options, clock, unsearched = self._options, self._clock, self._report.coverage.unsearched
         since = options.since or iso(clock.now() - timedelta(seconds=max(options.every_s, 86_400.0)))
+        if options.since:
+            self._screen.say(f"--since: what was changed at {since} (UTC) or later")
         while not self._stop.requested:
             began = iso(clock.now() - _OVERLAP)
             for name in names:

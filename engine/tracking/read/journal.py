@@ -76,6 +76,12 @@ def first_hash(db: sqlite3.Connection) -> str:
     return row[0] if row else ""
 
 
+def last_at(db: sqlite3.Connection) -> str:
+    """When the last row was written; empty while there is none."""
+    row = db.execute("SELECT at FROM url_changes ORDER BY id DESC LIMIT 1").fetchone()
+    return row[0] if row else ""
+
+
 def count(db: sqlite3.Connection) -> int:
     """How many rows there are."""
     return int(db.execute("SELECT count(*) FROM url_changes").fetchone()[0])
