@@ -448,6 +448,24 @@ def test_a_rollback_file_that_was_cut_takes_force(corner: Corner) -> None:
     assert sum(links(corner, ids)[record] == before[record] for record in ids) == 4
 
 
+def test_a_rollback_file_whose_first_line_is_torn_says_what_is_lost_and_takes_force(corner: Corner) -> None:
+    ids = backed_up(corner)
+    before = links(corner, ids)
+    assert corner.engine(*SWITCH).code == 0
+    [file] = corner.directory.glob("*.rollback-*.ndjson")
+    text = file.read_bytes()
+    file.write_bytes(bytes(500) + text[500:])
+    lose_the_database(corner)
+    corner.edit([ids[2]], Document__c="https://users.test/mine.pdf")
+    words = ("run", "rollback", "--rollback-file", str(file), "--execute", "--yes")
+    said_so(
+        corner.engine(*words), 4, "first line is torn", "which run, org, object and field", "--force", "exactly our"
+    )
+    said_so(corner.engine(*words, "--force", "--run", "2"), 2, "does not say of which run")
+    said_so(corner.engine(*words, "--force"), 0, "4 put back", "1 edited by others", "first line is torn")
+    assert links(corner, ids) == {**before, ids[2]: "https://users.test/mine.pdf"}
+
+
 def test_the_rollback_file_of_a_killed_switch_needs_neither_the_db_nor_force(corner: Corner) -> None:
     ids = backed_up(corner, 30)
     before = links(corner, ids)

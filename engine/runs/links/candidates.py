@@ -13,10 +13,10 @@ from engine.model.errors import Paused, Transient, Usage
 from engine.pipeline.link_writes import LinkStore
 from engine.pipeline.switching import WINDOW, Counts, link_state
 from engine.runs.links.old_links import PROBES, spread
-from engine.runs.links.rollback_file import Restorable
+from engine.runs.links.rollback_lines import Restorable
 from engine.runs.shared.command import as_flags
 from engine.tracking.ledger import Ledger
-from engine.tracking.read import switchable
+from engine.tracking.read import restorable, switchable
 from engine.tracking.read.switchable import Undo, Undoable
 from engine.tracking.write.journal import Journal
 
@@ -55,11 +55,7 @@ class Candidates:
             self._must_be_a_switch(run, await switchable.runs(database))
         if wave is None:
             return
-        waves = (
-            await switchable.waves(database, run)
-            if self.file is None
-            else {value.wave for each in self.file.changes for value in each.values}
-        )
+        waves = await (switchable.waves(database, run) if self.file is None else restorable.waves(database))
         if wave not in waves:
             there = ", ".join(map(str, sorted(waves))) or "none"
             raise Usage(f"--wave {wave}: there is no such wave", hint=f"waves that there are: {there}")
@@ -87,8 +83,7 @@ class Candidates:
             self._rows = await switchable.undoable(self._ledger.database, self._wanted)
             self.count = len(self._rows)
         else:
-            self.file.changes = await self._narrowed(self.file)
-            self.count = len(self.file.changes)
+            self.count = await self._chosen(self.file)
 
     async def undoable(
         self, found: CandidateCounts, journal: Journal | None, *, late: bool = False
@@ -146,37 +141,21 @@ class Candidates:
         ]
         return await self._ledger.ours(others)
 
-    async def _narrowed(self, read: Restorable) -> list[Undoable]:
-        """Those of the file that the flags allow. Accounts come from the DB, where it knows them."""
-        wanted, found = self._wanted, read.changes
-        if wanted.run is not None and wanted.run != read.header.get("run"):
-            raise Usage(f"--run {wanted.run}: the file is of run {read.header.get('run')}")
+    async def _chosen(self, read: Restorable) -> int:
+        """How many of the file's links the flags allow. Accounts come from the DB, where it knows them."""
+        wanted, database, run = self._wanted, self._ledger.database, read.header.get("run")
+        if wanted.run is not None and wanted.run != run:
+            raise Usage(f"--run {wanted.run}: the file " + (f"is of run {run}" if run else "does not say of which run"))
         if wanted.since is not None and not read.narrowed:
             raise Usage("--since goes with --from-database: a rollback file has no times")
-        if wanted.wave is not None:
-            kept = (
-                each._replace(values=[value for value in each.values if value.wave == wanted.wave]) for each in found
-            )
-            found = [each for each in kept if each.values]
-        if wanted.ids is not None:
-            ids = set(wanted.ids)
-            found = [each for each in found if each.id in ids]
-        accounts: dict[str, str] = {}
-        for start in range(0, len(found), WINDOW):
-            chunk = [each.id for each in found[start : start + WINDOW]]
-            accounts |= {name: row.account_id for name, row in (await self._ledger.known(chunk)).items()}
-        if wanted.account is not None:
-            found = [each for each in found if accounts.get(each.id) == wanted.account]
-            if not accounts:
-                raise Usage("--account needs a tracking DB that knows the records; this one is new")
-        return sorted(
-            (each._replace(account=accounts.get(each.id, "")) for each in found), key=lambda each: each.account
-        )
+        if wanted.account is not None and not await restorable.knows_accounts(database):
+            raise Usage("--account needs a tracking DB that knows the records; this one is new")
+        return await restorable.choose(database, wanted)
 
     async def _chunks(self) -> AsyncIterator[list[Undoable]]:
         if self.file is not None:
-            async for window in _windows(self.file.changes):
-                yield window
+            for start in restorable.starts(self.count):
+                yield await restorable.changes(self._ledger.database, start, self._wanted)
             return
         for rows in switchable.chunks(self._rows, WINDOW):
             yield await switchable.changes(self._ledger.database, rows, self._wanted)

@@ -7,7 +7,7 @@ read before anything else.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -17,10 +17,11 @@ from engine.model.errors import Blocked, EngineError, Paused, Usage
 from engine.runs.journal.batches import Row
 from engine.runs.journal.in_bucket import BucketJournal, Found, journals_in
 from engine.runs.journal.tips import passed_over
-from engine.runs.links.rollback_file import Restorable
+from engine.runs.links.rollback_lines import Restorable
 from engine.runs.shared.assembly import Services
 from engine.tracking.db.chain import Key
-from engine.tracking.read.switchable import Undo, Undoable, Value
+from engine.tracking.read.restorable import Line, lay_out
+from engine.tracking.read.switchable import Undo, Value
 
 
 @dataclass(slots=True)
@@ -74,19 +75,15 @@ class _Known:
         else:
             self.open.pop(record, None)
 
-    def wanted(self, wanted: Undo) -> list[Undoable]:
-        found: list[Undoable] = []
-        for record, values in self.values.items():
-            fitting = [
-                each.value
-                for each in values.values()
-                if not (each.rewritten and each.undone)
-                and wanted.run in {None, each.run}
-                and (wanted.since is None or each.at >= wanted.since)
-            ]
-            if fitting:
-                found.append(Undoable(record, "", fitting[::-1]))
-        return found
+    def wanted(self, wanted: Undo) -> Iterator[Line]:
+        return (
+            Line(record, *each.value)
+            for record, values in self.values.items()
+            for each in values.values()
+            if not (each.rewritten and each.undone)
+            and wanted.run in {None, each.run}
+            and (wanted.since is None or each.at >= wanted.since)
+        )
 
 
 async def read_from_bucket(
@@ -127,8 +124,8 @@ async def read_from_bucket(
         runs = ", ".join(map(str, sorted(known.runs))) or "none"
         raise Usage(f"--run {wanted.run}: no such switch is in the bucket", hint=f"switches that are: {runs}")
     header: dict[str, Any] = {"org": own[0], "object": own[1], "field": own[2], "run": wanted.run}
-    restorable = Restorable(header, known.wanted(wanted), complete=True, ended=True, narrowed=True)
-    return FromBucket(restorable, list(known.open.values()), notes)
+    await lay_out(services.ledger.database, known.wanted(wanted))
+    return FromBucket(Restorable(header, narrowed=True), list(known.open.values()), notes)
 
 
 async def _chosen(

@@ -38,7 +38,7 @@ from engine.runs.links.link_run import (
 )
 from engine.runs.links.old_links import probe
 from engine.runs.links.rewriting import note_rewriting
-from engine.runs.links.rollback_file import Restorable, read_rollback_file
+from engine.runs.links.rollback_lines import Restorable, RollbackLines
 from engine.runs.shared.bounds import RunFlags
 from engine.runs.shared.confirmation import Ask, Consent, Terminal
 from engine.runs.shared.ids_file import read_ids
@@ -49,6 +49,7 @@ from engine.runs.shared.screen import Screen
 from engine.salesforce.shape import Organization
 from engine.settings import Settings
 from engine.tracking.db.chain import tip_path
+from engine.tracking.read.restorable import lay_out
 from engine.tracking.read.switchable import Undo
 from engine.tracking.write.journal import Journal
 from engine.tracking.write.runs import Ending
@@ -124,8 +125,10 @@ async def _checked(
     if told := told_since(options.since):
         run.note(f"--since {options.since}: links that were moved {told}")
     if options.file is not None:
-        candidates.file = read_rollback_file(options.file, evidence.key)
-        _check_file(run, options, candidates.file, ours)
+        lines = RollbackLines(options.file, evidence.key)
+        await lay_out(services.ledger.database, lines)
+        _check_file(run, options, lines, ours)
+        candidates.file = Restorable(lines.header)
     elif options.from_bucket:
         key = evidence.key if knows_key else None
         found = await read_from_bucket(services, key, ours, wanted, name=options.journal, force=options.force)
@@ -143,21 +146,40 @@ def _overdrawn(run: Run) -> list[str]:
     return [overdrawn] if overdrawn else []
 
 
-def _check_file(run: Run, options: RollbackOptions, read: Restorable, ours: tuple[str, str, str]) -> None:
+def _check_file(run: Run, options: RollbackOptions, read: RollbackLines, ours: tuple[str, str, str]) -> None:
     """``ours``: org, object and field. Raises Blocked."""
     path, theirs = options.file, (read.header.get("org"), read.header.get("object"), read.header.get("field"))
-    if theirs != ours:
+    if read.header and theirs != ours:
         raise Blocked(
             f"{path} belongs to the org {theirs[0]}, {theirs[1]}.{theirs[2]}, and not to where this login leads",
             hint="Log in to that org, with the same salesforce.object and url_field.",
         )
-    if not read.complete:
-        what = f"{path} has no last line: its run was killed, or lines were cut off"
+    if lacking := _lacking(read, ours):
+        what = f"{path}: {'; '.join(lacking)}"
         if not options.force:
-            raise Blocked(what, hint="The DB knows more (--from-database). --force puts back what the file holds.")
+            raise Blocked(
+                what,
+                hint="The DB knows more (--from-database). --force puts back what the file holds; a record that does"
+                " not hold exactly our link stays as it is.",
+            )
         run.note(what)
     elif not read.ended:
         run.note(f"the run of {path} was killed, or goes on: the file holds all that it had set out to do")
+
+
+def _lacking(read: RollbackLines, ours: tuple[str, str, str]) -> list[str]:
+    """What the file cannot say any more."""
+    found = []
+    if not read.header:
+        found.append(
+            "its first line is torn, so nobody knows of which run, org, object and field it is "
+            f"(--force takes it for one of {ours[1]}.{ours[2]} of the org {ours[0]}, where this login leads)"
+        )
+    if read.unproved:
+        found.append("nothing proves its first link any more, so that one is left out")
+    if not read.complete:
+        found.append("it has no last line: its run was killed, or lines were cut off")
+    return found
 
 
 class _Survey:
