@@ -81,12 +81,23 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
+def _manual(ctx: typer.Context, wanted: bool) -> None:
+    if wanted:
+        from engine.commands.manual import manual
+
+        typer.echo(manual(ctx.command, __version__), nl=False)
+        raise typer.Exit
+
+
 @app.callback()
 def root(
     ctx: typer.Context,
     config: ConfigForAll = None,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+    man: Annotated[
+        bool, typer.Option("--man", callback=_manual, is_eager=True, help="Print the manual page for man, and exit.")
     ] = False,
 ) -> None:
     """Options that every command shares."""
