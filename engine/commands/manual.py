@@ -8,8 +8,8 @@ from typing import Any
 
 FILES = (
     ("./settings.yaml", "the settings, unless --config or ENGINE_CONFIG names another file"),
-    ("migration_tracking.db", "the tracking DB, where tracking.database says; its lock, journal key, plans and "
-     "rollback files lie beside it"),
+    ("migration_tracking.db", ("the tracking DB, where tracking.database says; its lock, journal key, plans and "
+     "rollback files lie beside it")),
     ("logs/", "log and crash files, where logging.directory says"),
 )  # fmt: skip
 VARIABLES = (
