@@ -213,6 +213,8 @@ class Life:
         except BaseException:
             request.given_up = True
             raise
+        if request.is_write and reply.status < 300 and fault.kind in {"", "slow"}:
+            self.world.org.heard[request.number] = self.number
         self.step(f"< {request.number} {reply.status}")
         return Answer(reply.status, CIMultiDictProxy(CIMultiDict(reply.headers)), reply.body)
 

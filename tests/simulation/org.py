@@ -114,6 +114,9 @@ class SimOrg:
         self.on_arrival: Callable[[Request], None] = lambda _request: None
         self.on_change: Callable[[Request, Entry, str, str], None] = lambda *_: None
         self.on_done: Callable[[Request], None] = lambda _request: None
+        self.heard: dict[int, int] = {}
+        """Writes whose client has heard that they were carried out, and which process that was; none of those that were
+        killed: nobody can know whether they have looked at what they wrote."""
         self._tokens = 0
         self._honoured = -1
         """The latest of them that was used."""

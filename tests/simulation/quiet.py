@@ -16,7 +16,7 @@ def quiet(world: SimWorld, *, undone: bool) -> None:
     """Nothing is under way any more. ``undone``: the last command was a rollback of all."""
     pairs = world.tracked.pairs()
     for entry in world.org.entries.values():
-        if undone and world.hostile.put_backs and any(entry.url == new for _, new in pairs.get(entry.id, ())):
+        if undone and entry.seen and any(entry.url == new for _, new in pairs.get(entry.id, ())):
             world.violated("quiet", f"{entry.id} holds a link of ours, {short(entry.url)}, after a rollback")
         if entry.seen and entry.last.who in {"api", "flow"} and (why := _astray(world, entry, pairs)):
             world.violated("quiet", f"{entry.id} holds {short(entry.url)}: {why}")
@@ -27,12 +27,16 @@ def _astray(world: SimWorld, entry: Entry, pairs: dict[str, set[tuple[str, str]]
     human = [change.value for change in entry.history if change.who in {"load", "user"}][-1]
     for old, new in pairs.get(entry.id, ()):
         if entry.url == new:
+            if entry.last.who == "flow":
+                return ""  # a row of the journal names it, and a rollback undoes it
             spoilt = key_of(new) in world.spoilt  # by others: a verification tells, and nobody can mend it
             return "" if spoilt else bad_copy(world, new, old)
         if entry.url == old:
             overwritten = any(change.value == old for change in entry.history[:-1] if change.who != "api")
             return "" if overwritten or human == old else "nobody has ever put that there but us"
     if entry.last.who == "flow":
+        if entry.last.request not in world.org.heard:
+            return ""  # nobody can tell it from an edit
         return "automation made it of our link, and nobody has put it right"
     return "no row of the journal names it"
 
@@ -49,12 +53,15 @@ def rows(world: SimWorld, *, waiting: bool = False) -> None:
     """The reference model: what a row must say after a clean backup, and nothing else. ``waiting``: rows that a
     rollback has left to the next one may still be pending."""
     found = {row["doclist_entry_id"]: row for row in world.tracked.ask("SELECT * FROM file_migrations")}
+    pairs = world.tracked.pairs()
     for entry in world.org.entries.values():
         row = found.get(entry.id)
         if row is None:
             if entry.seen:
                 world.violated("rows", f"{entry.id} has no row")
             continue
+        if any(row["original_url"] == new != old for old, new in pairs.get(entry.id, ())):
+            world.violated("rows", f"the original of {entry.id} is {short(row['original_url'])}, a value of ours")
         if waiting and row["status"] == "pending" and row["failure_class"] in {"drifted", "copy_missing"}:
             continue
         if (wanted := model(world, entry, row)) and row["status"] not in wanted:

@@ -59,7 +59,7 @@ STORIES = [
         id=f"{LATE}: killed, and a rollback at once",
     ),
     *(
-        unmended(f"{FLOW}: {what}", "flows", story(act(SCAN, Item(1, "flow", 0, what)), act(SWITCH)))
+        pytest.param(Hostile(), story(act(SCAN, Item(1, "flow", 0, what)), act(SWITCH)), id=f"{FLOW}: {what}")
         for what in ("append", "lower", "trim", "revert")
     ),
     unmended(f"{BOX}: lost", "restores", story(act(SWITCH, Item(1, "kill", 120)), act("lose switch"))),
@@ -68,25 +68,25 @@ STORIES = [
         "restores",
         story(act(SWITCH, Item(1, "snapshot", 90), Item(2, "kill", 120)), act("restore switch")),
     ),
-    unmended(
-        ROWS,
-        "put_backs",
+    pytest.param(
+        Hostile(),
         story(
             act(SWITCH),
             act(SCAN, Item(1, "edit", 0, "new", pick=3)),
             act(SCAN, Item(2, "edit", 0, "ours", pick=3)),
             end="switch",
         ),
+        id=ROWS,
     ),
-    unmended(
-        HISTORY,
-        "put_backs",
+    pytest.param(
+        Hostile(),
         story(
             act(SWITCH),
             act(SCAN, Item(1, "edit", 0, "file", pick=4)),
             act(SWITCH),
             act(SWITCH, Item(2, "edit", 0, "ours", pick=28)),
         ),
+        id=HISTORY,
     ),
     pytest.param(Hostile(archives=True), story(act(SWITCH, Item(1, "archive", 0, pick=3))), id=ARCHIVE),
     pytest.param(Hostile(), story(act(SWITCH, Item(1, "org", 2, "html"))), id=PROXY),

@@ -34,9 +34,9 @@ class Hostile:
     """Features of the world that today's code is known not to stand. Off unless asked for; whoever mends the code turns
     the feature on for good."""
 
-    flows: bool = False
+    flows: bool = True
     """Automation changes what was written."""
-    put_backs: bool = False
+    put_backs: bool = True
     """Users put our own and earlier links back."""
     restores: bool = False
     """The box is lost, or restored from an earlier day or from the middle of a run."""
@@ -107,6 +107,8 @@ class SimWorld:
         self.life = life = Life(self, self.lives, chance, incidents)
         ended = life.run(lambda: main(life))
         self.life = None
+        if life.dead:
+            self.org.heard = {number: by for number, by in self.org.heard.items() if by != life.number}
         self.trace(f"life {life.number} {ended.how} {ended.code}")
         return ended
 

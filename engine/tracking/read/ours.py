@@ -1,7 +1,7 @@
 """Values of ours: what a record may hold that comes from us, by the journal.
 
-Every link that we set out to write is one, however long ago that was. So is what the org has made of such a link, until
-it is known to be undone: from then on it is anybody's.
+Every link that we set out to write is one, however long ago that was. So is what the org has made of such a link. Where
+it has made nothing of it, that is over once it is undone: whoever clears the field later is another.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from engine.model.text import storable
 from engine.tracking.db.conditions import among
 
 VALUE = f"""(
-    {among("c.event", OURS)} AND (c.event <> 'rewritten' OR 'ours' = (SELECT link_state FROM url_changes u
+    {among("c.event", OURS)} AND (c.new_url <> '' OR 'ours' = (SELECT link_state FROM url_changes u
         WHERE u.doclist_entry_id = c.doclist_entry_id AND u.new_url = c.new_url AND u.link_state IN ('ours', 'original')
         ORDER BY id DESC LIMIT 1))
     AND NOT EXISTS (SELECT 1 FROM url_changes d
