@@ -89,7 +89,7 @@ class Copying:
         try:
             stored = await self._destination.copy_within(duplicate.key, facts, plan.key)
         except Occupied as taken:
-            if (proof := plain_proof(facts, taken.facts)) is None:
+            if taken.facts.archived or (proof := plain_proof(facts, taken.facts)) is None:
                 return None
             stored = Stored(taken.facts)
         except Uncopyable:

@@ -46,6 +46,7 @@ PROXY = "a proxy's page after the deed counts as certainly not done"
 PINNED = "the settings lead where the tracking DB does not belong"
 SESSIONS = "a session that ends twice within one round trip ends the run, and the login is blamed"
 CONDEMNED = "a rollback takes a condemned copy for a good one"
+TWIN = "a copy in an archive class is taken for a good one where another record has the same file"
 
 STORIES = [
     pytest.param(
@@ -98,6 +99,15 @@ STORIES = [
     pytest.param(Hostile(), story(act(SWITCH), act(f"field {UNDO}")), id=f"{PINNED}: field"),
     pytest.param(Hostile(), story(act(SWITCH), act(f"bucket {SWITCH}")), id=f"{PINNED}: bucket"),
     pytest.param(Hostile(), story(act(SWITCH), act(SCAN, Item(1, "vanish", 0, "other", pick=4))), id=CONDEMNED),
+    pytest.param(
+        Hostile(),
+        story(
+            act(SCAN, Item(1, "edit", 0, "swap", pick=6010), Item(2, "edit", 1, "file", pick=9089)),
+            act(SCAN, Item(3, "archive", 0, pick=28)),
+            end="switch",
+        ),
+        id=TWIN,
+    ),
 ]
 
 
