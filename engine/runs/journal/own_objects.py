@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from engine.limiting.retry import Retries
 from engine.model.errors import EngineError, Transient
 from engine.model.facts import ContentHeaders, ObjectFacts, Occupied
 from engine.model.failures import FailureClass
 from engine.model.location import Location, Origin
+from engine.model.ports import ByteStream
 from engine.pipeline.verify import Mismatch, prove
 from engine.runs.shared.assembly import Adapters
 from engine.s3.api.answers import Listed
@@ -35,15 +38,20 @@ async def store(services: Adapters, key: str, content: bytes, headers: ContentHe
 async def put(services: Adapters, key: str, content: bytes, headers: ContentHeaders = NDJSON) -> None:
     """The same. Raises EngineError, and Occupied where something else is there. Nothing is overwritten but what came
     of a try of this very call."""
+    await put_stream(services, key, lambda: InMemory(ObjectFacts(len(content), headers=headers), content))
+
+
+async def put_stream(services: Adapters, key: str, begin: Callable[[], ByteStream]) -> None:
+    """The same, for what is read anew with each try."""
     bad: str | None = None
 
     async def once() -> None:
         nonlocal bad
-        sent = InMemory(ObjectFacts(len(content), headers=headers), content)
+        sent = begin()
         try:
             stored = await services.s3.destination.store(sent, key, replace_etag=bad)
         except Occupied as taken:
-            if taken.facts.size != len(content) or not await _holds(services, key, content):
+            if taken.facts.size != sent.facts.size or not await _holds(services, key, begin()):
                 raise
             return
         try:
@@ -55,15 +63,19 @@ async def put(services: Adapters, key: str, content: bytes, headers: ContentHead
     await services.retries.of(once)
 
 
-async def _holds(services: Adapters, key: str, content: bytes) -> bool:
-    """Whether exactly this lies under the key: then only an answer was lost."""
-    at = 0
-    async with services.s3.ours.open(own(services.s3, key), ObjectFacts(len(content))) as reading:
+async def _holds(services: Adapters, key: str, wanted: ByteStream) -> bool:
+    """Whether exactly this lies under the key: then only an answer was lost. Read side by side, a piece at a time."""
+    pieces, rest = wanted.chunks(), b""
+    async with services.s3.ours.open(own(services.s3, key), ObjectFacts(wanted.facts.size)) as reading:
         async for chunk in reading.chunks():
-            if content[at : at + len(chunk)] != chunk:
-                return False
-            at += len(chunk)
-    return at == len(content)
+            there = bytes(chunk)
+            while there:
+                rest = rest or bytes(await anext(pieces, b""))
+                length = min(len(rest), len(there))
+                if not length or rest[:length] != there[:length]:
+                    return False
+                rest, there = rest[length:], there[length:]
+    return not rest and not await anext(pieces, b"")
 
 
 def folder(key: Key, first: str) -> str:

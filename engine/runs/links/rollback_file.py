@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +23,18 @@ import orjson
 from engine.limiting.group_commit import GroupCommit
 from engine.limiting.private_files import DISK, Files
 from engine.model.change import OURS, Event, Step
-from engine.model.errors import Blocked, Fatal
-from engine.runs.journal.own_objects import PREFIX, store
+from engine.model.errors import Blocked, EngineError, Fatal
+from engine.model.facts import Occupied
+from engine.runs.journal.own_objects import NDJSON, PREFIX, put_stream
 from engine.runs.links.rollback_lines import START, VERSION, sealed
 from engine.runs.shared.assembly import Services
+from engine.s3.transfer.blocks import OnDisk
 from engine.tracking.db.chain import Key
 from engine.tracking.db.files import unusable
 from engine.tracking.write.journal import Journal
 
+_NAMES = 9
+"""Tried in the bucket."""
 _SECTOR = 512
 """Bytes that a disk writes as a whole. The header fills one or more of its own."""
 
@@ -130,10 +135,19 @@ def begun(database: Path, key: Key, header: dict[str, Any], files: Files = DISK)
 
 async def keep_in_bucket(services: Services, file: RollbackFile, key: Key) -> str:
     """Put the file into the destination bucket too. Says where it is, or why it is not there."""
-    name = f"{PREFIX}rollback/{key.fingerprint}/{file.path.name}"
-    if why := await store(services, name, file.path.read_bytes()):
-        return f"the rollback file could not be put into the bucket: {why}; copy {file.path} elsewhere by hand"
-    return f"the rollback file is also at s3://{services.ours.bucket}/{name}"
+    folder, path = f"{PREFIX}rollback/{key.fingerprint}/", file.path
+    why = f"{folder}{path.name} and all names like it are taken by something else"
+    for number in range(1, _NAMES + 1):  # runs are counted anew after a DB was lost
+        name = folder + (f"{path.stem}-{number}{path.suffix}" if number > 1 else path.name)
+        try:
+            await put_stream(services, name, partial(OnDisk, path, NDJSON))
+        except Occupied:
+            continue
+        except (EngineError, OSError) as error:
+            why = str(error)
+            break
+        return f"the rollback file is also at s3://{services.ours.bucket}/{name}"
+    return f"the rollback file could not be put into the bucket: {why}; copy {path} elsewhere by hand"
 
 
 class JournalWithFile:
