@@ -7,9 +7,11 @@ import random
 from tests.simulation.story import Act, Item, Story
 from tests.simulation.world import Hostile
 
-STEPS = {"backup --full": 120, "backup --incremental": 50, "switch": 240, "rollback": 160, "verify": 40}
+STEPS = {"backup --full": 120, "backup --incremental": 50, "switch": 240, "rollback": 160, "verify": 40, "rebuild": 40}
 """About how many steps a calm run takes."""
 CALLS = {"switch": 34, "rollback": 26}
+FIRST = ("switch", "switch", "db rebuild --from-bucket", "run rollback --from-bucket --execute")
+"""What is typed once the box was lost, or brought back."""
 MANNERS = ("mixed", "mixed", "one", "line")
 
 
@@ -77,7 +79,8 @@ class _Drawer:
             kinds |= {"restore": 20, "lose": 8}
         line = chance.choices(list(kinds), list(kinds.values()))[0]
         if "execute" not in line:
-            return {"next": "next switch", "restore": "restore switch", "lose": "lose switch"}.get(line, line)
+            box = line in {"restore", "lose"}
+            return f"{line} {chance.choice(FIRST)}" if box else {"next": "next switch"}.get(line, line)
         if chance.random() < 0.3:
             line += " --strict"
         if "switch" in line:

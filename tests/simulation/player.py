@@ -82,9 +82,9 @@ class Player:
             self._elsewhere, line = word, rest
         if word in {"restore", "lose"}:
             self._box(word)
-            return "run switch --execute"
+            return "run switch --execute" if rest == "switch" else rest
         if word == "next":
-            known = [each for each in self._advice if each.startswith("run ") and "CLASS" not in each]
+            known = [each for each in self._advice if each.startswith(("run ", "db ")) and "CLASS" not in each]
             return known[0] if known else f"run {rest} --execute"
         if "LATEST" in line:
             files = sorted(self.world.box.glob("*.rollback-*.ndjson"))
@@ -112,7 +112,11 @@ class Player:
         settings, elsewhere = self._settings(), self._elsewhere
         self._elsewhere, watch.elsewhere = "", bool(elsewhere)
         ended = world.live(chance, incidents, lambda life: command(settings, line, life.clock))
-        if elsewhere and not self.story.fresh and (ended.how, ended.code) not in {("refused", BLOCKED), ("killed", -9)}:
+        if (
+            elsewhere
+            and not (self.story.fresh or watch.epoch)
+            and (ended.how, ended.code) not in {("refused", BLOCKED), ("killed", -9)}
+        ):
             world.violated("pinned", f"{line} with another {elsewhere} than the tracking DB's: {ended.words}")
         self.played.lives.append((line, ended))
         if ended.how == "reported":
@@ -185,6 +189,8 @@ class Player:
             if world.database.exists():
                 all_have_rows(world)
         self._calm("run backup --full")
+        if self.watch.epoch:
+            self._find_the_way_back()
         for _ in range(MOST_ROUNDS):
             before = len(self.watch.moved)
             ended = self._calm(end)
@@ -200,10 +206,20 @@ class Player:
             world.violated(
                 "fixed-point", f"{end} still ends with {ended.words}, or moves links, after {MOST_ROUNDS} rounds"
             )
+        if self.story.end == "rollback" and any("--from-bucket" in line for line in self._advice):
+            self._calm("run rollback --from-bucket --execute")
         rows(world, waiting=True)
         self._calm("run backup --incremental")  # a rollback leaves rows of edited records and of condemned copies to it
         quiet(world, undone=self.story.end == "rollback" and ended.code == 0)
         rows(world)
+
+    def _find_the_way_back(self) -> None:
+        """What an earlier box has switched, this one may not know: each of the ways back must do."""
+        ways = random.Random(f"way {self.story.seed}")
+        if ways.random() < 0.5:
+            self._calm("db rebuild --from-bucket")
+        if self.story.end == "switch" or ways.random() < 0.5:
+            self._calm("run rollback --from-bucket --execute")
 
     def _obeyed(self) -> bool:
         """Whether a refusal has said what to type, and it was typed."""

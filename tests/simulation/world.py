@@ -38,7 +38,7 @@ class Hostile:
     """Automation changes what was written."""
     put_backs: bool = True
     """Users put our own and earlier links back."""
-    restores: bool = False
+    restores: bool = True
     """The box is lost, or restored from an earlier day or from the middle of a run."""
     archives: bool = True
     """Objects of ours move to an archive class."""

@@ -15,7 +15,7 @@ from engine.model.change import ChainTip
 from engine.model.errors import Differs, EngineError, Refused
 from engine.runs.journal import batches
 from engine.runs.journal.batches import Batch, read_batch
-from engine.runs.journal.own_objects import content_of, folder, listing
+from engine.runs.journal.own_objects import JOURNALS, content_of, folder, listing
 from engine.s3.api.answers import Listed
 from engine.s3.open import S3
 from engine.tracking.db import chain
@@ -49,6 +49,8 @@ class Witness:
     why: str = ""
     failed: EngineError | None = None
     """Why not all of it could be read."""
+    others: set[str] = field(default_factory=set)
+    """Journals of the same key that are not this one: an earlier tracking DB was lost, or there are two."""
     passed_over: int = 0
     """Objects among them that are not ours, or cannot be read."""
     examples: list[str] = field(default_factory=list)
@@ -66,6 +68,11 @@ class Witness:
     def notes(self) -> list[str]:
         """For a person; empty where the bucket confirms the journal and holds nothing strange."""
         found = [passed_over(self.passed_over, self.examples)] if self.passed_over else []
+        if self.others:
+            found.append(
+                f"the bucket also keeps the journal {', '.join(sorted(self.others))}, of an earlier tracking DB with"
+                " this key: what that has switched, only a rollback --from-bucket puts back"
+            )
         return found + ([f"the bucket does not witness that the journal is whole: {self.why}"] if self.why else [])
 
     def lacks(self, rows: int) -> list[tuple[int, int]]:
@@ -96,7 +103,8 @@ async def witness_of(s3: S3, retries: Retries, key: Key, first: str) -> Witness:
     bucket, prefix = s3.destination.bucket.name, folder(key, first)
     witness = Witness()
     try:
-        tips, found = await _candidates(s3, retries, prefix, witness)
+        rows = await listing(s3, retries, folder(key, "").removesuffix("/"), _OBJECTS)
+        tips, found = _candidates(s3, prefix, rows, witness)
         if (tip := await latest_tip(s3, retries, key, tips, witness)) is not None:
             witness.know(tip)
         await _read_batches(s3, retries, key, found, witness)
@@ -142,23 +150,25 @@ async def _read_batches(s3: S3, retries: Retries, key: Key, found: Sequence[List
     witness.know(*(tip for batch in latest for tip in (batch.before, batch.tip)))
 
 
-async def _candidates(
-    s3: S3, retries: Retries, prefix: str, witness: Witness
+def _candidates(
+    s3: S3, prefix: str, rows: Sequence[Listed], witness: Witness
 ) -> tuple[Sequence[Listed], Sequence[Listed]]:
     """What may be tips, and batches, by name and size."""
     tips: list[Listed] = []
     found: list[Listed] = []
-    rows = await listing(s3, retries, prefix, _OBJECTS)
     for row in rows:
         name = row.key.removeprefix(prefix)
-        if _NAME.fullmatch(name) and row.size <= _LONGEST:
+        if name == row.key:
+            if name.endswith(".ndjson"):
+                witness.others.add(name.removeprefix(JOURNALS).partition("/")[0])
+        elif _NAME.fullmatch(name) and row.size <= _LONGEST:
             tips.append(row)
         elif batches.NAME.fullmatch(name) and row.size <= batches.LONGEST:
             found.append(row)
         else:
             witness.pass_over(f"{s3.destination.bucket}/{row.key}")
     if len(rows) == _OBJECTS:
-        witness.why = f"{prefix} holds more than {_OBJECTS:,} objects, and the rest was not read"
+        witness.why = f"{prefix} and its like hold more than {_OBJECTS:,} objects, and the rest was not read"
     return tips, found
 
 

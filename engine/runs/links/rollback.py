@@ -141,6 +141,13 @@ async def _checked(
     return _Rollback(run, options, rules, consent, organization, candidates, evidence)
 
 
+def _also(options: RollbackOptions, evidence: Evidence) -> list[Advice]:
+    """What else there is to undo, where an earlier tracking DB was lost."""
+    if options.from_bucket or not evidence.witness.others:
+        return []
+    return [(Command("run rollback --from-bucket"), "   shows what journals of earlier tracking DBs would undo")]
+
+
 def _overdrawn(run: Run) -> list[str]:
     overdrawn = run.services.salesforce.session.budget.overdrawn
     return [overdrawn] if overdrawn else []
@@ -226,7 +233,8 @@ class _Survey:
             planned=self._candidates.count,
             counts=found.counts,
             cost=ApiCost(needed, None if limits is None else limits.left),
-            next_steps=[(self._options.again(force=self._dead), "   puts them back")] if found.to_undo else [],
+            next_steps=([(self._options.again(force=self._dead), "   puts them back")] if found.to_undo else [])
+            + _also(self._options, self._evidence),
         )
 
 
@@ -350,5 +358,5 @@ class _Rollback:
             counts=counts,
             doubt=Doubt(self._progress.open, self._progress.unseen_s),
             consent=self._consent,
-            next_steps=steps,
+            next_steps=steps + _also(self._options, self._evidence),
         )
