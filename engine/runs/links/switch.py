@@ -8,7 +8,7 @@ read again; what somebody has edited stays.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -21,11 +21,10 @@ from engine.model.errors import Differs, Paused, Usage
 from engine.model.failures import FailureClass
 from engine.model.record import Scope
 from engine.model.text import bare_urls
-from engine.pipeline.switching import Counts, Wave, waves
+from engine.pipeline.switching import Wave, waves
 from engine.runs.journal.evidence import Evidence
-from engine.runs.links.change_report import ApiCost, ChangeReport, Doubt, after_a_switch, counted, undo_of
+from engine.runs.links.change_report import ChangeReport, Doubt, after_a_switch, counted, undo_of
 from engine.runs.links.link_run import (
-    SECONDS_A_CALL,
     LinkProgress,
     LinkRules,
     begin_journal,
@@ -41,6 +40,7 @@ from engine.runs.links.link_run import (
 from engine.runs.links.new_links import SHOWN, NewLinks
 from engine.runs.links.plan import Plans
 from engine.runs.links.plan_file import PlanFile, Written
+from engine.runs.links.planning import Planning, left_alone
 from engine.runs.links.rewriting import note_rewriting
 from engine.runs.links.rollback_file import JournalWithFile, RollbackFile, begun, keep_in_bucket
 from engine.runs.links.waves import Selection, Waves, beyond
@@ -54,7 +54,6 @@ from engine.runs.shared.screen import Screen
 from engine.salesforce.shape import Organization
 from engine.settings import Settings
 from engine.tracking.read import switchable
-from engine.tracking.read.links import FORMED_ANEW, Foreign
 from engine.tracking.read.switchable import Wanted
 from engine.tracking.write.journal import Journal
 from engine.tracking.write.runs import Ending
@@ -111,69 +110,14 @@ async def _checked(run: Run, options: SwitchOptions, rules: LinkRules, consent: 
     plans = Plans(services, rules.object_and_field, wanted, organization, shape)
     if bounds.dry_run:
         plans.notes += await foresee(run)
-        return _Planning(run, options, rules.waves, plans)
+        path = options.plan or plans.path(None)
+        return Planning(run, rules.waves, plans, path, options.again(path))
     check_updateable(shape)
     await check_stores(services)
     evidence = await evidence_for(run)
     plans.notes = run.notes
     plan = await plans.open(run.files, options.plan) if options.plan else None
     return _Switch(run, options, rules, consent, organization, evidence, plans, plan)
-
-
-class _Planning:
-    """The dry run: makes a plan file, and writes nothing else anywhere."""
-
-    facts: Mapping[str, object] = {}
-
-    def __init__(self, run: Run, options: SwitchOptions, targets: Sequence[int | str], plans: Plans) -> None:
-        self._run = run
-        self._options = options
-        self._targets = targets
-        self._plans = plans
-        self._path = options.plan or plans.path(None)
-
-    async def work(self) -> None:
-        self._written, self._needed = await self._plans.make(self._path, None)
-        log.info("plan_written", file=str(self._path), links=self._written.count, sha256=self._written.sha256)
-
-    def after_failure(self) -> Sequence[Advice]:
-        return []
-
-    def verdict(self) -> tuple[Ending, int]:
-        return "completed", Differs.exit_code if self._plans.foreign.count else 0
-
-    def report(self, ended: Ended) -> ChangeReport:
-        written, needed, targets = self._written, self._needed, self._targets
-        limits = self._run.services.salesforce.limits
-        found = waves(targets, written.count)
-        covered = sum(wave.records for wave in found)
-        notes = [
-            *self._plans.notes,
-            *_left_alone(self._plans.foreign),
-            "waves: " + (", ".join(f"{wave.number}: {wave.records:,}" for wave in found) or "none"),
-            *beyond(targets, written.count),
-            "dry run: nothing was written to Salesforce or the tracking DB",
-        ]
-        applies = "   applies exactly this plan" + (", as far as its waves reach" if covered < written.count else "")
-        return ChangeReport(
-            ended=replace(
-                ended,
-                status=ended.status if ended.stopped else "planned",
-                seconds=needed * SECONDS_A_CALL if written.count else ended.seconds,
-                notes=notes,
-            ),
-            planned=written.count,
-            counts=Counts(done=covered),
-            plan=written,
-            cost=ApiCost(needed, None if limits is None else limits.left),
-            waves=[{"wave": wave.number, "records": wave.records} for wave in found],
-            not_looked_at=self._plans.unseen,
-            next_steps=[
-                (self._options.again(self._path), applies)
-                if written.count
-                else (Command("status --readiness"), "   says what is not ready and why")
-            ],
-        )
 
 
 class _Switch:
@@ -302,7 +246,7 @@ class _Switch:
         notes = ended.notes
         if out := progress.left_out:
             notes.append(f"{out:,} lines of the plan lie outside --account, --limit or the test settings")
-        notes += [*_left_alone(progress.foreign), *beyond(self._rules.waves, plan.count)]
+        notes += [*left_alone(progress.foreign), *beyond(self._rules.waves, plan.count)]
         if progress.total.done + progress.total.rewritten or progress.open:
             notes.append(f"the journal of {ended.database} knows the way back for each")
         elif ended.stopped and not progress.total.failed:
@@ -320,7 +264,3 @@ class _Switch:
                 ended.exit_code, progress.total, self._again(), undo_of(ended.run_id, earlier=bool(self._earlier))
             ),
         )
-
-
-def _left_alone(strange: Foreign) -> list[Advice]:
-    return [(f"{strange}; they were left alone; ", FORMED_ANEW)] if strange.count else []
