@@ -67,6 +67,11 @@ STORIES = [
     ),
     pytest.param(
         Hostile(),
+        story(act(SWITCH), act("lose run rollback --from-bucket --execute")),
+        id="records whose accounts nobody knows are written as if no two were of one",
+    ),
+    pytest.param(
+        Hostile(),
         story(
             act(SWITCH),
             act(SCAN, Item(1, "edit", 0, "new", pick=3)),

@@ -7,9 +7,9 @@ read before anything else.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from engine.model.change import OPEN, OURS, Event, LinkState, Open
 from engine.model.command import Advice
@@ -20,8 +20,9 @@ from engine.runs.journal.tips import passed_over
 from engine.runs.links.rollback_lines import Restorable
 from engine.runs.shared.assembly import Services
 from engine.tracking.db.chain import Key
-from engine.tracking.read.restorable import Line, lay_out
-from engine.tracking.read.switchable import Undo, Value
+from engine.tracking.read import restorable
+from engine.tracking.read.restorable import Line
+from engine.tracking.read.switchable import Undo
 
 
 @dataclass(slots=True)
@@ -34,38 +35,36 @@ class FromBucket:
     notes: list[Advice] = field(default_factory=list)
 
 
-class _Value(NamedTuple):
-    """A value of ours, by the latest row that makes it one."""
-
-    at: str
-    run: int
-    value: Value
-    rewritten: bool
-    """The org has made it of our link."""
-    undone: bool = False
-
-
 @dataclass(slots=True)
 class _Known:
-    """What is known so far, as ``tracking/read/ours.py`` has it of a tracking DB."""
+    """What must be kept while the rows go by: what is open, what the org has made of links, and one run's links."""
 
-    values: dict[str, dict[str, _Value]] = field(default_factory=dict)
-    """Of each record, by what it may hold, the latest last."""
+    wanted: Undo
     open: dict[str, Open] = field(default_factory=dict)
     runs: set[int] = field(default_factory=set)
+    kept: dict[tuple[str, str], tuple[Line, bool]] = field(default_factory=dict)
+    """By record and value, and whether the org has made it: of the wanted run, as long as no later run has written the
+    same; and what the org has made of a link, until that is known to be undone."""
 
-    def take(self, rows: Sequence[Row]) -> None:
+    def take(self, rows: Sequence[Row]) -> list[Line]:
+        """The links among them that need not be kept."""
+        found: list[Line] = []
         for row in rows:
             record, new = row.doclist_entry_id, row.new_url
-            values = self.values.setdefault(record, {})
             if row.event in OURS:
-                values.pop(new, None)
-                value = Value(row.old_url, new, row.wave)
-                values[new] = _Value(row.at, row.run_id, value, row.event == Event.REWRITTEN)
                 self.runs.add(row.run_id)
-            if row.link_state in {LinkState.OURS, LinkState.ORIGINAL} and new in values:
-                values[new] = values[new]._replace(undone=row.link_state == LinkState.ORIGINAL)
+                self.kept.pop((record, new), None)
+                line = Line(record, row.old_url, new, row.wave)
+                if self.wanted.run not in {None, row.run_id} or row.at < (self.wanted.since or ""):
+                    continue
+                if self.wanted.run is None and row.event == Event.INTENDED:
+                    found.append(line)
+                else:
+                    self.kept[record, new] = line, row.event == Event.REWRITTEN
+            elif row.link_state == LinkState.ORIGINAL and self.kept.get((record, new), (None, False))[1]:
+                del self.kept[record, new]  # from now on it is anybody's
             self._follow(row)
+        return found
 
     def _follow(self, row: Row) -> None:
         """Whether the end of a change is known."""
@@ -75,16 +74,6 @@ class _Known:
         else:
             self.open.pop(record, None)
 
-    def wanted(self, wanted: Undo) -> Iterator[Line]:
-        return (
-            Line(record, *each.value)
-            for record, values in self.values.items()
-            for each in values.values()
-            if not (each.rewritten and each.undone)
-            and wanted.run in {None, each.run}
-            and (wanted.since is None or each.at >= wanted.since)
-        )
-
 
 async def read_from_bucket(
     services: Services, key: Key | None, own: tuple[str, str, str], wanted: Undo, *, name: str | None, force: bool
@@ -92,7 +81,9 @@ async def read_from_bucket(
     """Read them. ``key``: None where there is none. ``own``: org, object and field of this login. ``name``: the one
     journal that is meant. ``force``: also what cannot be verified, or has gaps. Raises Usage, Blocked, Differs, Paused.
     """
-    known, notes, strange, read = _Known(), list[Advice](), list[str](), 0
+    known, notes, strange, read = _Known(wanted), list[Advice](), list[str](), 0
+    database = services.ledger.database
+    await restorable.begin(database)
     chosen, others = await _chosen(services, key, name, force=force)
     if others:
         notes.append(f"not read, because they have another key than {services.journal_key}: {_names(others)}")
@@ -106,7 +97,7 @@ async def read_from_bucket(
             if (journal.pins.org, journal.pins.object, journal.pins.field) != own:
                 strange.append(f"{found.name} is of {journal.pins}")
                 break
-            known.take(rows)
+            await restorable.add(database, known.take(rows))
             read += len(rows)
         if journal.missing:
             lacking = ", ".join(f"{first:,} to {last:,}" for first, last in journal.missing)
@@ -124,7 +115,8 @@ async def read_from_bucket(
         runs = ", ".join(map(str, sorted(known.runs))) or "none"
         raise Usage(f"--run {wanted.run}: no such switch is in the bucket", hint=f"switches that are: {runs}")
     header: dict[str, Any] = {"org": own[0], "object": own[1], "field": own[2], "run": wanted.run}
-    await lay_out(services.ledger.database, known.wanted(wanted))
+    await restorable.add(database, [line for line, _ in known.kept.values()])
+    await restorable.finish(database)
     return FromBucket(Restorable(header, narrowed=True), list(known.open.values()), notes)
 
 

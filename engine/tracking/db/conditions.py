@@ -30,6 +30,11 @@ UNPROVED = "status = 'switched' AND verified_at IS NULL"
 _FIRST_WORD = "substr(detail, 1, instr(detail || ':', ':') - 1)"
 #: Where a link stands, by a row of the journal; earlier versions began its ``detail`` with that.
 LINK_STATE = f"coalesce(link_state, CASE WHEN {among(_FIRST_WORD, LinkState)} THEN {_FIRST_WORD} END)"
+#: Whose record ``f`` is. Where no scan has told yet, it might be anybody's: those count as of one account, so that no
+#: two of them are written at once.
+ACCOUNT = (
+    "CASE WHEN f.id IS NULL OR (f.account_id = '' AND f.last_modified_sf IS NULL) THEN 'unknown' ELSE f.account_id END"
+)
 #: Ids of the records that are waived now: the latest row of each says so.
 WAIVED = """
 SELECT doclist_entry_id FROM waivers w WHERE event = 'waived'

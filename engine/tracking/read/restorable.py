@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import orjson
 
+from engine.tracking.db.conditions import ACCOUNT
 from engine.tracking.db.database import Database
 from engine.tracking.read.switchable import CHUNK, Undo, Undoable, Value
 
@@ -26,9 +27,9 @@ CREATE TABLE temp.chosen (place INTEGER PRIMARY KEY, id TEXT NOT NULL, account T
 """
 _ADD = "INSERT INTO temp.restorable (id, old, new, wave) VALUES (?, ?, ?, ?)"
 _INDEX = "CREATE INDEX temp.restorable_by_id ON restorable (id, wave)"
-_CHOOSE = """
+_CHOOSE = f"""
 INSERT INTO temp.chosen (id, account)
-SELECT r.id, coalesce(f.account_id, '') FROM (
+SELECT r.id, {ACCOUNT} FROM (
     SELECT DISTINCT id FROM temp.restorable WHERE (:wave IS NULL OR wave = :wave)
         AND (:ids IS NULL OR id IN (SELECT value FROM json_each(:ids)))) r
     LEFT JOIN file_migrations f ON f.doclist_entry_id = r.id
@@ -57,10 +58,26 @@ class Line(NamedTuple):
 
 async def lay_out(database: Database, lines: Iterable[Line]) -> None:
     """Take in these lines, and no others. Raises Fatal, and what ``lines`` raises."""
-    await database.read(lambda db: db.executescript(_BEGIN))
+    await begin(database)
     left = iter(lines)
     while part := list(islice(left, CHUNK)):
-        await database.read(partial(_add, lines=part))
+        await add(database, part)
+    await finish(database)
+
+
+async def begin(database: Database) -> None:
+    """Forget what was laid out; ``add`` and ``finish`` follow. Raises Fatal."""
+    await database.read(lambda db: db.executescript(_BEGIN))
+
+
+async def add(database: Database, lines: list[Line]) -> None:
+    """Take in some lines; the later ones count as the latest. Raises Fatal."""
+    if lines:
+        await database.read(partial(_add, lines=lines))
+
+
+async def finish(database: Database) -> None:
+    """All lines are there. Raises Fatal."""
     await database.read(lambda db: db.execute(_INDEX))
 
 

@@ -17,7 +17,7 @@ import orjson
 
 from engine.model.change import Link
 from engine.model.copy import ProvedCopy
-from engine.tracking.db.conditions import COPIED, LINK_STATE, SWITCHABLE
+from engine.tracking.db.conditions import ACCOUNT, COPIED, LINK_STATE, SWITCHABLE
 from engine.tracking.db.database import Database
 from engine.tracking.read.columns import PROVED_COPY
 from engine.tracking.read.ours import VALUE
@@ -46,10 +46,10 @@ _CANDIDATES = f"""
 SELECT max(c.id) FROM url_changes c LEFT JOIN file_migrations f ON f.doclist_entry_id = c.doclist_entry_id
 WHERE {_WANTED} AND (:account IS NULL OR f.account_id = :account)
     AND (:ids IS NULL OR c.doclist_entry_id IN (SELECT value FROM json_each(:ids)))
-GROUP BY c.doclist_entry_id ORDER BY coalesce(f.account_id, ''), c.doclist_entry_id
+GROUP BY c.doclist_entry_id ORDER BY {ACCOUNT}, c.doclist_entry_id
 """
 _CHANGES = f"""
-SELECT json_group_array(json_array(w.doclist_entry_id, coalesce(f.account_id, ''),
+SELECT json_group_array(json_array(w.doclist_entry_id, {ACCOUNT},
     json((SELECT json_group_array(json_array(c.id, c.old_url, c.new_url, c.wave)) FROM url_changes c
         WHERE c.doclist_entry_id = w.doclist_entry_id AND {_WANTED})),
     (SELECT {LINK_STATE} FROM url_changes d WHERE d.doclist_entry_id = w.doclist_entry_id ORDER BY id DESC LIMIT 1)))
