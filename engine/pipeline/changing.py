@@ -33,7 +33,7 @@ from engine.pipeline.doubts import Doubtful, too_old, wait_until
 from engine.pipeline.link_endings import SWITCH, UNDO, Endings
 from engine.pipeline.link_writes import LinkStore, LinkWrites, silent
 from engine.pipeline.stop import Stop
-from engine.pipeline.switching import LANES, SLICE, SMALLER, Counts, lanes, link_state, slices
+from engine.pipeline.switching import LANES, SLICE, SMALLER, WINDOW, Counts, lanes, link_state, slices
 
 
 class Steps(Protocol):
@@ -102,6 +102,8 @@ class Changing:
         self._on_counts = on_counts
         self._say = say
         self._doubts: list[Doubtful] = []
+        self._put_off: list[Change] = []
+        """Beside a change in doubt: Salesforce may still hold their account."""
         self._halted = False
         self.counts = Counts()
         """Since ``take_counts``."""
@@ -131,11 +133,12 @@ class Changing:
         async for window in windows:
             await self._side_by_side(window, self._policy.lanes, self._policy.slice_size)
             await self._retry()
+            while len(self._doubts) + len(self._put_off) > WINDOW and not self._stop.requested:
+                await self._settle_doubts()
             if self._stop.requested:
                 break
         while self._doubts and not self._stop.requested:
             await self._settle_doubts()
-            await self._retry()
 
     async def _side_by_side(self, changes: Sequence[Change], at_once: int, size: int) -> None:
         shared = lanes(changes, lambda change: change.account, at_once)
@@ -147,22 +150,33 @@ class Changing:
             for part in slices(changes, size):
                 if self._stop.requested or self._halted:
                     break
-                await self._slice(part, lane)
+                if free := self._free(part):
+                    await self._slice(free, lane)
             await self._check_last(lane)
         except Fatal:
             self._halted = True
             raise
 
+    def _free(self, part: Sequence[Change]) -> Sequence[Change]:
+        """Those that are not of an account at which Salesforce may still be at work. The others are put off."""
+        if not self._doubts:
+            return part
+        held = {doubt.change.account for doubt in self._doubts} - {""}
+        self._put_off += [change for change in part if change.account in held]
+        return [change for change in part if change.account not in held]
+
     async def _retry(self) -> None:
         """What was locked, or in doubt and then found undone; in no more lanes than there are full slices."""
         while self.endings.retries and not self._stop.requested:
             batch = self.endings.retries.take()
-            await self._clock.sleep(self._pause_s(max(change.tries for change in batch)))
+            if tries := max(change.tries for change in batch):
+                await self._clock.sleep(self._pause_s(tries))
             size = min(self._policy.slice_size, SMALLER[min(batch[0].contended, len(SMALLER) - 1)])
             await self._side_by_side(batch, min(self._policy.lanes, -(-len(batch) // SLICE)), size)
 
     async def _settle_doubts(self) -> None:
-        """Wait until Salesforce cannot be at the first of them any more, and read what they hold."""
+        """Wait until Salesforce cannot be at the first of them any more, read what they hold, and go on with what was
+        put off because of them."""
         until = min(doubt.until for doubt in self._doubts)
         await wait_until(until, len(self._doubts), self._clock, self._stop, self._say)
         if self._stop.requested:
@@ -182,6 +196,9 @@ class Changing:
             await self._journal.append(steps)
             self._doubts = [doubt for doubt in self._doubts if doubt not in part]
         self._count(counts)
+        self.endings.retries.put_back(self._put_off)
+        self._put_off = []
+        await self._retry()
 
     def _pause_s(self, tries: int) -> float:
         """Longer with every try, and never the same for two."""

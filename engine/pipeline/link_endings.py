@@ -5,6 +5,7 @@ No I/O: each ending is a row for the journal, a count, and, where another try is
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -63,6 +64,10 @@ class RetryQueue:
         tries, contentions, locks = change.tries + 1, change.contended + contended, change.locked + locked
         self._waiting.append(change._replace(tries=tries, contended=contentions, locked=locks))
         return True
+
+    def put_back(self, changes: Sequence[Change]) -> None:
+        """They had no try."""
+        self._waiting += changes
 
     def take(self) -> list[Change]:
         """The next ones, accounts together: all that may travel in slices of one size."""

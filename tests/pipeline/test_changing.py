@@ -222,6 +222,30 @@ async def test_rows_of_one_account_are_never_written_in_two_calls_at_once_not_ev
     assert scene.changing.counts.done == 1_600
 
 
+async def test_an_account_in_doubt_is_left_alone_until_salesforce_has_let_go_of_it() -> None:
+    scene = Scene(650)
+    scene.changes = [change(n, "one" if n < 500 else "two" if n < 600 else "") for n in range(650)]
+    began, times = scene.clock.monotonic(), dict[str, float]()
+
+    def lose(_number: int, changes: Sequence[tuple[str, str]], carry_out: Callable[[], list[Said]]) -> list[Said]:
+        now = scene.clock.monotonic() - began
+        said = carry_out()
+        for record, _ in changes:
+            times[record] = now
+        if "r0" in dict(changes):
+            scene.org.links |= {record: f"old{record[1:]}" for record, _ in changes}
+            if now < 1:
+                raise LOST
+            return carry_out()
+        return said
+
+    scene.org.on_write = lose
+    await scene.run(scene.changes[:400], scene.changes[400:])
+    assert scene.changing.counts.done == 650
+    assert min(times[f"r{n}"] for n in range(500)) >= 600
+    assert max(times[f"r{n}"] for n in range(500, 650)) < 60
+
+
 async def test_a_row_that_is_refused_fails_alone() -> None:
     scene = Scene()
 
