@@ -152,8 +152,8 @@ async def windows(database: Database, plan: PlanFile) -> AsyncIterator[list[Chan
 async def undoing(database: Database) -> AsyncIterator[list[Change]]:
     found = await switchable.undoable(database, switchable.Undo())
     for chunk in switchable.chunks(found):
-        rows_ = await switchable.changes(database, chunk)
-        yield [Change(each.id, each.account, each.old, each.new, each.wave) for each in rows_]
+        rows_ = await switchable.changes(database, chunk, switchable.Undo())
+        yield [Change(each.id, each.account, *each.values[0]) for each in rows_]
 
 
 class Stopwatch:
