@@ -44,11 +44,7 @@ class SimConnection:
     def _next(self) -> None:
         work, future = self._queue[0]
         try:
-            if self._writes:
-                self._life.step("db:")
-            result = work(self._database)
-            if self._writes:
-                self._life.step("db.")
+            result = self._write(work) if self._writes else work(self._database)
         except BaseException as error:  # noqa: BLE001 - handed on, as a thread would
             if not future.done():
                 future.set_exception(error)
@@ -59,8 +55,45 @@ class SimConnection:
         if self._queue:
             self._begin()
 
+    def _write(self, work: Callable[[sqlite3.Connection], Any]) -> Any:
+        self._life.step("db:")
+        fault = self._life.disk_fault()
+        failing: Any = Failing(self._database, fault, done=self._life.chance.random() < 0.5)
+        try:
+            return work(failing if fault else self._database)
+        finally:
+            self._life.step("db.")
+
     async def close(self) -> None:
         if self._queue:
             await asyncio.wait([future for _, future in self._queue])
         self._life.world.tracked.let_go()
         self._database.close()
+
+
+class Failing:
+    """A connection whose commit fails: the disk is ``full``, or ``broken``; then it may have been ``done`` all the
+    same."""
+
+    def __init__(self, database: sqlite3.Connection, fault: str, *, done: bool) -> None:
+        self._database = database
+        self._fault = fault
+        self._done = done
+
+    def execute(self, sql: str, *parameters: Any) -> sqlite3.Cursor:
+        if sql != "COMMIT":
+            return self._database.execute(sql, *parameters)
+        if self._fault == "full":
+            self._database.execute("ROLLBACK")
+            raise _error("SQLITE_FULL", "database or disk is full")
+        self._database.execute("COMMIT" if self._done else "ROLLBACK")
+        raise _error("SQLITE_IOERR_FSYNC", "disk I/O error")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._database, name)
+
+
+def _error(name: str, text: str) -> sqlite3.OperationalError:
+    error = sqlite3.OperationalError(text)
+    error.sqlite_errorcode, error.sqlite_errorname = getattr(sqlite3, name), name
+    return error

@@ -7,11 +7,15 @@ import random
 from tests.simulation.story import Act, Item, Story
 from tests.simulation.world import Hostile
 
-STEPS = {"backup --full": 120, "backup --incremental": 50, "switch": 240, "rollback": 160, "verify": 40, "rebuild": 40}
+STEPS = {"backup --full": 120, "backup --incremental": 55, "switch": 360, "rollback": 200, "verify": 45, "rebuild": 40}
 """About how many steps a calm run takes."""
 CALLS = {"switch": 34, "rollback": 26}
 FIRST = ("switch", "switch", "db rebuild --from-bucket", "run rollback --from-bucket --execute")
 """What is typed once the box was lost, or brought back."""
+SCAN_FAULTS = (
+    *("lost", "cut", "silent", "bad_gateway", "unavailable"),
+    *("garbled", "logged_out", "slow", "locators", "html"),
+)
 MANNERS = ("mixed", "mixed", "one", "line")
 
 
@@ -32,16 +36,33 @@ class _Drawer:
         steps, calls = STEPS[verb], CALLS.get(verb, 0)
         items: list[Item] = []
         if chance.random() < 0.45:
-            items.append(Item(self.number(), "kill", chance.randint(1, steps)))
+            how = "power" if chance.random() < 0.4 else ""
+            if calls and chance.random() < 0.4:
+                items.append(Item(self.number(), "kill", chance.randint(1, calls), f"call {how}".strip()))
+                if chance.random() < 0.5:
+                    seconds = chance.choice((2.0, 27.0, 200.0, 590.0))
+                    items += [Item(self.number(), "org", items[0].at + near, "slow", seconds) for near in (0, -1, -2)]
+            else:
+                items.append(Item(self.number(), "kill", chance.randint(1, steps), how))
         elif chance.random() < 0.1:
             items.append(Item(self.number(), "signal", chance.randint(1, steps), chance.choice(("2", "15"))))
         items += self._edits(steps)
         if calls and chance.random() < 0.45:
             for _ in range(chance.choice((1, 1, 2, 4))):
                 items.append(self._org_fault(calls))
+        if chance.random() < (0.4 if "backup" in line else 0.1):
+            kind = chance.choice(SCAN_FAULTS)
+            seconds = round(chance.choice((0.0, 3.0, 200.0)), 1)
+            items.append(Item(self.number(), "scan", chance.randint(1, 12), kind, seconds))
+        if chance.random() < 0.06:
+            items.append(Item(self.number(), "revise", 0, pick=chance.randrange(99)))
+        if self.hostile.clocks and chance.random() < 0.2:
+            items.append(Item(self.number(), "clock", 0, seconds=chance.choice((-90_000.0, -3_600.0, -7.0))))
         if chance.random() < 0.15:
             kind = chance.choice(("lost", "cut", "busy", "slow", "short"))
             items.append(Item(self.number(), "store", chance.randint(1, 40), kind, round(chance.uniform(0, 9), 1)))
+        if chance.random() < 0.08:
+            items.append(Item(self.number(), "disk", chance.randint(1, steps // 2), chance.choice(("full", "broken"))))
         if chance.random() < 0.12:
             items.append(Item(self.number(), "lock", 0, "", round(chance.uniform(0.1, 90), 1), chance.randrange(9)))
         if chance.random() < 0.08:

@@ -17,10 +17,11 @@ from tests.simulation.story import Act, Item, Story
 from tests.simulation.world import Hostile
 
 CALM = Hostile()
+STRICT = "run switch --execute --strict"
 BACKUP, SWITCH, UNDO = "run backup --full", "run switch --execute", "run rollback --from-database --execute"
-LINES: tuple[tuple[str, ...], ...] = ((BACKUP,), (SWITCH,), (SWITCH, UNDO), (SWITCH, "run switch --execute --strict"))
+LINES: tuple[tuple[str, ...], ...] = ((BACKUP,), (SWITCH,), (SWITCH, UNDO), (STRICT,))
 """Of each, the last command is killed."""
-AGAIN = {BACKUP: "run backup --incremental", SWITCH: UNDO, UNDO: UNDO, LINES[-1][-1]: SWITCH}
+AGAIN = {BACKUP: "run backup --incremental", SWITCH: UNDO, UNDO: UNDO, STRICT: UNDO}
 """What comes next, and is killed too, in pairs."""
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import errno
+import os
 import random
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
@@ -16,6 +18,7 @@ import aiohttp
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from engine.model.errors import Fatal
+from engine.runs.shared.report import first_fatal
 from engine.runs.shared.world import WORLD, World
 from engine.s3.api.service import Service
 from engine.s3.transport import Clients
@@ -24,6 +27,7 @@ from engine.salesforce.http import Answer
 from engine.tracking.db.connect import open_writer
 from tests.simulation.bucket import SimClient
 from tests.simulation.connection import SimConnection
+from tests.simulation.disk import SimDisk
 from tests.simulation.loop import Killed, SimClock, SimLoop, Stuck
 from tests.simulation.org import HTML, LONGEST_CALL_S, Reply, Request
 from tests.simulation.web import SimWeb
@@ -32,14 +36,15 @@ if TYPE_CHECKING:
     from tests.simulation.world import SimWorld
 
 READ_TIMEOUT_S = 150.0
+SYNC_FULL = 2
 """Of silence, after which the client gives up."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
     """What becomes of one call. Kinds of the org's: ``lost``, ``cut``, ``silent``, ``html``, ``bad_gateway``,
-    ``unavailable``, ``logged_out``, ``garbled``, ``spent``, ``slow``; of the store's: ``lost``, ``cut``, ``busy``,
-    ``slow``. ``seconds``: how long it goes on behind the client's back."""
+    ``unavailable``, ``logged_out``, ``garbled``, ``spent``, ``slow``, ``locators`` (queries are not read on); of the
+    store's: ``lost``, ``cut``, ``busy``, ``slow``. ``seconds``: how long it goes on behind the client's back."""
 
     kind: str
     seconds: float = 0.0
@@ -50,12 +55,20 @@ class Incidents:
     """What happens to one process, and around it, by its own steps and calls."""
 
     kill: int | None = None
+    kill_call: int | None = None
+    """Killed while this call that reads or writes links is under way, or right after it."""
+    power: bool = False
+    """The machine goes down with the process that is killed."""
     signals: dict[int, int] = field(default_factory=dict)
     edits: dict[int, list[Callable[[], None]]] = field(default_factory=dict)
     """What users do right after a step."""
     org: dict[int, Fault] = field(default_factory=dict)
     """By the number of the call that reads or writes links."""
+    scan: dict[int, Fault] = field(default_factory=dict)
+    """By the number of any other call."""
     store: dict[int, Fault] = field(default_factory=dict)
+    disk: dict[int, str] = field(default_factory=dict)
+    """By the number of the operation: ``full`` from then on, or ``broken`` once."""
     manner: str = "mixed"
     skew_s: float = 0.0
 
@@ -93,7 +106,10 @@ class Life:
         self.loop.on_thread = self.step
         self._databases: list[sqlite3.Connection] = []
         self._org_calls = 0
+        self._scan_calls = 0
         self._store_calls = 0
+        self._disk_steps = 0
+        self._disk_is_full = False
 
     # its course
 
@@ -113,7 +129,9 @@ class Life:
 
     def _run(self, main: Callable[[], Coroutine[Any, Any, Any]]) -> Ended:
         def beyond() -> asyncio.Future[Any]:
-            WORLD.set(World(http=self._http, clients=self._clients, web=self._web, connect=self._connect))
+            WORLD.set(
+                World(http=self._http, clients=self._clients, web=self._web, connect=self._connect, files=self._disk())
+            )
             return self.loop.create_task(main())
 
         try:
@@ -127,6 +145,8 @@ class Life:
         except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
             if self.dead:
                 return Ended("killed")
+            if (fatal := first_fatal(error)) is not None:
+                return Ended("refused", fatal.exit_code, error=fatal)
             return Ended("broke", 1, error=error)
         return Ended("reported", report.exit_code, report)
 
@@ -153,8 +173,10 @@ class Life:
             self._die()
 
     def _die(self) -> None:
+        if self.dead or self.over:
+            return
         self.world.trace("killed")
-        self.world.freeze()
+        self.world.freeze(power=self.incidents.power)
         self.dead = self.loop.dead = True
 
     # what it finds beyond itself
@@ -167,12 +189,36 @@ class Life:
     async def _web(self, *_: object, **__: object) -> AsyncIterator[SimWeb]:
         yield SimWeb(self.world.store, self.step)
 
+    def _disk(self) -> SimDisk:
+        disk = self.world.disk
+        disk.chance, disk.at_work = self.chance, self._disk_step
+        return disk
+
+    def _disk_step(self, what: str, size: int) -> int:
+        """How many of the bytes to be written fit."""
+        self.step(what)
+        if (fault := self.disk_fault()) == "full" and what.startswith(("create", "open")):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if fault == "broken":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return int(size * self.chance.random()) if fault == "full" and what.startswith("write") else size
+
+    def disk_fault(self) -> str:
+        """Of the operation that comes next."""
+        self._disk_steps += 1
+        if fault := self.incidents.disk.get(self._disk_steps, ""):
+            self.world.trace(f"disk: {fault}")
+            self._disk_is_full = self._disk_is_full or fault == "full"
+        return "full" if self._disk_is_full else fault
+
     async def _connect(self, opener: Callable[[], sqlite3.Connection]) -> SimConnection:
         if self.dead or self.loop.ghost:
             raise Killed
         database = opener()
         self._databases.append(database)
         writes = isinstance(opener, partial) and opener.func is open_writer
+        if writes:
+            self.world.commits_are_durable = database.execute("PRAGMA synchronous").fetchone()[0] >= SYNC_FULL
         return SimConnection(self, database, writes=writes)
 
     async def _clients(
@@ -201,6 +247,8 @@ class Life:
         fault = self._fault_for(request)
         future: asyncio.Future[Reply] = self.loop.create_future()
         self._travel(request, fault, future)
+        if "composite" in request.path and self._org_calls == self.incidents.kill_call:
+            self.world.timeline.after(self.chance.uniform(0.0, 0.4), self._die)
         try:
             async with asyncio.timeout(READ_TIMEOUT_S):
                 reply = await future
@@ -219,13 +267,18 @@ class Life:
         return Answer(reply.status, CIMultiDictProxy(CIMultiDict(reply.headers)), reply.body)
 
     def _fault_for(self, request: Request) -> Fault:
-        if "composite" not in request.path:
-            return Fault("")
-        self._org_calls += 1
-        fault = self.incidents.org.get(self._org_calls, Fault(""))
+        if "composite" in request.path:
+            self._org_calls += 1
+            fault = self.incidents.org.get(self._org_calls, Fault(""))
+        else:
+            self._scan_calls += 1
+            fault = self.incidents.scan.get(self._scan_calls, Fault(""))
         if fault.kind:
             self.world.trace(f"org: {fault.kind} {fault.seconds:g}")
         if fault.kind == "html" and not request.is_write:
+            return Fault("")
+        if fault.kind == "locators":
+            self.world.org.forget_cursors()
             return Fault("")
         if fault.kind == "logged_out":
             self.world.org.log_out()

@@ -19,7 +19,7 @@ def bad_copy(world: SimWorld, link: str, old: str) -> str:
     if held.archived:
         return f"its object lies in {held.storage_class}"
     source = world.store.objects[VENDOR].get(key_of(old))
-    if source is not None and source.body != held.body:
+    if source is not None and held.body not in {source.body, *world.versions.get(key_of(old), ())}:
         return "its object holds another file's content"
     return ""
 

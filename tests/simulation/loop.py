@@ -169,6 +169,9 @@ class SimLoop(asyncio.BaseEventLoop):
             if until == float("inf"):
                 raise Stuck("nothing is ready, and nothing will ever be")
             self._timeline.advance(until)
+        if self.dead and not self.ghost:  # it died in what the world did meanwhile: no moment passes for it any more
+            self._stopping = True
+            return
         while scheduled and scheduled[0]._when <= self._timeline.now:
             timer = heapq.heappop(scheduled)
             timer._scheduled = False

@@ -32,7 +32,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.simulation.bucket import OURS, VENDOR, Held
-from tests.simulation.links import bad_copy
+from tests.simulation.links import bad_copy, key_of
 from tests.simulation.org import Entry, Request
 from tests.simulation.tracked import OPEN, Row, said, short
 from tests.simulation.world import SimWorld
@@ -63,6 +63,10 @@ class Watch:
     """Nothing restricts it."""
     elsewhere: bool = False
     """The settings lead where the tracking DB does not belong: a refusal is wanted."""
+    bad_disk: bool = False
+    """The disk of the process at work is full, or fails."""
+    bad_login: bool = False
+    """Something may come between the process at work and its login."""
     run: int | None = None
     """Which switch is undone; None: all of them."""
     epoch: int = 0
@@ -116,8 +120,8 @@ class Watch:
         undo = row.event == "undo_intended"
         life = self.world.life
         orphaned = life is None or life.dead or life.number != request.life
-        # what becomes of an object behind the back of a process that has died, that process could not know
-        if not undo and not orphaned and (why := bad_copy(self.world, link, row.old)):
+        sound = self.world.spoilt.get(key_of(link), -1.0) > request.sent
+        if not undo and not sound and (why := bad_copy(self.world, link, row.old)):
             self.world.violated("I5", f"{entry.id} is moved to {short(link)}: {why}")
         expected = row.new if undo else row.old
         if before not in {expected, link}:

@@ -26,6 +26,8 @@ HOST = "https://sim.my.salesforce.com"
 LONGEST_CALL_S = 600.0
 """Salesforce ends any call after ten minutes."""
 LOCK_WAIT_S = 10.0
+PAGE = 7
+"""Rows in one answer to a query."""
 
 Json = Any
 HTML = b"<!DOCTYPE html><html><body>Gateway</body></html>"
@@ -117,6 +119,8 @@ class SimOrg:
         self.heard: dict[int, int] = {}
         """Writes whose client has heard that they were carried out, and which process that was; none of those that were
         killed: nobody can know whether they have looked at what they wrote."""
+        self._cursors: dict[str, list[dict[str, Any]]] = {}
+        self._names = 0
         self._tokens = 0
         self._honoured = -1
         """The latest of them that was used."""
@@ -177,6 +181,8 @@ class SimOrg:
         path = re.sub(r"^/services/data/v\d+\.0/", "", path)
         if path == "/services/data/":
             return _json([{"version": "62.0"}])
+        if path.startswith(("query/", "queryAll/")):
+            return self._page(path.rpartition("/")[2])
         if path in {"query", "queryAll"}:
             return self._query(Statement(request.query["q"][0]), everything=path == "queryAll")
         if path == f"sobjects/{OBJECT}/describe":
@@ -201,7 +207,28 @@ class SimOrg:
         rows = [row for row in rows if asked.test(row)]
         if asked.counts:
             return _json({"totalSize": len(rows), "done": True, "records": []})
-        return _json(_found(rows[: asked.limit]))
+        rows = rows[: asked.limit]
+        if len(rows) <= PAGE:
+            return _json(_found(rows))
+        name = f"01g{self._names + len(self._cursors):012}"
+        self._cursors[name] = rows
+        return self._page(f"{name}-0")
+
+    def _page(self, locator: str) -> Reply:
+        """The next rows of a query that has more of them than fit into an answer."""
+        name, _, place = locator.partition("-")
+        if name not in self._cursors:
+            return _refusal(400, "INVALID_QUERY_LOCATOR", "invalid query locator")
+        rows, at = self._cursors[name], int(place)
+        told = _found(rows[at : at + PAGE]) | {"totalSize": len(rows)}
+        if at + PAGE < len(rows):
+            told |= {"done": False, "nextRecordsUrl": f"/services/data/v62.0/query/{name}-{at + PAGE}"}
+        return _json(told)
+
+    def forget_cursors(self) -> None:
+        """Whoever reads on in a query hears that it is gone."""
+        self._names += len(self._cursors)
+        self._cursors.clear()
 
     def _fields(self, entry: Entry) -> dict[str, Any]:
         return {

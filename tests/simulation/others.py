@@ -25,10 +25,16 @@ def arrange(world: SimWorld, item: Item) -> None:
                 key = keys[item.pick % len(keys)]
                 held = world.store.objects[OURS][key]
                 world.store.objects[OURS][key] = Held(held.body, held.at, "GLACIER")
-                world.spoilt.add(key)
+                world.spoilt[key] = world.timeline.now
         case "vanish":
             lose_object(world, item)
+        case "revise":
+            key = sorted(world.store.objects[VENDOR])[item.pick % len(world.store.objects[VENDOR])]
+            world.versions.setdefault(key, []).append(world.store.objects[VENDOR][key].body)
+            body = f"content of {key}, changed {item.pick}\n".encode()
+            world.store.objects[VENDOR][key] = Held(body, world.timeline.now)
         case "squat":
+            world.squatted = True
             entry = world.org.entries[sorted(world.org.entries)[item.pick]]
             name = entry.url.rpartition("/")[2]
             key = f"uploads/{entry.account or 'no-account'}/{entry.id}/{name}"
@@ -44,7 +50,7 @@ def lose_object(world: SimWorld, item: Item) -> None:
     if not keys:
         return
     key = keys[item.pick % len(keys)]
-    world.spoilt.add(key)
+    world.spoilt[key] = world.timeline.now
     if item.what == "gone":
         del objects[key]
     else:

@@ -18,6 +18,7 @@ from typing import Any
 
 from engine.model.change import LinkState
 from tests.simulation import bugs_of_copies as copies
+from tests.simulation import bugs_of_disks as disks
 from tests.simulation import bugs_of_links as links
 from tests.simulation import disk
 from tests.simulation.drawing import draw
@@ -60,6 +61,17 @@ class Bug:
 
 def bugs() -> list[Bug]:
     return [
+        Bug("a chain tip is not synced", "tracking.db.chain.write_private", disks.unsynced_file),
+        Bug("the lines of the rollback file are not synced", "runs.links.switch.begun", disks.unsynced_lines),
+        Bug("commits are not synced", "tracking.db.connect._WRITER_SETUP", disks.unsynced_commits),
+        Bug("what a killed run left open is settled at once", "runs.journal.evidence.deadline", disks.at_once),
+        Bug("a lost answer is settled at once", "pipeline.changing.timedelta", disks.no_time),
+        Bug("changed content keeps its key", "pipeline.occupied.TakenKeys.settle", copies.forgets_the_new_key),
+        Bug(
+            "edits while a scan runs are not seen",
+            "salesforce.connection.Salesforce.server_now",
+            copies.late_watermark,
+        ),
         Bug(
             "the intent goes to the journal behind the write",
             "tracking.write.journal.Journal.append",

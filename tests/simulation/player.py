@@ -109,6 +109,7 @@ class Player:
         world.trace(f"$ {line.replace(str(world.root), '')}")
         begun = world.timeline.now
         watch.begin()
+        watch.bad_disk, watch.bad_login = bool(incidents.disk), bool(incidents.scan)
         settings, elsewhere = self._settings(), self._elsewhere
         self._elsewhere, watch.elsewhere = "", bool(elsewhere)
         ended = world.live(chance, incidents, lambda life: command(settings, line, life.clock))
@@ -143,7 +144,13 @@ class Player:
         world = self.world
         match item.kind:
             case "kill":
-                incidents.kill = item.at
+                incidents.power = "power" in item.what
+                if "call" in item.what:
+                    incidents.kill_call = item.at
+                else:
+                    incidents.kill = item.at
+            case "disk":
+                incidents.disk[item.at] = item.what
             case "signal":
                 incidents.signals[item.at] = int(item.what)
             case "edit" if item.at == 0:
@@ -152,6 +159,10 @@ class Player:
                 incidents.edits.setdefault(item.at, []).append(lambda: edit(world, item))
             case "org":
                 incidents.org[item.at] = Fault(item.what, item.seconds)
+            case "scan":
+                incidents.scan[item.at] = Fault(item.what, item.seconds)
+            case "clock":
+                incidents.skew_s = item.seconds
             case "store":
                 incidents.store[item.at] = Fault(item.what, item.seconds)
             case "snapshot":

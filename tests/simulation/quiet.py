@@ -85,7 +85,12 @@ def model(world: SimWorld, entry: Entry, row: sqlite3.Row) -> set[str]:
     if host.startswith(f"{VENDOR}.") and key in world.store.objects[VENDOR]:
         held = world.store.objects[OURS].get(row["your_s3_key"] or "")
         if held is None or held.body != world.store.objects[VENDOR][key].body:
-            return {"failed"}  # a backup that ended well has copied it
+            if row["your_s3_key"] in world.spoilt or world.squatted:
+                return {"failed"}
+            if held is not None and held.body in world.versions.get(key, ()):
+                # what the source held then: the next full backup sees that; with a lost DB it is somebody else's
+                return {"rolled_back", "failed"} if world.restored else {"rolled_back"}
+            return {"copied again"}  # as a backup that ended well has done
         if held.archived:
             return {"failed", "backed_up", "rolled_back"}  # whoever has tried to open it says failed
         return {"backed_up", "rolled_back"}

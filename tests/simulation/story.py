@@ -35,7 +35,6 @@ class Act:
     items: tuple[Item, ...] = ()
     manner: str = "mixed"
     wait_s: float = 1.0
-    strict_clock: float = 0.0
 
     def __str__(self) -> str:
         told = "".join(f"\n      [{item.number}] {item}" for item in self.items)

@@ -50,19 +50,17 @@ STORIES = [
     ),
     pytest.param(
         Hostile(),
-        story(act(SWITCH, *slow(6, 12, 27.0), Item(1, "kill", 64)), act(UNDO, wait_s=0.0)),
+        story(act(SWITCH, *slow(6, 12, 27.0), Item(1, "kill", 9, "call")), act(UNDO, wait_s=0.0)),
         id=f"{LATE}: killed, and a rollback at once",
     ),
     *(
         pytest.param(Hostile(), story(act(SCAN, Item(1, "flow", 0, what)), act(SWITCH)), id=f"{FLOW}: {what}")
         for what in ("append", "lower", "trim", "revert")
     ),
+    pytest.param(Hostile(), story(act(SWITCH, Item(1, "kill", 20, "call")), act("lose switch")), id=f"{BOX}: lost"),
     pytest.param(
-        Hostile(restores=True), story(act(SWITCH, Item(1, "kill", 120)), act("lose switch")), id=f"{BOX}: lost"
-    ),
-    pytest.param(
-        Hostile(restores=True),
-        story(act(SWITCH, Item(1, "snapshot", 90), Item(2, "kill", 120)), act("restore switch")),
+        Hostile(),
+        story(act(SWITCH, Item(1, "snapshot", 150), Item(2, "kill", 20, "call")), act("restore switch")),
         id=f"{BOX}: restored",
     ),
     pytest.param(
@@ -90,7 +88,7 @@ STORIES = [
         ),
         id=HISTORY,
     ),
-    pytest.param(Hostile(archives=True), story(act(SWITCH, Item(1, "archive", 0, pick=3))), id=ARCHIVE),
+    pytest.param(Hostile(), story(act(SWITCH, Item(1, "archive", 0, pick=3))), id=ARCHIVE),
     pytest.param(Hostile(), story(act(SWITCH, Item(1, "org", 2, "html"))), id=PROXY),
     pytest.param(
         Hostile(),

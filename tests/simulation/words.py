@@ -6,10 +6,12 @@ from typing import Any
 
 from tests.simulation.life import Ended
 from tests.simulation.oracles import Watch
-from tests.simulation.tracked import OPEN, said
+from tests.simulation.tracked import OPEN, said, short
 
 ROW_OF = {"ours": "switched", "edited": "pending", "gone": "gone"}
 MAY_END = {0, 3, 5, 130, 143}
+BAD_DISK = {1, 4}
+BAD_LOGIN = {4}
 DIFFERS = 6
 
 
@@ -33,8 +35,12 @@ class Words:
             violated("crash", f"{watch.verb}: {type(ended.error).__name__}: {ended.error}")
         elif ended.how == "stuck":
             violated("stuck", f"{watch.verb}: {ended.error}")
-        elif ended.how == "refused" and ended.code not in MAY_END and not watch.epoch and not watch.elsewhere:
+        elif ended.how == "refused" and ended.code not in self._may_end() and not watch.epoch and not watch.elsewhere:
             violated("refused", f"{watch.verb} ended with {ended.code}: {ended.error}")
+        if watch.verb == "switch" and watch.writes and not watch.elsewhere:
+            self._way_back()
+        if watch.verb == "backup" and (ended.how, ended.code) in {("reported", 0), ("reported", 3)} and watch.whole:
+            self._up_to_date()
         if ended.how in {"reported", "refused"} and watch.verb in {"switch", "rollback"} and watch.writes:
             self._truth()
         report = ended.report.as_json() if ended.how == "reported" else {}
@@ -46,6 +52,37 @@ class Words:
                 violated("I18-flow", f"exit 0, and the org has changed {len(changed)} of the links that were written")
             if ended.code == 0 and not report["dry_run"]:
                 self._words(report)
+
+    def _way_back(self) -> None:
+        """Whatever is announced in the journal by the latest switch stands in its rollback file."""
+        intended = self.world.tracked.ask(
+            "SELECT doclist_entry_id, old_url, run_id FROM url_changes WHERE event = 'intended'"
+            " AND run_id = (SELECT max(id) FROM migration_runs WHERE run_type = 'switch') AND id > ?",
+            (self.watch.seen,),
+        )
+        if intended:
+            files = self.world.box.glob(f"*.rollback-{intended[0][2]}*.ndjson")
+            text = b"".join(file.read_bytes() for file in files).decode(errors="replace")
+            for record, old, run in intended:
+                if f'"id":"{record}","old":"{old}"' not in text:
+                    self.world.violated("way-back", f"the rollback file of run {run} does not know {record}")
+
+    def _up_to_date(self) -> None:
+        """A backup that ended well has seen every edit that was made before it began."""
+        urls = self.world.tracked.ask(
+            "SELECT doclist_entry_id, original_url, your_s3_url, status FROM file_migrations"
+            " WHERE failure_class IS NOT 'rejected'"
+        )
+        for record, original, ours, status in urls:
+            entry = self.world.org.entries[record]
+            if entry.last.at >= self.begun or not entry.seen or entry.url in {original or "", ours}:
+                continue
+            self.world.violated("rows", f"{record} holds {short(entry.url)}, its row {short(original or '')}, {status}")
+
+    def _may_end(self) -> set[int]:
+        if self.watch.bad_disk or not self.world.database.exists():  # only a full backup begins a DB
+            return MAY_END | BAD_DISK
+        return MAY_END | BAD_LOGIN if self.watch.bad_login else MAY_END
 
     def _truth(self) -> None:
         """What this process has written down of a link that nobody else has touched meanwhile is so; and the record's

@@ -20,6 +20,7 @@ from engine.runs.shared.screen import Screen
 from engine.settings import Settings
 from tests.simulation import disk
 from tests.simulation.bucket import OURS, VENDOR, Held, SimStore
+from tests.simulation.disk import SimDisk
 from tests.simulation.life import Ended, Incidents, Life
 from tests.simulation.loop import Timeline
 from tests.simulation.org import HOST, Entry, SimOrg
@@ -40,6 +41,8 @@ class Hostile:
     """Users put our own and earlier links back."""
     restores: bool = True
     """The box is lost, or restored from an earlier day or from the middle of a run."""
+    clocks: bool = False
+    """The box's clock is off, and is set right later."""
     archives: bool = True
     """Objects of ours move to an archive class."""
 
@@ -71,12 +74,20 @@ class SimWorld:
         self.store = SimStore(self.timeline)
         self.violations: list[Violation] = []
         self.lines: list[str] | None = [] if keep else None
-        self.spoilt: set[str] = set()
+        self.spoilt: dict[str, float] = {}
         """Keys of ours that others have deleted, written over or archived."""
+        self.restored = False
+        """The box was lost or restored, once at least."""
+        self.squatted = False
+        """Somebody else's object lay under a key of ours before anything was copied."""
+        self.versions: dict[str, list[bytes]] = {}
+        """What the vendor's objects held before, by key."""
         self.lives = 0
         self.life: Life | None = None
         self.settings = settings_for(root)
         self._hash = hashlib.blake2b(digest_size=8)
+        self.disk = SimDisk()
+        self.commits_are_durable = True
         self._frozen: disk.Image = {}
         self.tracked = Tracked(lambda: self.database)
 
@@ -118,15 +129,23 @@ class SimWorld:
 
     # the box
 
-    def freeze(self) -> None:
-        """What a process that dies now leaves on the disk."""
+    def freeze(self, *, power: bool) -> None:
+        """What a process that dies now leaves on the disk; ``power``: the machine goes down with it."""
         self._frozen = disk.image(self.box)
+        if power:
+            self._frozen = self.disk.after_crash(self._frozen)
+            if not self.commits_are_durable:
+                self._frozen.pop(f"{self.database.name}-wal", None)
+            self.disk.forget()
 
     def reboot(self) -> None:
-        self.bring_back(self._frozen)
+        self.tracked.forget()
+        disk.restore(self.box, self._frozen)
 
     def bring_back(self, kept: disk.Image) -> None:
         """The box is from now on as it was then."""
+        self.restored = True
+        self.disk.forget()
         self.tracked.forget()
         disk.restore(self.box, kept)
 
@@ -164,7 +183,7 @@ def blank(records: int = RECORDS) -> Start:
     names = list(accounts)
     entries, objects = {}, {}
     for n in range(records):
-        key = f"docs/{n:04}.pdf"
+        key = f"docs/{n % (records - 2):04}.pdf"  # two lead where others lead, too
         objects[key] = Held(f"content of {key}\n".encode() * (1 + n % 3), 0.0)
         entry = Entry(to18(f"a0X00000000{n:04}"), f"File {n}", names[n % ACCOUNTS] if n % 7 else "", vendor(key), 1.0)
         scratch = SimOrg(Timeline())

@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import stat
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -50,10 +51,9 @@ class RunLock:
     ) -> None:
         assert self._file is not None
         file, self._file = self._file, None
-        try:
+        with suppress(OSError):  # whoever comes next goes by the lock, not by what is written in it
             file.truncate(0)
-        finally:
-            file.close()
+        file.close()
 
     def _sign(self, file: File) -> None:
         holder = {
