@@ -85,11 +85,13 @@ def model(world: SimWorld, entry: Entry, row: sqlite3.Row) -> set[str]:
     if host.startswith(f"{VENDOR}.") and key in world.store.objects[VENDOR]:
         held = world.store.objects[OURS].get(row["your_s3_key"] or "")
         if held is None or held.body != world.store.objects[VENDOR][key].body:
-            if row["your_s3_key"] in world.spoilt or world.squatted:
+            name = f"/{key.rpartition('/')[2].removesuffix('.pdf')}"
+            if world.squatted or any(name in spoilt for spoilt in world.spoilt):  # its own copy, or its twin's
                 return {"failed"}
+            if world.restored and key in world.versions:
+                return {"failed", "rolled_back"}  # a DB that was lost does not know its own copy of what was there
             if held is not None and held.body in world.versions.get(key, ()):
-                # what the source held then: the next full backup sees that; with a lost DB it is somebody else's
-                return {"rolled_back", "failed"} if world.restored else {"rolled_back"}
+                return {"rolled_back"}  # what the source held then; the next full backup sees that it has changed
             return {"copied again"}  # as a backup that ended well has done
         if held.archived:
             return {"failed", "backed_up", "rolled_back"}  # whoever has tried to open it says failed
