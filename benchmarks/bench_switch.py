@@ -101,6 +101,9 @@ class Bucket:
         self._seconds = milliseconds / 1000
         self.objects = self.bytes = 0
 
+    async def get(self, _key: str, _size: int) -> bytes:
+        raise NotImplementedError
+
     async def put(self, _key: str, content: bytes) -> None:
         hashlib.sha256(content).digest()  # as the real one does, for the signature
         self.objects += 1
@@ -122,7 +125,9 @@ async def bench(directory: Path, count: int, milliseconds: float | None) -> None
         key = chain.load_key(directory / "key", may_create=True)
         journal, org, bucket = Journal(database, key, run), Org(), Bucket(milliseconds or 0)
         if milliseconds is not None:
-            journal.off_box = OffBox(bucket.put, key, Pins("00D", "DocListEntry__c", "Document__c", "my-documents"), "")
+            journal.off_box = OffBox(
+                bucket.put, bucket.get, key, Pins("00D", "DocListEntry__c", "Document__c", "my-documents"), ""
+            )
         file = RollbackFile(directory / "rollback.ndjson", key, {})
         with open_plan(directory / "plan.ndjson", lambda _header: "", url_of) as plan:
             for start in range(0, count, WINDOW):

@@ -22,7 +22,7 @@ from engine.pipeline.doubts import clock_time, deadline, wait_until
 from engine.pipeline.stop import Stop
 from engine.runs.journal.batches import Pins
 from engine.runs.journal.off_box import OffBox
-from engine.runs.journal.own_objects import JSON, put, store
+from engine.runs.journal.own_objects import JSON, get, put, store
 from engine.runs.journal.tips import Witness, journals_of, tip_key, witness_of
 from engine.runs.shared.assembly import Services
 from engine.tracking.db import chain
@@ -60,7 +60,9 @@ class Evidence:
         if services.off_box:
             pins = Pins(org, *services.object_and_field, services.ours.bucket)
             first = await services.ledger.database.read(journal.first_hash)
-            off_box = opened.off_box = OffBox(partial(put, services), self.key, pins, first)
+            off_box = opened.off_box = OffBox(
+                partial(put, services), partial(get, services.s3, services.retries), self.key, pins, first
+            )
             await off_box.catch_up(services.ledger.database, self.witness, tip.rows)
         return opened
 
@@ -162,7 +164,11 @@ async def gather_evidence(services: Services, *, lost: bool = False) -> Evidence
             where, with_rows = "", False
             notes.append(f"the bucket does not say whether it knows of earlier switches: {error}")
         if where:
-            raise _empty(f"{where} holds {'rows' if with_rows else 'chain tips'} of a journal with this key", KEYS)
+            raise _empty(
+                f"{where} holds {'rows' if with_rows else 'chain tips'} of a journal with this key",
+                KEYS,
+                rows=with_rows,
+            )
     checked = await journal.check(database, key, tips)
     _no_bulk_job(checked)
     return Evidence(services, key, checked, witness, notes)
@@ -173,16 +179,20 @@ async def has_journal(services: Services) -> bool:
     return services.journal_key.exists() or bool(await services.ledger.database.read(journal.first_hash))
 
 
-def _empty(what: str, otherwise: str) -> Differs:
-    """Another DB than this one knows the way back of links that were switched before."""
+def _empty(what: str, otherwise: str, *, rows: bool = True) -> Differs:
+    """Another DB than this one knows the way back of links that were switched before. ``rows``: so may the bucket."""
+    from_bucket: Advice = (
+        Command("db rebuild --from-bucket"),
+        "   makes it anew from the bucket, and ",
+        Command("run rollback --from-bucket"),
+        "   undoes without it",
+    )
     return Differs(
         f"the journal of this tracking DB is empty, but {what}: this is not the DB of the earlier switches",
         hint=(
             "nothing was written to Salesforce. Bring that DB back; if it is lost for good, ",
-            Command("db rebuild --from-bucket"),
-            "   makes it anew from the bucket, and ",
-            Command("run rollback --from-bucket"),
-            f"   undoes without it; {otherwise}",
+            from_bucket if rows else Command("run rollback --rollback-file FILE"),
+            f"; {otherwise}",
         ),
     )
 

@@ -11,15 +11,16 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from engine.model.errors import Blocked, EngineError, Paused, Transient
+from engine.model.errors import Blocked, Differs, EngineError, Paused, Transient
 from engine.model.facts import Occupied
-from engine.runs.journal.batches import Pins, batch_document, batch_names
+from engine.runs.journal.batches import LONGEST, Pins, batch_document, batch_names, read_batch
 from engine.runs.journal.tips import Witness
 from engine.tracking.db.chain import Key
 from engine.tracking.db.database import Database
 from engine.tracking.read import journal
 
 Put = Callable[[str, bytes], Awaitable[None]]
+Get = Callable[[str, int], Awaitable[bytes]]
 CHUNK = 5_000
 """Rows of a batch that is put there later."""
 ALONE = "switch.off_box is never: the way back is on this machine alone, and in rollback files that you keep elsewhere"
@@ -27,10 +28,12 @@ ALONE = "switch.off_box is never: the way back is on this machine alone, and in 
 
 class OffBox:
     """Of one journal. ``put`` stores an object under a key: it raises Occupied where that is taken, EngineError where
-    it cannot. ``first``: the HMAC of the journal's first row; empty: there is none yet."""
+    it cannot. ``get`` reads one, of this size. ``first``: the HMAC of the journal's first row; empty: there is none
+    yet."""
 
-    def __init__(self, put: Put, key: Key, pins: Pins, first: str) -> None:
+    def __init__(self, put: Put, get: Get, key: Key, pins: Pins, first: str) -> None:
         self._put_object = put
+        self._get_object = get
         self._key = key
         self._pins = pins
         self._first = first
@@ -41,7 +44,7 @@ class OffBox:
         """Begin to put the rows of a commit there; ``rows`` as the table has them."""
         self._first = self._first or rows[0][11]
         document = batch_document(self._key, self._first, self._pins, rows)
-        task = asyncio.ensure_future(self._put(rows[0][0], document, self._latest))
+        task = asyncio.ensure_future(self._put(rows, document, self._latest))
         task.add_done_callback(lambda done: done.cancelled() or done.exception())  # asked of it, whoever else does
         self._latest = task
 
@@ -67,8 +70,8 @@ class OffBox:
                 self.take(await database.read(journal.rows_between(start, stop)))
                 await self.settled()
 
-    async def _put(self, number: int, document: bytes, before: asyncio.Future[None] | None) -> None:
-        why = self._why or await self._stored(number, document)
+    async def _put(self, rows: Sequence[Sequence[Any]], document: bytes, before: asyncio.Future[None] | None) -> None:
+        why = self._why or await self._stored(rows, document)
         self._why = self._why or why
         if before is not None:
             await asyncio.shield(before)
@@ -79,14 +82,29 @@ class OffBox:
                 ".engine/ (s3:PutObject): it first puts there what is missing.",
             )
 
-    async def _stored(self, number: int, document: bytes) -> str:
+    async def _stored(self, rows: Sequence[Sequence[Any]], document: bytes) -> str:
         """Why it is not there; empty: it is."""
-        for name in batch_names(self._key, self._first, number):
+        for name in batch_names(self._key, self._first, rows[0][0]):
             try:
-                await self._put_object(name, document)
-            except Occupied:
-                continue
+                try:
+                    await self._put_object(name, document)
+                except Occupied as taken:
+                    if not await self._contradicts(rows, name, taken.facts.size or 0):
+                        continue
+                    return f"{name} holds other rows of this journal: a copy of this tracking DB is at work elsewhere"
             except EngineError as error:
                 return str(error)
             return ""
         return f"{name} and all names like it are taken by something else"
+
+    async def _contradicts(self, rows: Sequence[Sequence[Any]], name: str, size: int) -> bool:
+        """Whether rows of ours are there that are not these: no others may follow the same row. What others have put
+        there, or a dead process had under way, is no contradiction."""
+        if size > LONGEST:
+            return False
+        try:
+            there = read_batch(self._key, await self._get_object(name, size), name)
+        except Differs:
+            return False
+        mine = {row[0]: row[11] for row in rows}
+        return any(mine.get(row.id, row.hash) != row.hash for row in there.rows)

@@ -91,9 +91,14 @@ def own(s3: S3, key: str) -> Location:
 
 async def content_of(s3: S3, retries: Retries, row: Listed) -> bytes:
     """No more than the listing says. Raises EngineError."""
+    return await get(s3, retries, row.key, row.size)
+
+
+async def get(s3: S3, retries: Retries, key: str, size: int) -> bytes:
+    """An object of this size. Raises EngineError."""
 
     async def once() -> bytes:
-        async with s3.ours.open(own(s3, row.key), ObjectFacts(row.size)) as reading:
+        async with s3.ours.open(own(s3, key), ObjectFacts(size)) as reading:
             return b"".join([bytes(chunk) async for chunk in reading.chunks()])
 
     return await retries.of(once)
