@@ -235,3 +235,15 @@ def short_wave(right: Any) -> Any:
 
 def never_again(_right: Any) -> Any:
     return lambda *_, **__: True
+
+
+def made_by_users(_right: Any) -> Any:
+    def changed_since(self: Any, change: Any, held: Any, _where: LinkState, counts: Counts) -> Step:
+        counts.done -= 1
+        return self.found(change, held, counts)
+
+    return changed_since
+
+
+def never_asked(_right: Any) -> Any:
+    return lambda _record, _row: False

@@ -108,6 +108,12 @@ def bugs() -> list[Bug]:
         Bug("copies are not looked at before a wave", "runs.links.wave_copies.WaveCopies.problems", links.no_look),
         Bug("an archived copy counts as one that opens", "pipeline.presence.closed", copies.opens),
         Bug("a rollback forgets its last record", "tracking.read.switchable.undoable", links.one_less),
+        Bug(
+            "what the org makes of a link counts as an edit",
+            "pipeline.link_endings.Endings.changed_since",
+            links.made_by_users,
+        ),
+        Bug("an older link of ours becomes an original", "pipeline.intake._unlike", links.never_asked),
         Bug("an undo writes the link that is there", "pipeline.link_endings.Direction.target", links.undo_writes_ours),
         Bug("the rows of switched links stay", "tracking.write.journal._effect", links.no_effect(LinkState.OURS)),
         Bug("the rows of restored links stay", "tracking.write.journal._effect", links.no_effect(LinkState.ORIGINAL)),

@@ -132,6 +132,71 @@ async def test_an_undo_onto_another_copy_never_claims_that_copy(path: Path) -> N
         assert row == [("pending", "drifted", "https://vendor.example/older")]
 
 
+async def rows_of(database: Database, number: int) -> tuple[Any, ...]:
+    statement = (
+        "SELECT status, failure_class, original_url, salesforce_updated FROM file_migrations WHERE doclist_entry_id = ?"
+    )
+    return (await database.fetch(statement, (record_id(number),)))[0]
+
+
+async def test_what_the_org_made_of_a_link_leaves_the_original_and_counts_once(path: Path) -> None:
+    """In one batch with the step that says it was written, and with another record's before it."""
+    async with open_database(path, SystemClock()) as database:
+        journal = await prepared(database)
+        made = steps_of(1, (Event.REWRITTEN, LinkState.OURS), failure=FailureClass.REJECTED)[0]
+        other = steps_of(2, (Event.REWRITTEN, LinkState.OURS), failure=FailureClass.REJECTED)[0]
+        await journal.append(steps_of(2, INTENT, APPLIED))
+        await journal.append(
+            [
+                other._replace(new="https://org.test/2"),
+                *steps_of(1, INTENT, APPLIED),
+                made._replace(new="https://org.test/1"),
+            ]
+        )
+        original = copied(1).record.url
+        assert await rows_of(database, 1) == ("failed", "rejected", original, 0)
+        run = "SELECT total_files_processed, successful_files, failed_files, skipped_files FROM migration_runs"
+        assert await database.fetch(run) == [(3 + 2, 3, 2, 0)]  # three copies before
+        undo = (Event.UNDO_INTENDED, None)
+        back = steps_of(1, undo, (Event.UNDONE, LinkState.ORIGINAL), undo=True)
+        await journal.append([each._replace(new="https://org.test/1") for each in back])
+        assert await rows_of(database, 1) == ("rolled_back", None, original, 0)
+        await counters_fit(database)
+
+
+@pytest.mark.parametrize(
+    ("found", "row"),
+    [
+        ("https://users.test/x", ("pending", "drifted", "https://users.test/x", 0)),
+        (copied(1).url, ("switched", None, copied(1).record.url, 1)),
+        ("https://ours.example/older", ("pending", "drifted", "https://vendor.example/older", 0)),
+        ("https://org.test/1", ("failed", "rejected", "https://vendor.example/older", 0)),
+    ],
+)
+async def test_a_link_that_was_found_may_be_a_value_of_ours(path: Path, found: str, row: tuple[Any, ...]) -> None:
+    async with open_database(path, SystemClock()) as database:
+        journal = await prepared(database)
+        older = steps_of(1, INTENT, APPLIED, (Event.REWRITTEN, LinkState.OURS))
+        older = [each._replace(old="https://vendor.example/older", new="https://ours.example/older") for each in older]
+        await journal.append([*older[:2], older[2]._replace(new="https://org.test/1"), *steps_of(1, INTENT)])
+        await journal.append(steps_of(1, (Event.KEPT, LinkState.EDITED), found=found))
+        assert await rows_of(database, 1) == row
+        await counters_fit(database)
+
+
+async def test_an_empty_value_is_ours_until_it_is_undone(path: Path) -> None:
+    async with open_database(path, SystemClock()) as database:
+        journal, held = await prepared(database), [(record_id(1), "")]
+        ledger = Ledger(database)
+        assert await ledger.ours(held) == {}
+        made = steps_of(1, INTENT, APPLIED, (Event.REWRITTEN, LinkState.OURS))
+        await journal.append([*made[:2], made[2]._replace(new="")])
+        assert await ledger.ours(held) == {record_id(1): (copied(1).record.url, True)}
+        undone = steps_of(1, (Event.UNDONE, LinkState.ORIGINAL), undo=True)[0]
+        await journal.append([undone._replace(new="")])
+        assert await ledger.ours(held) == {}
+
+
 async def test_what_was_intended_and_never_confirmed_is_found(path: Path) -> None:
     async with open_database(path, SystemClock()) as database:
         journal = await prepared(database)
