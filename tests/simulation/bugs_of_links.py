@@ -187,6 +187,13 @@ def counted_twice(right: Any) -> Any:
     return answered
 
 
+def no_waiting(_right: Any) -> Any:
+    async def settled(_self: Any) -> None:
+        pass
+
+    return settled
+
+
 def head_first(right: Any) -> Any:
     async def write_batch(self: Any, steps: Any) -> None:
         self.tip = replace(self.tip, rows=self.tip.rows + len(steps), hash="f" * 64)

@@ -125,6 +125,7 @@ def bugs() -> list[Bug]:
             "tracking.write.journal.Journal._write_batch",
             links.head_first,
         ),
+        Bug("nobody waits until a batch is in the bucket", "runs.journal.off_box.OffBox.settled", links.no_waiting),
         Bug("the journal's head is not exported", "tracking.write.journal.Journal.export", links.no_head),
         Bug("transactions are not committed", "tracking.db.database.Database.write", links.uncommitted),
         Bug("a page is done before its records", "pipeline.recorder.PageBook._reached", copies.page_done),
