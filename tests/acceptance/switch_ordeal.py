@@ -71,7 +71,9 @@ class Ordeal:
     problems: list[str] = field(default_factory=list)
 
 
-class _Play:
+class Play:
+    """The ordeal on one stage."""
+
     def __init__(self, place: Stage, seed: int, faults: list[dict[str, Any]], edited: float) -> None:
         self.place = place
         self.faults = faults
@@ -273,7 +275,7 @@ async def ordeal(
     faults = [] if calm else FAULTS
     async with stage(directory, records, seed, overrides=overrides, cast=PLAIN) as place:
         await place.org("settings", {"daily_max": 10_000_000})
-        return await _Play(place, seed, faults, edited).run(records, kills, pace)
+        return await Play(place, seed, faults, edited).run(records, kills, pace)
 
 
 def main() -> None:
