@@ -222,7 +222,8 @@ class Player:
             self._calm("run rollback --from-bucket --execute")
         if spoilt:
             self._calm("verify")  # nor at those of rows that had failed, and are copies again since the links went back
-        rows(world, waiting=True)
+        if not any("rebuild" in line for line, _ in self.played.lives):  # after it only a backup knows the rows
+            rows(world, waiting=True)
         self._calm("run backup --incremental")  # a rollback leaves rows of edited records and of condemned copies to it
         quiet(world, undone=self.story.end == "rollback" and ended.code == 0)
         rows(world)

@@ -41,8 +41,18 @@ PINNED = "the settings lead where the tracking DB does not belong"
 SESSIONS = "a session that ends twice within one round trip ends the run, and the login is blamed"
 CONDEMNED = "a rollback takes a condemned copy for a good one"
 TWIN = "a copy in an archive class is taken for a good one where another record has the same file"
+REBUILT = "what a scan found is forgotten where older steps come back from the bucket"
 
 STORIES = [
+    pytest.param(
+        Hostile(),
+        story(
+            act(SWITCH, Item(1, "edit", 0, "new", pick=20), Item(2, "snapshot", 190)),
+            act("restore switch", wait_s=900.0),
+            end="switch",
+        ),
+        id=REBUILT,
+    ),
     pytest.param(
         Hostile(),
         story(act(SWITCH, Item(1, "org", 2, "cut", 27.0))),

@@ -6,7 +6,8 @@ What a row of ``file_migrations`` needs is made of its intent, where this DB has
 * the size is what the bucket says, the proof is ``size``, and it counts as never verified: the next backup proves it;
 * it is ``pending`` until a row of the journal says where the link stands.
 
-What the journal does not hold stays unknown: why a record failed, and what somebody else's link was.
+What the journal does not hold stays unknown: why a record failed, and what somebody else's link was. What scans have
+found since may be undone by it. So no scan counts as completed any more, and the next backup reads every record.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ _UNDONE = f"""
 SELECT event FROM url_changes WHERE doclist_entry_id = ? AND id < ?
     AND event IN ({", ".join(f"'{each}'" for each in OPEN)}) ORDER BY id DESC LIMIT 1
 """
+_READ_ANEW = "UPDATE scans SET state = 'abandoned' WHERE state = 'completed'"
 _WITHOUT = """
 SELECT value FROM json_each(?) AS wanted WHERE NOT EXISTS (SELECT 1 FROM file_migrations
     WHERE doclist_entry_id = wanted.value AND verified_at IS NOT NULL)
@@ -74,6 +76,7 @@ def add(
 ) -> None:
     """Append these rows, which follow the last one of the journal. ``copies``: by link. ``config``: what the settings
     pin. Call inside a transaction. Raises sqlite3.Error."""
+    db.execute(_READ_ANEW)
     for run, group in groupby(rows, key=lambda row: row[1]):
         of_run = list(group)
         _note_run(db, run, of_run, config)
