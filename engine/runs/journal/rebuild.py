@@ -161,8 +161,7 @@ class _Rebuild:
         intents = {row.doclist_entry_id: row for row in rows if row.event == Event.INTENDED}
         unproved = await self._database.read(rows_back.without_proof(list(intents)))
         copies = await self._copies([intents[record].new_url for record in unproved])
-        now = iso(self._services.clock.now())
-        await self._database.write(partial(rows_back.add, rows=rows, copies=copies, config=self._config, now=now))
+        await self._database.write(partial(rows_back.add, rows=rows, copies=copies, config=self._config))
         rebuilt = self._rebuilt
         rebuilt.added += len(rows)
         rebuilt.records += len(unproved)

@@ -41,6 +41,11 @@ ON CONFLICT (doclist_entry_id) DO UPDATE SET original_url = excluded.original_ur
     source_etag = NULL, checksum = NULL, file_hash = NULL, run_id = excluded.run_id,
     updated_date = excluded.updated_date
 WHERE {_UNPROVED} AND (file_migrations.proof IS NULL OR {_OF_ANOTHER_PAIR})
+    AND (file_migrations.updated_date <= excluded.updated_date OR original_url = excluded.your_s3_url)
+"""
+_NEWER = """
+SELECT doclist_entry_id FROM file_migrations
+WHERE doclist_entry_id IN (SELECT value FROM json_each(?)) AND updated_date > ?
 """
 _UNDONE = f"""
 SELECT event FROM url_changes WHERE doclist_entry_id = ? AND id < ?
@@ -72,13 +77,12 @@ def add(
     *,
     copies: Mapping[str, Copy],
     config: Mapping[str, object],
-    now: str,
 ) -> None:
     """Append these rows, which follow the last one of the journal. ``copies``: by link. ``config``: what the settings
-    pin. Call inside a transaction. Raises sqlite3.Error."""
+    pin. A record's row that a later scan has written stays. Call inside a transaction. Raises sqlite3.Error."""
     db.execute(_READ_ANEW)
-    for run, group in groupby(rows, key=lambda row: row[1]):
-        of_run = list(group)
+    for (run, at), group in groupby(rows, key=lambda row: (row[1], row[7])):
+        of_run, now = list(group), f"{at[:23]}Z"
         _note_run(db, run, of_run, config)
         db.executemany(INSERT, of_run)
         kind = db.execute("SELECT run_type FROM migration_runs WHERE id = ?", (run,)).fetchone()[0]
@@ -86,7 +90,9 @@ def add(
         with counted(db, [row[3] for row in intents]):
             db.executemany(_PAIR, [_pair(row, copies, run, now) for row in intents])
         steps = [_step(db, row, undoes=kind == "rollback") for row in of_run if row[9] is not None]
-        follow(db, steps, run, now)
+        if steps:
+            newer = {record for (record,) in db.execute(_NEWER, (json.dumps([step.id for step in steps]), now))}
+            follow(db, [step for step in steps if step.id not in newer], run, now)
 
 
 def _note_run(db: sqlite3.Connection, run: int, rows: Sequence[tuple[Any, ...]], config: Mapping[str, object]) -> None:
