@@ -85,14 +85,14 @@ def model(world: SimWorld, entry: Entry, row: sqlite3.Row) -> set[str]:
     if host.startswith(f"{VENDOR}.") and key in world.store.objects[VENDOR]:
         held = world.store.objects[OURS].get(row["your_s3_key"] or "")
         if held is None or held.body != world.store.objects[VENDOR][key].body:
-            name = f"/{key.rpartition('/')[2].removesuffix('.pdf')}"
-            if world.squatted or any(name in spoilt for spoilt in world.spoilt):  # its own copy, or its twin's
-                return {"failed"}
+            stem, may = key.rpartition("/")[2].removesuffix(".pdf"), set[str]()
+            if world.squatted or any(spoilt.rpartition("/")[2].startswith(stem) for spoilt in world.spoilt):
+                may.add("failed")
             if world.restored and key in world.versions:
-                return {"failed", "rolled_back"}  # a DB that was lost does not know its own copy of what was there
+                may.add("failed")  # a DB that was lost does not know its own copy of what was there
             if held is not None and held.body in world.versions.get(key, ()):
-                return {"rolled_back"}  # what the source held then; the next full backup sees that it has changed
-            return {"copied again"}  # as a backup that ended well has done
+                may.add("rolled_back")  # what the source held then; the next full backup sees that it has changed
+            return may or {"copied again"}  # as a backup that ended well has done
         if held.archived:
             return {"failed", "backed_up", "rolled_back"}  # whoever has tried to open it says failed
         return {"backed_up", "rolled_back"}
