@@ -76,6 +76,10 @@ class Refused(EngineError):
         self.failure = failure
 
 
+class OwnCopy(Refused):
+    """What lies under the record's own key is why: it says nothing of the source, nor of others that name it."""
+
+
 class Fatal(EngineError):
     """The run stops. ``hint`` says what to type or change next."""
 

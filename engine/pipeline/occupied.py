@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from engine.model.errors import Refused
+from engine.model.errors import OwnCopy, Refused
 from engine.model.facts import Method, ObjectFacts, Proof
 from engine.model.failures import FailureClass
 from engine.model.keys import fill_changed, holds
@@ -46,7 +46,7 @@ class TakenKeys:
             return None
         if (proof := await self._equal(job, facts, memory.key, found, computed)) is not None:
             if known is not None and known.failure == FailureClass.ARCHIVED and (problem := closed(found)) is not None:
-                raise Refused(FailureClass.ARCHIVED, problem.message)
+                raise OwnCopy(FailureClass.ARCHIVED, problem.message)
             return _adopted(memory.key, facts, found, proof, computed)
         ours = known is not None and known.our_key == memory.key and known.destination_etag == found.etag
         spoilt = known is not None and (

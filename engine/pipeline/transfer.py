@@ -12,7 +12,7 @@ import structlog
 
 from engine.limiting.clock import iso
 from engine.limiting.retry import Retries
-from engine.model.errors import EngineError, Refused, Transient
+from engine.model.errors import EngineError, OwnCopy, Refused, Transient
 from engine.model.facts import Method, ObjectFacts
 from engine.model.failures import SKIP_CLASSES, FailureClass
 from engine.model.outcome import Attempt, Duplicate, Looked, Outcome, Status
@@ -148,7 +148,8 @@ class Transfer:
             self._duplicates.copied(plan.source_id, outcome)
             return outcome
         except (Refused, Transient) as error:
-            self._duplicates.failed(plan.source_id, error, plan.record.id, of_source=not memory.answered)
+            if not isinstance(error, OwnCopy):
+                self._duplicates.failed(plan.source_id, error, plan.record.id, of_source=not memory.answered)
             return self._failed(plan, error, tries=memory.tries, bad_etag=memory.bad_etag, key=memory.key)
         except EngineError:
             raise

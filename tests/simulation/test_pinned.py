@@ -42,8 +42,14 @@ SESSIONS = "a session that ends twice within one round trip ends the run, and th
 CONDEMNED = "a rollback takes a condemned copy for a good one"
 TWIN = "a copy in an archive class is taken for a good one where another record has the same file"
 REBUILT = "what a scan found is forgotten where older steps come back from the bucket"
+APART = "a copy of one record in an archive class fails another record that has the same file"
 
 STORIES = [
+    pytest.param(
+        Hostile(),
+        story(act(SWITCH, Item(1, "lock", 0, seconds=400.0, pick=3), Item(2, "archive", 0, pick=4))),
+        id=APART,
+    ),
     pytest.param(
         Hostile(),
         story(
