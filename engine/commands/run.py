@@ -153,7 +153,8 @@ def run_rollback(
       engine run rollback --from-bucket --execute
     """
     with guarded(ctx):
-        from engine.runs.links.rollback import RollbackOptions, rollback
+        from engine.runs.links.rollback import rollback
+        from engine.runs.links.rollback_options import RollbackOptions
         from engine.runs.shared.options import dry_or, exactly_one, goes_with
 
         file = rollback_file is not None

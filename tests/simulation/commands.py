@@ -12,7 +12,8 @@ from engine.limiting.clock import Clock
 from engine.model.failures import FailureClass
 from engine.runs.backup.backup import BackupOptions, backup
 from engine.runs.journal.rebuild import rebuild
-from engine.runs.links.rollback import RollbackOptions, rollback
+from engine.runs.links.rollback import rollback
+from engine.runs.links.rollback_options import RollbackOptions
 from engine.runs.links.switch import SwitchOptions, switch
 from engine.runs.shared.bounds import RunFlags
 from engine.runs.verify.verify import VerifyOptions, verify

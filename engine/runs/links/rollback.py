@@ -8,22 +8,18 @@ is refused before the first write.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
 from engine.limiting.clock import Clock, SystemClock
 from engine.limiting.side_by_side import beside
 from engine.model.command import Advice, Command
 from engine.model.errors import Blocked, Differs, Paused
 from engine.model.record import Scope
-from engine.pipeline.doubts import in_doubt
 from engine.runs.journal.evidence import Evidence
 from engine.runs.links.candidates import CandidateCounts, Candidates, moment, told_since
-from engine.runs.links.change_report import ApiCost, ChangeReport, Doubt
+from engine.runs.links.change_report import ChangeReport, Doubt
 from engine.runs.links.from_bucket import read_from_bucket
 from engine.runs.links.link_run import (
-    SECONDS_A_CALL,
     LinkProgress,
     LinkRules,
     LinkWriter,
@@ -39,7 +35,8 @@ from engine.runs.links.link_run import (
 from engine.runs.links.old_links import probe
 from engine.runs.links.rewriting import note_rewriting
 from engine.runs.links.rollback_lines import Restorable, RollbackLines
-from engine.runs.shared.bounds import RunFlags
+from engine.runs.links.rollback_options import RollbackOptions
+from engine.runs.links.rollback_survey import RollbackSurvey, also_undo, overdrawn
 from engine.runs.shared.confirmation import Ask, Consent, Terminal
 from engine.runs.shared.ids_file import read_ids
 from engine.runs.shared.lifecycle import Run, UseCase, live
@@ -53,34 +50,6 @@ from engine.tracking.read.restorable import lay_out
 from engine.tracking.read.switchable import Undo
 from engine.tracking.write.journal import Journal
 from engine.tracking.write.runs import Ending
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RollbackOptions:
-    """What the command line asks for; None: not given."""
-
-    flags: RunFlags
-    file: Path | None = None
-    """The rollback file; None: from the tracking DB, or the bucket."""
-    from_bucket: bool = False
-    journal: str | None = None
-    """With ``from_bucket``: the journal there that is meant."""
-    run: int | None = None
-    wave: int | None = None
-    ids: Path | None = None
-    since: str | None = None
-    yes: bool = False
-    force: bool = False
-    strict: bool = False
-
-    @property
-    def needs_no_database(self) -> bool:
-        return self.file is not None or self.from_bucket
-
-    def again(self, *, force: bool = False) -> Command:
-        """The command that puts back, or goes on with it. ``force``: although old links are dead."""
-        more = " --force" if force and not self.force else ""
-        return Command(f"run rollback{self.flags.repeated} --execute{more}")
 
 
 async def rollback(
@@ -137,20 +106,8 @@ async def _checked(
         evidence.also_open(found.open)
     await candidates.must_exist()
     if run.bounds.dry_run:
-        return _Survey(run, options, candidates, evidence)
+        return RollbackSurvey(run, options, candidates, evidence)
     return _Rollback(run, options, rules, consent, organization, candidates, evidence)
-
-
-def _also(options: RollbackOptions, evidence: Evidence) -> list[Advice]:
-    """What else there is to undo, where an earlier tracking DB was lost."""
-    if options.from_bucket or not evidence.witness.others:
-        return []
-    return [(Command("run rollback --from-bucket"), "   shows what journals of earlier tracking DBs would undo")]
-
-
-def _overdrawn(run: Run) -> list[str]:
-    overdrawn = run.services.salesforce.session.budget.overdrawn
-    return [overdrawn] if overdrawn else []
 
 
 def _check_file(run: Run, options: RollbackOptions, read: RollbackLines, ours: tuple[str, str, str]) -> None:
@@ -187,55 +144,6 @@ def _lacking(read: RollbackLines, ours: tuple[str, str, str]) -> list[str]:
     if not read.complete:
         found.append("it has no last line: its run was killed, or lines were cut off")
     return found
-
-
-class _Survey:
-    """The dry run: reads every candidate, and writes nothing."""
-
-    facts: Mapping[str, object] = {}
-
-    def __init__(self, run: Run, options: RollbackOptions, candidates: Candidates, evidence: Evidence) -> None:
-        self._run = run
-        self._options = options
-        self._candidates = candidates
-        self._evidence = evidence
-        self._found = CandidateCounts()
-        self._dead = False
-
-    async def work(self) -> None:
-        run, found = self._run, self._found
-        await self._candidates.select()
-        async for _ in self._candidates.undoable(found, None):
-            if run.stop.requested:
-                break
-        if opened := self._evidence.checked.open:
-            until = max(self._evidence.until_of(change) for change in opened)
-            run.note(f"{in_doubt(len(opened), until)} (--execute)")
-        if dead := await probe(run.services, found.samples):
-            run.note(dead)
-            self._dead = True
-
-    def after_failure(self) -> Sequence[Advice]:
-        return []
-
-    def verdict(self) -> tuple[Ending, int]:
-        return "completed", 0
-
-    def report(self, ended: Ended) -> ChangeReport:
-        found, limits = self._found, self._run.services.salesforce.limits
-        needed = 2 * -(-found.to_undo // 200)
-        found.counts.done = found.to_undo
-        ended.notes.append("dry run: every record was read, nothing was written")
-        ended.notes.extend(_overdrawn(self._run))
-        status = ended.status if ended.stopped else "planned"
-        return ChangeReport(
-            ended=replace(ended, status=status, seconds=needed * SECONDS_A_CALL),
-            planned=self._candidates.count,
-            counts=found.counts,
-            cost=ApiCost(needed, None if limits is None else limits.left),
-            next_steps=([(self._options.again(force=self._dead), "   puts them back")] if found.to_undo else [])
-            + _also(self._options, self._evidence),
-        )
 
 
 class _Rollback:
@@ -351,12 +259,12 @@ class _Rollback:
             steps.append((Command(f"audit --run {ended.run_id}"), "   says why; then: ", self._again))
         left = "every record that held another link than ours was left alone"
         ended.notes.append("nothing was written to Salesforce" if untouched else left)
-        ended.notes.extend(_overdrawn(self._run))
+        ended.notes.extend(overdrawn(self._run))
         return ChangeReport(
             ended=ended,
             planned=self._candidates.count,
             counts=counts,
             doubt=Doubt(self._progress.open, self._progress.unseen_s),
             consent=self._consent,
-            next_steps=steps + _also(self._options, self._evidence),
+            next_steps=steps + also_undo(self._options, self._evidence),
         )

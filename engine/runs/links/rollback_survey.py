@@ -1,0 +1,80 @@
+"""The dry run of a rollback: what would be put back, and what else there is to undo."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from engine.model.command import Advice, Command
+from engine.pipeline.doubts import in_doubt
+from engine.runs.journal.evidence import Evidence
+from engine.runs.links.candidates import CandidateCounts, Candidates
+from engine.runs.links.change_report import ApiCost, ChangeReport
+from engine.runs.links.link_run import SECONDS_A_CALL
+from engine.runs.links.old_links import probe
+from engine.runs.links.rollback_options import RollbackOptions
+from engine.runs.shared.lifecycle import Run
+from engine.runs.shared.report import Ended
+from engine.tracking.write.runs import Ending
+
+
+class RollbackSurvey:
+    """The dry run: reads every candidate, and writes nothing."""
+
+    facts: Mapping[str, object] = {}
+
+    def __init__(self, run: Run, options: RollbackOptions, candidates: Candidates, evidence: Evidence) -> None:
+        self._run = run
+        self._options = options
+        self._candidates = candidates
+        self._evidence = evidence
+        self._found = CandidateCounts()
+        self._dead = False
+
+    async def work(self) -> None:
+        run, found = self._run, self._found
+        await self._candidates.select()
+        async for _ in self._candidates.undoable(found, None):
+            if run.stop.requested:
+                break
+        if opened := self._evidence.checked.open:
+            until = max(self._evidence.until_of(change) for change in opened)
+            run.note(f"{in_doubt(len(opened), until)} (--execute)")
+        if dead := await probe(run.services, found.samples):
+            run.note(dead)
+            self._dead = True
+
+    def after_failure(self) -> Sequence[Advice]:
+        return []
+
+    def verdict(self) -> tuple[Ending, int]:
+        return "completed", 0
+
+    def report(self, ended: Ended) -> ChangeReport:
+        found, limits = self._found, self._run.services.salesforce.limits
+        needed = 2 * -(-found.to_undo // 200)
+        found.counts.done = found.to_undo
+        ended.notes.append("dry run: every record was read, nothing was written")
+        ended.notes.extend(overdrawn(self._run))
+        status = ended.status if ended.stopped else "planned"
+        return ChangeReport(
+            ended=replace(ended, status=status, seconds=needed * SECONDS_A_CALL),
+            planned=self._candidates.count,
+            counts=found.counts,
+            cost=ApiCost(needed, None if limits is None else limits.left),
+            next_steps=([(self._options.again(force=self._dead), "   puts them back")] if found.to_undo else [])
+            + also_undo(self._options, self._evidence),
+        )
+
+
+def also_undo(options: RollbackOptions, evidence: Evidence) -> list[Advice]:
+    """What else there is to undo, where an earlier tracking DB was lost."""
+    if options.from_bucket or not evidence.witness.others:
+        return []
+    return [(Command("run rollback --from-bucket"), "   shows what journals of earlier tracking DBs would undo")]
+
+
+def overdrawn(run: Run) -> list[str]:
+    """Says that the API budget is used up, where it is."""
+    said = run.services.salesforce.session.budget.overdrawn
+    return [said] if said else []
