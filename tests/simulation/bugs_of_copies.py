@@ -50,17 +50,6 @@ def opens(_right: Any) -> Any:
     return lambda _found: None
 
 
-def forgets_the_new_key(right: Any) -> Any:
-    async def settle(self: Any, job: Any, taken: Any) -> Any:
-        key = job.memory.key
-        settled = await right(self, job, taken)
-        if settled is None and job.memory.key != key:
-            raise Refused(FailureClass.KEY_CONFLICT, "taken")
-        return settled
-
-    return settle
-
-
 def late_watermark(right: Any) -> Any:
     async def server_now(self: Any) -> Any:
         return await right(self) + timedelta(hours=1)

@@ -105,8 +105,6 @@ class Watch:
                 violated("I17", f"{record} is sent {short(link)}, and the bucket does not have {said(row)}")
             if not fits:
                 violated("I3", f"{record} is sent {short(link)}, and the journal's last word is {said(row)}")
-        if self.world.restored:
-            return  # who has lost the DB does not know the accounts
         mine = {self._account(record) for record, _, _ in request.writes}
         for other in self.world.org.under_way.values():
             if other is not request and other.is_write and other.life == request.life and not other.given_up:

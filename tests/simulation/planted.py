@@ -66,7 +66,6 @@ def bugs() -> list[Bug]:
         Bug("commits are not synced", "tracking.db.connect._WRITER_SETUP", disks.unsynced_commits),
         Bug("what a killed run left open is settled at once", "runs.journal.evidence.deadline", disks.at_once),
         Bug("a lost answer is settled at once", "pipeline.changing.timedelta", disks.no_time),
-        Bug("changed content keeps its key", "pipeline.occupied.TakenKeys.settle", copies.forgets_the_new_key),
         Bug(
             "edits while a scan runs are not seen",
             "salesforce.connection.Salesforce.server_now",

@@ -88,8 +88,8 @@ def model(world: SimWorld, entry: Entry, row: sqlite3.Row) -> set[str]:
             stem, may = key.rpartition("/")[2].removesuffix(".pdf"), set[str]()
             if world.squatted or any(spoilt.rpartition("/")[2].startswith(stem) for spoilt in world.spoilt):
                 may.add("failed")
-            if world.restored and key in world.versions:
-                may.add("failed")  # a DB that was lost does not know its own copy of what was there
+            if key in world.versions and (world.restored or row["your_s3_key"] is None):
+                may.add("failed")  # a DB that was lost, or a run that was killed, has forgotten its own older copy
             if held is not None and held.body in world.versions.get(key, ()):
                 may.add("rolled_back")  # what the source held then; the next full backup sees that it has changed
             return may or {"copied again"}  # as a backup that ended well has done

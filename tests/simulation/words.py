@@ -46,6 +46,7 @@ class Words:
         report = ended.report.as_json() if ended.how == "reported" else {}
         if ended.how == "reported" and watch.verb in {"switch", "rollback"}:
             self._windows(report["unseen_ms"] / 1000)
+            self._rewritten(report["records"].get("rewritten", 0))
             changed = [entry for entry in self.world.org.entries.values() if entry.last.who == "flow"]
             changed = [entry for entry in changed if self.world.org.heard.get(entry.last.request) == self.number]
             if ended.code == 0 and changed:
@@ -83,6 +84,17 @@ class Words:
         if self.watch.bad_disk or not self.world.database.exists():  # only a full backup begins a DB
             return MAY_END | BAD_DISK
         return MAY_END | BAD_LOGIN if self.watch.bad_login else MAY_END
+
+    def _rewritten(self, told: int) -> None:
+        """What somebody else is said to have changed was changed by somebody else."""
+        entries = self.world.org.entries
+        changed = {
+            record
+            for life, record, _, at in self.watch.moved
+            if life == self.number and any(each.at >= at and each.who != "api" for each in entries[record].history)
+        }
+        if told > len(changed):
+            self.world.violated("I18", f"the org is said to have changed {told} links; it changed {len(changed)}")
 
     def _truth(self) -> None:
         """What this process has written down of a link that nobody else has touched meanwhile is so; and the record's
