@@ -17,9 +17,9 @@ from urllib.parse import parse_qs, urlsplit
 
 from engine.model.ids import to18
 from tests.simulation.loop import BEGIN, Timeline
+from tests.simulation.shape import DESCRIBE, FIELD, OBJECT, OTHER
 from tests.simulation.soql import Statement
 
-OBJECT, FIELD, OTHER = "DocListEntry__c", "Document__c", "Elsewhere__c"
 ORG_ID = to18("00D5g00000SiMuL")
 ORG_NAME = "Simulated"
 HOST = "https://sim.my.salesforce.com"
@@ -186,7 +186,7 @@ class SimOrg:
         if path in {"query", "queryAll"}:
             return self._query(Statement(request.query["q"][0]), everything=path == "queryAll")
         if path == f"sobjects/{OBJECT}/describe":
-            return _json(_DESCRIBE)
+            return _json(DESCRIBE)
         if path == f"composite/sobjects/{OBJECT}":
             fields = request.body["fields"]
             return _json([self._row(self.entries.get(name), fields) for name in request.body["ids"]])
@@ -345,19 +345,3 @@ def _refusal(status: int, code: str, message: str) -> Reply:
 
 def _found(rows: list[dict[str, Any]]) -> Json:
     return {"totalSize": len(rows), "done": True, "records": rows}
-
-
-_DESCRIBE = {
-    "name": OBJECT,
-    "queryable": True,
-    "updateable": True,
-    "fields": [
-        {"name": "Id", "type": "id"},
-        {"name": "Name", "type": "string"},
-        {"name": FIELD, "type": "url", "length": 255, "updateable": True},
-        {"name": OTHER, "type": "url", "length": 255, "updateable": True},
-        {"name": "Account__c", "type": "reference", "relationshipName": "Account__r"},
-        {"name": "SystemModstamp", "type": "datetime"},
-        {"name": "IsDeleted", "type": "boolean"},
-    ],
-}

@@ -21,9 +21,9 @@ from tests.simulation.bucket import OTHERS
 from tests.simulation.commands import command, parse
 from tests.simulation.life import Ended, Fault, Incidents
 from tests.simulation.oracles import Watch
-from tests.simulation.org import OTHER
 from tests.simulation.others import arrange, edit
 from tests.simulation.quiet import all_have_rows, quiet, rows
+from tests.simulation.shape import OTHER
 from tests.simulation.story import Act, Item, Story
 from tests.simulation.words import hold
 from tests.simulation.world import Hostile, SimWorld, Start, blank, silence

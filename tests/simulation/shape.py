@@ -1,0 +1,20 @@
+"""The object that holds the links, as the org describes it."""
+
+from __future__ import annotations
+
+OBJECT, FIELD, OTHER = "DocListEntry__c", "Document__c", "Elsewhere__c"
+
+DESCRIBE = {
+    "name": OBJECT,
+    "queryable": True,
+    "updateable": True,
+    "fields": [
+        {"name": "Id", "type": "id"},
+        {"name": "Name", "type": "string"},
+        {"name": FIELD, "type": "url", "length": 255, "updateable": True},
+        {"name": OTHER, "type": "url", "length": 255, "updateable": True},
+        {"name": "Account__c", "type": "reference", "relationshipName": "Account__r"},
+        {"name": "SystemModstamp", "type": "datetime"},
+        {"name": "IsDeleted", "type": "boolean"},
+    ],
+}
