@@ -37,7 +37,7 @@ class MetricsSettings(Section):
 
     listen: (
         Annotated[str, matching(r"([^\s:]+|\[[0-9a-fA-F:]+\]):\d{1,5}", "host:port, such as 127.0.0.1:9108")] | None
-    ) = Field(None, description="such as 127.0.0.1:9108; serves /metrics while engine run works")
+    ) = Field(None, description="such as 127.0.0.1:9108; serves /metrics while a run works")
     textfile: File | None = Field(
         None,
         description="for node_exporter, a name that ends in .prom; written anew every 30 s of a run, and at its end",

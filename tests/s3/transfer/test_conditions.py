@@ -231,7 +231,7 @@ async def test_doctor_advises_no_versioning_that_widens_the_gap() -> None:
         async def encryption(self) -> Fact:
             return Fact(True)
 
-        versioning = aborts_uploads = encryption
+        versioning = aborts_uploads = archives = encryption
 
     for ignore, wanted in ((False, "turn versioning on before the switch"), (True, "not before")):
         (found,) = [
