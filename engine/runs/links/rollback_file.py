@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -66,9 +67,14 @@ class RollbackFile:
         self._mark_at = len(first)
         try:
             self._file = files.create(path)
+        except OSError as error:
+            raise unusable(path, error) from error
+        try:
             self._write(first + self._mark())
             files.sync_folder(path.parent)
         except OSError as error:
+            with suppress(OSError):  # nobody shall take it for one that says something
+                files.remove(path)
             raise unusable(path, error) from error
 
     def _first(self, facts: dict[str, Any]) -> bytes:

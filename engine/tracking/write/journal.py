@@ -145,9 +145,9 @@ class Journal:
         at = self._db.clock.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         rows = await self._db.write(partial(self._write, steps, at))
         self.tip = ChainTip(rows[-1][0], rows[-1][-1])
-        await self.export()
         if self.off_box is not None:
-            self.off_box.take(rows)
+            self.off_box.take(rows)  # first: the rows behind these would leave a gap there, if the tip cannot be saved
+        await self.export()
 
     def _write(self, steps: Sequence[Step], at: str, db: sqlite3.Connection) -> list[tuple[Any, ...]]:
         number, before = db.execute(_LAST).fetchone() or (0, GENESIS.hash)

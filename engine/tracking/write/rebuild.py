@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 from engine.model.change import OPEN, Event, LinkState, Step
 from engine.tracking.db.counters import counted
+from engine.tracking.read.ours import ours
 from engine.tracking.write.journal import INSERT, follow
 
 UNKNOWN_END = "known from the journal in the bucket; how it ended is not known"
@@ -50,6 +51,16 @@ WHERE doclist_entry_id IN (SELECT value FROM json_each(?)) AND updated_date > ?
 _UNDONE = f"""
 SELECT event FROM url_changes WHERE doclist_entry_id = ? AND id < ?
     AND event IN ({", ".join(f"'{each}'" for each in OPEN)}) ORDER BY id DESC LIMIT 1
+"""
+_HELD = """
+SELECT doclist_entry_id, original_url FROM file_migrations
+WHERE doclist_entry_id IN (SELECT value FROM json_each(?)) AND original_url <> ''
+"""
+_ORIGINAL = """
+UPDATE file_migrations SET original_url = ?, status = iif(status = 'gone', status, 'pending'),
+    failure_class = iif(status = 'gone', failure_class, 'drifted'), error_message = NULL, salesforce_updated = 0,
+    updated_date = max(updated_date, ?)
+WHERE doclist_entry_id = ?
 """
 _READ_ANEW = "UPDATE scans SET state = 'abandoned' WHERE state = 'completed'"
 _WITHOUT = """
@@ -93,6 +104,15 @@ def add(
         if steps:
             newer = {record for (record,) in db.execute(_NEWER, (json.dumps([step.id for step in steps]), now))}
             follow(db, [step for step in steps if step.id not in newer], run, now)
+    _originals(db, sorted({row[3] for row in rows}), f"{rows[-1][7][:23]}Z")
+
+
+def _originals(db: sqlite3.Connection, records: Sequence[str], now: str) -> None:
+    """A scan that did not know these rows may have taken a value of ours for an edit: that is no original."""
+    held = db.execute(_HELD, (json.dumps(records),)).fetchall()
+    found = ours(db, held)
+    with counted(db, list(found)):
+        db.executemany(_ORIGINAL, [(value.old, now, record) for record, value in found.items()])
 
 
 def _note_run(db: sqlite3.Connection, run: int, rows: Sequence[tuple[Any, ...]], config: Mapping[str, object]) -> None:
