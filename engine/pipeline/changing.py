@@ -20,6 +20,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import islice
@@ -155,6 +156,8 @@ class Changing:
             await self._check_last(lane)
         except Fatal:
             self._halted = True
+            with suppress(EngineError):  # what the org has made of the last slice is worth knowing all the same
+                await self._check_last(lane)
             raise
 
     def _free(self, part: Sequence[Change]) -> Sequence[Change]:

@@ -105,7 +105,8 @@ class Player:
         watch.verb, watch.writes = words.verb, "--execute" in words.flags
         file = re.search(r"rollback-(\d+)", words.value("--rollback-file") or "")
         watch.run = int(file[1]) if file else words.number("--run")
-        watch.whole = not {"--limit", "--wave", "--account"} & {name for name, _ in words.values}
+        restricted = {"--limit", "--wave", "--account"} & {name for name, _ in words.values}
+        watch.whole = not restricted and not (file and watch.epoch)  # an older file knows its own lines alone
         world.trace(f"$ {line.replace(str(world.root), '')}")
         begun = world.timeline.now
         watch.begin()

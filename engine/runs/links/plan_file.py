@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -141,7 +141,8 @@ class PlanWriter:
         except OSError as error:
             raise unwritable(self._path, error) from error
         finally:
-            self._files.remove(self._partial)
+            with suppress(OSError):  # the next plan of this name removes it
+                self._files.remove(self._partial)
         return Written(self._path, self._count, sha256)
 
     def _write(self, block: bytes) -> None:

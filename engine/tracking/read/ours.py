@@ -24,10 +24,17 @@ VALUE = f"""(
 )"""
 """Row ``c`` of the journal is the latest that makes its ``new_url`` a value of ours, which has replaced ``old_url``."""
 
+_UNDONE_HERE = f"""(
+    c.event = 'undo_intended' AND c.new_url <> '' AND NOT EXISTS (SELECT 1 FROM url_changes d
+        WHERE d.doclist_entry_id = c.doclist_entry_id AND d.new_url = c.new_url
+            AND ({among("d.event", OURS)} OR (d.event = 'undo_intended' AND d.id > c.id)))
+)"""
+"""Row ``c`` undoes a value that this journal has never written: that of an earlier journal, whose DB is lost."""
+
 _OURS = f"""
 SELECT c.doclist_entry_id, c.old_url, c.event = 'rewritten' FROM json_each(?) AS wanted
     JOIN url_changes c ON c.doclist_entry_id = wanted.value ->> 0 AND c.new_url = wanted.value ->> 1
-WHERE {VALUE}
+WHERE {VALUE} OR {_UNDONE_HERE}
 """
 
 
