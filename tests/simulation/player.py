@@ -126,6 +126,8 @@ class Player:
         elif isinstance(ended.error, Fatal):
             self._advice = commands_in(ended.error.hint)
         hold(watch, ended, world.lives, begun)
+        if ended.how == "refused" and watch.bad_disk:  # it heard, and could not write it down
+            world.org.heard = {number: by for number, by in world.org.heard.items() if by != world.lives}
         return ended
 
     def _settings(self) -> Settings:

@@ -78,6 +78,8 @@ class Words:
             entry = self.world.org.entries[record]
             if entry.last.at >= self.begun or not entry.seen or entry.url in {original or "", ours}:
                 continue
+            if entry.last.who == "flow" and self.watch.epoch:
+                continue  # known from an earlier journal, and planned as what it has replaced
             self.world.violated("rows", f"{record} holds {short(entry.url)}, its row {short(original or '')}, {status}")
 
     def _may_end(self) -> set[int]:
