@@ -32,7 +32,9 @@ _UNDONE_HERE = f"""(
 """Row ``c`` undoes a value that this journal has never written: that of an earlier journal, whose DB is lost."""
 
 _OURS = f"""
-SELECT c.doclist_entry_id, c.old_url, c.event = 'rewritten' FROM json_each(?) AS wanted
+SELECT c.doclist_entry_id, c.old_url, c.event = 'rewritten' OR (c.event = 'undo_intended' AND EXISTS (
+    SELECT 1 FROM url_changes e WHERE e.doclist_entry_id = c.doclist_entry_id AND e.id > c.id
+        AND e.new_url = c.new_url AND e.event = 'settled' AND e.link_state = 'ours')) FROM json_each(?) AS wanted
     JOIN url_changes c ON c.doclist_entry_id = wanted.value ->> 0 AND c.new_url = wanted.value ->> 1
 WHERE {VALUE} OR {_UNDONE_HERE}
 """
