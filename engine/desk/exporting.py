@@ -12,19 +12,20 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from tempfile import mkstemp
 from typing import Any, Literal, get_args
 
 from engine.model.errors import Blocked, Usage
 from engine.model.text import bare_urls, csv_safe
-from engine.runs.shared.exports import saving
+from engine.runs.shared.exports import replaced, saving
 from engine.settings import Settings
 from engine.tracking.db.connect import one_moment
+from engine.tracking.db.files import unwritable
 from engine.tracking.read.exports import TABLES, Cell, Table, sample_links
 
 Format = Literal["csv", "ndjson", "parquet", "rclone-urls"]
 Row = tuple[Cell, ...]
 _BATCH = 50_000
+_ENDINGS: dict[str, Format] = {".csv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson", ".parquet": "parquet"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +56,10 @@ def export(settings: Settings, wanted: Export) -> dict[str, Any]:
 
 
 def _form_of(file: Path) -> Format:
-    form = file.suffix.lstrip(".").lower()
-    if form == "csv":
-        return "csv"
-    if form in {"ndjson", "jsonl"}:
-        return "ndjson"
-    if form == "parquet":
-        return "parquet"
-    raise Usage(f"{file} does not say which format it is to have", hint=f"--format {'|'.join(get_args(Format))}")
+    form = _ENDINGS.get(file.suffix.lower())
+    if form is None:
+        raise Usage(f"{file} does not say which format it is to have", hint=f"--format {'|'.join(get_args(Format))}")
+    return form
 
 
 def _shown(table: Table, rows: Iterable[Row], *, redact: bool, exact: bool) -> Iterator[Row]:
@@ -121,21 +118,20 @@ def _parquet(file: Path, table: Table, rows: Iterator[Row]) -> int:
     except ImportError as error:
         raise Blocked("Parquet needs a package that is not installed", hint="pip install 'engine[parquet]'") from error
     schema = arrow.schema([(n, arrow.int64() if n in table.numbers else arrow.string()) for n in table.columns])
-    handle, name = mkstemp(prefix=".engine-", dir=file.absolute().parent)
     count = 0
     try:
-        os.close(handle)
-        with parquet.ParquetWriter(name, schema, compression="zstd") as out:
+        with (
+            replaced(file) as handle,
+            os.fdopen(os.dup(handle), "wb") as place,
+            parquet.ParquetWriter(place, schema, compression="zstd") as out,
+        ):
             while batch := list(islice(rows, _BATCH)):
-                columns = list(zip(*batch, strict=True))
-                pairs = zip(columns, schema.types, strict=True)
-                arrays = [arrow.array(_storable(each), type=kind) for each, kind in pairs]
+                pairs = zip(zip(*batch, strict=True), schema.types, strict=True)
+                arrays = [arrow.array(_storable(column), type=kind) for column, kind in pairs]
                 out.write_table(arrow.Table.from_arrays(arrays, schema=schema))
                 count += len(batch)
-        Path(name).replace(file)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    except OSError as error:
+        raise unwritable(file, error) from error
     return count
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from engine.desk.exporting import Export, export
-from engine.model.errors import Usage
+from engine.model.errors import Blocked, Usage
 from engine.model.failures import FailureClass
 from engine.model.outcome import Batch
 from engine.settings import Settings
@@ -117,3 +117,15 @@ def test_parquet_has_types_and_all_rows(write: Write) -> None:
 def test_what_makes_no_sense_is_refused(write: Write, what: str, name: str, more: dict[str, Any]) -> None:
     with pytest.raises(Usage):
         write(what, name, **more)
+
+
+def test_parquet_goes_where_other_files_go(write: Write, tmp_path: Path) -> None:
+    """A link stays, its target is replaced; a folder that is not there gets a message."""
+    pytest.importorskip("pyarrow", reason="engine[parquet] is not installed")
+    (tmp_path / "elsewhere.parquet").write_bytes(b"old")
+    (tmp_path / "out.parquet").symlink_to(tmp_path / "elsewhere.parquet")
+    _, file = write("accounts", "out.parquet")
+    assert file.is_symlink()
+    assert (tmp_path / "elsewhere.parquet").read_bytes()[:4] == b"PAR1"
+    with pytest.raises(Blocked):
+        write("accounts", "none/out.parquet")

@@ -18,27 +18,37 @@ from engine.tracking.db.files import unwritable
 
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[str]]:
-    """A text file of mode 0600 that takes the place of the one at ``path`` when the block ends well, durably. Raises
-    OSError.
+    """The same as ``replaced``, for text. Raises OSError."""
+    with replaced(path) as handle, _writer(os.dup(handle)) as file:
+        yield file
+
+
+@contextmanager
+def replaced(path: Path) -> Iterator[int]:
+    """A file of mode 0600 that takes the place of the one at ``path`` when the block ends well, durably: its
+    descriptor, which stays open here. Raises OSError.
 
     Only a plain file is ever replaced: a symbolic link stays and its target is replaced, and a device or a pipe, which
-    must stay what it is, gets the text directly.
+    must stay what it is, is written to directly.
     """
     if not _plain(path):
-        with _writer(os.open(path, os.O_WRONLY | os.O_CLOEXEC)) as file:
-            yield file
+        handle = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            yield handle
+        finally:
+            os.close(handle)
         return
     target = Path(os.path.realpath(path))
     handle, name = mkstemp(prefix=".engine-", dir=target.parent)
     try:
-        with _writer(handle) as file:
-            yield file
-            file.flush()
-            os.fsync(handle)
+        yield handle
+        os.fsync(handle)
         Path(name).replace(target)
     except BaseException:
         Path(name).unlink()
         raise
+    finally:
+        os.close(handle)
     with suppress(PermissionError):  # a folder that this user may write to and not read
         sync(target.parent)
 
