@@ -32,7 +32,8 @@ def dashboard(
       engine dashboard --listen 0.0.0.0:8800 --token-file /etc/engine/dashboard-token
     """
     with guarded(ctx):
-        from engine.desk.server import Listen, until_stopped
+        from engine.desk.listen import Listen
+        from engine.desk.server import until_stopped
         from engine.desk.token import read_token
         from engine.limiting.clock import SystemClock
 

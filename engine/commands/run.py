@@ -178,14 +178,17 @@ def run_rollback(
 
 def _run(ctx: typer.Context, work: Any, options: Any, **settings: object) -> None:
     """Do the work and report. ``settings``: flags that stand for the settings of that name under ``migration``."""
-    from engine.desk.attendance import attended
-    from engine.limiting.clock import SystemClock
     from engine.runs.shared.profile import profiling
 
     found = settings_for(ctx, {f"migration.{name}": value for name, value in settings.items()})
     with screen_for(ctx) as screen, profiling(ctx.params["profile"]):
-        name = f"run {ctx.command.name}"
-        report = perform(attended(found, name, work(found, options, screen), SystemClock(), screen.say))
+        running = work(found, options, screen)
+        if found.attended:  # what that imports costs every start
+            from engine.desk.attendance import attended
+            from engine.limiting.clock import SystemClock
+
+            running = attended(found, f"run {ctx.command.name}", running, SystemClock(), screen.say)
+        report = perform(running)
     answer(ctx, report)
 
 

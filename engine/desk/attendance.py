@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Set
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -12,7 +13,7 @@ from aiohttp import web
 
 from engine.desk import metrics
 from engine.desk.figures import Figures
-from engine.desk.server import Listen
+from engine.desk.listen import Listen
 from engine.desk.telling import Teller, Told
 from engine.limiting.clock import Clock
 from engine.model.errors import EngineError, Fatal
@@ -42,8 +43,6 @@ async def attended(
     figures = Figures(settings.tracking.database, settings.switch.accept_proof, clock)
     teller = Teller(settings.notify, settings.network, clock, say)
     attendance = _Attendance(settings, kind, figures, teller, clock)
-    if not (teller.wanted or settings.metrics.listen or settings.metrics.textfile):
-        return await work
     async with AsyncExitStack() as stack:
         if settings.metrics.listen:
             await stack.enter_async_context(_serving(settings.metrics.listen, figures, say))
@@ -57,8 +56,8 @@ async def attended(
             looking.cancel()
             with suppress(asyncio.CancelledError):
                 await looking
-            await attendance.write()
-        await attendance.ended(report)
+            now = await attendance.last_look()
+        await attendance.ended(report, now)
         return report
 
 
@@ -73,12 +72,12 @@ class _Attendance:
 
     async def look(self) -> None:
         """Now and then, until cancelled."""
-        beats = 0
-        while True:
-            await self._new_failures()
-            if beats % 2 == 0:
-                await self.write()
-            beats += 1
+        for beat in count():
+            now = await self._now()
+            if now is not None:
+                await self._tell_new(now)
+                if beat % 2 == 0:
+                    await self._write(now)
             await self._clock.sleep(LOOK_EVERY_S)
 
     async def _now(self) -> dict[str, Any] | None:
@@ -88,11 +87,8 @@ class _Attendance:
         except EngineError:
             return None
 
-    async def _new_failures(self) -> None:
+    async def _tell_new(self, now: dict[str, Any]) -> None:
         """Tell of failure classes that have come up since this run began."""
-        now = await self._now()
-        if now is None:
-            return
         counts = {each["failure_class"]: each["count"] for each in now["errors"]}
         known = counts.keys() if self._known is None else self._known
         self._known = known | counts.keys()
@@ -101,25 +97,29 @@ class _Attendance:
             facts = {"run_type": self._kind, "failure_class": failure, "count": counts[failure]}
             await self._teller.tell(Told("new_failure_class", text, facts))
 
-    async def write(self) -> None:
+    async def _write(self, now: dict[str, Any]) -> None:
         """The metrics file, where one is wanted."""
-        if self._file is None or (now := await self._now()) is None:
-            return
-        with suppress(EngineError):
-            await asyncio.to_thread(_write, self._file, metrics.text(now))
+        if self._file is not None:
+            with suppress(EngineError):
+                await asyncio.to_thread(_save, self._file, metrics.text(now))
 
-    async def ended(self, report: Ending) -> None:
-        """Tell how it ended, and what is in doubt."""
-        if not self._teller.wanted:
-            return
-        await self._new_failures()
+    async def last_look(self) -> dict[str, Any] | None:
+        """What there is to read at the end, also in the metrics file."""
+        now = await self._now()
+        if now is not None:
+            await self._write(now)
+        return now
+
+    async def ended(self, report: Ending, now: dict[str, Any] | None) -> None:
+        """Tell how it ended, and what is in doubt. ``now``: of the last look."""
+        if now is not None:
+            await self._tell_new(now)
         document, code = report.as_json(), report.exit_code
         facts = {name: document.get(name) for name in ("run_type", "run_id", "status", "exit_code", "reason")}
         words = _WORDS.get(code, "was ended by a signal and can be resumed" if code in {130, 143} else "has ended")
         why = f": {document['reason']}" if document.get("reason") else ""
         text = f"engine {self._kind}: run {document.get('run_id') or '(dry)'} {words} (exit code {code}){why}"
         await self._teller.tell(Told("ended", text, facts))
-        now = await self._now()
         if now is not None and now["in_doubt"]:
             text = f"engine {self._kind}: {now['in_doubt']:,} links are in doubt; the next start reads them first"
             await self._teller.tell(Told("in_doubt", text, {**facts, "in_doubt": now["in_doubt"]}))
@@ -131,7 +131,7 @@ class _Attendance:
         await self._teller.tell(Told("refused", text, facts))
 
 
-def _write(file: Path, text: bytes) -> None:
+def _save(file: Path, text: bytes) -> None:
     """Others read it: node_exporter has a user of its own, and no secret is in here."""
     with saving(file) as out:
         out.write(text.decode())
@@ -143,15 +143,8 @@ async def _serving(listen: str, figures: Figures, say: Callable[[str], None]) ->
     """``/metrics`` and nothing else. A port that is taken, by another run or by the dashboard, is said."""
     place = Listen.anywhere(listen)
 
-    async def answer(_request: web.Request) -> web.Response:
-        try:
-            body = await asyncio.to_thread(lambda: metrics.text(figures.overview()))
-        except EngineError as error:
-            return web.Response(status=503, text=f"{error}\n")
-        return web.Response(body=body, headers={"Content-Type": metrics.CONTENT_TYPE})
-
     app = web.Application()
-    app.router.add_get("/metrics", answer)
+    app.router.add_get("/metrics", metrics.answering(figures))
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:

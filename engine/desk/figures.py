@@ -53,10 +53,15 @@ class Figures:
         self._counting = threading.Lock()
 
     def overview(self) -> dict[str, Any]:
-        """The numbers of the first page, and of ``/events``."""
+        """The numbers of the first page, and of the metrics."""
         with one_moment(self._database) as db:
             more = {"in_doubt": left_open(db), "succeeded": desk.last_successes(db)}
             return _overview(Report(db), self._proofs) | more
+
+    def moving(self) -> dict[str, Any]:
+        """Those of them that move while a run works."""
+        with one_moment(self._database) as db:
+            return _moving(Report(db))
 
     def failures(self) -> list[dict[str, Any]]:
         """Failed records per class, most first, with samples and what to type next."""
@@ -129,16 +134,22 @@ class Figures:
         self._as_of = begun
 
 
-def _overview(report: Report, proofs: Sequence[str]) -> dict[str, Any]:
-    progress, runs = report.progress(), [honest(run) for run in report.runs(1)]
+def _moving(report: Report) -> dict[str, Any]:
+    runs = [honest(run) for run in report.runs(1)]
     return {
         "files": report.files(),
         "scope": report.scope(),
+        "progress": report.progress(),
+        "last_run": runs[0] if runs else None,
+        "running": bool(runs) and runs[0]["status"] == "running",
+    }
+
+
+def _overview(report: Report, proofs: Sequence[str]) -> dict[str, Any]:
+    return {
+        **_moving(report),
         "proofs": report.proofs(),
         "accounts": report.account_count(),
-        "progress": progress,
-        "running": bool(runs) and runs[0]["status"] == "running",
-        "last_run": runs[0] if runs else None,
         "errors": [{"failure_class": e["failure_class"], "count": e["count"]} for e in report.errors()],
         "readiness": report.readiness(proofs),
         "api": report.api(),

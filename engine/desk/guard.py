@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hmac
-from ipaddress import ip_address
 from urllib.parse import urlencode
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
+
+from engine.model.base_url import is_loopback
 
 COOKIE = "engine-dashboard"
 HEADERS = {
@@ -19,16 +20,6 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches that address."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 class Guard:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
+from aiohttp import web
+from aiohttp.typedefs import Handler
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-CONTENT_TYPE = CONTENT_TYPE_LATEST
+from engine.desk.figures import Figures
+from engine.model.errors import EngineError
 
 _OF_A_SAMPLE = {
     "files_per_s": ("engine_files_per_second", "Files that ended per second, over the last ten seconds"),
@@ -41,7 +45,7 @@ class _Collector:
             )
         complete = int(now["scope"]["complete"])
         yield _gauge("engine_scan_complete", "1: the last full scan has met every record in scope", complete)
-        yield _gauge("engine_running", "1: a run is under way on this machine", int(now["running"]))
+        yield _gauge("engine_running", "1: a run is under way", int(now["running"]))
         yield _gauge("engine_links_in_doubt", "Link changes whose end nobody knows yet", now["in_doubt"])
         yield _gauge("engine_broken_links", "Switched links that lead to no copy, or to another file", now["unproved"])
         succeeded = [(kind, datetime.fromisoformat(at).timestamp()) for kind, at in now["succeeded"].items()]
@@ -65,6 +69,19 @@ def text(overview: dict[str, Any]) -> bytes:
     registry = CollectorRegistry()
     registry.register(_Collector(overview))
     return generate_latest(registry)
+
+
+def answering(figures: Figures) -> Handler:
+    """What answers requests for them; 503 while the DB cannot be read."""
+
+    async def answer(_request: web.Request) -> web.StreamResponse:
+        try:
+            body = await asyncio.to_thread(lambda: text(figures.overview()))
+        except EngineError as error:
+            return web.Response(status=503, text=f"{error}\n")
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    return answer
 
 
 def _gauge(name: str, words: str, value: float) -> Metric:

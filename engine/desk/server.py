@@ -7,51 +7,24 @@ import json
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
-from engine.desk import metrics, pages
+from engine.desk import pages
 from engine.desk.figures import Figures
-from engine.desk.guard import Guard, is_loopback
+from engine.desk.guard import Guard
+from engine.desk.listen import Listen
+from engine.desk.metrics import answering
 from engine.limiting.clock import Clock
-from engine.model.errors import Blocked, EngineError, Usage
+from engine.model.errors import Blocked, EngineError
 from engine.model.ids import to18
 from engine.settings import Settings
 
 LIVE_EVERY_S = 2.0
 _STATIC = {"style.css": "text/css", "live.js": "text/javascript"}
-
-
-@dataclass(frozen=True, slots=True)
-class Listen:
-    """Where the desk is, and what it asks for."""
-
-    host: str
-    port: int
-    token: str | None = None
-
-    @classmethod
-    def of(cls, text: str, token: str | None) -> Listen:
-        """Raises Usage for what is no address, and for one that others reach without a token."""
-        found = replace(cls.anywhere(text), token=token)
-        if token is None and not is_loopback(found.host):
-            raise Usage(
-                f"--listen {text}: others can reach that address, and no token is set",
-                hint="Put a token of 16 or more letters into a file and name it with --token-file.",
-            )
-        return found
-
-    @classmethod
-    def anywhere(cls, text: str) -> Listen:
-        """Raises Usage for what is no address."""
-        host, _, port = text.rpartition(":")
-        if not host or not port.isdigit() or int(port) > 65535:
-            raise Usage(f"{text!r} is no address to listen at", hint="Give HOST:PORT, such as 127.0.0.1:8800.")
-        return cls(host.strip("[]"), int(port))
 
 
 class Desk:
@@ -71,7 +44,7 @@ class Desk:
         app.router.add_get("/readiness", self._page("readiness", lambda _request: self._figures.readiness()))
         app.router.add_get("/record", self._page("record", self._record))
         app.router.add_get("/events", self._events)
-        app.router.add_get("/metrics", self._metrics)
+        app.router.add_get("/metrics", answering(self._figures))
         app.router.add_get("/static/{name}", _static)
         return app
 
@@ -109,7 +82,7 @@ class Desk:
         await response.prepare(request)
         while True:
             try:
-                now = pages.live(await asyncio.to_thread(self._figures.overview))
+                now = pages.live(await asyncio.to_thread(self._figures.moving))
             except EngineError:
                 now = before
             changed = {name: text for name, text in now.items() if before.get(name) != text}
@@ -120,13 +93,6 @@ class Desk:
                 return response
             before = now
             await self._clock.sleep(LIVE_EVERY_S)
-
-    async def _metrics(self, _request: web.Request) -> web.Response:
-        try:
-            text = await asyncio.to_thread(lambda: metrics.text(self._figures.overview()))
-        except EngineError as error:
-            return web.Response(status=503, text=f"{error}\n")
-        return web.Response(body=text, headers={"Content-Type": metrics.CONTENT_TYPE})
 
 
 async def _static(request: web.Request) -> web.Response:

@@ -47,11 +47,6 @@ class Teller:
         self._clock = clock
         self._say = say
 
-    @property
-    def wanted(self) -> bool:
-        """Whether anybody is to be told anything."""
-        return self._wanted.url is not None or bool(self._wanted.command)
-
     async def tell(self, told: Told) -> None:
         """Raises nothing."""
         document = {

@@ -66,6 +66,12 @@ class Settings(Section):
             if not side.access_key_id and not (side is source and source.anonymous):
                 yield f"{key}.access_key_id", "is missing, so keys would be looked for elsewhere" + _FORBIDDEN
 
+    @property
+    def attended(self) -> bool:
+        """Whether anything goes on beside a run: somebody is told, or metrics are served or written."""
+        notify, metrics = self.notify, self.metrics
+        return bool(notify.url or notify.command or metrics.listen or metrics.textfile)
+
     def snapshot(self) -> dict[str, Any]:
         """The settings as plain JSON values with every secret left out: what ``config_snapshot`` stores."""
         return _without_secrets(self)

@@ -12,7 +12,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from engine.desk.server import Listen, serving
+from engine.desk.listen import Listen
+from engine.desk.server import serving
 from engine.desk.token import read_token
 from engine.limiting.clock import SystemClock
 from engine.model.change import Event, LinkState, Step
