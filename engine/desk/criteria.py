@@ -36,8 +36,7 @@ def go(facts: Mapping[str, Any]) -> list[Criterion]:
         _unexplained(facts["errors"]),
         _adds_up(files, facts["rows"]),
         _verified(facts["last_verify"], facts["last_copy"]),
-        Criterion("No link in doubt", facts["in_doubt"] == 0, f"{facts['in_doubt']:,} links are in doubt"),
-        Criterion("No broken link", facts["unproved"] == 0, f"{facts['unproved']:,} switched links lead to no copy"),
+        *_links(facts),
     ]
 
 
@@ -49,10 +48,17 @@ def cancel(facts: Mapping[str, Any]) -> list[Criterion]:
         _scan(facts["scope"]),
         Criterion("Every link is switched, or waived", left == 0, f"{left:,} of {ready['in_scope']:,} records are not"),
         _verified(facts["last_verify"], facts["last_switch"]),
-        Criterion("No link in doubt", facts["in_doubt"] == 0, f"{facts['in_doubt']:,} links are in doubt"),
-        Criterion("No broken link", facts["unproved"] == 0, f"{facts['unproved']:,} switched links lead to no copy"),
+        *_links(facts),
         Criterion("The journal is whole", audit["whole"], audit["problem"] or f"{audit['rows']:,} rows were checked"),
         _swept(sweep),
+    ]
+
+
+def _links(facts: Mapping[str, Any]) -> list[Criterion]:
+    doubt, broken = facts["in_doubt"], facts["unproved"]
+    return [
+        Criterion("No link in doubt", doubt == 0, f"{doubt:,} links are in doubt"),
+        Criterion("No broken link", broken == 0, f"{broken:,} switched links lead to no copy"),
     ]
 
 

@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from engine.model.text import bare_urls, printable
 from engine.runs.shared.report import duration, size
-from engine.runs.status.progress import of_scope, run_line, scope_line
+from engine.runs.status.progress import of_scope, run_line, scope_line, share
 from engine.runs.status.slow import slowest
 
 
@@ -30,7 +30,7 @@ def _environment() -> Environment:
         "duration": duration,
         "plain": _plain,
         "moment": _moment,
-        "percent": _percent,
+        "percent": share,
     }
     made.filters |= filters
     functions: dict[str, Callable[..., Any]] = {
@@ -65,17 +65,13 @@ def polyline(values: list[float], width: int = 600, height: int = 80) -> str:
     """Points of an SVG line through these values, from left to right; 0 is at the bottom."""
     if not values:
         return ""
-    top = max(*values, 1e-9) if len(values) > 1 else max(values[0], 1e-9)
+    top = max([*values, 1e-9])
     step = width / max(1, len(values) - 1)
     return " ".join(f"{place * step:.1f},{height - height * value / top:.1f}" for place, value in enumerate(values))
 
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:,}"
-
-
-def _percent(part: float, whole: float) -> str:
-    return f"{100 * part / whole:.1f} %" if whole else ""
 
 
 def _plain(text: str | None) -> str:

@@ -24,7 +24,11 @@ def scope_line(scope: Mapping[str, Any]) -> str:
 
 def of_scope(part: int, scope: Mapping[str, Any]) -> str:
     """A share of all records in scope; empty where nobody knows how many they are."""
-    whole = scope["records"]
+    return share(part, scope["records"])
+
+
+def share(part: float, whole: float | None) -> str:
+    """In percent; empty where there is nothing to have a share of."""
     return f"{100 * part / whole:.1f} %" if whole else ""
 
 

@@ -13,7 +13,7 @@ from engine.runs.shared.command import to_type
 from engine.runs.shared.report import by_reason, duration, proved_by, size
 from engine.runs.shared.tables import line, table
 from engine.runs.status.document import honest
-from engine.runs.status.progress import of_scope, run_line, scope_line
+from engine.runs.status.progress import of_scope, run_line, scope_line, share
 from engine.runs.status.slow import line as slow_line
 from engine.tracking.read.links import FORMED_ANEW, Foreign
 from engine.tracking.read.report import Report
@@ -198,8 +198,8 @@ def show_readiness(report: Report, proofs: Sequence[str], strange: Foreign, cons
     whole = max(0, (scope["records"] or scope["known"]) - found["waived"])
     line(
         console,
-        f"of {whole:,} records in scope {_share(found['ready'], whole) or 'none'} could be switched now, "
-        f"{_share(found['switched'], whole) or 'none'} are",
+        f"of {whole:,} records in scope {share(found['ready'], whole) or 'none'} could be switched now, "
+        f"{share(found['switched'], whole) or 'none'} are",
     )
     if not scope["complete"]:
         line(console, f"NOT ALL     {seen:,} records were seen so far; scope: {scope_line(scope)}")
@@ -209,7 +209,3 @@ def show_readiness(report: Report, proofs: Sequence[str], strange: Foreign, cons
     if strange.count:
         line(console, f"REFUSED     {strange}")
         line(console, ("next        ", FORMED_ANEW))
-
-
-def _share(part: int, whole: int) -> str:
-    return f"{100 * part / whole:.1f} %" if whole else ""

@@ -5,20 +5,21 @@ from __future__ import annotations
 import sqlite3
 from typing import Any, NamedTuple
 
-from engine.model.outcome import COPIED_STATES, Status
+from engine.model.outcome import COPIED_STATES
 from engine.tracking.db.conditions import LINK_STATE, among
 from engine.tracking.db.connect import by_name
 
 # the name is that of any record of the account: they agree, but for an account that was renamed between two scans
-_ACCOUNTS = f"""
+ACCOUNTS = f"""
 SELECT account_id, (SELECT account_name FROM file_migrations f WHERE f.account_id = page.account_id LIMIT 1), files,
-    copied, failed, switched
+    copied, failed, skipped, switched
 FROM (
     SELECT account_id, count(*) AS files, sum({among("status", COPIED_STATES)}) AS copied,
-        sum(status = 'failed') AS failed, sum(status = 'switched') AS switched
+        sum(status = 'failed') AS failed, sum(status = 'skipped') AS skipped, sum(status = 'switched') AS switched
     FROM file_migrations GROUP BY account_id
 ) AS page
 """
+"""In the order of ``AccountCounts``."""
 _DAYS = """
 SELECT substr(start_time, 1, 10) AS day, count(*) AS runs, sum(successful_files) AS copied, sum(failed_files) AS failed,
     sum(bytes_copied) AS bytes
@@ -69,12 +70,13 @@ class AccountCounts(NamedTuple):
     files: int
     copied: int
     failed: int
+    skipped: int
     switched: int
 
 
 def accounts(db: sqlite3.Connection) -> list[AccountCounts]:
     """All accounts. Walks an index of the whole table: keep the answer for a while."""
-    return [AccountCounts(*row) for row in db.execute(_ACCOUNTS)]
+    return [AccountCounts(*row) for row in db.execute(ACCOUNTS)]
 
 
 def days(db: sqlite3.Connection, last: int = 60) -> list[dict[str, Any]]:
@@ -121,7 +123,6 @@ def story(db: sqlite3.Connection, record: str) -> dict[str, Any] | None:
     waivers = "SELECT event, reason, who, at FROM waivers WHERE doclist_entry_id = ? ORDER BY id"
     return {
         "row": rows[0],
-        "copied": rows[0]["status"] in {Status(each) for each in COPIED_STATES},
         "tries": by_name(db.execute(_TRIES, (record,))),
         "steps": by_name(db.execute(_STEPS, (record,))),
         "waivers": by_name(db.execute(waivers, (record,))),

@@ -7,8 +7,8 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from engine.model.outcome import COPIED_STATES
-from engine.tracking.db.conditions import LINK_STATE, SWITCHABLE, among
+from engine.tracking.db.conditions import LINK_STATE, SWITCHABLE
+from engine.tracking.read.desk import ACCOUNTS
 
 Cell = str | int | None
 
@@ -39,13 +39,7 @@ def _table(columns: str, rest: str, *, numbers: str = "") -> Table:
 
 TABLES: dict[str, Table] = {
     "accounts": Table(
-        f"""
-        SELECT account_id, (SELECT account_name FROM file_migrations f WHERE f.account_id = page.account_id LIMIT 1),
-            files, copied, failed, skipped, switched
-        FROM (SELECT account_id, count(*) AS files, sum({among("status", COPIED_STATES)}) AS copied,
-            sum(status = 'failed') AS failed, sum(status = 'skipped') AS skipped, sum(status = 'switched') AS switched
-            FROM file_migrations GROUP BY account_id) AS page ORDER BY account_id
-        """,
+        f"{ACCOUNTS} ORDER BY account_id",
         ("account_id", "account_name", "files", "copied", "failed", "skipped", "switched"),
         frozenset({"files", "copied", "failed", "skipped", "switched"}),
         _NAMES,
