@@ -91,7 +91,6 @@ def _manual(ctx: typer.Context, wanted: bool) -> None:
 
 @app.callback()
 def root(
-    ctx: typer.Context,
     config: ConfigForAll = None,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
@@ -101,7 +100,6 @@ def root(
     ] = False,
 ) -> None:
     """Options that every command shares."""
-    ctx.obj = config
     names_settings(config)
 
 

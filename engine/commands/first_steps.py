@@ -6,7 +6,17 @@ from typing import Annotated
 import typer
 
 from engine.commands.flags import AsJson, Config, flag, value
-from engine.commands.frame import guarded, names_settings, perform, screen_for, settings_for, show, stderr, stdout
+from engine.commands.frame import (
+    guarded,
+    names_settings,
+    perform,
+    screen_for,
+    settings_file,
+    settings_for,
+    show,
+    stderr,
+    stdout,
+)
 
 Seed = Annotated[int, flag("--seed", "The same seed makes the same data.")]
 Concurrencies = Annotated[list[int] | None, value("--concurrency", "N", "Try this one; repeatable.", min=1, max=4096)]
@@ -28,7 +38,7 @@ def init(
     with guarded(ctx):
         from engine.runs.rehearsal.init import write_settings
 
-        file = file or ctx.obj or Path("settings.yaml")
+        file = file or settings_file(ctx)
         names_settings(file)
         typer.echo(write_settings(file, force=force))
 

@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from engine.commands.completion import offered
+
 
 def flag(name: str, text: str, short: str = "") -> Any:
     """A flag that takes no value, or one of a few words."""
@@ -29,7 +31,9 @@ ConfigForAll = Annotated[Path | None, value("--config", "FILE", _SETTINGS, short
 AsJson = Annotated[bool, flag("--json", "Print one JSON document on stdout.")]
 Progress = Annotated[bool | None, flag("--progress/--no-progress", "Show progress (the default), or not.")]
 Export = Annotated[Path | None, value("--export", "FILE", "Write the whole report as JSON.")]
-Account = Annotated[str | None, value("--account", "ID", "Only this account's records.")]
+Account = Annotated[
+    str | None, value("--account", "ID", "Only this account's records.", autocompletion=offered("accounts"))
+]
 
 # all of engine run
 
@@ -59,7 +63,13 @@ PartSize = Annotated[int | None, value("--part-size-mb", "N", "Size of an upload
 MaxFileSize = Annotated[float | None, value("--max-file-size-mb", "N", "Skip files larger than N MB.")]
 Extension = Annotated[list[str] | None, value("--extension", ".EXT", "Only files of this kind; repeatable.")]
 RetryClass = Annotated[
-    list[str] | None, value("--retry-class", "CLASS", "Also retry failures of this class; repeatable.")
+    list[str] | None,
+    value(
+        "--retry-class",
+        "CLASS",
+        "Also retry failures of this class; repeatable.",
+        autocompletion=offered("failure_classes"),
+    ),
 ]
 Transport = Annotated[Literal["fast", "sdk"], flag("--transport", "Our own S3 client, or the AWS SDK.")]
 
@@ -80,7 +90,15 @@ Strict = Annotated[
 WritesInFlight = Annotated[int | None, value("--concurrency", "N", "Writes in flight; at most 4.")]
 RecordsPerWrite = Annotated[int | None, value("--batch-size", "N", "Records per write; at most 200.")]
 PlanOnly = Annotated[bool, flag("--dry-run", "Write a plan file and nothing else (the default).", short="-n")]
-Plan = Annotated[Path | None, value("--plan", "FILE", "Apply exactly this plan; with --dry-run: where to write it.")]
+Plan = Annotated[
+    Path | None,
+    value(
+        "--plan",
+        "FILE",
+        "Apply exactly this plan; with --dry-run: where to write it.",
+        autocompletion=offered("plans"),
+    ),
+]
 Upload = Annotated[bool, flag("--upload-rollback-file", "Put the rollback file into the destination bucket too.")]
 ReadOnly = Annotated[
     bool, flag("--dry-run", "Read every record and show what would be done (the default).", short="-n")
@@ -93,7 +111,9 @@ FromBucket = Annotated[
     bool, flag("--from-bucket", "Undo the changes in the journal that the bucket keeps; needs no DB, but its key.")
 ]
 JournalName = Annotated[str | None, value("--journal", "NAME", "With --from-bucket: only this journal.")]
-OfRun = Annotated[int | None, value("--run", "N", "Only what this switch run changed.")]
+OfRun = Annotated[
+    int | None, value("--run", "N", "Only what this switch run changed.", autocompletion=offered("switch_runs"))
+]
 Ids = Annotated[Path | None, value("--ids", "FILE", "Only these records: one Id per line.")]
 Since = Annotated[str | None, value("--since", "TIME", "Only changes since this time, such as 2026-11-22T10:00:00Z.")]
 ForceLinks = Annotated[bool, flag("--force", "Move links although nobody could open the first of them.")]

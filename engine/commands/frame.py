@@ -28,7 +28,7 @@ def names_settings(given: Path | None) -> None:
 
 def settings_file(ctx: typer.Context) -> Path:
     """The file given here or before the command."""
-    return Path(ctx.params.get("config") or ctx.obj or "settings.yaml")
+    return Path(ctx.params.get("config") or ctx.find_root().params.get("config") or "settings.yaml")
 
 
 def settings_for(ctx: typer.Context, overrides: Mapping[str, Any] | None = None) -> Settings:
@@ -83,8 +83,8 @@ def screen_for(ctx: typer.Context) -> Iterator[Any]:
     from engine.runs.shared.screen import Screen
 
     console, progress = stderr(), ctx.params.get("progress")
-    live = console.is_terminal if progress is None else progress
-    yield Screen(console, live=live and console.is_terminal, quiet=progress is False)
+    able = console.is_terminal and not console.is_dumb_terminal
+    yield Screen(console, live=able and progress is not False, quiet=progress is False)
 
 
 def print_json(document: Any) -> None:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from engine.commands.completion import offered
 from engine.commands.flags import Account, AsJson, Config, Export, Progress, flag, value
 from engine.commands.frame import guarded, perform, screen_for, settings_for, show, stdout
 
@@ -32,6 +33,7 @@ def status(
     export: Export = None,
     not_ready: NotReady = None,
     everything: Annotated[bool, flag("--all", "All of the above.")] = False,
+    watch: Annotated[bool, flag("--watch", "Show it anew every 2 s, with small charts, until Ctrl-C.")] = False,
     as_json: AsJson = False,
     config: Config = None,
 ) -> None:
@@ -42,6 +44,8 @@ def status(
     Examples:
 
       engine status
+
+      engine status --watch
 
       engine status --errors --recent-errors 10
 
@@ -54,13 +58,23 @@ def status(
         parts = frozenset(name for name, given in named.items() if given or everything)
         recent = recent_errors or (10 if everything else 0)
         wanted = StatusOptions(parts, recent, export, not_ready, as_json)
-        show_status(settings_for(ctx), wanted, stdout())
+        if not watch:
+            show_status(settings_for(ctx), wanted, stdout())
+            return
+        from engine.limiting.clock import SystemClock
+        from engine.runs.shared.signals import until_signal
+        from engine.runs.status.watch import watch as show_again
+
+        perform(until_signal(show_again(settings_for(ctx), wanted, stdout(), SystemClock())))
 
 
 def audit(
     ctx: typer.Context,
     record: Annotated[str | None, value("--record", "ID", "The history of one record.")] = None,
-    account: Annotated[str | None, value("--account", "ID", "The history of one account's records.")] = None,
+    account: Annotated[
+        str | None,
+        value("--account", "ID", "The history of one account's records.", autocompletion=offered("accounts")),
+    ] = None,
     run: Annotated[int | None, value("--run", "N", "The history of one run.")] = None,
     limit: Annotated[int | None, value("--limit", "N", "Show the last N steps (default 200).", min=1)] = None,
     bucket: Bucket = None,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from importlib.resources import files
@@ -21,6 +20,7 @@ from engine.desk.metrics import answering
 from engine.limiting.clock import Clock
 from engine.model.errors import Blocked, EngineError
 from engine.model.ids import to18
+from engine.runs.shared.signals import until_signal
 from engine.settings import Settings
 
 LIVE_EVERY_S = 2.0
@@ -131,11 +131,8 @@ async def serving(database: Path, proofs: Sequence[str], listen: Listen, clock: 
 
 async def until_stopped(settings: Settings, listen: Listen, clock: Clock, say: Callable[[str], None]) -> None:
     """Serve until Ctrl-C or SIGTERM. Raises Blocked."""
-    over, loop = asyncio.Event(), asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, over.set)
     database, proofs = settings.tracking.database, settings.switch.accept_proof
     async with serving(database, proofs, listen, clock) as address:
         say(f"The desk is at {address}" + (" (add ?token=… once)" if listen.token else ""))
         say("Press Ctrl-C to stop it. Runs go on without it.")
-        await over.wait()
+        await until_signal(asyncio.Event().wait())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -13,7 +14,15 @@ from engine.pipeline.stop import Stop
 
 T = TypeVar("T")
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SHOW_CURSOR = b"\x1b[?25h"
 AGAIN = "Press Ctrl-C again to quit now."
+
+
+def _quit(number: int) -> None:
+    """End the process at once, with the cursor that a live display hides."""
+    if sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
+        os.write(sys.stderr.fileno(), SHOW_CURSOR)
+    os._exit(128 + number)
 
 
 @contextmanager
@@ -27,7 +36,7 @@ def stopping(stop: Stop, say: Callable[[str], None], drain_s: float) -> Iterator
                 f"Second {number.name}: quitting now. What is recorded is kept. A multipart upload may stay open; the "
                 "next run aborts it."
             )
-            os._exit(128 + number)
+            _quit(number)
         stop.request(f"{number.name} received", 128 + number)
         say(f"{number.name}: no new work; finishing what is in flight (up to {drain_s:g} s). {AGAIN}")
 
@@ -48,7 +57,7 @@ async def tidied(work: Coroutine[Any, Any, T], say: Callable[[str], None]) -> T:
 
     def on(number: signal.Signals) -> None:
         if came:
-            os._exit(128 + number)
+            _quit(number)
         came.append(number)
         task.cancel()
         say(f"{number.name}: cleaning up. {AGAIN}")
@@ -61,6 +70,20 @@ async def tidied(work: Coroutine[Any, Any, T], say: Callable[[str], None]) -> T:
         if not came:
             raise
         raise SystemExit(128 + came[0]) from None
+    finally:
+        for number in SIGNALS:
+            loop.remove_signal_handler(number)
+
+
+async def until_signal(work: Coroutine[Any, Any, Any]) -> None:
+    """For work that has no end of its own: a signal ends it, as wanted."""
+    loop, task = asyncio.get_running_loop(), asyncio.ensure_future(work)
+    for number in SIGNALS:
+        loop.add_signal_handler(number, task.cancel)
+    try:
+        await task
+    except asyncio.CancelledError:
+        pass
     finally:
         for number in SIGNALS:
             loop.remove_signal_handler(number)

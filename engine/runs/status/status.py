@@ -11,7 +11,7 @@ from engine.runs.shared.tables import line
 from engine.runs.status import tables
 from engine.runs.status.document import document_of, export, write_unready
 from engine.settings import Settings
-from engine.tracking.read.report import open_report
+from engine.tracking.read.report import Report, open_report
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,11 +27,16 @@ class StatusOptions:
     not_ready: Path | None = None
     as_json: bool = False
 
+    @property
+    def shown(self) -> frozenset[str]:
+        """The parts, also where none is named."""
+        return self.parts or (frozenset() if self.recent_errors else frozenset({"overview"}))
+
 
 def show_status(settings: Settings, wanted: StatusOptions, console: Console) -> None:
     """Print what is wanted. Raises Blocked where there is no DB to read."""
     proofs, template = settings.switch.accept_proof, settings.destination.link_template
-    parts = wanted.parts or (frozenset() if wanted.recent_errors else frozenset({"overview"}))
+    parts = wanted.shown
     with open_report(settings.tracking.database) as report:
         if wanted.export is not None:
             export(report, wanted.export, proofs)
@@ -46,17 +51,23 @@ def show_status(settings: Settings, wanted: StatusOptions, console: Console) -> 
                 document["readiness"]["foreign_links"] = report.foreign_links(template).count
             print_document(document)
             return
-        if "overview" in parts:
-            tables.show_overview(report, console)
-        if "runs" in parts:
-            tables.show_runs(report, console)
-        if "accounts" in parts:
-            tables.show_accounts(report, console)
-        if "errors" in parts:
-            tables.show_errors(report, console)
-        if wanted.recent_errors:
-            tables.show_recent(report, wanted.recent_errors, console)
-        if "readiness" in parts:
-            tables.show_readiness(report, proofs, report.foreign_links(template), console)
+        show_parts(report, parts, wanted.recent_errors, settings, console)
     if wanted.export is not None:
         line(console, f"Wrote the whole report to {wanted.export}")
+
+
+def show_parts(report: Report, parts: frozenset[str], recent_errors: int, settings: Settings, console: Console) -> None:
+    """The named tables, in their fixed order."""
+    if "overview" in parts:
+        tables.show_overview(report, console)
+    if "runs" in parts:
+        tables.show_runs(report, console)
+    if "accounts" in parts:
+        tables.show_accounts(report, console)
+    if "errors" in parts:
+        tables.show_errors(report, console)
+    if recent_errors:
+        tables.show_recent(report, recent_errors, console)
+    if "readiness" in parts:
+        foreign = report.foreign_links(settings.destination.link_template)
+        tables.show_readiness(report, settings.switch.accept_proof, foreign, console)
