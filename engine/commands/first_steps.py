@@ -28,19 +28,39 @@ def init(
         Path | None, typer.Argument(help="Where to write (default: --config, or settings.yaml).", metavar="FILE")
     ] = None,
     force: Annotated[bool, flag("--force", "Replace an existing file.")] = False,
+    interactive: Annotated[
+        bool, flag("--interactive", "Ask for what must be known, and try each answer.", short="-i")
+    ] = False,
 ) -> None:
     """Write a commented settings.yaml with every key and its default.
 
-    Example:
+    With --interactive it asks for the org, your bucket and the vendor's, logs in, and reads a few records and files.
+    Nothing is written but the file, and no secret into that.
+
+    Examples:
 
       engine init
+
+      engine init --interactive
     """
     with guarded(ctx):
-        from engine.runs.rehearsal.init import write_settings
+        from engine.runs.rehearsal.init import may_write, write_settings
 
         file = file or settings_file(ctx)
         names_settings(file)
-        typer.echo(write_settings(file, force=force))
+        if not interactive:
+            typer.echo(write_settings(file, force=force))
+            return
+        from engine.commands.person import AtTheTerminal
+        from engine.limiting.clock import SystemClock
+        from engine.runs.doctor.interview import Interview
+
+        may_write(file, force)
+        interview = Interview(AtTheTerminal(), SystemClock(), perform, file)
+        answers = interview.hold()
+        typer.echo(write_settings(file, force=force, answers=answers))
+        if words := interview.last_words():
+            typer.echo(words)
 
 
 def rehearse(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,38 +30,45 @@ HEADER = """\
 """
 
 
-def settings_text() -> str:
-    """The text of ``settings.yaml``: valid YAML that loads as it stands."""
-    known = known_keys()
+def settings_text(answers: Mapping[Way, Any] | None = None) -> str:
+    """The text of ``settings.yaml``: valid YAML that loads as it stands. ``answers`` stand in it instead of examples
+    and defaults."""
+    known, answers = known_keys(), answers or {}
     lines = [HEADER.rstrip()]
     for name, field in Settings.model_fields.items():
         lines.append("")
         section = field.annotation
         if isinstance(section, type) and issubclass(section, BaseModel):
-            lines += [f"# {(section.__doc__ or '').splitlines()[0]}", f"{name}:", *_section(section, (name,), known)]
+            lines += [
+                f"# {(section.__doc__ or '').splitlines()[0]}",
+                f"{name}:",
+                *_section(section, (name,), known, answers),
+            ]
         else:
-            lines += _setting(field, (name,), known)
+            lines += _setting(field, (name,), known, answers)
     return "\n".join(lines) + "\n"
 
 
-def _section(section: type[BaseModel], way: Way, known: dict[Way, Key]) -> Iterator[str]:
+def _section(section: type[BaseModel], way: Way, known: dict[Way, Key], answers: Mapping[Way, Any]) -> Iterator[str]:
     own = section.__annotations__  # these before the inherited ones
     for name, field in sorted(section.model_fields.items(), key=lambda item: item[0] not in own):
         here = (*way, name)
-        yield from _setting(field, here, known)
+        yield from _setting(field, here, known, answers)
         if known[here].is_section:
             yield f"  # {name}:"
-            yield from (f"  # {line[2:]}" for line in _section(ResolverSettings, here, known))
+            yield from (f"  # {line[2:]}" for line in _section(ResolverSettings, here, known, {}))
 
 
-def _setting(field: FieldInfo, way: Way, known: dict[Way, Key]) -> Iterator[str]:
+def _setting(field: FieldInfo, way: Way, known: dict[Way, Key], answers: Mapping[Way, Any]) -> Iterator[str]:
     """One setting with its comment beside it, going on below where it is long, or above a value that is."""
     key = known[way]
-    value = field.examples[0] if field.examples else field.get_default(call_default_factory=True)
+    default = field.examples[0] if field.examples else field.get_default(call_default_factory=True)
+    value = answers.get(way, default)
     indent = "  " * (len(way) - 1)
     start = f"{indent}{way[-1]}: {_yaml(value)}"
     above = len(start) > COLUMN - 2
-    comment = textwrap.wrap("; ".join(_comments(field, key)), WIDTH - (len(indent) if above else COLUMN) - 2)
+    width = WIDTH - (len(indent) if above else COLUMN) - 2
+    comment = textwrap.wrap("; ".join(_comments(field, key, answered=way in answers)), width)
     if above or not comment:
         yield from (f"{indent}# {line}" for line in comment)
         yield start
@@ -70,11 +77,13 @@ def _setting(field: FieldInfo, way: Way, known: dict[Way, Key]) -> Iterator[str]
     yield from (f"{'':{COLUMN}}# {line}" for line in comment[1:])
 
 
-def _comments(field: FieldInfo, key: Key) -> Iterator[str]:
+def _comments(field: FieldInfo, key: Key, *, answered: bool) -> Iterator[str]:
     if field.description:
         yield field.description
     if SecretStr in key.wants:
         yield f"secret: {key.variable}, or {key.way[-1]}_file"
+    if answered:
+        return
     if field.examples and field.is_required():
         yield "example; must be given"
     elif field.examples:

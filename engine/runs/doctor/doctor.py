@@ -25,11 +25,13 @@ from engine.runs.shared.command import to_type
 from engine.runs.shared.preflight import check_org
 from engine.s3.api.answers import StoreError
 from engine.s3.transfer.conditions import Conditional
+from engine.salesforce.connection import Salesforce
 from engine.settings import NetworkSettings, Settings
 from engine.tracking.read.report import open_report
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 Purpose = Literal["backup", "switch"]
 
@@ -74,7 +76,7 @@ class Diagnosis:
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class Known:
     """What the tracking DB knows of copies; nothing where there is none yet."""
 
     longest: int = 0
@@ -104,16 +106,16 @@ def _graded(found: Finding, purpose: Purpose) -> Finding:
 
 
 async def _outside(
-    adapters: Adapters, settings: Settings, bounds: Bounds, options: DoctorOptions, known: _Known
+    adapters: Adapters, settings: Settings, bounds: Bounds, options: DoctorOptions, known: Known
 ) -> AsyncIterator[Finding]:
     scope = Scope(account_id=bounds.account_id)
-    shape, count, findings = await _org(adapters, settings, scope)
+    shape, count, findings = await look_at_org(adapters.salesforce, adapters.clock, settings, scope)
     for found in findings:
         yield found
     if count is not None:
         yield machine.disk(settings, count)
     if shape is not None:
-        for found in await _records(adapters, shape, scope, options, known):
+        for found in await look_at_records(adapters, shape, scope, options, known):
             yield found
     for found in bucket.storage_class(adapters.ours.storage_class, grave=options.purpose == "switch"):
         yield found
@@ -124,10 +126,10 @@ async def _outside(
             yield found
 
 
-async def _org(
-    adapters: Adapters, settings: Settings, scope: Scope
+async def look_at_org(
+    salesforce: Salesforce, clock: Clock, settings: Settings, scope: Scope
 ) -> tuple[ObjectShape | None, int | None, list[Finding]]:
-    salesforce = adapters.salesforce
+    """Log in and look around: the object's shape and the count of records, where they could be learned."""
     findings = org.refresh_token(settings)
     try:
         organization, shape = await check_org(salesforce, scope)
@@ -138,7 +140,7 @@ async def _org(
         count, found = await org.records(salesforce, scope)
         findings += [found, org.quota(salesforce, count, settings.salesforce.api_budget)]
         findings += await org.automation_of(salesforce, shape.name)
-        asked = adapters.clock.now()
+        asked = clock.now()
         theirs = await salesforce.server_now()
         # what the last answer said may be older than the question, by no more than a call takes
         skew = (theirs - asked).total_seconds()
@@ -149,9 +151,10 @@ async def _org(
     return shape, count, findings
 
 
-async def _records(
-    adapters: Adapters, shape: ObjectShape, scope: Scope, options: DoctorOptions, known: _Known
+async def look_at_records(
+    adapters: Adapters, shape: ObjectShape, scope: Scope, options: DoctorOptions, known: Known
 ) -> list[Finding]:
+    """Links today and after a switch, and whether some of their files can be read."""
     try:
         walk = await sources.walk(adapters, shape, scope, limit=options.scan, samples=options.samples)
         return [
@@ -163,7 +166,7 @@ async def _records(
         return [_unanswered("source", error)]
 
 
-async def _bucket(adapters: Adapters, network: NetworkSettings, options: DoctorOptions, known: _Known) -> list[Finding]:
+async def _bucket(adapters: Adapters, network: NetworkSettings, options: DoctorOptions, known: Known) -> list[Finding]:
     key = bucket.probe_key(adapters.clock)
     written = await bucket.write_and_read(adapters, key)
     findings = [written]
@@ -214,15 +217,15 @@ async def _s3_clock(adapters: Adapters) -> Finding:
     return machine.clock_skew("clock_s3", "the S3 service", (theirs - adapters.clock.now()).total_seconds())
 
 
-def _from_database(settings: Settings, bounds: Bounds, samples: int) -> tuple[_Known, Finding | None]:
+def _from_database(settings: Settings, bounds: Bounds, samples: int) -> tuple[Known, Finding | None]:
     if not settings.tracking.database.exists():
-        return _Known(), None
+        return Known(), None
     try:
         with open_report(settings.tracking.database) as report:
             template, keys = settings.destination.link_template, report.keys(samples, bounds.account_id)
-            return _Known(report.longest_link(), tuple(template.url(key) for key in keys)), None
+            return Known(report.longest_link(), tuple(template.url(key) for key in keys)), None
     except Blocked as error:
-        return _Known(), unknown("database", str(error), error.hint)
+        return Known(), unknown("database", str(error), error.hint)
 
 
 def _unanswered(check: str, error: EngineError) -> Finding:
@@ -231,21 +234,7 @@ def _unanswered(check: str, error: EngineError) -> Finding:
 
 def show_diagnosis(found: Diagnosis, console: Console) -> None:
     """The same as a table, the worst last."""
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    order = [Level.OK, Level.UNKNOWN, Level.WARN, Level.BLOCK]
-    for each in sorted(found.findings, key=lambda each: order.index(each.level)):
-        table.add_row(
-            Text(_MARKS[each.level], style=_COLOURS[each.level]), Text(each.check), Text(printable(each.what))
-        )
-        if each.fix and each.level is not Level.OK:
-            table.add_row("", "", Text(f"→ {printable(to_type(each.fix))}", style="dim"))
-    console.print(table)
+    console.print(table_of(found.findings))
     counts = Counter(each.level for each in found.findings)
     blockers = counts[Level.BLOCK]
     verdict = f"{blockers} blocker{'s' if blockers != 1 else ''}: fix these first" if blockers else "nothing blocks"
@@ -254,3 +243,22 @@ def show_diagnosis(found: Diagnosis, console: Console) -> None:
         f"{counts[Level.OK]} ok.",
         markup=False,
     )
+
+
+def table_of(findings: Sequence[Finding]) -> Table:
+    """Findings with what mends them, the worst last."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    order = [Level.OK, Level.UNKNOWN, Level.WARN, Level.BLOCK]
+    for each in sorted(findings, key=lambda each: order.index(each.level)):
+        table.add_row(
+            Text(_MARKS[each.level], style=_COLOURS[each.level]), Text(each.check), Text(printable(each.what))
+        )
+        if each.fix and each.level is not Level.OK:
+            table.add_row("", "", Text(f"→ {printable(to_type(each.fix))}", style="dim"))
+    return table
