@@ -67,6 +67,10 @@ class Held(NamedTuple):
     url: str
     modified: str
     """SystemModstamp as Salesforce gave it."""
+    by: str = ""
+    """The user who changed the record last; empty: unknown."""
+    by_us: bool = False
+    """That is the user of this login, whom automation acts for within our own writes. False where nobody knows."""
 
 
 class Ours(NamedTuple):
@@ -96,6 +100,8 @@ class Step(NamedTuple):
     failure: FailureClass | None = None
     undo: bool = False
     """It belongs to an undo."""
+    behind: bool = False
+    """Something came right behind a write that was counted as done."""
 
     @property
     def by_org(self) -> bool:

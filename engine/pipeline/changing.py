@@ -9,8 +9,8 @@ Each slice of up to 200 records goes its way by itself, four of them side by sid
    be at the write, a record that does not hold the new link stays in doubt, until that is over (``doubts.py``);
 5. the outcomes are committed together with the records' rows, and with what the lane intends next.
 
-The next read of a lane also checks what it has just written. Another value there counts as made by the org of ours: it
-is ours to undo, and a switch sends no more behind it.
+The next read of a lane also checks what it has just written. Another value there, last changed by our own user, was
+made by the org of ours: it is ours to undo, and a switch sends no more behind it. By another user it is an edit.
 Records that were locked are retried after a pause, at the end of their window. Where automation fails on all records of
 a batch alike, it is retried in batches of 50, 10, 1. Those in doubt come last.
 """
@@ -193,9 +193,10 @@ class Changing:
                 raise silent(error) from error
             steps = []
             for change, said, asked_at, _ in part:
-                if link_state(held[change.id], change.old, change.new) is after:
+                step = self.endings.found_after(change, said, held[change.id], counts)
+                if step.link_state is after or step.by_org:
                     self._writes.unseen(asked_at)
-                steps.append(self.endings.found_after(change, said, held[change.id], counts))
+                steps.append(step)
             await self._journal.append(steps)
             self._doubts = [doubt for doubt in self._doubts if doubt not in part]
         self._count(counts)

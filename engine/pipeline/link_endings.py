@@ -34,11 +34,12 @@ UNDO = Direction(LinkState.OURS, LinkState.ORIGINAL, Event.UNDO_INTENDED, Event.
 
 
 class Rewritten(NamedTuple):
-    """A record that holds another value than we wrote."""
+    """A record that holds another value than we wrote. ``by``: the user who changed it."""
 
     id: str
     wrote: str
     found: str
+    by: str
 
 
 class RetryQueue:
@@ -85,6 +86,8 @@ class Endings:
         self.retries = RetryQueue(attempts)
         self.rewritten: Rewritten | None = None
         """The first that the org has changed."""
+        self.edited_behind: Rewritten | None = None
+        """The first that another user has changed right behind our write."""
 
     def intended(self, change: Change) -> Step:
         """Before anything is sent."""
@@ -120,6 +123,8 @@ class Endings:
         if where is self.direction.after:
             counts.done += 1
             return self._step(change, Event.SETTLED, where)
+        if where is LinkState.EDITED and held is not None and held.by_us and said.sent is Sent.UNKNOWN:
+            return self._by_org(change, held, where, counts)  # it held what we expected right before this write
         if where is not self.direction.before:
             return self.found(change, held, counts)
         why = f"found undone after: {said.message or 'an unclear answer'}"
@@ -136,7 +141,8 @@ class Endings:
                 return self._step(change, Event.KEPT, where)
             case LinkState.EDITED:
                 counts.edited += 1
-                return self._step(change, Event.KEPT, where, found=held.url if held else "")
+                assert held is not None
+                return self._step(change, Event.KEPT, where, _last_by(held), found=held.url)
         if change.tries:
             counts.done += 1
         else:
@@ -146,14 +152,25 @@ class Endings:
     def changed_since(self, change: Change, held: Held | None, where: LinkState, counts: Counts) -> Step:
         """It was written a moment ago, and holds something else by now.
 
-        Automation of the org has done that, as far as anybody can tell. So the value is ours to undo.
+        Where our own user has changed it last, automation has done that, within our write or in its wake: the value is
+        ours to undo. Whatever another user has done is an edit, and stays.
         """
         counts.done -= 1
-        if held is None:
-            counts.gone += 1
-            return self._step(change, Event.KEPT, where)
+        if held is not None and held.by_us:
+            return self._by_org(change, held, where, counts)._replace(behind=True)
+        if held is not None:
+            seen = Rewritten(change.id, self.direction.target(change), held.url, held.by)
+            self.edited_behind = self.edited_behind or seen
+        if held is None or where is LinkState.EDITED:
+            return self.found(change, held, counts)._replace(behind=True)
+        counts.edited += 1
+        put_back = self._step(change, Event.SETTLED, where, _last_by(held))
+        return put_back._replace(behind=True, undo=where is LinkState.ORIGINAL)
+
+    def _by_org(self, change: Change, held: Held, where: LinkState, counts: Counts) -> Step:
+        """Automation of the org has changed what we wrote."""
         counts.rewritten += 1
-        self.rewritten = self.rewritten or Rewritten(change.id, self.direction.target(change), held.url)
+        self.rewritten = self.rewritten or Rewritten(change.id, self.direction.target(change), held.url, held.by)
         if where is self.direction.before:
             return self._step(change, Event.SETTLED, where, CHANGED_BY_ORG, failure=FailureClass.REJECTED)
         made = change._replace(new=held.url)
@@ -175,3 +192,8 @@ class Endings:
     ) -> Step:
         undo = self.direction.undo
         return Step(change.id, change.old, change.new, event, change.wave, where, message, found, failure, undo)
+
+
+def _last_by(held: Held) -> str:
+    """For the journal."""
+    return f"last modified by {held.by}" if held.by else ""

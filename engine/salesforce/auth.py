@@ -24,6 +24,7 @@ from engine.salesforce.faults import Unreachable
 from engine.salesforce.http import Http
 from engine.salesforce.login_faults import NOT_A_LOGIN_SERVER, granted, refusal
 from engine.salesforce.refresh_tokens import RefreshTokens
+from engine.salesforce.rows import canonical
 from engine.salesforce.sf_cli import SfCli
 from engine.settings import LoginSettings
 
@@ -36,11 +37,12 @@ _SHARED_LOGIN_HOSTS = frozenset({"login.salesforce.com", "test.salesforce.com"})
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A token and the URL it is for. ``org_id`` is empty where the login did not state it."""
+    """A token and the URL it is for. ``org_id`` and ``user_id`` are empty where the login did not state them."""
 
     token: str = field(repr=False)
     instance_url: str
     org_id: str = ""
+    user_id: str = ""
 
 
 Login = Callable[[], Awaitable[Session]]
@@ -187,7 +189,7 @@ class OAuth:
             raise Blocked("the login answer holds no access_token and instance_url", hint=NOT_A_LOGIN_SERVER)
         if self._tokens is not None and isinstance(rotated := answer.get("refresh_token"), str) and rotated:
             await self._tokens.keep(rotated)
-        return Session(token, trusted_instance(instance_url, self._settings), _org_id(answer.get("id")))
+        return Session(token, trusted_instance(instance_url, self._settings), *identity(answer.get("id")))
 
 
 def trusted_instance(url: str, settings: LoginSettings) -> str:
@@ -205,10 +207,10 @@ def _base(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
-def _org_id(identity: object) -> str:
-    """The org in an identity URL, ``…/id/<org id>/<user id>``; empty where it is not one."""
-    parts = urlsplit(identity).path.split("/") if isinstance(identity, str) else []
-    return parts[-2] if len(parts) >= 4 and parts[-3] == "id" else ""
+def identity(url: object) -> tuple[str, str]:
+    """Org and user in an identity URL, ``…/id/<org id>/<user id>``; empty where it is not one."""
+    parts = urlsplit(url).path.split("/") if isinstance(url, str) else []
+    return (canonical(parts[-2]), canonical(parts[-1])) if len(parts) >= 4 and parts[-3] == "id" else ("", "")
 
 
 def _needed(value: str | None, key: str) -> str:

@@ -24,6 +24,7 @@ from engine.salesforce.session import ATTEMPTS, SalesforceSession
 MOST_READ = 2_000
 MOST_WRITTEN = 200
 MOST_STRICT = 25
+_BY = "LastModifiedById"
 _ALL_ALIKE = frozenset({"CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", "CANNOT_EXECUTE_FLOW_TRIGGER"})
 """When automation fails, it fails for all rows of a chunk, whichever row caused it."""
 
@@ -39,15 +40,16 @@ class SalesforceLinks:
     async def read(self, ids: Sequence[str]) -> dict[str, Held | None]:
         """What these records hold now; None: deleted, or not visible. Raises Transient after the last try, Fatal."""
         held: dict[str, Held | None] = {}
+        us = await self._session.user()
         for start in range(0, len(ids), MOST_READ):
             chunk = list(ids[start : start + MOST_READ])
-            body = {"ids": chunk, "fields": ["Id", self._field, MODIFIED]}
+            body = {"ids": chunk, "fields": ["Id", self._field, MODIFIED, _BY]}
             path = f"composite/sobjects/{self._object}"
             try:
                 answer = await self._session.post_json(path, body, doing="read links", attempts=ATTEMPTS)
             except Refused as error:
                 raise Blocked(str(error), hint="Nothing was changed by that request.") from error
-            held |= self._held(chunk, answer)
+            held |= self._held(chunk, answer, us)
         return held
 
     async def write(self, changes: Sequence[tuple[str, str]]) -> list[Said]:
@@ -97,7 +99,7 @@ class SalesforceLinks:
             raise _odd("a strict update of links")
         return [_part(f"r{place}", item) for place, item in enumerate(items)]
 
-    def _held(self, ids: Sequence[str], answer: Any) -> dict[str, Held | None]:
+    def _held(self, ids: Sequence[str], answer: Any, us: str) -> dict[str, Held | None]:
         if not isinstance(answer, list) or len(answer) != len(ids):
             raise _odd("a read of links")
         held: dict[str, Held | None] = {}
@@ -108,7 +110,9 @@ class SalesforceLinks:
             values = {key.lower(): value for key, value in row.items()} if isinstance(row, dict) else {}
             if _id(values.get("id")) != record or self._field.lower() not in values:
                 raise Fatal("Salesforce answered a read of links with other records", hint="Nothing was changed.")
-            held[record] = Held(text(values[self._field.lower()]), text(values.get(MODIFIED.lower())))
+            by = _id(values.get(_BY.lower()))
+            link, modified = text(values[self._field.lower()]), text(values.get(MODIFIED.lower()))
+            held[record] = Held(link, modified, by, bool(by) and by == us)
         return held
 
 

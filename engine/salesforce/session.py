@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ from engine.limiting.limiter import Limiter
 from engine.limiting.retry import retry
 from engine.model.errors import Blocked, EngineError, Fatal, Operation, Transient, Usage
 from engine.model.failures import FailureClass
-from engine.salesforce.auth import Login, Session
+from engine.salesforce.auth import Login, Session, identity
 from engine.salesforce.faults import TOO_LONG, Moved, SessionExpired, from_answer, parsed
 from engine.salesforce.http import CONNECTIONS, Http
 from engine.salesforce.limits import CallBudget, DailyCalls
@@ -49,6 +50,9 @@ class SalesforceSession:
         self.budget = CallBudget(api_budget)
         self.limiter = Limiter(clock, most=CONNECTIONS)
         self._server_date: datetime | None = None
+        self._user = "", ""
+        """A token, and whose it is; where the login did not say that."""
+        self._asking = asyncio.Lock()
 
     @property
     def limits(self) -> DailyCalls | None:
@@ -97,6 +101,21 @@ class SalesforceSession:
     async def login(self) -> Session:
         """The current session, after a login if there is none yet."""
         return await self._login.session()
+
+    async def user(self) -> str:
+        """The Id of the user of this login; empty where neither the login nor the org says it. Raises Transient,
+        Fatal."""
+        async with self._asking:
+            session = await self.login()
+            if session.user_id:
+                return session.user_id
+            if self._user[0] != session.token:
+                try:
+                    answer = await self.get_json(f"{self._root}/", doing="ask who this login is")
+                except Blocked:
+                    answer = None
+                self._user = session.token, identity(answer.get("identity") if isinstance(answer, dict) else None)[1]
+            return self._user[1]
 
     async def server_now(self) -> datetime:
         """The org's clock as of its last answer, UTC. It is never later than now, so it is safe as a watermark."""

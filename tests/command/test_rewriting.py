@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import urllib.request
 from collections.abc import Iterator
 
 import pytest
@@ -25,8 +27,8 @@ def flow(corner: Corner) -> Iterator[Corner]:
     corner.org("tooling", Flow=[{**flow, "Status": "Draft"}])
 
 
-def on(corner: Corner, make: str, ids: list[str] | None = None) -> None:
-    corner.org("rewriting", field=FIELD, make=make, ids=ids or [])
+def on(corner: Corner, make: str, ids: list[str] | None = None, **more: str) -> None:
+    corner.org("rewriting", field=FIELD, make=make, ids=ids or [], **more)
 
 
 def off(corner: Corner) -> None:
@@ -159,3 +161,40 @@ def test_some_accounts_only_and_the_other_slices_end_as_usual(flow: Corner) -> N
     off(flow)
     put_back(flow, before)
     incremental(flow)
+
+
+@pytest.mark.parametrize("make", ["append", "revert", "clear"])
+def test_what_a_user_does_within_our_round_trip_is_never_undone(corner: Corner, make: str) -> None:
+    ids = backed_up(corner, 20)
+    before = links(corner, ids)
+    on(corner, make, ids[:3], when="behind", user="colleague")
+    said = corner.engine(*SWITCH, "--json", **AT_ONCE)
+    assert said.code == 0, said.everything
+    records = said.json["records"]
+    assert (records["switched"], records["edited"], records["rewritten"]) == (17, 3, 0)
+    [note] = [note for note in said.json["notes"] if "right behind our write" in note]
+    assert f"{ids[0]}: written {corner.rows()[ids[0]]['your_s3_url']}, found" in note
+    assert corner.runs()[-1]["total_files_processed"] == 20
+    theirs = {each: links(corner, ids)[each] for each in ids[:3]}
+    rows = corner.rows()
+    assert {rows[each]["status"] for each in theirs} == {"rolled_back" if make == "revert" else "pending"}
+    off(corner)
+    said_so(corner.engine(*ROLLBACK), 0, "17 put back")
+    assert links(corner, ids) == {**before, **theirs}
+    said_so(corner.engine("audit", "--record", ids[0]), 0, "0055e")
+
+
+def test_a_token_of_unknown_origin_asks_once_whose_it_is(corner: Corner) -> None:
+    ids = backed_up(corner, 20)
+    form = b"grant_type=client_credentials&client_id=rehearsal&client_secret=rehearsal-secret"
+    with urllib.request.urlopen(f"{corner.stage.salesforce_url}/services/oauth2/token", form) as answer:
+        token = json.load(answer)["access_token"]
+    corner.env |= {
+        "ENGINE_SALESFORCE__AUTH": "access_token",
+        "ENGINE_SALESFORCE__ACCESS_TOKEN": token,
+        "ENGINE_SALESFORCE__INSTANCE_URL": corner.stage.salesforce_url,
+    }
+    on(corner, "append", ids[:3])
+    org_log(corner.stage, "clear=1")
+    said_so(corner.engine(*SWITCH, **AT_ONCE), 6, f"3 {CHANGED}")
+    assert [entry["name"] for entry in org_log(corner.stage)].count("resources") == 1

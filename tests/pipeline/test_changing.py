@@ -115,6 +115,7 @@ async def test_an_edit_that_falls_into_a_lost_answer_stays() -> None:
     def lose(number: int, _changes: object, carry_out: Callable[[], list[Said]]) -> list[Said]:
         carry_out()
         scene.org.links["r1"] = "theirs"
+        scene.org.others = {"r1"}
         raise LOST
 
     scene.org.on_write = lose
@@ -390,7 +391,7 @@ async def test_what_a_trigger_puts_in_place_of_our_link_is_noticed() -> None:
     last = scene.journal.last("r1")
     assert (last.old, last.new, last.link_state) == ("old1", "https://trigger.test/rewritten", LinkState.OURS)
     assert (scene.changing.counts.done, scene.changing.counts.rewritten) == (2, 1)
-    assert scene.changing.endings.rewritten == ("r1", "new1", "https://trigger.test/rewritten")
+    assert scene.changing.endings.rewritten == ("r1", "new1", "https://trigger.test/rewritten", "005us")
 
 
 async def test_an_original_that_is_back_right_after_the_switch_was_put_back_by_the_org() -> None:
@@ -400,6 +401,63 @@ async def test_an_original_that_is_back_right_after_the_switch_was_put_back_by_t
     last = scene.journal.last("r1")
     assert (last.event.value, last.link_state, last.failure) == ("settled", LinkState.ORIGINAL, "rejected")
     assert (scene.changing.counts.done, scene.changing.counts.rewritten) == (2, 1)
+
+
+@pytest.mark.parametrize("undo", [False, True])
+@pytest.mark.parametrize("put", ["https://users.test/later.pdf", "before", None])
+async def test_what_another_user_changes_right_behind_our_write_is_an_edit(undo: bool, put: str | None) -> None:
+    """Within the round trip: it is nobody's to undo, and no reason to end a switch."""
+    scene = Scene(250, undo=undo)
+    before, there = ("new1" if undo else "old1"), LinkState.OURS if undo else LinkState.ORIGINAL
+    value = before if put == "before" else put
+
+    def edit() -> None:
+        if "r1" in scene.org.writes[-1]:
+            scene.org.links["r1"] = value
+            scene.org.others = {"r1"}
+
+    scene.org.after_write = edit
+    await scene.run()
+    last, counts = scene.journal.last("r1"), scene.changing.counts
+    assert scene.org.links["r1"] == value
+    assert (last.old, last.new, last.failure) == ("old1", "new1", None)
+    assert last.link_state is (there if put == "before" else LinkState.GONE if put is None else LinkState.EDITED)
+    assert last.found == (value if last.link_state is LinkState.EDITED else "")
+    assert (counts.done, counts.rewritten, counts.edited + counts.gone) == (249, 0, 1)
+    if put is not None:
+        assert "last modified by 005other" in last.message
+        assert scene.changing.endings.edited_behind == ("r1", "old1" if undo else "new1", value, "005other")
+
+
+@pytest.mark.parametrize("by_us", [True, False])
+async def test_what_the_org_made_of_a_link_whose_answer_was_lost_is_told_from_an_edit(by_us: bool) -> None:
+    scene = Scene()
+
+    def lose(_number: int, _changes: object, carry_out: Callable[[], list[Said]]) -> list[Said]:
+        carry_out()
+        scene.org.links["r1"] = "new1?flow"
+        scene.org.others = set() if by_us else {"r1"}
+        raise LOST
+
+    scene.org.on_write = lose
+    await scene.run()
+    last = scene.journal.last("r1")
+    assert (last.event.value, last.link_state) == (("rewritten", "ours") if by_us else ("kept", "edited"))
+    assert (scene.changing.counts.rewritten, scene.changing.counts.edited) == ((1, 0) if by_us else (0, 1))
+    assert scene.changing.unseen_s >= (600 if by_us else 0)
+
+
+@pytest.mark.parametrize("sent", [Sent.NOT_DONE, Sent.MOVED])
+async def test_what_our_own_login_put_where_we_have_certainly_written_nothing_is_an_edit(sent: Sent) -> None:
+    scene = Scene()
+
+    def refuse(_number: int, changes: Sequence[tuple[str, str]], _carry: object) -> list[Said]:
+        scene.org.links["r1"] = "https://etl.test/later"
+        return [Said(sent)] * len(changes)
+
+    scene.org.on_write = refuse
+    await scene.run()
+    assert scene.journal.last("r1").link_state is LinkState.EDITED
 
 
 @pytest.mark.parametrize("undo", [False, True])

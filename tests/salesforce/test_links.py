@@ -40,6 +40,32 @@ async def test_links_are_read_by_the_thousand_and_the_missing_are_none(org: Serv
     assert absent not in held
 
 
+async def test_a_read_tells_whether_our_own_user_has_changed_a_record_last(org: Server, clock: QuickClock) -> None:
+    ids = load(org, 3)
+    async with connected(org, clock) as salesforce:
+        await salesforce.links.write([(ids[0], NEW.format(0))])
+        org.world.edit([ids[1]], {"Name": "x"}, org.org.colleague_id)
+        held = await salesforce.links.read(ids)
+    told = [(now.by, now.by_us) for now in held.values() if now is not None]
+    assert told == [(org.org.user_id, True), (org.org.colleague_id, False), (org.org.colleague_id, False)]
+    assert asked(org, "resources") == 0, "the login has said who it is"
+
+
+@pytest.mark.parametrize("says", [Reply({}), problem("API_DISABLED", "no", 403), Reply([]), Reply({"identity": "x"})])
+async def test_where_nobody_says_who_we_are_no_change_counts_as_ours(scripted: Scripted, says: Reply) -> None:
+    record = "a0X000000000001EAA"
+    row = {"Id": record, "document__c": "x", "LastModifiedById": "005000000000001AAA"}
+
+    def script(seen: Seen) -> Reply:
+        return Reply([row]) if "composite" in seen.path else says
+
+    async with scripted(script) as (salesforce, server):
+        assert await salesforce.session.user() == ""
+        held = await salesforce.links.read([record])
+    assert held == {record: Held("x", "", "005000000000001AAA", False)}
+    assert len([seen for seen in server.seen if seen.path.endswith("/v62.0/")]) == 1
+
+
 async def test_a_write_is_answered_row_by_row_in_its_order(org: Server, clock: QuickClock) -> None:
     ids = load(org, 5)
     org.world.set_deleted([ids[1]], deleted=True)

@@ -254,3 +254,10 @@ def made_by_users(_right: Any) -> Any:
 
 def never_asked(_right: Any) -> Any:
     return lambda _record, _row: False
+
+
+def all_by_us(right: Any) -> Any:
+    def held(*a: Any) -> Any:
+        return {name: now and now._replace(by_us=True) for name, now in right(*a).items()}
+
+    return held

@@ -126,6 +126,9 @@ class Watch:
         if not undo and not sound and (why := bad_copy(self.world, link, row.old)):
             self.world.violated("I5", f"{entry.id} is moved to {short(link)}: {why}")
         expected = row.new if undo else row.old
+        made = {change.value for change in entry.history if change.who in {"api", "flow"}}
+        if undo and before == expected and before not in made:
+            self.world.violated("I7", f"{entry.id} is put back, and {short(before)} was put there by a user alone")
         if before not in {expected, link}:
             self.overwritten.append(
                 Overwritten(entry.id, entry.last.at, self.world.timeline.now, request.life, orphaned)

@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from engine.model.ids import to18
 from tests.simulation.loop import BEGIN, Timeline
-from tests.simulation.shape import DESCRIBE, FIELD, OBJECT, OTHER
+from tests.simulation.shape import DESCRIBE, FIELD, OBJECT, OTHER, OTHERS, US
 from tests.simulation.soql import Statement
 
 ORG_ID = to18("00D5g00000SiMuL")
@@ -174,7 +174,7 @@ class SimOrg:
         path = request.path
         if path.endswith("/oauth2/token"):
             token = f"00D!{self._tokens}"
-            return _json({"access_token": token, "instance_url": HOST, "id": f"{HOST}/id/{ORG_ID}/005"})
+            return _json({"access_token": token, "instance_url": HOST, "id": f"{HOST}/id/{ORG_ID}/{US}"})
         if request.token != f"00D!{self._tokens}":
             return _refusal(401, "INVALID_SESSION_ID", "Session expired or invalid")
         self._honoured = self._tokens
@@ -239,6 +239,7 @@ class SimOrg:
             "Account__c": entry.account or None,
             "Account__r": {"Name": self.accounts[entry.account]} if entry.account else None,
             "SystemModstamp": stamp(entry.modified),
+            "LastModifiedById": US if entry.last.who in {"api", "flow"} else OTHERS,
             "IsDeleted": entry.deleted,
         }
 

@@ -112,6 +112,11 @@ def bugs() -> list[Bug]:
             "pipeline.link_endings.Endings.changed_since",
             links.made_by_users,
         ),
+        Bug(
+            "an edit right behind our write counts as made by the org",
+            "salesforce.links.SalesforceLinks._held",
+            links.all_by_us,
+        ),
         Bug("an older link of ours becomes an original", "pipeline.intake._unlike", links.never_asked),
         Bug("an undo writes the link that is there", "pipeline.link_endings.Direction.target", links.undo_writes_ours),
         Bug("the rows of switched links stay", "tracking.write.journal._effect", links.no_effect(LinkState.OURS)),

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from engine.model.ids import to18
+
 OBJECT, FIELD, OTHER = "DocListEntry__c", "Document__c", "Elsewhere__c"
+US, OTHERS = to18("0055g00000SiMuL"), to18("0055g00000SiMuM")
+"""The user of every login, and all other users."""
 
 DESCRIBE = {
     "name": OBJECT,
@@ -15,6 +19,7 @@ DESCRIBE = {
         {"name": OTHER, "type": "url", "length": 255, "updateable": True},
         {"name": "Account__c", "type": "reference", "relationshipName": "Account__r"},
         {"name": "SystemModstamp", "type": "datetime"},
+        {"name": "LastModifiedById", "type": "reference", "relationshipName": "LastModifiedBy"},
         {"name": "IsDeleted", "type": "boolean"},
     ],
 }

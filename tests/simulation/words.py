@@ -88,12 +88,12 @@ class Words:
         return MAY_END | BAD_LOGIN if self.watch.bad_login else MAY_END
 
     def _rewritten(self, told: int) -> None:
-        """What somebody else is said to have changed was changed by somebody else."""
+        """What automation is said to have changed was changed by it, and by no user."""
         entries = self.world.org.entries
         changed = {
             record
             for life, record, _, at in self.watch.moved
-            if life == self.number and any(each.at >= at and each.who != "api" for each in entries[record].history)
+            if life == self.number and any(each.at >= at and each.who == "flow" for each in entries[record].history)
         }
         if told > len(changed):
             self.world.violated("I18", f"the org is said to have changed {told} links; it changed {len(changed)}")

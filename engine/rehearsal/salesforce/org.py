@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from engine.model.ids import to18
 from engine.rehearsal.salesforce.clock import OrgClock
 from engine.rehearsal.salesforce.faults import FaultBook
@@ -43,6 +45,8 @@ class Org:
         self.read_only_ids: set[str] = set()
         self.hidden_ids: set[str] = set()
         self.rewriting: Rewriting | None = None
+        self.later: list[Callable[[], None]] = []
+        """What automation is yet to do."""
         self._settle()
 
     def close(self) -> None:

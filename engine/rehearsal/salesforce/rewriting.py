@@ -1,7 +1,7 @@
-"""Automation that changes what was written, in the same transaction: a before-save flow, or a trigger.
+"""Automation that changes what was written: a before-save flow, or a trigger; or what runs later, in its own name.
 
-``POST /__sim__/rewriting`` switches it on, for all rows or for some. What administrators see of it is a matter of
-``tooling.py``.
+``POST /__sim__/rewriting`` switches it on, for all rows or for some; ``POST /__sim__/later`` lets the time come for
+what is to run later. What administrators see of it is a matter of ``tooling.py``.
 """
 
 from __future__ import annotations
@@ -17,15 +17,19 @@ MAKES: Mapping[str, Callable[[str, str], str | None]] = {
     "revert": lambda _written, before: before,
     "clear": lambda _written, _before: None,
 }
+WHEN = ("within", "behind", "later")
+"""In the transaction of the write; right behind it, in one of its own; when the time has come."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rewriting:
-    """``make`` is one of MAKES; no ``ids``: every row."""
+    """``make`` is one of MAKES, ``when`` one of WHEN; no ``ids``: every row. ``user``: if not the writer."""
 
     field: str
     make: str
     ids: frozenset[str] = frozenset()
+    when: str = "within"
+    user: str = ""
 
     def of(self, row_id: str, values: Mapping[str, Any], before: Any) -> dict[str, Any]:
         """What the row comes to hold of the values that were written; ``before``: of the field."""

@@ -73,6 +73,8 @@ class LinkProgress:
     """``Changing.unseen_s``."""
     rewritten: Rewritten | None = None
     """The first record where the org has changed what was written."""
+    edited_behind: Rewritten | None = None
+    """The first that another user has changed right behind our write."""
     open: int = 0
     """Changes that nobody knows the end of."""
     waived: int = 0
@@ -81,6 +83,11 @@ class LinkProgress:
     """Lines of the plan that flags or test settings did not let through."""
     foreign: Foreign = field(default_factory=Foreign)
     """Records left alone, because the link in their row is not made of its key."""
+
+    def learn(self, changing: Changing) -> None:
+        """What became of the links that were written."""
+        self.unseen_s = changing.unseen_s
+        self.rewritten, self.edited_behind = changing.endings.rewritten, changing.endings.edited_behind
 
 
 def start_of(

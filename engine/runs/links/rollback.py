@@ -179,7 +179,7 @@ class _Rollback:
         await self._undo(journal)
         await self._evidence.export(journal)
         self._progress.open = await still_open(self._run, self._evidence)
-        await note_rewriting(self._run, self._progress.rewritten, self._rules.object_and_field[0])
+        await note_rewriting(self._run, self._progress, self._rules.object_and_field[0])
         await excuse(self._run, self._progress, self._survey.counts.failed)
 
     async def _undo(self, journal: Journal) -> None:
@@ -229,8 +229,7 @@ class _Rollback:
                 if self._evidence.doubtful and await settle_late(self._run, self._evidence, journal):
                     await writer.write(self._candidates.undoable(self._survey, journal, late=True))
             finally:
-                changing = writer.changing
-                self._progress.unseen_s, self._progress.rewritten = changing.unseen_s, changing.endings.rewritten
+                self._progress.learn(writer.changing)
                 self._survey.counts.add(counts)
 
     def after_failure(self) -> Sequence[Advice]:

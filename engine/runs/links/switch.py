@@ -169,7 +169,7 @@ class _Switch:
         if (limits := run.services.salesforce.limits) is not None:
             await run.services.ledger.sample({"api": {"used": limits.used, "max": limits.allowed}})
         self._progress.open = await still_open(run, self._evidence)
-        await note_rewriting(run, self._progress.rewritten, self._rules.object_and_field[0])
+        await note_rewriting(run, self._progress, self._rules.object_and_field[0])
         total = self._progress.total
         await excuse(run, self._progress, total.failed + total.unfit)
 

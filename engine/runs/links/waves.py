@@ -215,7 +215,7 @@ class Waves:
         finally:
             counts = changing.take_counts()
             progress.total.add(counts)
-            progress.unseen_s, progress.rewritten = changing.unseen_s, changing.endings.rewritten
+            progress.learn(changing)
             if wave:
                 progress.waves.append({**wave, **asdict(counts)})
             log.info("wave", **wave, **asdict(counts))

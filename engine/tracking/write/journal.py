@@ -186,10 +186,10 @@ def follow(db: sqlite3.Connection, steps: Sequence[Step], run_id: int, now: str)
 
 
 def _counts(steps: Sequence[Step]) -> RunCounts:
-    """What the org has changed was counted as moved when it was written."""
+    """What was changed right behind our write was counted as moved when it was written."""
     events = Counter(step.event for step in steps if not step.by_org)
-    by_org, failed = sum(step.by_org for step in steps), sum(step.failure is not None for step in steps)
-    moved = events[Event.APPLIED] + events[Event.UNDONE] - by_org
+    behind, failed = sum(step.behind for step in steps), sum(step.failure is not None for step in steps)
+    moved = events[Event.APPLIED] + events[Event.UNDONE] - behind
     rest = events[Event.SETTLED] + events[Event.KEPT]
     return RunCounts(moved + failed + rest, successful=moved, failed=failed, skipped=rest, updated=moved)
 

@@ -13,13 +13,15 @@ LOST = Transient(FailureClass.NETWORK, "the connection broke")
 
 
 class FakeOrg:
-    """Holds links by record; None: deleted. ``on_write`` may change the answer to each write, or raise.
+    """Holds links by record; None: deleted. ``others``: records whose last change was not made by this login.
+    ``on_write`` may change the answer to each write, or raise.
 
     It gets the number of the write (from 1), the changes and a function that carries them out.
     """
 
     def __init__(self, links: dict[str, str | None]) -> None:
         self.links = links
+        self.others: set[str] = set()
         self.reads: list[list[str]] = []
         self.writes: list[list[str]] = []
         self.on_write: Callable[[int, Sequence[tuple[str, str]], Callable[[], list[Said]]], list[Said]] | None = None
@@ -31,7 +33,13 @@ class FakeOrg:
         await asyncio.sleep(0)  # others get their turn, as with a real org
         if self.on_read is not None:
             self.on_read(len(self.reads))
-        return {each: None if (link := self.links[each]) is None else Held(link, "stamp") for each in ids}
+        return {each: self._held(each) for each in ids}
+
+    def _held(self, record: str) -> Held | None:
+        if (link := self.links[record]) is None:
+            return None
+        by_us = record not in self.others
+        return Held(link, "stamp", "005us" if by_us else "005other", by_us)
 
     async def write(self, changes: Sequence[tuple[str, str]]) -> list[Said]:
         assert len({record for record, _ in changes}) == len(changes)

@@ -10,7 +10,8 @@
 * ``GET clock``; ``POST clock`` ``{"advance": seconds}``
 * ``GET settings``; ``POST settings``: any of SETTABLE, and ``daily_used``
 * ``POST access`` ``{"read_only": [ids], "hidden": [ids]}``: rows that sharing makes read-only, or hides altogether
-* ``POST rewriting`` ``{"field", "make", "ids"?}``: automation changes what is written (``rewriting.py``); ``{}``: none
+* ``POST rewriting`` ``{"field", "make", "ids"?, "when"?, "user"?}``: automation changes what is written
+  (``rewriting.py``), ``user`` may be ``colleague``; ``{}``: none. ``POST later``: it does what it was to do later
 * ``POST field`` ``{"object", "field", …}``: change length, readable, updateable, nillable or type of a field
 """
 
@@ -30,7 +31,7 @@ from engine.rehearsal.salesforce import tooling
 from engine.rehearsal.salesforce.clock import stamp
 from engine.rehearsal.salesforce.faults import rule_from
 from engine.rehearsal.salesforce.org import Org
-from engine.rehearsal.salesforce.rewriting import MAKES, Rewriting
+from engine.rehearsal.salesforce.rewriting import MAKES, WHEN, Rewriting
 
 PREFIX = "/__sim__/"
 SETTABLE = frozenset(
@@ -76,6 +77,7 @@ async def control(org: Org, http: web.Request) -> web.StreamResponse:
         ("POST", "access"): _access,
         ("POST", "field"): _field,
         ("POST", "rewriting"): _rewriting,
+        ("POST", "later"): _later,
     }
     action = actions.get((http.method, name))
     if action is None:
@@ -162,10 +164,23 @@ def _access(org: Org, http: web.Request, body: bytes) -> Any:
 
 def _rewriting(org: Org, http: web.Request, body: bytes) -> Any:
     data = orjson.loads(body)
-    if data and data["make"] not in MAKES:
-        raise ValueError(f"make must be one of {sorted(MAKES)}")
-    org.rewriting = Rewriting(data["field"], data["make"], frozenset(data.get("ids", ()))) if data else None
-    return {"on": bool(data)}
+    if not data:
+        org.rewriting = None
+        org.later.clear()
+        return {"on": False}
+    when, user = data.get("when", WHEN[0]), data.get("user", "")
+    if data["make"] not in MAKES or when not in WHEN:
+        raise ValueError(f"make must be one of {sorted(MAKES)}, when one of {WHEN}")
+    user = org.colleague_id if user == "colleague" else user
+    org.rewriting = Rewriting(data["field"], data["make"], frozenset(data.get("ids", ())), when, user)
+    return {"on": True}
+
+
+def _later(org: Org, http: web.Request, body: bytes) -> Any:
+    acts, org.later = org.later, []
+    for act in acts:
+        act()
+    return {"done": len(acts)}
 
 
 def _field(org: Org, http: web.Request, body: bytes) -> Any:

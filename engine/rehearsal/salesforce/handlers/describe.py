@@ -20,7 +20,8 @@ def versions(org: Org, request: ApiRequest) -> ApiResponse:
 def resources(org: Org, request: ApiRequest) -> ApiResponse:
     """``GET /services/data/vXX.X``."""
     base = f"/services/data/v{request.version}"
-    return as_json({name: f"{base}/{name}" for name in ("sobjects", "query", "queryAll", "limits", "composite")})
+    paths = {name: f"{base}/{name}" for name in ("sobjects", "query", "queryAll", "limits", "composite")}
+    return as_json({"identity": f"{org.login_url}/id/{org.org_id}/{request.user_id()}", **paths})
 
 
 def describe_global(org: Org, request: ApiRequest) -> ApiResponse:

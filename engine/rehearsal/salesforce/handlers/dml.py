@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from engine.model.ids import is_id, to18
@@ -48,10 +49,12 @@ def update(org: Org, request: ApiRequest, changes: Sequence[Change], *, all_or_n
     _check_rules(changes)
     if all_or_none:
         _roll_back(changes)
-    _rewrite(org, changes)
+    behind = _rewrite(org, changes, request.user_id())
     for sobject, good in _grouped(changes):
         org.world.update(sobject, [(change.id, change.row) for change in good], request.user_id())
         request.ids_written += [change.id for change in good]
+    for act in behind:
+        act()
 
 
 def create(org: Org, request: ApiRequest, changes: Sequence[Change], *, all_or_none: bool) -> None:
@@ -204,14 +207,24 @@ def _check_rules(changes: Sequence[Change]) -> None:
                 change.fail(rule.code, rule.message, [rule.field])
 
 
-def _rewrite(org: Org, changes: Sequence[Change]) -> None:
+def _rewrite(org: Org, changes: Sequence[Change], user_id: str) -> list[Callable[[], None]]:
+    """What automation makes of these rows. Returns what it does right behind their transaction."""
+    behind: list[Callable[[], None]] = []
     if (rewriting := org.rewriting) is None:
-        return
+        return behind
     for sobject, good in _grouped(changes):
-        if sobject.column(rewriting.field) is not None:
-            before = org.world.fetch(sobject, [change.id for change in good], [rewriting.field])
+        if sobject.column(rewriting.field) is None:
+            continue
+        before = org.world.fetch(sobject, [change.id for change in good], [rewriting.field])
+        made = {change.id: rewriting.of(change.id, change.row, before[change.id][0]) for change in good}
+        if rewriting.when == "within":
             for change in good:
-                change.row = rewriting.of(change.id, change.row, before[change.id][0])
+                change.row = made[change.id]
+            continue
+        own = [(change.id, made[change.id]) for change in good if made[change.id] != change.row]
+        act = partial(org.world.update, sobject, own, rewriting.user or user_id)
+        (behind if rewriting.when == "behind" else org.later).append(act)
+    return behind
 
 
 def _roll_back(changes: Sequence[Change]) -> None:
