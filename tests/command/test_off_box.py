@@ -313,6 +313,21 @@ def test_what_is_missing_in_the_bucket_is_not_rebuilt(corner: Corner) -> None:
     said_so(corner.engine(*REBUILD[:2]), 2, "Give --from-bucket")
 
 
+def test_a_rebuild_of_which_nothing_can_be_read_says_so(corner: Corner) -> None:
+    """As when the first batch of all was damaged on its way, nothing was sent, and then the machine is lost."""
+    backed_up(corner)
+    assert corner.engine(*SWITCH, "--limit", "1").code == 0
+    for key in corner.held():
+        if key.startswith(".engine/"):
+            replace(corner, corner.bucket, key, b"spoilt")
+    lose_the_box(corner)
+    said_so(corner.engine(*REBUILD), 6, "no row that carries our HMAC", "switch.journal_key_file")
+    assert corner.engine(*BACKUP).code == 0
+    said_so(corner.engine(*SWITCH), 6, "switch.journal_key_file")
+    another = {"ENGINE_SWITCH__JOURNAL_KEY_FILE": str(corner.directory / "another-key")}
+    said_so(corner.engine(*SWITCH, **another), 0, "4 switched")
+
+
 def test_a_rebuild_of_another_bucket_or_org_is_refused(corner: Corner) -> None:
     lost_within_a_wave(corner)
     elsewhere = f"{corner.bucket}-other"

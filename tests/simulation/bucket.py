@@ -52,6 +52,10 @@ class SimStore:
     """Keys of ours that may not be looked at."""
     short: bool = False
     """The write at hand is cut off on its way."""
+    bad_keys: set[str] = field(default_factory=set)
+    """Where something has landed damaged."""
+    damaged: range = range(0)
+    """Of the writes to come, counted from 1: these are damaged on their way. The answer tells of what got there."""
     on_write: Callable[[str, str, Held | None, Held | None], None] = lambda *_: None
 
     def fields(self, held: Held, *, body: bool = True) -> dict[str, str]:
@@ -87,6 +91,11 @@ class SimStore:
                 raise StoreError("PreconditionFailed", 412, "At least one of the pre-conditions did not hold")
         if self.short:
             held = replace(held, body=held.body[: len(held.body) // 2])
+        if self.damaged:
+            if 1 in self.damaged:
+                held = replace(held, body=b"?" + held.body[1:])
+                self.bad_keys.add(key)
+            self.damaged = range(self.damaged.start - 1, self.damaged.stop - 1) if self.damaged.stop > 2 else range(0)
         self.on_write(bucket, key, before, held)
         self.objects[bucket][key] = held
         return Answer(200, self.fields(held, body=False))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 
 from tests.simulation.story import Act, Item, Story
 from tests.simulation.world import Hostile
@@ -23,11 +24,17 @@ class _Drawer:
     def __init__(self, seed: int, hostile: Hostile) -> None:
         self.chance = random.Random(f"story {seed}")
         self.hostile = hostile
-        self._numbers = 0
+        self.more = random.Random(f"more {seed}")
+        """For what was thought of later: what a seed drew before stays."""
+        self._numbers, self._late_numbers = 0, 1_000
 
     def number(self) -> int:
         self._numbers += 1
         return self._numbers
+
+    def _late(self, kind: str, at: int, what: str = "", seconds: float = 0.0, pick: int = 0) -> Item:
+        self._late_numbers += 1
+        return Item(self._late_numbers, kind, at, what, seconds, pick)
 
     def act(self, first: bool, fresh: bool) -> Act:
         chance, number = self.chance, self.number()
@@ -79,7 +86,16 @@ class _Drawer:
             what = chance.choice(("append", "lower", "revert", "trim"))
             items.append(Item(self.number(), "flow", 0, what, pick=chance.randrange(9)))
         wait = chance.choice((0.0, 0.0, 1.0, 30.0, 900.0))
+        items += self._more(line, steps, of_all=first and fresh)
         return Act(number, line, tuple(items), chance.choice(MANNERS), wait)
+
+    def _more(self, line: str, steps: int, *, of_all: bool) -> Iterator[Item]:
+        """``of_all``: the act copies every file."""
+        chance, copies = self.more, "backup" in line
+        if chance.random() < (0.5 if of_all else 0.3 if copies else 0.05):
+            yield self._late("damage", chance.randint(1, 20 if of_all else 3), pick=chance.choice((1, 1, 2, 9)))
+        if chance.random() < (0.3 if copies else 0.02):
+            yield self._late("revise", chance.randint(1, steps), pick=chance.randrange(99))
 
     def _line(self) -> str:
         chance = self.chance

@@ -33,6 +33,8 @@ def arrange(world: SimWorld, item: Item) -> None:
             world.versions.setdefault(key, []).append(world.store.objects[VENDOR][key].body)
             body = f"content of {key}, changed {item.pick}\n".encode()
             world.store.objects[VENDOR][key] = Held(body, world.timeline.now)
+        case "damage":
+            world.store.damaged = range(item.at, item.at + item.pick)
         case "squat":
             world.squatted = True
             entry = world.org.entries[sorted(world.org.entries)[item.pick]]

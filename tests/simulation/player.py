@@ -70,6 +70,7 @@ class Player:
         chance = random.Random(f"act {self.story.seed} {act.number}")
         self.world.wait(act.wait_s)
         incidents = Incidents(manner=act.manner)
+        self.world.store.damaged = range(0)
         for item in act.items:
             self._arrange(item, incidents, chance)
         line = self._line(act.line)
@@ -158,6 +159,8 @@ class Player:
                 incidents.signals[item.at] = int(item.what)
             case "edit" if item.at == 0:
                 edit(world, item)
+            case "revise" if item.at:
+                incidents.edits.setdefault(item.at, []).append(lambda: arrange(world, item))
             case "edit":
                 incidents.edits.setdefault(item.at, []).append(lambda: edit(world, item))
             case "org":
@@ -190,6 +193,7 @@ class Player:
         world = self.world
         world.org.locks.clear()
         world.org.rejected.clear()
+        world.store.damaged = range(0)
         world.org.flow = lambda _entry, written, _before: written
         world.wait(QUIET_S)
         end = {
@@ -243,9 +247,19 @@ class Player:
         """Whether a refusal has said what to type, and it was typed."""
         for line in self._advice:
             if "FILE" not in line and line.partition(" ")[0] in {"run", "db"}:
-                self._calm(line)
+                ended = self._calm(line)
+                if "journal_key_file" in str(getattr(ended.error, "hint", "")):
+                    self._take_another_key()
                 return True
         return False
+
+    def _take_another_key(self) -> None:
+        """Of a journal of which nothing can be read any more: a new one begins."""
+        settings = self.world.settings
+        file = self.world.box / "another.journal-key"
+        self.world.settings = settings.model_copy(
+            update={"switch": settings.switch.model_copy(update={"journal_key_file": file})}
+        )
 
     def _calm(self, line: str) -> Ended:
         self.world.wait(1.0)

@@ -86,7 +86,8 @@ def model(world: SimWorld, entry: Entry, row: sqlite3.Row) -> set[str]:
         held = world.store.objects[OURS].get(row["your_s3_key"] or "")
         if held is None or held.body != world.store.objects[VENDOR][key].body:
             stem, may = key.rpartition("/")[2].removesuffix(".pdf"), set[str]()
-            if world.squatted or any(spoilt.rpartition("/")[2].startswith(stem) for spoilt in world.spoilt):
+            odd = world.spoilt.keys() | (world.store.bad_keys if world.forgetful else set())
+            if world.squatted or any(each.rpartition("/")[2].startswith(stem) for each in odd):
                 may.add("failed")
             if key in world.versions and (world.restored or row["your_s3_key"] is None):
                 may.add("failed")  # a DB that was lost, or a run that was killed, has forgotten its own older copy

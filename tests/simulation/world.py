@@ -78,6 +78,8 @@ class SimWorld:
         """Keys of ours that others have deleted, written over or archived."""
         self.restored = False
         """The box was lost or restored, once at least."""
+        self.forgetful = False
+        """A process ended, or the box was restored, before all that it did was written down."""
         self.squatted = False
         """Somebody else's object lay under a key of ours before anything was copied."""
         self.versions: dict[str, list[bytes]] = {}
@@ -118,6 +120,7 @@ class SimWorld:
         self.life = life = Life(self, self.lives, chance, incidents)
         ended = life.run(lambda: main(life))
         self.life = None
+        self.forgetful |= ended.how != "reported"
         if life.dead:
             self.org.heard = {number: by for number, by in self.org.heard.items() if by != life.number}
         self.trace(f"life {life.number} {ended.how} {ended.code}")
@@ -144,7 +147,7 @@ class SimWorld:
 
     def bring_back(self, kept: disk.Image) -> None:
         """The box is from now on as it was then."""
-        self.restored = True
+        self.restored = self.forgetful = True
         self.disk.forget()
         self.tracked.forget()
         disk.restore(self.box, kept)

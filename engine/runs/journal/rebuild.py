@@ -20,6 +20,7 @@ from engine.model.command import Advice, Command
 from engine.model.errors import Blocked, Differs, EngineError, Paused, Transient, Usage
 from engine.model.record import Scope
 from engine.runs.journal.batches import Pins, Row
+from engine.runs.journal.evidence import KEYS
 from engine.runs.journal.in_bucket import BucketJournal, Found, journals_in
 from engine.runs.journal.own_objects import folder
 from engine.runs.journal.tips import passed_over
@@ -130,6 +131,13 @@ class _Rebuild:
                     "destination.bucket.",
                 )
             await self._add(rows)
+        if not reading.tip.rows:
+            raise Differs(
+                f"the journal {found.name} holds no row that carries our HMAC: "
+                f"{passed_over(reading.witness.passed_over, reading.witness.examples)}",
+                hint="nothing was added. Bring the objects back (an earlier version of them, where the bucket keeps "
+                f"versions), or the tracking DB; {KEYS}",
+            )
         rebuilt.journal, rebuilt.rows = found.name, reading.tip.rows
         if reading.witness.passed_over:
             rebuilt.notes.append(passed_over(reading.witness.passed_over, reading.witness.examples))
