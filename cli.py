@@ -5,7 +5,9 @@ The commands themselves are in ``engine.commands``.
 
 import gc
 import os
-from typing import Annotated
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -13,7 +15,7 @@ from typer.core import TyperGroup
 from engine import __version__
 from engine.commands import checks, database, desk, first_steps, reports, run
 from engine.commands.flags import ConfigForAll
-from engine.commands.frame import names_settings
+from engine.commands.frame import names_settings, usage_error
 from engine.commands.streams import standard_streams
 
 EXITS = """Exit codes: 0 done; 1 unexpected failure; 2 usage or settings; 3 finished, some records failed;
@@ -41,16 +43,26 @@ ORDER = [
 ]
 
 
-class InOrderOfUse(TyperGroup):
-    """Lists the commands in the order of a migration. typer itself would put the groups, ``run`` and ``db``, last."""
+class Commands(TyperGroup):
+    """All of them, in the order of a migration. typer itself would put the groups, ``run`` and ``db``, last."""
 
     def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
         return sorted(self.commands, key=ORDER.index)
 
+    def main(self, args: Sequence[str] | None = None, *more: Any, **named: Any) -> Any:
+        """A command line that cannot be read gets a document too, where one was asked for."""
+        try:
+            return super().main(args, *more, **named)
+        except SystemExit as ended:
+            message = getattr(ended.__context__, "format_message", None)
+            if message is not None and "--json" in (sys.argv if args is None else args):
+                usage_error(message())
+            raise
+
 
 app = typer.Typer(
     name="engine",
-    cls=InOrderOfUse,
+    cls=Commands,
     help="Moves files from a vendor's S3 bucket into your own, driven by Salesforce records, tracked in SQLite.",
     epilog=EXITS,
     no_args_is_help=True,

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from engine.commands.flags import Account, AsJson, Config, Progress, flag, value
-from engine.commands.frame import answer, guarded, perform, print_json, screen_for, settings_file, settings_for
+from engine.commands.frame import answer, guarded, perform, screen_for, settings_file, settings_for, show
 
 Purpose = Annotated[
     Literal["backup", "switch"],
@@ -64,11 +64,11 @@ def doctor(
     with guarded(ctx):
         from engine.runs.doctor.doctor import DoctorOptions, diagnose, show_diagnosis
         from engine.runs.doctor.iam import policies
+        from engine.runs.shared.answer import document_text
 
         settings = settings_for(ctx)
         if iam:
-            print_json(policies(settings))
-            return
+            show(ctx, policies(settings), lambda found, _: typer.echo(document_text(found), nl=False))
         found = perform(diagnose(settings, DoctorOptions(settings_file(ctx), purpose, scan, samples)))
         answer(ctx, found, show_diagnosis)
 

@@ -72,7 +72,6 @@ def report(
         wanted = Paper(file, pdf, certificate, sweep)
         found = perform(write_paper(settings_for(ctx), wanted, SystemClock()))
         show(ctx, found, _show_verdict)
-        raise typer.Exit(found["exit_code"])
 
 
 def _show_verdict(found: dict[str, Any], _console: Any) -> None:

@@ -7,13 +7,13 @@ import typer
 
 from engine.commands.flags import AsJson, Config, flag, value
 from engine.commands.frame import (
+    answer,
     guarded,
     names_settings,
     perform,
     screen_for,
     settings_file,
     settings_for,
-    show,
     stderr,
     stdout,
 )
@@ -149,4 +149,4 @@ def tune(
         with screen_for(ctx) as screen:
             work = tune_real(settings_for(ctx), options, screen.say) if real else None
             found = perform(tidied(work or tune_rehearsed(options, screen.say), screen.say))
-        show(ctx, found, show_tuning)
+        answer(ctx, found, show_tuning)

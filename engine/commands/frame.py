@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
 if TYPE_CHECKING:
+    from engine.runs.shared.answer import Answer
     from engine.settings import Settings
 
 LOGS = "engine.logs"
@@ -87,32 +88,30 @@ def screen_for(ctx: typer.Context) -> Iterator[Any]:
     yield Screen(console, live=able and progress is not False, quiet=progress is False)
 
 
-def print_json(document: Any) -> None:
-    """One JSON document on stdout."""
-    from engine.runs.shared.report import print_document
-
-    print_document(document)
-
-
-def show(ctx: typer.Context, found: Any, tables: Callable[[Any, Any], None]) -> None:
-    """Print what was found, in the form that is wanted."""
-    if ctx.params["as_json"]:
-        print_json(found if isinstance(found, dict) else found.as_json())
-    else:
-        tables(found, stdout())
-
-
-def answer(ctx: typer.Context, report: Any, tables: Callable[[Any, Any], None] | None = None) -> None:
-    """The same, ending with the report's exit code. Without ``tables`` it is printed line by line."""
-    show(ctx, report, tables or _print_lines)
-    raise typer.Exit(report.exit_code)
-
-
-def _print_lines(report: Any, _: Any) -> None:
+def answer(ctx: typer.Context, found: Answer, tables: Callable[[Any, Any], None] | None = None) -> NoReturn:
+    """Print what was found, in the form that is wanted, and end with its exit code. Without ``tables`` it is printed
+    line by line."""
+    from engine.runs.shared.answer import answered, next_lines, print_document
     from engine.runs.shared.command import to_show
 
-    for line in report.lines():
-        typer.echo(to_show(line))
+    if ctx.params["as_json"]:
+        print_document(answered(found))
+    else:
+        if tables is not None:
+            tables(found, stdout())
+        for line in [*(found.lines() if tables is None else ()), *next_lines(found)]:  # type: ignore[attr-defined]
+            typer.echo(to_show(line))
+    raise typer.Exit(found.exit_code)
+
+
+def show(
+    ctx: typer.Context, document: Mapping[str, Any], tables: Callable[[Any, Any], None], next_steps: Sequence[Any] = ()
+) -> NoReturn:
+    """The same for a plain document, with what to type next. All is well, unless it says so by its ``exit_code``."""
+    from engine.runs.shared.answer import Found
+
+    found = Found(document, next_steps, document.get("exit_code", 0))
+    answer(ctx, found, lambda _, console: tables(document, console))
 
 
 @contextmanager
@@ -123,23 +122,39 @@ def guarded(ctx: typer.Context) -> Iterator[None]:
     except (typer.Exit, typer.Abort, KeyboardInterrupt, BrokenPipeError):
         raise
     except BaseException as error:
-        from engine.runs.shared.command import to_show, to_type
+        from engine.runs.shared.answer import failed
         from engine.runs.shared.report import first_fatal
 
         fatal = first_fatal(error)
-        if fatal is None:
-            if not isinstance(error, Exception):
-                raise
-            from engine.log import crash_file
+        if fatal is not None:
+            _fail(ctx, failed(str(fatal), fatal.hint, fatal.exit_code))
+        if isinstance(error, SystemExit) and isinstance(error.code, int):
+            _fail(ctx, failed("ended by a signal", "Nothing was kept; start the same command again.", error.code))
+        if not isinstance(error, Exception):
+            raise
+        from engine.log import crash_file
 
-            file = crash_file(ctx.meta.get(LOGS, Path("logs")), error)
-            typer.echo(f"engine: unexpected {type(error).__name__}; details are in {file}", err=True)
-            typer.echo("What was recorded is safe; the same command resumes.", err=True)
-            raise typer.Exit(1) from None
-        hint = to_type(fatal.hint)
-        if ctx.params.get("as_json"):
-            print_json({"error": str(fatal), "hint": hint, "exit_code": fatal.exit_code})
-        typer.echo(to_show(f"engine: {fatal}"), err=True)
-        if hint:
-            typer.echo(to_show(f"  {hint}"), err=True)
-        raise typer.Exit(fatal.exit_code) from None
+        file = crash_file(ctx.meta.get(LOGS, Path("logs")), error)
+        told = f"unexpected {type(error).__name__}; details are in {file}"
+        _fail(ctx, failed(told, "What was recorded is safe; the same command resumes.", 1))
+
+
+def _fail(ctx: typer.Context, failure: dict[str, Any]) -> NoReturn:
+    """Say why, also as a document where one is wanted, and end."""
+    from engine.runs.shared.answer import print_document
+    from engine.runs.shared.command import to_show
+
+    typer.echo(to_show(f"engine: {failure['error']}"), err=True)
+    if failure["hint"]:
+        typer.echo(to_show(f"  {failure['hint']}"), err=True)
+    if ctx.params.get("as_json"):
+        with suppress(OSError):  # stdout may be what has failed
+            print_document(failure)
+    raise typer.Exit(failure["exit_code"]) from None
+
+
+def usage_error(message: str) -> None:
+    """The document of a command line that cannot be read; what is wrong was said before."""
+    from engine.runs.shared.answer import failed, print_document
+
+    print_document(failed(message, "Add --help to see what the command takes.", 2))

@@ -102,7 +102,6 @@ def audit(
 
         found = perform(check(settings_for(ctx), AuditOptions(record, account, run, limit, bucket)))
         show(ctx, found, show_audit)
-        raise typer.Exit(found["exit_code"])
 
 
 def accounts(

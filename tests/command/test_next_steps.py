@@ -16,9 +16,8 @@ NEVER = "--max-duration=0.001s"
 
 def command(said: Said, what: str) -> list[str]:
     """The words behind ``engine`` of the one step that says this of itself, be it in a report or in a refusal."""
-    steps = said.json.get("next") or [each.strip() for each in said.json["hint"].splitlines()]
-    [step] = [each for each in steps if each.partition("   ")[2].startswith(what)]
-    name, *words = shlex.split(step.partition("   ")[0])
+    [step] = [each for each in said.json["next"] if each["why"].startswith(what)]
+    name, *words = shlex.split(step["command"])
     assert name == "engine"
     return words
 

@@ -27,11 +27,11 @@ from engine.runs.analyze.advice import advice
 from engine.runs.analyze.files import write_rows, write_text
 from engine.runs.analyze.forecast import Surroundings, Throughput, Work, forecast
 from engine.runs.analyze.sizes import Sizes
+from engine.runs.shared.answer import Found, answered, document_text
 from engine.runs.shared.assembly import Adapters, open_adapters
 from engine.runs.shared.bounds import Bounds, bounds_of
 from engine.runs.shared.command import to_type
 from engine.runs.shared.preflight import check_org, check_stores
-from engine.runs.shared.report import document_text
 from engine.runs.shared.screen import Say, Screen
 from engine.s3.transfer.parts import COPY_LIMIT, COPY_PART
 from engine.salesforce.shape import Organization
@@ -69,7 +69,7 @@ async def analyze(
             work = _Analysis(settings, adapters, prior, scratch, bounds, options, prices, screen)
             document = await work.run()
     if options.export is not None:
-        write_text(options.export, document_text(document))
+        write_text(options.export, document_text(answered(Found(document))))
     return shortened(document)
 
 

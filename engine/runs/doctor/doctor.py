@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from engine.limiting.clock import Clock, SystemClock
+from engine.model.command import Advice, Command
 from engine.model.errors import Blocked, EngineError, Fatal
 from engine.model.record import ObjectShape, Scope
 from engine.model.text import printable
@@ -62,11 +63,22 @@ class Diagnosis:
     def exit_code(self) -> int:
         return 4 if any(each.level is Level.BLOCK for each in self.findings) else 0
 
+    @property
+    def next_steps(self) -> Sequence[Advice]:
+        if self.exit_code:
+            again = Command(f"doctor --for {self.purpose}")
+            return [(again, "   once what blocks is mended")]
+        if self.purpose == "switch":
+            return [(Command("run switch --dry-run"), "   writes a plan: every old and new link")]
+        return [
+            (Command("analyze"), "   says what a backup would meet, and how long it takes"),
+            (Command("run backup --full"), "   copies every file"),
+        ]
+
     def as_json(self) -> dict[str, Any]:
         counts = Counter(each.level for each in self.findings)
         return {
             "purpose": self.purpose,
-            "exit_code": self.exit_code,
             "counts": {level.value: counts[level] for level in Level},
             "findings": [
                 {"check": each.check, "level": each.level.value, "what": each.what, "fix": to_type(each.fix)}

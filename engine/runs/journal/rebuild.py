@@ -68,8 +68,6 @@ class Rebuilt:
             "records": self.records,
             "unformed": self.unformed,
             "notes": [to_type(note) for note in self.notes],
-            "next": [to_type(step) for step in self.next_steps],
-            "exit_code": self.exit_code,
         }
 
     @property
@@ -88,9 +86,7 @@ class Rebuilt:
         lines = [f"The journal {self.journal}: {what}"]
         if self.records:
             lines.append(f"  {self.records:,} records are known again by their links; their copies are not proved yet")
-        return (
-            lines + [f"  {to_type(note)}" for note in self.notes] + [f"  next: {to_type(s)}" for s in self.next_steps]
-        )
+        return lines + [f"  {to_type(note)}" for note in self.notes]
 
 
 async def rebuild(settings: Settings, screen: Screen, name: str | None = None, clock: Clock | None = None) -> Rebuilt:

@@ -76,8 +76,7 @@ class ChangeReport:
             "api_calls": self.cost and self.cost.calls,
             "api_remaining": self.cost and self.cost.remaining,
             "unseen_ms": round(self.doubt.unseen_s * 1000),
-            "database": self.ended.database,
-            **self.ended.last_keys(self.next_steps),
+            **self.ended.last_keys(),
         }
 
     def lines(self) -> list[str]:
@@ -102,7 +101,7 @@ class ChangeReport:
                 f"  at most {self.doubt.unseen_s * 1000:,.0f} ms lay between the read of a link and its write; an edit"
                 " of that record in between was overwritten (--strict closes that gap)"
             )
-        return lines + self.ended.last_lines(self.next_steps)
+        return lines + self.ended.last_lines()
 
 
 def counted(counts: Counts, done: str = "switched", in_doubt: int = 0, stale: str = "changed since the plan") -> str:

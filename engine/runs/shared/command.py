@@ -17,6 +17,11 @@ def name_in_commands(settings_file: Path | None) -> None:
     _settings_file.set(settings_file)
 
 
+def named_settings() -> Path | None:
+    """The settings file that shown commands name; None: they need not name it."""
+    return _settings_file.get()
+
+
 def to_type(advice: Advice) -> str:
     """The text of it, with commands as they are to be typed."""
     return in_words(advice, _settings_file.get())

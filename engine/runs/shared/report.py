@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import re
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +14,6 @@ from engine.runs.shared.command import to_type
 
 if TYPE_CHECKING:
     from engine.pipeline.tally import Tally  # status uses this module too, and starts faster without the pipeline
-
-_UNSAFE = re.compile(r"[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-"""C1 controls, direction marks, line separators and lone surrogates, which JSON does not escape by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +55,13 @@ class Ended:
         name = name or (f"{self.kind} (dry run)" if self.dry_run else f"{self.kind} run {self.run_id}")
         return f"{name}: {self.status.replace('_', ' ')}" + (f" ({self.reason})" if self.reason else "")
 
-    def last_keys(self, next_steps: Sequence[Advice]) -> dict[str, Any]:
+    def last_keys(self) -> dict[str, Any]:
         """The keys that each report ends with."""
-        return {"notes": [to_type(note) for note in self.notes], "next": [to_type(step) for step in next_steps]}
+        return {"database": self.database, "notes": [to_type(note) for note in self.notes]}
 
-    def last_lines(self, next_steps: Sequence[Advice]) -> list[str]:
-        """The same for a person."""
-        return [
-            *(f"  {to_type(note)}" for note in self.notes),
-            *(f"  next: {to_type(step)}" for step in next_steps),
-        ]
+    def last_lines(self) -> list[str]:
+        """The notes for a person."""
+        return [f"  {to_type(note)}" for note in self.notes]
 
 
 @dataclass(slots=True)
@@ -110,8 +101,7 @@ class RunReport:
             "not_looked_at": dict(t.unseen.most_common()),
             "methods": dict(copies.methods.most_common()),
             "proofs": {proof.value: copies.proofs[proof.value] for proof in Proof},
-            "database": self.ended.database,
-            **self.ended.last_keys(self.next_steps),
+            **self.ended.last_keys(),
         }
 
     def lines(self) -> list[str]:
@@ -142,7 +132,7 @@ class RunReport:
             )
             if copies.proofs:
                 lines.append(f"  {proved_by(copies.proofs)}")
-        return lines + self.ended.last_lines(self.next_steps)
+        return lines + self.ended.last_lines()
 
 
 def proved_by(counts: Mapping[str, int]) -> str:
@@ -157,18 +147,6 @@ def proved_by(counts: Mapping[str, int]) -> str:
 def by_reason(counts: Mapping[Any, int]) -> str:
     """Names with their counts, the largest first."""
     return ", ".join(f"{name} {n:,}" for name, n in sorted(counts.items(), key=lambda each: -each[1]))
-
-
-def document_text(document: Any) -> str:
-    """One JSON document, indented, with its newline; control characters, and what UTF-8 cannot hold, are escaped."""
-    text = json.dumps(document, ensure_ascii=False, indent=2)
-    return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n"
-
-
-def print_document(document: Any) -> None:
-    """The same on stdout."""
-    sys.stdout.write(document_text(document))
-    sys.stdout.flush()  # a reader that has gone, or a full disk, is noticed here and not at exit
 
 
 def size(count: float) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
 import platform
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from typing import Any
 
 from engine.model.errors import Usage
 from engine.model.text import csv_safe
+from engine.runs.shared.answer import Found, answered, document_text
 from engine.runs.shared.exports import fresh, saving
 from engine.tracking.read.report import Report
 
@@ -36,7 +36,7 @@ def export(report: Report, path: Path, proofs: Sequence[str]) -> None:
         "waivers": report.waivers(),
     }
     with saving(path) as file:
-        json.dump(everything, file, indent=1)
+        file.write(document_text(answered(Found(everything))))
 
 
 def honest(run: dict[str, Any]) -> dict[str, Any]:

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.runs.shared.report import print_document
+from engine.runs.shared.answer import Found, answered, print_document
 from engine.runs.shared.tables import line
 from engine.runs.status import tables
 from engine.runs.status.document import document_of, export, write_unready
+from engine.runs.status.steps import after_errors, after_overview, after_readiness
 from engine.settings import Settings
 from engine.tracking.read.report import Report, open_report
 
@@ -47,9 +48,14 @@ def show_status(settings: Settings, wanted: StatusOptions, console: Console) -> 
         if wanted.as_json:
             accounts = "accounts" in parts
             document = document_of(report, proofs, accounts=accounts, recent_errors=wanted.recent_errors)
+            steps = after_overview(report) if "overview" in parts else []
+            if "errors" in parts:
+                steps += after_errors(report)
             if "readiness" in parts:
-                document["readiness"]["foreign_links"] = report.foreign_links(template).count
-            print_document(document)
+                strange = report.foreign_links(template)
+                document["readiness"]["foreign_links"] = strange.count
+                steps += after_readiness(document["readiness"]["reasons"], strange)
+            print_document(answered(Found(document, steps)))
             return
         show_parts(report, parts, wanted.recent_errors, settings, console)
     if wanted.export is not None:

@@ -15,7 +15,8 @@ from engine.runs.shared.tables import line, table
 from engine.runs.status.document import honest
 from engine.runs.status.progress import of_scope, run_line, scope_line, share
 from engine.runs.status.slow import line as slow_line
-from engine.tracking.read.links import FORMED_ANEW, Foreign
+from engine.runs.status.steps import after_errors, after_overview, after_readiness
+from engine.tracking.read.links import Foreign
 from engine.tracking.read.report import Report
 
 if TYPE_CHECKING:
@@ -24,18 +25,6 @@ if TYPE_CHECKING:
 ACCOUNTS_SHOWN = 50
 WORTH_TELLING_S = 5.0
 """Shorter runs are only a start and an end: nothing in them is slow."""
-_AGAIN: dict[str, Advice] = {
-    "switch": ("the same ", Command("run switch … --execute")),
-    "rollback": ("the same ", Command("run rollback … --execute")),
-    "verify": Command("verify"),
-    "backup": Command("run backup --incremental"),
-}
-"""For runs that have not noted their command."""
-_RESUMES = {
-    "switch": "goes on; links in doubt are read first",
-    "rollback": "goes on; links in doubt are read first",
-    "verify": "starts again",
-}
 _RUN_COUNTS = ("total_files_processed", "successful_files", "new_files", "skipped_files", "failed_files")
 
 
@@ -68,20 +57,9 @@ def show_overview(report: Report, console: Console) -> None:
             line(console, f"now         {run_line(progress)}")
         if (shares := report.shares()) is not None and shares["seconds"] >= WORTH_TELLING_S:
             line(console, f"slow was    {slow_line(shares)}" + f" (run {shares['run']})")
-        if run["status"] in {"crashed", "stopped"}:
-            kind = run["run_type"]
-            line(console, ("next        ", _again(run), f"   {_RESUMES.get(kind, 'resumes')}"))
     if unproved := report.unproved():
         line(console, f"BROKEN      {unproved:,} switched links lead to no copy, or to another file: users see that")
-        line(console, ("next        ", Command("verify"), "   lists them, and says what repairs them"))
-    if files["failed"]:
-        line(console, ("next        ", Command("status --errors"), "   says why files failed"))
-
-
-def _again(run: dict[str, Any]) -> Advice:
-    """What takes a run up again."""
-    noted = run["config_snapshot"].get("again")
-    return _AGAIN.get(run["run_type"], _AGAIN["backup"]) if noted is None else Command.noted(noted)
+    _next(console, after_overview(report))
 
 
 def show_runs(report: Report, console: Console) -> None:
@@ -164,10 +142,10 @@ def show_errors(report: Report, console: Console) -> None:
     table(console, "Failures by class", ("class", "records", "latest, UTC", "for example", "message"), rows, (1,))
     if unproved := report.unproved():
         line(console, f"BROKEN      {unproved:,} switched links lead to no copy, or to another file")
-        line(console, ("next        ", Command("status --recent-errors 20"), "   says what a backup did about them"))
     skipped = report.skipped()
     if skipped:
         line(console, f"skipped: {by_reason(skipped)}")
+    _next(console, after_errors(report))
 
 
 def show_recent(report: Report, count: int, console: Console) -> None:
@@ -203,9 +181,11 @@ def show_readiness(report: Report, proofs: Sequence[str], strange: Foreign, cons
     )
     if not scope["complete"]:
         line(console, f"NOT ALL     {seen:,} records were seen so far; scope: {scope_line(scope)}")
-    if any(reason.startswith("proof_") for reason in found["reasons"]):
-        deep = Command("verify --level deep")
-        line(console, ("next        ", deep, "   finds stronger proofs for them"))
     if strange.count:
         line(console, f"REFUSED     {strange}")
-        line(console, ("next        ", FORMED_ANEW))
+    _next(console, after_readiness(found["reasons"], strange))
+
+
+def _next(console: Console, steps: Sequence[Advice]) -> None:
+    for advice in steps:
+        line(console, ("next        ", advice))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.limiting.clock import Clock, SystemClock
-from engine.model.command import Command
+from engine.model.command import Advice, Command
 from engine.model.errors import Usage
 from engine.model.ids import to18
 from engine.runs.shared.bounds import bounds_of
@@ -35,6 +35,10 @@ class Waived:
         """3 if some Ids are unknown, or of switched records: the others are noted."""
         return 3 if self.noted.unknown or self.noted.switched else 0
 
+    @property
+    def next_steps(self) -> list[Advice]:
+        return [(Command("status --readiness"), "   says what is left to do")]
+
     def as_json(self) -> dict[str, Any]:
         return {
             "event": "undone" if self.undo else "waived",
@@ -42,7 +46,6 @@ class Waived:
             "already": self.noted.already,
             "unknown": self.noted.unknown,
             "switched": self.noted.switched,
-            "exit_code": self.exit_code,
             "readiness": self.readiness,
         }
 
@@ -64,7 +67,6 @@ class Waived:
             f"  now: {found['ready']:,} ready, {found['switched']:,} switched, {found['not_ready']:,} not ready, "
             f"{found['waived']:,} waived of {found['tracked']:,} tracked"
         )
-        lines.append(f"  next: {to_type(Command('status --readiness'))}")
         return lines
 
 

@@ -68,6 +68,28 @@ class SweepReport:
         return 0 if self.whole else 3
 
     @property
+    def next_steps(self) -> list[Advice]:
+        if self.stopped:
+            return [(Command("sweep"), "   starts from the beginning")]
+        if self.found and self.watch:
+            return [(Command("run backup --incremental"), "   copies them; then switch them")]
+        if self.found:
+            return [
+                (Command("status --readiness"), "   says which links are not switched yet, and why"),
+                "change the other fields by hand, or have their owners do it; --json has examples of each",
+            ]
+        if self.coverage.unsearched:
+            return [
+                "give the login read access to those objects, or raise --limit; then start the same command again",
+                (Command("sweep --except NAME"), "   leaves objects out of the answer"),
+            ]
+        if self.watch:
+            return [(Command("sweep"), "   searches everything; only that gives an all-clear")]
+        if self.only:
+            return [(Command("sweep"), "   without --object searches the whole org")]
+        return [(Command("sweep --watch"), "   reports new ones")]
+
+    @property
     def whole(self) -> bool:
         """Whether everything was searched that the answer is about."""
         return not self.coverage.unsearched and not self.stopped and (self.watch or not self.only)
@@ -75,7 +97,6 @@ class SweepReport:
     def as_json(self) -> dict[str, Any]:
         covered = self.coverage
         return {
-            "exit_code": self.exit_code,
             "searched_for": self.terms,
             "restricted_to": list(self.only) or None,
             "objects_searched": covered.objects,
@@ -115,8 +136,7 @@ def show_sweep(report: SweepReport, console: Console) -> None:
     line(console, f"searched for {', '.join(report.terms)}")
     for text in _coverage(report.coverage):
         line(console, text)
-    for advice in _verdict(report):
-        line(console, advice)
+    line(console, _verdict(report))
 
 
 def _coverage(covered: Coverage) -> Iterator[str]:
@@ -135,31 +155,20 @@ def _coverage(covered: Coverage) -> Iterator[str]:
         yield f"… and {len(covered.unsearched) - _SHOWN:,} more objects: --json names all"
 
 
-def _verdict(report: SweepReport) -> Iterator[Advice]:
+def _verdict(report: SweepReport) -> str:
     if report.stopped:
-        yield f"stopped early: {report.stopped}. The answer is not complete; start the same command again."
-    elif report.found:
+        return f"stopped early: {report.stopped}. The answer is not complete."
+    if report.found:
         total = sum(pointer.count for pointer in report.found)
-        yield f"{total:,} places still point at the vendor: do not cancel it yet."
-        if report.watch:
-            yield "next: ", Command("run backup --incremental"), "   copies them; then switch them"
-        else:
-            yield "next: ", Command("status --readiness"), "   says which links are not switched yet, and why"
-            yield "next: change the other fields by hand, or have their owners do it; --json has examples of each"
-    elif report.coverage.unsearched:
-        yield "Nothing was found, but not everything was searched: this is no all-clear."
-        yield "next: give the login read access to those objects, or raise --limit; then start the same command again"
-        yield "next: leave objects out of the answer: ", Command("sweep --except NAME")
-    elif report.watch:
-        told = "No new or changed record points at the vendor. This is no all-clear: only "
-        yield told, Command("sweep"), " gives one."
-    elif report.only:
-        yield f"Nothing was found, but only {_names(report.only)} was searched: this is no all-clear."
-        yield "next: ", Command("sweep"), "   without --object searches the whole org"
-    else:
-        apart = " in what was searched" if report.coverage.set_aside else ""
-        yield f"Nothing that this login can see points at the vendor any more{apart}."
-        yield "next: ", Command("sweep --watch"), "   reports new ones"
+        return f"{total:,} places still point at the vendor: do not cancel it yet."
+    if report.coverage.unsearched:
+        return "Nothing was found, but not everything was searched: this is no all-clear."
+    if report.watch:
+        return "No new or changed record points at the vendor. This is no all-clear."
+    if report.only:
+        return f"Nothing was found, but only {_names(report.only)} was searched: this is no all-clear."
+    apart = " in what was searched" if report.coverage.set_aside else ""
+    return f"Nothing that this login can see points at the vendor any more{apart}."
 
 
 def _names(names: Sequence[str]) -> str:

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine.model.command import Advice
 from engine.model.errors import Fatal, Usage
 from engine.rehearsal import children
 from engine.runs.rehearsal.rehearse import need_rehearsal
@@ -70,6 +71,14 @@ class Tuning:
     def use(self) -> dict[str, int]:
         """The settings to use."""
         return {name: found.use for name, found in self.verdicts.items()} | self.derived
+
+    @property
+    def exit_code(self) -> int:
+        return 0
+
+    @property
+    def next_steps(self) -> Sequence[Advice]:
+        return ()
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""

@@ -216,7 +216,7 @@ class VerifyReport:
             "unclaimed_objects": found.unclaimed,
             "examples": found.examples,
             "report": None if self.file is None else str(self.file),
-            **self.ended.last_keys(self.next_steps),
+            **self.ended.last_keys(),
         }
 
     def lines(self) -> list[str]:
@@ -242,7 +242,7 @@ class VerifyReport:
             lines.append(f"  {found.foreign}")
         if found.raised:
             lines.append(f"  {found.raised:,} proofs are stronger now")
-        return lines + self.ended.last_lines(self.next_steps)
+        return lines + self.ended.last_lines()
 
 
 def confidence(checked: int, total: int) -> str:

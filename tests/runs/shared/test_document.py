@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from engine.runs.shared.report import document_text
+from engine.runs.shared.answer import document_text
 
 
 def test_a_document_survives_with_everything_that_a_terminal_might_obey_escaped() -> None:
