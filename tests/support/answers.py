@@ -96,7 +96,7 @@ class Story:
         self.ask(0, "verify", "--no-progress", "--source", "--report", self.file("mismatches.txt"))
         self.ask(0, "db snapshot", self.file("copy.db"))
         self.ask(4, "db snapshot", self.file("copy.db"))
-        self.ask(0, "export plan", self.file("plan.csv"))
+        self.ask(0, "export", "plan", self.file("plan.csv"))
         self.ask(0, "waive", self.records[0], "--reason", "none")
         self.ask(3, "waive", make_id("a0X", 1), "--reason", "none")
         self.ask(0, "waive", self.records[0], "--undo", "--reason", "found")
