@@ -225,7 +225,7 @@ async def _bucket(settings: Settings, clock: Clock) -> Trial:
     """Nothing is written: doctor does that."""
     async with open_adapters(settings, clock, transport="fast") as adapters:
         await adapters.s3.destination.check()
-    told = f"{settings.destination.bucket} answers; engine doctor also writes a small object there"
+    told = f"{settings.destination.bucket} answers; doctor also writes a small object there"
     return Trial([ok("destination", told)])
 
 
