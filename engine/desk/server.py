@@ -24,7 +24,7 @@ from engine.runs.shared.signals import until_signal
 from engine.settings import Settings
 
 LIVE_EVERY_S = 2.0
-_STATIC = {"style.css": "text/css", "live.js": "text/javascript"}
+_STATIC = {"style.css": "text/css", "live.js": "text/javascript", "icon.svg": "image/svg+xml"}
 
 
 class Desk:
