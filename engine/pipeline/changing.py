@@ -22,7 +22,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
 from itertools import islice
 from typing import Protocol
 
@@ -30,7 +29,7 @@ from engine.limiting.backoff import delays
 from engine.limiting.clock import Clock
 from engine.model.change import Change, Event, Held, LinkState, Open, Step
 from engine.model.errors import EngineError, Fatal, Transient
-from engine.pipeline.doubts import Doubtful, too_old, wait_until
+from engine.pipeline.doubts import Doubtful, sent_within, wait_out
 from engine.pipeline.link_endings import SWITCH, UNDO, Endings
 from engine.pipeline.link_writes import LinkStore, LinkWrites, silent
 from engine.pipeline.stop import Stop
@@ -180,11 +179,11 @@ class Changing:
     async def _settle_doubts(self) -> None:
         """Wait until Salesforce cannot be at the first of them any more, read what they hold, and go on with what was
         put off because of them."""
-        until = min(doubt.until for doubt in self._doubts)
-        await wait_until(until, len(self._doubts), self._clock, self._stop, self._say)
+        now, first = self._clock.monotonic, min(doubt.until for doubt in self._doubts)
+        await wait_out(lambda: first - now(), len(self._doubts), self._clock, self._stop, self._say)
         if self._stop.requested:
             return
-        due = [doubt for doubt in self._doubts if doubt.until <= self._clock.now()]
+        due = [doubt for doubt in self._doubts if doubt.until <= now()]
         counts, after = Counts(), self.endings.direction.after
         for part in slices(due):
             try:
@@ -230,12 +229,12 @@ class Changing:
         if counts.rewritten and not self._policy.undo:
             steps += [self.endings.not_sent(change, "the org changes what is written") for change in to_write]
             to_write = []
-        while too_old(self._clock.monotonic() - begun, self._policy.settle_after_s):
+        while self._clock.monotonic() - begun > sent_within(self._policy.settle_after_s):
             # whoever finds these intents goes by their time; where the bucket is slow, this takes a while too
             begun = self._clock.monotonic()
             await self._journal.append([self.endings.intended(change) for change in to_write])
         written = await self._writes.write(to_write, held, counts, asked_at)
-        until = self._clock.now() + timedelta(seconds=self._policy.settle_after_s)
+        until = self._clock.monotonic() + self._policy.settle_after_s
         self._doubts += [Doubtful(change, said, asked_at, until) for change, said in written.doubtful]
         lane.written, lane.ended = written.done, steps + written.steps
         if written.stopping is not None:

@@ -17,6 +17,8 @@ from engine.pipeline.stop import Stop
 SENT_WITHIN = 0.05
 """Of ``settle_after``: a write is sent so soon after its intent, or the intent is written down anew."""
 _SOONEST_S = 1.0
+_GRAIN_S = 2.0
+"""What is written down may be so much before Salesforce's time, which is told in whole seconds."""
 _SAY_EVERY_S = 15.0
 
 
@@ -26,22 +28,23 @@ class Doubtful(NamedTuple):
     change: Change
     said: Said
     asked_at: float
-    """When its record was read before the write; of the monotonic clock."""
-    until: datetime
+    """When its record was read before the write; of the monotonic clock, as is ``until``."""
+    until: float
 
 
-def deadline(at: str, settle_after_s: float, now: datetime) -> datetime:
-    """When a write whose intent was written down ``at`` cannot be carried out any more."""
+def deadline(at: str, settle_after_s: float, seen: datetime) -> datetime:
+    """When a write cannot be carried out any more whose intent was written down ``at``, and found by us when it was
+    ``seen``. All of it by Salesforce's clock."""
     try:
-        intended = min(datetime.fromisoformat(at).astimezone(UTC), now)
+        intended = min(datetime.fromisoformat(at).astimezone(UTC), seen)
     except ValueError:
-        intended = now
-    return intended + timedelta(seconds=settle_after_s * (1 + SENT_WITHIN))
+        intended = seen
+    return intended + timedelta(seconds=settle_after_s + sent_within(settle_after_s) + _GRAIN_S)
 
 
-def too_old(seconds: float, settle_after_s: float) -> bool:
-    """Whether an intent is too old for its write to be sent."""
-    return seconds > max(_SOONEST_S, SENT_WITHIN * settle_after_s)
+def sent_within(settle_after_s: float) -> float:
+    """Seconds after which an intent is too old for its write to be sent."""
+    return max(_SOONEST_S, SENT_WITHIN * settle_after_s)
 
 
 def clock_time(until: datetime) -> str:
@@ -54,15 +57,18 @@ def in_doubt(count: int, until: datetime) -> str:
     return f"{count:,} links in doubt until {clock_time(until)}; the next start reads them first"
 
 
-async def wait_until(until: datetime, count: int, clock: Clock, stop: Stop, say: Callable[[str], None]) -> None:
-    """Until then, or until a stop is asked for, with a countdown for a person."""
-    say(f"{count:,} links in doubt: waiting until {clock_time(until)} for Salesforce to finish")
-    while not stop.requested and (left_s := (until - clock.now()).total_seconds()) > 0:
-        asleep = asyncio.ensure_future(clock.sleep(min(left_s, _SAY_EVERY_S)))
+async def wait_out(
+    left_s: Callable[[], float], count: int, clock: Clock, stop: Stop, say: Callable[[str], None]
+) -> None:
+    """Until no second is left, or until a stop is asked for, with a countdown for a person."""
+    until = clock_time(clock.now() + timedelta(seconds=left_s()))
+    say(f"{count:,} links in doubt: waiting until {until} for Salesforce to finish")
+    while not stop.requested and (left := left_s()) > 0:
+        asleep = asyncio.ensure_future(clock.sleep(min(left, _SAY_EVERY_S)))
         try:
             await stop.or_ended(asleep)
         finally:
             asleep.cancel()
-        if (left_s := (until - clock.now()).total_seconds()) >= _SAY_EVERY_S:
-            minutes, seconds = divmod(round(left_s), 60)
+        if (left := left_s()) >= _SAY_EVERY_S:
+            minutes, seconds = divmod(round(left), 60)
             say(f"{count:,} links in doubt: {minutes} min {seconds:02} s left")

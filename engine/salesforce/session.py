@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
@@ -19,6 +18,7 @@ from engine.salesforce.auth import Login, Session, identity
 from engine.salesforce.faults import TOO_LONG, Moved, SessionExpired, from_answer, parsed
 from engine.salesforce.http import CONNECTIONS, Http
 from engine.salesforce.limits import CallBudget, DailyCalls
+from engine.salesforce.server_time import ServerTime
 from engine.salesforce.shared_login import SharedLogin
 
 ATTEMPTS = 5
@@ -49,7 +49,7 @@ class SalesforceSession:
         self._root = f"/services/data/v{api_version}"
         self.budget = CallBudget(api_budget)
         self.limiter = Limiter(clock, most=CONNECTIONS)
-        self._server_date: datetime | None = None
+        self.time = ServerTime(clock)
         self._user = "", ""
         """A token, and whose it is; where the login did not say that."""
         self._asking = asyncio.Lock()
@@ -119,11 +119,11 @@ class SalesforceSession:
 
     async def server_now(self) -> datetime:
         """The org's clock as of its last answer, UTC. It is never later than now, so it is safe as a watermark."""
-        if self._server_date is None:
+        if self.time.date is None:
             await self.get_json("/services/data/", doing="read the time")
-        if self._server_date is None:
+        if self.time.date is None:
             raise Blocked("the org's answers carry no Date, so there is no safe watermark for an incremental run")
-        return self._server_date
+        return self.time.date
 
     def versioned(self, path: str, query: Mapping[str, str] | None = None) -> str:
         """Path and query in wire form, below the versioned root where the path is not absolute.
@@ -181,23 +181,19 @@ class SalesforceSession:
         if body is not None:
             headers["Content-Type"] = f"{_JSON}; charset=utf-8"
         try:
+            asked = self._clock.monotonic()
             answer = await self._http.send(method, session.instance_url + target, headers=headers, body=body)
-            self.budget.learn(answer.headers.get("Sforce-Limit-Info"), number)  # errors tell it too, and the time
-            self._note_time(answer.headers)
+            self.budget.learn(answer.headers.get("Sforce-Limit-Info"), number)  # errors tell it too
             if not 200 <= answer.status < 300:
                 raise from_answer(answer.status, answer.headers, answer.body, write=write)
+            told = None
             if answer.body or method == "GET":
-                return parsed(answer.body, answer.headers, host=urlsplit(session.instance_url).netloc)
+                told = parsed(answer.body, answer.headers, host=urlsplit(session.instance_url).netloc)
+            self.time.note(answer.headers.get("Date", ""), asked)  # Salesforce's own, not that of a proxy's page
         except EngineError as error:
             error.operation = Operation(doing)
             raise
-        return None
-
-    def _note_time(self, headers: Mapping[str, str]) -> None:
-        try:
-            self._server_date = parsedate_to_datetime(headers["Date"]).astimezone(UTC)
-        except (KeyError, ValueError):
-            return
+        return told
 
 
 def _encoded(body: Any) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -38,5 +37,5 @@ def at_once(_right: Any) -> Any:
     return lambda _at, _settle_after_s, now: now
 
 
-def no_time(_right: Any) -> Any:
-    return lambda **_: timedelta(0)
+def no_time(right: Any) -> Any:
+    return lambda *a: right(*a)._replace(until=0.0)

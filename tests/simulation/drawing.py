@@ -64,7 +64,7 @@ class _Drawer:
         if chance.random() < 0.06:
             items.append(Item(self.number(), "revise", 0, pick=chance.randrange(99)))
         if self.hostile.clocks and chance.random() < 0.2:
-            items.append(Item(self.number(), "clock", 0, seconds=chance.choice((-90_000.0, -3_600.0, -7.0))))
+            items.append(Item(self.number(), "clock", 0, seconds=chance.choice((-90_000.0, -3_600.0, -7.0, 3_600.0))))
         if chance.random() < 0.15:
             kind = chance.choice(("lost", "cut", "busy", "slow", "short"))
             items.append(Item(self.number(), "store", chance.randint(1, 40), kind, round(chance.uniform(0, 9), 1)))

@@ -65,7 +65,7 @@ def bugs() -> list[Bug]:
         Bug("the lines of the rollback file are not synced", "runs.links.switch.begun", disks.unsynced_lines),
         Bug("commits are not synced", "tracking.db.connect._WRITER_SETUP", disks.unsynced_commits),
         Bug("what a killed run left open is settled at once", "runs.journal.evidence.deadline", disks.at_once),
-        Bug("a lost answer is settled at once", "pipeline.changing.timedelta", disks.no_time),
+        Bug("a lost answer is settled at once", "pipeline.changing.Doubtful", disks.no_time),
         Bug(
             "edits while a scan runs are not seen",
             "salesforce.connection.Salesforce.server_now",

@@ -30,6 +30,11 @@ def slow(first: int, last: int, seconds: float) -> list[Item]:
     return [Item(10 + call, "org", call, "slow", seconds) for call in range(first, last + 1)]
 
 
+def clock(seconds: float) -> Item:
+    """The box is so far ahead."""
+    return Item(2, "clock", 0, seconds=seconds)
+
+
 LATE = "an org that is still writing is read too early, and called settled"
 FLOW = "automation changes what was written, and the run ends with 0"
 BOX = "without the box, or with one from the middle of a run, nobody knows the way back"
@@ -68,6 +73,17 @@ STORIES = [
         Hostile(),
         story(act(SWITCH, *slow(6, 12, 27.0), Item(1, "kill", 9, "call")), act(UNDO, wait_s=0.0)),
         id=f"{LATE}: killed, and a rollback at once",
+    ),
+    *(
+        pytest.param(
+            Hostile(),
+            story(
+                act(SWITCH, clock(before), *slow(6, 12, 27.0), Item(1, "kill", 9, "call")),
+                act(UNDO, clock(after), wait_s=0.0),
+            ),
+            id=f"{LATE}: the clock of the box is off by {before:.0f} s, and then by {after:.0f} s",
+        )
+        for before, after in ((0.0, 3_600.0), (-3_600.0, 0.0), (3_600.0, 0.0), (-3_600.0, 3_600.0))
     ),
     *(
         pytest.param(Hostile(), story(act(SCAN, Item(1, "flow", 0, what)), act(SWITCH)), id=f"{FLOW}: {what}")

@@ -18,13 +18,14 @@ from engine.model.change import GENESIS, ChainTip, LinkState, Open
 from engine.model.command import Advice, Command
 from engine.model.errors import Blocked, Differs, EngineError, Paused, Transient
 from engine.pipeline.changing import settle
-from engine.pipeline.doubts import clock_time, deadline, wait_until
+from engine.pipeline.doubts import clock_time, deadline, wait_out
 from engine.pipeline.stop import Stop
 from engine.runs.journal.batches import Pins
 from engine.runs.journal.off_box import OffBox
 from engine.runs.journal.own_objects import JSON, get, put, store
 from engine.runs.journal.tips import Witness, journals_of, tip_key, witness_of
 from engine.runs.shared.assembly import Services
+from engine.salesforce.server_time import ServerTime
 from engine.tracking.db import chain
 from engine.tracking.db.chain import Key
 from engine.tracking.read import journal
@@ -50,11 +51,13 @@ class Evidence:
     notes: list[Advice] = field(default_factory=list)
     doubtful: dict[str, Open] = field(default_factory=dict)
     """Changes of earlier runs that Salesforce may still be at, by record; once ``settle`` has read them."""
+    _seen: datetime | None = None
+    """When the open changes were first looked at, by Salesforce's clock: none was intended later."""
 
     async def begin(self, run_id: int, org: str) -> Journal:
         """The journal of this run, which is in the bucket as far as it goes. Raises Blocked, Paused, other Fatal."""
         services, tip = self.services, self.checked.tip
-        opened = Journal(services.ledger.database, self.key, run_id)
+        opened = Journal(services.ledger.database, self.key, run_id, services.salesforce.session.time.stamp)
         opened.tip = tip
         await opened.export()
         if services.off_box:
@@ -73,7 +76,7 @@ class Evidence:
         found = await self._read(opened, self.checked.open)
         count, parts = len(self.checked.open), [f"{found[state]:,} {state}" for state in LinkState if found[state]]
         if self.doubtful:
-            parts.append(f"{len(self.doubtful):,} in doubt until {clock_time(self.until)}")
+            parts.append(f"{len(self.doubtful):,} in doubt until {clock_time(self._time.here(self.until))}")
         return f"{count:,} links that an earlier run left in doubt were read: {', '.join(parts)}" if count else ""
 
     def also_open(self, changes: Sequence[Open]) -> None:
@@ -84,28 +87,34 @@ class Evidence:
 
     @property
     def until(self) -> datetime:
-        """When the last of the doubtful changes can be settled."""
-        now = self.services.clock.now()
-        return max((self.until_of(change) for change in self.doubtful.values()), default=now)
+        """When the last of the doubtful changes can be settled, by Salesforce's clock."""
+        return max((self.until_of(change) for change in self.doubtful.values()), default=self._time.earliest())
+
+    @property
+    def _time(self) -> ServerTime:
+        return self.services.salesforce.session.time
 
     async def settle_late(self, opened: Journal, stop: Stop, say: Callable[[str], None]) -> None:
         """Wait for Salesforce to finish with the doubtful changes, unless a stop is asked for. Raises Fatal."""
-        clock = self.services.clock
         while self.doubtful and not stop.requested:
-            until = min(self.until_of(change) for change in self.doubtful.values())
-            await wait_until(until, len(self.doubtful), clock, stop, say)
+            first = min(self.until_of(change) for change in self.doubtful.values())
+            left_s = partial(self._left_s, first)
+            await wait_out(left_s, len(self.doubtful), self.services.clock, stop, say)
             if not stop.requested:
                 await self._read(opened, list(self.doubtful.values()))
 
     def until_of(self, change: Open) -> datetime:
-        """When Salesforce cannot be at this change any more."""
-        return deadline(change.at, self.services.settle_after_s, self.services.clock.now())
+        """When Salesforce cannot be at this change any more, by its own clock."""
+        self._seen = self._seen or self._time.earliest()
+        return deadline(change.at, self.services.settle_after_s, self._seen)
+
+    def _left_s(self, until: datetime) -> float:
+        return (until - self._time.earliest()).total_seconds()
 
     async def _read(self, opened: Journal, changes: Sequence[Open]) -> Counter[LinkState]:
-        clock = self.services.clock
         try:
             found, doubtful = await settle(
-                self.services.salesforce.links, opened, changes, lambda change: self.until_of(change) <= clock.now()
+                self.services.salesforce.links, opened, changes, lambda change: self._left_s(self.until_of(change)) <= 0
             )
         except Transient as error:
             raise Paused(

@@ -173,11 +173,11 @@ async def still_open(run: Run, evidence: Evidence) -> int:
     """Changes of this run and of earlier ones that nobody knows the end of; noted, with when they can be known."""
     assert run.id is not None
     count, at = await run.services.ledger.database.read(open_changes(run.id))
-    until, now = evidence.until, run.services.clock.now()
+    until, time = evidence.until, run.services.salesforce.session.time
     if count:
-        until = max(until, deadline(at, run.services.settle_after_s, now))
+        until = max(until, deadline(at, run.services.settle_after_s, time.earliest()))
     if count := count + len(evidence.doubtful):
-        run.note(in_doubt(count, until))
+        run.note(in_doubt(count, time.here(until)))
     return count
 
 

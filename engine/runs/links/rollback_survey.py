@@ -39,6 +39,7 @@ class RollbackSurvey:
                 break
         if opened := self._evidence.checked.open:
             until = max(self._evidence.until_of(change) for change in opened)
+            until = run.services.salesforce.session.time.here(until)
             run.note(f"{in_doubt(len(opened), until)} (--execute)")
         if dead := await probe(run.services, found.samples):
             run.note(dead)

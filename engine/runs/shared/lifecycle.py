@@ -191,6 +191,6 @@ async def _in_doubt(run: Run) -> str:
         left, at = await run.services.ledger.database.read(open_changes(run.id))
     except Fatal:
         return ""
-    services = run.services
-    until = deadline(at, services.settle_after_s, services.clock.now())
-    return f"Sent, or about to be: {in_doubt(left, until)}." if left else ""
+    time = run.services.salesforce.session.time
+    until = deadline(at, run.services.settle_after_s, time.earliest())
+    return f"Sent, or about to be: {in_doubt(left, time.here(until))}." if left else ""

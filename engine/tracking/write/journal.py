@@ -23,7 +23,8 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from functools import partial
 from typing import Any, Protocol
 
@@ -103,12 +104,13 @@ class OffBox(Protocol):
 
 
 class Journal:
-    """Of one run. ``check`` before the first ``append``."""
+    """Of one run. ``check`` before the first ``append``. ``now``: the time of a step; else as the DB's clock says."""
 
-    def __init__(self, database: Database, key: Key, run_id: int) -> None:
+    def __init__(self, database: Database, key: Key, run_id: int, now: Callable[[], datetime] | None = None) -> None:
         self._db = database
         self._key = key
         self._run_id = run_id
+        self._now = now or database.clock.now
         self._commits = GroupCommit(self._write_batch)
         self.tip = GENESIS
         self.off_box: OffBox | None = None
@@ -142,7 +144,7 @@ class Journal:
 
     async def _write_batch(self, steps: Sequence[Step]) -> None:
         # microseconds: later than whatever it answers, earlier than whatever it announces
-        at = self._db.clock.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        at = self._now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         rows = await self._db.write(partial(self._write, steps, at))
         self.tip = ChainTip(rows[-1][0], rows[-1][-1])
         if self.off_box is not None:

@@ -148,9 +148,9 @@ async def test_what_the_org_made_of_a_link_leaves_the_original_and_counts_once(p
         await journal.append(steps_of(2, INTENT, APPLIED))
         await journal.append(
             [
-                other._replace(new="https://org.test/2"),
+                other._replace(new="https://org.test/2", behind=True),
                 *steps_of(1, INTENT, APPLIED),
-                made._replace(new="https://org.test/1"),
+                made._replace(new="https://org.test/1", behind=True),
             ]
         )
         original = copied(1).record.url
