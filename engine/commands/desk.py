@@ -50,6 +50,10 @@ def report(
     sweep: Annotated[
         Path | None, value("--sweep", "FILE", "With --certificate: what engine sweep --json printed.")
     ] = None,
+    doctor: Annotated[
+        Path | None, value("--doctor", "FILE", "What engine doctor --json printed: its blockers become a criterion.")
+    ] = None,
+    plan: Annotated[Path | None, value("--plan", "FILE", "A plan of a switch: its sum goes into the page.")] = None,
     as_json: AsJson = False,
     config: Config = None,
 ) -> None:
@@ -61,15 +65,16 @@ def report(
 
     Examples:
 
-      engine report go-no-go.html --pdf
+      engine report go-no-go.html --pdf --doctor doctor.json --plan plan.ndjson
 
       engine report certificate.html --certificate --sweep sweep.json
     """
     with guarded(ctx):
+        from engine.desk.attached import Attached
         from engine.desk.paper import Paper, write_paper
         from engine.limiting.clock import SystemClock
 
-        wanted = Paper(file, pdf, certificate, sweep)
+        wanted = Paper(file, pdf, certificate, Attached(sweep, doctor, plan))
         found = perform(write_paper(settings_for(ctx), wanted, SystemClock()))
         show(ctx, found, _show_verdict)
 

@@ -37,6 +37,7 @@ def go(facts: Mapping[str, Any]) -> list[Criterion]:
         _adds_up(files, facts["rows"]),
         _verified(facts["last_verify"], facts["last_copy"]),
         *_links(facts),
+        *_unblocked(facts["doctor"]),
     ]
 
 
@@ -51,6 +52,7 @@ def cancel(facts: Mapping[str, Any]) -> list[Criterion]:
         *_links(facts),
         Criterion("The journal is whole", audit["whole"], audit["problem"] or f"{audit['rows']:,} rows were checked"),
         _swept(sweep),
+        *_unblocked(facts["doctor"]),
     ]
 
 
@@ -105,3 +107,12 @@ def _swept(sweep: Mapping[str, Any] | None) -> Criterion:
     if not sweep["complete"]:
         return Criterion(name, False, f"the sweep was not complete; {searched}")
     return Criterion(name, sweep["records"] == 0, f"{sweep['records']:,} values found; {searched}")
+
+
+def _unblocked(doctor: Mapping[str, Any] | None) -> list[Criterion]:
+    """Only where its answer is attached: a paper without it says so."""
+    if doctor is None:
+        return []
+    blockers = [each["what"] for each in doctor["findings"] if each["level"] == "block"]
+    said = f"{len(doctor['findings']):,} findings for a {doctor['purpose']}, {len(blockers):,} of them blockers"
+    return [Criterion("Doctor finds no blocker", not blockers, "; ".join([said, *blockers]))]

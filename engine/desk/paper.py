@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from engine.desk import criteria, pages
+from engine.desk.attached import Attached
 from engine.limiting.clock import Clock
-from engine.model.command import Command
 from engine.model.errors import Blocked, Differs, Usage
 from engine.runs.journal.audit import AuditOptions, audit
 from engine.runs.shared.exports import saving
@@ -37,18 +35,17 @@ class Paper:
     file: Path
     pdf: bool = False
     certificate: bool = False
-    sweep: Path | None = None
+    attached: Attached = field(default_factory=Attached)
 
 
 async def write_paper(settings: Settings, wanted: Paper, clock: Clock) -> dict[str, Any]:
     """Write it; returns the verdict. Raises Blocked, Usage, Fatal."""
-    if wanted.sweep is not None and not wanted.certificate:
+    if wanted.attached.sweep is not None and not wanted.certificate:
         raise Usage("--sweep goes with --certificate")
     browser = _browser() if wanted.pdf else ""
-    facts = _facts(settings)
+    facts = _facts(settings) | wanted.attached.read(settings)
     if wanted.certificate:
         facts["audit"] = await audit(settings, AuditOptions(limit=1), clock)
-        facts["sweep"] = _read_sweep(wanted.sweep)
     found = (criteria.cancel if wanted.certificate else criteria.go)(facts)
     style = (files("engine.desk") / "static" / "style.css").read_text(encoding="utf-8")
     holds = all(each.holds for each in found)
@@ -94,21 +91,6 @@ def _facts(settings: Settings) -> dict[str, Any]:
             "bucket": settings.destination.bucket,
             "database": str(settings.tracking.database),
         }
-
-
-def _read_sweep(file: Path | None) -> Mapping[str, Any] | None:
-    """What a sweep printed as JSON. Raises Usage."""
-    if file is None:
-        return None
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-        if not all(name in found for name in ("complete", "records", "fields_searched", "objects_searched")):
-            raise ValueError("it is no answer of a sweep")
-    except (OSError, ValueError, TypeError) as error:
-        raise Usage(
-            f"--sweep {file} cannot be read: {error}", hint=(Command("sweep --json"), " > FILE   makes one")
-        ) from error
-    return dict(found)
 
 
 def _browser() -> str:

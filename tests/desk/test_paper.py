@@ -29,6 +29,7 @@ def facts(**changed: Any) -> dict[str, Any]:
         "unproved": 0,
         "audit": {"whole": True, "problem": None, "rows": 10},
         "sweep": {"complete": True, "records": 0, "fields_searched": 9, "objects_searched": 3},
+        "doctor": None,
     } | changed
 
 
@@ -58,6 +59,16 @@ def test_everything_holds() -> None:
 )
 def test_one_thing_that_does_not_hold_is_no_go(changed: dict[str, Any], name: str) -> None:
     assert broken(criteria.go(facts(**changed))) == [name]
+
+
+def test_a_blocker_that_doctor_found_is_no_go_and_no_certificate() -> None:
+    found = {"check": "user_links", "level": "block", "what": "5 of 5 new links cannot be opened"}
+    doctor = {"purpose": "switch", "findings": [found]}
+
+    for asked in (criteria.go, criteria.cancel):
+        last = asked(facts(doctor=doctor))[-1]
+        assert (last.holds, "5 of 5 new links" in last.why) == (False, True)
+        assert asked(facts(doctor=doctor | {"findings": [found | {"level": "warn"}]}))[-1].holds
 
 
 def test_a_verification_of_some_copies_is_none_of_all() -> None:
