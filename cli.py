@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from engine import __version__
-from engine.commands import checks, database, desk, first_steps, reports, run
+from engine.commands import checks, database, desk, first_steps, legacy, reports, run
 from engine.commands.flags import ConfigForAll
 from engine.commands.frame import names_settings, usage_error
 from engine.commands.streams import standard_streams
@@ -27,6 +27,7 @@ ORDER = [
     "doctor",
     "accounts",
     "analyze",
+    "import-legacy",
     "run",
     "status",
     "dashboard",
@@ -119,6 +120,7 @@ app.command()(first_steps.init)
 app.command()(checks.doctor)
 app.command()(reports.accounts)
 app.command()(reports.analyze)
+app.command("import-legacy")(legacy.import_legacy)
 run_app.command("backup")(run.run_backup)
 run_app.command("switch")(run.run_switch)
 run_app.command("rollback")(run.run_rollback)

@@ -18,7 +18,7 @@ from engine.model import failures  # noqa: E402
 from engine.model.failures import BUDGETED, SKIP_CLASSES, WORTH_ANOTHER_TRY, FailureClass  # noqa: E402
 
 UNIT = ROOT / "deploy/systemd/engine-backup.service"
-COPIED_AGAIN = {FailureClass.DRIFTED, FailureClass.COPY_MISSING}
+COPIED_AGAIN = {FailureClass.DRIFTED, FailureClass.COPY_MISSING, FailureClass.UNPROVED}
 """Pending, not failed: an incremental run takes what is pending, whatever its class."""
 FILTERS = {FailureClass.TYPE_FILTERED, FailureClass.TOO_LARGE}
 

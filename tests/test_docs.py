@@ -17,7 +17,7 @@ from engine.model.outcome import Status
 from engine.settings import ResolverSettings, Settings
 from tests.support.documents import ALL, COMMANDS, FLAGS, GROUP, NOW, ROOT, code, first_cells, named
 
-COPIED_AGAIN = {FailureClass.COPY_MISSING, FailureClass.DRIFTED}
+COPIED_AGAIN = {FailureClass.COPY_MISSING, FailureClass.DRIFTED, FailureClass.UNPROVED}
 """Their records are pending, not failed: an incremental run takes them whatever its classes are."""
 ELSEWHERE = {"--require-hashes", "--only-binary", "--no-deps", "--no-build-isolation", "--fix", "--kills"}
 """Flags of pip, ruff and the ordeals."""

@@ -43,6 +43,7 @@ class FailureClass(StrEnum):
     DRIFTED = "drifted"
     DELETED = "deleted"
     INTERRUPTED = "interrupted"
+    UNPROVED = "unproved"
     # ours
     INTERNAL = "internal"
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from engine.model.change import Change, Event, Held, LinkState, Ours, Step
 from engine.model.command import Command
 from engine.model.errors import Paused, Transient, Usage
+from engine.model.old_copy import IMPORT
 from engine.pipeline.link_writes import LinkStore
 from engine.pipeline.switching import WINDOW, Counts, link_state
 from engine.runs.links.old_links import PROBES, spread
@@ -21,6 +22,7 @@ from engine.tracking.read.switchable import Undo, Undoable
 from engine.tracking.write.journal import Journal
 
 RUNS_SHOWN = 20
+_MOVES_LINKS = ("switch", IMPORT)
 
 
 @dataclass(slots=True)
@@ -62,7 +64,7 @@ class Candidates:
 
     def _must_be_a_switch(self, run: int, runs: dict[int, str]) -> None:
         kind = runs.get(run, "")
-        if kind == "switch":
+        if kind in _MOVES_LINKS:
             return
         if kind == "rollback":
             again = Command(f"run switch --dry-run{as_flags(account=self._wanted.account)}")
@@ -70,7 +72,7 @@ class Candidates:
                 f"--run {run} is a rollback, and a rollback is not undone: a new switch brings our links back",
                 hint=(again, "   plans it, with whatever else is ready"),
             )
-        switches = [str(each) for each, type_ in runs.items() if type_ == "switch"]
+        switches = [str(each) for each, type_ in runs.items() if type_ in _MOVES_LINKS]
         shown = ", ".join(switches[:RUNS_SHOWN]) + (" …" if len(switches) > RUNS_SHOWN else "")
         raise Usage(
             f"--run {run}: " + (f"that is a {kind}, which changes no links" if kind else "there is no such run"),

@@ -21,6 +21,7 @@ _RESUMES = {
     "switch": "goes on; links in doubt are read first",
     "rollback": "goes on; links in doubt are read first",
     "verify": "starts again",
+    "import-legacy": "goes on",
 }
 
 

@@ -104,7 +104,11 @@ def refuse_foreign(db: sqlite3.Connection, path: Path) -> None:
         legacy = "file_migrations" in tables
         raise Blocked(
             f"{path} is {'a database of the original scripts' if legacy else 'a database of another program'}",
-            hint="it stays as it is; set tracking.database to a new file, and a full backup run adopts equal copies"
+            hint=(
+                "it stays as it is; set tracking.database to a new file, and ",
+                Command("import-legacy FILE"),
+                "   takes over what it holds",
+            )
             if legacy
             else "it stays as it is; set tracking.database to another path",
         )

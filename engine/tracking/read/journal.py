@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.model.change import OPEN, ChainTip, Event, Open
 from engine.model.errors import Differs
+from engine.model.old_copy import IMPORT
 from engine.tracking.db import chain
 from engine.tracking.db.chain import Key, Walk
 from engine.tracking.db.conditions import LINK_STATE, among
@@ -95,7 +96,7 @@ def rows_between(first: int, last: int) -> Callable[[sqlite3.Connection], list[t
 
 _LEFT_OPEN = f"""
 FROM url_changes c WHERE {_UNCONFIRMED} AND run_id IN (SELECT id FROM migration_runs
-    WHERE run_type IN ('switch', 'rollback') AND status NOT LIKE 'completed%')
+    WHERE run_type IN ('switch', 'rollback', '{IMPORT}') AND status NOT LIKE 'completed%')
 """
 
 

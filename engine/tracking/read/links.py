@@ -1,7 +1,8 @@
 """Our links in the rows, held against what a key, the bucket and a template make of them.
 
-A link that today's template does not make is *outdated* where an earlier run's template makes it of its key. Where none
-does, it is *foreign*: somebody has changed the row by hand. Neither is ever written to Salesforce.
+A link that today's template does not make is *outdated* where an earlier run's template makes it of its key, or where
+the journal knows it as one of ours: the original scripts made theirs without a template. Else it is *foreign*: somebody
+has changed the row by hand. Neither is ever written to Salesforce.
 """
 
 from __future__ import annotations
@@ -11,8 +12,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from engine.model.change import OURS
 from engine.model.command import Command
 from engine.model.keys import LinkTemplate
+from engine.model.old_copy import IMPORT
+from engine.tracking.db.conditions import among
 
 if TYPE_CHECKING:  # ``engine status`` asks for foreign links without an event loop
     from engine.tracking.db.database import Database
@@ -34,6 +38,10 @@ WHERE f.status = 'switched' AND EXISTS (SELECT 1 FROM url_changes c WHERE c.docl
     AND NOT EXISTS (SELECT 1 FROM url_changes c WHERE c.doclist_entry_id = f.doclist_entry_id
         AND c.new_url = f.your_s3_url AND c.old_url = f.original_url)
 """
+_OF_JOURNAL = f"""
+SELECT 1 FROM url_changes c WHERE c.doclist_entry_id = ? AND c.new_url = ? AND {among("c.event", OURS)}
+"""
+_IMPORTED = f"SELECT 1 FROM migration_runs WHERE run_type = '{IMPORT}' LIMIT 1"
 _TEMPLATES = """
 SELECT DISTINCT json_extract(config_snapshot, '$.destination.url_template') AS template,
     json_extract(config_snapshot, '$.destination.region') AS region
@@ -65,7 +73,7 @@ class Foreign:
 async def outdated(database: Database, template: LinkTemplate) -> bool:
     """Whether there are copies with the links of an earlier template. Looks at rows only if a run had another one."""
     return await database.read(
-        lambda db: bool(earlier_templates(db, template)) and any(old for *_, old in not_of_template(db, template))
+        lambda db: other_links(db, template) and any(old for *_, old in not_of_template(db, template))
     )
 
 
@@ -75,6 +83,11 @@ def foreign(db: sqlite3.Connection, template: LinkTemplate) -> Foreign:
     found.add(record for _, record, _, old in not_of_template(db, template) if not old)
     found.add(record for (record,) in db.execute(_MOVED_OTHERWISE))
     return found
+
+
+def other_links(db: sqlite3.Connection, template: LinkTemplate) -> bool:
+    """Whether a run had another template, or has taken over links of the original scripts."""
+    return bool(earlier_templates(db, template) or db.execute(_IMPORTED).fetchone())
 
 
 def earlier_templates(db: sqlite3.Connection, template: LinkTemplate) -> list[LinkTemplate]:
@@ -88,4 +101,5 @@ def not_of_template(db: sqlite3.Connection, template: LinkTemplate) -> Iterator[
     earlier = earlier_templates(db, template)
     for row, record, key, link in db.execute(_LINKS):
         if link != template.url(key):
-            yield row, record, key, any(link == each.url(key) for each in earlier)
+            old = any(link == each.url(key) for each in earlier)
+            yield row, record, key, old or db.execute(_OF_JOURNAL, (record, link)).fetchone() is not None

@@ -12,7 +12,7 @@ from engine.model.failures import FailureClass
 from engine.model.keys import LinkTemplate
 from engine.tracking.db.counters import counted
 from engine.tracking.db.database import Database
-from engine.tracking.read.links import Foreign, earlier_templates, not_of_template
+from engine.tracking.read.links import Foreign, not_of_template, other_links
 
 _CHUNK = 4_000
 _OPERATIONS = 100_000
@@ -31,7 +31,7 @@ async def renew(
     """Form anew what is outdated or foreign, all or none; returns how many were outdated, and which were foreign.
     One that does not fit its field fails as url_too_long. ``look``: also if no run had other settings. Raises Paused,
     with all as it was, once ``stopped`` says so: a million rows take their time."""
-    if not look and not await database.read(partial(earlier_templates, template=template)):
+    if not look and not await database.read(partial(other_links, template=template)):
         return 0, Foreign()
     return await database.write(partial(_renew, template=template, fits=fits, now=database.now(), stopped=stopped))
 

@@ -1,0 +1,293 @@
+"""``engine import-legacy FILE``: what the original scripts copied and moved, as far as it is proved.
+
+1. FILE is read into a temporary DB, and closed again.
+2. Our bucket and the sources are listed, a thousand objects a call, where that pays.
+3. A thousand keys at a time: copies are judged, by listing or by HEAD; records whose links the scripts may have moved
+   are read in Salesforce; rows and journal entries are written.
+
+Without ``--execute`` all of this is done but the writing. An import may be stopped at any time: the same command goes
+on, and leaves alone what it finds done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import tzinfo
+from functools import partial
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from engine.limiting.clock import Clock, SystemClock
+from engine.limiting.cooperative import yield_to_others
+from engine.model.change import Held, LinkState, Step
+from engine.model.command import Advice, Command, quoted
+from engine.model.errors import Blocked, Paused, Transient, Usage
+from engine.model.failures import FailureClass
+from engine.model.old_copy import IMPORT, Old, Unfit
+from engine.model.record import Scope
+from engine.pipeline.placing import Placing
+from engine.runs.journal.evidence import Evidence
+from engine.runs.legacy import deciding
+from engine.runs.legacy.deciding import Becomes, Verdict
+from engine.runs.legacy.listing import OldListings
+from engine.runs.legacy.proving import Prover
+from engine.runs.legacy.report import Doubts, ImportReport, Tallied
+from engine.runs.legacy.rows import Reading
+from engine.runs.links.link_run import begin_journal, evidence_for, foresee
+from engine.runs.shared.bounds import Bounds, bounds_of
+from engine.runs.shared.command import as_flags
+from engine.runs.shared.lifecycle import Run, Start, live
+from engine.runs.shared.preflight import check_own_org, check_stores
+from engine.runs.shared.report import Ended
+from engine.runs.shared.screen import Screen
+from engine.settings import Settings
+from engine.tracking.db.legacy_scratch import LegacyScratch
+from engine.tracking.read.legacy import original
+from engine.tracking.write import legacy as imported
+from engine.tracking.write.journal import Journal
+from engine.tracking.write.legacy import ImportedRow
+from engine.tracking.write.runs import Ending
+
+
+@dataclass(frozen=True, slots=True)
+class ImportOptions:
+    """The flags; None: not given."""
+
+    file: Path
+    execute: bool = False
+    timezone: str | None = None
+    read_bytes: bool = False
+    report: Path | None = None
+
+    def again(self, *, execute: bool) -> Command:
+        """The same command, to be typed."""
+        words = as_flags(read_bytes=self.read_bytes, timezone=self.timezone, report=self.report, execute=execute)
+        return Command(f"{IMPORT} {quoted(self.file)}{words}")
+
+
+async def import_legacy(
+    settings: Settings, options: ImportOptions, screen: Screen, clock: Clock | None = None
+) -> ImportReport:
+    """Import, or say what an import would do. Raises Fatal when it cannot start or go on."""
+    zone = _zone(options.timezone)
+    start = Start(
+        kind=IMPORT,
+        settings=settings,
+        screen=screen,
+        clock=clock or SystemClock(),
+        command=options.again(execute=options.execute),
+        bounds=bounds_of(settings.migration, dry_run=not options.execute, writing="--execute"),
+        may_create=True,
+        untouched="Nothing was written.",
+    )
+    return await live(start, partial(_checked, settings=settings, options=options, zone=zone))
+
+
+async def _checked(run: Run, *, settings: Settings, options: ImportOptions, zone: tzinfo | None) -> _Import:
+    services = run.services
+    tallied = Tallied(run.files.enter_context(Doubts(options.report)))
+    tallied.zone = str(zone or services.clock.now().astimezone().tzname())
+    ours = services.ours
+    reading = Reading(services.rules, ours.link_template, ours.endpoint_url, zone)
+    scratch = run.files.enter_context(LegacyScratch())
+    await _gather(options.file, scratch, reading, tallied, run.bounds)
+    organization, shape = await check_own_org(services, Scope())
+    await check_stores(services)
+    places = services.planner(shape, None).places
+    evidence: Evidence | None = None
+    if tallied.may_have_moved and run.bounds.dry_run:
+        run.notes += await foresee(run)
+    elif tallied.may_have_moved:
+        evidence = await evidence_for(run)
+    return _Import(run, settings, options, scratch, reading, tallied, places, evidence, organization.id)
+
+
+async def _gather(file: Path, scratch: LegacyScratch, reading: Reading, tallied: Tallied, bounds: Bounds) -> None:
+    """Read FILE. Raises Usage, Blocked."""
+    with original(file) as found:
+        tallied.copied_file = found.copied
+        tallied.switches, tallied.failed_before = found.switches(), found.failed()
+        tallied.runs, tallied.unclosed = found.runs()
+        elsewhere = wanted = 0
+        for raw in found.rows():
+            rows = [reading.row(each) for each in raw]
+            tallied.read += len(rows)
+            for row in rows:
+                if isinstance(row, Unfit):
+                    tallied.unfit(row)
+            olds = [row for row in rows if isinstance(row, Old) and bounds.account_id in {None, row.account_id}]
+            if bounds.limit is not None:
+                olds = olds[: bounds.limit - wanted]
+            elsewhere += sum(bool(old.link) and not reading.in_our_bucket(old.link) for old in olds)
+            tallied.marked += sum(old.switched for old in olds)
+            wanted += len(olds)
+            scratch.add(olds)
+            await yield_to_others()
+    tallied.records = scratch.sort()
+    tallied.duplicates, tallied.left_out = wanted - tallied.records, tallied.read - wanted - tallied.unfit_rows
+    if wanted and elsewhere == wanted:
+        raise Blocked(
+            f"none of the {wanted:,} copies of {file} lies in s3://{reading.template.bucket}",
+            hint="Set destination.bucket to the bucket that the original scripts wrote to. Nothing was written.",
+        )
+
+
+def _zone(name: str | None) -> tzinfo | None:
+    try:
+        return None if name is None else ZoneInfo(name)
+    except (OSError, ValueError, LookupError) as error:
+        raise Usage(f"--timezone {name}: there is no such time zone", hint="Write Europe/Berlin, or UTC.") from error
+
+
+class _Import:
+    def __init__(
+        self,
+        run: Run,
+        settings: Settings,
+        options: ImportOptions,
+        scratch: LegacyScratch,
+        reading: Reading,
+        tallied: Tallied,
+        places: Placing,
+        evidence: Evidence | None,
+        org: str,
+    ) -> None:
+        self.facts: Mapping[str, object] = {"org_id": org, "again": str(options.again(execute=True))}
+        self._run = run
+        self._options = options
+        self._scratch = scratch
+        self._reading = reading
+        self._tallied = tallied
+        self._places = places
+        self._evidence = evidence
+        self._org = org
+        self._journal: Journal | None = None
+        self._listings = OldListings(run, settings.source, scratch, tallied.records)
+        self._prover = Prover(run.services, settings.migration.concurrency, read_bytes=options.read_bytes)
+
+    async def work(self) -> None:
+        run, tallied = self._run, self._tallied
+        if self._evidence is not None:
+            self._journal = await begin_journal(run, self._evidence, self._org)
+        with run.screen.steps(run.services.clock) as say:
+            await self._listings.take(say)
+            for groups in self._scratch.groups():
+                if run.stop.requested:
+                    break
+                await self._chunk(groups)
+                say(f"import: {tallied.done:,} of {tallied.records:,} records")
+        tallied.asked = self._prover.asked
+        if self._journal is not None and self._evidence is not None:
+            await self._evidence.export(self._journal)
+
+    async def _chunk(self, groups: Sequence[Sequence[Old]]) -> None:
+        olds = [old for group in groups for old in group]
+        known = await self._run.services.ledger.database.read(imported.known((old.id, old.url) for old in olds))
+        held = await self._held(olds)
+        states = {old.id: deciding.where(old, held[old.id]) for old in olds if old.id in held}
+        verdicts = await self._judged([old for old in olds if old.id not in known])
+        rows: list[Becomes] = []
+        for group in groups:
+            fresh = [old for old in group if old.id not in known]
+            holder = next((old.id for old in group if known.get(old.id) == old.key), "")
+            shared = deciding.share([(old, verdicts[old.id]) for old in fresh], states, holder)
+            rows += [self._row(old, verdict, states.get(old.id)) for old, verdict in zip(fresh, shared, strict=True)]
+        moved = [old for old in olds if deciding.journalled(old, states.get(old.id), known=old.id in known)]
+        if self._run.id is not None:
+            await self._write(rows, moved, states, held)
+        self._tallied.known += len(known)
+        self._tallied.links_read += len(held)
+        for old in moved:
+            state = states[old.id]
+            opens = state is not LinkState.OURS or self._reading.opens(old.link, old.key)
+            self._tallied.moved(old, state, opens=opens)
+        for row in rows:
+            self._tallied.add(row, states.get(row.old.id))
+
+    async def _held(self, olds: Sequence[Old]) -> dict[str, Held | None]:
+        """What the records hold whose links the scripts may have moved, and of which the journal knows nothing yet."""
+        links = [old for old in olds if self._tallied.moved_by_them(old) and not deciding.lost(old)]
+        if not links:
+            return {}
+        database = self._run.services.ledger.database
+        told = await database.read(imported.journalled((old.id, old.link) for old in links))
+        wanted = [old.id for old in links if old.id not in told]
+        self._tallied.journalled_before += len(told)
+        try:
+            return await self._run.services.salesforce.links.read(wanted) if wanted else {}
+        except Transient as error:
+            again = self._options.again(execute=self._options.execute)
+            raise Paused(f"Salesforce does not answer: {error}", hint=(again, "   goes on")) from error
+
+    async def _judged(self, olds: Sequence[Old]) -> dict[str, Verdict]:
+        ours, theirs = {}, {}
+        if self._listings.taken:
+            ours = self._scratch.ours(old.key for old in olds)
+            theirs = self._scratch.theirs(old.source_id for old in olds if old.source_id)
+        found = {old.id: deciding.judge(old, ours.get(old.key), theirs.get(old.source_id)) for old in olds}
+        asked = [old for old in olds if found[old.id].open]
+        return found | (await self._prover.prove(asked) if asked else {})
+
+    def _row(self, old: Old, verdict: Verdict, state: LinkState | None) -> Becomes:
+        link = self._places.url_of(old.key)
+        if verdict.proof is not None and state is not LinkState.OURS and not self._places.fits(link):
+            verdict = Verdict(failure=FailureClass.URL_TOO_LONG, message=str(self._places.too_long(link)))
+        return deciding.becomes(old, verdict, state, link)
+
+    async def _write(
+        self,
+        rows: Sequence[Becomes],
+        moved: Sequence[Old],
+        states: Mapping[str, LinkState],
+        held: Mapping[str, Held | None],
+    ) -> None:
+        database, run_id = self._run.services.ledger.database, self._run.id
+        assert run_id is not None, "a dry run writes nothing"
+        now, names = database.now(), {old.id for old in moved}
+        both = sum(row.old.id in names for row in rows)
+        stored = [_stored(row, now) for row in rows]
+        await database.write(partial(imported.take, rows=stored, run_id=run_id, uncounted=both, now=now))
+        if moved and self._journal is not None:
+            steps: list[Step] = []
+            for old in moved:
+                steps += deciding.steps(old, states[old.id], held[old.id])
+            await self._journal.append(steps)
+
+    def after_failure(self) -> Sequence[Advice]:
+        return ["What was imported until then is recorded.", (self._options.again(execute=True), "   goes on")]
+
+    def verdict(self) -> tuple[Ending, int]:
+        if self._run.id is None or not self._tallied.for_a_person:
+            return "completed", 0
+        return "completed_with_failures", 3
+
+    def report(self, ended: Ended) -> ImportReport:
+        return ImportReport(ended, self._options.file, self._tallied, self._options.again(execute=True), self._options)
+
+
+def _stored(row: Becomes, now: str) -> ImportedRow:
+    old, copy = row.old, bool(row.link)
+    return ImportedRow(
+        id=old.id,
+        account_id=old.account_id,
+        account_name=old.account_name,
+        original_url=old.url,
+        last_modified=old.modified or None,
+        file_name=old.name or None,
+        status=row.status.value,
+        failure=None if row.failure is None else row.failure.value,
+        message=imported.message(row.message),
+        key=old.key if copy else None,
+        link=row.link or None,
+        size=row.size,
+        sha256=row.sha256 or None,
+        copied_at=(old.copied_at or now) if copy else None,
+        method="adopted" if copy else None,
+        source_id=old.source_id or None if copy else None,
+        source_etag=row.source_etag or None,
+        etag=row.etag or None,
+        proof=None if row.proof is None else row.proof.value,
+        verified_at=now if row.verified else None,
+        phase=2 if old.switched else 1,
+    )
