@@ -40,7 +40,7 @@ def test_the_readme_lists_every_command_in_the_order_of_use() -> None:
 
 
 def test_every_command_that_is_named_exists() -> None:
-    typed = named(NOW, r"^(?:\S+/)?engine(?: --config \S+)? ([a-z]+(?: [a-z]+)?)")
+    typed = named(NOW, r"^(?:\S+/)?engine(?: --config \S+)? ([a-z]+(?:-[a-z]+)?(?: [a-z]+)?)")
     known = {*COMMANDS, *GROUP.commands}
 
     assert len(typed) > 60

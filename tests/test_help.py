@@ -7,7 +7,10 @@ from typer.testing import CliRunner
 
 from cli import app
 
-ORDER = "init doctor accounts analyze run status dashboard report export verify audit sweep waive db tune rehearse demo"
+ORDER = (
+    "init doctor accounts analyze import-legacy run status dashboard report export verify audit sweep waive db tune"
+    " rehearse demo"
+)
 GROUPS = {"": ORDER, "run": "backup switch rollback", "db": "snapshot rebuild"}
 
 

@@ -32,7 +32,7 @@ def init(
         bool, flag("--interactive", "Ask for what must be known, and try each answer.", short="-i")
     ] = False,
 ) -> None:
-    """Write a commented settings.yaml with every key and its default.
+    """Write a commented settings.yaml with all keys and defaults.
 
     With --interactive it asks for the org, your bucket and the vendor's, logs in, and reads a few records and files.
     Nothing is written but the file, and no secret into that.

@@ -26,7 +26,7 @@ def import_legacy(
     as_json: AsJson = False,
     config: Config = None,
 ) -> None:
-    """Adopt the original scripts' tracking DB.
+    """Adopt the tracking DB of the original scripts.
 
     Each copy is proved, by listing or by HEAD, before it counts as backed up; it keeps its key and is not copied again.
     Links that the scripts have moved are read in Salesforce and go into the journal, so that a rollback can put them

@@ -110,7 +110,7 @@ def accounts(
     as_json: AsJson = False,
     config: Config = None,
 ) -> None:
-    """List the accounts and their number of records, from Salesforce.
+    """List accounts in Salesforce, with their number of records.
 
     Examples:
 

@@ -13,7 +13,7 @@ import pytest
 
 from engine.rehearsal.content import content_of
 from tests.support.commands import BACKUP, ROLLBACK, links, refused, said_so
-from tests.support.corner import Corner, Said
+from tests.support.corner import Corner, Said, ended, until
 from tests.support.legacy import PROVED, TOKEN, Expected, Migrated, OldScripts
 
 LISTED = {"ENGINE_SOURCE__INVENTORY": "always"}
@@ -260,17 +260,30 @@ def test_times_are_those_of_the_zone_and_none_is_made_up(old: Migrated) -> None:
 
 
 def test_a_killed_import_goes_on_and_ends_as_if_it_had_never_been_killed(old: Migrated) -> None:
+    """The kill comes between the rows and the journal, which waits for the bucket."""
     with_every_defect(old)
-    old.corner.org(
-        "faults", rules=[{"kind": "slow_after", "endpoint": "collections_retrieve", "params": {"seconds": 30}}]
-    )
+    old.corner.misbehave(kind="delay", seconds=30, method="PUT", path=f"{old.corner.bucket}/.engine/journal/.*ndjson")
     run = old.corner.start("import-legacy", str(old.file), "--execute", "--no-progress")
+    until(old.corner.recorded, "rows are there")
     run.kill()
-    run.wait()
-    old.corner.org("faults", rules=[])
+    ended(run)
+    old.corner.misbehave()
     adopt(old, code=3)
     assert became(old) == old.expected
     said_so(old.corner.engine("audit"), 0)
+    assert [run["status"] for run in old.corner.runs()] == ["crashed", "completed_with_failures"]
+
+
+def test_a_stopped_import_ends_cleanly_and_says_what_goes_on(old: Migrated) -> None:
+    with_every_defect(old)
+    old.corner.misbehave(kind="delay", seconds=3, method="HEAD", path=f"{old.corner.bucket}/uploads/")
+    run = old.corner.start("import-legacy", str(old.file), "--execute", "--no-progress")
+    until(old.corner.put_requests, "copies are looked at")
+    run.terminate()
+    said_so(ended(run), 143, "--execute   goes on")
+    old.corner.misbehave()
+    adopt(old, code=3)
+    assert became(old) == old.expected
 
 
 # files that are none

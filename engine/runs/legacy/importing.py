@@ -263,7 +263,7 @@ class _Import:
         return "completed_with_failures", 3
 
     def report(self, ended: Ended) -> ImportReport:
-        return ImportReport(ended, self._options.file, self._tallied, self._options.again(execute=True), self._options)
+        return ImportReport(ended, self._options.file, self._tallied, self._options.again(execute=True))
 
 
 def _stored(row: Becomes, now: str) -> ImportedRow:

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any, Self
+from typing import IO, Any, Self
 
 from engine.model.change import LinkState
 from engine.model.command import Advice, Command
@@ -18,9 +18,6 @@ from engine.model.text import csv_safe, printable
 from engine.runs.legacy.deciding import Becomes, ends_as, lost
 from engine.runs.shared.exports import fresh
 from engine.runs.shared.report import Ended, by_reason, duration, proved_by
-
-if TYPE_CHECKING:
-    from engine.runs.legacy.importing import ImportOptions
 
 DEAD = "dead_link"
 """Of a link that the scripts moved, and that asks for another key than the one it means."""
@@ -183,7 +180,7 @@ class ImportReport:
     file: Path
     tallied: Tallied
     execute: Command
-    options: ImportOptions
+    """The command that writes."""
 
     @property
     def exit_code(self) -> int:
