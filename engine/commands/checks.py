@@ -133,7 +133,7 @@ def sweep(
     as_json: AsJson = False,
     config: Config = None,
 ) -> None:
-    """Search the whole org for links that still lead to the vendor.
+    """Search the whole org for links that lead to the vendor.
 
     It reads every text field of every object, and writes nothing. Run it before you cancel the vendor.
 

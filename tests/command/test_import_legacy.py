@@ -27,7 +27,7 @@ LATER = "2025-08-15T10:20:30.123456"
 def old(corner: Corner) -> Iterator[Migrated]:
     migrated = Migrated(corner)
     yield migrated
-    migrated.scripts.db.close()
+    migrated.scripts.close()
 
 
 def adopt(old: Migrated, *words: str, code: int = 0, **env: str) -> Any:
@@ -400,5 +400,5 @@ def test_the_test_settings_bind_it_too(old: Migrated) -> None:
 
 def test_a_db_without_a_row_is_imported_at_once(corner: Corner) -> None:
     scripts = OldScripts(corner.directory / "old.db")
-    scripts.db.close()
+    scripts.close()
     said_so(corner.engine("import-legacy", str(scripts.path), "--execute", "--no-progress"), 0, "0 rows of 0 records")

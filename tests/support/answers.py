@@ -13,6 +13,7 @@ from engine.tracking.db.chain import tip_path
 from engine.tracking.db.lock import RunLock
 from tests.support.commands import lose_the_database, nobody, remove
 from tests.support.corner import Corner, Said
+from tests.support.legacy import OldScripts
 
 EXECUTE = ("--execute", "--yes", "--no-progress")
 SOON = ("--max-duration", "0.001s")
@@ -76,6 +77,9 @@ class Story:
         self.ask(2, "run backup", "--full", "--incremental")
         self.ask(2, "run backup", "--nonsense")
         self.ask(2, "audit", "--record", "short")
+        OldScripts(corner.directory / "old.db").close()
+        self.ask(0, "import-legacy", self.file("old.db"))
+        self.ask(4, "import-legacy", self.file("archived.ndjson"))
         self.ask(2, "accounts", env={"ENGINE_MIGRATION__CONCURRENCY": "0"})
         self.ask(4, "accounts", env={"ENGINE_SALESFORCE__LOGIN_URL": nobody()})
 

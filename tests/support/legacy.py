@@ -77,6 +77,9 @@ class OldScripts:
         self.db = sqlite3.connect(path)
         self.db.executescript(SCHEMA)
 
+    def close(self) -> None:
+        self.db.close()
+
     def add(self, rows: Iterable[OldRow]) -> None:
         self.db.executemany(_INSERT, rows)
         self.db.commit()

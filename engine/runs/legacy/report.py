@@ -225,8 +225,7 @@ class ImportReport:
                 "failed_records": t.failed_before,
             },
             "examples": t.examples,
-            "database": self.ended.database,
-            **self.ended.last_keys(self.next_steps),
+            **self.ended.last_keys(),
         }
 
     @property
@@ -270,7 +269,7 @@ class ImportReport:
             lines += [f"    {kind}: {example}" for example in shown]
         if dry_run:
             lines.append("  nothing was written")
-        return lines + self.ended.last_lines(self.next_steps)
+        return lines + self.ended.last_lines()
 
     def _becomes(self) -> list[str]:
         t = self.tallied
