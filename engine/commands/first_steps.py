@@ -71,7 +71,7 @@ def rehearse(
     ),
     seed: Seed = 1,
 ) -> None:
-    """Start local stand-ins of Salesforce and S3, filled with data.
+    """Start local stand-ins of Salesforce and S3, with data.
 
     They run until Ctrl-C. Use DIR/settings.yaml to work with them.
 

@@ -121,7 +121,7 @@ def test_every_defect_is_known_counted_and_queued_with_its_class(old: Migrated, 
         "duplicates": 1,
         "left_out": 0,
         "unfit": {"bad_id": 2, "bad_text": 1},
-        "known_better": 0,
+        "known_already": 0,
     }
     states = {status: count for status, count in found["records"].items() if count}
     assert sum(states.values()) == len(old.expected)
@@ -218,7 +218,7 @@ def test_what_this_database_knows_better_stays(old: Migrated) -> None:
     assert became(old) == {record: PROVED, other: Expected("skipped", "already_ours")}
     key = old.corner.rows()[record]["your_s3_key"]
     found = adopt(old)
-    assert found["rows"]["known_better"] == 1
+    assert found["rows"]["known_already"] == 1
     assert became(old) == {record: PROVED, other: SWITCHED}
     assert old.corner.rows()[record]["your_s3_key"] == key
     assert key != f"uploads/{old.accounts['Acme Ltd']}"

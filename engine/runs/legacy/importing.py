@@ -190,10 +190,12 @@ class _Import:
         rows: list[Becomes] = []
         for group in groups:
             fresh = [old for old in group if old.id not in known]
-            holder = next((old.id for old in group if known.get(old.id) == old.key), "")
+            holder = next((old.id for old in group if old.id in known and known[old.id].key == old.key), "")
             shared = deciding.share([(old, verdicts[old.id]) for old in fresh], states, holder)
             rows += [self._row(old, verdict, states.get(old.id)) for old, verdict in zip(fresh, shared, strict=True)]
-        moved = [old for old in olds if deciding.journalled(old, states.get(old.id), known=old.id in known)]
+        # of a row that an import wrote before it was killed, the journal may still have to say all
+        better = {name for name, row in known.items() if not row.imported}
+        moved = [old for old in olds if deciding.journalled(old, states.get(old.id), known=old.id in better)]
         if self._run.id is not None:
             await self._write(rows, moved, states, held)
         self._tallied.known += len(known)

@@ -200,7 +200,7 @@ class ImportReport:
                 "duplicates": t.duplicates,
                 "left_out": t.left_out,
                 "unfit": dict(t.unfits),
-                "known_better": t.known,
+                "known_already": t.known,
             },
             "records": {status.value: t.states.get(status.value, 0) for status in Status},
             "becomes": [
@@ -279,7 +279,7 @@ class ImportReport:
             for (noted, status, failure), count in sorted(t.ends.items(), key=lambda each: -each[1])
         ]
         if t.known:
-            lines.append(f"  {t.known:,} left as they are: this tracking DB knows more of them")
+            lines.append(f"  {t.known:,} left as they are: this tracking DB has them already")
         return lines
 
     def _links(self) -> list[str]:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from engine.model.change import OURS
 from engine.model.failures import FailureClass
+from engine.model.old_copy import IMPORT
 from engine.model.outcome import Status
 from engine.tracking.db.conditions import among
 from engine.tracking.db.counters import counted
@@ -64,7 +65,8 @@ ON CONFLICT (doclist_entry_id) DO UPDATE SET {", ".join(f"{name} = excluded.{nam
 WHERE NOT {_STAYS.format(original="excluded.original_url")}
 """
 _KNOWN = f"""
-SELECT doclist_entry_id, coalesce(your_s3_key, '') FROM json_each(?) AS wanted
+SELECT doclist_entry_id, coalesce(your_s3_key, ''), coalesce(run_id IN
+    (SELECT id FROM migration_runs WHERE run_type = '{IMPORT}'), 0) FROM json_each(?) AS wanted
     JOIN file_migrations ON doclist_entry_id = wanted.value ->> 0
 WHERE {_STAYS.format(original="wanted.value ->> 1")}
 """
@@ -74,10 +76,19 @@ SELECT DISTINCT c.doclist_entry_id FROM json_each(?) AS wanted JOIN url_changes 
 """
 
 
-def known(wanted: Iterable[tuple[str, str]]) -> Callable[[sqlite3.Connection], dict[str, str]]:
-    """Of these records, with their original links: those whose rows stay as they are, with the keys of their copies."""
+class KnownRow(NamedTuple):
+    """A row that stays as it is."""
+
+    key: str
+    """Of its copy; empty: it has none."""
+    imported: bool
+    """An import has written it, and nobody since."""
+
+
+def known(wanted: Iterable[tuple[str, str]]) -> Callable[[sqlite3.Connection], dict[str, KnownRow]]:
+    """Of these records, with their original links: those whose rows stay as they are."""
     pairs = json.dumps(list(wanted))
-    return lambda db: dict(db.execute(_KNOWN, (pairs,)).fetchall())
+    return lambda db: {record: KnownRow(key, bool(imported)) for record, key, imported in db.execute(_KNOWN, (pairs,))}
 
 
 def journalled(wanted: Iterable[tuple[str, str]]) -> Callable[[sqlite3.Connection], set[str]]:
