@@ -6,12 +6,17 @@ import os
 import re
 import shutil
 import subprocess
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from engine.reading.load import load_settings
+from engine.tracking.db.connect import open_reader
+from tests.desk.database import some_of_everything
+from tests.support.outcomes import record_id
 
 ROOT = Path(__file__).parent.parent
 DEPLOY = ROOT / "deploy"
@@ -172,3 +177,21 @@ class TestTerraform:
 
         assert re.findall(r"local\.policies\.(\w+)\)", text) == ["destination", "source"]
         assert set(re.findall(r'"((?:s3|kms):[^"]*)"', text)) == {"kms:Decrypt"}
+
+
+class TestDatasette:
+    QUERIES = yaml.safe_load((DEPLOY / "datasette.yaml").read_text())["databases"]["migration_tracking"]
+
+    async def test_every_question_fits_the_tracking_db_and_shows_no_signature(self, tmp_path: Path) -> None:
+        path = await some_of_everything(tmp_path / "t.db")
+        with closing(open_reader(path)) as db:
+            for name, query in self.QUERIES["queries"].items():
+                rows = db.execute(query["sql"], {"failure_class": "source_missing", "record": record_id(1)}).fetchall()
+                assert rows, name
+                assert "canary" not in str(rows), name
+
+    async def test_every_table_that_it_names_is_there(self, tmp_path: Path) -> None:
+        path = await some_of_everything(tmp_path / "t.db")
+        with closing(open_reader(path)) as db:
+            tables = {row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        assert set(self.QUERIES["tables"]) <= tables
