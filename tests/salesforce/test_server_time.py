@@ -67,6 +67,17 @@ def test_an_answer_that_took_its_time_leaves_more_open() -> None:
     assert time.stamp() >= THEIRS + 29 * SECOND
 
 
+def test_a_slow_answer_makes_nothing_less_sure_that_was_known_before() -> None:
+    clock = WrongClock(0 * HOUR)
+    time = ServerTime(clock)
+    time.note(DATE, clock.monotonic())
+    clock.advance(10)
+    asked = clock.monotonic()
+    clock.advance(20)
+    time.note("Sun, 22 Nov 2026 10:00:15 GMT", asked)  # it was on its way for long
+    assert time.earliest() == time.stamp() == clock.now() == THEIRS + 30 * SECOND
+
+
 def test_without_a_date_the_wall_clock_is_all_there_is() -> None:
     clock = WrongClock(HOUR)
     time = ServerTime(clock)
