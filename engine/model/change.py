@@ -72,6 +72,11 @@ class Held(NamedTuple):
     by_us: bool = False
     """That is the user of this login, whom automation acts for within our own writes. False where nobody knows."""
 
+    @property
+    def last_by(self) -> str:
+        """For the journal; empty where nobody knows."""
+        return f"last modified by {self.by}" if self.by else ""
+
 
 class Ours(NamedTuple):
     """What the journal knows of a value of ours that a record holds."""

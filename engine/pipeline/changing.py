@@ -312,8 +312,9 @@ async def settle(
                 doubtful.append(change)
                 continue
             found[where] += 1
-            edited = now.url if now is not None and where is LinkState.EDITED else ""
-            message = "found after a run that was cut short"
+            edited, message = "", "found after a run that was cut short"
+            if now is not None and where is LinkState.EDITED:
+                edited, message = now.url, f"{message}; {now.last_by}"
             steps.append(
                 Step(change.id, change.old, change.new, Event.SETTLED, change.wave, where, message, edited,
                      undo=change.undo)

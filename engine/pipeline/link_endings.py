@@ -142,7 +142,7 @@ class Endings:
             case LinkState.EDITED:
                 counts.edited += 1
                 assert held is not None
-                return self._step(change, Event.KEPT, where, _last_by(held), found=held.url)
+                return self._step(change, Event.KEPT, where, held.last_by, found=held.url)
         if change.tries:
             counts.done += 1
         else:
@@ -164,7 +164,7 @@ class Endings:
         if held is None or where is LinkState.EDITED:
             return self.found(change, held, counts)._replace(behind=True)
         counts.edited += 1
-        put_back = self._step(change, Event.SETTLED, where, _last_by(held))
+        put_back = self._step(change, Event.SETTLED, where, held.last_by)
         return put_back._replace(behind=True, undo=where is LinkState.ORIGINAL)
 
     def _by_org(self, change: Change, held: Held, where: LinkState, counts: Counts) -> Step:
@@ -192,8 +192,3 @@ class Endings:
     ) -> Step:
         undo = self.direction.undo
         return Step(change.id, change.old, change.new, event, change.wave, where, message, found, failure, undo)
-
-
-def _last_by(held: Held) -> str:
-    """For the journal."""
-    return f"last modified by {held.by}" if held.by else ""

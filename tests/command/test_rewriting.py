@@ -198,3 +198,28 @@ def test_a_token_of_unknown_origin_asks_once_whose_it_is(corner: Corner) -> None
     org_log(corner.stage, "clear=1")
     said_so(corner.engine(*SWITCH, **AT_ONCE), 6, f"3 {CHANGED}")
     assert [entry["name"] for entry in org_log(corner.stage)].count("resources") == 1
+
+
+@pytest.mark.parametrize("user", ["", "colleague"])
+@pytest.mark.parametrize("make", ["append", "lower", "revert"])
+def test_what_automation_does_minutes_later_is_named_and_never_written_over(
+    corner: Corner, make: str, user: str
+) -> None:
+    """Long after we have looked: its own user, or ours."""
+    ids = backed_up(corner, 12)
+    before = links(corner, ids)
+    on(corner, make, ids[:3], when="later", user=user)
+    said_so(corner.engine(*SWITCH), 0, "12 switched")
+    corner.org("later")
+    theirs = {each: links(corner, ids)[each] for each in ids[:3]}
+    said_so(corner.engine("verify", "--no-progress"), 0, "12 of 12 copies checked")
+    incremental(corner)
+    classes = {corner.rows()[each]["failure_class"] for each in theirs}
+    assert classes == ({None} if make == "revert" else {"already_ours"})
+    told = () if make == "revert" else ("3 of the edited links look like one of ours", f"for example {ids[0]}, which")
+    said_so(corner.engine("run", "rollback", "--from-database"), 0, "9 would be put back", *told)
+    said_so(corner.engine(*ROLLBACK), 0, "9 put back", *told)
+    assert links(corner, ids) == {**before, **theirs}
+    said_so(corner.engine("audit", "--record", ids[0], "--json"), 0, before[ids[0]], *(("by 0055e",) if told else ()))
+    said_so(corner.engine(*ROLLBACK), 0, "9 already so" if told else "12 already so", *told)
+    assert links(corner, ids) == {**before, **theirs}

@@ -32,6 +32,17 @@ class CandidateCounts:
     to_undo: int = 0
     counts: Counts = field(default_factory=Counts)
     samples: list[str] = field(default_factory=list)
+    alike: int = 0
+    """Of the edited ones: those that may be the work of automation. They look like a link of ours, or our own user has
+    changed them."""
+    example: tuple[str, str] = ("", "")
+    """The first of them, with what it holds."""
+
+    def edited(self, each: Undoable, now: Held) -> None:
+        """A record was found to hold what is no value of ours."""
+        if now.by_us or any(_alike(now.url, value.new) for value in each.values):
+            self.alike += 1
+            self.example = self.example if self.alike > 1 else (each.id, now.url)
 
 
 class Candidates:
@@ -121,10 +132,13 @@ class Candidates:
                     found.counts.stale += 1
                     continue
                 _count(found.counts, where)
+                edited = message = ""
+                if now is not None and where is LinkState.EDITED:
+                    found.edited(each, now)
+                    edited, message = now.url, now.last_by
                 if each.link_state in {"", LinkState.OURS}:  # news to the journal
                     event = Event.SETTLED if where is LinkState.ORIGINAL else Event.KEPT
-                    edited = now.url if now is not None and where is LinkState.EDITED else ""
-                    steps.append(change.step(event, where, found=edited, undo=True))
+                    steps.append(change.step(event, where, message, found=edited, undo=True))
             if journal is not None:
                 await journal.append(steps)
             room = PROBES - len(found.samples)
@@ -195,6 +209,12 @@ def told_since(text: str | None) -> str:
         return ""
     zone = "" if datetime.fromisoformat(text).tzinfo else "; a time without a zone is UTC"
     return f"at {at.removesuffix('Z').removesuffix('.000000')}Z (UTC) or later{zone}"
+
+
+def _alike(found: str, ours: str) -> bool:
+    """Whether something seems to have been made of a link of ours."""
+    one, other = found.lower(), ours.lower()
+    return bool(one and other) and (one.startswith(other) or other.startswith(one))
 
 
 def _count(counts: Counts, where: LinkState) -> None:

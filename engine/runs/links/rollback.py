@@ -36,7 +36,7 @@ from engine.runs.links.old_links import probe
 from engine.runs.links.rewriting import note_rewriting
 from engine.runs.links.rollback_lines import Restorable, RollbackLines
 from engine.runs.links.rollback_options import RollbackOptions
-from engine.runs.links.rollback_survey import RollbackSurvey, also_undo, overdrawn
+from engine.runs.links.rollback_survey import RollbackSurvey, also_undo, overdrawn, perhaps_automation
 from engine.runs.shared.confirmation import Ask, Consent, Terminal
 from engine.runs.shared.ids_file import read_ids
 from engine.runs.shared.lifecycle import Run, UseCase, live
@@ -258,7 +258,7 @@ class _Rollback:
             steps.append((Command(f"audit --run {ended.run_id}"), "   says why; then: ", self._again))
         left = "every record that held another link than ours was left alone"
         ended.notes.append("nothing was written to Salesforce" if untouched else left)
-        ended.notes.extend(overdrawn(self._run))
+        ended.notes.extend([*perhaps_automation(self._survey), *overdrawn(self._run)])
         return ChangeReport(
             ended=ended,
             planned=self._candidates.count,

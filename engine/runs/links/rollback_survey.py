@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from engine.model.command import Advice, Command
+from engine.model.text import bare_urls, printable
 from engine.pipeline.doubts import in_doubt
 from engine.runs.journal.evidence import Evidence
 from engine.runs.links.candidates import CandidateCounts, Candidates
@@ -56,7 +57,7 @@ class RollbackSurvey:
         needed = 2 * -(-found.to_undo // 200)
         found.counts.done = found.to_undo
         ended.notes.append("dry run: every record was read, nothing was written")
-        ended.notes.extend(overdrawn(self._run))
+        ended.notes.extend([*perhaps_automation(found), *overdrawn(self._run)])
         status = ended.status if ended.stopped else "planned"
         return ChangeReport(
             ended=replace(ended, status=status, seconds=needed * SECONDS_A_CALL),
@@ -73,6 +74,17 @@ def also_undo(options: RollbackOptions, evidence: Evidence) -> list[Advice]:
     if options.from_bucket or not evidence.witness.others:
         return []
     return [(Command("run rollback --from-bucket"), "   shows what journals of earlier tracking DBs would undo")]
+
+
+def perhaps_automation(found: CandidateCounts) -> list[Advice]:
+    """Says which of the edited links may be none that a user has edited, where there are any."""
+    if not found.alike:
+        return []
+    record, holds = found.example
+    what = f"{found.alike:,} of the edited links look like one of ours, or were last changed by the user of this login"
+    held = printable(bare_urls(holds)) or "nothing"
+    told = f"{what}: automation may have made them later. They stay, for example {record}, which holds {held}; "
+    return [(told, Command(f"audit --record {record}"), "   shows its original")]
 
 
 def overdrawn(run: Run) -> list[str]:
