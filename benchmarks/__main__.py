@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.bench import Bench
-from benchmarks.cases import copies, listings, million, streams
+from benchmarks.cases import copies, legacy, listings, million, streams
 from benchmarks.measure import machine
 from benchmarks.report import Report
 
@@ -25,6 +25,7 @@ CASES: dict[str, Callable[[Bench], None]] = {
     "small": streams.run_small,
     "large": streams.run_large,
     "million": million.run,
+    "legacy": legacy.run,
     "listing": listings.run_listing,
     "tls": copies.run_tls,
     "moto": listings.run_moto,

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -71,8 +71,11 @@ class S3Process(_Process):
         latency_ms: float = 20.0,
         name: str = "s3",
         ca: Ca | None = None,
+        keep: int = 64 << 10,
     ) -> None:
+        """``keep``: bodies that are not the pattern are kept up to so many bytes."""
         arguments = [f"--objects={objects}", f"--size={size}", f"--spread={spread}", f"--latency-ms={latency_ms}"]
+        arguments.append(f"--keep={keep}")
         self._trust = None
         if ca is not None:
             import ssl
@@ -92,6 +95,10 @@ class S3Process(_Process):
     def clear_counts(self) -> None:
         self._ask("__clear__", {})
 
+    def lay(self, bucket: str, source: str, objects: Sequence[tuple[str, str, str]]) -> None:
+        """Put copies of source objects there: (key, source key, ETag; empty: the source's)."""
+        self._ask("__lay__", {"bucket": bucket, "source": source, "objects": objects})
+
     def pace(self, **pace: float | None) -> None:
         """Set latency, bandwidth and the hidden rate anew; see ``standin.service.Pace``."""
         self._ask("__pace__", pace)
@@ -107,8 +114,10 @@ class S3Process(_Process):
 class OrgProcess(_Process):
     """A stand-in org with ``records`` records whose links point to the prepared objects of the same numbers."""
 
-    def __init__(self, room: Path, records: int) -> None:
-        database = room / f"org-{records}.db"
+    def __init__(self, room: Path, records: int, row: Callable[[int, int], dict[str, str]] | None = None) -> None:
+        """``row``: makes record ``number`` of so many accounts."""
+        database = room / f"org-{records}{'' if row is None else '-other'}.db"
+        self._row = row or record
         self._filled = database.exists()
         self._records = records
         settings = room / "org.settings.json"
@@ -120,7 +129,7 @@ class OrgProcess(_Process):
         if not self._filled:
             accounts = max(1, self._records // PER_ACCOUNT)
             self._load(account(number) for number in range(accounts))
-            self._load(record(number, accounts) for number in range(self._records))
+            self._load(self._row(number, accounts) for number in range(self._records))
         return self
 
     def _load(self, rows: Iterable[dict[str, str]]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -97,18 +97,20 @@ def stage(
     two_services: bool = False,
     tls: bool = False,
     migration: dict[str, Any] | None = None,
+    row: Callable[[int, int], dict[str, str]] | None = None,
+    keep: int = 64 << 10,
 ) -> Iterator[Stage]:
-    """Everything up, for the length of the block."""
+    """Everything up, for the length of the block. ``row``: as for ``OrgProcess``, ``keep``: as for ``S3Process``."""
     room.mkdir(parents=True, exist_ok=True)
     ca = make_ca(room) if tls else None
     with ExitStack() as stack:
         source = stack.enter_context(
-            S3Process(room, objects=records, size=size, spread=spread, latency_ms=latency_ms, ca=ca)
+            S3Process(room, objects=records, size=size, spread=spread, latency_ms=latency_ms, ca=ca, keep=keep)
         )
         ours = source
         if two_services:
             ours = stack.enter_context(S3Process(room, latency_ms=latency_ms, name="s3-ours", ca=ca))
-        org = stack.enter_context(OrgProcess(room, records))
+        org = stack.enter_context(OrgProcess(room, records, row))
         made = Stage(room, source, ours, org, records, ca, overrides={"migration": migration or {}})
         made.write_settings()
         yield made

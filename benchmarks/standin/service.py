@@ -8,7 +8,7 @@ import re
 import resource
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, unquote
@@ -313,7 +313,8 @@ class Service:
         return False
 
     def _control(self, asked: Asked) -> Answer:
-        """``GET /__counts__``; ``POST /__reset__`` empties ordinary buckets and counts; ``POST /__pace__`` JSON."""
+        """``GET /__counts__``; ``POST /__reset__`` empties ordinary buckets and counts; ``POST /__pace__`` JSON;
+        ``POST /__lay__`` puts objects into an ordinary bucket, see ``_lay``."""
         if asked.bucket == "__reset__":
             for name, bucket in self.buckets.items():
                 if isinstance(bucket, Ordinary):
@@ -321,10 +322,20 @@ class Service:
             self.uploads.clear()
         if asked.bucket in {"__reset__", "__clear__"}:
             self.counts = Counts(connections=self.counts.connections)
+        if asked.bucket == "__lay__":
+            self._lay(**orjson.loads(asked.text))
         if asked.bucket == "__pace__":
             self.pace = Pace(**orjson.loads(asked.text))
         body = orjson.dumps(self.state())
         return Answer(200, answers.head_of(200, len(body), "Content-Type: application/json\r\n") + body)
+
+    def _lay(self, bucket: str, source: str, objects: Sequence[tuple[str, str, str]]) -> None:
+        """Copies under these keys of that source's objects: (key, source key, ETag; empty: the source's)."""
+        ours, theirs = self._ours(bucket), self._bucket(source)
+        for key, name, etag in objects:
+            entry = theirs.get(name)
+            if entry is not None:
+                ours.put(key, entry._replace(etag=etag) if etag else entry)
 
     def state(self) -> dict[str, Any]:
         """Counts since the last reset, objects per bucket, CPU seconds and peak RSS in bytes of this process."""

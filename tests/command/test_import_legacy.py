@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from engine.rehearsal.content import content_of
+from engine.rehearsal.old_scripts import TOKEN, OldScripts
 from tests.support.commands import BACKUP, ROLLBACK, links, refused, said_so
 from tests.support.corner import Corner, Said, ended, until
-from tests.support.legacy import PROVED, TOKEN, Expected, Migrated, OldScripts
+from tests.support.legacy import PROVED, Expected, Migrated
 
 LISTED = {"ENGINE_SOURCE__INVENTORY": "always"}
 IMPORT = ("import-legacy", "--execute", "--json", "--no-progress")
@@ -382,6 +383,23 @@ def test_a_half_written_file_is_read_from_a_copy_and_stays_half_written(old: Mig
 def test_copies_of_another_bucket_are_refused(old: Migrated) -> None:
     old.copy()
     refused(look(old, ENGINE_DESTINATION__BUCKET="ours-elsewhere"), 4, "none of the 1 copies", "destination.bucket")
+
+
+def test_records_that_the_org_does_not_know_are_those_of_another_org(old: Migrated) -> None:
+    for _ in range(20):
+        old.copy(noted=1, holds="deleted")
+    refused(look(old, "--execute"), 4, "this org knows none of the first 20 records", "salesforce.login_url")
+    assert old.corner.recorded() == 0
+
+
+def test_an_incremental_backup_takes_up_what_is_pending(old: Migrated) -> None:
+    good, lost = old.copy(), old.copy(Expected("pending", "copy_missing"), ours=None)
+    adopt(old)
+    said_so(old.corner.engine("run", "backup", "--incremental", "--no-progress"), 0)
+    assert became(old) == {good: PROVED, lost: PROVED}
+    rows = old.corner.rows()
+    assert (rows[good]["method"], rows[lost]["method"]) == ("adopted", "server_copy")
+    assert lost in rows[lost]["your_s3_key"]
 
 
 def test_the_old_file_in_the_place_of_the_tracking_db_is_told_how_to_go_on(old: Migrated) -> None:

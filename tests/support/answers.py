@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from engine.limiting.clock import SystemClock
+from engine.rehearsal.old_scripts import OldScripts
 from engine.rehearsal.salesforce.world import make_id
 from engine.tracking.db.chain import tip_path
 from engine.tracking.db.lock import RunLock
 from tests.support.commands import lose_the_database, nobody, remove
 from tests.support.corner import Corner, Said
-from tests.support.legacy import OldScripts
 
 EXECUTE = ("--execute", "--yes", "--no-progress")
 SOON = ("--max-duration", "0.001s")

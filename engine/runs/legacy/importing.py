@@ -2,7 +2,7 @@
 
 1. FILE is read into a temporary DB, and closed again.
 2. Our bucket and the sources are listed, a thousand objects a call, where that pays.
-3. A thousand keys at a time: copies are judged, by listing or by HEAD; records whose links the scripts may have moved
+3. Two thousand keys at a time: copies are judged, by listing or by HEAD; records whose links the scripts may have moved
    are read in Salesforce; rows and journal entries are written.
 
 Without ``--execute`` all of this is done but the writing. An import may be stopped at any time: the same command goes
@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo
 
 from engine.limiting.clock import Clock, SystemClock
 from engine.limiting.cooperative import yield_to_others
-from engine.model.change import Held, LinkState, Step
+from engine.model.change import Held, LinkState
 from engine.model.command import Advice, Command, quoted
 from engine.model.errors import Blocked, Paused, Transient, Usage
 from engine.model.failures import FailureClass
@@ -34,6 +34,7 @@ from engine.runs.legacy.listing import OldListings
 from engine.runs.legacy.proving import Prover
 from engine.runs.legacy.report import Doubts, ImportReport, Tallied
 from engine.runs.legacy.rows import Reading
+from engine.runs.legacy.writing import write
 from engine.runs.links.link_run import begin_journal, evidence_for, foresee
 from engine.runs.shared.bounds import Bounds, bounds_of
 from engine.runs.shared.command import as_flags
@@ -46,8 +47,10 @@ from engine.tracking.db.legacy_scratch import LegacyScratch
 from engine.tracking.read.legacy import original
 from engine.tracking.write import legacy as imported
 from engine.tracking.write.journal import Journal
-from engine.tracking.write.legacy import ImportedRow
 from engine.tracking.write.runs import Ending
+
+STRANGE = 20
+"""So many records, of which Salesforce knows none, are those of another org."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +166,8 @@ class _Import:
         self._evidence = evidence
         self._org = org
         self._journal: Journal | None = None
+        self._found = False
+        """Salesforce knows at least one of the records."""
         self._listings = OldListings(run, settings.source, scratch, tallied.records)
         self._prover = Prover(run.services, settings.migration.concurrency, read_bytes=options.read_bytes)
 
@@ -197,7 +202,8 @@ class _Import:
         better = {name for name, row in known.items() if not row.imported}
         moved = [old for old in olds if deciding.journalled(old, states.get(old.id), known=old.id in better)]
         if self._run.id is not None:
-            await self._write(rows, moved, states, held)
+            told = [step for old in moved for step in deciding.steps(old, states[old.id], held[old.id])]
+            await write(self._run.services.ledger.database, self._run.id, rows, self._journal, told)
         self._tallied.known += len(known)
         self._tallied.links_read += len(held)
         for old in moved:
@@ -217,10 +223,18 @@ class _Import:
         wanted = [old.id for old in links if old.id not in told]
         self._tallied.journalled_before += len(told)
         try:
-            return await self._run.services.salesforce.links.read(wanted) if wanted else {}
+            held = await self._run.services.salesforce.links.read(wanted) if wanted else {}
         except Transient as error:
             again = self._options.again(execute=self._options.execute)
             raise Paused(f"Salesforce does not answer: {error}", hint=(again, "   goes on")) from error
+        self._found = self._found or any(held.values())
+        if not self._found and len(held) >= STRANGE:
+            raise Blocked(
+                f"this org knows none of the first {len(held):,} records of {self._options.file}",
+                hint="Log in to the org that the original scripts worked on (salesforce.login_url), as a user who sees "
+                "its records.",
+            )
+        return held
 
     async def _judged(self, olds: Sequence[Old]) -> dict[str, Verdict]:
         ours, theirs = {}, {}
@@ -237,25 +251,6 @@ class _Import:
             verdict = Verdict(failure=FailureClass.URL_TOO_LONG, message=str(self._places.too_long(link)))
         return deciding.becomes(old, verdict, state, link)
 
-    async def _write(
-        self,
-        rows: Sequence[Becomes],
-        moved: Sequence[Old],
-        states: Mapping[str, LinkState],
-        held: Mapping[str, Held | None],
-    ) -> None:
-        database, run_id = self._run.services.ledger.database, self._run.id
-        assert run_id is not None, "a dry run writes nothing"
-        now, names = database.now(), {old.id for old in moved}
-        both = sum(row.old.id in names for row in rows)
-        stored = [_stored(row, now) for row in rows]
-        await database.write(partial(imported.take, rows=stored, run_id=run_id, uncounted=both, now=now))
-        if moved and self._journal is not None:
-            steps: list[Step] = []
-            for old in moved:
-                steps += deciding.steps(old, states[old.id], held[old.id])
-            await self._journal.append(steps)
-
     def after_failure(self) -> Sequence[Advice]:
         return ["What was imported until then is recorded.", (self._options.again(execute=True), "   goes on")]
 
@@ -266,30 +261,3 @@ class _Import:
 
     def report(self, ended: Ended) -> ImportReport:
         return ImportReport(ended, self._options.file, self._tallied, self._options.again(execute=True))
-
-
-def _stored(row: Becomes, now: str) -> ImportedRow:
-    old, copy = row.old, bool(row.link)
-    return ImportedRow(
-        id=old.id,
-        account_id=old.account_id,
-        account_name=old.account_name,
-        original_url=old.url,
-        last_modified=old.modified or None,
-        file_name=old.name or None,
-        status=row.status.value,
-        failure=None if row.failure is None else row.failure.value,
-        message=imported.message(row.message),
-        key=old.key if copy else None,
-        link=row.link or None,
-        size=row.size,
-        sha256=row.sha256 or None,
-        copied_at=(old.copied_at or now) if copy else None,
-        method="adopted" if copy else None,
-        source_id=old.source_id or None if copy else None,
-        source_etag=row.source_etag or None,
-        etag=row.etag or None,
-        proof=None if row.proof is None else row.proof.value,
-        verified_at=now if row.verified else None,
-        phase=2 if old.switched else 1,
-    )

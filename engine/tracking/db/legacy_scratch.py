@@ -25,7 +25,7 @@ from engine.model.urls import identity_hash
 from engine.tracking.db.faults import translated
 from engine.tracking.db.scratch import CACHE_KIB
 
-KEYS = 1_000
+KEYS = 2_000
 """Keys whose rows are handed over at a time."""
 _TABLES = """
 CREATE TABLE old (id TEXT PRIMARY KEY, key TEXT, source_id INTEGER, updated TEXT, doc BLOB);
@@ -90,7 +90,7 @@ class LegacyScratch:
         self._many(_THEIRS, ((identity_hash(f"s3://{bucket}/{key}"), *rest) for key, *rest in rows))
 
     def groups(self) -> Iterator[list[list[Old]]]:
-        """All records, a thousand keys at a time; those that share a key stand together."""
+        """All records, two thousand keys at a time; those that share a key stand together."""
         after = ""
         while True:
             with translated(self._place, starting=False):

@@ -1,0 +1,52 @@
+"""Rows and journal entries of an import, written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from engine.model.change import Step
+from engine.runs.legacy.deciding import Becomes
+from engine.tracking.db.database import Database
+from engine.tracking.write import legacy as imported
+from engine.tracking.write.journal import Journal
+from engine.tracking.write.legacy import ImportedRow
+
+
+async def write(
+    database: Database, run_id: int, rows: Sequence[Becomes], journal: Journal | None, steps: Sequence[Step]
+) -> None:
+    """First the rows, then what the journal says of them. Raises Fatal; what was written before stays."""
+    now, told = database.now(), {step.id for step in steps}
+    both = sum(row.old.id in told for row in rows)
+    stored = [_stored(row, now) for row in rows]
+    await database.write(partial(imported.take, rows=stored, run_id=run_id, uncounted=both, now=now))
+    if journal is not None:
+        await journal.append(steps)
+
+
+def _stored(row: Becomes, now: str) -> ImportedRow:
+    old, copy = row.old, bool(row.link)
+    return ImportedRow(
+        id=old.id,
+        account_id=old.account_id,
+        account_name=old.account_name,
+        original_url=old.url,
+        last_modified=old.modified or None,
+        file_name=old.name or None,
+        status=row.status.value,
+        failure=None if row.failure is None else row.failure.value,
+        message=imported.message(row.message),
+        key=old.key if copy else None,
+        link=row.link or None,
+        size=row.size,
+        sha256=row.sha256 or None,
+        copied_at=(old.copied_at or now) if copy else None,
+        method="adopted" if copy else None,
+        source_id=old.source_id or None if copy else None,
+        source_etag=row.source_etag or None,
+        etag=row.etag or None,
+        proof=None if row.proof is None else row.proof.value,
+        verified_at=now if row.verified else None,
+        phase=2 if old.switched else 1,
+    )
