@@ -22,26 +22,16 @@ EXITS = """Exit codes: 0 done; 1 unexpected failure; 2 usage or settings; 3 fini
 4 refused before starting; 5 stopped early, resumable; 6 differences found; 11 another run holds the lock;
 130, 143 signal, resumable."""
 
-ORDER = [
-    "init",
-    "doctor",
-    "accounts",
-    "analyze",
-    "import-legacy",
-    "run",
-    "status",
-    "dashboard",
-    "report",
-    "export",
-    "verify",
-    "audit",
-    "sweep",
-    "waive",
-    "db",
-    "tune",
-    "rehearse",
-    "demo",
-]
+GROUPS = {
+    "Set up": ["init", "doctor", "accounts", "analyze", "import-legacy"],
+    "Migrate": ["run"],
+    "Look at it, and hand it over": ["status", "dashboard", "report", "export"],
+    "Prove it": ["verify", "audit", "sweep"],
+    "Keep it": ["waive", "db"],
+    "Rehearse": ["tune", "rehearse", "demo"],
+}
+"""In the order of a migration."""
+ORDER = [name for names in GROUPS.values() for name in names]
 
 
 class Commands(TyperGroup):
@@ -49,6 +39,16 @@ class Commands(TyperGroup):
 
     def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
         return sorted(self.commands, key=ORDER.index)
+
+    def format_commands(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]
+        """Under a heading for each group, in columns of one width."""
+        width = max(map(len, ORDER))
+        for heading, names in GROUPS.items():
+            with formatter.section(heading):
+                limit = formatter.width - 6 - width
+                formatter.write_dl(
+                    [(name.ljust(width), self.commands[name].get_short_help_str(limit)) for name in names]
+                )
 
     def main(self, args: Sequence[str] | None = None, *more: Any, **named: Any) -> Any:
         """A command line that cannot be read gets a document too, where one was asked for."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from typer.testing import CliRunner
 
@@ -17,8 +19,7 @@ GROUPS = {"": ORDER, "run": "backup switch rollback", "db": "snapshot rebuild"}
 def commands_in_help(group: str) -> dict[str, str]:
     """Names and summaries, as a terminal of 80 columns shows them."""
     shown = CliRunner().invoke(app, [*group.split(), "--help"], env={"COLUMNS": "80"}).output
-    lines = shown.split("Commands:\n")[1].split("\n\n")[0].splitlines()
-    return {name: summary for name, _, summary in (line.strip().partition(" ") for line in lines)}
+    return dict(re.findall(r"^  ([a-z][\w-]+)  +([A-Z].*)$", shown.split("Show this message")[1], re.MULTILINE))
 
 
 @pytest.mark.parametrize(("group", "order"), GROUPS.items(), ids=["engine", "engine run", "engine db"])

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from engine.limiting.clock import MINUTE, for_people
 from engine.model.command import Command
 from engine.runs.shared.command import to_type
 
@@ -91,11 +92,13 @@ def _verified(verify: Mapping[str, Any] | None, since: str) -> Criterion:
     name = "Copies were verified, after all that was changed"
     if verify is None:
         return Criterion(name, False, f"no verification was completed: {to_type(Command('verify'))}")
-    said = f"level {verify['level']}, {verify['end_time'][:16]} UTC, {verify['status'].replace('_', ' ')}"
+    said = f"level {verify['level']}, {for_people(verify['end_time'], MINUTE)}, {verify['status'].replace('_', ' ')}"
     if not verify["whole"]:
         return Criterion(name, False, f"only some copies were looked at ({said})")
     if verify["end_time"] < since:
-        return Criterion(name, False, f"{said}; what came after it, until {since[:16]} UTC, was not looked at")
+        return Criterion(
+            name, False, f"{said}; what came after it, until {for_people(since, MINUTE)}, was not looked at"
+        )
     return Criterion(name, verify["status"] == "completed", said)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from engine.limiting.clock import for_people
 from engine.model.text import bare_urls, printable
 from engine.runs.shared.report import duration, size
 from engine.runs.status.progress import of_scope, run_line, scope_line, share
@@ -81,6 +82,4 @@ def _plain(text: str | None) -> str:
 
 def _moment(text: str | datetime | None) -> str:
     """A time as files have it, for a person."""
-    if isinstance(text, datetime):
-        text = text.isoformat()
-    return f"{text[:10]} {text[11:19]} UTC" if text else ""
+    return for_people(text) if text else ""

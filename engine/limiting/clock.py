@@ -49,6 +49,21 @@ class SystemClock:
         return self._random.random()
 
 
+DAY_AND_TIME, MINUTE, TIME = "%Y-%m-%d %H:%M:%S %Z", "%Y-%m-%d %H:%M %Z", "%H:%M:%S %Z"
+
+
+def for_people(moment: datetime | str, form: str = DAY_AND_TIME) -> str:
+    """In this machine's zone, with its name; files hold UTC.
+
+    ``moment``: aware, or as ``iso`` writes it. What is no time stays as it is.
+    """
+    try:
+        aware = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
+    except ValueError:
+        return str(moment)
+    return aware.astimezone().strftime(form)
+
+
 def iso(moment: datetime) -> str:
     """UTC ISO-8601 with milliseconds and ``Z``: ``2026-11-22T10:00:00.000Z``. Every timestamp that we store."""
     if moment.tzinfo is not UTC:

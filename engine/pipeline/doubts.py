@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from engine.limiting.clock import Clock
+from engine.limiting.clock import Clock, for_people
 from engine.model.change import Change, Said
 from engine.pipeline.stop import Stop
 
@@ -49,7 +49,7 @@ def sent_within(settle_after_s: float) -> float:
 
 def clock_time(until: datetime) -> str:
     """For a person; never earlier than ``until``."""
-    return f"{until + timedelta(seconds=59.999):%H:%M} UTC"
+    return for_people(until + timedelta(seconds=59.999), "%H:%M %Z")
 
 
 def in_doubt(count: int, until: datetime) -> str:

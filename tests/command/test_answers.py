@@ -39,7 +39,8 @@ def test_every_command_explains_itself_with_an_example(corner: Corner, words: tu
     assert said.code == 0
     assert said.err == ""
     group = words in {(), ("run",), ("db",)}
-    assert ("Commands" if group else "engine " + " ".join(words)) in said.out
+    heading = "Commands:" if words else "Set up:"
+    assert (heading if group else "engine " + " ".join(words)) in said.out
     if not group:
         assert re.search("Examples?:", said.out)
 

@@ -27,6 +27,8 @@ class Figures:
         self._title = title
         self._concurrency = concurrency
         self._pressure = pressure
+        self._clock = clock
+        self._begun = clock.monotonic()
 
     def sample(self) -> None:
         self._rates.sample(self._tally)
@@ -49,6 +51,7 @@ class Figures:
             parts.append(self._pressure())
         if t.retries:
             parts.append(f"{t.retries:,} retries")
+        parts.append(f"after {self._elapsed()}")
         if eta is not None:
             parts.append(f"ETA {duration(eta)}")
         return ", ".join(parts)
@@ -68,6 +71,7 @@ class Figures:
             ProgressBar(total=t.total or 1, completed=min(t.done, t.total or 0), width=40),
             f"{t.done:,}" + (f" / {t.total:,}" if t.total is not None else ""),
             f"{100 * t.done / t.total:.1f} %" if t.total else "",
+            f"after {self._elapsed()}",
             f"ETA {duration(eta)}" if eta is not None else "",
         )
         body = Table.grid(padding=(0, 2))
@@ -85,6 +89,9 @@ class Figures:
         if t.failures:
             body.add_row("failures", self._failures())
         return Group(head, body)
+
+    def _elapsed(self) -> str:
+        return duration(self._clock.monotonic() - self._begun)
 
     def _failures(self) -> str:
         return by_reason(dict(self._tally.failures.most_common(6)))

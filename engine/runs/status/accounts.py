@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from engine.limiting.clock import SystemClock
+from engine.limiting.clock import SystemClock, for_people
 from engine.model.record import Scope
 from engine.model.text import printable
 from engine.runs.shared.assembly import open_org
@@ -47,10 +47,10 @@ def show_accounts(found: dict[str, Any], console: Console) -> None:
             account["account_id"] or "(none)",
             printable(account["account_name"]),
             f"{account['files']:,}",
-            (account["last_modified"] or "")[:19],
+            for_people(account["last_modified"]) if account["last_modified"] else "",
         )
         for account in found["accounts"]
     ]
-    table(console, "", ("account", "name", "files", "last change (UTC)"), rows, right=(2,), wraps=1)
+    table(console, "", ("account", "name", "files", "last change"), rows, right=(2,), wraps=1)
     org = printable(found["org"]["name"])
     line(console, f"{found['total_files']:,} records in {found['total_accounts']:,} accounts of {org}")

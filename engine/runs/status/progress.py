@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from engine.limiting.clock import MINUTE, for_people
 from engine.runs.shared.report import duration
 
 UNKNOWN = "nobody has counted the records in scope yet"
@@ -12,14 +13,14 @@ UNKNOWN = "nobody has counted the records in scope yet"
 
 def scope_line(scope: Mapping[str, Any]) -> str:
     """How many records there are, and whether that is certain."""
-    records, counted = scope["records"], (scope["counted_at"] or "")[:16].replace("T", " ")
+    records, counted = scope["records"], for_people(scope["counted_at"], MINUTE) if scope["counted_at"] else ""
     if scope["complete"]:
-        return f"{records:,} records; the full scan was complete at {counted} UTC"
+        return f"{records:,} records; the full scan was complete at {counted}"
     if scope["scan"] == "none":
         return f"{UNKNOWN}: no full scan has begun"
     if records is None:
         return f"{scope['known']:,} records seen; the full scan is not complete, and {UNKNOWN}"
-    return f"{records:,} records, counted at {counted} UTC; the full scan is not complete"
+    return f"{records:,} records, counted at {counted}; the full scan is not complete"
 
 
 def of_scope(part: int, scope: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from engine.limiting.clock import TIME, for_people
 from engine.model.command import Advice, Command
 from engine.model.outcome import COPIED_STATES
 from engine.model.text import printable
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 ACCOUNTS_SHOWN = 50
+SHORT = "%m-%d %H:%M:%S %Z"
 WORTH_TELLING_S = 5.0
 """Shorter runs are only a start and an end: nothing in them is slow."""
 _RUN_COUNTS = ("total_files_processed", "successful_files", "new_files", "skipped_files", "failed_files")
@@ -48,11 +50,14 @@ def show_overview(report: Report, console: Console) -> None:
         line(console, f"upgrade     {_upgraded(upgrade)}")
     line(console, f"accounts    {report.account_count():,}")
     if api is not None:
-        line(console, f"API calls   {api['used']:,} of {api['max']:,} used in 24 h (as of {api['at']})")
+        line(console, f"API calls   {api['used']:,} of {api['max']:,} used in 24 h (as of {for_people(api['at'])})")
     last = report.runs(1)
     if last:
         run = honest(last[0])
-        line(console, f"last run    {run['id']}: {run['run_type']}, {run['status']}, started {run['start_time']}")
+        line(
+            console,
+            f"last run    {run['id']}: {run['run_type']}, {run['status']}, started {for_people(run['start_time'])}",
+        )
         if run["status"] == "running" and (progress := report.progress()) is not None:
             line(console, f"now         {run_line(progress)}")
         if (shares := report.shares()) is not None and shares["seconds"] >= WORTH_TELLING_S:
@@ -68,13 +73,13 @@ def show_runs(report: Report, console: Console) -> None:
             str(run["id"]),
             run["run_type"],
             run["status"].replace("_", " "),
-            run["start_time"][5:19].replace("T", " "),
+            for_people(run["start_time"], SHORT),
             _took(run),
             *(f"{run[name]:,}" for name in _RUN_COUNTS),
         )
         for run in map(honest, report.runs(15))
     ]
-    heads = ("run", "type", "status", "started, UTC", "took", "seen", "ok", "new", "skipped", "failed")
+    heads = ("run", "type", "status", "started", "took", "seen", "ok", "new", "skipped", "failed")
     table(console, "Runs", heads, rows, right=(0, 4, 5, 6, 7, 8, 9), wraps=2)
     _trend(report, console)
 
@@ -82,7 +87,7 @@ def show_runs(report: Report, console: Console) -> None:
 def _trend(report: Report, console: Console) -> None:
     rows = [
         (
-            sample["at"][11:19],
+            for_people(sample["at"], TIME),
             f"{sample['files_per_s']:,.0f}",
             f"{sample['mb_per_s']:,.1f}",
             f"{sample['in_flight']:,} of {sample['limit']:,}",
@@ -97,7 +102,7 @@ def _trend(report: Report, console: Console) -> None:
     ]
     if rows:
         heads = (
-            "UTC", "files/s", "MB/s", "in flight", "batches / unwritten", "refused", "retries", "CPU", "late", "memory",
+            "at", "files/s", "MB/s", "in flight", "batches / unwritten", "refused", "retries", "CPU", "late", "memory",
         )  # fmt: skip
         table(console, "The latest samples of the last run", heads, rows, right=range(1, 10))
 
@@ -133,13 +138,13 @@ def show_errors(report: Report, console: Console) -> None:
         (
             error["failure_class"],
             f"{error['count']:,}",
-            (error["latest"] or "")[:19],
+            for_people(error["latest"]) if error["latest"] else "",
             error["example"]["record_id"] or "",
             printable(error["example"]["message"] or ""),
         )
         for error in report.errors()
     ]
-    table(console, "Failures by class", ("class", "records", "latest, UTC", "for example", "message"), rows, (1,))
+    table(console, "Failures by class", ("class", "records", "latest", "for example", "message"), rows, (1,))
     if unproved := report.unproved():
         line(console, f"BROKEN      {unproved:,} switched links lead to no copy, or to another file")
     skipped = report.skipped()
@@ -150,10 +155,10 @@ def show_errors(report: Report, console: Console) -> None:
 
 def show_recent(report: Report, count: int, console: Console) -> None:
     rows = [
-        (e["timestamp"][:19], e["failure_class"], e["doclist_entry_id"], printable(e["error_message"] or ""))
+        (for_people(e["timestamp"]), e["failure_class"], e["doclist_entry_id"], printable(e["error_message"] or ""))
         for e in report.recent_errors(count)
     ]
-    table(console, f"The last {len(rows)} errors", ("when, UTC", "class", "record", "what"), rows)
+    table(console, f"The last {len(rows)} errors", ("when", "class", "record", "what"), rows)
 
 
 def show_readiness(report: Report, proofs: Sequence[str], strange: Foreign, console: Console) -> None:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
-from engine.limiting.clock import Clock
+from engine.limiting.clock import TIME, Clock, for_people
 from engine.model.errors import Usage
 from engine.runs.shared.tables import line, table
 from engine.runs.status.progress import run_line, scope_line
@@ -97,7 +97,7 @@ def _picture(report: Report, wanted: StatusOptions, settings: Settings, console:
         heads = ("of the last run", "", "now", "most")
         table(
             paper,
-            f"From {samples[0]['at'][11:19]} to {samples[-1]['at'][11:19]} UTC",
+            f"From {for_people(samples[0]['at'], TIME)} to {for_people(samples[-1]['at'], TIME)}",
             heads,
             charts(samples, bars),
             (2, 3),
