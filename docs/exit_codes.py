@@ -31,7 +31,7 @@ What to do at night about each code: [runbook](runbook.md#exit-codes). What each
 
 ## Exit codes
 
-They never change their meaning. `--json` repeats the code of a refused command as `exit_code`.
+They never change their meaning. `--json` repeats the code as `exit_code`.
 
 """
 CLASSES = """

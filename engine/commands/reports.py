@@ -33,6 +33,7 @@ def status(
     export: Export = None,
     not_ready: NotReady = None,
     everything: Annotated[bool, flag("--all", "All of the above.")] = False,
+    run_settings: Annotated[bool, flag("--run-settings", "With --json: the settings that each run had.")] = False,
     watch: Annotated[bool, flag("--watch", "Show it anew every 2 s, with small charts, until Ctrl-C.")] = False,
     as_json: AsJson = False,
     config: Config = None,
@@ -52,12 +53,14 @@ def status(
       engine status --all --export report.json
     """
     with guarded(ctx):
+        from engine.runs.shared.options import goes_with
         from engine.runs.status.status import StatusOptions, show_status
 
+        goes_with("--run-settings", run_settings, "--json", as_json)
         named = {"overview": overview, "runs": runs, "accounts": accounts, "errors": errors, "readiness": readiness}
         parts = frozenset(name for name, given in named.items() if given or everything)
         recent = recent_errors or (10 if everything else 0)
-        wanted = StatusOptions(parts, recent, export, not_ready, as_json)
+        wanted = StatusOptions(parts, recent, export, not_ready, as_json, run_settings)
         if not watch:
             show_status(settings_for(ctx), wanted, stdout())
             return

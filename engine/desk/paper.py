@@ -58,6 +58,7 @@ async def write_paper(settings: Settings, wanted: Paper, clock: Clock) -> dict[s
     if wanted.pdf:
         written.append(str(_print(browser, wanted.file)))
     return {
+        "written_files": written,
         "files": written,
         "certificate": wanted.certificate,
         "holds": holds,

@@ -43,6 +43,7 @@ class LinkCounts:
         return {
             "field_length": self.field_length,
             "longest": self.longest,
+            "longest_record_id": self.longest_record or None,
             "longest_record": self.longest_record or None,
             "too_long": self.too_long,
             "excess": max(0, self.longest - self.field_length),

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from engine.rehearsal.stage import OUR_BUCKET, Stage, stage
+from tests.support.answers import Story
 from tests.support.corner import Corner, Whole
 
 RECORDS = 120
@@ -42,3 +43,13 @@ def whole(the_stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Whole:
     place.forget_calls()
     said = place.process("run", "backup", "--full")
     return Whole(place, said, place.source_methods(), place.calls())
+
+
+@pytest.fixture(scope="session")
+def story(the_stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
+    """Every command that takes ``--json`` has answered."""
+    corner = Corner(the_stage, tmp_path_factory.mktemp("answers"))
+    told = Story(corner)
+    told.play()
+    yield told
+    corner.calm()

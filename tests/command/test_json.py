@@ -3,24 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
-import pytest
-
-from engine.rehearsal.stage import Stage
 from tests.support.answers import Story
 from tests.support.commands import BACKUP, backed_up
 from tests.support.corner import Corner
 from tests.support.documents import COMMANDS
-
-
-@pytest.fixture(scope="module")
-def story(the_stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
-    corner = Corner(the_stage, tmp_path_factory.mktemp("answers"))
-    told = Story(corner)
-    told.play()
-    yield told
-    corner.calm()
 
 
 def test_every_document_has_its_version_its_exit_code_and_what_to_type_next(story: Story) -> None:
@@ -33,7 +20,7 @@ def test_every_document_has_its_version_its_exit_code_and_what_to_type_next(stor
             assert step["command"] is None or step["command"].startswith("engine "), heard.words
             assert step["why"] or step["command"], heard.words
     assert len(story.files) == 2
-    for file in story.files:
+    for _, file in story.files:
         assert json.loads(file.read_text())["schema"] == 1
 
 

@@ -34,12 +34,12 @@ class Heard:
 
 
 class Story:
-    """``files``: JSON documents that were written on the way."""
+    """``files``: JSON documents that were written on the way, each with the command that wrote it."""
 
     def __init__(self, corner: Corner) -> None:
         self.corner = corner
         self.heard: list[Heard] = []
-        self.files: list[Path] = []
+        self.files: list[tuple[str, Path]] = []
 
     def ask(self, code: int, command: str, *flags: str, env: Mapping[str, str] | None = None) -> Said:
         words = (*command.split(), *flags, "--json")
@@ -51,8 +51,8 @@ class Story:
     def file(self, name: str) -> str:
         return str(self.corner.directory / name)
 
-    def exported(self, name: str) -> str:
-        self.files.append(self.corner.directory / name)
+    def exported(self, command: str, name: str) -> str:
+        self.files.append((command, self.corner.directory / name))
         return self.file(name)
 
     def play(self) -> None:
@@ -72,7 +72,14 @@ class Story:
         self.ask(0, "doctor")
         self.ask(0, "doctor", "--iam")
         self.ask(4, "doctor", env={"ENGINE_DESTINATION__BUCKET": "nobody-made-this"})
-        self.ask(0, "analyze", "--export", self.exported("analysis.json"), "--archived", self.file("archived.ndjson"))
+        self.ask(
+            0,
+            "analyze",
+            "--export",
+            self.exported("analyze", "analysis.json"),
+            "--archived",
+            self.file("archived.ndjson"),
+        )
         self.ask(0, TUNE[0], *TUNE[1:])
         self.ask(2, "run backup", "--full", "--incremental")
         self.ask(2, "run backup", "--nonsense")
@@ -96,7 +103,10 @@ class Story:
 
     def looks(self) -> None:
         corner = self.corner
-        self.ask(0, "status", "--all", "--export", self.exported("report.json"), "--not-ready", self.file("no.csv"))
+        self.ask(
+            0, "status", "--all", "--export", self.exported("status", "report.json"), "--not-ready", self.file("no.csv")
+        )
+        self.ask(0, "status", "--run-settings")
         self.ask(0, "verify", "--no-progress", "--source", "--report", self.file("mismatches.txt"))
         self.ask(0, "db snapshot", self.file("copy.db"))
         self.ask(4, "db snapshot", self.file("copy.db"))

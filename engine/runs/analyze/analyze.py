@@ -117,7 +117,7 @@ class _Analysis:
         document["recommendations"] = [to_type(each) for each in advice(document, self._settings)]
         archived = self._list_archived(findings)
         return {
-            "org": {"id": organization.id, "name": organization.name},
+            "org": {"org_id": organization.id, "id": organization.id, "name": organization.name},
             "at": iso(self._adapters.clock.now()),
             "scope": {"account_id": self._bounds.account_id, "limit": self._bounds.limit, "whole": whole},
             **document,

@@ -70,6 +70,8 @@ async def audit(settings: Settings, options: AuditOptions, clock: Clock | None =
             "database": str(settings.tracking.database),
             "rows": journal.count(db),
             **verdict,
+            "foreign_link_count": strange.count,
+            "foreign_link_examples": strange.examples,
             "foreign_links": {"count": strange.count, "examples": strange.examples},
         }
         if strange.count:

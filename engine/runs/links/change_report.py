@@ -61,12 +61,14 @@ class ChangeReport:
 
     def as_json(self) -> dict[str, Any]:
         c = asdict(self.counts)
-        done = c.pop("done")
+        done, kind = c.pop("done"), self.ended.kind
+        would = {_WOULD[kind]: done} if self.ended.dry_run else {}
         return {
             **self.ended.as_json(),
             "dry_run": self.ended.dry_run,
             "seconds": round(self.ended.seconds, 3),
-            "records": {"planned": self.planned, _DONE[self.ended.kind]: done, **c, "open": self.doubt.open},
+            "records": {"planned": self.planned, _DONE[kind]: done, **would, **c, "open": self.doubt.open},
+            "not_looked_at_by_reason": self.not_looked_at,
             "not_looked_at": self.not_looked_at,
             "waves": self.waves,
             "consent": self.consent.given if self.consent is not None else [],
@@ -161,5 +163,6 @@ _HIDDEN: dict[str, Advice] = {
     "rollback": f"{_SEEING}the same command",
 }
 _DONE = {"switch": "switched", "rollback": "restored"}
+_WOULD = {"switch": "would_switch", "rollback": "would_restore"}
 _TOLD = {"switch": "switched", "rollback": "put back"}
 _STALE = {"switch": "changed since the plan", "rollback": "moved again by another switch"}

@@ -78,6 +78,8 @@ class RunReport:
 
     def as_json(self) -> dict[str, Any]:
         t, copies = self.tally, self.tally.copies
+        pending, unseen = t.ended[Status.PENDING], dict(t.unseen.most_common())
+        would = {"would_back_up": t.backed_up, "would_retry": pending} if self.ended.dry_run else {}
         return {
             **self.ended.as_json(),
             "dry_run": self.ended.dry_run,
@@ -92,13 +94,15 @@ class RunReport:
                 "skipped": t.skipped,
                 "failed": t.failed,
                 "gone": t.ended[Status.GONE],
-                "pending": t.ended[Status.PENDING],
+                "pending": pending,
+                **would,
             },
             "bytes": copies.bytes_stored,
             "bytes_through_this_machine": copies.bytes_read,
             "retries": t.retries,
             "failures": dict(t.failures.most_common()),
-            "not_looked_at": dict(t.unseen.most_common()),
+            "not_looked_at_by_reason": unseen,
+            "not_looked_at": unseen,
             "methods": dict(copies.methods.most_common()),
             "proofs": {proof.value: copies.proofs[proof.value] for proof in Proof},
             **self.ended.last_keys(),

@@ -24,14 +24,18 @@ async def list_accounts(settings: Settings, limit: int | None) -> dict[str, Any]
         organization, _ = await check_org(salesforce, Scope(account_id=only))
         found = [account async for account in salesforce.accounts(only)]
     found.sort(key=lambda account: (-account.files, account.id))
+    accounts, records = sum(bool(account.id) for account in found), sum(account.files for account in found)
     return {
-        "org": {"id": organization.id, "name": organization.name},
-        "total_accounts": sum(bool(account.id) for account in found),
-        "total_files": sum(account.files for account in found),
+        "org": {"org_id": organization.id, "id": organization.id, "name": organization.name},
+        "account_count": accounts,
+        "total_accounts": accounts,
+        "record_count": records,
+        "total_files": records,
         "accounts": [
             {
                 "account_id": account.id or None,
                 "account_name": account.name,
+                "record_count": account.files,
                 "files": account.files,
                 "last_modified": account.last_modified or None,
             }

@@ -16,10 +16,15 @@ from engine.runs.shared.exports import fresh, saving
 from engine.tracking.read.report import Report
 
 
-def document_of(report: Report, proofs: Sequence[str], *, accounts: bool, recent_errors: int) -> dict[str, Any]:
-    """What ``--json`` prints."""
+def document_of(
+    report: Report, proofs: Sequence[str], *, accounts: bool, recent_errors: int, run_settings: bool
+) -> dict[str, Any]:
+    """What ``--json`` prints. ``run_settings``: with the settings that each run had."""
     document = report.document(proofs)
     document["runs"] = [honest(run) for run in document["runs"]]
+    if not run_settings:
+        for run in document["runs"]:
+            del run["config_snapshot"]
     if accounts:
         document["account_breakdown"] = report.accounts()
     if recent_errors:

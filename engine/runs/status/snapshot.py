@@ -18,7 +18,8 @@ def take_snapshot(settings: Settings, target: Path) -> dict[str, Any]:
     """Write the snapshot and say what is in it. Raises Blocked, Fatal."""
     written = snapshot(settings.tracking.database, target)
     with open_report(target) as report:
-        return {"file": str(target), "bytes": written, "records": report.files()["tracked"]}
+        count = report.files()["tracked"]
+    return {"file": str(target), "bytes": written, "record_count": count, "records": count}
 
 
 def show_snapshot(taken: dict[str, Any], console: Console) -> None:

@@ -27,6 +27,7 @@ class StatusOptions:
     export: Path | None = None
     not_ready: Path | None = None
     as_json: bool = False
+    run_settings: bool = False
 
     @property
     def shown(self) -> frozenset[str]:
@@ -46,14 +47,19 @@ def show_status(settings: Settings, wanted: StatusOptions, console: Console) -> 
             if not wanted.as_json:
                 line(console, f"Wrote {count:,} records that cannot be switched, and why, to {wanted.not_ready}")
         if wanted.as_json:
-            accounts = "accounts" in parts
-            document = document_of(report, proofs, accounts=accounts, recent_errors=wanted.recent_errors)
+            document = document_of(
+                report,
+                proofs,
+                accounts="accounts" in parts,
+                recent_errors=wanted.recent_errors,
+                run_settings=wanted.run_settings,
+            )
             steps = after_overview(report) if "overview" in parts else []
             if "errors" in parts:
                 steps += after_errors(report)
             if "readiness" in parts:
                 strange = report.foreign_links(template)
-                document["readiness"]["foreign_links"] = strange.count
+                document["readiness"] |= {"foreign_link_count": strange.count, "foreign_links": strange.count}
                 steps += after_readiness(document["readiness"]["reasons"], strange)
             print_document(answered(Found(document, steps)))
             return

@@ -40,12 +40,11 @@ class Waived:
         return [(Command("status --readiness"), "   says what is left to do")]
 
     def as_json(self) -> dict[str, Any]:
+        lists = self.noted._asdict()
         return {
             "event": "undone" if self.undo else "waived",
-            "noted": self.noted.noted,
-            "already": self.noted.already,
-            "unknown": self.noted.unknown,
-            "switched": self.noted.switched,
+            **{f"{name}_record_ids": ids for name, ids in lists.items()},
+            **lists,
             "readiness": self.readiness,
         }
 

@@ -95,26 +95,31 @@ class SweepReport:
         return not self.coverage.unsearched and not self.stopped and (self.watch or not self.only)
 
     def as_json(self) -> dict[str, Any]:
-        covered = self.coverage
+        covered, count = self.coverage, sum(pointer.count for pointer in self.found)
         return {
             "searched_for": self.terms,
             "restricted_to": list(self.only) or None,
             "objects_searched": covered.objects,
             "fields_searched": covered.fields,
             "complete": self.whole,
-            "records": sum(pointer.count for pointer in self.found),
+            "record_count": count,
+            "records": count,
             "found": [
                 {
                     "object": pointer.object,
                     "field": pointer.field,
                     "count": pointer.count,
                     "at_least": pointer.at_least,
-                    "examples": [{"id": name or None, "value": text} for name, text in pointer.examples],
+                    "examples": [
+                        {"record_id": name or None, "id": name or None, "value": text}
+                        for name, text in pointer.examples
+                    ],
                 }
                 for pointer in self.found
             ],
             "not_searched": covered.unsearched,
             "set_aside": covered.set_aside,
+            "skipped_objects": covered.skipped,
             "skipped": covered.skipped,
             "stopped": self.stopped or None,
         }

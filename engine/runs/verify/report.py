@@ -211,6 +211,7 @@ class VerifyReport:
             "archived_copies": found.archived,
             "broken_links": found.broken_links,
             "broken_beyond_backup": {each.name.lower(): found.beyond[each] for each in Beyond},
+            "foreign_link_count": found.foreign.count,
             "foreign_links": found.foreign.count,
             "proofs_raised": found.raised,
             "unclaimed_objects": found.unclaimed,

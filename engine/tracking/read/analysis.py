@@ -215,7 +215,8 @@ class AnalysisFigures:
     def _problems(self) -> dict[str, Any]:
         def of(column: str, fate: str) -> list[dict[str, Any]]:
             return self._rows(
-                f"SELECT {column}, count(*) AS records, min(record_id) AS example FROM record WHERE fate = '{fate}'"
+                f"SELECT {column}, count(*) AS records, min(record_id) AS example_record_id, min(record_id) AS example"
+                f" FROM record WHERE fate = '{fate}'"
                 " GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 500"
             )
 

@@ -29,7 +29,8 @@ _UNCONFIRMED = f"""
 """
 
 _STEPS = f"""
-SELECT c.id, c.run_id, c.wave, c.doclist_entry_id AS record, c.event, c.at, {LINK_STATE} AS link_state,
+SELECT c.id, c.run_id, c.wave, c.doclist_entry_id AS record_id, c.doclist_entry_id AS record, c.event, c.at,
+    {LINK_STATE} AS link_state,
     CASE WHEN c.link_state IS NULL THEN c.detail ELSE c.link_state || iif(c.detail = '', '', ': ' || c.detail) END
     AS detail, c.old_url, c.new_url
 FROM url_changes c

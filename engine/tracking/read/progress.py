@@ -55,6 +55,7 @@ def progress(db: sqlite3.Connection) -> dict[str, Any] | None:
     done, total = int(run["total_files_processed"]), samples[0][1].get("total") if samples else None
     rates = _rates(run, samples)
     return {
+        "run_id": run["id"],
         "run": run["id"],
         "run_type": run["run_type"],
         "status": run["status"],

@@ -35,7 +35,7 @@ WITH RECURSIVE account (id) AS (
 
 _BREAKDOWN = f"""
 SELECT account_id, (SELECT account_name FROM file_migrations f WHERE f.account_id = page.account_id LIMIT 1)
-    AS account_name, files, {", ".join(Status)}
+    AS account_name, files AS record_count, files, {", ".join(Status)}
 FROM (
     SELECT account_id, count(*) AS files, {", ".join(f"sum(status = '{s}') AS {s}" for s in Status)}
     FROM file_migrations GROUP BY account_id ORDER BY failed DESC, files DESC, account_id LIMIT ? OFFSET ?
@@ -72,8 +72,8 @@ SELECT doclist_entry_id FROM file_migrations WHERE ((status <> 'switched' AND fa
 """
 
 _RECENT = """
-SELECT timestamp, failure_class, doclist_entry_id, error_message, attempt, run_id, original_url
-FROM migration_errors
+SELECT timestamp, failure_class, doclist_entry_id AS record_id, doclist_entry_id, error_message, attempt, run_id,
+    original_url FROM migration_errors
 """
 
 
@@ -85,16 +85,19 @@ class Report:
 
     def document(self, accept_proof: Sequence[str], *, runs: int = 10) -> dict[str, Any]:
         """What ``engine status --json`` prints."""
+        accounts, skipped = self.account_count(), self.skipped()
         return {
             "files": self.files(),
             "scope": self.scope(),
             "progress": self.progress(),
-            "accounts": self.account_count(),
+            "account_count": accounts,
+            "accounts": accounts,
             "proofs": self.proofs(),
             "upgrade": self.upgrade(),
             "runs": self.runs(runs),
             "errors": self.errors(),
-            "skipped": self.skipped(),
+            "skipped_by_class": skipped,
+            "skipped": skipped,
             "readiness": self.readiness(accept_proof),
             "api": self.api(),
             "shares": self.shares(),
@@ -152,7 +155,7 @@ class Report:
     def runs(self, last: int = -1) -> list[dict[str, Any]]:
         """The latest runs, newest first; -1: all."""
         rows = self._rows("SELECT * FROM migration_runs ORDER BY id DESC LIMIT ?", last)
-        return [{**row, "config_snapshot": json.loads(row["config_snapshot"])} for row in rows]
+        return [{"run_id": row["id"], **row, "config_snapshot": json.loads(row["config_snapshot"])} for row in rows]
 
     def errors(self) -> list[dict[str, Any]]:
         """Failed records per class, most first, with the time and an example of the latest failure."""
@@ -256,7 +259,11 @@ class Report:
 
     def waivers(self, last: int = -1) -> list[dict[str, Any]]:
         """Waivers and their undoing, newest first; -1: all."""
-        return self._rows("SELECT doclist_entry_id, event, reason, who, at FROM waivers ORDER BY id DESC LIMIT ?", last)
+        return self._rows(
+            "SELECT doclist_entry_id AS record_id, doclist_entry_id, event, reason, who, at FROM waivers"
+            " ORDER BY id DESC LIMIT ?",
+            last,
+        )
 
     def api(self) -> dict[str, Any] | None:
         """Salesforce API calls as last noted by a run, or None."""
@@ -271,7 +278,7 @@ class Report:
         row = self._db.execute(
             "SELECT run_id, json FROM samples WHERE json_extract(json, '$.kind') = 'shares' ORDER BY id DESC LIMIT 1"
         ).fetchone()
-        return None if row is None else {"run": row[0], **json.loads(row[1])}
+        return None if row is None else {"run_id": row[0], "run": row[0], **json.loads(row[1])}
 
     def trend(self, last: int = 10) -> list[dict[str, Any]]:
         """The latest samples of the latest run that has any, oldest first."""
