@@ -51,7 +51,7 @@ async def sweep(settings: Settings, options: SweepOptions, screen: Screen, clock
         raise Blocked("there is nothing to search for", hint="set source.buckets, source.allowed_hosts, or give --host")
     stop, watching = Stop(), options.watching
     report = SweepReport(terms, only=options.objects, watch=watching is not None)
-    with screen.logging(settings), stopping(stop, screen.say, settings.migration.drain_seconds):
+    with stopping(stop, screen.say, settings.migration.drain_seconds), screen.logging(settings):
         async with open_org(settings, clock) as salesforce:
             await unless_stopped(check_org(salesforce, Scope()), stop)
             search = Search(salesforce)
