@@ -14,6 +14,7 @@ from engine.tracking.db.chain import tip_path
 from engine.tracking.db.lock import RunLock
 from tests.support.commands import lose_the_database, nobody, remove
 from tests.support.corner import Corner, Said
+from tests.support.legacy import Expected, Migrated
 
 EXECUTE = ("--execute", "--yes", "--no-progress")
 SOON = ("--max-duration", "0.001s")
@@ -57,6 +58,7 @@ class Story:
 
     def play(self) -> None:
         self.before_a_run()
+        self.legacy()
         self.backups()
         self.looks()
         self.links()
@@ -89,6 +91,23 @@ class Story:
         self.ask(4, "import-legacy", self.file("archived.ndjson"))
         self.ask(2, "accounts", env={"ENGINE_MIGRATION__CONCURRENCY": "0"})
         self.ask(4, "accounts", env={"ENGINE_SALESFORCE__LOGIN_URL": nobody()})
+
+    def legacy(self) -> None:
+        """In a corner of its own: the others begin without a tracking DB."""
+        place, mine = self.corner.directory / "legacy", self.corner
+        place.mkdir()
+        old = Migrated(Corner(mine.stage, place))
+        old.copy()
+        old.copy(Expected("switched"), noted=1, holds="link")
+        old.copy(Expected("pending", "copy_missing"), ours=None)
+        old.scripts.run("backup")
+        old.scripts.failed("a0X000000000000AAA")
+        self.corner = old.corner
+        for flags in ((), ("--execute",)):
+            self.ask(0, "import-legacy", str(old.file), "--timezone", "Europe/Berlin", "--no-progress", *flags)
+        self.ask(2, "import-legacy", str(old.file), "--timezone", "Nowhere")
+        self.corner = mine
+        old.scripts.close()
 
     def backups(self) -> None:
         backup = ("run backup", "--full", "--no-progress")

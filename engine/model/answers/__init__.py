@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from engine.model.answers.analysis import Analysis
 from engine.model.answers.checks import Audit, Diagnosis, Policies, Sweep, Verdict
+from engine.model.answers.legacy import Imported
 from engine.model.answers.others import Accounts, Exported, Rebuilt, Snapshot, Tuned, Waived
 from engine.model.answers.runs import Backup, LinkChange, Verify
 from engine.model.answers.status import Status
@@ -17,6 +18,7 @@ ANSWERS: dict[str, tuple[type, ...]] = {
     "doctor": (Diagnosis, Policies),
     "accounts": (Accounts,),
     "analyze": (Analysis,),
+    "import-legacy": (Imported,),
     "run backup": (Backup,),
     "run switch": (LinkChange,),
     "run rollback": (LinkChange,),

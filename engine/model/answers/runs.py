@@ -9,7 +9,7 @@ class RunHead(TypedDict):
     """How a run ended."""
 
     run_type: str
-    """`backup`, `switch`, `rollback` or `verify`."""
+    """`backup`, `switch`, `rollback`, `verify` or `import-legacy`."""
     run_id: int | None
     """Its row in the tracking DB. `null`: a dry run, or a run that works without the DB."""
     status: str

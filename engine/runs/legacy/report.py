@@ -201,6 +201,7 @@ class ImportReport:
                 "left_out": t.left_out,
                 "unfit": dict(t.unfits),
                 "known_already": t.known,
+                **({"would_import": t.ends.total()} if self.ended.dry_run else {}),
             },
             "records": {status.value: t.states.get(status.value, 0) for status in Status},
             "becomes": [
@@ -219,6 +220,7 @@ class ImportReport:
                 **{kind: t.kinds[kind] for kind in (DEAD, BROKEN, NO_WAY_BACK)},
             },
             "scripts": {
+                "run_count": t.runs,
                 "runs": t.runs,
                 "runs_never_closed": t.unclosed,
                 "runs_that_moved_links": t.switches,
