@@ -22,8 +22,6 @@ class LegacyRows(TypedDict):
     """Rows that cannot be taken over, by reason."""
     known_already: int
     """Records that this tracking DB knows; they are left as they are."""
-    would_import: NotRequired[int]
-    """Only in a dry run: records that it would take over."""
 
 
 class ByState(TypedDict):
@@ -105,6 +103,8 @@ class ImportTail(RunTail):
     timezone: str
     """Of its times."""
     rows: LegacyRows
+    would_import: NotRequired[int]
+    """Only in a dry run: records that it would take over."""
     records: ByState
     becomes: list[BecomesOf]
     failures: dict[str, int]

@@ -201,8 +201,8 @@ class ImportReport:
                 "left_out": t.left_out,
                 "unfit": dict(t.unfits),
                 "known_already": t.known,
-                **({"would_import": t.ends.total()} if self.ended.dry_run else {}),
             },
+            **({"would_import": t.ends.total()} if self.ended.dry_run else {}),
             "records": {status.value: t.states.get(status.value, 0) for status in Status},
             "becomes": [
                 {"noted_as": noted, "status": status.value, "failure_class": failure or None, "count": count}
