@@ -35,6 +35,9 @@ from engine.pipeline.link_writes import LinkStore, LinkWrites, silent
 from engine.pipeline.stop import Stop
 from engine.pipeline.switching import LANES, SLICE, SMALLER, WINDOW, Counts, lanes, link_state, slices
 
+UNCLEAR = 2 * LANES
+"""Writes in a row without any clear answer: no more are sent until it is known what became of these."""
+
 
 class Steps(Protocol):
     """The journal: durable when it returns."""
@@ -103,7 +106,9 @@ class Changing:
         self._say = say
         self._doubts: list[Doubtful] = []
         self._put_off: list[Change] = []
-        """Beside a change in doubt: Salesforce may still hold their account."""
+        """Beside a change in doubt: Salesforce may still hold their account. Or behind too many writes in doubt."""
+        self._unclear = 0
+        """Writes in a row, up to now, that brought no clear answer."""
         self._halted = False
         self.counts = Counts()
         """Since ``take_counts``."""
@@ -117,8 +122,12 @@ class Changing:
 
     @property
     def stubborn(self) -> int:
-        """Records that wait for another try, after several that met a lock."""
-        return self.endings.retries.stubborn
+        """Records that wait for another try after several that met a lock, or that are in doubt once more."""
+        return self.endings.retries.stubborn + sum(doubt.change.tries > 0 for doubt in self._doubts)
+
+    @property
+    def _holds(self) -> bool:
+        return self._unclear >= UNCLEAR
 
     def take_counts(self) -> Counts:
         """What was counted so far; from now on it is counted anew."""
@@ -133,7 +142,7 @@ class Changing:
         async for window in windows:
             await self._side_by_side(window, self._policy.lanes, self._policy.slice_size)
             await self._retry()
-            while len(self._doubts) + len(self._put_off) > WINDOW and not self._stop.requested:
+            while (self._holds or len(self._doubts) + len(self._put_off) > WINDOW) and not self._stop.requested:
                 await self._settle_doubts()
             if self._stop.requested:
                 break
@@ -161,6 +170,9 @@ class Changing:
 
     def _free(self, part: Sequence[Change]) -> Sequence[Change]:
         """Those that are not of an account at which Salesforce may still be at work. The others are put off."""
+        if self._holds:
+            self._put_off += part
+            return []
         if not self._doubts:
             return part
         held = {doubt.change.account for doubt in self._doubts} - {""}
@@ -200,7 +212,7 @@ class Changing:
             self._doubts = [doubt for doubt in self._doubts if doubt not in part]
         self._count(counts)
         self.endings.retries.put_back(self._put_off)
-        self._put_off = []
+        self._put_off, self._unclear = [], 0
         await self._retry()
 
     def _pause_s(self, tries: int) -> float:
@@ -236,6 +248,8 @@ class Changing:
         written = await self._writes.write(to_write, held, counts, asked_at)
         until = self._clock.monotonic() + self._policy.settle_after_s
         self._doubts += [Doubtful(change, said, asked_at, until) for change, said in written.doubtful]
+        if to_write:
+            self._unclear = self._unclear + 1 if len(written.doubtful) == len(to_write) else 0
         lane.written, lane.ended = written.done, steps + written.steps
         if written.stopping is not None:
             await self._commit(lane)

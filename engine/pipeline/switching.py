@@ -149,7 +149,7 @@ class DriftLimits:
 
     def verdict(self, counts: Counts, *, over: bool, waiting: int = 0) -> tuple[str, int] | None:
         """Why the run must stop here, with its exit code; None: it may go on. ``over``: the wave has ended.
-        ``waiting``: records that were locked again and again, and have tries left."""
+        ``waiting``: records that were locked again and again, or are in doubt again, and have tries left."""
         if counts.rewritten:
             return f"{counts.rewritten:,} links were written, but the org changed them", Differs.exit_code
         seen = counts.total + waiting
@@ -160,7 +160,7 @@ class DriftLimits:
         bad = counts.failed + counts.unfit + waiting
         if bad > self.errors * seen and (over or seen >= COUNT_FROM):
             lack = "lack a copy that opens"
-            how = f"failed, {lack} or stay locked" if waiting else f"failed or {lack}"
+            how = f"failed, {lack}, stay locked or are in doubt again" if waiting else f"failed or {lack}"
             why = f"{bad:,} of {seen:,} records of this wave {how}"
             return f"{why}; migration.error_budget is {self.errors:.1%}", Paused.exit_code
         return None

@@ -247,6 +247,53 @@ async def test_an_account_in_doubt_is_left_alone_until_salesforce_has_let_go_of_
     assert max(times[f"r{n}"] for n in range(500, 650)) < 60
 
 
+@pytest.mark.parametrize("late", [True, False])
+async def test_where_no_write_gets_a_clear_answer_few_links_are_in_doubt_at_a_time(late: bool) -> None:
+    """Reads are answered, so nothing else tells that something is wrong."""
+    scene = Scene(10_000, limits=DriftLimits(0.02, 0.2))
+    scene.changes = [change(n, f"acc{n}") for n in range(10_000)]
+    most, due = 0, list[tuple[float, Callable[[], list[Said]]]]()
+
+    def lose(_number: int, _changes: object, carry_out: Callable[[], list[Said]]) -> list[Said]:
+        nonlocal most
+        due.append((scene.clock.monotonic() + 25, carry_out))
+        most = max(most, len(scene.changing._doubts))
+        raise LOST
+
+    def come(_number: int) -> None:
+        while late and due and due[0][0] <= scene.clock.monotonic():
+            due.pop(0)[1]()
+
+    scene.org.on_write, scene.org.on_read = lose, come
+    await scene.run(scene.changes[:4_000], scene.changes[4_000:8_000], scene.changes[8_000:])
+    assert most <= 2_400
+    if late:
+        assert scene.changing.counts.done == 10_000
+        assert not scene.stop.requested
+        return
+    assert scene.stop.exit_code == 5
+    assert "in doubt again" in scene.stop.reason
+    assert len({record for write in scene.org.writes for record in write}) <= 2_400
+    assert scene.clock.monotonic() - 1_000 < 700, "one wait told enough"
+
+
+async def test_one_cut_of_all_lanes_holds_nobody_up() -> None:
+    scene = Scene(4_000)
+    scene.changes = [change(n, f"acc{n}") for n in range(4_000)]
+    begun, times = scene.clock.monotonic(), list[float]()
+
+    def cut(number: int, _changes: object, carry_out: Callable[[], list[Said]]) -> list[Said]:
+        times.append(scene.clock.monotonic() - begun)
+        if number <= 4:
+            raise LOST
+        return carry_out()
+
+    scene.org.on_write = cut
+    await scene.run()
+    assert scene.changing.counts.done == 4_000
+    assert sum(each < 60 for each in times) >= 20
+
+
 async def test_a_row_that_is_refused_fails_alone() -> None:
     scene = Scene()
 
