@@ -22,6 +22,9 @@ _SETUP = (
     "PRAGMA cell_size_check = ON",
     "PRAGMA mmap_size = 0",
 )
+_MEMORY = "PRAGMA temp_store = MEMORY"
+"""For writers. Statement journals: in a file they make an upsert eight times as slow. It comes first: whatever SQLite
+knows of the schema by then it forgets."""
 _WRITER_SETUP = (
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",
@@ -29,8 +32,6 @@ _WRITER_SETUP = (
     "PRAGMA wal_autocheckpoint = 16000",
     "PRAGMA journal_size_limit = 67108864",
     "PRAGMA cache_size = -65536",
-    # statement journals: in a file they make an upsert eight times as slow
-    "PRAGMA temp_store = MEMORY",
 )
 
 
@@ -81,7 +82,7 @@ def open_writer(path: Path) -> sqlite3.Connection:
     """The one connection that writes; the file exists. Raises Blocked and sqlite3.Error."""
     db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None)
     try:
-        for pragma in _SETUP:
+        for pragma in (*_SETUP, _MEMORY):
             db.execute(pragma)
         refuse_foreign(db, path)
         files.make_private(path)

@@ -98,10 +98,10 @@ def file_system(path: Path, mountinfo: str) -> str:
         fields = left.split(" ")
         if len(fields) < 5 or not right:
             continue
-        mount = Path(re.sub(r"\\(\d{3})", lambda octal: chr(int(octal[1], 8)), fields[4]))
+        mount = re.sub(r"\\(\d{3})", lambda octal: chr(int(octal[1], 8)), fields[4]).rstrip("/")
         # of two mounts on one point the later line lies on top
-        if path.is_relative_to(mount) and len(mount.parts) >= best:
-            best, kind = len(mount.parts), right.split(" ")[0]
+        if f"{path}/".startswith(f"{mount}/") and len(mount) >= best:
+            best, kind = len(mount), right.split(" ")[0]
     return kind
 
 
