@@ -8,15 +8,31 @@ import hashlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
-from email.utils import format_datetime
+from functools import lru_cache
+from itertools import accumulate
 from typing import Any
-from urllib.parse import unquote
 
-from engine.s3.api.answers import Answer, Fields, Listed, ListingPage, Part, StoreError, UploadsPage
-from tests.simulation.loop import BEGIN, Timeline
+from engine.model.sums import multipart_etag
+from engine.s3.api.answers import Answer, Fields, Listed, ListingPage, StoreError
+from tests.simulation.loop import Timeline, http_date, iso_second
+from tests.simulation.uploads import VENDOR, SimUpload, Uploads, original
 
-VENDOR, OURS, OTHERS = "trackland", "ours", "another"
+OURS, OTHERS = "ours", "another"
+
+
+@lru_cache(maxsize=10_000)
+def _etag(body: bytes, pieces: tuple[int, ...]) -> str:
+    """``pieces``: sizes of the parts that it was made of."""
+    if not pieces:
+        return hashlib.md5(body, usedforsecurity=False).hexdigest()
+    ends = list(accumulate(pieces))
+    parts = [body[end - size : end] for end, size in zip(ends, pieces, strict=True)]
+    return multipart_etag(hashlib.md5(part, usedforsecurity=False).digest() for part in parts)
+
+
+@lru_cache(maxsize=10_000)
+def _sha256(body: bytes) -> str:
+    return base64.b64encode(hashlib.sha256(body).digest()).decode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +44,12 @@ class Held:
     storage_class: str = "STANDARD"
     restored: bool = False
     headers: tuple[tuple[str, str], ...] = ()
+    pieces: tuple[int, ...] = ()
+    """Sizes of the parts that it was made of; none: it came as a whole."""
 
     @property
     def etag(self) -> str:
-        return hashlib.md5(self.body, usedforsecurity=False).hexdigest()
+        return _etag(self.body, self.pieces)
 
     @property
     def archived(self) -> bool:
@@ -47,6 +65,11 @@ class SimStore:
     timeline: Timeline
     conditional: str = "honoured"
     sums: bool = True
+    copies: bool = True
+    """It copies what is the vendor's; otherwise that is denied, and streams must do."""
+    uploads: dict[str, SimUpload] = field(default_factory=dict)
+    begun: int = 0
+    """How many uploads were ever."""
     objects: dict[str, dict[str, Held]] = field(default_factory=lambda: {VENDOR: {}, OURS: {}, OTHERS: {}})
     denied: set[str] = field(default_factory=set)
     """Keys of ours that may not be looked at."""
@@ -63,7 +86,7 @@ class SimStore:
         told = {
             "etag": f'"{held.etag}"',
             "content-length": str(len(held.body)) if body else "0",
-            "last-modified": format_datetime(BEGIN + timedelta(seconds=int(held.at)), usegmt=True),
+            "last-modified": http_date(int(held.at)),
             "content-type": "application/pdf",
             **dict(held.headers),
         }
@@ -71,8 +94,8 @@ class SimStore:
             told["x-amz-storage-class"] = held.storage_class
             if held.restored:
                 told["x-amz-restore"] = 'ongoing-request="false"'
-        if self.sums:
-            told["x-amz-checksum-sha256"] = base64.b64encode(hashlib.sha256(held.body).digest()).decode()
+        if self.sums and not held.pieces:
+            told["x-amz-checksum-sha256"] = _sha256(held.body)
             told["x-amz-checksum-type"] = "FULL_OBJECT"
         return told
 
@@ -81,6 +104,10 @@ class SimStore:
         if held is None:
             raise StoreError("NoSuchKey", 404, "The specified key does not exist.")
         return held
+
+    def made_of(self, parts: Sequence[bytes]) -> Held:
+        """The object that these parts make."""
+        return Held(b"".join(parts), self.timeline.now, pieces=tuple(len(part) for part in parts))
 
     def write(self, bucket: str, key: str, held: Held, headers: Fields) -> Answer:
         before = self.objects[bucket].get(key)
@@ -106,7 +133,7 @@ Fate = Callable[[str], tuple[float, float, str]]
 (never carried out), ``cut`` (carried out, not answered), ``busy``, ``short`` (half of what is written gets there)."""
 
 
-class SimClient:
+class SimClient(Uploads):
     """Fits ``S3Client``, for one side. ``alive`` raises where the process is dead; ``fate`` is drawn per request."""
 
     def __init__(self, store: SimStore, fate: Fate, alive: Callable[[str], None]) -> None:
@@ -144,7 +171,7 @@ class SimClient:
                 self._store.short = False
             timeline.after(answer, lambda: told(value, error))
 
-        timeline.after(carry, carry_out)
+        timeline.after(carry, carry_out, what if what.startswith(("PUT", "COPY")) else "")
         return await future
 
     def _seen(self, bucket: str, key: str) -> Held:
@@ -201,14 +228,7 @@ class SimClient:
 
     async def copy(self, bucket: str, key: str, headers: Fields, *, size: int) -> Answer:
         def write() -> Answer:
-            name = unquote(headers["x-amz-copy-source"]).partition("?")[0]
-            there, _, other = name.partition("/")
-            held = self._store.find(there, other)
-            if held.archived:
-                raise StoreError("InvalidObjectState", 403)
-            wanted = headers.get("x-amz-copy-source-if-match")
-            if wanted and wanted != f'"{held.etag}"':
-                raise StoreError("PreconditionFailed", 412)
+            held = original(self._store, headers)
             made = Held(held.body, self._store.timeline.now, headers.get("x-amz-storage-class", "STANDARD"))
             return self._store.write(bucket, key, made, headers)
 
@@ -226,35 +246,10 @@ class SimClient:
         return await self._ask(f"LIST {bucket}/{prefix}", look)  # type: ignore[no-any-return]
 
     def _listed(self, key: str, held: Held) -> Listed:
-        at = (BEGIN + timedelta(seconds=int(held.at))).strftime("%Y-%m-%dT%H:%M:%S.000Z")
-        return Listed(key, len(held.body), held.etag, held.storage_class, at)
-
-    async def list_uploads(
-        self, bucket: str, prefix: str, key_marker: str, id_marker: str, headers: Fields
-    ) -> UploadsPage:
-        return await self._ask(f"UPLOADS {bucket}", UploadsPage)  # type: ignore[no-any-return]
+        return Listed(key, len(held.body), held.etag, held.storage_class, f"{iso_second(int(held.at))}.000Z")
 
     async def head_bucket(self, bucket: str, headers: Fields) -> Answer:
         return await self._ask(f"HEAD {bucket}", lambda: Answer(200, {}))  # type: ignore[no-any-return]
-
-    # objects here are too small for parts
-
-    async def create_upload(self, bucket: str, key: str, headers: Fields) -> str:
-        raise NotImplementedError
-
-    async def upload_part(self, *args: Any, **more: Any) -> Answer:
-        raise NotImplementedError
-
-    async def upload_part_copy(self, *args: Any, **more: Any) -> Answer:
-        raise NotImplementedError
-
-    async def complete_upload(
-        self, bucket: str, key: str, upload_id: str, parts: Sequence[Part], headers: Fields
-    ) -> Answer:
-        raise NotImplementedError
-
-    async def abort_upload(self, bucket: str, key: str, upload_id: str, headers: Fields) -> None:
-        raise NotImplementedError
 
 
 @dataclass(slots=True)

@@ -55,3 +55,10 @@ def late_watermark(right: Any) -> Any:
         return await right(self) + timedelta(hours=1)
 
     return server_now
+
+
+def no_sweep(_right: Any) -> Any:
+    async def sweep(_self: Any) -> int:
+        return 0
+
+    return sweep

@@ -71,9 +71,15 @@ class SimConnection:
         self._database.close()
 
 
+_NOT_WRITTEN = {
+    "full": ("SQLITE_FULL", "database or disk is full"),
+    "read-only": ("SQLITE_IOERR_WRITE", "disk I/O error"),
+}
+
+
 class Failing:
-    """A connection whose commit fails: the disk is ``full``, or ``broken``; then it may have been ``done`` all the
-    same."""
+    """A connection whose commit fails: the disk is ``full``, or ``read-only`` by now, or ``broken``; then it may have
+    been ``done`` all the same."""
 
     def __init__(self, database: sqlite3.Connection, fault: str, *, done: bool) -> None:
         self._database = database
@@ -83,9 +89,9 @@ class Failing:
     def execute(self, sql: str, *parameters: Any) -> sqlite3.Cursor:
         if sql != "COMMIT":
             return self._database.execute(sql, *parameters)
-        if self._fault == "full":
+        if self._fault in _NOT_WRITTEN:
             self._database.execute("ROLLBACK")
-            raise _error("SQLITE_FULL", "database or disk is full")
+            raise _error(*_NOT_WRITTEN[self._fault])
         self._database.execute("COMMIT" if self._done else "ROLLBACK")
         raise _error("SQLITE_IOERR_FSYNC", "disk I/O error")
 

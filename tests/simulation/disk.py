@@ -38,6 +38,12 @@ def image(box: Path) -> Image:
     return kept
 
 
+def without_salt(wal: bytes) -> list[bytes]:
+    """What a WAL of SQLite's says (sqlite.org/fileformat.html, 4), without what SQLite takes from chance."""
+    frame = 24 + int.from_bytes(wal[8:12], "big")
+    return [wal[at : at + 8] + wal[at + 24 : at + frame] for at in range(32, len(wal), frame)]
+
+
 def restore(box: Path, kept: Image) -> None:
     """Make the box anew."""
     shutil.rmtree(box, ignore_errors=True)

@@ -17,6 +17,8 @@ SCAN_FAULTS = (
     *("lost", "cut", "silent", "bad_gateway", "unavailable"),
     *("garbled", "logged_out", "slow", "locators", "html"),
 )
+SKEWS = (-90_000.0, -3_600.0, -800.0, -300.0, -7.0, 7.0, 300.0, 800.0, 3_600.0, 90_000.0)
+"""By how much a clock is off, or jumps."""
 MANNERS = ("mixed", "mixed", "one", "line")
 
 
@@ -24,7 +26,7 @@ class _Drawer:
     def __init__(self, seed: int, hostile: Hostile) -> None:
         self.chance = random.Random(f"story {seed}")
         self.hostile = hostile
-        self.more = random.Random(f"more {seed}")
+        self.more, self.clocks, self.disks = (random.Random(f"{name} {seed}") for name in ("more", "clocks", "disks"))
         """For what was thought of later: what a seed drew before stays."""
         self._numbers, self._late_numbers = 0, 1_000
 
@@ -63,8 +65,6 @@ class _Drawer:
             items.append(Item(self.number(), "scan", chance.randint(1, 12), kind, seconds))
         if chance.random() < 0.06:
             items.append(Item(self.number(), "revise", 0, pick=chance.randrange(99)))
-        if self.hostile.clocks and chance.random() < 0.2:
-            items.append(Item(self.number(), "clock", 0, seconds=chance.choice((-90_000.0, -3_600.0, -7.0, 3_600.0))))
         if chance.random() < 0.15:
             kind = chance.choice(("lost", "cut", "busy", "slow", "short"))
             items.append(Item(self.number(), "store", chance.randint(1, 40), kind, round(chance.uniform(0, 9), 1)))
@@ -87,6 +87,7 @@ class _Drawer:
             items.append(Item(self.number(), "flow", 0, what, pick=chance.randrange(9)))
         wait = chance.choice((0.0, 0.0, 1.0, 30.0, 900.0))
         items += self._more(line, steps, of_all=first and fresh)
+        items += self._clock(items, steps)
         return Act(number, line, tuple(items), chance.choice(MANNERS), wait)
 
     def _more(self, line: str, steps: int, *, of_all: bool) -> Iterator[Item]:
@@ -96,6 +97,18 @@ class _Drawer:
             yield self._late("damage", chance.randint(1, 20 if of_all else 3), pick=chance.choice((1, 1, 2, 9)))
         if chance.random() < (0.3 if copies else 0.02):
             yield self._late("revise", chance.randint(1, steps), pick=chance.randrange(99))
+        if self.disks.random() < 0.04:
+            yield self._late("disk", self.disks.randint(2, steps // 2), "read-only")
+
+    def _clock(self, items: list[Item], steps: int) -> Iterator[Item]:
+        """The clock is off, or jumps; mostly where somebody may later ask how long ago something was."""
+        chance = self.clocks
+        slow = any(item.what == "slow" and item.seconds >= 200 for item in items)
+        if not self.hostile.clocks or chance.random() > (0.7 if slow else 0.2):
+            return
+        at = chance.choice((0, 0, chance.randint(1, steps)))
+        seconds = chance.choice((-800.0, -300.0) if slow and not at else SKEWS)
+        yield self._late("clock", at, seconds=seconds, pick=chance.choice((0, 20, 300)))
 
     def _line(self) -> str:
         chance = self.chance
@@ -163,6 +176,9 @@ def draw(seed: int, hostile: Hostile) -> Story:
     chance = drawer.chance
     conditional = chance.choices(("honoured", "ignored", "unsupported"), (80, 10, 10))[0]
     sums, fresh = chance.random() < 0.8, chance.random() < 0.12
+    stores = random.Random(f"stores {seed}")
+    parts, copies = stores.random() < 0.15, stores.random() < 0.9
+    fresh = fresh or (stores.random() < 0.4 and (parts or not copies))
     acts = tuple(drawer.act(place == 0, fresh) for place in range(chance.choice((1, 1, 2, 2, 3, 4))))
     end = chance.choices(("rollback", "switch"), (60, 40))[0]
-    return Story(seed, acts, conditional, sums, fresh, end)
+    return Story(seed, acts, conditional, sums, fresh, parts, copies, end)

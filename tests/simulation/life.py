@@ -10,7 +10,6 @@ import random
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -28,66 +27,18 @@ from engine.tracking.db.connect import open_writer
 from tests.simulation.bucket import SimClient
 from tests.simulation.connection import SimConnection
 from tests.simulation.disk import SimDisk
+from tests.simulation.incidents import Ended, Fault, Incidents
 from tests.simulation.loop import Killed, SimClock, SimLoop, Stuck
-from tests.simulation.org import HTML, LONGEST_CALL_S, Reply, Request
+from tests.simulation.org import HTML, LONGEST_CALL_S
+from tests.simulation.records import Reply, Request
 from tests.simulation.web import SimWeb
 
 if TYPE_CHECKING:
     from tests.simulation.world import SimWorld
 
 READ_TIMEOUT_S = 150.0
-SYNC_FULL = 2
 """Of silence, after which the client gives up."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """What becomes of one call. Kinds of the org's: ``lost``, ``cut``, ``silent``, ``html``, ``bad_gateway``,
-    ``unavailable``, ``logged_out``, ``garbled``, ``spent``, ``slow``, ``locators`` (queries are not read on); of the
-    store's: ``lost``, ``cut``, ``busy``, ``slow``. ``seconds``: how long it goes on behind the client's back."""
-
-    kind: str
-    seconds: float = 0.0
-
-
-@dataclass(slots=True)
-class Incidents:
-    """What happens to one process, and around it, by its own steps and calls."""
-
-    kill: int | None = None
-    kill_call: int | None = None
-    """Killed while this call that reads or writes links is under way, or right after it."""
-    power: bool = False
-    """The machine goes down with the process that is killed."""
-    signals: dict[int, int] = field(default_factory=dict)
-    edits: dict[int, list[Callable[[], None]]] = field(default_factory=dict)
-    """What users do right after a step."""
-    org: dict[int, Fault] = field(default_factory=dict)
-    """By the number of the call that reads or writes links."""
-    scan: dict[int, Fault] = field(default_factory=dict)
-    """By the number of any other call."""
-    store: dict[int, Fault] = field(default_factory=dict)
-    disk: dict[int, str] = field(default_factory=dict)
-    """By the number of the operation: ``full`` from then on, or ``broken`` once."""
-    manner: str = "mixed"
-    skew_s: float = 0.0
-
-
-@dataclass(slots=True)
-class Ended:
-    """How a process ended: ``reported``, ``refused`` (a Fatal), ``killed``, ``broke`` (any other error), ``stuck``."""
-
-    how: str
-    code: int = -1
-    report: Any = None
-    error: BaseException | None = None
-    steps: int = 0
-    org_calls: int = 0
-    store_calls: int = 0
-
-    @property
-    def words(self) -> str:
-        return f"{self.how} {self.code}" + (f" {type(self.error).__name__}: {self.error}" if self.error else "")
+SYNC_FULL = 2
 
 
 class Life:
@@ -109,7 +60,8 @@ class Life:
         self._scan_calls = 0
         self._store_calls = 0
         self._disk_steps = 0
-        self._disk_is_full = False
+        self._disk_is = ""
+        """``full``, or ``read-only``, from an operation on."""
 
     # its course
 
@@ -201,6 +153,8 @@ class Life:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         if fault == "broken":
             raise OSError(errno.EIO, os.strerror(errno.EIO))
+        if fault == "read-only" and not what.startswith("sync"):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
         return int(size * self.chance.random()) if fault == "full" and what.startswith("write") else size
 
     def disk_fault(self) -> str:
@@ -208,8 +162,8 @@ class Life:
         self._disk_steps += 1
         if fault := self.incidents.disk.get(self._disk_steps, ""):
             self.world.trace(f"disk: {fault}")
-            self._disk_is_full = self._disk_is_full or fault == "full"
-        return "full" if self._disk_is_full else fault
+            self._disk_is = self._disk_is or (fault if fault != "broken" else "")
+        return self._disk_is or fault
 
     async def _connect(self, opener: Callable[[], sqlite3.Connection]) -> SimConnection:
         if self.dead or self.loop.ghost:
@@ -290,7 +244,7 @@ class Life:
         after, chance = self.world.timeline.after, self.chance
         up, down = chance.uniform(0.001, 0.04), chance.uniform(0.001, 0.04)
         work = chance.uniform(0.01, 0.6) if request.is_write else chance.uniform(0.005, 0.1)
-        broken = aiohttp.ServerDisconnectedError()
+        broken, change = aiohttp.ServerDisconnectedError(), f"{request.number}" if request.is_write else ""
         if fault.kind == "lost":
             after(up + fault.seconds, lambda: _tell(future, None, broken))
             return
@@ -319,11 +273,11 @@ class Life:
 
         def arrive() -> None:
             self.world.org.arrive(request)
-            after(work, carry_out)
+            after(work, carry_out, change)
             if fault.kind == "cut":
                 after(down, lambda: _tell(future, None, broken))
 
-        after(up, arrive)
+        after(up, arrive, change)
 
 
 def _tell(future: asyncio.Future[Reply], reply: Reply | None, error: Exception | None) -> None:

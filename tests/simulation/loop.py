@@ -8,6 +8,8 @@ import itertools
 import random
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from functools import lru_cache
 from typing import Any
 
 BEGIN = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
@@ -18,6 +20,16 @@ MOST_STEPS = 400_000
 GHOST_STEPS = 20_000
 
 Work = Callable[[], None]
+
+
+@lru_cache(maxsize=10_000)
+def http_date(second: int) -> str:
+    return format_datetime(BEGIN + timedelta(seconds=second), usegmt=True)
+
+
+@lru_cache(maxsize=10_000)
+def iso_second(second: int) -> str:
+    return (BEGIN + timedelta(seconds=second)).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 class Killed(BaseException):
@@ -33,11 +45,12 @@ class Timeline:
 
     def __init__(self) -> None:
         self.now = 0.0
-        self._due: list[tuple[float, int, Work]] = []
+        self._due: list[tuple[float, int, Work, str]] = []
         self._numbers = itertools.count()
 
-    def after(self, seconds: float, work: Work) -> None:
-        heapq.heappush(self._due, (self.now + max(seconds, 0.0), next(self._numbers), work))
+    def after(self, seconds: float, work: Work, change: str = "") -> None:
+        """``change`` names what will be another by it, whoever is alive then."""
+        heapq.heappush(self._due, (self.now + max(seconds, 0.0), next(self._numbers), work, change))
 
     @property
     def next(self) -> float:
@@ -46,10 +59,15 @@ class Timeline:
     def advance(self, to: float) -> None:
         """Let time pass, and all that is due in it happen."""
         while self._due and self._due[0][0] <= to:
-            when, _, work = heapq.heappop(self._due)
+            when, _, work, _ = heapq.heappop(self._due)
             self.now = max(self.now, when)
             work()
         self.now = max(self.now, to)
+
+    @property
+    def changes(self) -> list[str]:
+        """What will be another, in order."""
+        return [change for *_, change in sorted(self._due) if change]
 
     def at(self) -> datetime:
         return BEGIN + timedelta(seconds=self.now)
@@ -65,6 +83,10 @@ class SimClock:
 
     def now(self) -> datetime:
         return self._timeline.at() + self._skew
+
+    def jump(self, seconds: float) -> None:
+        """By hand, or by NTP."""
+        self._skew += timedelta(seconds=seconds)
 
     def monotonic(self) -> float:
         return self._timeline.now
@@ -98,6 +120,12 @@ class SimLoop(asyncio.BaseEventLoop):
 
     def time(self) -> float:
         return self._timeline.now
+
+    def call_soon(self, callback: Callable[..., Any], *args: Any, context: Any = None) -> asyncio.Handle:
+        """Without what the base class checks, which costs more than all else here."""
+        handle = asyncio.Handle(callback, args, self, context)
+        self._ready.append(handle)  # type: ignore[attr-defined]
+        return handle
 
     # what a real loop does with threads and signals
 
@@ -200,7 +228,7 @@ class SimLoop(asyncio.BaseEventLoop):
 
     def _place(self, handle: Any) -> int:
         owner = getattr(handle._callback, "__self__", None)
-        return self._born.get(owner, -1) if isinstance(owner, asyncio.Task) else -1
+        return self._born.get(owner, -1)  # type: ignore[call-overload, no-any-return]
 
     def _watch(self) -> None:
         if self._steps > (GHOST_STEPS if self.ghost else MOST_STEPS) or self._timeline.now > self._ends:

@@ -8,6 +8,7 @@ I4           only a record that holds ours gets its original back, and no other
 I5           no link is moved to an object that is not there, or does not hold the file's content
 I7           what somebody has edited is not overwritten, save within the time that the report owns up to
 I7-object    no object of ours is overwritten by other content
+I13          when all is quiet no upload of ours is open
 I8           the vendor's bucket is only read
 I9           backups, verifications and dry runs write nothing to Salesforce
 one-parent   no two writes are under way for records of one account
@@ -26,14 +27,15 @@ refused      an untouched journal is never refused
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
+
 from tests.simulation.bucket import OURS, VENDOR, Held
 from tests.simulation.links import bad_copy, key_of
-from tests.simulation.org import Entry, Request
+from tests.simulation.records import Entry, Request
 from tests.simulation.tracked import OPEN, Row, said, short
 from tests.simulation.world import SimWorld
 
@@ -158,7 +160,7 @@ class Watch:
         """A batch of the journal is there; of one that was cut short on its way, what came."""
         for line in body.splitlines()[1:]:
             with suppress(ValueError):
-                row = json.loads(line)
+                row = orjson.loads(line)
                 self._kept.add((row["id"], row["doclist_entry_id"], row["event"], row["old_url"], row["new_url"]))
 
     def _account(self, record: str) -> str:

@@ -6,19 +6,19 @@ listens makes no difference to it.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import orjson
+
 from engine.model.ids import to18
-from tests.simulation.loop import BEGIN, Timeline
+from tests.simulation.loop import BEGIN, Timeline, http_date, iso_second
+from tests.simulation.records import Change, Entry, Reply, Request
 from tests.simulation.shape import DESCRIBE, FIELD, OBJECT, OTHER, OTHERS, US
-from tests.simulation.soql import Statement
+from tests.simulation.soql import Statement, statement
 
 ORG_ID = to18("00D5g00000SiMuL")
 ORG_NAME = "Simulated"
@@ -31,72 +31,6 @@ PAGE = 7
 
 Json = Any
 HTML = b"<!DOCTYPE html><html><body>Gateway</body></html>"
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One value of one link, who set it, and when."""
-
-    at: float
-    value: str | None
-    """None: the record was deleted, or hidden."""
-    who: str
-    """``load``, ``user``, ``api``, ``flow``."""
-    request: int = 0
-
-
-@dataclass(slots=True)
-class Entry:
-    """A record."""
-
-    id: str
-    name: str
-    account: str
-    url: str
-    modified: float
-    deleted: bool = False
-    hidden: bool = False
-    history: list[Change] = field(default_factory=list)
-
-    @property
-    def seen(self) -> bool:
-        return not (self.deleted or self.hidden)
-
-    @property
-    def last(self) -> Change:
-        return self.history[-1]
-
-
-@dataclass(slots=True)
-class Request:
-    """What a client has sent. ``life``: which process."""
-
-    number: int
-    life: int
-    method: str
-    path: str
-    query: dict[str, list[str]]
-    body: Json
-    token: str
-    sent: float
-    writes: list[tuple[str, str, str]] = field(default_factory=list)
-    """(record, link, If-Unmodified-Since)."""
-    intents: dict[str, Any] = field(default_factory=dict)
-    """What the journal held of each when it arrived; for the oracles."""
-    done: float | None = None
-    given_up: bool = False
-    """Nobody listens to its answer any more."""
-
-    @property
-    def is_write(self) -> bool:
-        return bool(self.writes)
-
-
-@dataclass(slots=True)
-class Reply:
-    status: int
-    body: bytes
-    headers: dict[str, str] = field(default_factory=dict)
 
 
 class SimOrg:
@@ -133,9 +67,16 @@ class SimOrg:
         parts = urlsplit(url)
         self._numbers += 1
         token = headers.get("Authorization", "").removeprefix("Bearer ")
-        told = json.loads(body) if body and "json" in headers.get("Content-Type", "") else None
+        told = orjson.loads(body) if body and "json" in headers.get("Content-Type", "") else None
         request = Request(
-            self._numbers, life, method, parts.path, parse_qs(parts.query), told, token, self._timeline.now
+            self._numbers,
+            life,
+            method,
+            parts.path,
+            parse_qs(parts.query) if parts.query else {},
+            told,
+            token,
+            self._timeline.now,
         )
         request.writes = list(_writes(request))
         return request
@@ -154,7 +95,7 @@ class SimOrg:
         reply = self._answer(request)
         reply.headers |= {
             "Sforce-Limit-Info": f"api-usage={self._used}/1000000",
-            "Date": format_datetime(self._timeline.at().replace(microsecond=0), usegmt=True),
+            "Date": http_date(int(self._timeline.now)),
             "Content-Type": "application/json;charset=UTF-8",
         }
         if request.is_write:
@@ -184,7 +125,7 @@ class SimOrg:
         if path.startswith(("query/", "queryAll/")):
             return self._page(path.rpartition("/")[2])
         if path in {"query", "queryAll"}:
-            return self._query(Statement(request.query["q"][0]), everything=path == "queryAll")
+            return self._query(statement(request.query["q"][0]), everything=path == "queryAll")
         if path == f"sobjects/{OBJECT}/describe":
             return _json(DESCRIBE)
         if path == f"composite/sobjects/{OBJECT}":
@@ -325,7 +266,7 @@ def _writes(request: Request) -> list[tuple[str, str, str]]:
 
 def stamp(moment: float) -> str:
     """Whole seconds, as Salesforce has them."""
-    return (BEGIN + timedelta(seconds=int(moment))).strftime("%Y-%m-%dT%H:%M:%S.000+0000")
+    return f"{iso_second(int(moment))}.000+0000"
 
 
 def _second(moment: float) -> datetime:
@@ -337,7 +278,7 @@ def _parsed(http_date: str) -> datetime:
 
 
 def _json(value: Json, status: int = 200) -> Reply:
-    return Reply(status, json.dumps(value, separators=(",", ":")).encode())
+    return Reply(status, orjson.dumps(value))
 
 
 def _refusal(status: int, code: str, message: str) -> Reply:

@@ -9,7 +9,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -19,14 +19,14 @@ from engine.settings import Settings
 from tests.simulation import disk
 from tests.simulation.bucket import OTHERS
 from tests.simulation.commands import command, parse
-from tests.simulation.life import Ended, Fault, Incidents
+from tests.simulation.incidents import Ended, Fault, Incidents
 from tests.simulation.oracles import Watch
 from tests.simulation.others import arrange, edit
 from tests.simulation.quiet import all_have_rows, quiet, rows
 from tests.simulation.shape import OTHER
 from tests.simulation.story import Act, Item, Story
 from tests.simulation.words import hold
-from tests.simulation.world import Hostile, SimWorld, Start, blank, silence
+from tests.simulation.world import Hostile, SimWorld, Start, blank, in_parts, silence
 
 QUIET_S = 700.0
 """Longer than any call of the org."""
@@ -34,6 +34,10 @@ MOST_ROUNDS = 4
 BLOCKED = 4
 COLLECT_EVERY = 40
 _played = 0
+
+
+def _new(_left: str) -> bool:
+    return False
 
 
 @dataclass(slots=True)
@@ -47,14 +51,17 @@ class Played:
 class Player:
     """Plays one story in one world."""
 
-    def __init__(self, story: Story, root: Path, hostile: Hostile, *, keep: bool = False) -> None:
+    def __init__(
+        self, story: Story, root: Path, hostile: Hostile, *, keep: bool = False, known: Callable[[str], bool] = _new
+    ) -> None:
         self.story = story
         self.world = _start(story, root).world(root, hostile, keep=keep)
-        self.world.store.conditional, self.world.store.sums = story.conditional, story.sums
+        _furnish(self.world, story)
         self.watch = Watch(self.world)
         self.played = Played(self.world)
         self._snapshots: list[disk.Image] = []
         self._elsewhere = ""
+        self._known = known
         self._advice: list[str] = []
         """What the last process told its operator to type next."""
 
@@ -63,7 +70,8 @@ class Player:
             self._act(act)
             if self.world.violations:
                 return self.played
-        self._epilogue()
+        if not self._known(self.world.left):
+            self._epilogue()
         return self.played
 
     def _act(self, act: Act) -> None:
@@ -167,8 +175,10 @@ class Player:
                 incidents.org[item.at] = Fault(item.what, item.seconds)
             case "scan":
                 incidents.scan[item.at] = Fault(item.what, item.seconds)
-            case "clock":
+            case "clock" if item.at == 0:
                 incidents.skew_s = item.seconds
+            case "clock":
+                incidents.edits.setdefault(item.at, []).append(lambda: world.jump_later(item.pick, item.seconds))
             case "store":
                 incidents.store[item.at] = Fault(item.what, item.seconds)
             case "snapshot":
@@ -182,7 +192,8 @@ class Player:
         self.watch.epoch += 1
         kept = disk.image(world.box)
         if word == "restore" and self._snapshots:
-            world.bring_back(self._snapshots[-1])
+            age = random.Random(f"age {self.story.seed} {len(self.played.lives)}")
+            world.bring_back(age.choice((self._snapshots[-1], *self._snapshots)))
         elif word == "lose":
             world.bring_back({name: each for name, each in kept.items() if name.endswith("journal-key")})
 
@@ -273,12 +284,20 @@ def commands_in(advice: Advice) -> list[str]:
     return [advice.words] if isinstance(advice, Command) else []
 
 
-@lru_cache(maxsize=16)
-def _made(root: Path, conditional: str, sums: bool) -> Start:
-    """A world in which a backup has copied everything."""
-    begin = blank()
+def _furnish(world: SimWorld, story: Story) -> None:
+    """Store and settings as the story says."""
+    store = world.store
+    store.conditional, store.sums, store.copies = story.conditional, story.sums, story.copies
+    if story.parts:
+        world.settings = in_parts(world.settings)
+
+
+@lru_cache(maxsize=32)
+def _made(root: Path, story: Story) -> Start:
+    """A world in which a backup has copied everything. ``story``: without its acts."""
+    begin = blank(parts=story.parts)
     world = begin.world(root, Hostile())
-    world.store.conditional, world.store.sums = conditional, sums
+    _furnish(world, story)
     line = "run backup --full"
     ended = world.live(random.Random("begin"), Incidents(), lambda life: command(world.settings, line, life.clock))
     assert ended.code == 0, ended.words
@@ -286,7 +305,7 @@ def _made(root: Path, conditional: str, sums: bool) -> Start:
 
 
 def _start(story: Story, root: Path) -> Start:
-    return blank() if story.fresh else _made(root, story.conditional, story.sums)
+    return blank(parts=story.parts) if story.fresh else _made(root, replace(story, seed="", acts=(), end=""))
 
 
 def play(
@@ -296,15 +315,17 @@ def play(
     *,
     keep: bool = False,
     around: Callable[[], AbstractContextManager[None]] = nullcontext,
+    known: Callable[[str], bool] = _new,
 ) -> Played:
-    """Play a story, ``around`` it what is planted. The log is silent."""
+    """Play a story, ``around`` it what is planted. The log is silent. ``known``: whether it is known how it ends from
+    where its acts have left the world."""
     global _played
     with silence(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
         gc.disable()  # when it runs depends on more than the seed
         try:
-            player = Player(story, root, hostile, keep=keep)
+            player = Player(story, root, hostile, keep=keep, known=known)
             with around():
                 return player.play()
         finally:

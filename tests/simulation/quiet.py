@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from tests.simulation.bucket import OURS, VENDOR
 from tests.simulation.links import bad_copy, key_of
-from tests.simulation.org import Entry
+from tests.simulation.records import Entry
 from tests.simulation.tracked import short
 from tests.simulation.world import SimWorld
 
@@ -15,6 +15,9 @@ from tests.simulation.world import SimWorld
 def quiet(world: SimWorld, *, undone: bool) -> None:
     """Nothing is under way any more. ``undone``: the last command was a rollback of all."""
     pairs = world.tracked.pairs()
+    if world.store.uploads:
+        keys = ", ".join(upload.key for upload in world.store.uploads.values())
+        world.violated("I13", f"an upload is still open: {keys}")
     for entry in world.org.entries.values():
         if undone and entry.seen and any(entry.url == new for _, new in pairs.get(entry.id, ())):
             world.violated("quiet", f"{entry.id} holds a link of ours, {short(entry.url)}, after a rollback")
@@ -89,6 +92,9 @@ def model(world: SimWorld, entry: Entry, row: sqlite3.Row) -> set[str]:
             odd = world.spoilt.keys() | (world.store.bad_keys if world.forgetful else set())
             if world.squatted or any(each.rpartition("/")[2].startswith(stem) for each in odd):
                 may.add("failed")
+            bad = any(each.rpartition("/")[2].startswith(stem) for each in world.store.bad_keys)
+            if row["proof"] == "size" and bad:
+                may |= {"backed_up", "rolled_back"}  # nobody could tell: only a deep verification does
             if key in world.versions and (world.restored or row["your_s3_key"] is None):
                 may.add("failed")  # a DB that was lost, or a run that was killed, has forgotten its own older copy
             if held is not None and held.body in world.versions.get(key, ()):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 
 _STATEMENT = re.compile(
     r"SELECT (?P<fields>.+?) FROM (?P<object>\w+)(?: WHERE (?P<where>.+?))?(?: ORDER BY Id(?P<desc> DESC)?)?"
@@ -27,6 +28,10 @@ class Statement:
         self.descending = bool(match["desc"])
         self.limit = int(match["limit"]) if match["limit"] else None
         self.test: Test = _Parser(match["where"]).expression() if match["where"] else (lambda _row: True)
+
+
+statement = lru_cache(maxsize=1_000)(Statement)
+"""Parsed once: it keeps nothing of what it is asked."""
 
 
 class _Parser:

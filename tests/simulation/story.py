@@ -50,6 +50,10 @@ class Story:
     conditional: str = "honoured"
     sums: bool = True
     fresh: bool = False
+    parts: bool = False
+    """Every second file of the vendor's was made of a part, and larger ones of ours are, where they are streams."""
+    copies: bool = True
+    """The store copies what is the vendor's; otherwise streams must do."""
     end: str = "rollback"
 
     def without(self, left_out: Collection[int]) -> Story:
@@ -66,5 +70,7 @@ class Story:
 
     def __str__(self) -> str:
         begin = "an empty box" if self.fresh else "a backup of all"
-        head = f"store: {self.conditional}{'' if self.sums else ', no sums'}; begins with {begin}; ends with {self.end}"
+        traits = {"no sums": not self.sums, "in parts": self.parts, "no copies": not self.copies}
+        store = ", ".join([self.conditional, *(name for name, so in traits.items() if so)])
+        head = f"store: {store}; begins with {begin}; ends with {self.end}"
         return "\n".join([head, *(f"  {act}" for act in self.acts)])

@@ -35,6 +35,8 @@ class Tracked:
         self._latest: dict[str, Row] = {}
         self._pairs: dict[str, set[tuple[str, str]]] = {}
         self._rows = 0
+        self._version = -1
+        """Of the data, as this connection sees it: it changes with every commit of another one."""
 
     def forget(self) -> None:
         """The file is another one from now on."""
@@ -45,7 +47,7 @@ class Tracked:
         """Of the file: who has it open keeps SQLite from folding in the WAL."""
         if self._open is not None:
             self._open.close()
-            self._open = None
+            self._open, self._version = None, -1
 
     def latest(self, records: Iterable[str]) -> dict[str, Row]:
         """The journal's last word on each of them that it knows."""
@@ -77,6 +79,9 @@ class Tracked:
         return {row[0]: row[1] for row in self.ask("SELECT doclist_entry_id, status FROM file_migrations")}
 
     def _read_on(self) -> None:
+        known, self._version = self._version, next((row[0] for row in self.ask("PRAGMA data_version")), -1)
+        if known == self._version != -1:
+            return
         for row in self.ask(_LATER, (self._rows,)):
             record, number, event, old, new, detail, stands = row
             self._latest[record] = Row(number, event, old, new, detail, stands)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.simulation.life import Ended
+from tests.simulation.incidents import Ended
 from tests.simulation.oracles import Watch
 from tests.simulation.tracked import OPEN, said, short
 

@@ -21,12 +21,16 @@ from engine.settings import Settings
 from tests.simulation import disk
 from tests.simulation.bucket import OURS, VENDOR, Held, SimStore
 from tests.simulation.disk import SimDisk
-from tests.simulation.life import Ended, Incidents, Life
+from tests.simulation.incidents import Ended, Incidents
+from tests.simulation.life import Life
 from tests.simulation.loop import Timeline
-from tests.simulation.org import HOST, Entry, SimOrg
+from tests.simulation.org import HOST, SimOrg
+from tests.simulation.records import Entry
 from tests.simulation.tracked import Tracked
 
 RECORDS, ACCOUNTS = 24, 5
+PART, LARGE = 1_024, 200
+"""Bytes of a part; and how often a large file says what it is."""
 KEY = b"5eed" * 16 + b"\n"
 
 
@@ -41,8 +45,8 @@ class Hostile:
     """Users put our own and earlier links back."""
     restores: bool = True
     """The box is lost, or restored from an earlier day or from the middle of a run."""
-    clocks: bool = False
-    """The box's clock is off, and is set right later."""
+    clocks: bool = True
+    """The box's clock is off, is set right later, and jumps."""
     archives: bool = True
     """Objects of ours move to an archive class."""
 
@@ -126,9 +130,33 @@ class SimWorld:
         self.trace(f"life {life.number} {ended.how} {ended.code}")
         return ended
 
+    def jump_later(self, after_s: float, seconds: float) -> None:
+        """The clock of the machine at work is set, or goes wrong."""
+        life = self.life
+
+        def jump() -> None:
+            if life is not None and life is self.life:
+                self.trace(f"the clock jumps by {seconds:g} s")
+                life.clock.jump(seconds)
+
+        self.timeline.after(after_s, jump)
+
     def wait(self, seconds: float) -> None:
         """Nobody is at work; the world goes on."""
         self.timeline.advance(self.timeline.now + seconds)
+
+    @property
+    def left(self) -> str:
+        """All that a process finds that starts now, but for the time: equal worlds go on alike."""
+        box = [
+            (name, mode, disk.without_salt(content) if name.endswith("-wal") else content)
+            for name, (mode, content) in sorted(disk.image(self.box).items())
+        ]
+        entries = [(entry.history, entry.deleted, entry.hidden) for entry in self.org.entries.values()]
+        objects = [{key: held.etag for key, held in each.items()} for each in self.store.objects.values()]
+        on_the_way = sorted(number for number, request in self.org.under_way.items() if request.is_write)
+        text = repr((box, entries, objects, on_the_way, self.timeline.changes))
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
     # the box
 
@@ -180,14 +208,16 @@ class Start:
         return world
 
 
-def blank(records: int = RECORDS) -> Start:
-    """An org that nobody has touched, files at the vendor's, an empty bucket, an empty box."""
+def blank(records: int = RECORDS, *, parts: bool = False) -> Start:
+    """An org that nobody has touched, files at the vendor's, an empty bucket, an empty box. ``parts``: every third file
+    takes several parts, and every second one was made of a single one."""
     accounts = {to18(f"001000000000{n:03}"): f"Account {n}" for n in range(ACCOUNTS)}
     names = list(accounts)
     entries, objects = {}, {}
     for n in range(records):
         key = f"docs/{n % (records - 2):04}.pdf"  # two lead where others lead, too
-        objects[key] = Held(f"content of {key}\n".encode() * (1 + n % 3), 0.0)
+        body = f"content of {key}\n".encode() * (LARGE if parts and n % 3 == 2 else 1 + n % 3)
+        objects[key] = Held(body, 0.0, pieces=(len(body),) if parts and n % 2 else ())
         entry = Entry(to18(f"a0X00000000{n:04}"), f"File {n}", names[n % ACCOUNTS] if n % 7 else "", vendor(key), 1.0)
         scratch = SimOrg(Timeline())
         scratch.add(entry)
@@ -219,6 +249,19 @@ def settings_for(root: Path) -> Settings:
             "logging": {"directory": str(root / "logs")},
         }
     )
+
+
+class PartSize(int):
+    """So many bytes in place of MiB: smaller than the settings allow."""
+
+    def __mul__(self, _mib: int) -> int:
+        return int(self)
+
+
+def in_parts(settings: Settings) -> Settings:
+    """What is larger than four small parts goes in parts."""
+    migration = settings.migration.model_copy(update={"part_size_mb": PartSize(PART)})
+    return settings.model_copy(update={"migration": migration})
 
 
 class SimScreen(Screen):
