@@ -12,6 +12,7 @@ on, and leaves alone what it finds done.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import tzinfo
 from functools import partial
@@ -20,9 +21,9 @@ from zoneinfo import ZoneInfo
 
 from engine.limiting.clock import Clock, SystemClock
 from engine.limiting.cooperative import yield_to_others
-from engine.model.change import Held, LinkState
+from engine.model.change import Held, LinkState, Step
 from engine.model.command import Advice, Command, quoted
-from engine.model.errors import Blocked, Paused, Transient, Usage
+from engine.model.errors import Blocked, EngineError, Paused, Transient, Usage
 from engine.model.failures import FailureClass
 from engine.model.old_copy import IMPORT, Old, Unfit
 from engine.model.record import Scope
@@ -34,7 +35,7 @@ from engine.runs.legacy.listing import OldListings
 from engine.runs.legacy.proving import Prover
 from engine.runs.legacy.report import Doubts, ImportReport, Tallied
 from engine.runs.legacy.rows import Reading
-from engine.runs.legacy.writing import write
+from engine.runs.legacy.writing import Writing
 from engine.runs.links.link_run import begin_journal, evidence_for, foresee
 from engine.runs.shared.bounds import Bounds, bounds_of
 from engine.runs.shared.command import as_flags
@@ -175,18 +176,26 @@ class _Import:
         run, tallied = self._run, self._tallied
         if self._evidence is not None:
             self._journal = await begin_journal(run, self._evidence, self._org)
+        writing = Writing(run.services.ledger.database, run.id, self._journal)
         with run.screen.steps(run.services.clock) as say:
             await self._listings.take(say)
-            for groups in self._scratch.groups():
-                if run.stop.requested:
-                    break
-                await self._chunk(groups)
-                say(f"import: {tallied.done:,} of {tallied.records:,} records")
+            try:
+                for groups in self._scratch.groups():
+                    if run.stop.requested:
+                        break
+                    await writing.put(*await self._chunk(groups))
+                    say(f"import: {tallied.done:,} of {tallied.records:,} records")
+            except BaseException:
+                with suppress(EngineError):  # what went wrong first is told
+                    await writing.settled()
+                raise
+            await writing.settled()
         tallied.asked = self._prover.asked
         if self._journal is not None and self._evidence is not None:
             await self._evidence.export(self._journal)
 
-    async def _chunk(self, groups: Sequence[Sequence[Old]]) -> None:
+    async def _chunk(self, groups: Sequence[Sequence[Old]]) -> tuple[list[Becomes], list[Step]]:
+        """What is to be written of these records."""
         olds = [old for group in groups for old in group]
         known = await self._run.services.ledger.database.read(imported.known((old.id, old.url) for old in olds))
         held = await self._held(olds)
@@ -201,9 +210,6 @@ class _Import:
         # of a row that an import wrote before it was killed, the journal may still have to say all
         better = {name for name, row in known.items() if not row.imported}
         moved = [old for old in olds if deciding.journalled(old, states.get(old.id), known=old.id in better)]
-        if self._run.id is not None:
-            told = [step for old in moved for step in deciding.steps(old, states[old.id], held[old.id])]
-            await write(self._run.services.ledger.database, self._run.id, rows, self._journal, told)
         self._tallied.known += len(known)
         self._tallied.links_read += len(held)
         for old in moved:
@@ -212,6 +218,7 @@ class _Import:
             self._tallied.moved(old, state, opens=opens)
         for row in rows:
             self._tallied.add(row, states.get(row.old.id))
+        return rows, [step for old in moved for step in deciding.steps(old, states[old.id], held[old.id])]
 
     async def _held(self, olds: Sequence[Old]) -> dict[str, Held | None]:
         """What the records hold whose links the scripts may have moved, and of which the journal knows nothing yet."""

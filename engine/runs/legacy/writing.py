@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from functools import partial
 
@@ -13,16 +14,36 @@ from engine.tracking.write.journal import Journal
 from engine.tracking.write.legacy import ImportedRow
 
 
-async def write(
-    database: Database, run_id: int, rows: Sequence[Becomes], journal: Journal | None, steps: Sequence[Step]
-) -> None:
-    """First the rows, then what the journal says of them. Raises Fatal; what was written before stays."""
-    now, told = database.now(), {step.id for step in steps}
-    both = sum(row.old.id in told for row in rows)
-    stored = [_stored(row, now) for row in rows]
-    await database.write(partial(imported.take, rows=stored, run_id=run_id, uncounted=both, now=now))
-    if journal is not None:
-        await journal.append(steps)
+class Writing:
+    """Of one import. A chunk is written while the next one is looked at: disk and bucket take their time."""
+
+    def __init__(self, database: Database, run_id: int | None, journal: Journal | None) -> None:
+        """``run_id`` None: a dry run, in which nothing is written."""
+        self._db = database
+        self._run_id = run_id
+        self._journal = journal
+        self._under_way: asyncio.Future[None] | None = None
+
+    async def put(self, rows: Sequence[Becomes], steps: Sequence[Step]) -> None:
+        """Begin to write a chunk, once the one before it is written. Raises Fatal for that one."""
+        await self.settled()
+        if self._run_id is not None:
+            self._under_way = asyncio.ensure_future(self._write(self._run_id, rows, steps))
+
+    async def settled(self) -> None:
+        """All is written. Raises Fatal."""
+        under_way, self._under_way = self._under_way, None
+        if under_way is not None:
+            await under_way
+
+    async def _write(self, run_id: int, rows: Sequence[Becomes], steps: Sequence[Step]) -> None:
+        """First the rows, then what the journal says of them."""
+        now, told = self._db.now(), {step.id for step in steps}
+        both = sum(row.old.id in told for row in rows)
+        stored = [_stored(row, now) for row in rows]
+        await self._db.write(partial(imported.take, rows=stored, run_id=run_id, uncounted=both, now=now))
+        if self._journal is not None:
+            await self._journal.append(steps)
 
 
 def _stored(row: Becomes, now: str) -> ImportedRow:
