@@ -13,6 +13,7 @@ import pytest
 
 from engine.rehearsal.content import content_of
 from engine.rehearsal.old_scripts import TOKEN, OldScripts
+from engine.rehearsal.stage import OUR_BUCKET
 from tests.support.commands import BACKUP, ROLLBACK, links, refused, said_so
 from tests.support.corner import Corner, Said, ended, until
 from tests.support.legacy import PROVED, Expected, Migrated
@@ -382,7 +383,7 @@ def test_a_half_written_file_is_read_from_a_copy_and_stays_half_written(old: Mig
 
 def test_copies_of_another_bucket_are_refused(old: Migrated) -> None:
     old.copy()
-    refused(look(old, ENGINE_DESTINATION__BUCKET="ours-elsewhere"), 4, "none of the 1 copies", "destination.bucket")
+    refused(look(old, ENGINE_DESTINATION__BUCKET=OUR_BUCKET), 4, "none of the 1 copies", "destination.bucket")
 
 
 def test_records_that_the_org_does_not_know_are_those_of_another_org(old: Migrated) -> None:
@@ -414,6 +415,37 @@ def test_the_test_settings_bind_it_too(old: Migrated) -> None:
     found = adopt(old, ENGINE_MIGRATION__TEST_SINGLE_ACCOUNT="true", ENGINE_MIGRATION__TEST_ACCOUNT_ID=account)
     assert (list(old.corner.rows()), found["rows"]["left_out"]) == ([record], 1)
     refused(look(old, "--execute", ENGINE_MIGRATION__DRY_RUN="true"), 2, "migration.dry_run")
+
+
+def test_a_link_to_another_bucket_is_put_back_and_leads_to_no_copy_of_ours(old: Migrated) -> None:
+    old.copy()
+    elsewhere = "https://other.s3.us-east-1.amazonaws.com/uploads/a"
+    moved = old.copy(Expected("pending", "copy_missing"), noted=1, holds=elsewhere, row={"link": elsewhere})
+    assert adopt(old)["links"]["dead_link"] == 0
+    assert became(old) == old.expected
+    said_so(old.corner.engine(*ROLLBACK), 0, "1 put back")
+    assert links(old.corner, [moved])[moved] == old.originals[moved]
+    said_so(old.corner.engine(*BACKUP), 0)
+    assert became(old)[moved] == PROVED
+
+
+def test_stores_that_do_not_answer_leave_copies_that_the_next_import_looks_at_again(old: Migrated) -> None:
+    old.copy()
+    old.corner.misbehave(kind="internal_error", method="HEAD", path=f"{old.corner.bucket}/uploads/")
+    said = adopt(old, ENGINE_MIGRATION__MAX_ATTEMPTS="1")
+    assert said["failures"] == {"network": 1}
+    assert "import-legacy" in said["next"][0]["command"]
+    old.corner.misbehave()
+    adopt(old)
+    assert became(old) == old.expected
+
+
+@pytest.mark.parametrize("key", ["uploads//a/../b.pdf", "uploads/a\nb.pdf", "uploads/" + "x" * 1100, "/\U0001f600?#%"])
+def test_no_key_is_too_odd_to_be_looked_at(old: Migrated, key: str) -> None:
+    old.copy()
+    odd = old.copy(Expected("pending"), ours=None, row={"key": key})
+    adopt(old)
+    assert became(old)[odd].status == "pending"
 
 
 def test_a_db_without_a_row_is_imported_at_once(corner: Corner) -> None:

@@ -141,7 +141,7 @@ class Becomes(NamedTuple):
 
 def becomes(old: Old, verdict: Verdict, state: LinkState | None, link: str) -> Becomes:
     """``link``: what the settings make of its key. A record that holds the scripts' link keeps that one."""
-    there = state is LinkState.OURS and journalled(old, state)
+    there = state is LinkState.OURS and not old.refused
     facts = verdict.ours
     if state is LinkState.GONE and not old.switched:
         return Becomes(old, Status.GONE, FailureClass.DELETED, "the record was deleted in Salesforce, or is hidden")
@@ -171,8 +171,8 @@ def ends_as(row: Becomes, state: LinkState | None) -> tuple[Status, FailureClass
     """State and class of the record once the journal has had its say (``tracking/write/journal.py``)."""
     if not journalled(row.old, state):
         return row.status, row.failure
-    if state is LinkState.OURS:
-        return Status.SWITCHED, None
+    if state is LinkState.OURS:  # a link to another bucket is to be put back, and leads to no copy of ours
+        return (Status.SWITCHED, None) if row.link else (row.status, row.failure)
     if state is LinkState.EDITED:
         return Status.PENDING, FailureClass.DRIFTED
     if state is LinkState.GONE:

@@ -23,7 +23,7 @@ from engine.limiting.clock import Clock, SystemClock
 from engine.limiting.cooperative import yield_to_others
 from engine.model.change import Held, LinkState, Step
 from engine.model.command import Advice, Command, quoted
-from engine.model.errors import Blocked, EngineError, Paused, Transient, Usage
+from engine.model.errors import Blocked, EngineError, Paused, Refused, Transient, Usage
 from engine.model.failures import FailureClass
 from engine.model.old_copy import IMPORT, Old, Unfit
 from engine.model.record import Scope
@@ -95,9 +95,11 @@ async def _checked(run: Run, *, settings: Settings, options: ImportOptions, zone
     ours = services.ours
     reading = Reading(services.rules, ours.link_template, ours.endpoint_url, zone)
     scratch = run.files.enter_context(LegacyScratch())
-    await _gather(options.file, scratch, reading, tallied, run.bounds)
+    with original(options.file):  # before anything that takes time
+        pass
     organization, shape = await check_own_org(services, Scope())
     await check_stores(services)
+    await _gather(options.file, scratch, reading, tallied, run.bounds)
     places = services.planner(shape, None).places
     evidence: Evidence | None = None
     if tallied.may_have_moved and run.bounds.dry_run:
@@ -173,6 +175,15 @@ class _Import:
         self._prover = Prover(run.services, settings.migration.concurrency, read_bytes=options.read_bytes)
 
     async def work(self) -> None:
+        try:
+            await self._work()
+        except Transient as error:
+            again = self._options.again(execute=self._options.execute)
+            raise Paused(str(error), hint=(again, "   goes on once that works")) from error
+        except Refused as error:
+            raise Blocked(str(error), hint=(Command("doctor"), "   says which rights are missing")) from error
+
+    async def _work(self) -> None:
         run, tallied = self._run, self._tallied
         if self._evidence is not None:
             self._journal = await begin_journal(run, self._evidence, self._org)
@@ -214,7 +225,7 @@ class _Import:
         self._tallied.links_read += len(held)
         for old in moved:
             state = states[old.id]
-            opens = state is not LinkState.OURS or self._reading.opens(old.link, old.key)
+            opens = state is not LinkState.OURS or bool(old.refused) or self._reading.opens(old.link, old.key)
             self._tallied.moved(old, state, opens=opens)
         for row in rows:
             self._tallied.add(row, states.get(row.old.id))
@@ -229,11 +240,7 @@ class _Import:
         told = await database.read(imported.journalled((old.id, old.link) for old in links))
         wanted = [old.id for old in links if old.id not in told]
         self._tallied.journalled_before += len(told)
-        try:
-            held = await self._run.services.salesforce.links.read(wanted) if wanted else {}
-        except Transient as error:
-            again = self._options.again(execute=self._options.execute)
-            raise Paused(f"Salesforce does not answer: {error}", hint=(again, "   goes on")) from error
+        held = await self._run.services.salesforce.links.read(wanted) if wanted else {}
         self._found = self._found or any(held.values())
         if not self._found and len(held) >= STRANGE:
             raise Blocked(

@@ -54,9 +54,11 @@ class OldListings:
             except (Refused, Transient, Blocked) as error:
                 why = str(error)
                 continue
+            if self._run.stop.requested:
+                return False
             why = f"{objects:,} objects, far more than the rows name"
             break
-        if self._source.inventory == "always" and not self._run.stop.requested:
+        if self._source.inventory == "always":
             raise Blocked(
                 f"s3://{bucket} cannot be listed: {why}",
                 hint="grant s3:ListBucket on it, or set source.inventory to auto: each file is then checked by HEAD",

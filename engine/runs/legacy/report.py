@@ -12,6 +12,7 @@ from typing import IO, Any, Self
 from engine.model.change import LinkState
 from engine.model.command import Advice, Command
 from engine.model.errors import Usage
+from engine.model.failures import FailureClass
 from engine.model.old_copy import Old, Unfit
 from engine.model.outcome import Status
 from engine.model.text import csv_safe, printable
@@ -25,6 +26,7 @@ BROKEN = "broken_link"
 """Of a link that the scripts moved, and whose copy is not proved."""
 NO_WAY_BACK = "no_way_back"
 """Of a link that the scripts have, or may have, moved, and whose original is not known, or not let in."""
+_SILENT = (FailureClass.NETWORK, FailureClass.THROTTLED)
 _EXAMPLES = 3
 _HEADS = ("doclist_entry_id", "class", "message", "key", "link")
 _SAID = {
@@ -237,6 +239,8 @@ class ImportReport:
         if self.ended.dry_run:
             return [(self.execute, "   imports this")]
         steps: list[Advice] = []
+        if silent := sum(self.tallied.classes.get(each.value, 0) for each in _SILENT):
+            steps.append((self.execute, f"   looks again at {silent:,} copies of which the stores did not answer"))
         if self.tallied.kinds[DEAD]:
             what = "   puts such links back, if FILE lists the records; a new switch encodes them"
             steps.append((Command("run rollback --from-database --ids FILE --dry-run"), what))

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.model.errors import Blocked, Usage
+from engine.model.text import storable
 from engine.tracking.db.faults import primary
 from engine.tracking.db.schema import APPLICATION_ID
 
@@ -87,7 +88,7 @@ class Original:
         with _translated(self.path):
             if not {"error_type", "doclist_entry_id"} <= _columns(self.db, "migration_errors"):
                 return {}
-            return {str(kind): int(count) for kind, count in self.db.execute(_FAILED)}
+            return {storable(str(kind)): int(count) for kind, count in self.db.execute(_FAILED)}
 
 
 @contextmanager
