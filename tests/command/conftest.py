@@ -11,6 +11,7 @@ import pytest
 from engine.rehearsal.stage import OUR_BUCKET, Stage, stage
 from tests.support.answers import Story
 from tests.support.corner import Corner, Whole
+from tests.support.legacy import Migrated
 
 RECORDS = 120
 
@@ -53,3 +54,10 @@ def story(the_stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     told.play()
     yield told
     corner.calm()
+
+
+@pytest.fixture
+def old(corner: Corner) -> Iterator[Migrated]:
+    migrated = Migrated(corner)
+    yield migrated
+    migrated.scripts.close()

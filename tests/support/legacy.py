@@ -17,7 +17,7 @@ from engine.rehearsal.generator import VENDOR_BUCKET
 from engine.rehearsal.old_scripts import OldRow, OldScripts, old_key, old_link
 from engine.rehearsal.salesforce.world import make_id
 from engine.rehearsal.side_door import Seeded
-from tests.support.corner import Corner, wait
+from tests.support.corner import Corner, Said, wait
 
 _ids = itertools.count(7_000_000)
 
@@ -38,6 +38,7 @@ class Migrated:
     scripts: OldScripts = field(init=False)
     expected: dict[str, Expected] = field(default_factory=dict)
     originals: dict[str, str] = field(default_factory=dict)
+    rows: dict[str, OldRow] = field(default_factory=dict)
     accounts: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -98,6 +99,88 @@ class Migrated:
             moved=noted,
         )._replace(**(row or {}))
         self.scripts.add([old])
+        self.rows[record] = old
         self.expected[record] = expect
         self.originals[record] = url
         return record
+
+
+IMPORT = ("import-legacy", "--execute", "--json", "--no-progress")
+SWITCHED = Expected("switched")
+LATER = "2025-08-15T10:20:30.123456"
+
+
+def adopt(old: Migrated, *words: str, code: int = 0, **env: str) -> Any:
+    said = old.corner.engine(*IMPORT, str(old.file), "--timezone", "Europe/Berlin", *words, **env)
+    assert said.code == code, said.everything
+    return said.json
+
+
+def look(old: Migrated, *words: str, **env: str) -> Said:
+    return old.corner.engine("import-legacy", str(old.file), "--no-progress", *words, **env)
+
+
+def became(old: Migrated) -> dict[str, Expected]:
+    return {name: Expected(row["status"], row["failure_class"]) for name, row in old.corner.rows().items()}
+
+
+def with_every_defect(old: Migrated) -> None:
+    """One record, or more, of each kind."""
+    _copies(old)
+    _links(old)
+    _odd_rows(old)
+
+
+def _copies(old: Migrated) -> None:
+    for _ in range(3):
+        old.copy()
+    old.copy(size=0)
+    old.copy(account="Acme #5 & Co", name="a%20b.pdf")
+    old.copy(account="Café+Söhne", name="x+y.docx_10")
+    old.copy(name="scan.27%20(non-resident)")
+    old.copy(short_id=True)
+    old.copy(row={"size": None, "at": "yesterday", "sha256": None})
+    # one key for two records: the last writer wins
+    old.copy(Expected("pending", "key_conflict"), account="Twins Inc", name="same.pdf", ours=None, row={"size": 399})
+    old.copy(account="Twins Inc", name="same.pdf")
+    old.copy(Expected("pending", "copy_missing"), ours=None)
+    old.copy(Expected("pending", "source_changed"), ours=b"half")
+    old.copy(Expected("pending", "source_changed"), source=b"x" * 400)
+    old.copy(Expected("pending", "source_missing"), source=None)
+    old.copy(Expected("pending", "archived"), storage_class="GLACIER")
+    old.copy(Expected("pending", "copy_missing"), row={"link": "https://other.s3.us-east-1.amazonaws.com/uploads/a"})
+    old.copy(Expected("pending", "unproved"), etag="0123456789abcdef0123456789abcdef-3")
+
+
+def _links(old: Migrated) -> None:
+    old.copy(SWITCHED, noted=1, holds="link")
+    old.copy(SWITCHED, noted=1, holds="link", account="Acme #5 & Co")
+    old.copy(SWITCHED, noted=1, holds="link", ours=b"another file altogether")
+    old.copy(SWITCHED, noted=1, holds="link", ours=None)
+    old.copy(SWITCHED, noted=0, holds="link")
+    old.copy(PROVED, noted=1)
+    old.copy(Expected("pending", "drifted"), noted=1, holds="https://elsewhere.example/edited.pdf")
+    old.copy(Expected("gone", "deleted"), noted=1, holds="deleted")
+    # originals that are no way back
+    ours = old_link(old.corner.bucket, "uploads/x")
+    old.copy(Expected("skipped", "already_ours"), noted=1, row={"url": ours})
+    old.copy(Expected("skipped", "no_url"), row={"url": ""})
+    old.copy(Expected("failed", "bad_url"), row={"url": "https:///no-host.pdf"})
+    old.copy(Expected("failed", "host_not_allowed"), noted=1, row={"url": "https://evil.example/a.pdf"})
+
+
+def _odd_rows(old: Migrated) -> None:
+    scripts = old.scripts
+    scripts.run("backup")
+    scripts.run("full_migration", "failed", dry_run=False)
+    scripts.failed("a0X000000000000AAA")
+    twice = old.copy(row={"url": "outdated"})
+    good = old.rows[twice]._replace(id=twice[:15], url=old.originals[twice], updated=LATER)
+    bad = [good._replace(id=name) for name in ("not-an-id", "a0X5g00000abcdeEAF")]
+    scripts.add([good, *bad])
+    no_text = old.copy()
+    del old.expected[no_text]
+    scripts.db.execute(
+        "UPDATE file_migrations SET original_url = CAST(x'68e9' AS TEXT) WHERE doclist_entry_id = ?", (no_text,)
+    )
+    scripts.db.commit()

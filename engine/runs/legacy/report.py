@@ -292,7 +292,7 @@ class ImportReport:
         t = self.tallied
         if not t.may_have_moved:
             return []
-        where = ", ".join(f"{t.links[state]:,} {state}" for state in LinkState if t.links[state]) or "none"
+        where = by_reason(t.links) or "none"
         gets = f"the journal {'would get' if self.ended.dry_run else 'got'} {t.links.total():,} ({where})"
         lines = [f"  links: {t.marked:,} noted as moved, {t.links_read:,} read in Salesforce; {gets}"]
         said = {
