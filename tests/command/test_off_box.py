@@ -349,3 +349,29 @@ def test_of_several_journals_one_is_to_be_named(corner: Corner) -> None:
     said_so(corner.engine(*REBUILD, "--journal", name), 0, "are known again")
     said_so(corner.engine(*ROLLBACK, **SOON), 0, "put back")
     assert links(corner, ids) == before
+
+
+def test_batches_that_were_deleted_further_back_are_there_again_after_the_next_start(corner: Corner) -> None:
+    """Eight batches are read at a start; of the others, their names tell."""
+    backed_up(corner, 40)
+    assert corner.engine(*SWITCH, ENGINE_MIGRATION__BATCH_SIZE="2", ENGINE_MIGRATION__CONCURRENCY="1").code == 0
+    names = batches(corner)
+    assert len(names) > 15
+    for place in (0, 3, 4, len(names) - 10):
+        remove(corner, corner.bucket, names[place])
+    said_so(corner.engine(*ROLLBACK), 0, "40 put back", "rows of the journal were missing in the bucket", "lifecycle")
+    assert set(names) <= set(batches(corner))
+    assert sorted(row["id"] for row in rows_in_bucket(corner)) == list(range(1, len(rows_in_bucket(corner)) + 1))
+    said = said_so(corner.engine(*ROLLBACK), 0)
+    assert "were missing" not in said.everything
+
+
+def test_a_journal_that_was_put_there_later_lacks_nothing(corner: Corner) -> None:
+    backed_up(corner, 40)
+    assert corner.engine(*SWITCH, ENGINE_MIGRATION__BATCH_SIZE="2", **NEVER).code == 0
+    assert batches(corner) == []
+    said = said_so(corner.engine(*ROLLBACK, ENGINE_MIGRATION__BATCH_SIZE="2"), 0)
+    assert "were missing" not in said.everything
+    there = batches(corner)
+    said_so(corner.engine(*ROLLBACK), 0, "40 already so")
+    assert batches(corner)[: len(there)] == there

@@ -21,6 +21,7 @@ import orjson
 from engine.model.change import ChainTip
 from engine.model.errors import Differs
 from engine.runs.journal.own_objects import folder
+from engine.s3.api.answers import Listed
 from engine.tracking.db import chain
 from engine.tracking.db.chain import Key
 
@@ -89,6 +90,11 @@ def batch_names(key: Key, first: str, row: int) -> list[str]:
     """Keys for a batch that begins at this row, the usual one first; ``first``: the HMAC of the journal's first row."""
     place = f"{folder(key, first)}{row:012d}"
     return [f"{place}.ndjson", *(f"{place}.{number}.ndjson" for number in range(1, _SPARE + 1))]
+
+
+def first_row(listed: Listed) -> int:
+    """Of the batch with this name."""
+    return int(listed.key.rpartition("/")[2].partition(".")[0])
 
 
 def batch_document(key: Key, first: str, pins: Pins, rows: Sequence[Sequence[Any]]) -> bytes:

@@ -66,7 +66,12 @@ class Evidence:
             off_box = opened.off_box = OffBox(
                 partial(put, services), partial(get, services.s3, services.retries), self.key, pins, first
             )
-            await off_box.catch_up(services.ledger.database, self.witness, tip.rows)
+            if holes := await off_box.catch_up(services.ledger.database, self.witness, tip.rows):
+                count = sum(last - first + 1 for first, last in holes)
+                lacked = f"{count:,} rows of the journal were missing in the bucket, from row {holes[0][0]:,} on"
+                self.notes.append(
+                    f"{lacked}, and are there again: somebody, or a lifecycle rule, deletes objects of .engine/journal/"
+                )
         return opened
 
     async def settle(self, opened: Journal) -> str:

@@ -13,7 +13,7 @@ from engine.limiting.retry import Retries
 from engine.model.change import GENESIS, ChainTip
 from engine.model.errors import Differs, EngineError, Paused, Refused
 from engine.runs.journal import batches
-from engine.runs.journal.batches import Batch, Pins, Row, read_batch
+from engine.runs.journal.batches import Batch, Pins, Row, first_row, read_batch
 from engine.runs.journal.own_objects import JOURNALS, content_of, listing
 from engine.runs.journal.tips import Witness, latest_tip
 from engine.s3.api.answers import Listed
@@ -84,9 +84,9 @@ class BucketJournal:
         """Without the batches that lie wholly before ``tip``."""
         first = 0
         for place, listed in enumerate(found):
-            if _number(listed) <= self.tip.rows + 1:
+            if first_row(listed) <= self.tip.rows + 1:
                 first = place
-        while first and _number(found[first - 1]) == _number(found[first]):
+        while first and first_row(found[first - 1]) == first_row(found[first]):
             first -= 1
         return found[first:]
 
@@ -98,7 +98,7 @@ class BucketJournal:
             batch = None
         except EngineError as error:
             raise Paused(f"the bucket does not give {where}: {error}", hint="Start the same command again.") from error
-        if batch is None or batch.rows[0].id != _number(listed):
+        if batch is None or batch.rows[0].id != first_row(listed):
             self.witness.pass_over(where)
             return None
         return batch
@@ -129,10 +129,6 @@ class BucketJournal:
                 "bucket keeps versions), or the tracking DB. A rollback with --force does without them.",
             )
         self.missing.append(gap)
-
-
-def _number(listed: Listed) -> int:
-    return int(listed.key.rpartition("/")[2].partition(".")[0])
 
 
 def _place(batch: Batch, at: int) -> tuple[int, str]:

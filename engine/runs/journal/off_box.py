@@ -8,7 +8,9 @@ and what is missing is put there at the next start.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from bisect import bisect_right
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 from engine.model.errors import Blocked, Differs, EngineError, Paused, Transient
@@ -22,7 +24,8 @@ from engine.tracking.read import journal
 Put = Callable[[str, bytes], Awaitable[None]]
 Get = Callable[[str, int], Awaitable[bytes]]
 CHUNK = 5_000
-"""Rows of a batch that is put there later."""
+"""Rows of a batch that is put there later, at most."""
+_AT_ONCE = 8
 ALONE = "switch.off_box is never: the way back is on this machine alone, and in rollback files that you keep elsewhere"
 
 
@@ -53,8 +56,10 @@ class OffBox:
         if self._latest is not None:
             await asyncio.shield(self._latest)
 
-    async def catch_up(self, database: Database, witness: Witness, rows: int) -> None:
-        """Put there what earlier runs could not, or were not told to. Raises Blocked, Paused, and other Fatal."""
+    async def catch_up(self, database: Database, witness: Witness, rows: int) -> list[tuple[int, int]]:
+        """Put there what earlier runs could not, or were not told to, or what somebody has deleted there. Every commit
+        of the journal is a batch, so names tell what is missing. Returns the first and last rows of what was missing
+        before the latest batches. Raises Blocked, Paused, and other Fatal."""
         if witness.failed is not None:
             what = f"the bucket does not say what it holds of the journal: {witness.failed}"
             if isinstance(witness.failed, Transient):
@@ -64,11 +69,17 @@ class OffBox:
                 hint="allow s3:ListBucket and s3:GetObject for the destination. switch.off_box: never does without; "
                 "then a lost machine takes the way back with it",
             )
-        for first, last in witness.lacks(rows):
-            for start in range(first, last + 1, CHUNK):
-                stop = min(start + CHUNK - 1, last)
-                self.take(await database.read(journal.rows_between(start, stop)))
+        lacks = witness.lacks(rows)
+        if not (lacks or witness.earlier):
+            return []
+        commits = await database.read(journal.commits)
+        holes = witness.holes(commits)
+        for number, (first, last) in enumerate(_pieces([*holes, *lacks], commits), start=1):
+            self.take(await database.read(journal.rows_between(first, last)))
+            if number % _AT_ONCE == 0:
                 await self.settled()
+        await self.settled()
+        return holes
 
     async def _put(self, rows: Sequence[Sequence[Any]], document: bytes, before: asyncio.Future[None] | None) -> None:
         why = self._why or await self._stored(rows, document)
@@ -108,3 +119,12 @@ class OffBox:
             return False
         mine = {row[0]: row[11] for row in rows}
         return any(mine.get(row.id, row.hash) != row.hash for row in there.rows)
+
+
+def _pieces(ranges: Sequence[tuple[int, int]], commits: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """These ranges of rows, a commit at a time."""
+    for first, last in ranges:
+        inside = commits[bisect_right(commits, first) : bisect_right(commits, last)]
+        for start, stop in pairwise([first, *inside, last + 1]):
+            for piece in range(start, stop, CHUNK):
+                yield piece, min(piece + CHUNK, stop) - 1

@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from engine.limiting.retry import Retries
 from engine.model.change import ChainTip
 from engine.model.errors import Differs, EngineError, Refused
 from engine.runs.journal import batches
-from engine.runs.journal.batches import Batch, read_batch
+from engine.runs.journal.batches import Batch, first_row, read_batch
 from engine.runs.journal.own_objects import JOURNALS, content_of, folder, listing
 from engine.s3.api.answers import Listed
 from engine.s3.open import S3
@@ -44,8 +45,8 @@ class Witness:
     """All that was read: each must be a row of the journal."""
     held: list[tuple[int, int]] = field(default_factory=list)
     """First and last rows of the latest batches, in order."""
-    earlier: bool = False
-    """There are batches before those."""
+    earlier: frozenset[int] = frozenset()
+    """The first rows of the batches before those, by their names alone."""
     why: str = ""
     failed: EngineError | None = None
     """Why not all of it could be read."""
@@ -75,8 +76,16 @@ class Witness:
             )
         return found + ([f"the bucket does not witness that the journal is whole: {self.why}"] if self.why else [])
 
+    def holes(self, commits: Sequence[int]) -> list[tuple[int, int]]:
+        """Of these commits of a journal, known by their first rows: those before the latest batches that have none.
+        First and last row of each."""
+        begin = self.held[0][0] if self.held and self.earlier else 0
+        before = [*(first for first in commits if first < begin), begin]
+        return [(first, stop - 1) for first, stop in pairwise(before) if first not in self.earlier]
+
     def lacks(self, rows: int) -> list[tuple[int, int]]:
-        """The rows of a journal of so many that are in no batch: first and last of each range."""
+        """The rows of a journal of so many that are behind the latest batches, or between them: first and last of each
+        range."""
         known = self.held[0][0] - 1 if self.held and self.earlier else 0
         found: list[tuple[int, int]] = []
         for first, last in [*self.held, (rows + 1, rows + 1)]:
@@ -133,11 +142,10 @@ async def latest_tip(s3: S3, retries: Retries, key: Key, tips: Sequence[Listed],
 
 async def _read_batches(s3: S3, retries: Retries, key: Key, found: Sequence[Listed], witness: Witness) -> None:
     latest: list[Batch] = []
-    left = len(found)
+    earlier = {first_row(row) for row in found}
     for row in reversed(found[-_READ:]):
         if len(latest) == LATEST:
             break
-        left -= 1
         try:
             latest.append(read_batch(key, await content_of(s3, retries, row), row.key))
         except Differs:
@@ -146,7 +154,8 @@ async def _read_batches(s3: S3, retries: Retries, key: Key, found: Sequence[List
             witness.failed = error
             witness.pass_over(f"{s3.destination.bucket}/{row.key}")
     witness.held = sorted((batch.before.rows + 1, batch.tip.rows) for batch in latest)
-    witness.earlier = left > 0
+    if witness.held:
+        witness.earlier = frozenset(first for first in earlier if first < witness.held[0][0])
     witness.know(*(tip for batch in latest for tip in (batch.before, batch.tip)))
 
 

@@ -84,6 +84,12 @@ def last_at(db: sqlite3.Connection) -> str:
     return row[0] if row else ""
 
 
+def commits(db: sqlite3.Connection) -> list[int]:
+    """The first row of each commit: all rows of one have the same time."""
+    marked = "SELECT id, at IS lag(at) OVER (ORDER BY id) AS goes_on FROM url_changes"
+    return [row[0] for row in db.execute(f"SELECT id FROM ({marked}) WHERE NOT goes_on ORDER BY id")]
+
+
 def count(db: sqlite3.Connection) -> int:
     """How many rows there are."""
     return int(db.execute("SELECT count(*) FROM url_changes").fetchone()[0])
