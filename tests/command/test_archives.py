@@ -138,18 +138,46 @@ def test_a_backup_into_an_archive_class_works_and_doctor_says_what_it_means(corn
     assert found["destination"]["level"] == "ok", "it can be written; that it cannot be read is told once"
 
 
-def test_doctor_warns_of_a_lifecycle_rule_that_archives(corner: Corner) -> None:
-    corner.files(1)
-    rule = "<Rule><ID>cold</ID><Status>Enabled</Status><Filter><Prefix/></Filter><Transition><Days>30</Days>"
-    rule += "<StorageClass>GLACIER</StorageClass></Transition></Rule>"
+def lifecycle(corner: Corner, prefix: str, does: str) -> None:
+    rule = f"<Rule><ID>cold</ID><Status>Enabled</Status><Filter><Prefix>{prefix}</Prefix></Filter>{does}</Rule>"
     body = f"<LifecycleConfiguration>{rule}</LifecycleConfiguration>".encode()
     request = Request(f"{corner.stage.store.url}/{corner.bucket}?lifecycle", body, method="PUT")
     request.add_header("Content-Type", "application/xml")
     with urlopen(request) as answer:
         assert answer.status == 200
+
+
+ARCHIVES = "<Transition><Days>30</Days><StorageClass>GLACIER</StorageClass></Transition>"
+EXPIRES = "<Expiration><Days>90</Days></Expiration>"
+
+
+def test_doctor_warns_of_a_lifecycle_rule_that_archives(corner: Corner) -> None:
+    corner.files(1)
+    lifecycle(corner, "", ARCHIVES)
     found = {each["check"]: each for each in corner.engine("doctor", "--json").json["findings"]}
     assert found["archiving"]["level"] == "warn"
     assert "GLACIER" in found["archiving"]["what"]
+
+
+@pytest.mark.parametrize(
+    ("prefix", "does", "told"),
+    [
+        ("", ARCHIVES, "move to GLACIER objects"),
+        (".engine/", EXPIRES, "delete objects"),
+        (".engine/journal/0", ARCHIVES + EXPIRES, "move to GLACIER and delete objects"),
+        ("uploads/", EXPIRES, ""),
+        (".engine/doctor-", EXPIRES, ""),
+    ],
+)
+def test_a_lifecycle_rule_that_takes_the_journal_away_blocks_a_switch(
+    corner: Corner, prefix: str, does: str, told: str
+) -> None:
+    corner.files(1)
+    lifecycle(corner, prefix, does)
+    for purpose, level in (("backup", "warn"), ("switch", "block")):
+        findings = corner.engine("doctor", "--json", "--for", purpose).json["findings"]
+        found = [(each["level"], told in each["what"]) for each in findings if each["check"] == "journal_rules"]
+        assert found == ([(level, True)] if told else [])
 
 
 def test_old_links_to_archived_objects_stop_a_rollback_unless_forced(corner: Corner) -> None:

@@ -38,7 +38,7 @@ Purpose = Literal["backup", "switch"]
 
 _MARKS = {Level.OK: "ok", Level.WARN: "warn", Level.BLOCK: "BLOCK", Level.UNKNOWN: "?"}
 _COLOURS = {Level.OK: "green", Level.WARN: "yellow", Level.BLOCK: "bold red", Level.UNKNOWN: "cyan"}
-_FOR_A_SWITCH = frozenset({"url_field"})
+_FOR_A_SWITCH = frozenset({"url_field", "journal_rules"})
 """Checks whose warnings block a switch."""
 
 

@@ -85,6 +85,11 @@ class BucketSetup:
         """The archive classes that lifecycle rules move objects to; None: no rule is set."""
         return _mapped(await self._ask("get_bucket_lifecycle_configuration"), _archive_classes)
 
+    async def ends(self, prefix: str) -> Fact:
+        """What lifecycle rules do to objects below this prefix that takes them away: ``expire``, archive classes."""
+        told = await self._ask("get_bucket_lifecycle_configuration")
+        return _mapped(told, lambda answer: _ends(answer, prefix))
+
     async def remove(self, key: str) -> Fact:
         """Delete one object, for doctor's probe alone: whether its version remains, or why it could not be deleted."""
         return _mapped(await self._ask("delete_object", Key=key), lambda answer: bool(answer.get("DeleteMarker")))
@@ -109,9 +114,30 @@ def _mapped(told: Fact, pick: Any) -> Fact:
 
 
 def _archive_classes(answer: dict[str, Any]) -> list[str]:
-    enabled = [rule for rule in answer.get("Rules", []) if rule.get("Status") == "Enabled"]
-    moves = {each["StorageClass"] for rule in enabled for each in rule.get("Transitions", [])}
-    return sorted(moves & ARCHIVES)
+    return sorted({each for rule in _enabled(answer) for each in _archived_by(rule)})
+
+
+def _archived_by(rule: dict[str, Any]) -> set[str]:
+    return {each["StorageClass"] for each in rule.get("Transitions", [])} & ARCHIVES
+
+
+def _enabled(answer: dict[str, Any]) -> list[dict[str, Any]]:
+    return [rule for rule in answer.get("Rules", []) if rule.get("Status") == "Enabled"]
+
+
+def _ends(answer: dict[str, Any], prefix: str) -> list[str]:
+    """Rules that ask for tags are left out: what lies there has none."""
+    found: set[str] = set()
+    for rule in _enabled(answer):
+        wanted = rule.get("Filter") or {}
+        wanted = wanted.get("And") or wanted
+        begins = wanted.get("Prefix", rule.get("Prefix")) or ""
+        if wanted.get("Tag") or wanted.get("Tags") or not (prefix.startswith(begins) or begins.startswith(prefix)):
+            continue
+        found |= _archived_by(rule)
+        if {"Days", "Date"} & set(rule.get("Expiration", {})):
+            found.add("expire")
+    return sorted(found)
 
 
 def _abort_days(answer: dict[str, Any]) -> int | None:

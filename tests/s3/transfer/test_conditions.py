@@ -233,6 +233,9 @@ async def test_doctor_advises_no_versioning_that_widens_the_gap() -> None:
 
         versioning = aborts_uploads = archives = encryption
 
+        async def ends(self, _prefix: str) -> Fact:
+            return Fact(True)
+
     for ignore, wanted in ((False, "turn versioning on before the switch"), (True, "not before")):
         (found,) = [
             each

@@ -10,6 +10,7 @@ from engine.model.command import Command
 from engine.model.errors import EngineError, Fatal
 from engine.model.facts import ARCHIVES, ObjectFacts, Occupied
 from engine.runs.doctor.checks.finding import Finding, Level, block, ok, unknown, warn
+from engine.runs.journal.own_objects import JOURNALS
 from engine.runs.shared.assembly import Adapters
 from engine.s3.api.bucket_setup import BucketSetup, Fact
 from engine.s3.transfer.blocks import InMemory
@@ -91,11 +92,11 @@ async def remove_probe(adapters: Adapters, key: str) -> Finding:
 async def set_up(setup: BucketSetup, *, copies_ignore: bool) -> list[Finding]:
     """Encryption, versioning, and the rule that ends forgotten uploads. ``copies_ignore``: the store ignores conditions
     on copies, as Ceph RGW does, which with versioning ignores them on writes too."""
-    encryption, versioning, uploads, archives = await asyncio.gather(
-        setup.encryption(), setup.versioning(), setup.aborts_uploads(), setup.archives()
+    encryption, versioning, uploads, archives, ends = await asyncio.gather(
+        setup.encryption(), setup.versioning(), setup.aborts_uploads(), setup.archives(), setup.ends(JOURNALS)
     )
     rules = [_encryption(encryption), _versioning(versioning, copies_ignore=copies_ignore), _uploads(uploads)]
-    return [*rules, *_archives(archives)]
+    return [*rules, *_archives(archives), *_journal(ends)]
 
 
 def _encryption(fact: Fact) -> Finding:
@@ -141,6 +142,14 @@ def _archives(fact: Fact) -> list[Finding]:
     what = f"lifecycle rules move objects to {', '.join(fact.value)}: links to such copies stop working"
     fix = "take the prefix of destination.key_template out of these rules before links are moved"
     return [warn("archiving", what, fix)]
+
+
+def _journal(fact: Fact) -> list[Finding]:
+    if not fact.value:
+        return []
+    does = " and ".join("delete" if each == "expire" else f"move to {each}" for each in fact.value)
+    what = f"lifecycle rules {does} objects under {JOURNALS}: without them a lost machine takes the way back with it"
+    return [warn("journal_rules", what, "leave this prefix out of those rules before links are moved")]
 
 
 def _not_known(check: str, what: str, fact: Fact, right: str) -> Finding:
