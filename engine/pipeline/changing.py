@@ -328,7 +328,7 @@ async def settle(
             found[where] += 1
             edited, message = "", "found after a run that was cut short"
             if now is not None and where is LinkState.EDITED:
-                edited, message = now.url, f"{message}; {now.last_by}"
+                edited, message = now.url, "; ".join(filter(None, [message, now.last_by]))
             steps.append(
                 Step(change.id, change.old, change.new, Event.SETTLED, change.wave, where, message, edited,
                      undo=change.undo)

@@ -37,9 +37,10 @@ class ServerTime:
     def note(self, date: str, asked: float) -> None:
         """An answer carries this Date; its request was sent at ``asked``, of the monotonic clock."""
         try:
-            told = parsedate_to_datetime(date).timestamp()
+            parsed = parsedate_to_datetime(date)
         except ValueError:
             return
+        told = (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
         heard, wall, first = self._clock.monotonic(), self._clock.now().timestamp(), self.date is None
         self.date = datetime.fromtimestamp(told, UTC)
         low, high = (_Bound(told - heard, heard, wall), _Bound(told + _GRAIN_S - asked, heard, wall))

@@ -66,7 +66,7 @@ class Evidence:
             off_box = opened.off_box = OffBox(
                 partial(put, services), partial(get, services.s3, services.retries), self.key, pins, first
             )
-            if holes := await off_box.catch_up(services.ledger.database, self.witness, tip.rows):
+            if holes := await off_box.catch_up(services.ledger.database, self.witness, self.checked):
                 count = sum(last - first + 1 for first, last in holes)
                 lacked = f"{count:,} rows of the journal were missing in the bucket, from row {holes[0][0]:,} on"
                 self.notes.append(

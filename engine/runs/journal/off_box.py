@@ -20,6 +20,7 @@ from engine.runs.journal.tips import Witness
 from engine.tracking.db.chain import Key
 from engine.tracking.db.database import Database
 from engine.tracking.read import journal
+from engine.tracking.read.journal import Checked
 
 Put = Callable[[str, bytes], Awaitable[None]]
 Get = Callable[[str, int], Awaitable[bytes]]
@@ -56,7 +57,7 @@ class OffBox:
         if self._latest is not None:
             await asyncio.shield(self._latest)
 
-    async def catch_up(self, database: Database, witness: Witness, rows: int) -> list[tuple[int, int]]:
+    async def catch_up(self, database: Database, witness: Witness, checked: Checked) -> list[tuple[int, int]]:
         """Put there what earlier runs could not, or were not told to, or what somebody has deleted there. Every commit
         of the journal is a batch, so names tell what is missing. Returns the first and last rows of what was missing
         before the latest batches. Raises Blocked, Paused, and other Fatal."""
@@ -69,12 +70,9 @@ class OffBox:
                 hint="allow s3:ListBucket and s3:GetObject for the destination. switch.off_box: never does without; "
                 "then a lost machine takes the way back with it",
             )
-        lacks = witness.lacks(rows)
-        if not (lacks or witness.earlier):
-            return []
-        commits = await database.read(journal.commits)
-        holes = witness.holes(commits)
-        for number, (first, last) in enumerate(_pieces([*holes, *lacks], commits), start=1):
+        holes = witness.holes(checked.commits)
+        missing = [*holes, *witness.lacks(checked.tip.rows)]
+        for number, (first, last) in enumerate(_pieces(missing, checked.commits), start=1):
             self.take(await database.read(journal.rows_between(first, last)))
             if number % _AT_ONCE == 0:
                 await self.settled()

@@ -47,15 +47,21 @@ class Checked:
     tip: ChainTip
     open: list[Open]
     """Changes that were intended and never confirmed."""
+    commits: list[int]
+    """The first row of each commit: all rows of one have the same time."""
 
 
 def walk(db: sqlite3.Connection, key: Key, tips: Iterable[ChainTip]) -> Checked:
     """Check the whole journal, in one pass. Raises Differs at the first row that does not fit, sqlite3.Error."""
     chain_so_far = Walk(key, tips)
     waiting: dict[str, Open] = {}
+    commits, at = list[int](), ""
     with _undecodable():
         for row in db.execute(_ROWS):
             chain_so_far.step(row[:9] if row[9] is None else row[:10], row[10], row[11])
+            if row[7] != at:
+                commits.append(row[0])
+                at = row[7]
             record, event, detail = row[3], row[6], row[8]
             if event in OPEN:
                 job = detail.removeprefix(_JOB) if detail.startswith(_JOB) else ""
@@ -64,7 +70,7 @@ def walk(db: sqlite3.Connection, key: Key, tips: Iterable[ChainTip]) -> Checked:
                 )
             else:
                 waiting.pop(record, None)
-    return Checked(chain_so_far.end(), list(waiting.values()))
+    return Checked(chain_so_far.end(), list(waiting.values()), commits)
 
 
 async def check(database: Database, key: Key, tips: Iterable[ChainTip]) -> Checked:
@@ -82,12 +88,6 @@ def last_at(db: sqlite3.Connection) -> str:
     """When the last row was written; empty while there is none."""
     row = db.execute("SELECT at FROM url_changes ORDER BY id DESC LIMIT 1").fetchone()
     return row[0] if row else ""
-
-
-def commits(db: sqlite3.Connection) -> list[int]:
-    """The first row of each commit: all rows of one have the same time."""
-    marked = "SELECT id, at IS lag(at) OVER (ORDER BY id) AS goes_on FROM url_changes"
-    return [row[0] for row in db.execute(f"SELECT id FROM ({marked}) WHERE NOT goes_on ORDER BY id")]
 
 
 def count(db: sqlite3.Connection) -> int:
