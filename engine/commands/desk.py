@@ -71,12 +71,13 @@ def report(
     """
     with guarded(ctx):
         from engine.desk.attached import Attached
+        from engine.desk.criteria import after
         from engine.desk.paper import Paper, write_paper
         from engine.limiting.clock import SystemClock
 
         wanted = Paper(file, pdf, certificate, Attached(sweep, doctor, plan))
         found = perform(write_paper(settings_for(ctx), wanted, SystemClock()))
-        show(ctx, found, _show_verdict)
+        show(ctx, found, _show_verdict, after(found["criteria"], certificate=certificate))
 
 
 def _show_verdict(found: dict[str, Any], _console: Any) -> None:

@@ -100,11 +100,11 @@ def audit(
       engine audit --run 12 --json
     """
     with guarded(ctx):
-        from engine.runs.journal.audit import AuditOptions, show_audit
+        from engine.runs.journal.audit import AuditOptions, after_audit, show_audit
         from engine.runs.journal.audit import audit as check
 
         found = perform(check(settings_for(ctx), AuditOptions(record, account, run, limit, bucket)))
-        show(ctx, found, show_audit)
+        show(ctx, found, show_audit, after_audit(found))
 
 
 def accounts(
@@ -122,9 +122,9 @@ def accounts(
       engine accounts --json
     """
     with guarded(ctx):
-        from engine.runs.status.accounts import list_accounts, show_accounts
+        from engine.runs.status.accounts import NEXT, list_accounts, show_accounts
 
-        show(ctx, perform(list_accounts(settings_for(ctx), limit)), show_accounts)
+        show(ctx, perform(list_accounts(settings_for(ctx), limit)), show_accounts, NEXT)
 
 
 def analyze(
@@ -160,11 +160,11 @@ def analyze(
     with guarded(ctx):
         from engine.runs.analyze.analyze import AnalyzeOptions
         from engine.runs.analyze.analyze import analyze as forecast
-        from engine.runs.analyze.show import show_analysis
+        from engine.runs.analyze.show import after_analysis, show_analysis
         from engine.runs.shared.signals import tidied
 
         options = AnalyzeOptions(account=account, limit=limit, sample=sample, archived=archived, export=export)
         settings = settings_for(ctx)
         with screen_for(ctx) as screen:
             found = perform(tidied(forecast(settings, options, screen), screen.say))
-        show(ctx, found, show_analysis)
+        show(ctx, found, show_analysis, after_analysis(found))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from engine.limiting.clock import MINUTE, for_people
-from engine.model.command import Command
+from engine.model.command import Advice, Command
 from engine.runs.shared.command import to_type
 
 SHARE = 0.95
@@ -119,3 +119,27 @@ def _unblocked(doctor: Mapping[str, Any] | None) -> list[Criterion]:
     blockers = [each["what"] for each in doctor["findings"] if each["level"] == "block"]
     said = f"{len(doctor['findings']):,} findings for a {doctor['purpose']}, {len(blockers):,} of them blockers"
     return [Criterion("Doctor finds no blocker", not blockers, "; ".join([said, *blockers]))]
+
+
+_READINESS: Advice = (Command("status --readiness"), "   says what is not ready, and why")
+MENDS: dict[str, Advice] = {
+    "Every record was seen": (Command("run backup --full"), "   sees every record, if it runs to its end"),
+    "Copied and proved": _READINESS,
+    "Every link is switched, or waived": _READINESS,
+    "No unexplained error": (Command("status --errors"), "   says why files failed"),
+    "Copies were verified, after all that was changed": (Command("verify"), "   looks at every copy"),
+    "No link in doubt": (Command("run backup --incremental"), "   reads the links in doubt first"),
+    "No broken link": (Command("verify"), "   lists them, and says what repairs them"),
+    "The journal is whole": (Command("audit"), "   names the place"),
+    "Nothing in the org leads to the vendor": (Command("sweep --json > sweep.json"), "   is what --sweep takes"),
+    "Doctor finds no blocker": (Command("doctor --for switch"), "   says how to mend each"),
+}
+"""What to type next where a criterion does not hold, by its name."""
+
+
+def after(found: Sequence[Mapping[str, Any]], *, certificate: bool) -> list[Advice]:
+    """What to type next. ``found``: criteria as JSON."""
+    open_ones = [each["name"] for each in found if not each["holds"]]
+    if open_ones or certificate:
+        return list(dict.fromkeys(MENDS[name] for name in open_ones if name in MENDS))
+    return [(Command("run switch --dry-run"), "   writes a plan: every old and new link")]

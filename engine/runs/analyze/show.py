@@ -6,7 +6,9 @@ import textwrap
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from engine.model.command import Advice, Command
 from engine.model.text import printable
+from engine.runs.shared.command import as_flags
 from engine.runs.shared.report import by_reason, duration, size
 from engine.runs.shared.tables import line, table
 
@@ -14,6 +16,17 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 SHOWN = 10
+
+
+def after_analysis(found: dict[str, Any]) -> list[Advice]:
+    """What to type next."""
+    account = as_flags(account=found["scope"]["account_id"])
+    if found["records"]["done"]:
+        return [(Command(f"run backup --incremental{account}"), "   copies what is left")]
+    return [
+        (Command("doctor"), "   checks org, source, bucket and this machine"),
+        (Command(f"run backup --full{account}"), "   copies every file"),
+    ]
 
 
 def show_analysis(found: dict[str, Any], console: Console) -> None:

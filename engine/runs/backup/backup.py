@@ -49,6 +49,11 @@ class BackupOptions:
         kind = "--full" if self.full and not bounds.whole else "--incremental"
         return Command(f"run backup {kind}{self.flags.repeated}")
 
+    @property
+    def for_real(self) -> Command:
+        """What a dry run has shown."""
+        return Command(f"run backup {'--full' if self.full else '--incremental'}{self.flags.repeated}")
+
 
 async def backup(settings: Settings, options: BackupOptions, screen: Screen, clock: Clock | None = None) -> RunReport:
     """Run a backup to its end and report. Raises Fatal when it cannot start."""
@@ -171,8 +176,19 @@ class _Backup:
         return RunReport(ended, self._tally, self._next_steps(ended))
 
     def _next_steps(self, ended: Ended) -> list[Advice]:
+        if ended.dry_run and self._settings.migration.dry_run:
+            return [("set migration.dry_run to false, then: ", self._options.for_real)]
         if ended.dry_run:
-            return ["the same command without --dry-run copies"]
+            return [(self._options.for_real, "   copies them")]
         if ended.exit_code in {5, 130, 143}:
             return [(self._again, "   resumes")]
-        return [(Command("status --errors"), "   says why files failed")] if ended.exit_code == 3 else []
+        if ended.exit_code == 3:
+            return [
+                (Command("status --errors"), "   says why files failed"),
+                (Command("run backup --incremental"), "   tries again what failed for a passing reason"),
+            ]
+        return [
+            (Command("verify"), "   proves that the copies are there and hold what was copied"),
+            (Command("report go-no-go.html"), "   writes a page for the change board, with a verdict"),
+            (Command("run switch --dry-run"), "   writes a plan: every old and new link"),
+        ]

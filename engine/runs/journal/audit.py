@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.limiting.clock import Clock, SystemClock
 from engine.limiting.retry import Retries
+from engine.model.command import Advice, Command
 from engine.model.errors import Blocked, Differs, EngineError, Usage
 from engine.model.ids import to18
 from engine.model.text import bare_urls
@@ -21,10 +22,10 @@ from engine.runs.shared.assembly import open_adapters
 from engine.runs.shared.command import to_type
 from engine.settings import Settings
 from engine.tracking.db import chain
-from engine.tracking.db.chain import Key
+from engine.tracking.db.chain import FROM_FILE, Key
 from engine.tracking.db.connect import one_moment
 from engine.tracking.read import journal
-from engine.tracking.read.links import Foreign, foreign
+from engine.tracking.read.links import FORMED_ANEW, Foreign, foreign
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -115,6 +116,20 @@ def show_audit(document: dict[str, Any], console: Console) -> None:
         tables.table(console, "", list(columns.values()), cells, wraps=None)
     else:
         line("No link was ever changed." if "runs" in document else "The journal knows nothing of that.")
+
+
+def after_audit(document: dict[str, Any]) -> list[Advice]:
+    """What to type next."""
+    steps: list[Advice] = []
+    if not document["whole"]:
+        steps += [FROM_FILE, (Command("db rebuild --from-bucket"), "   adds the rows that the bucket holds")]
+    elif document["in_doubt"]:
+        steps.append((Command("run backup --incremental"), "   reads the links in doubt first"))
+    if document["foreign_link_count"]:
+        steps.append(FORMED_ANEW)
+    if document["whole"] and document["rows"]:
+        steps.append((Command("run rollback --from-database"), "   shows what an undo would do"))
+    return steps
 
 
 async def _verdict(settings: Settings, bucket: bool | None, clock: Clock) -> dict[str, Any]:

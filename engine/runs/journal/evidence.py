@@ -197,16 +197,16 @@ def _empty(what: str, otherwise: str, *, rows: bool = True) -> Differs:
     """Another DB than this one knows the way back of links that were switched before. ``rows``: so may the bucket."""
     from_bucket: Advice = (
         Command("db rebuild --from-bucket"),
-        "   makes it anew from the bucket, and ",
+        "   makes it anew from the bucket\n  ",
         Command("run rollback --from-bucket"),
         "   undoes without it",
     )
     return Differs(
         f"the journal of this tracking DB is empty, but {what}: this is not the DB of the earlier switches",
         hint=(
-            "nothing was written to Salesforce. Bring that DB back; if it is lost for good, ",
-            from_bucket if rows else Command("run rollback --rollback-file FILE"),
-            f"; {otherwise}",
+            "nothing was written to Salesforce. Bring that DB back; if it is lost for good:\n  ",
+            from_bucket if rows else (Command("run rollback --rollback-file FILE"), "   undoes with a file of the run"),
+            f"\n  {otherwise}",
         ),
     )
 

@@ -127,12 +127,12 @@ def after_a_switch(code: int, counts: Counts, again: Command, undo: Advice) -> l
     """What to type next. ``again``: the command that goes on, ``undo``: the one that leads back."""
     steps: list[Advice] = []
     if counts.failed:
-        mended = "   says why records failed; once that is fixed: "
-        steps.append((Command("status --errors"), mended, again, " --retry-class CLASS"))
+        steps.append((Command("status --errors"), "   says why records failed"))
+        steps.append((Command(f"{again.words} --retry-class CLASS"), "   tries them again, once that is fixed"))
     if counts.missing:
         steps.append((_BACKUP, "   copies again what has lost its copy; then switch again"))
     if counts.archived:
-        steps.append((f"{UNFREEZE}, then ", RESTORED, ", and switch again"))
+        steps.append((RESTORED, f"   takes up the archived copies; then switch again. Before that, {UNFREEZE}"))
     if counts.stale:
         steps.append((Command("run switch --dry-run"), "   makes a new plan for what has changed since this one"))
     if counts.rewritten:
@@ -142,7 +142,9 @@ def after_a_switch(code: int, counts: Counts, again: Command, undo: Advice) -> l
     elif code in {Paused.exit_code, 130, 143}:
         steps.append((again, "   goes on"))
     elif counts.edited:
-        steps.append((_BACKUP, "   copies what was edited meanwhile"))
+        steps.append(EDITED_MEANWHILE)
+    if code == 0:
+        steps += _MOVED
     if counts.done or counts.rewritten:
         steps.append(undo)
     return steps
@@ -157,10 +159,16 @@ def undo_of(run_id: int, *, earlier: bool) -> Advice:
 
 
 _BACKUP = Command("run backup --incremental")
-_SEEING = "for records that are only hidden: let this login see them all (sharing, or View All), then "
+EDITED_MEANWHILE: Advice = (_BACKUP, "   copies what was edited meanwhile")
+_MOVED: list[Advice] = [
+    (Command("verify"), "   proves that the copies behind the links are there"),
+    (Command("sweep"), "   searches the whole org for links that still lead to the vendor"),
+    (Command("report report.html"), "   writes a page about what was done"),
+]
+_HIDDEN_ONES = "for records that are only hidden, once this login sees them all (sharing, or View All)"
 _HIDDEN: dict[str, Advice] = {
-    "switch": (_SEEING, Command("run backup --full"), ", and switch again"),
-    "rollback": f"{_SEEING}the same command",
+    "switch": (Command("run backup --full"), f"   then switch again, {_HIDDEN_ONES}"),
+    "rollback": f"start the same command again, {_HIDDEN_ONES}",
 }
 _DONE = {"switch": "switched", "rollback": "restored"}
 _WOULD = {"switch": "would_switch", "rollback": "would_restore"}

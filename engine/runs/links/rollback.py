@@ -17,7 +17,7 @@ from engine.model.errors import Blocked, Differs, Paused
 from engine.model.record import Scope
 from engine.runs.journal.evidence import Evidence
 from engine.runs.links.candidates import CandidateCounts, Candidates, moment, told_since
-from engine.runs.links.change_report import ChangeReport, Doubt
+from engine.runs.links.change_report import EDITED_MEANWHILE, ChangeReport, Doubt
 from engine.runs.links.from_bucket import read_from_bucket
 from engine.runs.links.link_run import (
     LinkProgress,
@@ -253,9 +253,14 @@ class _Rollback:
         if ended.exit_code in {Paused.exit_code, 130, 143}:
             steps.append((self._again, "   goes on where it stopped"))
         elif self._survey.counts.rewritten:
-            steps.append((Command("doctor"), "   shows what acts on updates; once that is ended: ", self._again))
+            steps.append((Command("doctor"), "   shows what acts on updates"))
+            steps.append((self._again, "   puts the rest back, once that is ended"))
         elif ended.exit_code == 3:
-            steps.append((Command(f"audit --run {ended.run_id}"), "   says why; then: ", self._again))
+            steps.append((Command(f"audit --run {ended.run_id}"), "   says why"))
+            steps.append((self._again, "   puts the rest back, once that is mended"))
+        else:
+            steps += [EDITED_MEANWHILE] if counts.edited else []
+            steps.append((Command(f"audit --run {ended.run_id}"), "   shows each link that was put back"))
         left = "every record that held another link than ours was left alone"
         ended.notes.append("nothing was written to Salesforce" if untouched else left)
         ended.notes.extend([*perhaps_automation(self._survey), *overdrawn(self._run)])

@@ -64,9 +64,12 @@ class RollbackSurvey:
             planned=self._candidates.count,
             counts=found.counts,
             cost=ApiCost(needed, None if limits is None else limits.left),
-            next_steps=([(self._options.again(force=self._dead), "   puts them back")] if found.to_undo else [])
+            next_steps=([(self._options.again(force=self._dead), "   puts them back")] if found.to_undo else [_NOTHING])
             + also_undo(self._options, self._evidence),
         )
+
+
+_NOTHING: Advice = (Command("audit"), "   shows what the journal knows of changed links")
 
 
 def also_undo(options: RollbackOptions, evidence: Evidence) -> list[Advice]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from engine.limiting.clock import SystemClock, for_people
+from engine.model.command import Command
 from engine.model.record import Scope
 from engine.model.text import printable
 from engine.runs.shared.assembly import open_org
@@ -15,6 +16,12 @@ from engine.settings import Settings
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+
+NEXT = [
+    (Command("analyze"), "   says what a backup would meet, and how long it takes"),
+    (Command("run backup --full --account ID --dry-run"), "   shows what a backup of one account would do"),
+]
 
 
 async def list_accounts(settings: Settings, limit: int | None) -> dict[str, Any]:

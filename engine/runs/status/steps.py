@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from engine.model.command import Advice, Command
@@ -31,9 +31,26 @@ def after_overview(report: Report) -> list[Advice]:
     steps: list[Advice] = [(_again(run), f"   {_RESUMES.get(run['run_type'], 'resumes')}") for run in ended]
     if report.unproved():
         steps.append((Command("verify"), "   lists them, and says what repairs them"))
-    if report.files()["failed"]:
+    files = report.files()
+    if files["failed"]:
         steps.append((Command("status --errors"), "   says why files failed"))
-    return steps
+    return steps or _when_all_is_well(report, files)
+
+
+def _when_all_is_well(report: Report, files: Mapping[str, int]) -> list[Advice]:
+    """The next step of a migration."""
+    if any(run["status"] == "running" for run in map(honest, report.runs(1))):
+        return [(Command("status --watch"), "   shows it anew every 2 s")]
+    if not report.scope()["complete"]:
+        return [(Command("run backup --full"), "   copies every file")]
+    if files["pending"]:
+        return [(Command("run backup --incremental"), "   copies what is pending")]
+    if files["backed_up"] + files["rolled_back"]:
+        return [
+            (Command("verify"), "   proves that the copies are there and hold what was copied"),
+            (Command("run switch --dry-run"), "   writes a plan: every old and new link"),
+        ]
+    return [(Command("sweep"), "   searches the whole org for links that still lead to the vendor")]
 
 
 def after_errors(report: Report) -> list[Advice]:

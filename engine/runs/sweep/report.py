@@ -56,6 +56,8 @@ class SweepReport:
     """Only new and changed records were searched: a round that finds none ends with 0, and is no all-clear either."""
     found: list[Pointer] = field(default_factory=list)
     coverage: Coverage = field(default_factory=Coverage)
+    again: Command = field(default_factory=lambda: Command("sweep"))
+    """The same command."""
     stopped: str = ""
     stopped_with: int = 0
 
@@ -70,7 +72,7 @@ class SweepReport:
     @property
     def next_steps(self) -> list[Advice]:
         if self.stopped:
-            return [(Command("sweep"), "   starts from the beginning")]
+            return [(self.again, "   looks on" if self.watch else "   starts from the beginning")]
         if self.found and self.watch:
             return [(Command("run backup --incremental"), "   copies them; then switch them")]
         if self.found:
@@ -80,8 +82,8 @@ class SweepReport:
             ]
         if self.coverage.unsearched:
             return [
-                "give the login read access to those objects, or raise --limit; then start the same command again",
-                (Command("sweep --except NAME"), "   leaves objects out of the answer"),
+                (self.again, "   once the login may read those objects, or --limit is higher"),
+                (Command(f"{self.again.words} --except NAME"), "   leaves objects out of the answer"),
             ]
         if self.watch:
             return [(Command("sweep"), "   searches everything; only that gives an all-clear")]

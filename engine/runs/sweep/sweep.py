@@ -12,11 +12,13 @@ from dataclasses import dataclass
 
 from engine.limiting.clock import Clock, SystemClock
 from engine.limiting.side_by_side import side_by_side
+from engine.model.command import Command
 from engine.model.errors import Blocked, Fatal, Paused, Refused, Transient, Usage
 from engine.model.record import Scope
 from engine.model.text import printable
 from engine.pipeline.stop import Stop
 from engine.runs.shared.assembly import open_org
+from engine.runs.shared.command import as_flags
 from engine.runs.shared.preflight import check_org, unless_stopped
 from engine.runs.shared.screen import Screen
 from engine.runs.shared.signals import stopping
@@ -29,6 +31,7 @@ from engine.salesforce.shape import suggestion
 from engine.settings import Settings
 
 AT_ONCE = 4
+ROWS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +42,22 @@ class SweepOptions:
     hosts: tuple[str, ...] = ()
     objects: tuple[str, ...] = ()
     excepted: tuple[str, ...] = ()
-    limit: int = 100_000
+    limit: int = ROWS
     watching: Watching | None = None
+
+    @property
+    def again(self) -> Command:
+        """The same command."""
+        watching = self.watching or Watching()
+        flags = as_flags(
+            watch=self.watching is not None,
+            once=watching.once,
+            host=self.hosts,
+            object=self.objects,
+            limit=None if self.limit == ROWS else self.limit,
+            **{"except": self.excepted},
+        )
+        return Command(f"sweep{flags}")
 
 
 async def sweep(settings: Settings, options: SweepOptions, screen: Screen, clock: Clock | None = None) -> SweepReport:
@@ -50,7 +67,7 @@ async def sweep(settings: Settings, options: SweepOptions, screen: Screen, clock
     if not terms:
         raise Blocked("there is nothing to search for", hint="set source.buckets, source.allowed_hosts, or give --host")
     stop, watching = Stop(), options.watching
-    report = SweepReport(terms, only=options.objects, watch=watching is not None)
+    report = SweepReport(terms, only=options.objects, watch=watching is not None, again=options.again)
     with stopping(stop, screen.say, settings.migration.drain_seconds), screen.logging(settings):
         async with open_org(settings, clock) as salesforce:
             await unless_stopped(check_org(salesforce, Scope()), stop)

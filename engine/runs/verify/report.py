@@ -17,7 +17,7 @@ from engine.runs.shared.report import Ended, duration
 from engine.runs.shared.unfreeze import RESTORED, UNFREEZE
 from engine.tracking.read.links import FORMED_ANEW, Foreign
 
-_BACKUP, _VERIFY = Command("run backup --incremental"), Command("verify")
+_BACKUP = Command("run backup --incremental")
 
 
 class Symbol(Enum):
@@ -134,51 +134,43 @@ class Found:
     def checked(self) -> int:
         return sum(self.counts.values())
 
-    def next_steps(self, *, stopped: bool) -> list[Advice]:
-        """What to type next."""
+    def next_steps(self, again: Command, *, stopped: bool) -> list[Advice]:
+        """What to type next. ``again``: the same command."""
         steps: list[Advice] = [FORMED_ANEW] if self.foreign.count else []
         lost = sum(self.beyond.values())
         conflicts = self.counts[Symbol.DIFFER] - self.changed_sources - self.archived
         if self.counts[Symbol.MISSING] > lost or self.changed_sources:
             steps.append((_BACKUP, "   copies again what is missing or has changed"))
         if self.archived:
-            steps.append((f"{UNFREEZE}, then: ", RESTORED))
+            steps.append((RESTORED, f"   copies them again, once they can be read: {UNFREEZE}"))
         if lost:
-            steps.append(
-                (
-                    f"{lost:,} switched links lead to nothing, and no backup can copy their files again. If the ",
-                    "bucket keeps versions, bring those objects back under their keys; then ",
-                    _VERIFY,
-                )
-            )
+            told = f"{lost:,} switched links lead to nothing, and no backup can copy their files again"
+            back = "If the bucket keeps versions, bring those objects back under their keys"
+            steps.append((again, f"   once they are back: {told}. {back}"))
         if self.beyond[Beyond.CHANGED]:
-            steps.append(
+            steps += [
                 (
-                    "or put back the old links of those whose source has changed; they lead to what is there now: ",
-                    Command("run rollback --from-database --ids FILE --execute"),
-                    " (one Id per line; ",
                     Command("verify --report FILE"),
-                    " lists them), then ",
-                    _VERIFY,
-                    ", ",
-                    _BACKUP,
-                    ", ",
-                    Command("run switch"),
-                )
-            )
-        if conflicts:
-            steps.append(
+                    "   lists those whose source has changed; their old links work",
+                ),
                 (
-                    "check the objects that differ: they were left as they are. Move or delete those that are not ",
-                    "wanted, then: ",
-                    Command("run backup --incremental --retry-class key_conflict"),
-                )
-            )
+                    Command("run rollback --from-database --ids FILE --execute"),
+                    "   puts back the old links of those (one Id per line); they lead to what is there now",
+                ),
+                (Command("verify"), "   then takes note of that, so that a backup copies them"),
+                (_BACKUP, "   then copies what is there now; a new switch moves their links"),
+            ]
+        if conflicts:
+            kept = "   copies again, once the objects that differ, which were left as they are, are moved or deleted"
+            steps.append((Command("run backup --incremental --retry-class key_conflict"), kept))
         if self.counts[Symbol.ERROR]:
-            steps.append("the same command again   checks what could not be checked")
+            steps.append((again, "   checks what could not be checked"))
         if stopped:
-            steps.append("the same command again   starts from the beginning; what was found is recorded")
-        return steps
+            steps.append((again, "   starts from the beginning; what was found is recorded"))
+        return steps or [
+            (Command("status --readiness"), "   says which links can be switched, and why others cannot"),
+            (Command("report go-no-go.html"), "   writes a page for the change board, with a verdict"),
+        ]
 
 
 @dataclass(frozen=True, slots=True)

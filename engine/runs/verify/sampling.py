@@ -18,6 +18,9 @@ class Sample:
     count: int | None = None
     share: float | None = None
 
+    def __str__(self) -> str:
+        return str(self.count) if self.count is not None else f"{100 * (self.share or 0.0):g}%"
+
     def of(self, total: int) -> int:
         """How many of ``total``."""
         if self.count is not None:

@@ -22,6 +22,7 @@ from engine.limiting.clock import Clock, SystemClock
 from engine.model.command import Advice, Command
 from engine.model.errors import Blocked, Paused, Refused, Transient
 from engine.runs.shared.bounds import bounds_of
+from engine.runs.shared.command import as_flags
 from engine.runs.shared.lifecycle import Run, Start, live
 from engine.runs.shared.preflight import check_stores
 from engine.runs.shared.report import Ended
@@ -53,6 +54,20 @@ class VerifyOptions:
     report: Path | None = None
     report_all: bool = False
     transport: Transport = "fast"
+
+    @property
+    def again(self) -> Command:
+        """The same command."""
+        flags = as_flags(
+            level=None if self.level == "list" else self.level,
+            source=self.source,
+            sample=self.sample,
+            account=self.account,
+            limit=self.limit,
+            report=self.report,
+            report_all=self.report_all,
+        )
+        return Command(f"verify{flags}")
 
 
 async def verify(
@@ -159,5 +174,5 @@ class _Verify:
             sampled=options.sample is not None,
             found=self._found,
             file=options.report,
-            next_steps=self._found.next_steps(stopped=ended.stopped),
+            next_steps=self._found.next_steps(options.again, stopped=ended.stopped),
         )

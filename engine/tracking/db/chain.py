@@ -27,13 +27,12 @@ _LEAST = 16
 _BLOCK = 64
 """Of SHA-256, in bytes."""
 
-SAFE = (
-    "nothing was written to Salesforce. ",
-    Command("audit"),
-    " names the place. A rollback file of the run, kept elsewhere, can undo without this DB: ",
+_ELSEWHERE = "set tracking.database to a new file, and switch.journal_key_file to this journal's key"
+FROM_FILE = (
     Command("run rollback --rollback-file FILE"),
-    ", with tracking.database set to a new file and switch.journal_key_file to this journal's key",
+    f"   undoes without this DB, with a rollback file of the run that was kept elsewhere: {_ELSEWHERE}",
 )
+SAFE = ("nothing was written to Salesforce.\n  ", Command("audit"), "   names the place\n  ", FROM_FILE)
 
 Row = Sequence[int | str]
 """id, run, wave, record, old, new, event, at, detail; then the link state, in a row that says it."""
@@ -134,7 +133,7 @@ def read_tip(key: Key, document: bytes, where: str) -> ChainTip:
 
 def tip_missing(path: Path) -> Differs:
     """There are rows, and no exported tip to hold them against."""
-    return Differs(f"the journal's exported chain tip {path} is missing", hint=("bring it back; ", SAFE))
+    return Differs(f"the journal's exported chain tip {path} is missing", hint=("bring it back.\n  ", SAFE))
 
 
 def write_tip(path: Path, document: bytes, files: Files = DISK) -> None:
@@ -176,9 +175,9 @@ class Walk:
                 f"the journal ends at row {self.tip.rows}, but its exported chain tip is of row {furthest}: rows were "
                 "cut off, or this DB is an older copy",
                 hint=(
-                    "bring back the latest DB, or let ",
+                    "bring back the latest DB, or add the rows that the bucket holds.\n  ",
                     Command("db rebuild --from-bucket"),
-                    " add the rows that the bucket holds; ",
+                    "   adds them\n  ",
                     SAFE,
                 ),
             )

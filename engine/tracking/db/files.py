@@ -54,12 +54,11 @@ def inspect(path: Path) -> None:
             raise Blocked(
                 f"there is no tracking database at {path}",
                 hint=(
-                    "run a backup first (",
+                    "run a backup first, or set tracking.database to where it lies.\n  ",
                     Command("run backup --full"),
-                    ", or --incremental with --new-database), or set tracking.database to where it lies. Lost after a",
-                    " switch? ",
+                    "   makes it; so does --incremental with --new-database\n  ",
                     Command("db rebuild --from-bucket"),
-                    " brings back what it knew of links",
+                    "   brings back what it knew of links, if it was lost after a switch",
                 ),
             )
         _refuse_network(path)
