@@ -26,6 +26,7 @@ from engine.pipeline.routes import Route, Routes
 from engine.runs.analyze.advice import advice
 from engine.runs.analyze.files import write_rows, write_text
 from engine.runs.analyze.forecast import Surroundings, Throughput, Work, forecast
+from engine.runs.analyze.show import after_analysis
 from engine.runs.analyze.sizes import Sizes
 from engine.runs.shared.answer import Found, answered, document_text
 from engine.runs.shared.assembly import Adapters, open_adapters
@@ -69,7 +70,7 @@ async def analyze(
             work = _Analysis(settings, adapters, prior, scratch, bounds, options, prices, screen)
             document = await work.run()
     if options.export is not None:
-        write_text(options.export, document_text(answered(Found(document))))
+        write_text(options.export, document_text(answered(Found(document, after_analysis(document)))))
     return shortened(document)
 
 

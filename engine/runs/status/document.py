@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from engine.model.command import Advice
 from engine.model.errors import Usage
 from engine.model.text import csv_safe
 from engine.runs.shared.answer import Found, answered, document_text
@@ -32,7 +33,7 @@ def document_of(
     return document
 
 
-def export(report: Report, path: Path, proofs: Sequence[str]) -> None:
+def export(report: Report, path: Path, proofs: Sequence[str], next_steps: Sequence[Advice]) -> None:
     """Write everything, all accounts and runs included, as one JSON file of mode 0600. Raises Blocked."""
     everything = {
         **report.document(proofs, runs=-1),
@@ -41,7 +42,7 @@ def export(report: Report, path: Path, proofs: Sequence[str]) -> None:
         "waivers": report.waivers(),
     }
     with saving(path) as file:
-        file.write(document_text(answered(Found(everything))))
+        file.write(document_text(answered(Found(everything, next_steps))))
 
 
 def honest(run: dict[str, Any]) -> dict[str, Any]:

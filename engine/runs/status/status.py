@@ -41,7 +41,7 @@ def show_status(settings: Settings, wanted: StatusOptions, console: Console) -> 
     parts = wanted.shown
     with open_report(settings.tracking.database) as report:
         if wanted.export is not None:
-            export(report, wanted.export, proofs)
+            export(report, wanted.export, proofs, after_overview(report))
         if wanted.not_ready is not None:
             count = write_unready(report, proofs, wanted.not_ready)
             if not wanted.as_json:

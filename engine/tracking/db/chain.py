@@ -27,10 +27,10 @@ _LEAST = 16
 _BLOCK = 64
 """Of SHA-256, in bytes."""
 
-_ELSEWHERE = "set tracking.database to a new file, and switch.journal_key_file to this journal's key"
+_ELSEWHERE = "with tracking.database set to a new file and switch.journal_key_file to this journal's key"
 FROM_FILE = (
     Command("run rollback --rollback-file FILE"),
-    f"   undoes without this DB, with a rollback file of the run that was kept elsewhere: {_ELSEWHERE}",
+    f"   undoes without this DB, with a rollback file of the run that was kept elsewhere, {_ELSEWHERE}",
 )
 SAFE = ("nothing was written to Salesforce.\n  ", Command("audit"), "   names the place\n  ", FROM_FILE)
 
