@@ -33,7 +33,7 @@ def document_of(
     return document
 
 
-def export(report: Report, path: Path, proofs: Sequence[str], next_steps: Sequence[Advice]) -> None:
+def export(report: Report, path: Path, proofs: Sequence[str], next_steps: Sequence[Advice] = ()) -> None:
     """Write everything, all accounts and runs included, as one JSON file of mode 0600. Raises Blocked."""
     everything = {
         **report.document(proofs, runs=-1),
