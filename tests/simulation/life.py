@@ -115,6 +115,7 @@ class Life:
         if self.dead or self.over:
             return
         self.steps += 1
+        self.world.on_step(self.number, self.steps)
         self.world.trace(f"{self.number}.{self.steps} {what}")
         for edit in self.incidents.edits.get(self.steps, ()):
             edit()

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 from engine.model.command import Advice, Command
@@ -36,8 +36,11 @@ COLLECT_EVERY = 40
 _played = 0
 
 
-def _new(_left: str) -> bool:
-    return False
+OnStep = Callable[[SimWorld, int, int], None]
+
+
+def _nothing(_world: SimWorld, _life: int, _step: int) -> None:
+    pass
 
 
 @dataclass(slots=True)
@@ -52,7 +55,7 @@ class Player:
     """Plays one story in one world."""
 
     def __init__(
-        self, story: Story, root: Path, hostile: Hostile, *, keep: bool = False, known: Callable[[str], bool] = _new
+        self, story: Story, root: Path, hostile: Hostile, *, keep: bool = False, on_step: OnStep = _nothing
     ) -> None:
         self.story = story
         self.world = _start(story, root).world(root, hostile, keep=keep)
@@ -61,7 +64,7 @@ class Player:
         self.played = Played(self.world)
         self._snapshots: list[disk.Image] = []
         self._elsewhere = ""
-        self._known = known
+        self.world.on_step = partial(on_step, self.world)
         self._advice: list[str] = []
         """What the last process told its operator to type next."""
 
@@ -70,8 +73,7 @@ class Player:
             self._act(act)
             if self.world.violations:
                 return self.played
-        if not self._known(self.world.left):
-            self._epilogue()
+        self._epilogue()
         return self.played
 
     def _act(self, act: Act) -> None:
@@ -315,17 +317,17 @@ def play(
     *,
     keep: bool = False,
     around: Callable[[], AbstractContextManager[None]] = nullcontext,
-    known: Callable[[str], bool] = _new,
+    on_step: OnStep = _nothing,
 ) -> Played:
-    """Play a story, ``around`` it what is planted. The log is silent. ``known``: whether it is known how it ends from
-    where its acts have left the world."""
+    """Play a story, ``around`` it what is planted. The log is silent. ``on_step`` is told the world, and the numbers of
+    the process and of its step."""
     global _played
     with silence(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
         gc.disable()  # when it runs depends on more than the seed
         try:
-            player = Player(story, root, hostile, keep=keep, known=known)
+            player = Player(story, root, hostile, keep=keep, on_step=on_step)
             with around():
                 return player.play()
         finally:

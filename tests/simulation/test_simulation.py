@@ -5,18 +5,19 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from tests.simulation import disk
 from tests.simulation.drawing import draw
-from tests.simulation.exhaustive import Case, run_case
+from tests.simulation.exhaustive import Case, steps_of
 from tests.simulation.planted import bugs, search
 from tests.simulation.player import play
 from tests.simulation.shrink import shrunk
 from tests.simulation.story import Act, Item, Story
-from tests.simulation.world import Hostile
+from tests.simulation.world import Hostile, SimWorld
 
 CALM = Hostile()
 
@@ -44,12 +45,24 @@ def test_a_seed_replays_exactly_whatever_the_hash_seed() -> None:
     assert digests("1") == digests("2") != ""
 
 
-def test_a_kill_that_leaves_a_known_world_is_not_played_on() -> None:
-    """Every step of a switch is a crash point; between many of them nothing is written, sent or stored."""
-    seen = set[str]()
-    outcomes = [run_case(Case(("run switch --execute",), (at,)), seen) for at in range(60, 72)]
-    assert [each.violations for each in outcomes] == [[]] * len(outcomes)
-    assert 1 < sum(each.new for each in outcomes) < len(outcomes)
+def test_of_kills_that_leave_the_same_world_one_is_played(root: Path) -> None:
+    """Between many steps of a switch nothing is written, sent or stored."""
+    lines = ("run switch --execute",)
+    steps = steps_of(root, lines)
+    assert steps.count / 4 < len(steps.worlds) < steps.count * 3 / 4
+    firsts = sorted((step, left) for left, step in steps.worlds.items())
+    found = ((first, after - 1, left) for (first, left), (after, _) in pairwise(firsts) if after - first > 1)
+    first, last, left = next(found)
+    for at in (first, last):
+        case = Case(lines, (at,))
+        worlds: list[str] = []
+
+        def look(world: SimWorld, life: int, step: int, seen: list[str] = worlds) -> None:
+            if life == len(seen) + 2 and step == 1:
+                seen.append(world.left)
+
+        assert play(case.story, root, CALM, on_step=look).world.violations == []
+        assert worlds[0] == left
 
 
 def test_every_planted_bug_knows_where_it_grows() -> None:

@@ -88,6 +88,7 @@ class SimWorld:
         """Somebody else's object lay under a key of ours before anything was copied."""
         self.versions: dict[str, list[bytes]] = {}
         """What the vendor's objects held before, by key."""
+        self.on_step: Callable[[int, int], None] = lambda _life, _step: None
         self.lives = 0
         self.life: Life | None = None
         self.settings = settings_for(root)
