@@ -123,7 +123,8 @@ class Changing:
     @property
     def stubborn(self) -> int:
         """Records that wait for another try after several that met a lock, or that are in doubt once more."""
-        return self.endings.retries.stubborn + sum(doubt.change.tries > 0 for doubt in self._doubts)
+        again = sum(each.tries > each.locked + each.contended for each, *_ in self._doubts)
+        return self.endings.retries.stubborn + again
 
     @property
     def _holds(self) -> bool:

@@ -178,6 +178,8 @@ def test_a_lifecycle_rule_that_takes_the_journal_away_blocks_a_switch(
         findings = corner.engine("doctor", "--json", "--for", purpose).json["findings"]
         found = [(each["level"], told in each["what"]) for each in findings if each["check"] == "journal_rules"]
         assert found == ([(level, True)] if told else [])
+    never = corner.engine("doctor", "--json", "--for", "switch", ENGINE_SWITCH__OFF_BOX="never")
+    assert "journal_rules" not in never.out
 
 
 def test_old_links_to_archived_objects_stop_a_rollback_unless_forced(corner: Corner) -> None:

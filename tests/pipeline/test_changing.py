@@ -277,6 +277,22 @@ async def test_where_no_write_gets_a_clear_answer_few_links_are_in_doubt_at_a_ti
     assert scene.clock.monotonic() - 1_000 < 700, "one wait told enough"
 
 
+async def test_a_lock_and_then_a_cut_are_not_twice_in_doubt() -> None:
+    scene = Scene(200, limits=DriftLimits(0.02, 0.02))
+
+    def both(number: int, changes: Sequence[tuple[str, str]], carry_out: Callable[[], list[Said]]) -> list[Said]:
+        if number == 1:
+            return [LOCKED] * len(changes)
+        if number == 2:
+            raise LOST
+        return carry_out()
+
+    scene.org.on_write = both
+    await scene.run()
+    assert not scene.stop.requested
+    assert scene.changing.counts.done == 200
+
+
 async def test_one_cut_of_all_lanes_holds_nobody_up() -> None:
     scene = Scene(4_000)
     scene.changes = [change(n, f"acc{n}") for n in range(4_000)]

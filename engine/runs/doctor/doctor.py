@@ -134,7 +134,7 @@ async def _outside(
     if bounds.dry_run:
         yield await _unprobed(adapters)
     else:
-        for found in await _bucket(adapters, settings.network, options, known):
+        for found in await _bucket(adapters, settings, options, known):
             yield found
 
 
@@ -178,7 +178,7 @@ async def look_at_records(
         return [_unanswered("source", error)]
 
 
-async def _bucket(adapters: Adapters, network: NetworkSettings, options: DoctorOptions, known: Known) -> list[Finding]:
+async def _bucket(adapters: Adapters, settings: Settings, options: DoctorOptions, known: Known) -> list[Finding]:
     key = bucket.probe_key(adapters.clock)
     written = await bucket.write_and_read(adapters, key)
     findings = [written]
@@ -188,9 +188,10 @@ async def _bucket(adapters: Adapters, network: NetworkSettings, options: DoctorO
     destination = adapters.s3.destination
     findings.append(await bucket.never_overwrites(destination, key))
     ignored = destination.copies.verdict is Conditional.IGNORED
-    findings += await bucket.set_up(adapters.s3.bucket_setup, copies_ignore=ignored)
+    off_box = settings.switch.off_box == "always"
+    findings += await bucket.set_up(adapters.s3.bucket_setup, copies_ignore=ignored, off_box=off_box)
     urls = list(known.links) or [_link(adapters, key)]
-    links = await _open_links(adapters, network, urls, grave=options.purpose == "switch")
+    links = await _open_links(adapters, settings.network, urls, grave=options.purpose == "switch")
     findings.append(links)
     findings.append(await users.policies(adapters.s3.bucket_setup, opened=links.level is Level.OK))
     findings.append(await bucket.remove_probe(adapters, key))

@@ -239,7 +239,7 @@ async def test_doctor_advises_no_versioning_that_widens_the_gap() -> None:
     for ignore, wanted in ((False, "turn versioning on before the switch"), (True, "not before")):
         (found,) = [
             each
-            for each in await set_up(cast("BucketSetup", Desk()), copies_ignore=ignore)
+            for each in await set_up(cast("BucketSetup", Desk()), copies_ignore=ignore, off_box=True)
             if each.check == "versioning"
         ]
         assert wanted in found.fix

@@ -89,14 +89,14 @@ async def remove_probe(adapters: Adapters, key: str) -> Finding:
     )
 
 
-async def set_up(setup: BucketSetup, *, copies_ignore: bool) -> list[Finding]:
-    """Encryption, versioning, and the rule that ends forgotten uploads. ``copies_ignore``: the store ignores conditions
-    on copies, as Ceph RGW does, which with versioning ignores them on writes too."""
+async def set_up(setup: BucketSetup, *, copies_ignore: bool, off_box: bool) -> list[Finding]:
+    """Encryption, versioning, and lifecycle rules. ``copies_ignore``: the store ignores conditions on copies, as Ceph
+    RGW does, which with versioning ignores them on writes too. ``off_box``: the bucket keeps the journal."""
     encryption, versioning, uploads, archives, ends = await asyncio.gather(
         setup.encryption(), setup.versioning(), setup.aborts_uploads(), setup.archives(), setup.ends(JOURNALS)
     )
     rules = [_encryption(encryption), _versioning(versioning, copies_ignore=copies_ignore), _uploads(uploads)]
-    return [*rules, *_archives(archives), *_journal(ends)]
+    return [*rules, *_archives(archives), *(_journal(ends) if off_box else [])]
 
 
 def _encryption(fact: Fact) -> Finding:
