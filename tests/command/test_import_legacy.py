@@ -44,6 +44,10 @@ def test_every_defect_is_known_counted_and_queued_with_its_class(old: Migrated, 
     assert {name: doubts.count(name) for name in found["failures"]} == found["failures"]
     assert doubts.count("bad_id") == 2
     said_so(old.corner.engine("audit"), 0)
+    [run] = old.corner.runs()
+    counted = {name: run[f"{name}_files"] for name in ("total", "successful", "failed") if f"{name}_files" in run}
+    assert run["total_files_processed"] == len(old.expected), "no record counts twice"
+    assert counted == {"successful": states["backed_up"] - 1, "failed": states["failed"]}, "one was put back"
 
 
 def test_what_is_proved_is_not_copied_again_and_keeps_its_key(old: Migrated) -> None:

@@ -32,6 +32,8 @@ _HEADS = ("doclist_entry_id", "class", "message", "key", "link")
 _SAID = {
     DEAD: "the link is not encoded: a click asks for another key, or for a part of it",
     BROKEN: "users are led to an object that is not proved to be the file",
+    FailureClass.DRIFTED.value: "its link is another by now",
+    FailureClass.DELETED.value: "the record was deleted in Salesforce, or is hidden from this user",
 }
 
 
@@ -146,7 +148,7 @@ class Tallied:
         if lost(old) and self.moved_by_them(old):
             self._kind(old, NO_WAY_BACK, old.why)
         if failure is not None:
-            message = row.message if failure is row.failure else "its link is another by now"
+            message = row.message if failure is row.failure else _SAID[failure.value]
             self._doubt(old.id, failure.value, message, old.key, old.link)
 
     @property
@@ -242,7 +244,7 @@ class ImportReport:
         if silent := sum(self.tallied.classes.get(each.value, 0) for each in _SILENT):
             steps.append((self.execute, f"   looks again at {silent:,} copies of which the stores did not answer"))
         if self.tallied.kinds[DEAD]:
-            what = "   puts such links back, if FILE lists the records; a new switch encodes them"
+            what = "   puts back the dead links that FILE names; after a full backup, a switch encodes them"
             steps.append((Command("run rollback --from-database --ids FILE --dry-run"), what))
         steps.append((Command("run backup --full"), "   looks at every record, and copies what is pending"))
         if self.tallied.links.total():

@@ -39,9 +39,8 @@ class Writing:
     async def _write(self, run_id: int, rows: Sequence[Becomes], steps: Sequence[Step]) -> None:
         """First the rows, then what the journal says of them."""
         now, told = self._db.now(), {step.id for step in steps}
-        both = sum(row.old.id in told for row in rows)
         stored = [_stored(row, now) for row in rows]
-        await self._db.write(partial(imported.take, rows=stored, run_id=run_id, uncounted=both, now=now))
+        await self._db.write(partial(imported.take, rows=stored, run_id=run_id, uncounted=told, now=now))
         if self._journal is not None:
             await self._journal.append(steps)
 

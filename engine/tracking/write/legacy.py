@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
@@ -97,9 +98,9 @@ def journalled(wanted: Iterable[tuple[str, str]]) -> Callable[[sqlite3.Connectio
     return lambda db: {record for (record,) in db.execute(_JOURNALLED, (pairs,))}
 
 
-def take(db: sqlite3.Connection, rows: Sequence[ImportedRow], run_id: int, uncounted: int, now: str) -> None:
-    """Store them, as far as none that is there stays. ``uncounted``: so many of them will count as changes of links.
-    Call inside a transaction. Raises sqlite3.Error."""
+def take(db: sqlite3.Connection, rows: Sequence[ImportedRow], run_id: int, uncounted: set[str], now: str) -> None:
+    """Store them, as far as none that is there stays. ``uncounted``: records that the run counts when the journal gets
+    their links. Call inside a transaction. Raises sqlite3.Error."""
     with counted(db, [row.id for row in rows]):
         db.executemany(_TAKE, [(*row, run_id, now, now) for row in rows])
     failed = [row for row in rows if row.status == Status.FAILED]
@@ -111,14 +112,9 @@ def take(db: sqlite3.Connection, rows: Sequence[ImportedRow], run_id: int, uncou
             for row in failed
         ],
     )
-    proved = sum(row.status == Status.BACKED_UP for row in rows)
-    counts = RunCounts(
-        len(rows) - uncounted,
-        successful=max(0, proved - uncounted),
-        failed=len(failed),
-        skipped=sum(row.status == Status.SKIPPED for row in rows),
-        new=max(0, proved - uncounted),
-    )
+    ended = Counter(row.status for row in rows if row.id not in uncounted)
+    proved, skipped = ended[Status.BACKED_UP], ended[Status.SKIPPED]
+    counts = RunCounts(ended.total(), successful=proved, failed=len(failed), skipped=skipped, new=proved)
     runs.count(db, run_id, counts, now=now)
 
 
