@@ -71,6 +71,32 @@ def test_a_wave_goes_on_with_the_plan_that_it_is_a_wave_of(corner: Corner) -> No
     assert words == ["run", "switch", "--execute", "--plan", str(plan), "--wave", "2"]
 
 
+def test_a_wave_that_is_done_names_the_next_one(corner: Corner) -> None:
+    backed_up(corner, 12)
+    plan = str(corner.directory / "plan.ndjson")
+    assert corner.engine("run", "switch", "--plan", plan).code == 0
+    waves = ("--plan", plan, "--wave")
+    first = said_so(corner.engine(*SWITCH, *waves, "1", "--json"), 0)
+    words = command(first, "moves the next wave")
+    assert words == ["run", "switch", "--execute", *waves, "2"]
+    last = said_so(corner.engine(*words, "--yes", "--json"), 0)
+    assert [step["why"] for step in last.json["next"] if "wave" in step["why"]] == []
+    assert corner.status()["files"]["switched"] == 12
+
+
+def test_what_follows_a_complete_backup_and_a_complete_switch(corner: Corner) -> None:
+    account, _, _ = two_accounts(corner)
+
+    def commands(*words: str) -> list[str]:
+        said = corner.engine(*words, "--json")
+        return [step["command"].removeprefix("engine ") for step in said_so(said, 0).json["next"]]
+
+    whole = commands(*BACKUP, "--account", account)
+    assert whole == [f"verify --account {account}", "report go-no-go.html", f"run switch --dry-run --account {account}"]
+    assert commands(*SWITCH) == ["verify", "sweep", "report report.html", "run rollback --from-database --run 2"]
+    assert commands(*ROLLBACK) == ["audit --run 3"]
+
+
 def test_a_backup_that_was_stopped_resumes_within_what_was_asked(corner: Corner) -> None:
     account, mine, _ = two_accounts(corner)
     other_kind = corner.files(1, account=account, suffix=".png")

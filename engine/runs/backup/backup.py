@@ -21,6 +21,7 @@ from engine.runs.backup.flow import BackupFlow
 from engine.runs.backup.inventory import Inventory
 from engine.runs.journal.evidence import settle_first
 from engine.runs.shared.bounds import Bounds, RunFlags, bounds_of
+from engine.runs.shared.command import as_flags
 from engine.runs.shared.lifecycle import Run, Start, live
 from engine.runs.shared.preflight import check_own_org, check_stores, unless_stopped
 from engine.runs.shared.report import Ended, RunReport
@@ -185,10 +186,14 @@ class _Backup:
         if ended.exit_code == 3:
             return [
                 (Command("status --errors"), "   says why files failed"),
-                (Command("run backup --incremental"), "   tries again what failed for a passing reason"),
+                (
+                    Command(f"run backup --incremental{self._options.flags.repeated}"),
+                    "   tries again what failed for a passing reason",
+                ),
             ]
+        account = as_flags(account=self._options.flags.account)
         return [
-            (Command("verify"), "   proves that the copies are there and hold what was copied"),
+            (Command(f"verify{account}"), "   proves that the copies are there and hold what was copied"),
             (Command("report go-no-go.html"), "   writes a page for the change board, with a verdict"),
-            (Command("run switch --dry-run"), "   writes a plan: every old and new link"),
+            (Command(f"run switch --dry-run{account}"), "   writes a plan: every old and new link"),
         ]

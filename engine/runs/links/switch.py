@@ -232,6 +232,14 @@ class _Switch:
             undo_of(self._run.id, earlier=bool(self._earlier)),
         ]
 
+    def _next_wave(self) -> list[Advice]:
+        """After a wave that was asked for alone: the command for the one behind it."""
+        wave, plan = self._options.wave, self._plan
+        if wave is None or plan is None or not any(w.number > wave for w in waves(self._rules.waves, plan.count)):
+            return []
+        again = self._again().words.replace(f" --wave {wave}", f" --wave {wave + 1}")
+        return [(Command(again), "   moves the next wave")]
+
     def verdict(self) -> tuple[Ending, int]:
         total = self._progress.total
         if self._progress.foreign.count or total.rewritten:
@@ -260,7 +268,8 @@ class _Switch:
             doubt=Doubt(progress.open, progress.unseen_s),
             consent=self._consent,
             waves=progress.waves,
-            next_steps=after_a_switch(
+            next_steps=(self._next_wave() if ended.exit_code == 0 else [])
+            + after_a_switch(
                 ended.exit_code, progress.total, self._again(), undo_of(ended.run_id, earlier=bool(self._earlier))
             ),
         )
