@@ -261,3 +261,19 @@ def all_by_us(right: Any) -> Any:
         return {name: now and now._replace(by_us=True) for name, now in right(*a).items()}
 
     return held
+
+
+def no_witness(right: Any) -> Any:
+    async def witness_of(*a: Any) -> Any:
+        found = await right(*a)
+        found.tips, found.tip = [], None
+        return found
+
+    return witness_of
+
+
+def no_other_journal(_right: Any) -> Any:
+    async def journals_of(*_: Any) -> Any:
+        return "", False
+
+    return journals_of

@@ -26,7 +26,9 @@ class _Drawer:
     def __init__(self, seed: int, hostile: Hostile) -> None:
         self.chance = random.Random(f"story {seed}")
         self.hostile = hostile
-        self.more, self.clocks, self.disks = (random.Random(f"{name} {seed}") for name in ("more", "clocks", "disks"))
+        self.more, self.clocks, self.disks, self.machines = (
+            random.Random(f"{name} {seed}") for name in ("more", "clocks", "disks", "machines")
+        )
         """For what was thought of later: what a seed drew before stays."""
         self._numbers, self._late_numbers = 0, 1_000
 
@@ -88,7 +90,9 @@ class _Drawer:
         wait = chance.choice((0.0, 0.0, 1.0, 30.0, 900.0))
         items += self._more(line, steps, of_all=first and fresh)
         items += self._clock(items, steps)
-        return Act(number, line, tuple(items), chance.choice(MANNERS), wait)
+        machines = self.machines
+        machine = machines.choice(("copy", "copy", "bare")) if not first and machines.random() < 0.08 else ""
+        return Act(number, line, tuple(items), chance.choice(MANNERS), wait, machine)
 
     def _more(self, line: str, steps: int, *, of_all: bool) -> Iterator[Item]:
         """``of_all``: the act copies every file."""

@@ -112,6 +112,8 @@ def bugs() -> list[Bug]:
         Bug("what a killed run left open is taken for done", "runs.journal.evidence.settle", links.settled_blindly),
         Bug("copies are not looked at before a wave", "runs.links.wave_copies.WaveCopies.problems", links.no_look, 11),
         Bug("an archived copy counts as one that opens", "pipeline.presence.closed", copies.opens, 11),
+        Bug("an older copy of the DB is not noticed", "runs.journal.evidence.witness_of", links.no_witness, 264),
+        Bug("a DB without its journal is used", "runs.journal.evidence.journals_of", links.no_other_journal, 6),
         Bug("a rollback forgets its last record", "tracking.read.switchable.undoable", links.one_less, 6),
         Bug(
             "what the org makes of a link counts as an edit",
@@ -146,7 +148,7 @@ def bugs() -> list[Bug]:
         Bug("any object under the key is adopted", "pipeline.occupied.TakenKeys._equal", copies.adopts_all, 21),
         Bug("a copy is not held against its source", "pipeline.copying.prove", copies.proves_all, 21),
         Bug(
-            "a copy that a killed run made is a conflict", "pipeline.occupied.TakenKeys.settle", copies.never_adopts, 6
+            "a copy that a killed run made is a conflict", "pipeline.occupied.TakenKeys.settle", copies.never_adopts, 16
         ),
         Bug("the rollback file lacks a line", "runs.links.rollback_file.RollbackFile.add", links.one_line_less),
         Bug("the last wave lacks its last record", "runs.links.switch.waves", links.short_wave, 3),

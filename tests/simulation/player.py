@@ -7,10 +7,10 @@ import random
 import re
 import sys
 import warnings
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
-from functools import lru_cache, partial
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from engine.model.command import Advice, Command
@@ -24,9 +24,10 @@ from tests.simulation.oracles import Watch
 from tests.simulation.others import arrange, edit
 from tests.simulation.quiet import all_have_rows, quiet, rows
 from tests.simulation.shape import OTHER
+from tests.simulation.starting import furnish, start_of
 from tests.simulation.story import Act, Item, Story
 from tests.simulation.words import hold
-from tests.simulation.world import Hostile, SimWorld, Start, blank, in_parts, silence
+from tests.simulation.world import Hostile, SimWorld, silence
 
 QUIET_S = 700.0
 """Longer than any call of the org."""
@@ -58,12 +59,14 @@ class Player:
         self, story: Story, root: Path, hostile: Hostile, *, keep: bool = False, on_step: OnStep = _nothing
     ) -> None:
         self.story = story
-        self.world = _start(story, root).world(root, hostile, keep=keep)
-        _furnish(self.world, story)
+        self.world = start_of(story, root).world(root, hostile, keep=keep)
+        furnish(self.world, story)
         self.watch = Watch(self.world)
         self.played = Played(self.world)
         self._snapshots: list[disk.Image] = []
         self._elsewhere = ""
+        self._other: disk.Image = {}
+        """The box of another machine."""
         self.world.on_step = partial(on_step, self.world)
         self._advice: list[str] = []
         """What the last process told its operator to type next."""
@@ -83,8 +86,27 @@ class Player:
         self.world.store.damaged = range(0)
         for item in act.items:
             self._arrange(item, incidents, chance)
-        line = self._line(act.line)
-        self.run(line, chance, incidents)
+        with self._machine(act.machine):
+            line = self._line(act.line)
+            self.run(line, chance, incidents)
+
+    @contextmanager
+    def _machine(self, which: str) -> Iterator[None]:
+        """Another machine, with settings and key of this one, and with a ``copy`` of its box, or ``bare``. What the
+        first one has under way goes on; what it knows stays its own."""
+        if not which:
+            yield
+            return
+        world, mine = self.world, disk.image(self.world.box)
+        self.watch.epoch += 1
+        if which == "copy":
+            world.bring_back(self._other or mine)
+        else:
+            world.bring_back({name: each for name, each in mine.items() if name.endswith("journal-key")})
+        yield
+        self._other = disk.image(world.box)
+        self.watch.epoch += 1
+        world.bring_back(mine)
 
     def _line(self, line: str) -> str:
         """What the operator types in the end."""
@@ -284,30 +306,6 @@ def commands_in(advice: Advice) -> list[str]:
     if isinstance(advice, tuple):
         return [words for part in advice for words in commands_in(part)]
     return [advice.words] if isinstance(advice, Command) else []
-
-
-def _furnish(world: SimWorld, story: Story) -> None:
-    """Store and settings as the story says."""
-    store = world.store
-    store.conditional, store.sums, store.copies = story.conditional, story.sums, story.copies
-    if story.parts:
-        world.settings = in_parts(world.settings)
-
-
-@lru_cache(maxsize=32)
-def _made(root: Path, story: Story) -> Start:
-    """A world in which a backup has copied everything. ``story``: without its acts."""
-    begin = blank(parts=story.parts)
-    world = begin.world(root, Hostile())
-    _furnish(world, story)
-    line = "run backup --full"
-    ended = world.live(random.Random("begin"), Incidents(), lambda life: command(world.settings, line, life.clock))
-    assert ended.code == 0, ended.words
-    return Start(disk.image(world.box), world.org.entries, world.org.accounts, world.store.objects, world.timeline.now)
-
-
-def _start(story: Story, root: Path) -> Start:
-    return blank(parts=story.parts) if story.fresh else _made(root, replace(story, seed="", acts=(), end=""))
 
 
 def play(

@@ -35,10 +35,13 @@ class Act:
     items: tuple[Item, ...] = ()
     manner: str = "mixed"
     wait_s: float = 1.0
+    machine: str = ""
+    """Another one than the first: with a ``copy`` of its box, or ``bare``."""
 
     def __str__(self) -> str:
         told = "".join(f"\n      [{item.number}] {item}" for item in self.items)
-        return f"[{self.number}] {self.line} ({self.manner}, after {self.wait_s:g} s){told}"
+        where = f", on another machine, {self.machine}" if self.machine else ""
+        return f"[{self.number}] {self.line} ({self.manner}, after {self.wait_s:g} s{where}){told}"
 
 
 @dataclass(frozen=True, slots=True)
