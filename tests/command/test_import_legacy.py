@@ -9,7 +9,8 @@ import pytest
 
 from engine.rehearsal.content import content_of
 from engine.rehearsal.old_scripts import TOKEN
-from tests.support.commands import BACKUP, ROLLBACK, links, refused, said_so
+from engine.tracking.db.chain import tip_path
+from tests.support.commands import BACKUP, ROLLBACK, links, lose_the_database, refused, said_so
 from tests.support.legacy import PROVED, SWITCHED, Expected, Migrated, adopt, became, look, with_every_defect
 
 LISTED = {"ENGINE_SOURCE__INVENTORY": "always"}
@@ -86,6 +87,21 @@ def test_a_rollback_puts_back_what_the_scripts_moved_and_a_switch_then_encodes(o
     said_so(old.corner.engine("run", "switch", "--execute", "--yes", "--no-progress"), 0, "3 switched")
     assert "%235" in links(old.corner, [dead])[dead]
     said_so(old.corner.engine("audit"), 0)
+
+
+@pytest.mark.parametrize("rebuilt", [True, False])
+def test_the_way_back_survives_the_loss_of_the_tracking_db(old: Migrated, rebuilt: bool) -> None:
+    ids = [old.copy(SWITCHED, noted=1, holds="link", account=name) for name in ("Acme Ltd", "Acme #5 & Co")]
+    adopt(old, code=3)
+    lose_the_database(old.corner)
+    tip_path(old.corner.database).unlink()
+    undo = ROLLBACK
+    if rebuilt:
+        said_so(old.corner.engine("db", "rebuild", "--from-bucket"), 0)
+    else:
+        undo = ("run", "rollback", "--from-bucket", *ROLLBACK[3:])
+    said_so(old.corner.engine(*undo), 0, "2 put back")
+    assert links(old.corner, ids) == old.originals
 
 
 def test_one_run_of_it_can_be_rolled_back_by_its_number(old: Migrated) -> None:
