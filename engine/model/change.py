@@ -8,6 +8,7 @@ that is a pair too: ``new`` is what it made.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -71,6 +72,16 @@ class Held(NamedTuple):
     """The user who changed the record last; empty: unknown."""
     by_us: bool = False
     """That is the user of this login, whom automation acts for within our own writes. False where nobody knows."""
+    changed: str = ""
+    """LastModifiedDate as Salesforce gave it: in whole seconds."""
+
+    def by_us_since(self, at: str) -> bool:
+        """Whether our own user has changed it last, and not before the second of this time (UTC, ISO)."""
+        try:
+            since = datetime.fromisoformat(at).replace(microsecond=0)
+            return self.by_us and datetime.fromisoformat(self.changed) >= since
+        except ValueError:
+            return False
 
     @property
     def last_by(self) -> str:

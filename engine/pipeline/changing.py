@@ -30,7 +30,7 @@ from engine.limiting.clock import Clock
 from engine.model.change import Change, Event, Held, LinkState, Open, Step
 from engine.model.errors import EngineError, Fatal, Transient
 from engine.pipeline.doubts import Doubtful, sent_within, wait_out
-from engine.pipeline.link_endings import SWITCH, UNDO, Endings
+from engine.pipeline.link_endings import SWITCH, UNDO, Endings, made_by_org
 from engine.pipeline.link_writes import LinkStore, LinkWrites, silent
 from engine.pipeline.stop import Stop
 from engine.pipeline.switching import LANES, SLICE, SMALLER, WINDOW, Counts, lanes, link_state, slices
@@ -325,6 +325,10 @@ async def settle(
             where = link_state(now, change.old, change.new)
             if change.id not in ended and where is not (UNDO if change.undo else SWITCH).after:
                 doubtful.append(change)
+                continue
+            if where is LinkState.EDITED and now is not None and now.by_us_since(change.at):
+                found[LinkState.OURS] += 1
+                steps.append(made_by_org(change, now, undo=change.undo))
                 continue
             found[where] += 1
             edited, message = "", "found after a run that was cut short"

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from engine.model.change import CHANGED_BY_ORG, Change, Event, Held, LinkState, Said, Sent, Step
+from engine.model.change import CHANGED_BY_ORG, Change, Event, Held, LinkState, Open, Said, Sent, Step
 from engine.model.failures import FailureClass
 from engine.pipeline.switching import PATIENCE, Counts, link_state
 
@@ -173,8 +173,7 @@ class Endings:
         self.rewritten = self.rewritten or Rewritten(change.id, self.direction.target(change), held.url, held.by)
         if where is self.direction.before:
             return self._step(change, Event.SETTLED, where, CHANGED_BY_ORG, failure=FailureClass.REJECTED)
-        made = change._replace(new=held.url)
-        return self._step(made, Event.REWRITTEN, LinkState.OURS, CHANGED_BY_ORG, failure=FailureClass.REJECTED)
+        return made_by_org(change, held, undo=self.direction.undo)
 
     def _failed(self, change: Change, why: str, failure: FailureClass, counts: Counts) -> Step:
         counts.failed += 1
@@ -192,3 +191,9 @@ class Endings:
     ) -> Step:
         undo = self.direction.undo
         return Step(change.id, change.old, change.new, event, change.wave, where, message, found, failure, undo)
+
+
+def made_by_org(change: Change | Open, held: Held, *, undo: bool) -> Step:
+    """What automation has made of our link is ours to undo."""
+    made = Step(change.id, change.old, held.url, Event.REWRITTEN, change.wave, LinkState.OURS, CHANGED_BY_ORG)
+    return made._replace(failure=FailureClass.REJECTED, undo=undo)

@@ -24,7 +24,7 @@ from engine.salesforce.session import ATTEMPTS, SalesforceSession
 MOST_READ = 2_000
 MOST_WRITTEN = 200
 MOST_STRICT = 25
-_BY = "LastModifiedById"
+_BY, _CHANGED = "LastModifiedById", "LastModifiedDate"
 _ALL_ALIKE = frozenset({"CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", "CANNOT_EXECUTE_FLOW_TRIGGER"})
 """When automation fails, it fails for all rows of a chunk, whichever row caused it."""
 
@@ -43,7 +43,7 @@ class SalesforceLinks:
         us = await self._session.user()
         for start in range(0, len(ids), MOST_READ):
             chunk = list(ids[start : start + MOST_READ])
-            body = {"ids": chunk, "fields": ["Id", self._field, MODIFIED, _BY]}
+            body = {"ids": chunk, "fields": ["Id", self._field, MODIFIED, _BY, _CHANGED]}
             path = f"composite/sobjects/{self._object}"
             try:
                 answer = await self._session.post_json(path, body, doing="read links", attempts=ATTEMPTS)
@@ -112,7 +112,7 @@ class SalesforceLinks:
                 raise Fatal("Salesforce answered a read of links with other records", hint="Nothing was changed.")
             by = _id(values.get(_BY.lower()))
             link, modified = text(values[self._field.lower()]), text(values.get(MODIFIED.lower()))
-            held[record] = Held(link, modified, by, bool(by) and by == us)
+            held[record] = Held(link, modified, by, bool(by) and by == us, text(values.get(_CHANGED.lower())))
         return held
 
 

@@ -8,7 +8,17 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.commands import BACKUP, ROLLBACK, SWITCH, backed_up, incremental, links, lose_the_database, said_so
+from tests.support.commands import (
+    BACKUP,
+    ROLLBACK,
+    SWITCH,
+    backed_up,
+    incremental,
+    kill_within_a_switch,
+    links,
+    lose_the_database,
+    said_so,
+)
 from tests.support.corner import Corner, org_log
 
 FIELD, OBJECT = "Document__c", "DocListEntry__c"
@@ -223,3 +233,21 @@ def test_what_automation_does_minutes_later_is_named_and_never_written_over(
     said_so(corner.engine("audit", "--record", ids[0], "--json"), 0, before[ids[0]], *(("by 0055e",) if told else ()))
     said_so(corner.engine(*ROLLBACK), 0, "9 already so" if told else "12 already so", *told)
     assert links(corner, ids) == {**before, **theirs}
+
+
+@pytest.mark.parametrize("user", ["", "colleague"])
+def test_what_the_org_made_of_a_link_whose_run_was_killed_goes_back_and_an_edit_stays(
+    corner: Corner, user: str
+) -> None:
+    ids = backed_up(corner, 10)
+    before = links(corner, ids)
+    on(corner, "append", when="behind" if user else "within", user=user)
+    corner.same_time()
+    kill_within_a_switch(corner, ids)
+    moved = {each: link for each, link in links(corner, ids).items() if link != before[each]}
+    assert moved
+    off(corner)
+    said_so(
+        corner.engine(*ROLLBACK, ENGINE_SWITCH__SETTLE_AFTER="1s"), 0, f"{len(moved)} links that an earlier run left"
+    )
+    assert links(corner, ids) == (before | moved if user else before)

@@ -277,6 +277,34 @@ async def test_where_no_write_gets_a_clear_answer_few_links_are_in_doubt_at_a_ti
     assert scene.clock.monotonic() - 1_000 < 700, "one wait told enough"
 
 
+@pytest.mark.parametrize(
+    ("by_us", "changed", "made"),
+    [
+        (True, "2026-11-22T10:00:05.000+0000", True),
+        (True, "2026-11-22T10:00:06.000+0000", True),
+        (True, "2026-11-22T10:00:04.000+0000", False),
+        (True, "", False),
+        (False, "2026-11-22T10:00:06.000+0000", False),
+    ],
+)
+@pytest.mark.parametrize("undo", [False, True])
+async def test_after_a_kill_the_last_change_tells_what_the_org_has_made(
+    by_us: bool, changed: str, made: bool, undo: bool
+) -> None:
+    """Only what our own user has changed since the intent, which has microseconds; Salesforce has whole seconds."""
+    scene = Scene(1, undo=undo)
+    scene.org.links["r0"], scene.org.changed = "new0?flow", changed
+    scene.org.others = set() if by_us else {"r0"}
+    intent = Open("r0", "old0", "new0", 1, 1, undo, at="2026-11-22T10:00:05.900000Z")
+    found, doubtful = await settle(scene.org, scene.journal, [intent])
+    step = scene.journal.last("r0")
+    assert (dict(found), doubtful) == ({LinkState.OURS if made else LinkState.EDITED: 1}, [])
+    assert (step.event.value, step.old, step.new) == (
+        ("rewritten", "old0", "new0?flow") if made else ("settled", "old0", "new0")
+    )
+    assert step.found == ("" if made else "new0?flow")
+
+
 async def test_a_lock_and_then_a_cut_are_not_twice_in_doubt() -> None:
     scene = Scene(200, limits=DriftLimits(0.02, 0.02))
 

@@ -180,6 +180,7 @@ class SimOrg:
             "Account__c": entry.account or None,
             "Account__r": {"Name": self.accounts[entry.account]} if entry.account else None,
             "SystemModstamp": stamp(entry.modified),
+            "LastModifiedDate": stamp(entry.modified),
             "LastModifiedById": US if entry.last.who in {"api", "flow"} else OTHERS,
             "IsDeleted": entry.deleted,
         }

@@ -22,6 +22,7 @@ class FakeOrg:
     def __init__(self, links: dict[str, str | None]) -> None:
         self.links = links
         self.others: set[str] = set()
+        self.changed = "2026-11-22T10:00:00.000+0000"
         self.reads: list[list[str]] = []
         self.writes: list[list[str]] = []
         self.on_write: Callable[[int, Sequence[tuple[str, str]], Callable[[], list[Said]]], list[Said]] | None = None
@@ -39,7 +40,7 @@ class FakeOrg:
         if (link := self.links[record]) is None:
             return None
         by_us = record not in self.others
-        return Held(link, "stamp", "005us" if by_us else "005other", by_us)
+        return Held(link, "stamp", "005us" if by_us else "005other", by_us, self.changed)
 
     async def write(self, changes: Sequence[tuple[str, str]]) -> list[Said]:
         assert len({record for record, _ in changes}) == len(changes)
