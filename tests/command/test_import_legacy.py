@@ -114,10 +114,12 @@ def test_one_run_of_it_can_be_rolled_back_by_its_number(old: Migrated) -> None:
 def test_a_dry_run_is_the_default_tells_the_same_and_writes_nothing(old: Migrated) -> None:
     with_every_defect(old)
     content = old.file.read_bytes()
+    there = sorted(old.corner.directory.rglob("*"))
     said = said_so(look(old), 0, "import-legacy (dry run)", "nothing was written", "--execute")
     dry = look(old, "--json").json
-    assert old.corner.recorded() == 0
-    assert old.corner.query("SELECT * FROM url_changes") == old.corner.query("SELECT * FROM migration_runs") == []
+    assert sorted(old.corner.directory.rglob("*")) == there, "no tracking DB, no lock, no log"
+    assert dry["database"] == str(old.corner.database)
+    refused(old.corner.engine("run", "backup", "--incremental", "--no-progress"), 4, "--new-database")
     assert not [key for key in old.corner.held() if key.startswith(".engine/")]
     done = adopt(old, code=3)
     assert {name: dry[name] for name in ("rows", "records", "becomes", "failures", "proofs", "links")} == {
@@ -126,6 +128,28 @@ def test_a_dry_run_is_the_default_tells_the_same_and_writes_nothing(old: Migrate
     assert old.file.read_bytes() == content
     assert sorted(path.name for path in old.corner.directory.glob("old.db*")) == ["old.db"]
     assert TOKEN not in said.everything + old.corner.logged() + json.dumps(old.corner.runs())
+
+
+def test_a_dry_run_leaves_a_tracking_db_that_is_there_as_it_is(old: Migrated) -> None:
+    record = old.copy()
+    adopt(old)
+    old.copy()
+    content = old.corner.database.read_bytes()
+    old.corner.database.chmod(0o400)
+    dry = said_so(look(old, "--json"), 0).json
+    assert (dry["rows"]["known_already"], dry["would_import"]) == (1, 1)
+    assert old.corner.database.read_bytes() == content
+    assert list(old.corner.rows()) == [record]
+    assert len(old.corner.runs()) == 1
+
+
+def test_a_dry_run_without_a_tracking_db_tells_of_the_journal_of_a_lost_one(old: Migrated) -> None:
+    old.copy(SWITCHED, noted=1, holds="link")
+    adopt(old)
+    lose_the_database(old.corner)
+    there = {path: path.read_bytes() for path in old.corner.directory.iterdir() if path.is_file()}
+    said_so(look(old), 0, "--execute would be refused", "db rebuild --from-bucket")
+    assert {path: path.read_bytes() for path in old.corner.directory.iterdir() if path.is_file()} == there
 
 
 def test_a_second_import_changes_nothing_and_reads_nothing_again(old: Migrated) -> None:

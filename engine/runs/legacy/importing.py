@@ -75,14 +75,16 @@ async def import_legacy(
 ) -> ImportReport:
     """Import, or say what an import would do. Raises Fatal when it cannot start or go on."""
     zone = _zone(options.timezone)
+    bounds = bounds_of(settings.migration, dry_run=not options.execute, writing="--execute")
     start = Start(
         kind=IMPORT,
         settings=settings,
         screen=screen,
         clock=clock or SystemClock(),
         command=options.again(execute=options.execute),
-        bounds=bounds_of(settings.migration, dry_run=not options.execute, writing="--execute"),
+        bounds=bounds,
         may_create=True,
+        looks=bounds.dry_run,
         untouched="Nothing was written.",
     )
     return await live(start, partial(_checked, settings=settings, options=options, zone=zone))

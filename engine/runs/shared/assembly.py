@@ -27,6 +27,7 @@ from engine.pipeline.placing import Target
 from engine.pipeline.planning import Filters, Planner
 from engine.pipeline.routes import Route, Routes
 from engine.pipeline.source_ids import SourceIds, VendorLinks
+from engine.runs.shared.place import Place
 from engine.runs.shared.world import WORLD
 from engine.s3.open import S3, open_s3
 from engine.s3.transport import Transport
@@ -118,11 +119,15 @@ def resolver_fields(settings: Settings) -> tuple[str, ...]:
 
 
 @asynccontextmanager
-async def assemble(settings: Settings, clock: Clock, *, transport: Transport) -> AsyncIterator[Services]:
-    """Open the tracking DB, Salesforce and both sides of S3. The caller holds the run lock."""
+async def assemble(
+    settings: Settings, clock: Clock, *, transport: Transport, place: Place | None = None
+) -> AsyncIterator[Services]:
+    """Open the tracking DB, Salesforce and both sides of S3. The caller holds the run lock. ``place``: of the tracking
+    DB; None: that of the settings."""
     async with AsyncExitStack() as stack:
         world = WORLD.get()
-        database = open_database(settings.tracking.database, clock, world.connect, world.files)
+        place = place or Place(settings.tracking.database)
+        database = open_database(place.path, clock, world.connect, world.files, may_write=place.may_write)
         ledger = Ledger(await stack.enter_async_context(database))
         org = settings.salesforce
         await ledger.check_pins(settings.destination.bucket, org.object, org.url_field)

@@ -27,6 +27,7 @@ from engine.pipeline.doubts import deadline, in_doubt
 from engine.pipeline.stop import Stop
 from engine.runs.shared.assembly import Services, assemble
 from engine.runs.shared.bounds import Bounds
+from engine.runs.shared.place import place_of
 from engine.runs.shared.preflight import Halted, unless_stopped
 from engine.runs.shared.report import Ended, duration, first_fatal
 from engine.runs.shared.screen import Screen
@@ -58,6 +59,8 @@ class Start:
     transport: Transport = "fast"
     may_create: bool = False
     """It may make the tracking DB; otherwise one that does not exist is refused: it would know nothing of the past."""
+    looks: bool = False
+    """A dry run that makes no tracking DB, and writes nothing to one that is there (``place.py``)."""
     untouched: str = ""
     """What is said where the run is refused before it begins."""
 
@@ -121,12 +124,13 @@ async def live(start: Start, check: Check[R]) -> R:
     if not start.may_create:
         inspect(settings.tracking.database)
     with (
-        RunLock(settings.tracking.database, clock, str(start.command), WORLD.get().files),
-        start.screen.logging(settings),
+        place_of(settings, looks=start.looks) as (place, logged),
+        RunLock(place.path, clock, str(start.command), WORLD.get().files),
+        start.screen.logging(logged),
         stopping(stop, start.screen.say, settings.migration.drain_seconds),
         ExitStack() as files,
     ):
-        async with assemble(settings, clock, transport=start.transport) as services:
+        async with assemble(settings, clock, transport=start.transport, place=place) as services:
             run = Run(services, start.screen, stop, start.bounds, files)
             try:
                 case = await unless_stopped(check(run), stop)

@@ -78,6 +78,20 @@ def by_name(cursor: sqlite3.Cursor) -> list[dict[str, Any]]:
     return [dict(zip(names, row, strict=True)) for row in cursor]
 
 
+def open_looker(path: Path) -> sqlite3.Connection:
+    """In place of the one that writes, for a run that changes nothing: SQLite refuses each write. Raises Blocked and
+    sqlite3.Error."""
+    db = open_reader(path)
+    try:
+        refuse_foreign(db, path)
+        refuse_outdated(db, path)
+        _refuse_damaged(db, path)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
 def open_writer(path: Path) -> sqlite3.Connection:
     """The one connection that writes; the file exists. Raises Blocked and sqlite3.Error."""
     db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None)

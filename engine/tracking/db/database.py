@@ -24,7 +24,7 @@ from engine.limiting.clock import Clock, iso
 from engine.limiting.private_files import DISK, Files
 from engine.model.errors import Fatal
 from engine.tracking.db import files
-from engine.tracking.db.connect import open_reader, open_writer
+from engine.tracking.db.connect import open_looker, open_reader, open_writer
 from engine.tracking.db.faults import explain, in_doubt, translated
 
 T = TypeVar("T")
@@ -118,17 +118,18 @@ class Database:
 
 @asynccontextmanager
 async def open_database(
-    path: Path, clock: Clock, connect: Connect | None = None, disk: Files = DISK
+    path: Path, clock: Clock, connect: Connect | None = None, disk: Files = DISK, *, may_write: bool = True
 ) -> AsyncIterator[Database]:
-    """Open the tracking DB for writing, making or upgrading it first; hold the run lock before calling.
+    """Open the tracking DB for writing, making or upgrading it first; hold the run lock before calling. Without
+    ``may_write`` one that is there is opened, and stays as it is.
 
     Raises Blocked, having changed nothing, for a link, a foreign owner, a network file system, another program's
     database, one of a newer engine, or a damaged file.
     """
-    files.prepare(path)
+    (files.prepare if may_write else files.inspect)(path)
     with translated(path, starting=True):
         connect = connect or threaded
-        writer = await connect(partial(open_writer, path))
+        writer = await connect(partial(open_writer if may_write else open_looker, path))
         try:
             reader = await connect(partial(open_reader, path))
         except BaseException:
