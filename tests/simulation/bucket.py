@@ -117,6 +117,7 @@ class SimStore:
             if self.conditional == "honoured" and before is not None:
                 raise StoreError("PreconditionFailed", 412, "At least one of the pre-conditions did not hold")
         if self.short:
+            self.bad_keys.add(key)
             held = replace(held, body=held.body[: len(held.body) // 2])
         if self.damaged:
             if 1 in self.damaged:

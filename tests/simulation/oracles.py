@@ -98,7 +98,7 @@ class Watch:
             violated("I9", f"{self.verb} wrote to Salesforce")
         rows = self.world.tracked.latest([record for record, _, _ in request.writes])
         # on its way when its process died, and the box with it: only the bucket knows what had announced it
-        lost = self.epoch > 0 and self.world.life is not None and request.life != self.world.life.number
+        lost = self.epoch > 0 and (self.world.life is None or request.life != self.world.life.number)
         for record, link, _ in request.writes:
             row = rows.get(record)
             request.intents[record] = row
