@@ -35,12 +35,15 @@ def settings_file(ctx: typer.Context) -> Path:
 def settings_for(ctx: typer.Context, overrides: Mapping[str, Any] | None = None) -> Settings:
     """The settings of this command; flags that are not None come on top."""
     from engine.reading.load import load_settings
+    from engine.runs.shared.exports import keep
 
     file = settings_file(ctx)
     names_settings(file)
     flags = {key: value for key, value in (overrides or {}).items() if value is not None}
     settings = load_settings(file, environ=os.environ, overrides=flags)
     ctx.meta[LOGS] = settings.logging.directory
+    login, switch = settings.salesforce, settings.switch
+    keep([file, login.jwt_key_file, login.refresh_token_file, switch.journal_key_file], settings.tracking.database)
     return settings
 
 

@@ -13,6 +13,12 @@ from engine.model.errors import Usage
 from engine.runs.links.plan_file import open_plan
 from engine.settings import Settings
 
+SWEEP = (
+    "org_id", "begun", "watch", "searched_for", "complete", "record_count", "fields_searched", "objects_searched",
+)  # fmt: skip
+DOCTOR = ("org_id", "at", "purpose", "findings")
+"""Keys without which an answer says too little."""
+
 
 @dataclass(frozen=True, slots=True)
 class Attached:
@@ -25,10 +31,8 @@ class Attached:
     def read(self, settings: Settings) -> dict[str, Any]:
         """By ``sweep``, ``doctor`` and ``plan``; None for what is not attached. Raises Usage, Differs."""
         return {
-            "sweep": _answer(
-                "--sweep", self.sweep, ("complete", "records", "fields_searched"), Command("sweep --json")
-            ),
-            "doctor": _answer("--doctor", self.doctor, ("purpose", "findings"), Command("doctor --for switch --json")),
+            "sweep": _answer("--sweep", self.sweep, SWEEP, Command("sweep --json")),
+            "doctor": _answer("--doctor", self.doctor, DOCTOR, Command("doctor --for switch --json")),
             "plan": None if self.plan is None else _plan(self.plan, settings),
         }
 
@@ -40,6 +44,8 @@ def _answer(flag: str, file: Path | None, names: Sequence[str], made_by: Command
     makes: Advice = (made_by, " > FILE   makes one")
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(found, dict):
+            raise ValueError("it holds no JSON object")
         missing = [name for name in names if name not in found]
         if any(not {"check", "level", "what"} <= set(each) for each in found.get("findings", [])):
             missing.append("check, level or what of a finding")

@@ -38,13 +38,13 @@ def go(facts: Mapping[str, Any]) -> list[Criterion]:
         _adds_up(files, facts["rows"]),
         _verified(facts["last_verify"], facts["last_copy"]),
         *_links(facts),
-        *_unblocked(facts["doctor"]),
+        *_unblocked(facts),
     ]
 
 
 def cancel(facts: Mapping[str, Any]) -> list[Criterion]:
     """May the vendor be cancelled?"""
-    ready, audit, sweep = facts["readiness"], facts["audit"], facts["sweep"]
+    ready, audit = facts["readiness"], facts["audit"]
     left = ready["in_scope"] + ready["not_seen"] - ready["switched"]
     return [
         _scan(facts["scope"]),
@@ -52,8 +52,8 @@ def cancel(facts: Mapping[str, Any]) -> list[Criterion]:
         _verified(facts["last_verify"], facts["last_switch"]),
         *_links(facts),
         Criterion("The journal is whole", audit["whole"], audit["problem"] or f"{audit['rows']:,} rows were checked"),
-        _swept(sweep),
-        *_unblocked(facts["doctor"]),
+        _swept(facts),
+        *_unblocked(facts),
     ]
 
 
@@ -102,23 +102,52 @@ def _verified(verify: Mapping[str, Any] | None, since: str) -> Criterion:
     return Criterion(name, verify["status"] == "completed", said)
 
 
-def _swept(sweep: Mapping[str, Any] | None) -> Criterion:
-    name = "Nothing in the org leads to the vendor"
+def _swept(facts: Mapping[str, Any]) -> Criterion:
+    """Only a search of the whole org, for all of the vendor's names, that began after the last change of a link."""
+    name, sweep = "Nothing in the org leads to the vendor", facts["sweep"]
     if sweep is None:
         return Criterion(name, None, f"{to_type(Command('sweep --json'))} > sweep.json, then --sweep sweep.json")
-    searched = f"{sweep['fields_searched']:,} fields of {sweep['objects_searched']:,} objects were searched"
-    if not sweep["complete"]:
-        return Criterion(name, False, f"the sweep was not complete; {searched}")
-    return Criterion(name, sweep["records"] == 0, f"{sweep['records']:,} values found; {searched}")
+    said = (
+        f"{sweep['record_count']:,} values found; {sweep['fields_searched']:,} fields of {sweep['objects_searched']:,} "
+        f"objects were searched at {for_people(sweep['begun'], MINUTE)}"
+    )
+    missed = sorted(set(facts["terms"]) - set(sweep["searched_for"]))
+    unfit = [
+        why
+        for wrong, why in (
+            (not _of_this_org(sweep, facts), f"it was the org {sweep['org_id']}"),
+            (sweep["watch"], "a round of --watch looks only at what has changed"),
+            (not sweep["complete"] or not sweep["fields_searched"], "the sweep was not complete"),
+            (bool(missed), f"it did not search for {', '.join(missed)}"),
+            (sweep["begun"] < facts["last_switch"], f"links changed until {for_people(facts['last_switch'], MINUTE)}"),
+        )
+        if wrong
+    ]
+    if unfit:
+        return Criterion(name, False, f"{'; '.join(unfit)}; {said}")
+    return Criterion(name, sweep["record_count"] == 0, said)
 
 
-def _unblocked(doctor: Mapping[str, Any] | None) -> list[Criterion]:
+def _unblocked(facts: Mapping[str, Any]) -> list[Criterion]:
     """Only where its answer is attached: a paper without it says so."""
+    name, doctor = "Doctor finds no blocker", facts["doctor"]
     if doctor is None:
         return []
     blockers = [each["what"] for each in doctor["findings"] if each["level"] == "block"]
-    said = f"{len(doctor['findings']):,} findings for a {doctor['purpose']}, {len(blockers):,} of them blockers"
-    return [Criterion("Doctor finds no blocker", not blockers, "; ".join([said, *blockers]))]
+    said = (
+        f"{len(doctor['findings']):,} findings for a {doctor['purpose']} at {for_people(doctor['at'], MINUTE)}, "
+        f"{len(blockers):,} of them blockers"
+    )
+    if not _of_this_org(doctor, facts):
+        return [Criterion(name, False, f"it looked at the org {doctor['org_id']}; {said}")]
+    if doctor["purpose"] != "switch":
+        return [Criterion(name, False, f"{to_type(Command('doctor --for switch --json'))} is wanted; {said}")]
+    return [Criterion(name, not blockers, "; ".join([said, *blockers]))]
+
+
+def _of_this_org(answer: Mapping[str, Any], facts: Mapping[str, Any]) -> bool:
+    """An org that the tracking DB does not know yet is any."""
+    return not facts["org_id"] or answer["org_id"] == facts["org_id"]
 
 
 _READINESS: Advice = (Command("status --readiness"), "   says what is not ready, and why")

@@ -17,6 +17,7 @@ from engine.limiting.clock import Clock
 from engine.model.errors import Blocked, Differs, Usage
 from engine.runs.journal.audit import AuditOptions, audit
 from engine.runs.shared.exports import saving
+from engine.runs.sweep.terms import terms_of
 from engine.settings import Settings
 from engine.tracking.db.connect import one_moment
 from engine.tracking.read import desk
@@ -87,6 +88,8 @@ def _facts(settings: Settings) -> dict[str, Any]:
             "in_doubt": left_open(db),
             "worst": [each for each in worst[:WORST_ACCOUNTS] if each.copied < each.files],
             **desk.milestones(db),
+            "org_id": desk.org_of(db),
+            "terms": terms_of(settings),
             "org": settings.salesforce.org_id or settings.salesforce.login_url,
             "object": f"{settings.salesforce.object}.{settings.salesforce.url_field}",
             "bucket": settings.destination.bucket,

@@ -36,6 +36,10 @@ class Diagnosis(TypedDict):
 
     purpose: str
     """What it was asked for: `backup` or `switch`."""
+    org_id: str | None
+    """The org that was looked at. `null`: nobody could log in."""
+    at: str
+    """When the checks began."""
     counts: FindingCounts
     findings: list[Finding]
 
@@ -171,6 +175,12 @@ class Pointer(TypedDict):
 class Sweep(TypedDict):
     """What in the org still points at the vendor."""
 
+    org_id: str
+    """The org that was searched."""
+    begun: str
+    """When the search began. What was changed later may be missing."""
+    watch: bool
+    """Whether only new and changed records were searched (`--watch`): that gives no all-clear."""
     searched_for: list[str]
     """Buckets and hosts of the vendor, as links name them."""
     restricted_to: list[str] | None

@@ -13,7 +13,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from engine.limiting.clock import Clock, SystemClock
+from engine.limiting.clock import Clock, SystemClock, iso
 from engine.model.command import Advice, Command
 from engine.model.errors import Blocked, EngineError, Fatal
 from engine.model.record import ObjectShape, Scope
@@ -27,6 +27,7 @@ from engine.runs.shared.preflight import check_org
 from engine.s3.api.answers import StoreError
 from engine.s3.transfer.conditions import Conditional
 from engine.salesforce.connection import Salesforce
+from engine.salesforce.shape import Organization
 from engine.settings import NetworkSettings, Settings
 from engine.tracking.read.report import open_report
 
@@ -57,6 +58,8 @@ class Diagnosis:
     """All findings."""
 
     purpose: Purpose
+    at: str
+    org_id: str | None = None
     findings: list[Finding] = field(default_factory=list)
 
     @property
@@ -79,6 +82,8 @@ class Diagnosis:
         counts = Counter(each.level for each in self.findings)
         return {
             "purpose": self.purpose,
+            "org_id": self.org_id,
+            "at": self.at,
             "counts": {level.value: counts[level] for level in Level},
             "findings": [
                 {"check": each.check, "level": each.level.value, "what": each.what, "fix": to_type(each.fix)}
@@ -98,7 +103,7 @@ class Known:
 async def diagnose(settings: Settings, options: DoctorOptions, clock: Clock | None = None) -> Diagnosis:
     """Check everything. Raises Fatal only where the settings do not even allow a connection to be opened."""
     clock = clock or SystemClock()
-    diagnosis = Diagnosis(options.purpose)
+    diagnosis = Diagnosis(options.purpose, iso(clock.now()))
     diagnosis.findings += machine.permissions(settings, options.settings_file)
     diagnosis.findings.append(machine.enough_open_files(settings))
     bounds = bounds_of(settings.migration)
@@ -106,7 +111,7 @@ async def diagnose(settings: Settings, options: DoctorOptions, clock: Clock | No
     if finding is not None:
         diagnosis.findings.append(finding)
     async with open_adapters(settings, clock, transport="fast") as adapters:
-        async for found in _outside(adapters, settings, bounds, options, known):
+        async for found in _outside(diagnosis, adapters, settings, bounds, options, known):
             diagnosis.findings.append(_graded(found, options.purpose))
     return diagnosis
 
@@ -118,10 +123,11 @@ def _graded(found: Finding, purpose: Purpose) -> Finding:
 
 
 async def _outside(
-    adapters: Adapters, settings: Settings, bounds: Bounds, options: DoctorOptions, known: Known
+    diagnosis: Diagnosis, adapters: Adapters, settings: Settings, bounds: Bounds, options: DoctorOptions, known: Known
 ) -> AsyncIterator[Finding]:
     scope = Scope(account_id=bounds.account_id)
-    shape, count, findings = await look_at_org(adapters.salesforce, adapters.clock, settings, scope)
+    organization, shape, count, findings = await look_at_org(adapters.salesforce, adapters.clock, settings, scope)
+    diagnosis.org_id = None if organization is None else organization.id
     for found in findings:
         yield found
     if count is not None:
@@ -140,13 +146,13 @@ async def _outside(
 
 async def look_at_org(
     salesforce: Salesforce, clock: Clock, settings: Settings, scope: Scope
-) -> tuple[ObjectShape | None, int | None, list[Finding]]:
-    """Log in and look around: the object's shape and the count of records, where they could be learned."""
+) -> tuple[Organization | None, ObjectShape | None, int | None, list[Finding]]:
+    """Log in and look around: the org, the object's shape and the count of records, where they could be learned."""
     findings = org.refresh_token(settings)
     try:
         organization, shape = await check_org(salesforce, scope)
     except Fatal as error:
-        return None, None, [*findings, block("login", str(error), error.hint)]
+        return None, None, None, [*findings, block("login", str(error), error.hint)]
     findings += [org.login(organization, settings.salesforce.org_id), org.url_field(shape)]
     try:
         count, found = await org.records(salesforce, scope)
@@ -160,7 +166,7 @@ async def look_at_org(
     except EngineError as error:
         findings.append(_unanswered("salesforce", error))
         count = None
-    return shape, count, findings
+    return organization, shape, count, findings
 
 
 async def look_at_records(

@@ -213,10 +213,9 @@ class Interview:
 
 async def _login(settings: Settings, clock: Clock) -> Trial:
     async with open_salesforce(settings.salesforce, settings.network, clock) as salesforce:
-        shape, _, findings = await look_at_org(salesforce, clock, settings, Scope())
-        if shape is None:
-            return Trial(findings)
-        org = await salesforce.organization()
+        org, _, _, findings = await look_at_org(salesforce, clock, settings, Scope())
+    if org is None:
+        return Trial(findings)
     pin = f"Refuse every org but {printable(org.name)} ({org.id}) from now on?"
     return Trial(findings, [(pin, "salesforce.org_id", org.id)])
 

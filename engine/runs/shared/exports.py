@@ -1,12 +1,12 @@
 """Files that a person names to be written: always new ones of mode 0600, so that no text gets into what somebody else
-holds open, may write to, or has linked there."""
+holds open, may write to, or has linked there. What the engine lives on is never replaced by them."""
 
 from __future__ import annotations
 
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import mkstemp
@@ -14,6 +14,17 @@ from typing import IO
 
 from engine.limiting.private_files import sync
 from engine.tracking.db.files import unwritable
+
+_SQLITE = b"SQLite format 3\0"
+_kept: set[Path] = set()
+_databases: set[Path] = set()
+
+
+def keep(files: Iterable[Path | None], database: Path) -> None:
+    """From now on nothing replaces these files, nor what lies beside the tracking DB and has a name that begins with
+    its."""
+    _kept.update(Path(os.path.realpath(file)) for file in files if file is not None)
+    _databases.add(Path(os.path.realpath(database)))
 
 
 @contextmanager
@@ -83,10 +94,23 @@ def fresh(path: Path) -> IO[str]:
 
 
 def _plain(path: Path) -> bool:
+    """Whether a file may be put there. Raises OSError where one lies that must stay."""
     try:
-        return stat.S_ISREG(path.stat().st_mode)
+        plain = stat.S_ISREG(path.stat().st_mode)
     except FileNotFoundError:
         return True
+    if plain and (why := _why_kept(Path(os.path.realpath(path)))):
+        raise OSError(errno.EBUSY, f"{why}; name another file")
+    return plain
+
+
+def _why_kept(path: Path) -> str:
+    if path in _kept or any(path.parent == each.parent and path.name.startswith(each.name) for each in _databases):
+        return "the engine needs what lies there"
+    with suppress(OSError), path.open("rb") as file:  # what cannot be read may still be replaced
+        if file.read(len(_SQLITE)) == _SQLITE:
+            return "a database lies there"
+    return ""
 
 
 def _writer(handle: int) -> IO[str]:

@@ -58,6 +58,9 @@ class SweepReport:
     coverage: Coverage = field(default_factory=Coverage)
     again: Command = field(default_factory=lambda: Command("sweep"))
     """The same command."""
+    org_id: str = ""
+    begun: str = ""
+    """What was changed later may be missing."""
     stopped: str = ""
     stopped_with: int = 0
 
@@ -99,6 +102,9 @@ class SweepReport:
     def as_json(self) -> dict[str, Any]:
         covered, count = self.coverage, sum(pointer.count for pointer in self.found)
         return {
+            "org_id": self.org_id,
+            "begun": self.begun,
+            "watch": self.watch,
             "searched_for": self.terms,
             "restricted_to": list(self.only) or None,
             "objects_searched": covered.objects,

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from engine.limiting.clock import Clock, SystemClock
+from engine.limiting.clock import Clock, SystemClock, iso
 from engine.limiting.side_by_side import side_by_side
 from engine.model.command import Command
 from engine.model.errors import Blocked, Fatal, Paused, Refused, Transient, Usage
@@ -68,9 +68,11 @@ async def sweep(settings: Settings, options: SweepOptions, screen: Screen, clock
         raise Blocked("there is nothing to search for", hint="set source.buckets, source.allowed_hosts, or give --host")
     stop, watching = Stop(), options.watching
     report = SweepReport(terms, only=options.objects, watch=watching is not None, again=options.again)
+    report.begun = iso(clock.now())
     with stopping(stop, screen.say, settings.migration.drain_seconds), screen.logging(settings):
         async with open_org(settings, clock) as salesforce:
-            await unless_stopped(check_org(salesforce, Scope()), stop)
+            organization, _ = await unless_stopped(check_org(salesforce, Scope()), stop)
+            report.org_id = organization.id
             search = Search(salesforce)
             if watching is None:
                 await _Sweep(search, options, screen, stop, report).run()

@@ -104,6 +104,15 @@ def rows(db: sqlite3.Connection) -> int:
     return int(db.execute("SELECT count(*) FROM file_migrations").fetchone()[0])
 
 
+def org_of(db: sqlite3.Connection) -> str:
+    """The org that the latest run logged in to; empty: no run has."""
+    row = db.execute(
+        "SELECT json_extract(config_snapshot, '$.org_id') AS org FROM migration_runs WHERE org <> ''"
+        " ORDER BY id DESC LIMIT 1"
+    ).fetchone()
+    return str(row[0]) if row else ""
+
+
 def milestones(db: sqlite3.Connection) -> dict[str, Any]:
     """The last verification, the last undo that worked, and when files and links were changed last."""
     verified, rehearsed = by_name(db.execute(_VERIFIED)), by_name(db.execute(_REHEARSED))
