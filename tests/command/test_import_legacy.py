@@ -8,7 +8,7 @@ import json
 import pytest
 
 from engine.rehearsal.content import content_of
-from engine.rehearsal.old_scripts import TOKEN
+from engine.rehearsal.old_scripts import TOKEN, old_link
 from engine.tracking.db.chain import tip_path
 from tests.support.commands import BACKUP, ROLLBACK, links, lose_the_database, refused, said_so
 from tests.support.legacy import PROVED, SWITCHED, Expected, Migrated, adopt, became, look, with_every_defect
@@ -150,6 +150,33 @@ def test_a_dry_run_without_a_tracking_db_tells_of_the_journal_of_a_lost_one(old:
     there = {path: path.read_bytes() for path in old.corner.directory.iterdir() if path.is_file()}
     said_so(look(old), 0, "--execute would be refused", "db rebuild --from-bucket")
     assert {path: path.read_bytes() for path in old.corner.directory.iterdir() if path.is_file()} == there
+
+
+def test_only_links_that_were_seen_to_be_moved_have_no_way_back(old: Migrated) -> None:
+    """A run of phase 2 ended early: its rows do not tell what it has moved."""
+    old.copy()
+    no_url, elsewhere = {"url": ""}, {"url": "https://evil.example/x"}
+    old.copy(Expected("skipped", "no_url"), row=no_url)
+    old.copy(Expected("failed", "host_not_allowed"), row=elsewhere)
+    old.copy(Expected("gone", "deleted"), row=elsewhere, holds="deleted", noted=1)
+    old.scripts.run("full_migration")
+    counts = look(old, "--json").json["links"]
+    assert (counts["read"], counts["no_way_back"]) == (4, 0)
+    old.copy(Expected("skipped", "no_url"), row=no_url, holds="link")
+    ours = old_link(old.corner.bucket, "uploads/x")
+    old.copy(Expected("skipped", "already_ours"), row={"url": ours}, holds=ours)
+    counts = adopt(old, code=3)["links"]
+    assert (counts["read"], counts["no_way_back"], counts["journalled"]) == (6, 2, 0)
+    assert became(old) == old.expected
+
+
+def test_a_dry_run_says_how_an_import_would_end(old: Migrated) -> None:
+    old.copy()
+    dry = said_so(look(old, "--json"), 0).json
+    assert (dry["status"], dry["notes"]) == ("planned", [])
+    old.copy(Expected("skipped", "no_url"), row={"url": ""})
+    said_so(look(old), 0, "import-legacy (dry run): planned", "--execute would end with exit code 3: 1 doubt")
+    adopt(old, code=3)
 
 
 def test_a_second_import_changes_nothing_and_reads_nothing_again(old: Migrated) -> None:

@@ -73,7 +73,7 @@ class LegacyLinks(TypedDict):
     broken_link: int
     """Links to a copy that is not proved."""
     no_way_back: int
-    """Links whose original is not known, or not let in by the settings."""
+    """Links that were seen to be moved, and whose original is not known, or not let in by the settings."""
 
 
 class Scripts(TypedDict):

@@ -143,7 +143,7 @@ def becomes(old: Old, verdict: Verdict, state: LinkState | None, link: str) -> B
     """``link``: what the settings make of its key. A record that holds the scripts' link keeps that one."""
     there = state is LinkState.OURS and not old.refused
     facts = verdict.ours
-    if state is LinkState.GONE and not old.switched:
+    if state is LinkState.GONE and (not old.switched or lost(old)):  # the journal tells of the others
         return Becomes(old, Status.GONE, FailureClass.DELETED, "the record was deleted in Salesforce, or is hidden")
     if verdict.proof is not None and facts is not None and verdict.theirs is not None:
         return Becomes(

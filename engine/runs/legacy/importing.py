@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import tzinfo
 from functools import partial
 from pathlib import Path
@@ -230,12 +230,13 @@ class _Import:
             opens = state is not LinkState.OURS or bool(old.refused) or self._reading.opens(old.link, old.key)
             self._tallied.moved(old, state, opens=opens)
         for row in rows:
-            self._tallied.add(row, states.get(row.old.id))
+            found, holds = states.get(row.old.id), held.get(row.old.id)
+            self._tallied.add(row, found, stuck=self._stuck(row.old, found, holds))
         return rows, [step for old in moved for step in deciding.steps(old, states[old.id], held[old.id])]
 
     async def _held(self, olds: Sequence[Old]) -> dict[str, Held | None]:
         """What the records hold whose links the scripts may have moved, and of which the journal knows nothing yet."""
-        links = [old for old in olds if self._tallied.moved_by_them(old) and not deciding.lost(old)]
+        links = [old for old in olds if self._tallied.moved_by_them(old)]
         if not links:
             return {}
         database = self._run.services.ledger.database
@@ -251,6 +252,11 @@ class _Import:
                 "its records.",
             )
         return held
+
+    def _stuck(self, old: Old, state: LinkState | None, held: Held | None) -> bool:
+        """Whether its link was seen to be moved, and nothing is known that may be put back."""
+        moved = state is LinkState.OURS or (held is not None and self._reading.in_our_bucket(held.url))
+        return moved and deciding.lost(old)
 
     async def _judged(self, olds: Sequence[Old]) -> dict[str, Verdict]:
         ours, theirs = {}, {}
@@ -276,4 +282,9 @@ class _Import:
         return "completed_with_failures", 3
 
     def report(self, ended: Ended) -> ImportReport:
+        if ended.dry_run and not ended.stopped:
+            ended = replace(ended, status="planned")
+            if doubts := self._tallied.for_a_person:
+                told = "1 doubt needs a person" if doubts == 1 else f"{doubts:,} doubts need a person"
+                ended.notes.append(f"--execute would end with exit code 3: {told}; a dry run at its end is always 0")
         return ImportReport(ended, self._options.file, self._tallied, self._options.again(execute=True))

@@ -16,7 +16,7 @@ from engine.model.failures import FailureClass
 from engine.model.old_copy import Old, Unfit
 from engine.model.outcome import Status
 from engine.model.text import csv_safe, printable
-from engine.runs.legacy.deciding import Becomes, ends_as, lost
+from engine.runs.legacy.deciding import Becomes, ends_as
 from engine.runs.shared.exports import fresh
 from engine.runs.shared.report import Ended, by_reason, duration, proved_by
 
@@ -25,7 +25,7 @@ DEAD = "dead_link"
 BROKEN = "broken_link"
 """Of a link that the scripts moved, and whose copy is not proved."""
 NO_WAY_BACK = "no_way_back"
-"""Of a link that the scripts have, or may have, moved, and whose original is not known, or not let in."""
+"""Of a link that was seen to be moved, and whose original is not known, or not let in."""
 _SILENT = (FailureClass.NETWORK, FailureClass.THROTTLED)
 _EXAMPLES = 3
 _HEADS = ("doclist_entry_id", "class", "message", "key", "link")
@@ -137,15 +137,15 @@ class Tallied:
         if not opens:
             self._kind(old, DEAD)
 
-    def add(self, row: Becomes, state: LinkState | None) -> None:
-        """What becomes of a record."""
+    def add(self, row: Becomes, state: LinkState | None, *, stuck: bool = False) -> None:
+        """What becomes of a record. ``stuck``: its link was moved, and has no way back."""
         old, (status, failure) = row.old, ends_as(row, state)
         self.ends["switched" if old.switched else "backed up", status, failure.value if failure else ""] += 1
         if row.proof is not None and row.verified:
             self.proofs[row.proof.value] += 1
         if status is Status.SWITCHED and not row.verified:
             self._kind(old, BROKEN, row.message)
-        if lost(old) and self.moved_by_them(old):
+        if stuck:
             self._kind(old, NO_WAY_BACK, old.why)
         if failure is not None:
             message = row.message if failure is row.failure else _SAID[failure.value]
@@ -300,6 +300,6 @@ class ImportReport:
         said = {
             DEAD: "links do not open: the key is not encoded in them",
             BROKEN: "links lead to an object that is not proved: users may get another file, or none",
-            NO_WAY_BACK: "links have no way back: their original is not known, or not let in by the settings",
+            NO_WAY_BACK: "moved links have no way back: their original is not known, or not let in by the settings",
         }
         return lines + [f"  {t.kinds[kind]:,} {words}" for kind, words in said.items() if t.kinds[kind]]
