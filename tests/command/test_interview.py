@@ -92,6 +92,7 @@ def test_settings_that_cannot_be_are_said_before_anything_is_asked_of_them(corne
 
     assert "by_magic" in said.out
     assert "ftp://x" in said.out
+    assert "--" not in said.out
 
 
 @pytest.mark.parametrize("answers", [[], ["https://x.my.salesforce.com", "jwt"]])

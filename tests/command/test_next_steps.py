@@ -146,7 +146,9 @@ def test_dead_old_links_are_told_before_and_the_refusal_says_what_to_type(corner
     before = links(corner, ids)
     assert corner.engine(*SWITCH).code == 0
     corner.misbehave(kind="access_denied", method="HEAD|GET", path=VENDOR_BUCKET)
-    words = command(corner.engine("run", "rollback", "--from-database", "--json"), "puts them back")
+    found = corner.engine("run", "rollback", "--from-database", "--json")
+    assert found.json["next"][0]["command"].endswith("rollback --from-database --execute --ids FILE")
+    words = command(found, "puts them back")
     assert words == ["run", "rollback", "--from-database", "--execute", "--force"]
     refused = said_so(corner.engine(*ROLLBACK), 4, f"engine {shlex.join(words)}   goes on where it stopped")
     assert "same command" not in refused.everything

@@ -6,6 +6,7 @@ Secrets are used for these trials alone. They are never written; the last words 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +37,8 @@ class Trial:
 
 
 Check = Callable[[Settings, Clock], Coroutine[Any, Any, Trial]]
+_NO_FLAG = re.compile(r"^\s*--[\w-]+: ", re.MULTILINE)
+"""How a message names where a value comes from; answers come from no flag."""
 RECORDS, FILES = 200, 2
 """How much of the source a trial looks at."""
 
@@ -201,7 +204,7 @@ class Interview:
             settings = load_settings(None, environ=os.environ | self.secrets, overrides=NOT_YET | self._overrides())
             return self.run(part.check(settings, self.clock))
         except Fatal as error:
-            return Trial([block("settings", str(error), error.hint)])
+            return Trial([block("settings", _NO_FLAG.sub("", str(error)), error.hint)])
         except EngineError as error:
             return Trial([block("settings", str(error), "try again")])
 

@@ -64,9 +64,18 @@ class RollbackSurvey:
             planned=self._candidates.count,
             counts=found.counts,
             cost=ApiCost(needed, None if limits is None else limits.left),
-            next_steps=([(self._options.again(force=self._dead), "   puts them back")] if found.to_undo else [_NOTHING])
-            + also_undo(self._options, self._evidence),
+            next_steps=(self._to_undo() if found.to_undo else [_NOTHING]) + also_undo(self._options, self._evidence),
         )
+
+    def _to_undo(self) -> list[Advice]:
+        options = self._options
+        if not self._dead or options.force:
+            return [(options.again(), "   puts them back")]
+        all_of_them: Advice = (options.again(force=True), "   puts them back all the same: users then meet dead links")
+        if options.ids is not None:
+            return [all_of_them]
+        some = Command(f"{options.again().words} --ids FILE")
+        return [(some, "   only the records in FILE: those whose old links work"), all_of_them]
 
 
 _NOTHING: Advice = (Command("audit"), "   shows what the journal knows of changed links")
