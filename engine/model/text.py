@@ -90,6 +90,11 @@ def storable(text: str) -> str:
     return text if text.isascii() else text.encode(errors="replace").decode()
 
 
+def readable(value: object) -> str:
+    """A value of any SQLite column as storable text, empty for None. Bytes are taken for UTF-8."""
+    return "" if value is None else storable(str(value, "utf-8", "replace") if isinstance(value, bytes) else str(value))
+
+
 def json_in(text: str | bytes, *, strict: bool = True) -> Any:
     """The value of a JSON text. Raises ValueError for any other text, and for JSON that is nested too deep."""
     try:

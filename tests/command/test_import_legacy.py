@@ -179,6 +179,16 @@ def test_a_dry_run_says_how_an_import_would_end(old: Migrated) -> None:
     adopt(old, code=3)
 
 
+def test_what_failed_in_the_scripts_is_told_in_words(old: Migrated) -> None:
+    record = old.copy()
+    add = "INSERT INTO migration_errors (run_id, doclist_entry_id, error_type, error_message, timestamp)"
+    kinds = [(None, "''"), (record, "'known'"), *((f"X{n}", kind) for n, kind in enumerate(("x'ff61'", "''", "'odd'")))]
+    for name, kind in kinds:
+        old.scripts.db.execute(f"{add} VALUES (1, ?, {kind}, '', '')", (name,))
+    old.scripts.db.commit()
+    assert look(old, "--json").json["scripts"]["failed_records"] == {"\ufffda": 1, "unknown": 1, "odd": 1}
+
+
 def test_a_second_import_changes_nothing_and_reads_nothing_again(old: Migrated) -> None:
     with_every_defect(old)
     adopt(old, code=3)

@@ -65,12 +65,35 @@ BAD: dict[str, tuple[Any, int, tuple[str, ...]]] = {
     "text": (lambda path: plain(path, b"id,url\n"), 4, ("is not a SQLite database",)),
     "cut short": (lambda path: plain(path, b"SQLite format 3\0" + b"\xff" * 90), 4, ("stays as it is",)),
     "other tables": (lambda path: of(path, "CREATE TABLE files (x)"), 4, ("no table file_migrations", "files")),
+    "a view": (
+        lambda path: of(path, "CREATE VIEW file_migrations AS SELECT 1 AS x"),
+        4,
+        ("its tables: none; its views: file_migrations",),
+    ),
     "other columns": (
         lambda path: of(path, "CREATE TABLE file_migrations (doclist_entry_id, original_url, s3_key)"),
         4,
         ("your_s3_key", "s3_key"),
     ),
 }
+
+
+@pytest.mark.parametrize("way", ["its path", "another name", "a hard link", "what lies beside it"])
+def test_the_report_never_takes_the_place_of_the_file_that_is_read(old: Migrated, way: str) -> None:
+    old.copy()
+    report = old.file
+    if way == "another name":
+        report = old.file.parent / "." / "x" / ".." / old.file.name
+        (old.file.parent / "x").mkdir()
+    elif way == "a hard link":
+        report = old.file.parent / "same.csv"
+        report.hardlink_to(old.file)
+    elif way == "what lies beside it":
+        report = old.file.parent / f"{old.file.name}-wal"
+    content = old.file.read_bytes()
+    refused(look(old, "--report", str(report)), 2, "--report", str(report))
+    assert old.file.read_bytes() == content
+    assert report.exists() is (way != "what lies beside it")
 
 
 @pytest.mark.parametrize("kind", BAD)

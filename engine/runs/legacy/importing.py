@@ -11,6 +11,7 @@ on, and leaves alone what it finds done.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -34,7 +35,7 @@ from engine.runs.legacy.deciding import Becomes, Verdict
 from engine.runs.legacy.listing import OldListings
 from engine.runs.legacy.proving import Prover
 from engine.runs.legacy.report import Doubts, ImportReport, Tallied
-from engine.runs.legacy.rows import Reading
+from engine.runs.legacy.rows import LONG_TEXT, Reading
 from engine.runs.legacy.writing import Writing
 from engine.runs.links.link_run import begin_journal, evidence_for, foresee
 from engine.runs.shared.bounds import Bounds, bounds_of
@@ -44,6 +45,7 @@ from engine.runs.shared.preflight import check_own_org, check_stores
 from engine.runs.shared.report import Ended
 from engine.runs.shared.screen import Screen
 from engine.settings import Settings
+from engine.tracking.db.files import SIDE_FILES
 from engine.tracking.db.legacy_scratch import LegacyScratch
 from engine.tracking.read.legacy import original
 from engine.tracking.write import legacy as imported
@@ -75,6 +77,7 @@ async def import_legacy(
 ) -> ImportReport:
     """Import, or say what an import would do. Raises Fatal when it cannot start or go on."""
     zone = _zone(options.timezone)
+    _apart(options)
     bounds = bounds_of(settings.migration, dry_run=not options.execute, writing="--execute")
     start = Start(
         kind=IMPORT,
@@ -95,11 +98,11 @@ async def _checked(run: Run, *, settings: Settings, options: ImportOptions, zone
     tallied = Tallied(run.files.enter_context(Doubts(options.report)))
     tallied.zone = str(zone or services.clock.now().astimezone().tzname())
     ours = services.ours
-    reading = Reading(services.rules, ours.link_template, ours.endpoint_url, zone)
     scratch = run.files.enter_context(LegacyScratch())
     with original(options.file):  # before anything that takes time
         pass
     organization, shape = await check_own_org(services, Scope())
+    reading = Reading(services.rules, ours.link_template, ours.endpoint_url, zone, shape.url_length or LONG_TEXT)
     await check_stores(services)
     await _gather(options.file, scratch, reading, tallied, run.bounds)
     places = services.planner(shape, None).places
@@ -146,6 +149,22 @@ def _zone(name: str | None) -> tzinfo | None:
         return None if name is None else ZoneInfo(name)
     except (OSError, ValueError, LookupError) as error:
         raise Usage(f"--timezone {name}: there is no such time zone", hint="Write Europe/Berlin, or UTC.") from error
+
+
+def _apart(options: ImportOptions) -> None:
+    """Raises Usage where the report would take the place of FILE, or of what SQLite keeps beside it."""
+    if options.report is None:
+        return
+    try:
+        same = options.report.exists() and options.report.samefile(options.file)
+    except OSError:  # whichever is not there is told later
+        same = False
+    family = {f"{os.path.realpath(options.file)}{suffix}" for suffix in ("", *SIDE_FILES)}
+    if same or os.path.realpath(options.report) in family:
+        raise Usage(
+            f"--report {options.report} is FILE itself, or belongs to it",
+            hint="Nothing was written. Name another file for the report.",
+        )
 
 
 class _Import:

@@ -5,6 +5,8 @@
 | an Id that is none, or bytes that are no text     | it cannot be taken over: counted, with an example         |
 | no original link, or ours in its place            | the original is lost: ``no_url``, ``already_ours``        |
 | an original that the settings do not let in       | ``bad_url``, ``host_not_allowed``                         |
+| an original that the field of the links is too    | ``bad_url``: the record never held it. Only the beginning |
+| short for, or a link that no field takes          | of it is kept                                             |
 | a copy in another bucket, or under no key         | ``copy_missing``                                          |
 | times without a zone                              | local times of ``--timezone``, DST included, made UTC     |
 """
@@ -21,8 +23,15 @@ from engine.model.failures import FailureClass
 from engine.model.ids import to18
 from engine.model.keys import LinkTemplate
 from engine.model.old_copy import Old, Unfit
+from engine.model.text import readable
 from engine.model.urls import SourceRules, identity_hash, parse_url, plus_as_space, source_rules
 
+LONG_TEXT = 131_072
+"""Characters of the longest text field of Salesforce."""
+_KEY = 1_024
+"""Bytes, and so characters, of the longest key of S3."""
+_KEPT = 1_000
+"""Characters that are kept of what is too long."""
 LOST = "its original link is lost: the original scripts wrote ours over it"
 NO_ORIGINAL = "the original scripts noted no original link"
 
@@ -38,6 +47,8 @@ class Reading:
     """Of our bucket; None: AWS."""
     zone: tzinfo | None
     """Of the times without one; None: this machine's."""
+    longest: int = LONG_TEXT
+    """Characters that the field of the links takes."""
     bucket_rules: SourceRules = field(init=False)
     """Of our bucket."""
 
@@ -51,27 +62,27 @@ class Reading:
         try:
             record = to18(texts[0].strip())
         except ValueError:
-            return Unfit("bad_id", texts[0].encode("utf-8", "replace").decode()[:40])
+            return Unfit("bad_id", readable(raw[0])[:40])
         if bytes in map(type, raw) or not _encodable("".join(texts)):
             return Unfit("bad_text", record)
         _, url, key, link, account, account_name, name, size, sha256, copied, modified, switched, updated = texts
-        source_id, failure, why = self._source(url, link)
+        source_id, failure, why = self._too_long(url, link) or self._source(url, link)
         if not failure:
             failure, why = self._copy(key, link)
         return Old(
             id=record,
             account_id=_account(account),
-            account_name=account_name,
-            url=url,
-            key=key,
-            link=link,
-            name=name,
+            account_name=account_name[:_KEPT],
+            url=_cut(url, self.longest),
+            key=_cut(key, _KEY),
+            link=_cut(link, LONG_TEXT),
+            name=name[:_KEPT],
             size=int(size) if size.isascii() and size.isdecimal() else None,
             sha256=sha256.lower() if len(sha256) == 64 else "",
             copied_at=self.moment(copied),
             modified=self.moment(modified),
             switched=switched.strip() in {"1", "1.0", "True", "true"},
-            updated=updated,
+            updated=updated[:_KEPT],
             source_id=source_id,
             refused=failure,
             why=why,
@@ -109,6 +120,13 @@ class Reading:
         except Refused:
             return False
 
+    def _too_long(self, url: str, link: str) -> tuple[int, str, str] | None:
+        for what, text, most in (("original", url, self.longest), ("link", link, LONG_TEXT)):
+            if len(text) > most:
+                why = f"the {what} that the scripts noted has {len(text):,} characters, the field takes {most:,}"
+                return 0, FailureClass.BAD_URL.value, why
+        return None
+
     def _source(self, url: str, link: str) -> tuple[int, str, str]:
         if not url.strip():
             return 0, FailureClass.NO_URL.value, NO_ORIGINAL
@@ -122,9 +140,15 @@ class Reading:
     def _copy(self, key: str, link: str) -> tuple[str, str]:
         if not key or not link:
             return FailureClass.COPY_MISSING.value, "the original scripts noted no key for its copy"
+        if len(key) > _KEY:
+            return FailureClass.COPY_MISSING.value, f"its key has {len(key):,} characters, and S3 takes no such key"
         if not self.in_our_bucket(link):
             return FailureClass.COPY_MISSING.value, "its copy lies in another bucket than destination.bucket"
         return "", ""
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else text[:_KEPT]
 
 
 def _account(text: str) -> str:

@@ -10,6 +10,7 @@ import json
 import shutil
 import sqlite3
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.model.errors import Blocked, Usage
-from engine.model.text import storable
+from engine.model.text import readable
 from engine.tracking.db.faults import primary
 from engine.tracking.db.schema import APPLICATION_ID
 
@@ -38,6 +39,8 @@ COLUMNS = (
 CHUNK = 1_000
 _MAGIC = b"SQLite format 3\0"
 _WAL = 2
+_NAME = 80
+"""Characters of the name of an error, at most."""
 _UNTOUCHED = "it stays as it is, and nothing was written. "
 _SWITCHES = """
 SELECT config_snapshot FROM migration_runs WHERE run_type = 'full_migration'
@@ -88,7 +91,10 @@ class Original:
         with _translated(self.path):
             if not {"error_type", "doclist_entry_id"} <= _columns(self.db, "migration_errors"):
                 return {}
-            return {storable(str(kind)): int(count) for kind, count in self.db.execute(_FAILED)}
+            counts: Counter[str] = Counter()
+            for kind, count in self.db.execute(_FAILED):
+                counts[readable(kind)[:_NAME].strip() or "unknown"] += int(count)
+            return {kind: count for kind, count in counts.items() if count}
 
 
 @contextmanager
@@ -166,11 +172,13 @@ def _must_be_theirs(db: sqlite3.Connection, path: Path) -> None:
             f"{path} is a tracking DB of engine, and none of the original scripts",
             hint=f"{_UNTOUCHED}There is nothing to import: set tracking.database to it.",
         )
-    tables = {str(name).lower() for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    found = [(kind, readable(name)) for kind, name in db.execute("SELECT type, name FROM sqlite_master")]
+    tables, views = (sorted(name.lower() for each, name in found if each == kind) for kind in ("table", "view"))
     if "file_migrations" not in tables:
-        there = ", ".join(sorted(tables)) or "none"
+        there = f"its tables: {', '.join(tables) or 'none'}"
+        there += f"; its views: {', '.join(views)}" if views else ""
         raise Blocked(
-            f"{path} has no table file_migrations (its tables: {there})",
+            f"{path} has no table file_migrations ({there})",
             hint=f"{_UNTOUCHED}Name the scripts' migration_tracking.db.",
         )
     have = _columns(db, "file_migrations")

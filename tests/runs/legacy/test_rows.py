@@ -16,7 +16,7 @@ from engine.tracking.read.legacy import COLUMNS
 
 RULES = source_rules(["theirs"], None, "us-west-2", [])
 TEMPLATE = LinkTemplate("https://{bucket}.s3.{region}.amazonaws.com/{key}", "ours", "us-east-1")
-READING = Reading(RULES, TEMPLATE, None, ZoneInfo("America/Los_Angeles"))
+READING = Reading(RULES, TEMPLATE, None, ZoneInfo("America/Los_Angeles"), 255)
 ID = to18("a0X5g00000AbcDe")
 LINK = "https://ours.s3.us-east-1.amazonaws.com/uploads/a/b.pdf"
 GOOD: dict[str, object] = {
@@ -57,6 +57,10 @@ def test_a_good_row_has_long_ids_and_no_reason_to_refuse_it() -> None:
         ({"original_url": "https:///b.pdf"}, "bad_url"),
         ({"original_url": "http://169.254.169.254/latest"}, "host_not_allowed"),
         ({"original_url": "javascript:alert(1)"}, "bad_url"),
+        ({"original_url": "https://theirs.s3.amazonaws.com/" + "x" * 224}, "bad_url"),
+        ({"original_url": "https://theirs.s3.amazonaws.com/" + "x" * 223}, ""),
+        ({"your_s3_url": LINK + "x" * 200_000}, "bad_url"),
+        ({"your_s3_key": "x" * 5_000}, "copy_missing"),
         ({"your_s3_key": ""}, "copy_missing"),
         ({"your_s3_url": ""}, "copy_missing"),
         ({"your_s3_url": "https://ours2.s3.us-east-1.amazonaws.com/uploads/a/b.pdf"}, "copy_missing"),
@@ -77,6 +81,7 @@ def test_what_cannot_be_looked_at_has_a_class(changed: dict[str, Any], failure: 
         ({"doclist_entry_id": "\udce9"}, "bad_id"),
         ({"original_url": "h\udce9"}, "bad_text"),
         ({"original_url": b"bytes"}, "bad_text"),
+        ({"doclist_entry_id": b"\xff"}, "bad_id"),
     ],
 )
 def test_what_is_no_row_of_a_record_is_unfit(changed: dict[str, Any], kind: str) -> None:
@@ -84,6 +89,15 @@ def test_what_is_no_row_of_a_record_is_unfit(changed: dict[str, Any], kind: str)
     assert isinstance(found, Unfit)
     assert found.kind == kind
     found.example.encode()
+    assert "b'" not in found.example
+
+
+def test_what_is_absurdly_long_is_kept_shortened() -> None:
+    endless = "https://theirs.s3.amazonaws.com/" + "x" * 3_000_000
+    found = old(original_url=endless, your_s3_url=endless, your_s3_key=endless, account_name=endless, file_name=endless)
+    assert found.refused == "bad_url"
+    assert "the field takes 255" in found.why
+    assert len("".join(map(str, found))) < 10_000
 
 
 @pytest.mark.parametrize(("size", "told"), [(5, 5), ("5", 5), (None, None), ("many", None), (-1, None), (5.5, None)])
