@@ -328,6 +328,23 @@ def test_a_rebuild_of_which_nothing_can_be_read_says_so(corner: Corner) -> None:
     said_so(corner.engine(*SWITCH, **another), 0, "4 switched")
 
 
+def test_a_tip_that_is_left_of_an_unreadable_journal_is_named_with_the_key(corner: Corner) -> None:
+    """Only the DB is lost, and nothing of the journal in the bucket can be read."""
+    backed_up(corner)
+    assert corner.engine(*SWITCH, "--limit", "1").code == 0
+    for key in corner.held():
+        if key.startswith(".engine/"):
+            replace(corner, corner.bucket, key, b"spoilt")
+    for end in ("", "-wal", "-shm"):
+        Path(f"{corner.database}{end}").unlink(missing_ok=True)
+    said_so(corner.engine(*REBUILD), 6, "switch.journal_key_file", ".journal-head.json", "move it away")
+    assert corner.engine(*BACKUP).code == 0
+
+    Path(f"{corner.database}.journal-head.json").rename(corner.directory / "old-tip.json")
+    another = {"ENGINE_SWITCH__JOURNAL_KEY_FILE": str(corner.directory / "another-key")}
+    said_so(corner.engine(*SWITCH, **another), 0, "4 switched")
+
+
 def test_a_rebuild_of_another_bucket_or_org_is_refused(corner: Corner) -> None:
     lost_within_a_wave(corner)
     elsewhere = f"{corner.bucket}-other"

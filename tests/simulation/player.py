@@ -16,6 +16,7 @@ from pathlib import Path
 from engine.model.command import Advice, Command
 from engine.model.errors import Fatal
 from engine.settings import Settings
+from engine.tracking.db.chain import tip_path
 from tests.simulation import disk
 from tests.simulation.bucket import OTHERS
 from tests.simulation.commands import command, parse
@@ -291,6 +292,7 @@ class Player:
     def _take_another_key(self) -> None:
         """Of a journal of which nothing can be read any more: a new one begins."""
         settings = self.world.settings
+        tip_path(settings.tracking.database).unlink(missing_ok=True)
         file = self.world.box / "another.journal-key"
         self.world.settings = settings.model_copy(
             update={"switch": settings.switch.model_copy(update={"journal_key_file": file})}

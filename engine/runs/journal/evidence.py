@@ -34,7 +34,8 @@ from engine.tracking.write.journal import Journal
 
 KEYS = (
     "to begin a journal all the same, give it a key of its own: set switch.journal_key_file to a file that does not"
-    " exist yet, and keep the old key with the old journal"
+    " exist yet, and keep the old key with the old journal. Where a chain tip of the old one (….journal-head.json)"
+    " still lies beside the tracking DB, move it away too"
 )
 UNSETTLED = "no link was changed; what is still in doubt is read first by the next run"
 """What remains after a stop that came while the open changes of an earlier run were settled."""
