@@ -148,7 +148,7 @@ def test_a_dry_run_without_a_tracking_db_tells_of_the_journal_of_a_lost_one(old:
     adopt(old)
     lose_the_database(old.corner)
     there = {path: path.read_bytes() for path in old.corner.directory.iterdir() if path.is_file()}
-    said_so(look(old), 0, "--execute would be refused", "db rebuild --from-bucket")
+    said_so(look(old), 0, "--execute would be refused", "db rebuild --from-bucket", str(tip_path(old.corner.database)))
     assert {path: path.read_bytes() for path in old.corner.directory.iterdir() if path.is_file()} == there
 
 
@@ -187,6 +187,33 @@ def test_what_failed_in_the_scripts_is_told_in_words(old: Migrated) -> None:
         old.scripts.db.execute(f"{add} VALUES (1, ?, {kind}, '', '')", (name,))
     old.scripts.db.commit()
     assert look(old, "--json").json["scripts"]["failed_records"] == {"\ufffda": 1, "unknown": 1, "odd": 1}
+
+
+@pytest.mark.parametrize("writes", [True, False])
+def test_an_import_into_an_empty_db_asks_the_bucket_for_its_journal(old: Migrated, writes: bool) -> None:
+    old.copy()
+    old.copy(SWITCHED, noted=1, holds="link")
+    adopt(old)
+    lose_the_database(old.corner)
+    tip_path(old.corner.database).unlink()
+    if writes:
+        refused(look(old, "--execute"), 6, "holds rows of a journal with this key", "db rebuild --from-bucket")
+        assert old.corner.recorded() == 0
+        return
+    old.scripts.db.execute("DELETE FROM file_migrations WHERE salesforce_updated = 1")
+    old.scripts.db.commit()
+    for flags in ([], ["--execute"]):
+        said_so(look(old, *flags), 0, "know of earlier switches, this tracking DB does not", "db rebuild --from-bucket")
+
+
+def test_an_import_tells_of_a_journal_that_another_tracking_db_keeps_in_the_bucket(old: Migrated) -> None:
+    old.copy(SWITCHED, noted=1, holds="link")
+    assert adopt(old)["notes"] == []
+    assert adopt(old)["notes"] == []
+    other = {"ENGINE_TRACKING__DATABASE": str(old.corner.directory / "other.db")}
+    for flags in ([], ["--execute"]):
+        said_so(look(old, *flags, **other), 0, "of another tracking DB", "db rebuild --from-bucket")
+    assert adopt(old, **other)["notes"] == []
 
 
 def test_a_second_import_changes_nothing_and_reads_nothing_again(old: Migrated) -> None:

@@ -23,7 +23,7 @@ from engine.pipeline.stop import Stop
 from engine.runs.journal.batches import Pins
 from engine.runs.journal.off_box import OffBox
 from engine.runs.journal.own_objects import JSON, get, put, store
-from engine.runs.journal.tips import Witness, journals_of, tip_key, witness_of
+from engine.runs.journal.tips import Witness, journals_of, journals_of_others, tip_key, witness_of
 from engine.runs.shared.assembly import Services
 from engine.salesforce.server_time import ServerTime
 from engine.tracking.db import chain
@@ -189,6 +189,22 @@ async def gather_evidence(services: Services, *, lost: bool = False) -> Evidence
     return Evidence(services, key, checked, witness, notes)
 
 
+async def note_other_journals(services: Services, note: Callable[[Advice], None]) -> None:
+    """For a DB without a journal yet: which journals the bucket keeps that were written with other keys."""
+    if await services.ledger.database.read(journal.first_hash):
+        return
+    with suppress(EngineError):  # it refuses nothing: a journal may begin anew with a key of its own
+        key = services.journal_key
+        own = chain.load_key(key, may_create=False).fingerprint if key.exists() else ""
+        if others := await journals_of_others(services.s3, services.retries, own):
+            shown = ", ".join(others[:3]) + (", …" if len(others) > 3 else "")
+            lost = "If that DB is lost, set switch.journal_key_file to its key, then "
+            what = (
+                f"the bucket also keeps the journal {shown}, of another tracking DB: what that has switched, this one"
+            )
+            note((f"{what} does not know. {lost}", Command("db rebuild --from-bucket")))
+
+
 async def has_journal(services: Services) -> bool:
     """Whether there is a journal, or was one: a key, or rows. A look at it then makes no new key."""
     return services.journal_key.exists() or bool(await services.ledger.database.read(journal.first_hash))
@@ -228,7 +244,7 @@ def _no_bulk_job(checked: Checked) -> None:
 async def settle_first(services: Services, run_id: int, org: str, note: Callable[[Advice], None]) -> None:
     """For runs that change no links: what a killed switch or rollback left open is settled before anything else."""
     if not await services.ledger.database.read(journal.perhaps_open):
-        await _note_a_lost_journal(services, note)
+        await note_a_lost_journal(services, note)
         return
     try:
         evidence = await gather_evidence(services)
@@ -241,7 +257,7 @@ async def settle_first(services: Services, run_id: int, org: str, note: Callable
         note(text)
 
 
-async def _note_a_lost_journal(services: Services, note: Callable[[Advice], None]) -> None:
+async def note_a_lost_journal(services: Services, note: Callable[[Advice], None]) -> None:
     """Without its journal a DB takes our own links for somebody's, and leaves them alone."""
     first = await services.ledger.database.read(journal.first_hash)
     if first or not services.journal_key.exists():

@@ -23,6 +23,7 @@ from engine.tracking.db import chain
 from engine.tracking.db.chain import Key
 
 _NAME = re.compile(r"[0-9]{12}\.json")
+_JOURNAL = re.compile(r"[0-9a-f]{16}-[0-9a-f]{16}")
 _LONGEST = 4_096
 """Bytes of a tip; ours have some three hundred."""
 _OBJECTS = 1_000_000
@@ -188,3 +189,11 @@ async def journals_of(s3: S3, retries: Retries, key: Key) -> tuple[str, bool]:
         return "", False
     where = rows[0].key.rpartition("/")[0]
     return f"{s3.destination.bucket}/{where}/", any(row.key.endswith(".ndjson") for row in rows)
+
+
+async def journals_of_others(s3: S3, retries: Retries, own: str) -> list[str]:
+    """Names of journals in the bucket whose keys have another fingerprint than ``own``, as far as the first thousand
+    objects tell. Raises EngineError."""
+    rows = await listing(s3, retries, JOURNALS, most=1_000)
+    names = {row.key.removeprefix(JOURNALS).partition("/")[0] for row in rows if row.key.endswith(".ndjson")}
+    return sorted(name for name in names if _JOURNAL.fullmatch(name) and name.partition("-")[0] != own)

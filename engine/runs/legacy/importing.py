@@ -29,7 +29,7 @@ from engine.model.failures import FailureClass
 from engine.model.old_copy import IMPORT, Old, Unfit
 from engine.model.record import Scope
 from engine.pipeline.placing import Placing
-from engine.runs.journal.evidence import Evidence
+from engine.runs.journal.evidence import Evidence, note_a_lost_journal, note_other_journals
 from engine.runs.legacy import deciding
 from engine.runs.legacy.deciding import Becomes, Verdict
 from engine.runs.legacy.listing import OldListings
@@ -111,6 +111,9 @@ async def _checked(run: Run, *, settings: Settings, options: ImportOptions, zone
         run.notes += await foresee(run)
     elif tallied.may_have_moved:
         evidence = await evidence_for(run)
+    else:
+        await note_a_lost_journal(services, run.note)
+    await note_other_journals(services, run.note)
     return _Import(run, settings, options, scratch, reading, tallied, places, evidence, organization.id)
 
 

@@ -129,6 +129,8 @@ async def assemble(
         place = place or Place(settings.tracking.database)
         database = open_database(place.path, clock, world.connect, world.files, may_write=place.may_write)
         ledger = Ledger(await stack.enter_async_context(database))
+        # what messages name, and beside which the journal's key and tip lie, wherever the rows are
+        ledger.database.path = settings.tracking.database
         org = settings.salesforce
         await ledger.check_pins(settings.destination.bucket, org.object, org.url_field)
         adapters = await stack.enter_async_context(open_adapters(settings, clock, transport=transport))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +11,6 @@ from pathlib import Path
 
 from engine.model.errors import Blocked
 from engine.settings import Settings
-from engine.tracking.db.chain import tip_path
 from engine.tracking.db.files import unusable
 
 
@@ -42,11 +40,8 @@ def place_of(settings: Settings, *, looks: bool) -> Iterator[tuple[Place, Settin
         yield Place(database, may_write=not looks), settings
         return
     with _temporary() as folder:
-        empty, tip = folder / database.name, tip_path(database)
-        if tip.exists():  # of a tracking DB that was lost: an empty one does not fit to it
-            shutil.copyfile(tip, tip_path(empty))
         yield (
-            Place(empty),
+            Place(folder / database.name),
             settings.model_copy(update={"logging": settings.logging.model_copy(update={"directory": folder})}),
         )
 
