@@ -44,6 +44,9 @@ ON CONFLICT (doclist_entry_id) DO UPDATE SET original_url = excluded.original_ur
 WHERE {_UNPROVED} AND (file_migrations.proof IS NULL OR {_OF_ANOTHER_PAIR})
     AND (file_migrations.updated_date <= excluded.updated_date OR original_url = excluded.your_s3_url)
 """
+_LATEST = (
+    "SELECT coalesce(max(substr(at, 1, 23)) || 'Z', '') FROM (SELECT at FROM url_changes ORDER BY id DESC LIMIT 10000)"
+)
 _NEWER = """
 SELECT doclist_entry_id FROM file_migrations
 WHERE doclist_entry_id IN (SELECT value FROM json_each(?)) AND updated_date > ?
@@ -92,8 +95,10 @@ def add(
     """Append these rows, which follow the last one of the journal. ``copies``: by link. ``config``: what the settings
     pin. A record's row that a later scan has written stays. Call inside a transaction. Raises sqlite3.Error."""
     db.execute(_READ_ANEW)
+    now: str = db.execute(_LATEST).fetchone()[0]
     for (run, at), group in groupby(rows, key=lambda row: (row[1], row[7])):
-        of_run, now = list(group), f"{at[:23]}Z"
+        # clocks go back, the chain does not: what a row of it has done to a record is never newer than the next one
+        of_run, now = list(group), max(now, f"{at[:23]}Z")
         _note_run(db, run, of_run, config)
         db.executemany(INSERT, of_run)
         kind = db.execute("SELECT run_type FROM migration_runs WHERE id = ?", (run,)).fetchone()[0]
@@ -104,7 +109,7 @@ def add(
         if steps:
             newer = {record for (record,) in db.execute(_NEWER, (json.dumps([step.id for step in steps]), now))}
             follow(db, [step for step in steps if step.id not in newer], run, now)
-    _originals(db, sorted({row[3] for row in rows}), f"{rows[-1][7][:23]}Z")
+    _originals(db, sorted({row[3] for row in rows}), now)
 
 
 def _originals(db: sqlite3.Connection, records: Sequence[str], now: str) -> None:
