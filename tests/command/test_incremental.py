@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.support.commands import BACKUP, hours_later, incremental, remove
 from tests.support.corner import Corner
 
@@ -162,3 +164,19 @@ def test_a_lost_db_is_no_disaster(corner: Corner) -> None:
     assert set(corner.rows()) == set(ids)
     assert corner.writes() == 0
     assert len(corner.held()) == 5
+
+
+@pytest.mark.parametrize("mode", ["--full", "--incremental"])
+def test_a_dry_run_makes_no_tracking_db_and_writes_to_none(corner: Corner, mode: str) -> None:
+    corner.files(3)
+    said = corner.engine("run", "backup", "--full", "--dry-run")
+    assert said.code == 0, said.everything
+    assert "3" in said.out
+    assert not list(corner.directory.glob("tracking.db*"))
+
+    assert corner.engine(*BACKUP).code == 0
+    before = corner.rows(), corner.runs()
+    corner.files(2)
+    said = corner.engine("run", "backup", mode, "--dry-run", "--json")
+    assert (said.code, said.json["records"]["would_back_up"]) == (0, 2), said.everything
+    assert (corner.rows(), corner.runs()) == before

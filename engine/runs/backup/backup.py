@@ -73,6 +73,7 @@ async def backup(settings: Settings, options: BackupOptions, screen: Screen, clo
         max_duration_s=flags.max_duration_s,
         transport=options.transport,
         may_create=options.full or options.new_database,
+        looks=bounds.dry_run,
     )
     return await live(start, partial(_checked, settings=settings, options=options))
 
