@@ -14,14 +14,17 @@ from engine.rehearsal.stage import Stage
 from tests.support.commands import BACKUP, SWITCH, said_so
 from tests.support.corner import Corner
 from tests.support.documents import LINES, ROOT, words_of
+from tests.support.legacy import Migrated
 
 ELSEWHERE = re.compile(
-    r"--config |--help|--version|--install-completion|--pdf|^engine (init|rehearse|demo|dashboard|tune|run$)"
+    r"--config |--help|--version|--install-completion|--pdf|status --watch"
+    r"|^engine (init|rehearse|demo|dashboard|tune|run$)"
 )
-"""They have tests of their own, start servers or a browser, or only print."""
+"""They have tests of their own, go on until a signal, start servers or a browser, or only print."""
 TYPED = sorted({line for _, line in LINES if not ELSEWHERE.search(line)})
 EXPORTED = {"accounts", "failures", "plan", "journal", "inventory"}
 """What ``engine export`` writes: the name of its file says in which format."""
+OLD = "old/migration_tracking.db"
 MISTAKES = {1, 2, 11}
 """A crash, a wrong flag, somebody else's lock. All other codes say something about the world of this test."""
 
@@ -36,6 +39,7 @@ class Place:
     plan: Path
     ids: Path
     sweep: Path
+    doctor: Path
 
     def words(self, line: str) -> list[str]:
         known = {"ID": self.record, "ID…": self.record, "a0X3D00000AbcDeQAF": self.record, "CLASS": "network"}
@@ -47,12 +51,13 @@ class Place:
                 words.append(str(self.file(before)))
             else:
                 words.append(self.account if before == "--account" else known.get(word, word))
-        return [*words, "--yes"] if "--execute" in words else words
+        return [*words, "--yes"] if "--execute" in words and words[0] == "run" else words
 
     def file(self, flag: str) -> Path:
         here = self.corner.directory
         [undo] = here.glob("*.rollback-2.ndjson")
         given = {"--plan": self.plan, "--ids": self.ids, "--rollback-file": undo, "--sweep": self.sweep}
+        given |= {"--doctor": self.doctor, "import-legacy": here / OLD}
         suffix = ".csv" if flag in EXPORTED else ""
         return given.get(flag) or here / f"written-{len(list(here.iterdir()))}{suffix}"
 
@@ -62,18 +67,23 @@ def place(the_stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     corner = Corner(the_stage, tmp_path_factory.mktemp("typed"))
     account = corner.account("One")
     records = corner.files(5, account=account)
-    plan, ids, sweep = (corner.directory / name for name in ("plan.ndjson", "ids.txt", "sweep.json"))
+    names = ("plan.ndjson", "ids.txt", "sweep.json", "doctor.json")
+    plan, ids, sweep, doctor = (corner.directory / name for name in names)
     ids.write_text(f"{records[0]}\n")
     said_so(corner.engine(*BACKUP), 0)
     said_so(corner.engine("run", "switch", "--dry-run", "--plan", str(plan)), 0)
     said_so(corner.engine(*SWITCH), 0)
     sweep.write_text(corner.engine("sweep", "--json").out)
-    yield Place(corner, account, records[0], plan, ids, sweep)
+    (corner.directory / OLD).parent.mkdir()
+    Migrated(corner).file.rename(corner.directory / OLD)
+    doctor.write_text(corner.engine("doctor", "--for", "switch", "--json").out)
+    yield Place(corner, account, records[0], plan, ids, sweep, doctor)
     corner.calm()
 
 
 @pytest.mark.parametrize("line", TYPED)
-def test_it_can_be_typed(place: Place, line: str) -> None:
+def test_it_can_be_typed(place: Place, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(place.corner.directory)  # where files of the documents are written that have a name of their own
     said = place.corner.engine(*place.words(line))
 
     assert said.code not in MISTAKES, said.everything
