@@ -6,19 +6,17 @@ import csv
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any, Self
+from typing import Any, Self
 
 from engine.model.change import LinkState
 from engine.model.command import Advice, Command
-from engine.model.errors import Usage
 from engine.model.failures import FailureClass
 from engine.model.old_copy import Old, Unfit
 from engine.model.outcome import Status
 from engine.model.text import csv_safe, printable
 from engine.runs.legacy.deciding import Becomes, ends_as
-from engine.runs.shared.exports import fresh
 from engine.runs.shared.report import Ended, by_reason, duration, proved_by
+from engine.runs.shared.report_file import ReportFile
 
 DEAD = "dead_link"
 """Of a link that the scripts moved, and that asks for another key than the one it means."""
@@ -37,30 +35,17 @@ _SAID = {
 }
 
 
-class Doubts:
+class Doubts(ReportFile):
     """The report file: a line of CSV per doubt; mode 0600. Without a path nothing is written."""
 
     def __init__(self, path: Path | None) -> None:
-        self._path = path
-        self._file: IO[str] | None = None
+        super().__init__(path, "Nothing was written yet. Name a file in a folder that exists and is writable.")
 
     def __enter__(self) -> Self:
-        if self._path is not None:
-            try:
-                self._file = fresh(self._path)
-            except OSError as error:
-                raise Usage(
-                    f"--report {self._path} cannot be written: {error.strerror}",
-                    hint="Nothing was written yet. Name a file in a folder that exists and is writable.",
-                ) from error
+        super().__enter__()
+        if self._file is not None:
             csv.writer(self._file).writerow(_HEADS)
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._file is not None:
-            self._file.close()
 
     def add(self, record: str, kind: str, message: str, key: str, link: str) -> None:
         if self._file is not None:

@@ -6,14 +6,12 @@ from collections import Counter
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any, Self
+from typing import Any
 
 from engine.model.command import Advice, Command
-from engine.model.errors import Usage
 from engine.model.text import printable
-from engine.runs.shared.exports import fresh
 from engine.runs.shared.report import Ended, duration
+from engine.runs.shared.report_file import ReportFile
 from engine.runs.shared.unfreeze import RESTORED, UNFREEZE
 from engine.tracking.read.links import FORMED_ANEW, Foreign
 
@@ -45,33 +43,15 @@ class Beyond(StrEnum):
     GONE = "its source is gone too"
 
 
-class Lines:
+class Lines(ReportFile):
     """The report file: a line per record that does not match (with ``everything``: per record), separated by tabs.
 
     It holds record Ids, keys and what was found; mode 0600. Without a path nothing is written.
     """
 
     def __init__(self, path: Path | None, *, everything: bool = False) -> None:
-        self._path = path
-        self._file: IO[str] | None = None
+        super().__init__(path, "nothing was checked yet. Name a file in a folder that exists and is writable")
         self.everything = everything and path is not None
-
-    def __enter__(self) -> Self:
-        if self._path is not None:
-            try:
-                self._file = fresh(self._path)
-            except OSError as error:
-                raise Usage(
-                    f"--report {self._path} cannot be written: {error.strerror}",
-                    hint="nothing was checked yet. Name a file in a folder that exists and is writable",
-                ) from error
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._file is not None:
-            self._file.close()
 
     def add(self, symbol: Symbol, record_id: str, key: str, message: str) -> None:
         if self._file is not None and (self.everything or symbol is not Symbol.MATCH):
