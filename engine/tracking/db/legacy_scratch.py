@@ -8,14 +8,10 @@ temporary directory is full.
 from __future__ import annotations
 
 import json
-import sqlite3
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
-from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import orjson
 
@@ -23,7 +19,7 @@ from engine.model.facts import ObjectFacts, listed_facts
 from engine.model.old_copy import Old
 from engine.model.urls import identity_hash
 from engine.tracking.db.faults import translated
-from engine.tracking.db.scratch import CACHE_KIB
+from engine.tracking.db.temporary import TemporaryDatabase
 
 KEYS = 2_000
 """Keys whose rows are handed over at a time."""
@@ -50,25 +46,11 @@ Objects = Iterable[tuple[str, int, str, str, str]]
 """Key, size, ETag, storage class, time of change."""
 
 
-class LegacyScratch:
+class LegacyScratch(TemporaryDatabase):
     """A context manager: ``add`` rows, then ``sort`` them, then add listings, then go through ``groups``."""
 
     def __init__(self) -> None:
-        self._place = Path(tempfile.gettempdir()) / "(temporary)"
-        with translated(self._place, starting=True):
-            self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-            for pragma in ("journal_mode = OFF", "synchronous = OFF", "temp_store = FILE"):
-                self._db.execute(f"PRAGMA {pragma}")
-            self._db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
-            self._db.executescript(_TABLES)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._db.close()
+        super().__init__(_TABLES, "OFF")
 
     def add(self, rows: Sequence[Old]) -> None:
         """Of two rows of one record, the one that was changed last stays."""

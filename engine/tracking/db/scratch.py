@@ -11,13 +11,9 @@ order of their ids, from a random point, is a random sample.
 
 from __future__ import annotations
 
-import sqlite3
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 from engine.model.analyzed import AnalyzedRecord
 from engine.model.estimate import Stratum
@@ -25,8 +21,8 @@ from engine.model.text import storable
 from engine.model.urls import identity_hash
 from engine.tracking.db.connect import by_name
 from engine.tracking.db.faults import translated
+from engine.tracking.db.temporary import TemporaryDatabase
 
-CACHE_KIB = 32768
 RING = 1 << 63
 """Ids of files lie below it."""
 
@@ -72,26 +68,11 @@ _ANSWERED = "stratum IS NOT NULL AND state IN ('seen', 'source_missing')"
 _ADD = "INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
-class Scratch:
+class Scratch(TemporaryDatabase):
     """A context manager. Filled record by record; then ``gather``; then queried."""
 
     def __init__(self) -> None:
-        self._place = Path(tempfile.gettempdir()) / "(temporary)"
-        with translated(self._place, starting=True):
-            self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-            self._db.execute("PRAGMA journal_mode = MEMORY")
-            self._db.execute("PRAGMA synchronous = OFF")
-            self._db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
-            self._db.execute("PRAGMA temp_store = FILE")
-            self._db.executescript(_TABLES)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._db.close()
+        super().__init__(_TABLES, "MEMORY")
 
     def add(self, rows: Sequence[AnalyzedRecord], accounts: Iterable[tuple[str, str]]) -> None:
         """Records, and the accounts among them with their names."""
