@@ -122,6 +122,18 @@ def steps(old: Old, state: LinkState, held: Held | None) -> list[Step]:
     ]
 
 
+class Adopted(NamedTuple):
+    """A copy of the scripts that the row keeps."""
+
+    link: str
+    size: int
+    proof: Proof
+    verified: bool = False
+    source_etag: str = ""
+    etag: str = ""
+    sha256: str = ""
+
+
 class Becomes(NamedTuple):
     """The row of a record, before the journal has its say."""
 
@@ -129,14 +141,12 @@ class Becomes(NamedTuple):
     status: Status
     failure: FailureClass | None = None
     message: str = ""
-    link: str = ""
-    """The link of its copy; empty: it has none."""
-    size: int | None = None
-    proof: Proof | None = None
-    verified: bool = False
-    source_etag: str = ""
-    etag: str = ""
-    sha256: str = ""
+    copy: Adopted | None = None
+
+    @property
+    def proof(self) -> Proof | None:
+        """What proves the copy; None: nothing does."""
+        return self.copy.proof if self.copy is not None and self.copy.verified else None
 
 
 def becomes(old: Old, verdict: Verdict, state: LinkState | None, link: str) -> Becomes:
@@ -146,21 +156,14 @@ def becomes(old: Old, verdict: Verdict, state: LinkState | None, link: str) -> B
     if state is LinkState.GONE and (not old.switched or lost(old)):  # the journal tells of the others
         return Becomes(old, Status.GONE, FailureClass.DELETED, "the record was deleted in Salesforce, or is hidden")
     if verdict.proof is not None and facts is not None and verdict.theirs is not None:
-        return Becomes(
-            old,
-            Status.BACKED_UP,
-            link=old.link if there else link,
-            size=facts.size or 0,
-            proof=verdict.proof,
-            verified=True,
-            source_etag=verdict.theirs.etag,
-            etag=facts.etag,
-            sha256=verdict.sha256,
-        )
+        kept = old.link if there else link
+        source_etag, etag = verdict.theirs.etag, facts.etag
+        copy = Adopted(kept, facts.size or 0, verdict.proof, True, source_etag, etag, verdict.sha256)
+        return Becomes(old, Status.BACKED_UP, copy=copy)
     failure = verdict.failure or FailureClass.UNPROVED
     if there:  # the journal makes it switched, with a copy that the next backup is to prove, or to make again
         size = (facts.size if facts is not None else old.size) or 0
-        return Becomes(old, Status.PENDING, failure, verdict.message, old.link, size, Proof.SIZE)
+        return Becomes(old, Status.PENDING, failure, verdict.message, Adopted(old.link, size, Proof.SIZE))
     if failure in SKIP_CLASSES:
         return Becomes(old, Status.SKIPPED, failure, verdict.message)
     failed = failure in {FailureClass.BAD_URL, FailureClass.HOST_NOT_ALLOWED}
@@ -172,7 +175,7 @@ def ends_as(row: Becomes, state: LinkState | None) -> tuple[Status, FailureClass
     if not journalled(row.old, state):
         return row.status, row.failure
     if state is LinkState.OURS:  # a link to another bucket is to be put back, and leads to no copy of ours
-        return (Status.SWITCHED, None) if row.link else (row.status, row.failure)
+        return (Status.SWITCHED, None) if row.copy is not None else (row.status, row.failure)
     if state is LinkState.EDITED:
         return Status.PENDING, FailureClass.DRIFTED
     if state is LinkState.GONE:

@@ -126,9 +126,9 @@ class Tallied:
         """What becomes of a record. ``stuck``: its link was moved, and has no way back."""
         old, (status, failure) = row.old, ends_as(row, state)
         self.ends["switched" if old.switched else "backed up", status, failure.value if failure else ""] += 1
-        if row.proof is not None and row.verified:
+        if row.proof is not None:
             self.proofs[row.proof.value] += 1
-        if status is Status.SWITCHED and not row.verified:
+        if status is Status.SWITCHED and row.proof is None:
             self._kind(old, BROKEN, row.message)
         if stuck:
             self._kind(old, NO_WAY_BACK, old.why)

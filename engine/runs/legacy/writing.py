@@ -46,8 +46,8 @@ class Writing:
 
 
 def _stored(row: Becomes, now: str) -> ImportedRow:
-    old, copy = row.old, bool(row.link)
-    return ImportedRow(
+    old, copy = row.old, row.copy
+    stored = ImportedRow(
         id=old.id,
         account_id=old.account_id,
         account_name=old.account_name,
@@ -57,16 +57,20 @@ def _stored(row: Becomes, now: str) -> ImportedRow:
         status=row.status.value,
         failure=None if row.failure is None else row.failure.value,
         message=imported.message(row.message),
-        key=old.key if copy else None,
-        link=row.link or None,
-        size=row.size,
-        sha256=row.sha256 or None,
-        copied_at=(old.copied_at or now) if copy else None,
-        method="adopted" if copy else None,
-        source_id=old.source_id or None if copy else None,
-        source_etag=row.source_etag or None,
-        etag=row.etag or None,
-        proof=None if row.proof is None else row.proof.value,
-        verified_at=now if row.verified else None,
         phase=2 if old.switched else 1,
+    )
+    if copy is None:
+        return stored
+    return stored._replace(
+        key=old.key,
+        link=copy.link,
+        size=copy.size,
+        sha256=copy.sha256 or None,
+        copied_at=old.copied_at or now,
+        method="adopted",
+        source_id=old.source_id or None,
+        source_etag=copy.source_etag or None,
+        etag=copy.etag or None,
+        proof=copy.proof.value,
+        verified_at=now if copy.verified else None,
     )

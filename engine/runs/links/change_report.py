@@ -8,6 +8,7 @@ from typing import Any
 from engine.model.command import Advice, Command
 from engine.model.errors import Differs, Paused
 from engine.pipeline.switching import Counts
+from engine.runs.links.link_run import LinkProgress
 from engine.runs.links.plan_file import Written
 from engine.runs.shared.confirmation import Consent
 from engine.runs.shared.report import Ended, duration
@@ -22,37 +23,25 @@ class ApiCost:
     remaining: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Doubt:
-    """What a run cannot know."""
-
-    open: int = 0
-    """Changes with an unknown end; the next start reads them first."""
-    unseen_s: float = 0.0
-    """The longest between reading a link and the answer to its write; 0: nothing was written, or all of it strictly."""
-
-
 @dataclass(slots=True)
 class ChangeReport:
     """How a switch or a rollback ended. For a dry run, ``ended.seconds`` is how long the writing would take."""
 
     ended: Ended
     planned: int
-    counts: Counts
+    progress: LinkProgress
     plan: Written | None = None
     rollback_file: str = ""
     cost: ApiCost | None = None
     """For a dry run: what the writing would take."""
-    doubt: Doubt = Doubt()
     not_looked_at: dict[str, int] = field(default_factory=dict)
     """Planned links to copies whose source the last scan could not check, by reason."""
     consent: Consent | None = None
     """Who was asked; None: a dry run asks nobody."""
-    waves: list[dict[str, Any]] = field(default_factory=list)
     next_steps: list[Advice] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        if self.counts.gone:
+        if self.progress.total.gone:
             self.next_steps.append(_HIDDEN[self.ended.kind])
 
     @property
@@ -60,24 +49,24 @@ class ChangeReport:
         return self.ended.exit_code
 
     def as_json(self) -> dict[str, Any]:
-        c = asdict(self.counts)
+        c = asdict(self.progress.total)
         done, kind = c.pop("done"), self.ended.kind
         would = {_WOULD[kind]: done} if self.ended.dry_run else {}
         return {
             **self.ended.as_json(),
             "dry_run": self.ended.dry_run,
             "seconds": round(self.ended.seconds, 3),
-            "records": {"planned": self.planned, _DONE[kind]: done, **would, **c, "open": self.doubt.open},
+            "records": {"planned": self.planned, _DONE[kind]: done, **would, **c, "open": self.progress.open},
             "not_looked_at_by_reason": self.not_looked_at,
             "not_looked_at": self.not_looked_at,
-            "waves": self.waves,
+            "waves": self.progress.waves,
             "consent": self.consent.given if self.consent is not None else [],
             "plan": self.plan and str(self.plan.path),
             "plan_sha256": self.plan and self.plan.sha256,
             "rollback_file": self.rollback_file or None,
             "api_calls": self.cost and self.cost.calls,
             "api_remaining": self.cost and self.cost.remaining,
-            "unseen_ms": round(self.doubt.unseen_s * 1000),
+            "unseen_ms": round(self.progress.unseen_s * 1000),
             **self.ended.last_keys(),
         }
 
@@ -85,7 +74,7 @@ class ChangeReport:
         """The same for a person."""
         lines, dry_run, seconds = [self.ended.title()], self.ended.dry_run, self.ended.seconds
         done = ("would be " if dry_run else "") + _TOLD[self.ended.kind]
-        counts = counted(self.counts, done, self.doubt.open, _STALE[self.ended.kind])
+        counts = counted(self.progress.total, done, self.progress.open, _STALE[self.ended.kind])
         lines.append(f"  {self.planned:,} links: {counts or 'nothing done'}")
         if self.plan:
             lines.append(f"  plan: {self.plan.path} (SHA-256 {self.plan.sha256[:16]}…)")
@@ -98,9 +87,9 @@ class ChangeReport:
             lines.append(f"  in {duration(seconds)}")
         if self.consent is not None and (asked := self.consent.told):
             lines.append(f"  {asked}")
-        if self.doubt.unseen_s:
+        if unseen_s := self.progress.unseen_s:
             lines.append(
-                f"  at most {self.doubt.unseen_s * 1000:,.0f} ms lay between the read of a link and its write; an edit"
+                f"  at most {unseen_s * 1000:,.0f} ms lay between the read of a link and its write; an edit"
                 " of that record in between was overwritten (--strict closes that gap)"
             )
         return lines + self.ended.last_lines()

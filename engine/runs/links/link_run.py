@@ -70,13 +70,13 @@ class LinkProgress:
     total: Counts = field(default_factory=Counts)
     waves: list[dict[str, Any]] = field(default_factory=list)
     unseen_s: float = 0.0
-    """``Changing.unseen_s``."""
+    """The longest between reading a link and the answer to its write; 0: nothing was written, or all of it strictly."""
     rewritten: Rewritten | None = None
     """The first record where the org has changed what was written."""
     edited_behind: Rewritten | None = None
     """The first that another user has changed right behind our write."""
     open: int = 0
-    """Changes that nobody knows the end of."""
+    """Changes with an unknown end; the next start reads them first."""
     waived: int = 0
     """Of the failures, those of waived records."""
     left_out: int = 0

@@ -34,8 +34,8 @@ class Plans:
         shape: ObjectShape,
     ) -> None:
         self._services = services
-        self._wanted = wanted
-        self._organization = organization
+        self.wanted = wanted
+        self.organization = organization
         self._shape = shape
         self._object_and_field = object_and_field
         self._template = services.ours.link_template
@@ -53,7 +53,7 @@ class Plans:
                 "there are copies whose links were formed with another destination.url_template or region",
                 hint=(Command("run backup --incremental"), "   forms them anew; it copies nothing for that"),
             )
-        rows = await switchable.switchable(self._services.ledger.database, self._wanted)
+        rows = await switchable.switchable(self._services.ledger.database, self.wanted)
         header = {
             "run": run_id,
             "at": iso(self._services.clock.now()),
@@ -99,7 +99,7 @@ class Plans:
         services = self._services
         database = services.ledger.database
         begun = await database.read(first_start)
-        return Home(self._organization, self._object_and_field, services.ours, database.path, begun)
+        return Home(self.organization, self._object_and_field, services.ours, database.path, begun)
 
     def path(self, run_id: int | None) -> Path:
         """Where a plan lies that nobody has named."""

@@ -12,7 +12,7 @@ from engine.model.command import Advice, Command
 from engine.model.errors import Differs
 from engine.pipeline.switching import Counts, waves
 from engine.runs.links.change_report import ApiCost, ChangeReport
-from engine.runs.links.link_run import SECONDS_A_CALL
+from engine.runs.links.link_run import SECONDS_A_CALL, LinkProgress
 from engine.runs.links.plan import Plans
 from engine.runs.links.waves import beyond
 from engine.runs.shared.lifecycle import Run
@@ -66,10 +66,12 @@ class Planning:
                 notes=notes,
             ),
             planned=written.count,
-            counts=Counts(done=covered),
+            progress=LinkProgress(
+                total=Counts(done=covered),
+                waves=[{"wave": wave.number, "records": wave.records} for wave in found],
+            ),
             plan=written,
             cost=ApiCost(needed, None if limits is None else limits.left),
-            waves=[{"wave": wave.number, "records": wave.records} for wave in found],
             not_looked_at=self._plans.unseen,
             next_steps=[
                 (self._again, applies)

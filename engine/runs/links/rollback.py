@@ -8,6 +8,7 @@ is refused before the first write.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from engine.limiting.clock import Clock, SystemClock
@@ -17,7 +18,7 @@ from engine.model.errors import Blocked, Differs, Paused
 from engine.model.record import Scope
 from engine.runs.journal.evidence import Evidence
 from engine.runs.links.candidates import CandidateCounts, Candidates, moment, told_since
-from engine.runs.links.change_report import EDITED_MEANWHILE, ChangeReport, Doubt
+from engine.runs.links.change_report import EDITED_MEANWHILE, ChangeReport
 from engine.runs.links.from_bucket import read_from_bucket
 from engine.runs.links.link_run import (
     LinkProgress,
@@ -267,8 +268,7 @@ class _Rollback:
         return ChangeReport(
             ended=ended,
             planned=self._candidates.count,
-            counts=counts,
-            doubt=Doubt(self._progress.open, self._progress.unseen_s),
+            progress=replace(self._progress, total=counts),
             consent=self._consent,
             next_steps=steps + also_undo(self._options, self._evidence),
         )

@@ -11,7 +11,7 @@ from engine.pipeline.doubts import in_doubt
 from engine.runs.journal.evidence import Evidence
 from engine.runs.links.candidates import CandidateCounts, Candidates
 from engine.runs.links.change_report import ApiCost, ChangeReport
-from engine.runs.links.link_run import SECONDS_A_CALL
+from engine.runs.links.link_run import SECONDS_A_CALL, LinkProgress
 from engine.runs.links.old_links import probe
 from engine.runs.links.rollback_options import RollbackOptions
 from engine.runs.shared.lifecycle import Run
@@ -62,7 +62,7 @@ class RollbackSurvey:
         return ChangeReport(
             ended=replace(ended, status=status, seconds=needed * SECONDS_A_CALL),
             planned=self._candidates.count,
-            counts=found.counts,
+            progress=LinkProgress(total=found.counts),
             cost=ApiCost(needed, None if limits is None else limits.left),
             next_steps=(self._to_undo() if found.to_undo else [_NOTHING]) + also_undo(self._options, self._evidence),
         )

@@ -23,7 +23,7 @@ from engine.model.record import Scope
 from engine.model.text import bare_urls
 from engine.pipeline.switching import Wave, waves
 from engine.runs.journal.evidence import Evidence
-from engine.runs.links.change_report import ChangeReport, Doubt, after_a_switch, counted, undo_of
+from engine.runs.links.change_report import ChangeReport, after_a_switch, counted, undo_of
 from engine.runs.links.link_run import (
     LinkProgress,
     LinkRules,
@@ -51,7 +51,6 @@ from engine.runs.shared.lifecycle import Run, UseCase, live
 from engine.runs.shared.preflight import check_own_org, check_stores
 from engine.runs.shared.report import Ended
 from engine.runs.shared.screen import Screen
-from engine.salesforce.shape import Organization
 from engine.settings import Settings
 from engine.tracking.read import switchable
 from engine.tracking.read.switchable import Wanted
@@ -117,7 +116,7 @@ async def _checked(run: Run, options: SwitchOptions, rules: LinkRules, consent: 
     evidence = await evidence_for(run)
     plans.notes = run.notes
     plan = await plans.open(run.files, options.plan) if options.plan else None
-    return _Switch(run, options, rules, consent, organization, evidence, plans, plan)
+    return _Switch(run, options, rules, consent, evidence, plans, plan)
 
 
 class _Switch:
@@ -129,7 +128,6 @@ class _Switch:
         options: SwitchOptions,
         rules: LinkRules,
         consent: Consent,
-        organization: Organization,
         evidence: Evidence,
         plans: Plans,
         plan: PlanFile | None,
@@ -138,7 +136,6 @@ class _Switch:
         self._options = options
         self._rules = rules
         self._consent = consent
-        self._organization = organization
         self._evidence = evidence
         self._plans = plans
         self._plan = plan
@@ -150,12 +147,12 @@ class _Switch:
     @property
     def facts(self) -> Mapping[str, object]:
         plan = self._plan
-        facts: dict[str, object] = {"org_id": self._organization.id, "again": str(self._options.again())}
+        facts: dict[str, object] = {"org_id": self._plans.organization.id, "again": str(self._options.again())}
         return facts if plan is None else facts | {"plan": {"file": str(plan.path), "sha256": plan.sha256}}
 
     async def work(self) -> None:
         run, plans = self._run, self._plans
-        journal = await begin_journal(run, self._evidence, self._organization.id)
+        journal = await begin_journal(run, self._evidence, plans.organization.id)
         self._earlier = await run.services.ledger.database.read(switchable.standing)
         if self._plan is None:
             path = plans.path(run.id)
@@ -174,7 +171,7 @@ class _Switch:
         await excuse(run, self._progress, total.failed + total.unfit)
 
     async def _apply(self, plan: PlanFile, wanted: Sequence[Wave], journal: Journal) -> None:
-        run, organization, services, rules = self._run, self._organization, self._run.services, self._rules
+        run, organization, services, rules = self._run, self._plans.organization, self._run.services, self._rules
         if not await self._consent.typed(run, self._about(plan, wanted), organization):
             run.stop.request("not confirmed", Paused.exit_code)
             return
@@ -189,7 +186,7 @@ class _Switch:
         }
         database = services.ledger.database
         file = self._file = begun(database.path, journal.key, header, database.files)
-        selection = Selection(run, plan, rules.accepted, self._options.retried, self._progress)
+        selection = Selection(run, plan, self._plans.wanted, self._progress)
         selection.doubtful = self._evidence.doubtful
         new = NewLinks(run, rules.network, force=self._options.force)
         going = Waves(run, selection, JournalWithFile(journal, file), rules, new)
@@ -206,7 +203,7 @@ class _Switch:
 
     def _about(self, plan: PlanFile, wanted: Sequence[Wave]) -> str:
         """What is asked for. No question follows a single wave, so a few of its links are shown here."""
-        organization, links = self._organization, sum(wave.records for wave in wanted)
+        organization, links = self._plans.organization, sum(wave.records for wave in wanted)
         name = organization.name or organization.id
         what = f"{links:,} links of {name} ({'sandbox' if organization.is_sandbox else 'org ' + organization.id})"
         lines = [f"About to switch {what} to s3://{self._run.services.ours.bucket}."]
@@ -262,12 +259,10 @@ class _Switch:
         return ChangeReport(
             ended=ended,
             planned=plan.count,
-            counts=progress.total,
+            progress=progress,
             plan=Written(plan.path, plan.count, plan.sha256),
             rollback_file=str(file.path) if file is not None else "",
-            doubt=Doubt(progress.open, progress.unseen_s),
             consent=self._consent,
-            waves=progress.waves,
             next_steps=(self._next_wave() if ended.exit_code == 0 else [])
             + after_a_switch(
                 ended.exit_code, progress.total, self._again(), undo_of(ended.run_id, earlier=bool(self._earlier))

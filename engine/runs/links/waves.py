@@ -20,6 +20,7 @@ from engine.runs.links.wave_copies import WaveCopies, listing_pays
 from engine.runs.shared.confirmation import Consent
 from engine.runs.shared.lifecycle import Run
 from engine.tracking.read import switchable
+from engine.tracking.read.switchable import Wanted
 from engine.tracking.write.verdicts import Verdict, Verdicts
 
 log = structlog.get_logger()
@@ -28,18 +29,14 @@ log = structlog.get_logger()
 class Selection:
     """Which links of a plan may change now: in bounds, still as planned, and with their copy in place.
 
-    ``retried``: failures of earlier runs to try again. ``progress`` counts what is left out. ``doubtful``: records that
-    Salesforce may still be writing; they are left for the end.
+    ``wanted``: which records may move. ``progress`` counts what is left out.
     """
 
-    def __init__(
-        self, run: Run, plan: PlanFile, accepted: Sequence[str], retried: Sequence[str], progress: LinkProgress
-    ) -> None:
+    def __init__(self, run: Run, plan: PlanFile, wanted: Wanted, progress: LinkProgress) -> None:
         assert run.id is not None
         self._run = run
         self._plan = plan
-        self._accepted = accepted
-        self._retried = retried
+        self._wanted = wanted
         self._template = run.services.ours.link_template
         self._verdicts = Verdicts(run.services.ledger.database, run.id)
         self.doubtful: Collection[str] = ()
@@ -124,7 +121,7 @@ class Selection:
     async def _ready(self, links: Sequence[Link], copies: WaveCopies, counts: Counts) -> list[Link]:
         """Those of which the tracking DB still says what the plan says, and whose objects are there."""
         services = self._run.services
-        now = await switchable.now(services.ledger.database, [link.id for link in links], self._accepted, self._retried)
+        now = await switchable.now(services.ledger.database, [link.id for link in links], self._wanted)
         ready: list[Link] = []
         for link in links:
             row = now.get(link.id)

@@ -73,6 +73,11 @@ class Wanted:
     retry_classes: Sequence[str] = ()
     limit: int | None = None
 
+    @property
+    def lists(self) -> dict[str, object]:
+        """Proofs and classes, as the queries name them."""
+        return {"proofs": json.dumps(list(self.proofs)), "classes": json.dumps(list(self.retry_classes))}
+
 
 @dataclass(frozen=True, slots=True)
 class Undo:
@@ -117,12 +122,7 @@ async def switchable(database: Database, wanted: Wanted) -> array[int]:
     if wanted.account is not None:
         statement += " AND f.account_id = :account"
     statement += " ORDER BY f.account_id, f.doclist_entry_id LIMIT :limit"
-    values = {
-        "proofs": json.dumps(list(wanted.proofs)),
-        "classes": json.dumps(list(wanted.retry_classes)),
-        "account": wanted.account,
-        "limit": -1 if wanted.limit is None else wanted.limit,
-    }
+    values = wanted.lists | {"account": wanted.account, "limit": -1 if wanted.limit is None else wanted.limit}
     return await database.read(lambda db: array("q", (row for (row,) in db.execute(statement, values))))
 
 
@@ -156,20 +156,14 @@ class Now(NamedTuple):
     switched: bool
 
 
-async def now(
-    database: Database, ids: Sequence[str], proofs: Sequence[str], retry_classes: Sequence[str]
-) -> dict[str, Now]:
+async def now(database: Database, ids: Sequence[str], wanted: Wanted) -> dict[str, Now]:
     """The rows of these records. Raises Fatal."""
     statement = (
         f"SELECT json_group_array(json_array(f.id, iif({_MAY_MOVE}, 1, 0), iif(f.status = 'switched', 1, 0), {_LINK}))"
         " FROM file_migrations f WHERE f.doclist_entry_id IN (SELECT value FROM json_each(:ids))"
         " AND f.your_s3_key IS NOT NULL AND f.file_size_bytes IS NOT NULL AND f.proof IS NOT NULL"
     )
-    values = {
-        "proofs": json.dumps(list(proofs)),
-        "classes": json.dumps(list(retry_classes)),
-        "ids": json.dumps(list(ids)),
-    }
+    values = wanted.lists | {"ids": json.dumps(list(ids))}
     text = await database.read(lambda db: db.execute(statement, values).fetchone()[0])
     return {
         link[0]: Now(row, _link(link), bool(may_move), bool(switched))

@@ -35,18 +35,18 @@ class ImportedRow(NamedTuple):
     status: str
     failure: str | None
     message: str | None
-    key: str | None
-    link: str | None
-    size: int | None
-    sha256: str | None
-    copied_at: str | None
-    method: str | None
-    source_id: int | None
-    source_etag: str | None
-    etag: str | None
-    proof: str | None
-    verified_at: str | None
-    phase: int
+    key: str | None = None
+    link: str | None = None
+    size: int | None = None
+    sha256: str | None = None
+    copied_at: str | None = None
+    method: str | None = None
+    source_id: int | None = None
+    source_etag: str | None = None
+    etag: str | None = None
+    proof: str | None = None
+    verified_at: str | None = None
+    phase: int = 1
 
 
 _COLUMNS = (

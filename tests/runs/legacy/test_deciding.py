@@ -125,7 +125,7 @@ def test_an_original_that_is_lost_or_not_let_in_is_never_put_back(refused: str) 
     assert lost(old)
     assert not journalled(old, LinkState.OURS)
     row = becomes(old, Verdict(failure=old.failure), LinkState.OURS, TEMPLATE_LINK)
-    assert (row.link, row.proof) == ("", None)
+    assert row.copy is None
     assert not lost(OLD._replace(refused="copy_missing"))
 
 
@@ -148,6 +148,7 @@ def test_what_becomes_of_a_record(
 ) -> None:
     old = OLD._replace(switched=noted)
     found = becomes(old, verdict, state, TEMPLATE_LINK)
-    assert (found.status, found.link, found.verified) == row
+    link = "" if found.copy is None else found.copy.link
+    assert (found.status, link, found.proof is not None) == row
     assert ends_as(found, state) == end
-    assert found.verified is (found.proof is not None and found.proof is not Proof.SIZE)
+    assert found.copy is None or found.copy.verified is (found.copy.proof is not Proof.SIZE)
