@@ -25,7 +25,8 @@ from pathlib import Path
 from engine.commands.frame import perform
 from engine.limiting.clock import SystemClock
 from engine.model.change import Change, Held, Said, Sent
-from engine.pipeline.changing import ChangePolicy, Changing
+from engine.pipeline.changing import Changing
+from engine.pipeline.link_slices import ChangePolicy, Slices
 from engine.pipeline.stop import Stop
 from engine.pipeline.switching import WINDOW
 from engine.runs.journal.batches import Pins
@@ -132,15 +133,15 @@ async def bench(directory: Path, count: int, milliseconds: float | None) -> None
         with open_plan(directory / "plan.ndjson", lambda _header: "", url_of) as plan:
             for start in range(0, count, WINDOW):
                 org.links |= {each.id: Held(each.old, "") for each in plan.window(start, min(start + WINDOW, count))}
-            changing = Changing(org, JournalWithFile(journal, file), clock, Stop(), ChangePolicy())
+            slices = Slices(org, JournalWithFile(journal, file), clock, ChangePolicy())
             with Stopwatch("switch", count):
-                await changing.run(windows(database, plan))
-        assert changing.counts.done == count, changing.counts
+                await Changing(slices, Stop()).run(windows(database, plan))
+        assert slices.counts.done == count, slices.counts
         with Stopwatch("check the journal", 2 * count):
             await check(database, key, [journal.tip])
         with Stopwatch("rollback", count):
-            undo = Changing(org, journal, clock, Stop(), ChangePolicy(undo=True))
-            await undo.run(undoing(database))
+            undo = Slices(org, journal, clock, ChangePolicy(undo=True))
+            await Changing(undo, Stop()).run(undoing(database))
         assert undo.counts.done == count, undo.counts
         if bucket.objects:
             print(f"off box: {bucket.objects:,} objects of {bucket.bytes / bucket.objects / 1000:,.0f} kB")
@@ -149,7 +150,7 @@ async def bench(directory: Path, count: int, milliseconds: float | None) -> None
 async def windows(database: Database, plan: PlanFile) -> AsyncIterator[list[Change]]:
     for start in range(0, plan.count, WINDOW):
         links = plan.window(start, min(start + WINDOW, plan.count))
-        now = await switchable.now(database, [link.id for link in links], ("checksum", "etag"), ())
+        now = await switchable.now(database, [link.id for link in links], switchable.Wanted(("checksum", "etag")))
         assert all(now[link.id].link == link for link in links)
         yield [Change(link.id, link.account, link.old, link.new, 1) for link in links]
 

@@ -12,7 +12,8 @@ import pytest
 from engine.model.change import Change, LinkState, Open, Said, Sent
 from engine.model.errors import Fatal, Paused, Transient
 from engine.model.failures import FailureClass
-from engine.pipeline.changing import ChangePolicy, Changing, settle
+from engine.pipeline.changing import Changing, settle
+from engine.pipeline.link_slices import ChangePolicy, Slices
 from engine.pipeline.stop import Stop
 from engine.pipeline.switching import Counts, DriftLimits
 from tests.support.fakes.clock import ManualClock
@@ -40,11 +41,12 @@ class Scene:
         self.clock = ManualClock()
         policy = ChangePolicy(undo=undo, attempts=attempts, strict=strict)
         self.limits = limits
-        self.changing = Changing(self.org, self.journal, self.clock, self.stop, policy, self.judge)
+        self.slices = Slices(self.org, self.journal, self.clock, policy, self.judge)
+        self.changing = Changing(self.slices, self.stop)
         self.changes = [change(n) for n in range(count)]
 
     def judge(self, counts: Counts) -> None:
-        if self.limits and (verdict := self.limits.verdict(counts, over=False, waiting=self.changing.stubborn)):
+        if self.limits and (verdict := self.limits.verdict(counts, over=False, waiting=self.slices.stubborn)):
             self.stop.request(*verdict)
 
     async def run(self, *windows: Sequence[Change]) -> None:
@@ -62,7 +64,7 @@ async def test_every_link_moves_and_every_step_is_in_the_journal() -> None:
     await scene.run()
     assert scene.org.links == {"r0": "new0", "r1": "new1", "r2": "new2"}
     assert scene.journal.of("r1") == ["intended", "applied"]
-    assert scene.changing.counts.done == 3
+    assert scene.slices.counts.done == 3
     assert len(scene.org.writes) == 1
 
 
@@ -85,7 +87,7 @@ async def test_what_others_changed_is_left_and_what_is_right_is_not_written_agai
     assert [scene.journal.of(f"r{n}")[-1] for n in (1, 2, 3)] == ["kept", "kept", "settled"]
     assert [scene.journal.last(f"r{n}").link_state for n in (1, 2)] == [LinkState.EDITED, LinkState.GONE]
     assert scene.journal.last("r1").found == "theirs"
-    counts = scene.changing.counts
+    counts = scene.slices.counts
     assert (counts.done, counts.already, counts.edited, counts.gone) == (2, 1, 1, 1)
 
 
@@ -103,7 +105,7 @@ async def test_a_lost_answer_is_settled_by_reading(carried_out: bool) -> None:
     scene.org.on_write = lose
     await scene.run()
     assert scene.org.links["r0"] == "new0"
-    assert scene.changing.counts.done + scene.changing.counts.already == 3
+    assert scene.slices.counts.done + scene.slices.counts.already == 3
     assert len(scene.org.writes) == (1 if carried_out else 2)
     expected = ["intended", "settled"] if carried_out else ["intended", "settled", "intended", "applied"]
     assert scene.journal.of("r0") == expected
@@ -140,7 +142,7 @@ async def test_locked_rows_come_back_later_and_are_read_anew() -> None:
     assert scene.org.links == {"r0": "new0", "r1": "new1", "r2": "theirs"}
     assert scene.journal.of("r1") == ["intended", "refused", "intended", "applied"]
     assert scene.clock.slept, "a pause came before"
-    assert scene.changing.counts.failed == 0
+    assert scene.slices.counts.failed == 0
 
 
 async def test_rows_that_stay_locked_fail_with_their_class() -> None:
@@ -151,7 +153,7 @@ async def test_rows_that_stay_locked_fail_with_their_class() -> None:
 
     scene.org.on_write = lock
     await scene.run()
-    assert scene.changing.counts.failed == 3
+    assert scene.slices.counts.failed == 3
     assert scene.journal.last("r0").failure is FailureClass.THROTTLED
     assert scene.journal.of("r0") == ["intended", "refused"] * 3
 
@@ -173,7 +175,7 @@ async def test_locks_on_all_of_three_hundred_links_do_not_multiply_the_calls(acc
         scene.org.on_write = lock_all if locked else None
         await scene.run()
         calls.append(len(scene.org.reads) + len(scene.org.writes))
-        assert scene.changing.counts.done == (0 if locked else 300)
+        assert scene.slices.counts.done == (0 if locked else 300)
         assert scene.stop.requested is (locked and budget)
     without, with_locks = calls
     assert with_locks <= (3 if budget else 4) * without, calls
@@ -220,7 +222,7 @@ async def test_rows_of_one_account_are_never_written_in_two_calls_at_once_not_ev
     scene.org.on_write = lock
     scene.org.write = slowly  # type: ignore[method-assign]
     await scene.run()
-    assert scene.changing.counts.done == 1_600
+    assert scene.slices.counts.done == 1_600
 
 
 async def test_an_account_in_doubt_is_left_alone_until_salesforce_has_let_go_of_it() -> None:
@@ -242,7 +244,7 @@ async def test_an_account_in_doubt_is_left_alone_until_salesforce_has_let_go_of_
 
     scene.org.on_write = lose
     await scene.run(scene.changes[:400], scene.changes[400:])
-    assert scene.changing.counts.done == 650
+    assert scene.slices.counts.done == 650
     assert min(times[f"r{n}"] for n in range(500)) >= 600
     assert max(times[f"r{n}"] for n in range(500, 650)) < 60
 
@@ -257,7 +259,7 @@ async def test_where_no_write_gets_a_clear_answer_few_links_are_in_doubt_at_a_ti
     def lose(_number: int, _changes: object, carry_out: Callable[[], list[Said]]) -> list[Said]:
         nonlocal most
         due.append((scene.clock.monotonic() + 25, carry_out))
-        most = max(most, len(scene.changing._doubts))
+        most = max(most, len(scene.slices.doubts))
         raise LOST
 
     def come(_number: int) -> None:
@@ -268,7 +270,7 @@ async def test_where_no_write_gets_a_clear_answer_few_links_are_in_doubt_at_a_ti
     await scene.run(scene.changes[:4_000], scene.changes[4_000:8_000], scene.changes[8_000:])
     assert most <= 2_400
     if late:
-        assert scene.changing.counts.done == 10_000
+        assert scene.slices.counts.done == 10_000
         assert not scene.stop.requested
         return
     assert scene.stop.exit_code == 5
@@ -318,7 +320,7 @@ async def test_a_lock_and_then_a_cut_are_not_twice_in_doubt() -> None:
     scene.org.on_write = both
     await scene.run()
     assert not scene.stop.requested
-    assert scene.changing.counts.done == 200
+    assert scene.slices.counts.done == 200
 
 
 async def test_one_cut_of_all_lanes_holds_nobody_up() -> None:
@@ -334,7 +336,7 @@ async def test_one_cut_of_all_lanes_holds_nobody_up() -> None:
 
     scene.org.on_write = cut
     await scene.run()
-    assert scene.changing.counts.done == 4_000
+    assert scene.slices.counts.done == 4_000
     assert sum(each < 60 for each in times) >= 20
 
 
@@ -350,7 +352,7 @@ async def test_a_row_that_is_refused_fails_alone() -> None:
     await scene.run()
     last = scene.journal.last("r1")
     assert (last.event.value, last.link_state, last.failure) == ("refused", LinkState.ORIGINAL, FailureClass.REJECTED)
-    assert (scene.changing.counts.done, scene.changing.counts.failed) == (2, 1)
+    assert (scene.slices.counts.done, scene.slices.counts.failed) == (2, 1)
 
 
 async def test_company_shrinks_until_the_bad_row_is_alone() -> None:
@@ -365,7 +367,7 @@ async def test_company_shrinks_until_the_bad_row_is_alone() -> None:
 
     scene.org.on_write = trigger
     await scene.run()
-    assert (scene.changing.counts.done, scene.changing.counts.failed) == (119, 1)
+    assert (scene.slices.counts.done, scene.slices.counts.failed) == (119, 1)
     assert scene.journal.last("r77").failure is FailureClass.REJECTED
     assert min(len(write) for write in scene.org.writes) == 1
 
@@ -383,7 +385,7 @@ async def test_one_record_that_locks_out_an_automation_takes_few_others_with_it(
     scene.org.on_write = trigger
     await scene.run()
     assert [len(write) for write in scene.org.writes[:3]] == [120, 120, 120]
-    assert scene.changing.counts.done >= 110
+    assert scene.slices.counts.done >= 110
     assert scene.journal.last("r77").failure is FailureClass.THROTTLED
 
 
@@ -402,7 +404,7 @@ async def test_quota_stops_the_run_and_leaves_nothing_open() -> None:
     last = {step.id: step for step in scene.journal.steps}
     assert all(step.link_state is not None for step in last.values()), "a change stayed open"
     moved = sum(link is not None and link.startswith("new") for link in scene.org.links.values())
-    assert moved == scene.changing.counts.done > 0
+    assert moved == scene.slices.counts.done > 0
     assert all(step.failure is None for step in last.values()), "a record was failed for a quota"
 
 
@@ -481,8 +483,8 @@ async def test_what_a_trigger_puts_in_place_of_our_link_is_noticed() -> None:
     assert scene.journal.of("r1") == ["intended", "applied", "rewritten"]
     last = scene.journal.last("r1")
     assert (last.old, last.new, last.link_state) == ("old1", "https://trigger.test/rewritten", LinkState.OURS)
-    assert (scene.changing.counts.done, scene.changing.counts.rewritten) == (2, 1)
-    assert scene.changing.endings.rewritten == ("r1", "new1", "https://trigger.test/rewritten", "005us")
+    assert (scene.slices.counts.done, scene.slices.counts.rewritten) == (2, 1)
+    assert scene.slices.endings.rewritten == ("r1", "new1", "https://trigger.test/rewritten", "005us")
 
 
 async def test_an_original_that_is_back_right_after_the_switch_was_put_back_by_the_org() -> None:
@@ -491,7 +493,7 @@ async def test_an_original_that_is_back_right_after_the_switch_was_put_back_by_t
     await scene.run()
     last = scene.journal.last("r1")
     assert (last.event.value, last.link_state, last.failure) == ("settled", LinkState.ORIGINAL, "rejected")
-    assert (scene.changing.counts.done, scene.changing.counts.rewritten) == (2, 1)
+    assert (scene.slices.counts.done, scene.slices.counts.rewritten) == (2, 1)
 
 
 @pytest.mark.parametrize("undo", [False, True])
@@ -509,7 +511,7 @@ async def test_what_another_user_changes_right_behind_our_write_is_an_edit(undo:
 
     scene.org.after_write = edit
     await scene.run()
-    last, counts = scene.journal.last("r1"), scene.changing.counts
+    last, counts = scene.journal.last("r1"), scene.slices.counts
     assert scene.org.links["r1"] == value
     assert (last.old, last.new, last.failure) == ("old1", "new1", None)
     assert last.link_state is (there if put == "before" else LinkState.GONE if put is None else LinkState.EDITED)
@@ -517,7 +519,7 @@ async def test_what_another_user_changes_right_behind_our_write_is_an_edit(undo:
     assert (counts.done, counts.rewritten, counts.edited + counts.gone) == (249, 0, 1)
     if put is not None:
         assert "last modified by 005other" in last.message
-        assert scene.changing.endings.edited_behind == ("r1", "old1" if undo else "new1", value, "005other")
+        assert scene.slices.endings.edited_behind == ("r1", "old1" if undo else "new1", value, "005other")
 
 
 @pytest.mark.parametrize("by_us", [True, False])
@@ -534,8 +536,8 @@ async def test_what_the_org_made_of_a_link_whose_answer_was_lost_is_told_from_an
     await scene.run()
     last = scene.journal.last("r1")
     assert (last.event.value, last.link_state) == (("rewritten", "ours") if by_us else ("kept", "edited"))
-    assert (scene.changing.counts.rewritten, scene.changing.counts.edited) == ((1, 0) if by_us else (0, 1))
-    assert scene.changing.unseen_s >= (600 if by_us else 0)
+    assert (scene.slices.counts.rewritten, scene.slices.counts.edited) == ((1, 0) if by_us else (0, 1))
+    assert scene.slices.unseen_s >= (600 if by_us else 0)
 
 
 @pytest.mark.parametrize("sent", [Sent.NOT_DONE, Sent.MOVED])
@@ -561,7 +563,7 @@ async def test_a_switch_sends_nothing_behind_what_the_org_has_changed_and_an_und
     scene.org.after_write = rewrite
     await scene.run()
     assert [len(write) for write in scene.org.writes] == ([200, 50] if undo else [200])
-    assert scene.changing.counts.rewritten == (250 if undo else 200)
+    assert scene.slices.counts.rewritten == (250 if undo else 200)
     if not undo:
         assert scene.journal.of("r249") == ["intended", "refused"]
 
@@ -580,7 +582,7 @@ async def test_a_stop_ends_between_slices() -> None:
     scene.org.after_write = lambda: scene.stop.request("asked", 143)
     await scene.run()
     assert len(scene.org.writes) == 1
-    assert scene.changing.counts.done == 200
+    assert scene.slices.counts.done == 200
     assert len(scene.journal.announced) == 200
 
 
@@ -609,16 +611,16 @@ async def test_how_long_an_edit_could_have_gone_unseen_is_measured() -> None:
         return carry_out()
 
     scene.org.on_write = slow
-    assert scene.changing.unseen_s == 0
+    assert scene.slices.unseen_s == 0
     await scene.run([scene.changes[0]], [scene.changes[1]])
-    assert scene.changing.unseen_s == pytest.approx(0.5)
+    assert scene.slices.unseen_s == pytest.approx(0.5)
 
 
 async def test_strict_writes_go_by_twenty_five() -> None:
     scene = Scene(60, strict=True)
     await scene.run()
     assert [len(write) for write in scene.org.writes] == [25, 25, 10]
-    assert scene.changing.counts.done == 60
+    assert scene.slices.counts.done == 60
 
 
 async def test_a_strict_write_that_meets_an_edit_leaves_it() -> None:

@@ -68,7 +68,7 @@ def bugs() -> list[Bug]:
         Bug("the lines of the rollback file are not synced", "runs.links.switch.begun", disks.unsynced_lines),
         Bug("commits are not synced", "tracking.db.connect._WRITER_SETUP", disks.unsynced_commits),
         Bug("what a killed run left open is settled at once", "runs.journal.evidence.deadline", disks.at_once, 89),
-        Bug("a lost answer is settled at once", "pipeline.changing.Doubtful", disks.no_time, 147),
+        Bug("a lost answer is settled at once", "pipeline.link_slices.Doubtful", disks.no_time, 147),
         Bug(
             "edits while a scan runs are not seen",
             "salesforce.connection.Salesforce.server_now",
@@ -93,7 +93,7 @@ def bugs() -> list[Bug]:
         ),
         Bug("intents are not written at all", "tracking.write.journal.Journal.append", links.no_intents),
         Bug("a pair is journalled the wrong way round", "pipeline.link_endings.Endings.intended", links.swapped_pair),
-        Bug("an edited link is written over", "pipeline.changing.link_state", links.edits_are_original, 17),
+        Bug("an edited link is written over", "pipeline.link_slices.link_state", links.edits_are_original, 17),
         Bug("an edit is taken for the original", "pipeline.link_endings.link_state", links.edits_are_original, 31),
         Bug("a lost answer counts as done", "salesforce.links.SalesforceLinks.write", links.lost_is_done, 63),
         Bug("a lost answer counts as refused", "salesforce.links.SalesforceLinks.write", links.lost_is_refused, 45),

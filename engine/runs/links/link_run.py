@@ -12,9 +12,10 @@ from engine.model.change import Change
 from engine.model.command import Advice, Command
 from engine.model.errors import Blocked, Differs
 from engine.model.record import ObjectShape
-from engine.pipeline.changing import ChangePolicy, Changing, Steps
+from engine.pipeline.changing import Changing
 from engine.pipeline.doubts import deadline, in_doubt
 from engine.pipeline.link_endings import Rewritten
+from engine.pipeline.link_slices import ChangePolicy, Slices, Steps
 from engine.pipeline.stop import CutShort, unless_cut
 from engine.pipeline.switching import Counts, DriftLimits
 from engine.runs.journal.evidence import UNSETTLED, Evidence, gather_evidence, has_journal
@@ -84,10 +85,10 @@ class LinkProgress:
     foreign: Foreign = field(default_factory=Foreign)
     """Records left alone, because the link in their row is not made of its key."""
 
-    def learn(self, changing: Changing) -> None:
+    def learn(self, slices: Slices) -> None:
         """What became of the links that were written."""
-        self.unseen_s = changing.unseen_s
-        self.rewritten, self.edited_behind = changing.endings.rewritten, changing.endings.edited_behind
+        self.unseen_s = slices.unseen_s
+        self.rewritten, self.edited_behind = slices.endings.rewritten, slices.endings.edited_behind
 
 
 def start_of(
@@ -191,7 +192,7 @@ async def excuse(run: Run, progress: LinkProgress, failures: int) -> None:
 
 
 class LinkWriter:
-    """Changes links. ``on_counts`` as for ``Changing``."""
+    """Changes links. ``on_counts`` as for ``Slices``."""
 
     def __init__(
         self, run: Run, steps: Steps, rules: LinkRules, on_counts: Callable[[Counts], None] = lambda _counts: None
@@ -200,15 +201,14 @@ class LinkWriter:
         self._run = run
         self._steps = steps
         self._drain_s = rules.drain_s
-        self.changing = Changing(
-            services.salesforce.links, steps, services.clock, run.stop, rules.policy, on_counts, run.screen.say
-        )
+        self.slices = Slices(services.salesforce.links, steps, services.clock, rules.policy, on_counts)
+        self._changing = Changing(self.slices, run.stop, run.screen.say)
 
     async def write(self, windows: AsyncIterator[Sequence[Change]]) -> None:
         """Until all is changed, or the drain after a stop is over. Raises Fatal; the journal knows what is open."""
         run = self._run
         try:
-            await unless_cut(self.changing.run(windows), run.stop, lambda: run.services.clock.sleep(self._drain_s))
+            await unless_cut(self._changing.run(windows), run.stop, lambda: run.services.clock.sleep(self._drain_s))
         except CutShort:
             run.note("what was in flight did not end in time and was cut; the next start reads it first")
             await self._steps.flush()

@@ -219,7 +219,7 @@ class _Rollback:
     async def _put_back(self, journal: Journal) -> None:
         """Write the originals until a stop is asked for. Raises Fatal; the journal knows what is open."""
         writer = LinkWriter(self._run, journal, self._rules)
-        counts = writer.changing.counts
+        counts = writer.slices.counts
 
         def line() -> str:
             return f"rollback: {counts.done:,} put back, {counts.edited:,} edited ones left, {counts.failed:,} failed"
@@ -230,7 +230,7 @@ class _Rollback:
                 if self._evidence.doubtful and await settle_late(self._run, self._evidence, journal):
                     await writer.write(self._candidates.undoable(self._survey, journal, late=True))
             finally:
-                self._progress.learn(writer.changing)
+                self._progress.learn(writer.slices)
                 self._survey.counts.add(counts)
 
     def after_failure(self) -> Sequence[Advice]:

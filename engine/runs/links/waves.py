@@ -10,7 +10,7 @@ import structlog
 from engine.model.change import Change, Link
 from engine.model.copy import CLOSED
 from engine.model.errors import Paused, Transient
-from engine.pipeline.changing import Steps
+from engine.pipeline.link_slices import Steps
 from engine.pipeline.switching import WINDOW, Counts, Wave, slices, waves
 from engine.runs.links.change_report import counted
 from engine.runs.links.link_run import LinkProgress, LinkRules, LinkWriter
@@ -187,7 +187,7 @@ class Waves:
 
     async def late(self) -> None:
         """What was left for the end. Raises Paused and other Fatal."""
-        counts = await self._write(self._selection.late_windows(self._writer.changing.counts), {})
+        counts = await self._write(self._selection.late_windows(self._writer.slices.counts), {})
         if not self._run.stop.requested and (verdict := self._limits.verdict(counts, over=True)) is not None:
             self._run.stop.request(*verdict)
 
@@ -196,30 +196,30 @@ class Waves:
         """Of this run, the wave under way included."""
         counts = Counts()
         counts.add(self._progress.total)
-        counts.add(self._writer.changing.counts)
+        counts.add(self._writer.slices.counts)
         return counts
 
     async def _wave(self, wave: Wave) -> Counts:
         self._run.screen.say(f"wave {wave.number}: {wave.records:,} links")
-        windows = self._selection.windows(wave, self._writer.changing.counts)
+        windows = self._selection.windows(wave, self._writer.slices.counts)
         return await self._write(windows, {"wave": wave.number, "records": wave.records})
 
     async def _write(self, windows: AsyncIterator[Sequence[Change]], wave: Mapping[str, int]) -> Counts:
         """``wave``: what the report and the log call these links; empty for those of all waves that were left over."""
-        changing, progress = self._writer.changing, self._progress
+        slices, progress = self._writer.slices, self._progress
         try:
             await self._writer.write(self._new.first(windows))
         finally:
-            counts = changing.take_counts()
+            counts = slices.take_counts()
             progress.total.add(counts)
-            progress.learn(changing)
+            progress.learn(slices)
             if wave:
                 progress.waves.append({**wave, **asdict(counts)})
             log.info("wave", **wave, **asdict(counts))
         return counts
 
     def _judge(self, counts: Counts) -> None:
-        waiting = self._writer.changing.stubborn
+        waiting = self._writer.slices.stubborn
         if (verdict := self._limits.verdict(counts, over=False, waiting=waiting)) is not None:
             self._run.stop.request(*verdict)
 
