@@ -18,7 +18,7 @@ hold a secret, a token, or the query string of a URL (presigned signatures live 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from engine.model.command import Advice
 from engine.model.failures import FailureClass
@@ -44,6 +44,14 @@ class EngineError(Exception):
     def __str__(self) -> str:
         text = super().__str__()
         return f"{self.operation}: {text}" if self.operation else text
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unpickled, (type(self), self.args), self.__dict__
+
+
+def _unpickled(cls: type[EngineError], args: tuple[Any, ...]) -> EngineError:
+    """An error that comes from another process. ``__init__`` is passed over: it wants more than ``args``."""
+    return cls.__new__(cls, *args)
 
 
 class Transient(EngineError):
