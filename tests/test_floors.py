@@ -221,7 +221,7 @@ def test_no_test_module_imports_another_one() -> None:
     none(shared)
 
 
-def test_a_child_is_told_its_whole_environment_and_only_a_rehearsal_starts_python() -> None:
+def test_a_child_is_told_its_whole_environment_and_python_is_started_in_one_way() -> None:
     """It must inherit nothing by accident, and no child of ours may import from the working directory."""
     starts, python = {}, set()
     for path in MODULES:
@@ -233,7 +233,7 @@ def test_a_child_is_told_its_whole_environment_and_only_a_rehearsal_starts_pytho
 
     assert len(starts) >= 5
     none([place for place, told in starts.items() if not told])
-    assert python == {"engine/rehearsal/children.py"}
+    assert python == {"engine/model/surroundings.py"}
 
 
 @pytest.mark.parametrize(

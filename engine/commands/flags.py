@@ -72,6 +72,14 @@ RetryClass = Annotated[
     ),
 ]
 Transport = Annotated[Literal["fast", "sdk"], flag("--transport", "Our own S3 client, or the AWS SDK.")]
+Executor = Annotated[
+    str | None,
+    value(
+        "--executor",
+        "WHERE",
+        "Who makes the copies: local, processes:N, dask://127.0.0.1:8786 or tls://host:8786.",
+    ),
+]
 
 # engine run switch and rollback
 

@@ -5,7 +5,7 @@ from typing import Any
 import typer
 
 from engine.commands import flags
-from engine.commands.frame import answer, guarded, perform, screen_for, settings_for
+from engine.commands.frame import answer, guarded, perform, screen_for, settings_file, settings_for
 
 ONCE = {
     "full", "incremental", "new_database", "execute", "dry_run", "yes", "max_duration", "progress", "profile",
@@ -32,6 +32,7 @@ def run_backup(
     extension: flags.Extension = None,
     retry_class: flags.RetryClass = None,
     transport: flags.Transport = "fast",
+    executor: flags.Executor = None,
     profile: flags.Profile = None,
     as_json: flags.AsJson = False,
     config: flags.Config = None,
@@ -50,18 +51,21 @@ def run_backup(
     """
     with guarded(ctx):
         from engine.runs.backup.backup import BackupOptions, backup
+        from engine.runs.executors.open import Given, flags_of
         from engine.runs.shared.options import failure_classes, one_of
 
+        numbers = {"queue_size": queue_size, "batch_size": batch_size, "part_size_mb": part_size_mb}
+        files = {"max_file_size_mb": max_file_size_mb, "allowed_extensions": extension or None}
+        migration = _of_migration(concurrency=concurrency, **numbers, **files)
         options = BackupOptions(
             flags=_flags(ctx, account, limit, max_duration, dry_run),
             full=one_of("--full", full, "--incremental", incremental),
             retry_classes=failure_classes(retry_class or []),
             transport=transport,
             new_database=new_database,
+            given=Given(settings_file(ctx), migration),
         )
-        numbers = {"queue_size": queue_size, "batch_size": batch_size, "part_size_mb": part_size_mb}
-        files = {"max_file_size_mb": max_file_size_mb, "allowed_extensions": extension or None}
-        _run(ctx, backup, options, concurrency=concurrency, **numbers, **files)
+        _run(ctx, backup, options, migration | flags_of(executor))
 
 
 def run_switch(
@@ -112,7 +116,7 @@ def run_switch(
             force=force,
             retry_classes=failure_classes(retry_class or []),
         )
-        _run(ctx, switch, options, concurrency=concurrency, batch_size=batch_size)
+        _run(ctx, switch, options, _of_migration(concurrency=concurrency, batch_size=batch_size))
 
 
 def run_rollback(
@@ -173,14 +177,19 @@ def run_rollback(
             force=force,
             strict=strict,
         )
-        _run(ctx, rollback, options, concurrency=concurrency, batch_size=batch_size)
+        _run(ctx, rollback, options, _of_migration(concurrency=concurrency, batch_size=batch_size))
 
 
-def _run(ctx: typer.Context, work: Any, options: Any, **settings: object) -> None:
-    """Do the work and report. ``settings``: flags that stand for the settings of that name under ``migration``."""
+def _of_migration(**flags_given: object) -> dict[str, Any]:
+    """Flags that stand for the settings of that name under ``migration``."""
+    return {f"migration.{name}": value for name, value in flags_given.items()}
+
+
+def _run(ctx: typer.Context, work: Any, options: Any, settings: dict[str, Any]) -> None:
+    """Do the work and report. ``settings``: flags that stand for settings, by dotted key."""
     from engine.runs.shared.profile import profiling
 
-    found = settings_for(ctx, {f"migration.{name}": value for name, value in settings.items()})
+    found = settings_for(ctx, settings)
     with screen_for(ctx) as screen, profiling(ctx.params["profile"]):
         running = work(found, options, screen)
         if found.attended:  # what that imports costs every start

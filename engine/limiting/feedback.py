@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import inf
 
 from engine.limiting.aimd import AimdPolicy, Window, eased, measured, measuring_s, timed_out, widened
@@ -75,6 +76,11 @@ class Feedback:
         self._cut_at = 0
         self._troubled = False
         self._pause_s = 0.0
+
+    def bound(self, most: int) -> None:
+        """Another bound on the requests in flight."""
+        self.most = most
+        self.policy = replace(self.policy, limit=min(self.policy.limit, float(most)))
 
     def refused(self, ticket: int, retry_after_s: float | None) -> None:
         if retry_after_s:

@@ -60,6 +60,12 @@ class Limiter:
         """Requests in flight at most, as the settings say."""
         return self._feedback.most
 
+    def share(self, most: int) -> None:
+        """From now on so many requests in flight at most: others use the rest."""
+        if most != self._feedback.most:
+            self._feedback.bound(most)
+            self._follow()
+
     @property
     def rate(self) -> float | None:
         """Requests a second that are allowed now; None: any."""

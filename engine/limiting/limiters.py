@@ -5,28 +5,32 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from engine.limiting.clock import Clock
-from engine.limiting.limiter import Limiter
+from engine.limiting.limiter import START, Limiter
 
 
 @dataclass
 class Limiters:
-    """``most``: requests in flight at most, per limiter."""
+    """``most``: requests in flight at most, per limiter; ``start``: to begin with."""
 
     clock: Clock
     most: int
+    start: int = START
     source: Limiter = field(init=False)
     destination: Limiter = field(init=False)
 
     def __post_init__(self) -> None:
-        self.source = Limiter(self.clock, most=self.most)
-        self.destination = Limiter(self.clock, most=self.most)
+        self.source = self._limiter()
+        self.destination = self._limiter()
         self._hosts: dict[str, Limiter] = {}
+
+    def _limiter(self) -> Limiter:
+        return Limiter(self.clock, most=self.most, start=self.start)
 
     def host(self, name: str) -> Limiter:
         """The limiter of a source that is read over plain http."""
         limiter = self._hosts.get(name)
         if limiter is None:
-            limiter = self._hosts[name] = Limiter(self.clock, most=self.most)
+            limiter = self._hosts[name] = self._limiter()
         return limiter
 
     @property

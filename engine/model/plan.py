@@ -104,6 +104,8 @@ class Plan:
     """As in ``Look``."""
     room: int = 100
     """By how many characters the link may grow, for the mark of changed content."""
+    repeated: bool = False
+    """A worker had it in hand when it was lost: the copy may be there."""
 
     @property
     def changed_key(self) -> str:

@@ -125,7 +125,7 @@ class Copying:
 
     async def _stream(self, job: Job) -> Copied:
         """Memory comes first: a body that is open while its reader waits is soon cut off by its server."""
-        if self._keys_are_taken and job.memory.bad_etag is None:
+        if (self._keys_are_taken or job.plan.repeated) and job.memory.bad_etag is None:
             await self._look_first(job)
         wanted = job.memory.pinned
         if wanted is None and job.memory.doubted:

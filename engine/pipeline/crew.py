@@ -1,4 +1,5 @@
-"""The crew: so many workers, each with one plan in hand. Plans come from the work queue, outcomes go to the recorder.
+"""The crew: so many workers, each with one plan in hand. Plans come from the work queue, outcomes go to a sink: the
+recorder, or what a worker of another process gives back.
 
 A plan that can only wait for another, which asks the same source, takes no worker's time: it waits on its own, and is
 brought on beside them.
@@ -12,7 +13,7 @@ from typing import Protocol
 
 from engine.model.outcome import Looked, Outcome
 from engine.model.plan import Work
-from engine.pipeline.recorder import Recorder
+from engine.pipeline.ends import Ends
 from engine.pipeline.stop import Stop
 from engine.pipeline.work_queue import WorkQueue
 
@@ -37,7 +38,7 @@ class Crew:
         self,
         queue: WorkQueue,
         worker: Worker,
-        recorder: Recorder,
+        ends: Ends,
         stop: Stop,
         *,
         concurrency: int,
@@ -46,7 +47,7 @@ class Crew:
         self._queue = queue
         self._transfer = worker.run
         self._leader = worker.leader
-        self._recorder = recorder
+        self._ends = ends
         self._stop = stop
         self._concurrency = concurrency
         self._on_outcome = on_outcome
@@ -60,7 +61,7 @@ class Crew:
                 group.create_task(self._work(group), name=f"worker-{number}")
 
     async def _work(self, group: asyncio.TaskGroup) -> None:
-        queue, tally = self._queue, self._recorder.tally
+        queue, tally = self._queue, self._ends.tally
         in_hand = queue.in_hand
         while not self._stop.requested and (in_hand or await queue.refill()):
             work = in_hand.pop()
@@ -74,7 +75,7 @@ class Crew:
             finally:
                 tally.in_flight -= 1
             if self._ended(work, outcome):
-                await self._recorder.room()
+                await self._ends.room()
 
     async def _wait(self, work: Work) -> None:
         try:
@@ -89,17 +90,17 @@ class Crew:
             self._waiting -= 1
 
     async def _bring_on(self, work: Work) -> None:
-        tally = self._recorder.tally
+        tally = self._ends.tally
         tally.in_flight += 1
         try:
             outcome = await self._transfer(work)
         finally:
             tally.in_flight -= 1
         if self._ended(work, outcome):
-            await self._recorder.room()
+            await self._ends.room()
 
     def _ended(self, work: Work, outcome: Outcome | Looked) -> bool:
-        """Take an end into account; whether the recorder is full now."""
+        """Take an end into account; whether the sink is full now."""
         self._on_outcome(work, outcome)
-        self._recorder.add(outcome)
-        return self._recorder.full
+        self._ends.add(outcome)
+        return self._ends.full

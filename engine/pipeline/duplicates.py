@@ -1,9 +1,10 @@
-"""Twins: several records that name one source. It is read once: the others get a copy of the copy. It fails once: the
-others have its failure. It is looked at once."""
+"""Duplicate sources: several records that name one source. It is read once: the others get a copy of the copy. It fails
+once: the others have its failure. It is looked at once."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from engine.model.errors import Refused, Transient
 from engine.model.facts import ObjectFacts
@@ -17,7 +18,7 @@ Not many more: all that lives long is looked at by the garbage collector."""
 
 
 @value
-class _Failing:
+class Failing:
     """Who could not read a source, and why. ``shared``: whoever names it would fare alike."""
 
     record_id: str
@@ -28,12 +29,13 @@ class _Failing:
 class DuplicateSources:
     """Who is asking which source now, and what was learnt of sources a moment ago (rows perhaps not committed yet)."""
 
-    def __init__(self, recent: int = RECENT) -> None:
+    def __init__(self, recent: int = RECENT, on_news: Callable[[int, Found], None] | None = None) -> None:
         # the future is made by the first that waits: nearly every source has one record, and nobody does
         self._leaders: dict[int, asyncio.Future[None] | None] = {}
-        self._recent: dict[int, _Found] = {}
-        self._earlier: dict[int, _Found] = {}
+        self._recent: dict[int, Found] = {}
+        self._earlier: dict[int, Found] = {}
         self._limit = recent
+        self._on_news = on_news
 
     def met(self, source_id: int) -> bool:
         """Whether this run is asking the source, or has done so a moment ago."""
@@ -41,18 +43,18 @@ class DuplicateSources:
 
     def copy(self, source_id: int) -> Duplicate | None:
         """A copy made by this run."""
-        found = self._found(source_id)
+        found = self.found(source_id)
         return duplicate_of(found) if isinstance(found, Outcome) else None
 
     def facts(self, source_id: int) -> ObjectFacts | None:
         """What the source is, as this run has seen."""
-        found = self._found(source_id)
+        found = self.found(source_id)
         return found if isinstance(found, ObjectFacts) else None
 
     def failure(self, source_id: int) -> Refused | None:
         """Why the source cannot be read, where this run knows: one source fails once, however many records name it."""
-        found = self._found(source_id)
-        return found.error if isinstance(found, _Failing) and found.shared else None
+        found = self.found(source_id)
+        return found.error if isinstance(found, Failing) and found.shared else None
 
     def leader(self, source_id: int) -> asyncio.Future[None] | None:
         """Ends when the record that is asking this source has done; None: nobody is."""
@@ -75,36 +77,40 @@ class DuplicateSources:
 
     def copied(self, source_id: int, outcome: Outcome) -> None:
         """A copy was made, and proved."""
-        self._learn(source_id, outcome)
+        self.learn(source_id, outcome)
 
     def looked(self, source_id: int, facts: ObjectFacts) -> None:
         """The source was asked what it is."""
-        self._learn(source_id, facts)
+        self.learn(source_id, facts)
 
     def failed(self, source_id: int, error: Refused | Transient, record_id: str, *, of_source: bool) -> None:
         """A record could not be copied. ``of_source``: it is the source that failed, for all that is known.
 
         Who is to blame for a Transient that comes later is unclear: the source, if it happens to two records.
         """
-        found = self._found(source_id)
+        found = self.found(source_id)
         if isinstance(found, Outcome):
             return
         shared = of_source or error.failure in SHARED
-        second = isinstance(found, _Failing) and found.record_id != record_id
+        second = isinstance(found, Failing) and found.record_id != record_id
         if shared or isinstance(error, Transient):
             told = f"{error} (found with record {record_id}, which names the same source)"
-            self._learn(source_id, _Failing(record_id, Refused(error.failure, told), shared or second))
+            self.learn(source_id, Failing(record_id, Refused(error.failure, told), shared or second))
 
-    def _found(self, source_id: int) -> _Found | None:
+    def found(self, source_id: int) -> Found | None:
+        """What was learnt of the source a moment ago."""
         return self._recent.get(source_id) or self._earlier.get(source_id)
 
-    def _learn(self, source_id: int, found: _Found) -> None:
+    def learn(self, source_id: int, found: Found) -> None:
+        """Remember it, and tell ``on_news``."""
         if len(self._recent) >= self._limit:
             self._recent, self._earlier = {}, self._recent
         self._recent[source_id] = found
+        if self._on_news is not None:
+            self._on_news(source_id, found)
 
 
-_Found = Outcome | ObjectFacts | _Failing
+Found = Outcome | ObjectFacts | Failing
 
 
 def duplicate_of(outcome: Outcome) -> Duplicate | None:

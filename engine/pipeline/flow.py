@@ -12,14 +12,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import Protocol
 
 from engine.limiting.clock import Clock
-from engine.pipeline.crew import Crew
 from engine.pipeline.recorder import Recorder
 from engine.pipeline.stop import CutShort, Stop, unless_cut
 from engine.pipeline.work_queue import WorkQueue
 
 PULSE_S = 0.5
+
+
+class Crew(Protocol):
+    """Takes plans from the queue and gives outcomes to the recorder: the crew of this process, or a dispatcher."""
+
+    async def run(self) -> None:
+        """Until the queue has ended and all is given to the recorder."""
 
 
 async def flow(

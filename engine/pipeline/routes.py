@@ -25,6 +25,9 @@ from engine.model.urls import plus_as_space
 
 T = TypeVar("T")
 
+RouteKnown = tuple[str, Method, str]
+"""Source bucket, method, why: a settled route, as others are told of it."""
+
 SAMPLES = 8
 _NOT_THERE = frozenset({FailureClass.SOURCE_MISSING, FailureClass.SOURCE_DENIED})
 
@@ -47,8 +50,11 @@ class Routes:
         self,
         probe: Callable[[str, Sequence[Location]], Awaitable[Route]],
         on_route: Callable[[str, Route], None] = lambda _bucket, _route: None,
+        reader: Callable[[Method], Source] | None = None,
     ) -> None:
+        """``reader`` reads by a method: for routes that others have settled."""
         self._probe = probe
+        self._reader = reader
         self._routes: dict[str, Route] = {}
         self._doubted: set[str] = set()
         self._on_route = on_route
@@ -63,6 +69,18 @@ class Routes:
         for bucket, there in open_.items():
             self._doubted.discard(bucket)
             self._keep(bucket, await self._probe(bucket, there[:: -(-len(there) // SAMPLES)]))
+
+    def known(self) -> list[RouteKnown]:
+        """The settled ones."""
+        return [(bucket, each.method, each.why) for bucket, each in self._routes.items() if each.settled]
+
+    def adopt(self, known: Iterable[RouteKnown]) -> None:
+        """Take over what somebody else has settled."""
+        assert self._reader is not None, "who adopts routes can read by them"
+        for bucket, method, why in known:
+            held = self._routes.get(bucket)
+            if held is None or not held.settled:
+                self._keep(bucket, Route(method, self._reader(method), why))
 
     def of(self, location: Location) -> Route:
         """The route of a location that ``learn`` has seen."""

@@ -21,9 +21,9 @@ from engine.model.record import Record
 from engine.pipeline.allowance import Allowance
 from engine.pipeline.copying import Copying
 from engine.pipeline.duplicates import DuplicateSources
+from engine.pipeline.ends import Ends
 from engine.pipeline.one_try import Copied, Memory
 from engine.pipeline.planning import Planner
-from engine.pipeline.recorder import Recorder
 from engine.pipeline.routes import Routes
 from engine.pipeline.source_ids import VendorLinks
 
@@ -38,22 +38,23 @@ class Transfer:
         copying: Copying,
         planner: Planner,
         routes: Routes,
-        recorder: Recorder,
+        ends: Ends,
         retries: Retries,
         *,
         allowance: Allowance,
         links: VendorLinks | None = None,
+        duplicates: DuplicateSources | None = None,
     ) -> None:
         """``links`` are asked for what is planned so."""
         self._copying = copying
         self._planner = planner
         self._routes = routes
-        self._recorder = recorder
+        self._ends = ends
         self._retries = retries
         self._clock = retries.clock
         self._allowance = allowance
         self._links = links
-        self._duplicates = DuplicateSources()
+        self._duplicates = duplicates or DuplicateSources()
 
     def run(self, work: Work) -> Coroutine[Any, Any, Outcome | Looked]:
         """Bring one record to its end. Raises Fatal (the run stops), and cancellation, nothing else."""
@@ -99,7 +100,7 @@ class Transfer:
             return await self._routes.by(look.source, lambda route, place: route.source.look(place))
 
         async def between(_number: int, _error: Transient) -> None:
-            self._recorder.tally.retries += 1
+            self._ends.tally.retries += 1
 
         try:
             found = await self._retries.patiently(once, between)
@@ -165,7 +166,7 @@ class Transfer:
         async def between(number: int, error: Transient) -> None:
             if error.failure is FailureClass.SOURCE_CHANGED:
                 memory.pinned, memory.doubted = None, True
-            self._recorder.attempt(
+            self._ends.attempt(
                 Attempt(plan.record.id, error.failure, str(error), plan.source.shown, number, iso(self._clock.now()))
             )
 

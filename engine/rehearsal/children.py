@@ -7,8 +7,8 @@ nothing that is exported leads a rehearsal to anybody's real org or bucket.
 from __future__ import annotations
 
 import os
-import sys
 
+from engine.model.surroundings import command as command
 from engine.model.surroundings import plain
 
 _NOBODYS_KEYS = {
@@ -17,11 +17,6 @@ _NOBODYS_KEYS = {
     "AWS_EC2_METADATA_DISABLED": "true",
 }
 """The AWS SDK would look into the home directory, and ask the machine's network."""
-
-
-def command(module: str, *words: str) -> list[str]:
-    """One of our modules under this interpreter."""
-    return [sys.executable, "-P", "-m", module, *words]
 
 
 def environment() -> dict[str, str]:

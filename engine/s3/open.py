@@ -61,11 +61,12 @@ class S3:
     key_template: str
     opened_at: datetime
 
-    async def sweep(self) -> int:
-        """Abort what earlier runs left open (I13): uploads that began before this run and whose key has the shape of
-        ``destination.key_template``. Other programs' uploads under that prefix have no record Ids in their keys."""
+    async def sweep(self, before: datetime | None = None) -> int:
+        """Abort what earlier runs left open (I13): uploads that began before this run, or ``before``, and whose key has
+        the shape of ``destination.key_template``. Other programs' uploads under that prefix have no record Ids in their
+        keys."""
         prefix, ours = shape_of(self.key_template, self.destination.bucket.name)
-        return await self.destination.sweep(prefix, ours, self.opened_at)
+        return await self.destination.sweep(prefix, ours, before or self.opened_at)
 
 
 @asynccontextmanager
@@ -79,10 +80,12 @@ async def open_s3(
     limiters: Limiters | None = None,
     sizes: Sizes | None = None,
     clients: OpenClients = open_clients,
+    workers: int = 1,
 ) -> AsyncIterator[S3]:
     """Both sides for the length of the block. Raises Blocked where the destination has no credentials.
 
-    ``budget`` bounds the bytes in memory over all files (default: 16 parts). ``spend`` is the bandwidth cap. The
+    ``budget`` bounds the bytes in memory over all files (default: 16 parts, shared out among ``workers``, but 4 at
+    least). ``spend`` is the bandwidth cap. The
     requests pass ``limiters`` (default: their own). ``sizes`` take the place of ``migration.part_size_mb``.
     """
     migration = settings.migration
@@ -106,7 +109,7 @@ async def open_s3(
             clock,
             policy,
             source_headers=source_headers(settings.source),
-            budget=budget or BytesInFlight(16 * sizes.part),
+            budget=budget or BytesInFlight(max(4, 16 // workers) * sizes.part),
             spend=spend,
         )
         yield _both(settings, clock, opened, source, destination, ours)

@@ -9,6 +9,7 @@ The descriptions are the comments of ``settings.yaml`` (``engine/reading/templat
 
 from __future__ import annotations
 
+from engine.settings.executor import ExecutorSettings
 from engine.settings.machine import LoggingSettings, MetricsSettings, NetworkSettings, NotifySettings, TrackingSettings
 from engine.settings.salesforce import LoginSettings, RecordSettings, SalesforceSettings
 from engine.settings.stores import Credentials, DestinationSettings, ResolverSettings, SourceSettings
@@ -18,6 +19,7 @@ from engine.settings.work import MigrationSettings, RestrictionSettings, SwitchS
 __all__ = [
     "Credentials",
     "DestinationSettings",
+    "ExecutorSettings",
     "LoggingSettings",
     "LoginSettings",
     "MetricsSettings",

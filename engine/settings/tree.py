@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field, SecretStr
 from engine.model.base_url import is_local
 from engine.model.hosts import store_at
 from engine.model.text import bare_urls
+from engine.settings.executor import ExecutorSettings
 from engine.settings.machine import LoggingSettings, MetricsSettings, NetworkSettings, NotifySettings, TrackingSettings
 from engine.settings.salesforce import SalesforceSettings
 from engine.settings.section import MASKED, Section
@@ -28,6 +29,7 @@ class Settings(Section):
     destination: DestinationSettings
     migration: MigrationSettings = Field(default_factory=MigrationSettings)
     switch: SwitchSettings = Field(default_factory=SwitchSettings)
+    executor: ExecutorSettings = Field(default_factory=ExecutorSettings)
     tracking: TrackingSettings = Field(default_factory=TrackingSettings)
     logging: LoggingSettings = Field(default_factory=LoggingSettings)
     notify: NotifySettings = Field(default_factory=NotifySettings)

@@ -47,7 +47,9 @@ def test_a_value_arrives_equal(sent: object) -> None:
 def test_every_error_arrives_as_its_own_kind_with_all_it_says(kind: type[EngineError]) -> None:
     operation = Operation("COPY", "s3://theirs/a", "s3://ours/a")
     if issubclass(kind, Transient):
-        sent: EngineError = kind(FailureClass.THROTTLED, "slow down", operation=operation, retry_after_s=2.5, patient=True)
+        sent: EngineError = kind(
+            FailureClass.THROTTLED, "slow down", operation=operation, retry_after_s=2.5, patient=True
+        )
     elif issubclass(kind, Refused):
         sent = kind(FailureClass.ARCHIVED, "in a vault")
     elif issubclass(kind, Fatal):

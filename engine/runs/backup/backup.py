@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 
 import structlog
@@ -19,6 +20,7 @@ from engine.pipeline.tally import Tally
 from engine.runs.backup.feeds import Feeds, scope_hash
 from engine.runs.backup.flow import BackupFlow
 from engine.runs.backup.inventory import Inventory
+from engine.runs.executors.open import Given, open_executor
 from engine.runs.journal.evidence import settle_first
 from engine.runs.shared.bounds import Bounds, RunFlags, bounds_of
 from engine.runs.shared.command import as_flags
@@ -44,6 +46,7 @@ class BackupOptions:
     retry_classes: frozenset[FailureClass] = frozenset()
     transport: Transport = "fast"
     new_database: bool = False
+    given: Given = field(default_factory=Given)
 
     def again(self, bounds: Bounds) -> Command:
         """The command that resumes. A full scan that is restricted leaves no mark: nothing could take it up."""
@@ -94,7 +97,8 @@ class _Backup:
         self._tally = Tally()
         self._waived = 0
         """Of the failures, those of waived records."""
-        self._routes = Routes(run.services.probe, self._on_route)
+        self._shape = shape
+        self._routes = Routes(run.services.probe, self._on_route, run.services.reader)
         self._planner = run.services.planner(shape, run.bounds.account_id, self._routes)
 
     @property
@@ -108,8 +112,15 @@ class _Backup:
         settings, tally, met = self._settings, self._tally, MetRows(-1 if run.id is None else run.id)
         inventory = Inventory(run.services, settings.source, tally, run.note)
         feeds = Feeds(run, self._options, scope_hash(settings.salesforce, self._org_id), tally, met, inventory)
-        await BackupFlow(run, settings.migration, self._planner, self._routes, tally).run(feeds, met)
-        for remark in run.services.s3.destination.remarks():
+        flow = BackupFlow(run, settings, self._planner, self._routes, tally)
+        options = self._options
+        async with open_executor(
+            settings, options.given, self._shape, run.bounds.account_id, options.transport, run.services.clock
+        ) as executor:
+            await flow.run(feeds, met, executor if run.id is not None else None)
+        if flow.losses:
+            await self._sweep(run.services.clock.now())
+        for remark in dict.fromkeys([*run.services.s3.destination.remarks(), *flow.remarks]):
             run.note(remark)
         if tally.failed and run.id is not None:
             self._waived = await run.services.ledger.database.read(partial(waived.failed, run_id=run.id))
@@ -122,15 +133,17 @@ class _Backup:
         await settle_first(self._run.services, run_id, self._org_id, self._run.note)
         await self._renew_links()
 
-    async def _sweep(self) -> None:
+    async def _sweep(self, before: datetime | None = None) -> None:
+        """Abort the uploads of killed runs, or of workers that were lost ``before`` now: none has a batch any more."""
         services = self._run.services
         try:
-            swept = await services.retries.of(services.s3.sweep)
+            swept = await services.retries.of(partial(services.s3.sweep, before))
         except (Refused, Transient) as error:
             self._run.note(f"could not look for multipart uploads of killed runs; the next run will: {error}")
         else:
             if swept:
-                self._run.note(f"{swept} multipart upload{'s' if swept > 1 else ''} of a killed run aborted")
+                whose = "run" if before is None else "worker"
+                self._run.note(f"{swept} multipart upload{'s' if swept > 1 else ''} of a killed {whose} aborted")
 
     async def _renew_links(self) -> None:
         services = self._run.services

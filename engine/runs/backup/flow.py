@@ -14,22 +14,22 @@ from engine.model.outcome import Batch, Looked, Outcome, Status
 from engine.model.plan import Plan, Work
 from engine.pipeline.allowance import Allowance
 from engine.pipeline.budget import ErrorBudget
-from engine.pipeline.copying import Copying
 from engine.pipeline.crew import Crew
+from engine.pipeline.dispatch import BatchSize, Dispatcher
 from engine.pipeline.flow import flow
 from engine.pipeline.intake import Intake, MetRows
 from engine.pipeline.planning import Planner
 from engine.pipeline.recorder import Recorder
 from engine.pipeline.routes import Routes
 from engine.pipeline.tally import Tally
-from engine.pipeline.transfer import Transfer
 from engine.pipeline.watch import TimedSink, Watch, Watched, watching
+from engine.pipeline.work_batches import Executor
 from engine.pipeline.work_queue import WorkQueue
 from engine.runs.backup.feeds import Feeds
 from engine.runs.shared.lifecycle import Run
 from engine.runs.shared.progress import Figures
 from engine.runs.shared.report import first_fatal
-from engine.settings import MigrationSettings
+from engine.settings import Settings
 
 log = structlog.get_logger()
 
@@ -37,17 +37,19 @@ log = structlog.get_logger()
 class BackupFlow:
     """Of one run."""
 
-    def __init__(self, run: Run, wanted: MigrationSettings, planner: Planner, routes: Routes, tally: Tally) -> None:
+    def __init__(self, run: Run, settings: Settings, planner: Planner, routes: Routes, tally: Tally) -> None:
         self._run = run
         self._planner = planner
         self._routes = routes
         self._tally = tally
-        self._wanted = wanted
+        self._wanted = settings.migration
+        self._executor = settings.executor
         self._budget = ErrorBudget(self._wanted.error_budget)
+        self._dispatched: Dispatcher | None = None
 
-    async def run(self, feeds: Feeds, met: MetRows) -> None:
-        """Until the feeds have ended and all is recorded, or a stop was asked for and the drain is over. Raises Fatal,
-        in groups."""
+    async def run(self, feeds: Feeds, met: MetRows, executor: Executor | None = None) -> None:
+        """Until the feeds have ended and all is recorded, or a stop was asked for and the drain is over. Without an
+        ``executor`` this process makes the copies. Raises Fatal, in groups."""
         run, services, wanted, clock = self._run, self._run.services, self._wanted, self._run.services.clock
         sink = TimedSink(_Nowhere() if run.id is None else services.ledger, clock)
         recorder = Recorder(sink, self._tally, wanted.batch_size)
@@ -55,8 +57,11 @@ class BackupFlow:
         queue = WorkQueue(wanted.queue_size, concurrency)
         allowance = Allowance(run.bounds.limit, run.stop)
         intake = Intake(services.ledger, self._planner, self._routes, queue, recorder, clock, allowance, met)
-        worker = _Pretending() if run.id is None else self._transfer(recorder, allowance)
-        crew = Crew(queue, worker, recorder, run.stop, concurrency=concurrency, on_outcome=self._on_outcome)
+        crew = (
+            self._crew(queue, recorder, allowance)
+            if executor is None
+            else self._dispatcher(queue, recorder, allowance, executor)
+        )
         watched = Watched(queue, recorder, services.salesforce, services.limiters, sink, concurrency)
         watch = Watch(clock, watched, self._keep)
         title = "dry run" if run.id is None else "backup"
@@ -81,24 +86,38 @@ class BackupFlow:
         await self._keep(watch.sample())
         await self._keep(watch.shares())
 
-    def _transfer(self, recorder: Recorder, allowance: Allowance) -> Transfer:
-        services = self._run.services
-        copying = Copying(
-            services.s3.destination,
-            services.s3.across,
-            services.locate,
-            max_bytes=services.filters.max_bytes,
-            fast_path=services.s3.fast_path,
+    def _crew(self, queue: WorkQueue, recorder: Recorder, allowance: Allowance) -> Crew:
+        run, services = self._run, self._run.services
+        worker = (
+            _Pretending() if run.id is None else services.transfer(self._planner, self._routes, recorder, allowance)
         )
-        return Transfer(
-            copying,
-            self._planner,
-            self._routes,
+        concurrency = services.limiters.most
+        return Crew(queue, worker, recorder, run.stop, concurrency=concurrency, on_outcome=self._on_outcome)
+
+    def _dispatcher(self, queue: WorkQueue, recorder: Recorder, allowance: Allowance, executor: Executor) -> Dispatcher:
+        wanted = self._executor
+        self._dispatched = Dispatcher(
+            queue,
+            executor,
             recorder,
-            services.retries,
+            self._routes,
+            self._run.stop,
+            size=BatchSize.read(wanted.lease_files, wanted.lease_mb),
+            concurrency=self._wanted.concurrency,
             allowance=allowance,
-            links=services.links,
+            on_outcome=self._on_outcome,
         )
+        return self._dispatched
+
+    @property
+    def losses(self) -> int:
+        """Batches that were lost with their workers."""
+        return 0 if self._dispatched is None else self._dispatched.losses
+
+    @property
+    def remarks(self) -> list[str]:
+        """What the workers found out about the store."""
+        return [] if self._dispatched is None else self._dispatched.remarks()
 
     async def _feed(self, feeds: Feeds, intake: Intake) -> None:
         """What keeps the feed from going on now, but not for ever, ends the run early: work in hand is finished."""

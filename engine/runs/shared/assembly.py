@@ -7,12 +7,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import structlog
 
 from engine.limiting import open_files
 from engine.limiting.bandwidth import Bandwidth
 from engine.limiting.clock import Clock
+from engine.limiting.limiter import START
 from engine.limiting.limiters import Limiters
 from engine.limiting.retry import Retries
 from engine.model.byte_units import MB
@@ -22,11 +24,16 @@ from engine.model.location import Location, Origin
 from engine.model.ports import Source
 from engine.model.record import ObjectShape
 from engine.model.urls import parse_url
+from engine.pipeline.allowance import Allowance
+from engine.pipeline.copying import Copying
+from engine.pipeline.duplicates import DuplicateSources
+from engine.pipeline.ends import Ends
 from engine.pipeline.limited import LimitedSource
 from engine.pipeline.placing import Target
 from engine.pipeline.planning import Filters, Planner
 from engine.pipeline.routes import Route, Routes
 from engine.pipeline.source_ids import SourceIds, VendorLinks
+from engine.pipeline.transfer import Transfer
 from engine.runs.shared.place import Place
 from engine.runs.shared.world import WORLD
 from engine.s3.open import S3, open_s3
@@ -44,11 +51,10 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Adapters:
-    """Everything beyond this machine, open."""
+class Stores:
+    """Both sides of S3 and the web, open: what copying a file takes."""
 
     clock: Clock
-    salesforce: Salesforce
     s3: S3
     limiters: Limiters
     web: Source
@@ -85,11 +91,45 @@ class Adapters:
         if not bucket:
             return Route(Method.HTTP, self.web, "not in a bucket: plain http")
         found = await self.retries.patiently(lambda: self.s3.source_access.probe(samples))
-        reader = {
-            Method.SERVER_COPY: self.s3.across,
-            Method.STREAM: self.s3.source,
-        }.get(found.method, self.web)
-        return Route(found.method, reader, found.why, found.settled)
+        return Route(found.method, self.reader(found.method), found.why, found.settled)
+
+    def reader(self, method: Method) -> Source:
+        """Who reads by a method."""
+        return {Method.SERVER_COPY: self.s3.across, Method.STREAM: self.s3.source}.get(method, self.web)
+
+    def transfer(
+        self,
+        planner: Planner,
+        routes: Routes,
+        ends: Ends,
+        allowance: Allowance,
+        duplicates: DuplicateSources | None = None,
+    ) -> Transfer:
+        """What brings a plan to its end."""
+        copying = Copying(
+            self.s3.destination,
+            self.s3.across,
+            self.locate,
+            max_bytes=self.filters.max_bytes,
+            fast_path=self.s3.fast_path,
+        )
+        return Transfer(
+            copying,
+            planner,
+            routes,
+            ends,
+            self.retries,
+            allowance=allowance,
+            links=self.links,
+            duplicates=duplicates,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adapters(Stores):
+    """Everything beyond this machine, open."""
+
+    salesforce: Salesforce
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,10 +174,9 @@ async def assemble(
         org = settings.salesforce
         await ledger.check_pins(settings.destination.bucket, org.object, org.url_field)
         adapters = await stack.enter_async_context(open_adapters(settings, clock, transport=transport))
-        around = {each.name: getattr(adapters, each.name) for each in fields(adapters)}
         journal_key = key_path(settings.tracking.database, settings.switch.journal_key_file)
         yield Services(
-            **around,
+            **_fields(adapters),
             ledger=ledger,
             journal_key=journal_key,
             settle_after_s=settings.switch.settle_after_s,
@@ -160,11 +199,6 @@ def within_open_files(settings: Settings) -> Settings:
 @asynccontextmanager
 async def open_adapters(settings: Settings, clock: Clock, *, transport: Transport) -> AsyncIterator[Adapters]:
     """Open Salesforce and both sides of S3, and leave the tracking DB alone."""
-    world, settings = WORLD.get(), within_open_files(settings)
-    source = settings.source
-    rules = source_rules(source.buckets, source.endpoint_url, source.region, source.allowed_hosts)
-    bandwidth = Bandwidth(settings.migration.bandwidth_mb_s * MB if settings.migration.bandwidth_mb_s else None, clock)
-    limiters = Limiters(clock, settings.migration.concurrency)
     async with AsyncExitStack() as stack:
         salesforce = await stack.enter_async_context(
             open_salesforce(
@@ -173,9 +207,24 @@ async def open_adapters(settings: Settings, clock: Clock, *, transport: Transpor
                 clock,
                 resolver_fields(settings),
                 database=settings.tracking.database,
-                http=world.http,
+                http=WORLD.get().http,
             )
         )
+        stores = await stack.enter_async_context(open_stores(settings, clock, transport=transport))
+        yield Adapters(**_fields(stores), salesforce=salesforce)
+
+
+@asynccontextmanager
+async def open_stores(
+    settings: Settings, clock: Clock, *, transport: Transport, workers: int = 1
+) -> AsyncIterator[Stores]:
+    """Open both sides of S3 and the web. ``workers``: among so many the limits of the settings are shared out."""
+    world, settings = WORLD.get(), within_open_files(_shared_out(settings, workers))
+    source = settings.source
+    rules = source_rules(source.buckets, source.endpoint_url, source.region, source.allowed_hosts)
+    bandwidth = Bandwidth(settings.migration.bandwidth_mb_s * MB if settings.migration.bandwidth_mb_s else None, clock)
+    limiters = Limiters(clock, settings.migration.concurrency, start=max(1, START // workers))
+    async with AsyncExitStack() as stack:
         s3 = await stack.enter_async_context(
             open_s3(
                 settings,
@@ -184,6 +233,7 @@ async def open_adapters(settings: Settings, clock: Clock, *, transport: Transpor
                 clients=world.clients,
                 spend=bandwidth.spend,
                 limiters=limiters,
+                workers=workers,
             )
         )
         resolver = source.resolver
@@ -195,9 +245,8 @@ async def open_adapters(settings: Settings, clock: Clock, *, transport: Transpor
             world.web(origins, settings.network, connections=settings.migration.concurrency, private_hosts=private)
         )
         wanted = settings.migration
-        yield Adapters(
+        yield Stores(
             clock=clock,
-            salesforce=salesforce,
             s3=s3,
             limiters=limiters,
             web=LimitedSource(WebSource(client, clock), limiters),
@@ -207,6 +256,21 @@ async def open_adapters(settings: Settings, clock: Clock, *, transport: Transpor
             ours=settings.destination,
             retries=Retries(clock, wanted.max_attempts),
         )
+
+
+def _shared_out(settings: Settings, workers: int) -> Settings:
+    """The settings with one worker's share of what all may do."""
+    if workers == 1:
+        return settings
+    migration = settings.migration
+    share: dict[str, object] = {"concurrency": -(-migration.concurrency // workers)}
+    if migration.bandwidth_mb_s:
+        share["bandwidth_mb_s"] = migration.bandwidth_mb_s / workers
+    return settings.model_copy(update={"migration": migration.model_copy(update=share)})
+
+
+def _fields(of: Stores) -> dict[str, Any]:
+    return {each.name: getattr(of, each.name) for each in fields(of)}
 
 
 @asynccontextmanager

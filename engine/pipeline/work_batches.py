@@ -1,0 +1,126 @@
+"""What crosses between the run and its workers: batches of work out, results and signs of life back."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from engine.model.outcome import Attempt, Looked, Outcome
+from engine.model.plan import Work
+from engine.model.value import value
+from engine.pipeline.duplicates import Found
+from engine.pipeline.routes import RouteKnown
+
+
+@value
+class Share:
+    """What one worker may do to the hosts, of what the whole run may."""
+
+    most: int
+    """Requests in flight, per host."""
+
+
+@value
+class WorkBatch:
+    """Files for one worker."""
+
+    number: int
+    works: list[Work]
+    share: Share
+    findings: list[tuple[int, Found]]
+    """What the run knows of the sources in it."""
+    routes: list[RouteKnown]
+    allowance: int | None = None
+    """How many looks may become copies; None: all."""
+
+
+@dataclass(slots=True)
+class Seen:
+    """A worker at a glance."""
+
+    in_hand: int = 0
+    """Files that it was given and that have not ended."""
+    in_flight: int = 0
+    limit: int = 0
+    """Requests in flight that the destination's limiter allows."""
+    rate: float | None = None
+    """Requests a second that it allows; None: any."""
+    accepted_per_s: float = 0.0
+    files: int = 0
+    """Copied since it began."""
+    bytes_stored: int = 0
+    refusals: int = 0
+
+
+@dataclass(slots=True)
+class Beat:
+    """A sign of life, about once a second. Tries that failed travel with it, ahead of the outcome they belong to."""
+
+    seen: Seen
+    attempts: list[Attempt] = field(default_factory=list)
+    logs: list[dict[str, object]] = field(default_factory=list)
+    """Events of its log, from warnings up."""
+
+
+@dataclass(slots=True)
+class WorkResult:
+    """What became of a batch. What is in no end was not begun, because a stop was asked for."""
+
+    ends: list[tuple[int, Outcome | Looked]] = field(default_factory=list)
+    """By place in the batch."""
+    attempts: list[Attempt] = field(default_factory=list)
+    """Tries that failed, as far as no sign of life has told them."""
+    findings: list[tuple[int, Found]] = field(default_factory=list)
+    routes: list[RouteKnown] = field(default_factory=list)
+    retries: int = 0
+    """Tries that leave no attempt."""
+    unspent: int = 0
+    """Of the allowance."""
+    remarks: list[str] = field(default_factory=list)
+    """What the report should tell."""
+
+
+class Lost(Exception):
+    """The worker is gone, and with it whatever it had in hand."""
+
+
+class Seat(Protocol):
+    """Room for one batch at a worker."""
+
+    @property
+    def worker(self) -> str:
+        """A name for people."""
+        ...
+
+    async def do(self, batch: WorkBatch) -> WorkResult:
+        """Raises Lost; Fatal where the run must stop."""
+        ...
+
+
+class Told(Protocol):
+    """Hears of the workers."""
+
+    def beat(self, worker: str, beat: Beat) -> None:
+        """A sign of life."""
+
+    def gone(self, worker: str) -> None:
+        """It has left, or was lost."""
+
+
+class Executor(Protocol):
+    """The workers of a run."""
+
+    @property
+    def count(self) -> int:
+        """Workers that are expected to be there."""
+        ...
+
+    def seats(self, told: Told) -> AsyncIterator[Seat]:
+        """Seats as workers come up, again and again: a lost one is replaced where that can be. Raises Fatal where none
+        will come any more."""
+        ...
+
+    async def stop(self) -> None:
+        """Ask the workers to end: files in hand may finish within the drain limit, then every batch comes back."""
+        ...

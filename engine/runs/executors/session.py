@@ -1,0 +1,88 @@
+"""One run on one worker: its own settings and adapters, a crew, and signs of life."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import structlog
+
+from engine import __version__
+from engine.limiting.clock import Clock
+from engine.limiting.side_by_side import beside
+from engine.model.errors import Blocked
+from engine.pipeline.batch_worker import BatchWorker
+from engine.pipeline.routes import Routes
+from engine.pipeline.work_batches import Beat, WorkBatch, WorkResult
+from engine.reading.load import load_settings
+from engine.runs.executors.hello import Hello, differences
+from engine.runs.shared.assembly import open_stores
+from engine.runs.shared.report import first_fatal
+
+BEAT_S = 1.0
+SILENT_S = 60.0
+"""A worker that was not heard of for so long is given up, and one that was stopped for so long gives up by itself."""
+
+log = structlog.get_logger()
+
+
+class Session:
+    """A worker's work for one run."""
+
+    def __init__(self, worker: BatchWorker, clock: Clock, silent_s: float) -> None:
+        self._worker = worker
+        self._clock = clock
+        self._silent_s = silent_s
+        self.over = False
+        """It has given up: its batches are others' by now."""
+
+    async def do(self, batch: WorkBatch) -> WorkResult:
+        """Bring a batch to its end. Raises Fatal where the run must stop."""
+        try:
+            return await self._worker.do(batch)
+        except BaseExceptionGroup as group:
+            raise first_fatal(group) or group from None
+
+    def stop(self, drain_s: float) -> None:
+        """Files in hand may finish for so many seconds; then every batch comes back as it is."""
+        self._worker.ask_to_stop("the run was asked to stop", drain_s)
+
+    async def beat(self, tell: Callable[[Beat], None]) -> None:
+        """Say about once a second that all is well, until cancelled."""
+        heard = self._clock.monotonic()
+        while True:
+            tell(self._worker.beat())
+            await self._clock.sleep(BEAT_S)
+            now = self._clock.monotonic()
+            if now - heard > self._silent_s:
+                log.warning("this worker was stopped for too long: its files are others' by now", seconds=now - heard)
+                self.over = True
+                self.stop(0)
+            heard = now
+
+
+@asynccontextmanager
+async def open_session(hello: Hello, clock: Clock, *, silent_s: float = SILENT_S) -> AsyncIterator[Session]:
+    """Open what copying takes, by the settings of this place. Raises Fatal where they are not those of the run."""
+    file = Path(hello.file or os.environ.get("ENGINE_CONFIG") or "settings.yaml")
+    settings = load_settings(file, environ=os.environ, overrides=hello.flags)
+    if faults := list(differences(hello, __version__, settings, clock.now())):
+        raise Blocked("; ".join(faults), hint="workers need the same engine and the same settings as the run")
+    async with open_stores(settings, clock, transport=hello.transport, workers=hello.workers) as stores:
+        routes = Routes(stores.probe, reader=stores.reader)
+        planner = stores.planner(hello.shape, hello.account_id, routes)
+        worker = BatchWorker(
+            lambda ends, duplicates, allowance: stores.transfer(planner, routes, ends, allowance, duplicates),
+            routes,
+            stores.limiters,
+            clock,
+            concurrency=stores.limiters.most,
+            remarks=stores.s3.destination.remarks,
+        )
+        async with beside(worker.run()):  # what ends it is told by every batch
+            try:
+                yield Session(worker, clock, silent_s)
+            finally:
+                worker.close()
