@@ -59,7 +59,7 @@ def open_executor(
     if wanted.kind == "local":
         return _nobody()
     if wanted.kind == "dask":
-        raise Blocked("this version cannot work on a Dask cluster yet", hint="--executor processes:N uses all cores here")
+        raise Blocked("this version knows no Dask cluster yet", hint="--executor processes:N uses all cores here")
     workers = wanted.workers or cores()
     hello = Hello(
         run=secrets.token_hex(8),
