@@ -21,24 +21,21 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from engine.limiting.clock import Clock, SystemClock
-from engine.limiting.cooperative import yield_to_others
-from engine.model.change import Held, LinkState, Step
 from engine.model.command import Advice, Command, quoted
 from engine.model.errors import Blocked, EngineError, Paused, Refused, Transient, Usage
-from engine.model.failures import FailureClass
-from engine.model.old_copy import IMPORT, Old, Unfit
+from engine.model.old_copy import IMPORT
 from engine.model.record import Scope
-from engine.pipeline.placing import Placing
 from engine.runs.journal.evidence import Evidence, note_a_lost_journal, note_other_journals
-from engine.runs.legacy import deciding
-from engine.runs.legacy.deciding import Becomes, Verdict
+from engine.runs.legacy.chunks import Chunks
+from engine.runs.legacy.gathering import gather
 from engine.runs.legacy.listing import OldListings
 from engine.runs.legacy.proving import Prover
-from engine.runs.legacy.report import Doubts, ImportReport, Tallied
+from engine.runs.legacy.report import ImportReport
 from engine.runs.legacy.rows import LONG_TEXT, Reading
+from engine.runs.legacy.tally import Doubts, Tallied
 from engine.runs.legacy.writing import Writing
 from engine.runs.links.link_run import begin_journal, evidence_for, foresee
-from engine.runs.shared.bounds import Bounds, bounds_of
+from engine.runs.shared.bounds import bounds_of
 from engine.runs.shared.command import as_flags
 from engine.runs.shared.lifecycle import Run, Start, live
 from engine.runs.shared.preflight import check_own_org, check_stores
@@ -48,12 +45,7 @@ from engine.settings import Settings
 from engine.tracking.db.files import SIDE_FILES
 from engine.tracking.db.legacy_scratch import LegacyScratch
 from engine.tracking.read.legacy import original
-from engine.tracking.write import legacy as imported
-from engine.tracking.write.journal import Journal
 from engine.tracking.write.runs import Ending
-
-STRANGE = 20
-"""So many records, of which Salesforce knows none, are those of another org."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +88,7 @@ async def import_legacy(
 async def _checked(run: Run, *, settings: Settings, options: ImportOptions, zone: tzinfo | None) -> _Import:
     services = run.services
     tallied = Tallied(run.files.enter_context(Doubts(options.report)))
-    tallied.zone = str(zone or services.clock.now().astimezone().tzname())
+    tallied.file.zone = str(zone or services.clock.now().astimezone().tzname())
     ours = services.ours
     scratch = run.files.enter_context(LegacyScratch())
     with original(options.file):  # before anything that takes time
@@ -104,47 +96,20 @@ async def _checked(run: Run, *, settings: Settings, options: ImportOptions, zone
     organization, shape = await check_own_org(services, Scope())
     reading = Reading(services.rules, ours.link_template, ours.endpoint_url, zone, shape.url_length or LONG_TEXT)
     await check_stores(services)
-    await _gather(options.file, scratch, reading, tallied, run.bounds)
-    places = services.planner(shape, None).places
+    await gather(options.file, scratch, reading, tallied, run.bounds)
     evidence: Evidence | None = None
-    if tallied.may_have_moved and run.bounds.dry_run:
-        run.notes += await foresee(run)
-    elif tallied.may_have_moved:
-        evidence = await evidence_for(run)
-    else:
+    if not tallied.file.may_have_moved:
         await note_a_lost_journal(services, run.note)
+    elif run.bounds.dry_run:
+        run.notes += await foresee(run)
+    else:
+        evidence = await evidence_for(run)
     await note_other_journals(services, run.note)
-    return _Import(run, settings, options, scratch, reading, tallied, places, evidence, organization.id)
-
-
-async def _gather(file: Path, scratch: LegacyScratch, reading: Reading, tallied: Tallied, bounds: Bounds) -> None:
-    """Read FILE. Raises Usage, Blocked."""
-    with original(file) as found:
-        tallied.copied_file = found.copied
-        tallied.switches, tallied.failed_before = found.switches(), found.failed()
-        tallied.runs, tallied.unclosed = found.runs()
-        elsewhere = wanted = 0
-        for raw in found.rows():
-            rows = [reading.row(each) for each in raw]
-            tallied.read += len(rows)
-            for row in rows:
-                if isinstance(row, Unfit):
-                    tallied.unfit(row)
-            olds = [row for row in rows if isinstance(row, Old) and bounds.account_id in {None, row.account_id}]
-            if bounds.limit is not None:
-                olds = olds[: bounds.limit - wanted]
-            elsewhere += sum(bool(old.link) and not reading.in_our_bucket(old.link) for old in olds)
-            tallied.marked += sum(old.switched for old in olds)
-            wanted += len(olds)
-            scratch.add(olds)
-            await yield_to_others()
-    tallied.records = scratch.sort()
-    tallied.duplicates, tallied.left_out = wanted - tallied.records, tallied.read - wanted - tallied.unfit_rows
-    if wanted and elsewhere == wanted:
-        raise Blocked(
-            f"none of the {wanted:,} copies of {file} lies in s3://{reading.template.bucket}",
-            hint="Set destination.bucket to the bucket that the original scripts wrote to. Nothing was written.",
-        )
+    listings = OldListings(run, settings.source, scratch, tallied.file.records)
+    prover = Prover(services, listings, settings.migration.concurrency, read_bytes=options.read_bytes)
+    places = services.planner(shape, None).places
+    chunks = Chunks(services, options.file, reading, places, prover, tallied)
+    return _Import(run, options, organization.id, scratch, listings, chunks, tallied, evidence)
 
 
 def _zone(name: str | None) -> tzinfo | None:
@@ -174,29 +139,23 @@ class _Import:
     def __init__(
         self,
         run: Run,
-        settings: Settings,
         options: ImportOptions,
-        scratch: LegacyScratch,
-        reading: Reading,
-        tallied: Tallied,
-        places: Placing,
-        evidence: Evidence | None,
         org: str,
+        scratch: LegacyScratch,
+        listings: OldListings,
+        chunks: Chunks,
+        tallied: Tallied,
+        evidence: Evidence | None,
     ) -> None:
         self.facts: Mapping[str, object] = {"org_id": org, "again": str(options.again(execute=True))}
         self._run = run
         self._options = options
-        self._scratch = scratch
-        self._reading = reading
-        self._tallied = tallied
-        self._places = places
-        self._evidence = evidence
         self._org = org
-        self._journal: Journal | None = None
-        self._found = False
-        """Salesforce knows at least one of the records."""
-        self._listings = OldListings(run, settings.source, scratch, tallied.records)
-        self._prover = Prover(run.services, settings.migration.concurrency, read_bytes=options.read_bytes)
+        self._scratch = scratch
+        self._listings = listings
+        self._chunks = chunks
+        self._tallied = tallied
+        self._evidence = evidence
 
     async def work(self) -> None:
         try:
@@ -208,92 +167,24 @@ class _Import:
             raise Blocked(str(error), hint=(Command("doctor"), "   says which rights are missing")) from error
 
     async def _work(self) -> None:
-        run, tallied = self._run, self._tallied
-        if self._evidence is not None:
-            self._journal = await begin_journal(run, self._evidence, self._org)
-        writing = Writing(run.services.ledger.database, run.id, self._journal)
+        run, tallied, evidence = self._run, self._tallied, self._evidence
+        journal = None if evidence is None else await begin_journal(run, evidence, self._org)
+        writing = Writing(run.services.ledger.database, run.id, journal)
         with run.screen.steps(run.services.clock) as say:
             await self._listings.take(say)
             try:
                 for groups in self._scratch.groups():
                     if run.stop.requested:
                         break
-                    await writing.put(*await self._chunk(groups))
-                    say(f"import: {tallied.done:,} of {tallied.records:,} records")
+                    await writing.put(*await self._chunks.decide(groups))
+                    say(f"import: {tallied.done:,} of {tallied.file.records:,} records")
             except BaseException:
                 with suppress(EngineError):  # what went wrong first is told
                     await writing.settled()
                 raise
             await writing.settled()
-        tallied.asked = self._prover.asked
-        if self._journal is not None and self._evidence is not None:
-            await self._evidence.export(self._journal)
-
-    async def _chunk(self, groups: Sequence[Sequence[Old]]) -> tuple[list[Becomes], list[Step]]:
-        """What is to be written of these records."""
-        olds = [old for group in groups for old in group]
-        known = await self._run.services.ledger.database.read(imported.known((old.id, old.url) for old in olds))
-        held = await self._held(olds)
-        states = {old.id: deciding.where(old, held[old.id]) for old in olds if old.id in held}
-        verdicts = await self._judged([old for old in olds if old.id not in known])
-        rows: list[Becomes] = []
-        for group in groups:
-            fresh = [old for old in group if old.id not in known]
-            holder = next((old.id for old in group if old.id in known and known[old.id].key == old.key), "")
-            shared = deciding.share([(old, verdicts[old.id]) for old in fresh], states, holder)
-            rows += [self._row(old, verdict, states.get(old.id)) for old, verdict in zip(fresh, shared, strict=True)]
-        # of a row that an import wrote before it was killed, the journal may still have to say all
-        better = {name for name, row in known.items() if not row.imported}
-        moved = [old for old in olds if deciding.journalled(old, states.get(old.id), known=old.id in better)]
-        self._tallied.known += len(known)
-        self._tallied.links_read += len(held)
-        for old in moved:
-            state = states[old.id]
-            opens = state is not LinkState.OURS or bool(old.refused) or self._reading.opens(old.link, old.key)
-            self._tallied.moved(old, state, opens=opens)
-        for row in rows:
-            found, holds = states.get(row.old.id), held.get(row.old.id)
-            self._tallied.add(row, found, stuck=self._stuck(row.old, found, holds))
-        return rows, [step for old in moved for step in deciding.steps(old, states[old.id], held[old.id])]
-
-    async def _held(self, olds: Sequence[Old]) -> dict[str, Held | None]:
-        """What the records hold whose links the scripts may have moved, and of which the journal knows nothing yet."""
-        links = [old for old in olds if self._tallied.moved_by_them(old)]
-        if not links:
-            return {}
-        database = self._run.services.ledger.database
-        told = await database.read(imported.journalled((old.id, old.link) for old in links))
-        wanted = [old.id for old in links if old.id not in told]
-        self._tallied.journalled_before += len(told)
-        held = await self._run.services.salesforce.links.read(wanted) if wanted else {}
-        self._found = self._found or any(held.values())
-        if not self._found and len(held) >= STRANGE:
-            raise Blocked(
-                f"this org knows none of the first {len(held):,} records of {self._options.file}",
-                hint="Log in to the org that the original scripts worked on (salesforce.login_url), as a user who sees "
-                "its records.",
-            )
-        return held
-
-    def _stuck(self, old: Old, state: LinkState | None, held: Held | None) -> bool:
-        """Whether its link was seen to be moved, and nothing is known that may be put back."""
-        moved = state is LinkState.OURS or (held is not None and self._reading.in_our_bucket(held.url))
-        return moved and deciding.lost(old)
-
-    async def _judged(self, olds: Sequence[Old]) -> dict[str, Verdict]:
-        ours, theirs = {}, {}
-        if self._listings.taken:
-            ours = self._scratch.ours(old.key for old in olds)
-            theirs = self._scratch.theirs(old.source_id for old in olds if old.source_id)
-        found = {old.id: deciding.judge(old, ours.get(old.key), theirs.get(old.source_id)) for old in olds}
-        asked = [old for old in olds if found[old.id].open]
-        return found | (await self._prover.prove(asked) if asked else {})
-
-    def _row(self, old: Old, verdict: Verdict, state: LinkState | None) -> Becomes:
-        link = self._places.url_of(old.key)
-        if verdict.proof is not None and state is not LinkState.OURS and not self._places.fits(link):
-            verdict = Verdict(failure=FailureClass.URL_TOO_LONG, message=str(self._places.too_long(link)))
-        return deciding.becomes(old, verdict, state, link)
+        if journal is not None and evidence is not None:
+            await evidence.export(journal)
 
     def after_failure(self) -> Sequence[Advice]:
         return ["What was imported until then is recorded.", (self._options.again(execute=True), "   goes on")]

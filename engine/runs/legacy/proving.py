@@ -1,4 +1,4 @@
-"""Proves old copies of which listings say too little: by a HEAD of both sides or, where that is wanted, all bytes."""
+"""Proves old copies: by listings and, where these say too little, by a HEAD of both sides or, if wanted, all bytes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from engine.model.old_copy import Old
 from engine.model.outcome import Status
 from engine.pipeline.presence import closed
 from engine.pipeline.verify import Mismatch, prove
-from engine.runs.legacy.deciding import Verdict, other_file
+from engine.runs.legacy.deciding import Verdict, judge, other_file
+from engine.runs.legacy.listing import OldListings
 from engine.runs.shared.assembly import Services
 from engine.runs.verify.sources import CopySources
 from engine.tracking.read.copies import Copy
@@ -28,15 +29,23 @@ _NO_SUM = "neither side states a sum that the other one states too; --read-bytes
 class Prover:
     """Of one import. ``read_bytes``: sources and objects are read, where nothing else proves a copy."""
 
-    def __init__(self, services: Services, at_once: int, *, read_bytes: bool) -> None:
+    def __init__(self, services: Services, listings: OldListings, at_once: int, *, read_bytes: bool) -> None:
         self._services = services
+        self._listings = listings
         self._sources = CopySources(services)
         self._at_once = min(at_once, AT_ONCE)
         self._read_bytes = read_bytes
         self.asked = 0
+        """Copies that were looked at by HEAD."""
 
-    async def prove(self, olds: Sequence[Old]) -> dict[str, Verdict]:
+    async def verdicts(self, olds: Sequence[Old]) -> dict[str, Verdict]:
         """By record. Raises Fatal only: a store that is silent about a copy leaves it unproved."""
+        ours, theirs = self._listings.facts(olds)
+        found = {old.id: judge(old, ours.get(old.key), theirs.get(old.source_id)) for old in olds}
+        asked = [old for old in olds if found[old.id].open]
+        return found | (await self._by_head(asked) if asked else {})
+
+    async def _by_head(self, olds: Sequence[Old]) -> dict[str, Verdict]:
         found: dict[str, Verdict] = {}
         copies = {old.id: _claim(old) for old in olds}
         await self._sources.learn(copies.values())
