@@ -10,6 +10,8 @@ from engine.limiting.clock import Clock
 
 MANY = 20
 """Accepted requests that are enough to tell a rate from, in less than a second."""
+FEW = 4
+"""The same for one of many limiters of a host: while each waits for as many as one alone, all of them are refused."""
 STRAY = 0.04
 """The share of refusals beside accepted requests that needs no second cut right after the first."""
 STALE_S = 2.0
@@ -64,10 +66,11 @@ class Feedback:
     go on after it (``troubled``), a window without growth measures what the host really takes.
     """
 
-    def __init__(self, clock: Clock, tickets: Tickets, *, most: int, start: int) -> None:
+    def __init__(self, clock: Clock, tickets: Tickets, *, most: int, start: int, of: int = 1) -> None:
         self._clock = clock
         self._tickets = tickets
         self.most = most
+        self._many = max(FEW, MANY // of)
         self.policy = AimdPolicy(limit=float(min(start, most)))
         self.window = Window()
         self._began = clock.monotonic()
@@ -125,7 +128,7 @@ class Feedback:
         if seen.seconds > max(STALE_S, 3 * wanted_s) + self._pause_s:
             self._calm(now)  # hardly anybody asked meanwhile
         elif seen.seconds >= wanted_s and (
-            seen.seconds >= 1 or (seen.accepted or seen.refused) >= MANY  # enough accepted, or a storm
+            seen.seconds >= 1 or (seen.accepted or seen.refused) >= self._many  # enough accepted, or a storm
         ):
             if seen.refused > max(1, STRAY * seen.accepted) or not seen.accepted:
                 self._cut(measured(self.policy, seen))

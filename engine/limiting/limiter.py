@@ -29,18 +29,19 @@ LARGE_SHARE = 4
 
 
 class Limiter:
-    """Bounds the requests to one host. ``most``: requests in flight at most, whatever the host would take.
+    """Bounds the requests to one host. ``most``: requests in flight at most, whatever the host would take. ``of``: how
+    many limiters, in as many processes, share that host: each begins with its part, and judges from fewer answers.
 
     Each request: ``enter`` (or ``await turn`` where that gives 0), then exactly one of ``passed``, ``refused``,
     ``timed_out`` and ``left``, with the ticket. ``large`` marks parts of large files: at most a quarter of the slots
     while others wait, so that neither kind starves.
     """
 
-    def __init__(self, clock: Clock, *, most: int, start: int = START) -> None:
+    def __init__(self, clock: Clock, *, most: int, start: int = START, of: int = 1) -> None:
         self._queue = _Queue()
         self._rate = Rate(clock, self._serve)
         self._tickets = Tickets(clock)
-        self._feedback = Feedback(clock, self._tickets, most=most, start=start)
+        self._feedback = Feedback(clock, self._tickets, most=most, start=max(1, start // of), of=of)
         self._slots = self._feedback.policy.slots
         self.in_flight = 0
         self.large = 0

@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from engine.limiting.clock import Clock
-from engine.limiting.limiter import START, Limiter
+from engine.limiting.limiter import Limiter
 
 
 @dataclass
 class Limiters:
-    """``most``: requests in flight at most, per limiter; ``start``: to begin with."""
+    """``most``: requests in flight at most, per limiter. ``workers``: among so many processes the hosts
+    are shared."""
 
     clock: Clock
     most: int
-    start: int = START
+    workers: int = 1
     source: Limiter = field(init=False)
     destination: Limiter = field(init=False)
 
@@ -24,7 +25,7 @@ class Limiters:
         self._hosts: dict[str, Limiter] = {}
 
     def _limiter(self) -> Limiter:
-        return Limiter(self.clock, most=self.most, start=self.start)
+        return Limiter(self.clock, most=self.most, of=self.workers)
 
     def host(self, name: str) -> Limiter:
         """The limiter of a source that is read over plain http."""

@@ -100,3 +100,25 @@ async def test_a_storm_of_refusals_costs_few_requests_and_ends_quickly() -> None
 
     assert refused < 1000, "in five minutes, by two hundred clients"
     assert hidden.goodput(335, 360) >= 0.9 * 1000
+
+
+@pytest.mark.parametrize(("workers", "most"), [(2, 1.5), (4, 1.5), (8, 1.8)])
+@pytest.mark.parametrize("latency_s", [0.02, 0.1])
+async def test_limiters_of_several_workers_share_a_hidden_rate_nearly_as_well_as_one(
+    workers: int, most: float, latency_s: float
+) -> None:
+    seen = {}
+    for count in (1, workers):
+        clock = ManualClock()
+        hidden = Service(clock, rate=150, latency_s=latency_s)
+        await contend(
+            [Limiter(clock, most=200 // count, of=count) for _ in range(count)],
+            hidden,
+            clients=200,
+            seconds=60,
+        )
+        seen[count] = hidden.goodput(0, 60), hidden.refused_share(0, 60)
+
+    (alone, refused_alone), (together, refused_together) = seen[1], seen[workers]
+    assert together >= 0.9 * alone
+    assert refused_together <= most * refused_alone

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -81,16 +81,16 @@ async def holding(budget: BytesInFlight, nbytes: int) -> AsyncIterator[None]:
 
 
 async def contend(
-    limiter: Limiter,
+    limiter: Limiter | Sequence[Limiter],
     service: Service,
     *,
     clients: int,
     seconds: float,
     events: dict[float, Callable[[], None]] | None = None,
 ) -> None:
-    """So many clients that always have something to ask, for so many simulated seconds."""
+    """So many clients that always have something to ask, for so many simulated seconds; shared among the limiters."""
 
-    async def client() -> None:
+    async def client(limiter: Limiter) -> None:
         while True:
             ticket = limiter.enter() or await limiter.turn()
             if await service.ask():
@@ -98,9 +98,9 @@ async def contend(
             else:
                 limiter.refused(ticket, retry_after_s=service.retry_after_s)
 
-    clock = service.clock
+    clock, limiters = service.clock, [limiter] if isinstance(limiter, Limiter) else limiter
     async with clock.running(patience=4):
-        crew = [asyncio.create_task(client()) for _ in range(clients)]
+        crew = [asyncio.create_task(client(limiters[number % len(limiters)])) for number in range(clients)]
         passed = 0.0
         for moment, change in sorted((events or {}).items()):
             await clock.sleep(moment - passed)

@@ -14,7 +14,6 @@ import structlog
 from engine.limiting import open_files
 from engine.limiting.bandwidth import Bandwidth
 from engine.limiting.clock import Clock
-from engine.limiting.limiter import START
 from engine.limiting.limiters import Limiters
 from engine.limiting.retry import Retries
 from engine.model.byte_units import MB
@@ -223,7 +222,7 @@ async def open_stores(
     source = settings.source
     rules = source_rules(source.buckets, source.endpoint_url, source.region, source.allowed_hosts)
     bandwidth = Bandwidth(settings.migration.bandwidth_mb_s * MB if settings.migration.bandwidth_mb_s else None, clock)
-    limiters = Limiters(clock, settings.migration.concurrency, start=max(1, START // workers))
+    limiters = Limiters(clock, settings.migration.concurrency, workers=workers)
     async with AsyncExitStack() as stack:
         s3 = await stack.enter_async_context(
             open_s3(
