@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.bench import Bench
-from benchmarks.cases import copies, legacy, listings, million, streams
+from benchmarks.cases import copies, legacy, listings, million, streams, tls_streams
 from benchmarks.measure import machine
 from benchmarks.report import Report
 
@@ -24,6 +24,7 @@ CASES: dict[str, Callable[[Bench], None]] = {
     "copies": copies.run,
     "small": streams.run_small,
     "large": streams.run_large,
+    "streams": tls_streams.run,
     "million": million.run,
     "legacy": legacy.run,
     "listing": listings.run_listing,

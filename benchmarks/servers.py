@@ -114,9 +114,18 @@ class S3Process(_Process):
 class OrgProcess(_Process):
     """A stand-in org with ``records`` records whose links point to the prepared objects of the same numbers."""
 
-    def __init__(self, room: Path, records: int, row: Callable[[int, int], dict[str, str]] | None = None) -> None:
-        """``row``: makes record ``number`` of so many accounts."""
+    def __init__(
+        self,
+        room: Path,
+        records: int,
+        row: Callable[[int, int], dict[str, str]] | None = None,
+        *,
+        again: bool = False,
+    ) -> None:
+        """``row``: makes record ``number`` of so many accounts. ``again``: fill an org anew that is there already."""
         database = room / f"org-{records}{'' if row is None else '-other'}.db"
+        if again:
+            database.unlink(missing_ok=True)
         self._row = row or record
         self._filled = database.exists()
         self._records = records
@@ -151,14 +160,15 @@ def account(number: int) -> dict[str, str]:
     return {"type": "Account", "Id": make_id("001", number + 1), "Name": f"Account {number}"}
 
 
-def record(number: int, accounts: int) -> dict[str, str]:
-    """The record whose file is prepared object ``number``."""
+def record(number: int, accounts: int, base: str = "") -> dict[str, str]:
+    """The record whose file is prepared object ``number``. ``base``: what its link begins with; empty: as on AWS."""
     from benchmarks.cheap_s3 import SOURCE
     from benchmarks.standin.store import name_of
 
+    base = base or f"https://{SOURCE}.s3.us-west-2.amazonaws.com"
     return {
         "Id": make_id("a0X", number + 1),
         "Name": f"File {number}",
         "Account__c": make_id("001", number % accounts + 1),
-        "Document__c": f"https://{SOURCE}.s3.us-west-2.amazonaws.com/{name_of(number)}",
+        "Document__c": f"{base}/{name_of(number)}",
     }

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import yaml
 from benchmarks.cheap_s3 import OURS, SOURCE
 from benchmarks.local_ca import Ca, make_ca
 from benchmarks.measure import Run, run
-from benchmarks.servers import OrgProcess, S3Process
+from benchmarks.servers import OrgProcess, S3Process, record
 
 KEYS = {"AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench-secret", "AWS_DEFAULT_REGION": "us-east-1"}
 QUIET = {"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
@@ -32,6 +33,8 @@ class Stage:
     org: OrgProcess
     records: int
     ca: Ca | None = None
+    plain_links: bool = False
+    """Records hold plain links to the source's objects, and the engine has no keys to it."""
     runs: int = 0
     overrides: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -72,7 +75,9 @@ class Stage:
                 "client_id": "rehearsal",
                 "client_secret": "rehearsal-secret",
             },
-            "source": {"endpoint_url": self.source.url, "region": "us-east-1", "buckets": [SOURCE], **keys},
+            "source": {"access": "http", "allowed_hosts": [self.source.url]}
+            if self.plain_links
+            else {"endpoint_url": self.source.url, "region": "us-east-1", "buckets": [SOURCE], **keys},
             "destination": {"endpoint_url": self.ours.url, "region": "us-east-1", "bucket": OURS, **keys},
             "tracking": {"database": str(self.database)},
             "logging": {"directory": str(self.room / "logs")},
@@ -99,8 +104,10 @@ def stage(
     migration: dict[str, Any] | None = None,
     row: Callable[[int, int], dict[str, str]] | None = None,
     keep: int = 64 << 10,
+    plain_links: bool = False,
 ) -> Iterator[Stage]:
-    """Everything up, for the length of the block. ``row``: as for ``OrgProcess``, ``keep``: as for ``S3Process``."""
+    """Everything up, for the length of the block. ``row``: as for ``OrgProcess``, ``keep``: as for ``S3Process``,
+    ``plain_links``: as for ``Stage``."""
     room.mkdir(parents=True, exist_ok=True)
     ca = make_ca(room) if tls else None
     with ExitStack() as stack:
@@ -110,7 +117,10 @@ def stage(
         ours = source
         if two_services:
             ours = stack.enter_context(S3Process(room, latency_ms=latency_ms, name="s3-ours", ca=ca))
-        org = stack.enter_context(OrgProcess(room, records, row))
-        made = Stage(room, source, ours, org, records, ca, overrides={"migration": migration or {}})
+        if plain_links:
+            row = partial(record, base=f"{source.url}/{SOURCE}")
+        org = stack.enter_context(OrgProcess(room, records, row, again=plain_links))  # the source's port is a new one
+        overrides = {"migration": dict(migration or {})}
+        made = Stage(room, source, ours, org, records, ca, plain_links, overrides=overrides)
         made.write_settings()
         yield made

