@@ -11,6 +11,8 @@ from engine.model.ports import Source
 from engine.model.sums import PartSums
 
 Sums = tuple[tuple[str, str], ...]
+ALWAYS = frozenset({"sha256", "md5"})
+"""What ``digest`` computes of every object."""
 
 
 async def digest(

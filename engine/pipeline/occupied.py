@@ -22,7 +22,7 @@ from engine.model.keys import fill_changed, holds
 from engine.model.location import Location
 from engine.model.plan import failed_write
 from engine.model.ports import Destination, Source
-from engine.pipeline.digest import Sums, digest
+from engine.pipeline.digest import ALWAYS, Sums, digest
 from engine.pipeline.one_try import Copied, Job, Taken
 from engine.pipeline.presence import closed
 from engine.pipeline.verify import Mismatch, plain_proof, prove
@@ -79,7 +79,7 @@ class TakenKeys:
                 return proof
             if found.size == 0 == facts.size:
                 return Proof.SIZE
-            if not computed:
+            if not ALWAYS & dict(computed).keys():  # a CRC alone, say, which our object may not state
                 computed = await digest(job.route.source, job.location)
                 if (proof := prove(facts, found, computed)) is not None:
                     return proof

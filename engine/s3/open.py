@@ -93,7 +93,9 @@ async def open_s3(
     limiters = limiters or Limiters(clock, migration.concurrency)
     out = WayOut(proxy_of(settings.network.proxy), settings.network.ca_file)
     tags = Tags(keep=migration.tags == "keep")
-    policy = WritePolicy(placed(settings.destination), migration.checksum, sizes, migration.max_attempts, tags)
+    policy = WritePolicy(
+        placed(settings.destination), migration.checksum, sizes, migration.max_attempts, tags, migration.hashes_files
+    )
     if policy.crc:
         crc64nvme(b"")
     async with AsyncExitStack() as stack:
@@ -134,7 +136,8 @@ def _service(
 
 def _bucket(ours: DestinationSettings, opened: Clients) -> Bucket:
     region = None if ours.endpoint_url else ours.region
-    return Bucket(opened.destination, ours.bucket, owner(ours.expected_bucket_owner), region)
+    tls = not ours.endpoint_url or ours.endpoint_url.startswith("https://")
+    return Bucket(opened.destination, ours.bucket, owner(ours.expected_bucket_owner), region, tls)
 
 
 def _both(

@@ -62,6 +62,11 @@ class MigrationSettings(RestrictionSettings, FilterSettings):
         5, description="tries per file and run; ten times as many while a store is too busy (429, 503)"
     )
     checksum: Literal["sha256", "crc64nvme"] = Field("sha256", description="sha256 | crc64nvme (needs the crt extra)")
+    file_hash: bool | None = Field(
+        None,
+        description="record the SHA-256 of every file that passes this machine, whatever the checksum; null: only with "
+        "checksum sha256",
+    )
     tags: Literal["keep", "drop"] = Field(
         "keep",
         description="object tags of S3: keep | drop; where tags may not be read or written, files are copied without "
@@ -75,6 +80,11 @@ class MigrationSettings(RestrictionSettings, FilterSettings):
     drain_seconds: Annotated[float, Field(ge=0, le=3600)] = Field(
         30, description="how long files in flight may take to finish after a stop"
     )
+
+    @property
+    def hashes_files(self) -> bool:
+        """Whether the SHA-256 of every stream is wanted for its own sake."""
+        return self.checksum == "sha256" if self.file_hash is None else self.file_hash
 
 
 class SwitchSettings(Section):

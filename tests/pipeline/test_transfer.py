@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import zlib
 from dataclasses import replace
 
 import pytest
@@ -242,6 +243,18 @@ async def test_an_equal_object_that_nothing_proves_is_read_and_hashed_before_it_
     world.source.objects["src/2.pdf"] = FakeObject(b"big fire", etag="fade-7")
     world.destination.objects["up/1.pdf"] = FakeObject(b"big file", etag="cafe-3")
     world.destination.objects["up/2.pdf"] = FakeObject(b"big file", etag="cafe-3")
+    same, other = await world.run(plan(1), plan(2))
+
+    assert (same.status, same.proof, same.method) == (Status.BACKED_UP, Proof.RECEIVED, Method.ADOPTED)
+    assert (other.status, other.failure) == (Status.FAILED, FailureClass.KEY_CONFLICT)
+
+
+async def test_a_crc_that_the_object_under_the_key_does_not_state_decides_nothing() -> None:
+    world = World()
+    world.destination.sums = lambda body: (("crc64nvme", f"{zlib.crc32(body):016x}"),)
+    for number, body in ((1, b"big file"), (2, b"big fire")):
+        world.source.objects[f"src/{number}.pdf"] = FakeObject(body, etag=f"feed-{number}")
+        world.destination.objects[f"up/{number}.pdf"] = FakeObject(b"big file", etag="cafe-3")
     same, other = await world.run(plan(1), plan(2))
 
     assert (same.status, same.proof, same.method) == (Status.BACKED_UP, Proof.RECEIVED, Method.ADOPTED)

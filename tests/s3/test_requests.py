@@ -15,12 +15,18 @@ from engine.model.byte_units import MIB
 from engine.model.facts import ContentHeaders, ObjectFacts
 from engine.s3.open import S3, open_s3
 from engine.s3.transfer.parts import Sizes
+from tests.support.authority import Authority
 from tests.support.s3 import SMALL_PARTS, Bytes, at, settings_for
 from tests.support.s3_double import COPIES, MD5, OPTIONS, OURS, PLACED, aws, by, holds
 from tests.support.servers.capture import Double, Recorded, Reply, capture_server
 
 SHA = base64.b64encode(hashlib.sha256(b"hello").digest()).decode()
 READS = {"x-amz-request-payer": "requester", "x-amz-expected-bucket-owner": "111111111111"}
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture(params=["fast", "sdk"])
@@ -179,6 +185,36 @@ async def test_crc64nvme_is_sent_for_parts_and_whole(transport: Any) -> None:
         (complete,) = by(double, "POST", "uploadId")
         whole = base64.b64encode(bytes.fromhex(dict(large.computed)["crc64nvme"])).decode()
         assert holds(complete, {"x-amz-checksum-crc64nvme": whole, "x-amz-checksum-type": "FULL_OBJECT"})
+
+
+@pytest.mark.parametrize(("over_tls", "file_hash"), [(True, None), (True, True), (False, None), (False, True)])
+async def test_sha256_is_computed_beside_a_crc_only_where_it_is_wanted_or_nothing_else_protects_the_body(
+    authority: Authority, over_tls: bool, file_hash: bool | None
+) -> None:
+    migration = {"checksum": "crc64nvme", "file_hash": file_hash}
+    async with capture_server(otherwise=aws, tls=authority.server("127.0.0.1") if over_tls else None) as double:
+        network = {"ca_file": str(authority.file)}
+        settings = settings_for(double.server, migration=migration, network=network)
+        async with open_s3(settings, SystemClock(), sizes=SMALL_PARTS) as s3:
+            small = await s3.destination.store(Bytes(b"hello"), "small")
+            large = await s3.destination.store(Bytes([b"x" * MIB] * 6), "large")
+    for stored, body in ((small, b"hello"), (large, b"x" * 6 * MIB)):
+        assert dict(stored.computed).get("sha256") == (hashlib.sha256(body).hexdigest() if file_hash else None)
+    for put in by(double, "PUT"):
+        assert "x-amz-checksum-crc64nvme" in put.headers
+        known = file_hash and "partNumber" not in put.target  # that of a part is known to nobody
+        unsigned = over_tls and not known
+        sent = "UNSIGNED-PAYLOAD" if unsigned else hashlib.sha256(put.body).hexdigest()
+        assert holds(put, {"x-amz-content-sha256": sent})
+
+
+async def test_without_file_hash_the_sums_of_parts_are_all_that_is_hashed(transport: Any) -> None:
+    async with world(transport, migration={"file_hash": False}) as (s3, double):
+        small = await s3.destination.store(Bytes(b"hello"), "small")
+        assert dict(small.computed)["sha256"] == hashlib.sha256(b"hello").hexdigest()
+        large = await s3.destination.store(Bytes([b"x" * MIB] * 6), "large")
+        assert "sha256" not in dict(large.computed)
+        assert all("x-amz-checksum-sha256" in part.headers for part in by(double, "PUT", "partNumber"))
 
 
 async def test_an_anonymous_source_is_read_unsigned(transport: Any) -> None:

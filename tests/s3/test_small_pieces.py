@@ -203,7 +203,7 @@ async def test_what_no_sample_is_to_blame_for_decides_nothing_either(error: Exce
 
 async def test_sums_are_those_of_the_whole_whatever_the_pieces() -> None:
     body = b"abc" * 200_000
-    sums = Sums(["md5", "crc64nvme"])
+    sums = Sums(["md5", "crc64nvme", "sha256"])
     for start in range(0, len(body), 290_000):
         await sums.add(body[start : start + 290_000])
     assert dict(sums.computed()) == {
@@ -301,24 +301,36 @@ def test_a_success_without_an_etag_is_none() -> None:
         proven(Answer(200, {}))
 
 
-def test_large_memory_is_used_again_and_no_more_is_kept_than_allowed() -> None:
-    buffers = Buffers(100, 300)
-    first, second, third = buffers.take(150), buffers.take(200), buffers.take(100)
-    assert [len(each) for each in (first, second, third)] == [150, 200, 100]
+def test_memory_is_used_again_and_no_more_is_kept_than_allowed() -> None:
+    buffers = Buffers(3 * MIB)
+    first, second, third = buffers.take(1_300_000), buffers.take(1_290_000), buffers.take(1_280_000)
+    assert [len(each) for each in (first, second, third)] == [1_300_000, 1_290_000, 1_280_000]
     for each in (first, second, third):
         buffers.give(each)
 
-    assert [buffers.size(each) for each in (99, 100, 150, 200)] == [99, 100, 200, 200]
-    again, fresh = buffers.take(120), buffers.take(130)
-    assert again.obj is first.obj  # 200 bytes were kept, another 200 would have been too many
-    assert fresh.obj is not second.obj
-    assert buffers.take(99).obj is not third.obj  # too few to be worth it
-    assert buffers.take(100).obj is third.obj
+    again = [buffers.take(1_250_000).obj for _ in range(3)]
+    assert again[:2] == [second.obj, first.obj]  # two were kept, a third would have been too much
+    assert again[2] is not third.obj
+
+
+def test_memory_that_has_been_idle_longest_makes_room() -> None:
+    buffers = Buffers(2 * MIB)
+    small, large = buffers.take(MIB), buffers.take(2 * MIB)
+    buffers.give(small)
+    buffers.give(large)
+
+    assert buffers.take(2 * MIB).obj is large.obj
+    assert buffers.take(MIB).obj is not small.obj
+
+
+@given(st.integers(0, 5 << 30))
+def test_an_eighth_more_memory_is_taken_at_most(nbytes: int) -> None:
+    assert nbytes <= Buffers(0).size(nbytes) <= nbytes * 9 / 8
 
 
 def test_much_memory_costs_nothing_until_it_is_written_to() -> None:
     """Clearing 64 MiB would stop the loop for as long as it takes."""
-    buffers = Buffers(64 * MIB, 64 * MIB)
+    buffers = Buffers(64 * MIB)
     before = _resident()
     memory = buffers.take(64 * MIB)
     assert _resident() - before < 8 * MIB
@@ -344,7 +356,7 @@ async def test_a_stream_is_cut_alike_into_fresh_memory_and_into_used(chunks: lis
     blocks, found = Blocks(stream(), None), []
     for size in sizes:
         claim = await memory.more(size)
-        assert budget.held == (memory.buffers.size(size) if size >= 60 else size)
+        assert budget.held == memory.buffers.size(size)
         block = await claim.fill(blocks)
         found.append(bytes(block))
         claim.release()

@@ -44,7 +44,8 @@ class S3Client(Protocol):
         ...
 
     async def put(self, bucket: str, key: str, body: Bytes, headers: Fields, *, sha256: str) -> Answer:
-        """``sha256`` is the body's digest in hex, which is signed. The answer has an ETag."""
+        """``sha256`` is the body's digest in hex, which is signed, or ``sigv4.UNSIGNED`` where a header holds another
+        checksum of the body. The answer has an ETag."""
         ...
 
     async def copy(self, bucket: str, key: str, headers: Fields, *, size: int) -> Answer:
@@ -58,7 +59,7 @@ class S3Client(Protocol):
     async def upload_part(
         self, bucket: str, key: str, upload_id: str, number: int, body: Bytes, headers: Fields, *, sha256: str
     ) -> Answer:
-        """``sha256`` as in ``put``, or ``sigv4.UNSIGNED`` where a header holds another checksum of the body."""
+        """``sha256`` as in ``put``."""
         ...
 
     async def upload_part_copy(

@@ -10,19 +10,21 @@ from functools import cache
 from importlib import util
 from typing import Protocol, TypeVar
 
-from engine.model.byte_units import KIB
+from engine.model.byte_units import KIB, MIB
 from engine.model.errors import Blocked
 from engine.model.sums import PartSums
 from engine.s3.api.answers import Bytes
 
 INLINE = 256 * KIB
 """Bytes up to which a thread costs more time than it saves."""
+QUICK = 4 * MIB
+"""The same of what the processor has instructions for: awscrt's CRCs take a tenth of a millisecond a MiB."""
 T = TypeVar("T")
 
 
-async def hashed(nbytes: int, work: Callable[[], T]) -> T:
+async def hashed(nbytes: int, work: Callable[[], T], *, inline: int = INLINE) -> T:
     """Run hashing work over so many bytes, in a thread if they are many. Awaiting each call keeps the order."""
-    return work() if nbytes <= INLINE else await asyncio.to_thread(work)
+    return work() if nbytes <= inline else await asyncio.to_thread(work)
 
 
 def md5_of(data: Bytes) -> bytes:
@@ -50,42 +52,36 @@ class Hash(Protocol):
 
 
 class Sums:
-    """SHA-256 over all the bytes, and the sums of ``names``, which must be computable.
+    """The sums of ``names``, which must be computable, over all the bytes.
 
     ``parts``: sizes of the parts whose MD5s make the source's ETag; it is then computed as ``source-etag``.
     """
 
-    def __init__(self, names: Iterable[str] = (), parts: Sequence[int] = ()) -> None:
-        self._sha256 = hashlib.sha256()
-        self._others: dict[str, Hash] = {name: _HASHES[name]() for name in names if name != "sha256"}
+    def __init__(self, names: Iterable[str], parts: Sequence[int] = ()) -> None:
+        self._hashes: dict[str, Hash] = {name: _HASHES[name]() for name in names}
         self._parts = PartSums(parts) if parts else None
+        self._inline = QUICK if self._hashes.keys() <= _OF_CRT and not parts else INLINE
         self.size = 0
 
     async def add(self, data: Bytes) -> None:
         """Take the next bytes. Await it before the next call."""
-        await hashed(len(data), lambda: self._add(data))
+        await hashed(len(data), lambda: self._add(data), inline=self._inline)
 
     def _add(self, data: Bytes) -> None:
         self.size += len(data)
-        self._sha256.update(data)
-        for each in self._others.values():
+        for each in self._hashes.values():
             each.update(data)
         if self._parts is not None:
             self._parts.update(data)
 
-    @property
-    def sha256(self) -> bytes:
-        return self._sha256.digest()
-
-    @property
-    def crc64nvme(self) -> bytes | None:
-        """Eight bytes, big-endian, as S3 writes it."""
-        crc = self._others.get("crc64nvme")
-        return None if crc is None else crc.digest()
+    def of(self, name: str) -> bytes | None:
+        """One of them, big-endian as S3 writes it. None: it is not computed."""
+        found = self._hashes.get(name)
+        return None if found is None else found.digest()
 
     def computed(self) -> tuple[tuple[str, str], ...]:
         """As (algorithm, hex)."""
-        sums = [("sha256", self.sha256.hex()), *((name, each.digest().hex()) for name, each in self._others.items())]
+        sums = [(name, each.digest().hex()) for name, each in self._hashes.items()]
         if self._parts is not None:
             sums.append(("source-etag", self._parts.etag()))
         return tuple(sums)

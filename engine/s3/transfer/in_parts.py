@@ -19,12 +19,11 @@ from engine.model.failures import FailureClass
 from engine.model.object_headers import etag_is_md5
 from engine.model.sums import multipart_etag
 from engine.s3.api.answers import Answer, Bytes, Fields, Part
-from engine.s3.api.sigv4 import UNSIGNED
 from engine.s3.transfer.blocks import Blocks
 from engine.s3.transfer.copying import PartTry
 from engine.s3.transfer.extras import Extra
 from engine.s3.transfer.facts import request_headers, sum_header, tagging, written
-from engine.s3.transfer.hashing import Sums, composite_sha256, crc64nvme, hashed, md5_of
+from engine.s3.transfer.hashing import INLINE, QUICK, Sums, composite_sha256, crc64nvme, hashed, md5_of
 from engine.s3.transfer.memory import Memory, MemoryClaim
 from engine.s3.transfer.multipart import Multipart, Upload
 from engine.s3.transfer.parts import PARTS_AT_ONCE, growing, part_size
@@ -152,7 +151,8 @@ class PartStorer:
                 passing.md5s[number] = md5_of(block)
             return crc64nvme(block).to_bytes(8, "big") if self._policy.crc else hashlib.sha256(block).digest()
 
-        _, digest = await asyncio.gather(passing.sums.add(block), hashed(len(block), own))
+        inline = QUICK if self._policy.crc and not by_md5 else INLINE
+        _, digest = await asyncio.gather(passing.sums.add(block), hashed(len(block), own, inline=inline))
         if not self._policy.crc:
             passing.sha256s.append(digest)
         return digest
@@ -163,13 +163,10 @@ class PartStorer:
         what = f"part {number} of {self._bucket}/{upload.key}"
 
         async def put(summed: Fields) -> Answer:
-            # the signature covers the header with the part's CRC, and the store compares the bytes with that
-            payload = UNSIGNED if crc and summed else digest.hex()
-            if crc and not summed:
-                payload = await hashed(len(block), lambda: hashlib.sha256(block).hexdigest())
+            signed = await self._bucket.signed(block, None if crc else digest, summed=bool(summed))
             headers = {**self._bucket.always, **summed}
             return await self._bucket.client.upload_part(
-                self._bucket.name, upload.key, upload.id, number, block, headers, sha256=payload
+                self._bucket.name, upload.key, upload.id, number, block, headers, sha256=signed
             )
 
         async def send() -> Answer:
@@ -210,8 +207,8 @@ class PartStorer:
         if not self._declares:
             return {}
         closing = {"x-amz-mp-object-size": str(passing.sums.size)}
-        if self._policy.crc and passing.sums.crc64nvme is not None:
-            name, value = sum_header("crc64nvme", passing.sums.crc64nvme)
+        if self._policy.crc and (crc := passing.sums.of("crc64nvme")) is not None:
+            name, value = sum_header("crc64nvme", crc)
             closing |= {name: value, "x-amz-checksum-type": "FULL_OBJECT"}
         return closing
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import mmap
+from collections import OrderedDict
 
 from engine.limiting.byte_budget import BytesInFlight
 from engine.model.byte_units import MIB
@@ -22,19 +23,20 @@ _OURS = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
 
 
 class Buffers:
-    """Memory for blocks, used again and again: fresh pages cost the kernel as much work as copying into them.
+    """Memory for blocks, used again and again: fresh pages cost as much work as copying into them, and small memory is
+    cleared before it is filled.
 
-    Blocks of ``least`` bytes and more are kept for the next, up to ``idle`` bytes in all.
+    Up to ``idle`` bytes are kept for later; what has been idle longest makes room.
     """
 
-    def __init__(self, least: int, idle: int) -> None:
-        self._least = least
+    def __init__(self, idle: int) -> None:
         self._room = idle
-        self._idle: dict[int, list[bytearray | mmap.mmap]] = {}
+        self._idle: OrderedDict[int, list[bytearray | mmap.mmap]] = OrderedDict()
 
     def size(self, nbytes: int) -> int:
-        """How much memory is taken for so many bytes: whole units of ``least``, so that it fits the next as well."""
-        return nbytes if nbytes < self._least else -(-nbytes // self._least) * self._least
+        """How much memory is taken for so many bytes: an eighth more at most, so that it fits others as well."""
+        step = 1 << max(nbytes.bit_length() - 4, 0)
+        return -(-nbytes // step) * step
 
     def take(self, nbytes: int) -> memoryview:
         """Memory of just so many bytes, whatever is in it."""
@@ -42,15 +44,21 @@ class Buffers:
         idle = self._idle.get(size)
         if idle:
             self._room += size
+            self._idle.move_to_end(size)
             return memoryview(idle.pop())[:nbytes]
         return memoryview(bytearray(size) if size < _LAZY else mmap.mmap(-1, size, flags=_OURS))[:nbytes]
 
     def give(self, memory: memoryview) -> None:
         """Take back what ``take`` gave."""
         whole = memory.obj
-        if isinstance(whole, bytearray | mmap.mmap) and self._least <= len(whole) <= self._room:
-            self._room -= len(whole)
-            self._idle.setdefault(len(whole), []).append(whole)
+        assert isinstance(whole, bytearray | mmap.mmap)
+        size = len(whole)
+        while size > self._room and (oldest := next(iter(self._idle), size)) != size:
+            self._room += oldest * len(self._idle.pop(oldest))
+        if 0 < size <= self._room:
+            self._room -= size
+            self._idle.setdefault(size, []).append(whole)
+            self._idle.move_to_end(size)
 
 
 class Memory:
@@ -62,7 +70,7 @@ class Memory:
     def __init__(self, budget: BytesInFlight, sizes: Sizes) -> None:
         self.budget = budget
         self.sizes = sizes
-        self.buffers = Buffers(sizes.part, budget.capacity // 4)
+        self.buffers = Buffers(budget.capacity // 4)
         self.lanes = asyncio.Semaphore(max(1, budget.capacity // (2 * sizes.part)))
 
     async def more(self, nbytes: int) -> MemoryClaim:

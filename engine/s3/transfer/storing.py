@@ -81,34 +81,33 @@ class Storer:
         names = set(computable(dict(source.checksums)))
         if not names and names_md5(source):
             names.add("md5")
-        if self._policy.crc:
-            names.add("crc64nvme")
+        # composites of SHA-256 prove the parts, so that of the whole is only for the record
+        names |= self._policy.of_all if self._policy.crc or self._policy.file_hash else set()
         return Sums(sorted(names), parts)
 
     async def _put(
         self, source: ObjectFacts, key: str, replace_etag: str | None, body: Bytes, parts: Sequence[int]
     ) -> Stored:
         traits, bucket, policy = self._traits, self._bucket, self._policy
-        names = set(computable(dict(source.checksums)))
-        if policy.crc:
-            names.add("crc64nvme")
+        names = policy.of_all | set(computable(dict(source.checksums)))
         # a store that shows no checksums shows an MD5 at best, and the source's own will do to compare that with
         if not (traits.shows_sums or names_md5(source)):
-            names.add("md5")
+            names |= {"md5"}
         sums = Sums(sorted(names), parts)
         await sums.add(body)
         computed = sums.computed()
         check(source, computed, sums.size, key)
-        digest = sums.sha256
-        name, value = sum_header(policy.checksum, (sums.crc64nvme or digest) if policy.crc else digest)
+        digest, sha256 = sums.of(policy.checksum), sums.of("sha256")
+        assert digest is not None
+        name, value = sum_header(policy.checksum, digest)
         headers = {**request_headers(source.headers), **policy.placed, **bucket.always}
-        sha256 = digest.hex()
 
         async def send(more: Fields) -> Answer:
             async def tagged(tags: Fields) -> Answer:
                 async def put(sums: Fields) -> Answer:
                     asked = {**headers, **more, **sums, **tags}
-                    return await bucket.client.put(bucket.name, key, body, asked, sha256=sha256)
+                    signed = await bucket.signed(body, sha256, summed=bool(sums))
+                    return await bucket.client.put(bucket.name, key, body, asked, sha256=signed)
 
                 return await traits.sums.send(put, {name: value})
 

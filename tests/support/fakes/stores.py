@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import Counter, defaultdict, deque
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -131,6 +131,8 @@ class FakeDestination:
     """Keys whose next write stores other bytes."""
     lost: set[str] = field(default_factory=set)
     """Keys whose next write is applied, but answered with a network error."""
+    sums: Callable[[bytes], tuple[tuple[str, str], ...]] = lambda body: (("md5", hashlib.md5(body).hexdigest()),)
+    """What is computed of a stream."""
 
     async def facts(self, key: str) -> ObjectFacts | None:
         await asyncio.sleep(0)
@@ -158,7 +160,7 @@ class FakeDestination:
         self, stream: FakeStream, key: str, *, replace_etag: str | None = None, room: FakeRoom | None = None
     ) -> Stored:
         body = b"".join([bytes(chunk) async for chunk in stream.chunks()])
-        computed = (("md5", hashlib.md5(body).hexdigest()),)
+        computed = self.sums(body)
         try:
             stored = self._put(key, FakeObject(body, stream.facts.headers), replace_etag)
         except Occupied as taken:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -126,11 +127,13 @@ class Double:
 
 
 @contextlib.asynccontextmanager
-async def capture_server(*answers: Script, otherwise: Script = out_of_script) -> AsyncIterator[Double]:
+async def capture_server(
+    *answers: Script, otherwise: Script = out_of_script, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[Double]:
     """A double for the length of the block: ``answers`` in the order of requests, then ``otherwise``."""
     double = Double(answers, otherwise)
-    async with serving(double.handle) as port:
-        double.url = f"http://127.0.0.1:{port}"
+    async with serving(double.handle, tls) as port:
+        double.url = f"{'http' if tls is None else 'https'}://127.0.0.1:{port}"
         yield double
 
 
