@@ -165,10 +165,13 @@ class Dispatcher:
                 result = await seat.do(batch)
             except Lost as lost:
                 log.warning("worker_lost", worker=seat.worker, files=len(lot.works), why=str(lost))
-                self._lost(lot, batch)
+                self._lost(lot)
+                self._allowance.grant_back(batch.allowance or 0)
                 await self._back(lot)
                 return
             self._take(lot, result)
+            if left := self._left(lot, result):
+                self._lost(left)
             self._remarks[seat.worker] = result.remarks
             await self._back(lot)
             await self._ends.room()
@@ -230,6 +233,13 @@ class Dispatcher:
         self._routes.adopt(result.routes)
         self._allowance.grant_back(result.unspent)
 
+    def _left(self, lot: _Lot, result: WorkResult) -> _Lot | None:
+        """What came back undone though nobody had asked for a stop."""
+        if self._stop.requested or len(result.ends) == len(lot.works):
+            return None
+        done = {place for place, _ in result.ends}
+        return _Lot([work for place, work in enumerate(lot.works) if place not in done], lot.lost)
+
     def _end(self, work: Work, outcome: Outcome | Looked) -> None:
         self._on_outcome(work, outcome)
         self._ends.add(outcome)
@@ -238,10 +248,9 @@ class Dispatcher:
         for attempt in told.attempts:
             self._ends.attempt(attempt)
 
-    def _lost(self, lot: _Lot, batch: WorkBatch) -> None:
+    def _lost(self, lot: _Lot) -> None:
         """Its files go out again: none was lost, and what was copied is found there."""
         self.losses += 1
-        self._allowance.grant_back(batch.allowance or 0)
         works = [replace(work, repeated=True) if isinstance(work, Plan) else work for work in lot.works]
         if lot.lost + 1 < TRIES:
             self._again.append(_Lot(works, lot.lost + 1))

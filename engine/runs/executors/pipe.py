@@ -15,7 +15,7 @@ import structlog
 from engine.limiting.clock import Clock
 from engine.limiting.side_by_side import beside
 from engine.model.errors import Fatal
-from engine.pipeline.work_batches import Beat, WorkBatch
+from engine.pipeline.work_batches import Beat, Lost, WorkBatch
 from engine.runs.executors import frames
 from engine.runs.executors.session import Session, open_session
 
@@ -63,7 +63,7 @@ async def _work(session: Session, reader: asyncio.StreamReader, send: Callable[[
 async def _do(session: Session, batch: WorkBatch, send: Callable[[Any], None]) -> None:
     try:
         result = await session.do(batch)
-    except Fatal as error:
+    except (Fatal, Lost) as error:
         send(("failed", batch.number, error))
     else:
         send(("done", batch.number, result))

@@ -15,7 +15,7 @@ from engine.limiting.side_by_side import beside
 from engine.model.errors import Blocked
 from engine.pipeline.batch_worker import BatchWorker
 from engine.pipeline.routes import Routes
-from engine.pipeline.work_batches import Beat, WorkBatch, WorkResult
+from engine.pipeline.work_batches import Beat, Lost, WorkBatch, WorkResult
 from engine.reading.load import load_settings
 from engine.runs.executors.hello import Hello, differences
 from engine.runs.shared.assembly import open_stores
@@ -35,15 +35,18 @@ class Session:
         self._worker = worker
         self._clock = clock
         self._silent_s = silent_s
-        self.over = False
-        """It has given up: its batches are others' by now."""
+        self._given_up = False
+        """Its batches are others' by now."""
 
     async def do(self, batch: WorkBatch) -> WorkResult:
-        """Bring a batch to its end. Raises Fatal where the run must stop."""
+        """Bring a batch to its end. Raises Fatal where the run must stop, Lost where this worker has given up."""
         try:
-            return await self._worker.do(batch)
+            result = await self._worker.do(batch)
         except BaseExceptionGroup as group:
             raise first_fatal(group) or group from None
+        if self._given_up:
+            raise Lost("the worker was stopped for too long")
+        return result
 
     def stop(self, drain_s: float) -> None:
         """Files in hand may finish for so many seconds; then every batch comes back as it is."""
@@ -58,7 +61,7 @@ class Session:
             now = self._clock.monotonic()
             if now - heard > self._silent_s:
                 log.warning("this worker was stopped for too long: its files are others' by now", seconds=now - heard)
-                self.over = True
+                self._given_up = True
                 self.stop(0)
             heard = now
 
