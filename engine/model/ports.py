@@ -14,20 +14,7 @@ from engine.model.facts import ObjectFacts, Stored
 from engine.model.location import Location
 from engine.model.outcome import Batch, Duplicate
 from engine.model.plan import Known
-from engine.model.record import Page, Record, Scope
-
-
-class Pages(Protocol):
-    """Salesforce, read only."""
-
-    def pages(self, scope: Scope) -> AsyncIterator[Page]:
-        """All records of the scope in the server's Id order; resumable by ``scope.after_id``."""
-        ...
-
-    async def existing(self, ids: Sequence[str]) -> set[str]:
-        """Which of these Ids are live records."""
-        ...
-
+from engine.model.record import Record
 
 Fill = Callable[[memoryview], Awaitable[int]]
 """Puts the next bytes of a body right where they are wanted; returns how many: fewer than there is room only at the

@@ -34,7 +34,7 @@ class Cast:
     """The proportions of a story, as shares of all records; the rest are ordinary files."""
 
     filthy: float = 0.15
-    twin: float = 0.02
+    duplicate: float = 0.02
     missing: float = 0.02
     archived: float = 0.01
     html: float = 0.005
@@ -97,7 +97,7 @@ class _Maker:
             case "useless":
                 url, failure = self._chance.choice(USELESS_URLS)
                 self._end(row, url, "failed", failure)
-            case "twin" if self._shared:
+            case "duplicate" if self._shared:
                 url, key, item = self._chance.choice(self._shared)
                 self._end(row, url, "backed_up", None, key, item.size if item else 0)
             case _:
@@ -105,7 +105,7 @@ class _Maker:
 
     def _kind(self) -> str:
         cast, roll = self._cast, self._chance.random()
-        for kind in ("twin", "missing", "archived", "html", "empty", "large", "no_url", "useless", "filthy"):
+        for kind in ("duplicate", "missing", "archived", "html", "empty", "large", "no_url", "useless", "filthy"):
             share = getattr(cast, kind)
             if roll < share:
                 return kind

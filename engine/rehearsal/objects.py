@@ -1,4 +1,4 @@
-"""A stand-in object store in a process of its own, on loopback: ``async with moto_server() as server``.
+"""A stand-in object store in a process of its own, on loopback: ``with MotoProcess() as server``.
 
 It speaks the S3 API as moto does, with the refusals moto lacks (``engine.rehearsal.object_checks``), save that any key
 and secret will do. ``engine.rehearsal.side_door`` fills it, reads it back, tells what it was asked, makes it misbehave.
@@ -7,15 +7,13 @@ and secret will do. ``engine.rehearsal.side_door`` fills it, reads it back, tell
 from __future__ import annotations
 
 import argparse
-import asyncio
-import contextlib
 import json
 import os
 import selectors
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -87,16 +85,6 @@ class MotoProcess:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-
-
-@contextlib.asynccontextmanager
-async def moto_server(host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[ObjectServer]:
-    """A fresh, empty store for the length of the block. Raises RuntimeError where it does not come up."""
-    process = MotoProcess(host, port)
-    try:
-        yield await asyncio.to_thread(process.start)
-    finally:
-        await asyncio.shield(asyncio.to_thread(process.stop))
 
 
 def _first_line(pipe: IO[bytes], seconds: float) -> bytes:

@@ -120,7 +120,9 @@ def test_a_rehearsed_tune_stays_among_its_stand_ins_and_ends_with_settings_to_pa
     assert trap.nobody_was_asked(), trap.elsewhere.asked
     assert said.code == 0, said.everything
     lines = said.out.splitlines()
-    assert lines[lines.index("migration:") + 1] == "  concurrency: 4  # the only one measured"
+    settings = lines[lines.index("migration:") + 1 :]
+    assert settings[0] == "  concurrency: 4  # the only one measured"
+    assert settings.index("") < next(at for at, text in enumerate(settings) if text.startswith("  next: "))
     assert "the shape, not what S3 can do" in said.out
 
 

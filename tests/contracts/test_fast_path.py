@@ -16,7 +16,7 @@ from engine.model.ports import FastPath
 from engine.rehearsal.objects import ObjectServer
 from engine.s3.open import open_s3
 from engine.s3.transfer.conditions import Conditional
-from tests.support.fakes.stores import ORIGIN, FakeDestination, FakeExpress, FakeObject, FakeSource
+from tests.support.fakes.stores import ORIGIN, FakeDestination, FakeFastPath, FakeObject, FakeSource
 from tests.support.s3 import at, settings_for
 from tests.support.servers.client import client_of
 
@@ -38,7 +38,7 @@ async def way(request: pytest.FixtureRequest) -> AsyncIterator[Way]:
         destination = FakeDestination(source)
         sides = {"vendor": source.objects, "ours": destination.objects}
         yield Way(
-            FakeExpress(destination),
+            FakeFastPath(destination),
             lambda side, key, body: sides[side].update({key: FakeObject(body)}),
             lambda key: destination.objects[key].body,
             lambda key: Location(ORIGIN, "https://vendor/x", bucket="vendor", key=key),

@@ -16,7 +16,7 @@ def done(several: list[asyncio.Future[int]]) -> int:
     return sum(each.done() for each in several)
 
 
-async def test_a_crowd_passes_a_few_at_a_time_in_its_order() -> None:
+async def test_many_waiters_pass_a_few_at_a_time_in_their_order() -> None:
     turnstile, several = FairWaking(3), futures(8)
     for number, each in enumerate(several):
         turnstile.resolve(each, number)

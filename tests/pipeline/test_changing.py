@@ -355,7 +355,7 @@ async def test_a_row_that_is_refused_fails_alone() -> None:
     assert (scene.slices.counts.done, scene.slices.counts.failed) == (2, 1)
 
 
-async def test_company_shrinks_until_the_bad_row_is_alone() -> None:
+async def test_batches_shrink_until_the_bad_row_is_alone() -> None:
     """A trigger that fails on one row fails on its whole chunk."""
     scene = Scene(120)
 

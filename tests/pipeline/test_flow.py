@@ -94,7 +94,7 @@ async def test_work_that_outlasts_the_drain_is_cut_and_the_rest_is_recorded() ->
 
     def hang(n: int) -> None:
         if n == 10:
-            ride.world.source.limiter = asyncio.Event()  # from now on every GET hangs
+            ride.world.source.barrier = asyncio.Event()  # from now on every GET hangs
             ride.stop.request("enough", 5)
 
     await ride.run(drain_s=30)
@@ -191,7 +191,7 @@ async def test_a_stop_ends_records_that_wait_for_another() -> None:
     world = World()
     ride = Ride(world, 10)
     ride.plans = [plan(n, source_key="src/0.pdf") for n in range(10)]
-    world.source.limiter = asyncio.Event()
+    world.source.barrier = asyncio.Event()
     async with asyncio.timeout(5):
         riding = asyncio.create_task(
             flow(ride.feed, ride.queue, ride.crew, world.recorder, stop=ride.stop, clock=world.clock, drain_s=30)
@@ -199,7 +199,7 @@ async def test_a_stop_ends_records_that_wait_for_another() -> None:
         for _ in range(50):
             await asyncio.sleep(0)
         ride.stop.request("enough", 5)
-        world.source.limiter.set()
+        world.source.barrier.set()
         await riding
 
     assert ride.recorded == ride.copied == 1

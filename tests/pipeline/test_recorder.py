@@ -22,12 +22,12 @@ class Sink:
 
     def __init__(self) -> None:
         self.batches: list[Batch] = []
-        self.limiter: asyncio.Event | None = None
+        self.barrier: asyncio.Event | None = None
         self.broken = False
 
     async def write(self, batch: Batch) -> None:
-        if self.limiter is not None:
-            await self.limiter.wait()
+        if self.barrier is not None:
+            await self.barrier.wait()
         if self.broken:
             raise Fatal("disk full")
         self.batches.append(batch)
@@ -118,7 +118,7 @@ async def test_the_checkpoint_rides_with_the_last_outcome_of_its_page() -> None:
 
 async def test_a_slow_ledger_holds_the_crew_back() -> None:
     sink = Sink()
-    sink.limiter = asyncio.Event()
+    sink.barrier = asyncio.Event()
     recorder = Recorder(sink, Tally(), 1)
     running = asyncio.create_task(recorder.run())
     recorder.add(outcome(0))
@@ -130,7 +130,7 @@ async def test_a_slow_ledger_holds_the_crew_back() -> None:
     await asyncio.sleep(0)
     assert not waiting.done()
 
-    sink.limiter.set()
+    sink.barrier.set()
     await asyncio.wait_for(waiting, 1)
     recorder.close()
     await asyncio.wait_for(running, 1)

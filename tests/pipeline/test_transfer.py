@@ -384,7 +384,7 @@ async def test_when_the_first_reader_fails_for_its_own_reasons_the_next_one_read
 async def test_cancelling_a_waiting_duplicate_leaves_its_leader_alone() -> None:
     world = World()
     world.fill(1)
-    world.source.limiter = asyncio.Event()
+    world.source.barrier = asyncio.Event()
     plans = [plan(1), plan(2, source_key="src/1.pdf")]
     await world.routes.learn(p.source for p in plans)
     leader, follower = (asyncio.create_task(world.transfer.run(p)) for p in plans)
@@ -392,7 +392,7 @@ async def test_cancelling_a_waiting_duplicate_leaves_its_leader_alone() -> None:
         await asyncio.sleep(0)
     follower.cancel()
     await asyncio.sleep(0)
-    world.source.limiter.set()
+    world.source.barrier.set()
     outcome = await asyncio.wait_for(leader, 1)
 
     assert outcome.status is Status.BACKED_UP

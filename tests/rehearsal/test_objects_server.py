@@ -21,7 +21,7 @@ from botocore.exceptions import ClientError
 
 from engine.rehearsal.content import content_of
 from engine.rehearsal.object_faults import Fault, FaultKind
-from engine.rehearsal.objects import MotoProcess, ObjectServer, moto_server
+from engine.rehearsal.objects import MotoProcess, ObjectServer
 from engine.rehearsal.side_door import Seeded, SideDoor
 from tests.support.servers.client import client_of, md5_base64, sha256_base64
 
@@ -323,7 +323,7 @@ async def test_a_delay_is_right_but_late(moto: ObjectServer, door: SideDoor, buc
 
 
 async def test_a_store_of_ones_own_starts_empty_resets_and_ends_with_the_block() -> None:
-    async with moto_server() as server:
+    with MotoProcess() as server:
         door = SideDoor(server)
         await door.create_buckets("mine")
         await door.load("mine", [Seeded("a", 1)])

@@ -189,14 +189,14 @@ def asked(double: Double) -> int:
     return sum(each.method == "GET" for each in double.requests)
 
 
-async def test_a_crowd_of_denied_objects_asks_once_and_not_once_each(transport: Any) -> None:
+async def test_many_denied_objects_ask_once_and_not_once_each(transport: Any) -> None:
     async with facing(Store(always(*DENIED)), transport) as (s3, double):
         errors = await asyncio.gather(*(told(s3, str(n)) for n in range(8)))
         assert all(isinstance(error, Refused) and error.failure is FailureClass.SOURCE_DENIED for error in errors)
         assert asked(double) == 1
 
 
-async def test_a_crowd_whose_token_has_died_asks_once_and_pauses(transport: Any) -> None:
+async def test_many_callers_whose_token_has_died_ask_once_and_pause(transport: Any) -> None:
     store = Store()
     async with facing(store, transport) as (s3, double):
         assert await told(s3) is None

@@ -236,7 +236,7 @@ async def test_what_a_row_of_an_answer_means(
 
 
 @pytest.mark.parametrize("why", ["Trg: CPU", LOCK_IN_TRIGGER])
-async def test_a_trigger_that_fails_on_all_rows_alike_asks_for_smaller_company(scripted: Scripted, why: str) -> None:
+async def test_a_trigger_that_fails_on_all_rows_alike_asks_for_smaller_batches(scripted: Scripted, why: str) -> None:
     rows = [failure("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", why)] * 2
     changes = [("a0X000000000001EAA", "x"), ("a0X000000000002EAA", "y")]
     async with scripted(lambda _seen: Reply(rows)) as (salesforce, _):

@@ -59,7 +59,7 @@ def run_batch(batch: Batch) -> Tally:
 
 def own_root() -> Path:
     """A folder of this process."""
-    return disk.shelf() / f"engine-simulation-{os.getpid()}"
+    return disk.memory_folder() / f"engine-simulation-{os.getpid()}"
 
 
 def replay_line(seed: int, hostile: Hostile, left_out: Sequence[int] = ()) -> str:

@@ -56,7 +56,7 @@ def restore(box: Path, kept: Image) -> None:
             os.close(handle)
 
 
-def shelf() -> Path:
+def memory_folder() -> Path:
     """Where boxes stand: in memory where the machine has such a place."""
     memory = Path("/dev/shm")
     return memory if memory.is_dir() and os.access(memory, os.W_OK) else Path("/tmp")

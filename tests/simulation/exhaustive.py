@@ -79,7 +79,7 @@ def steps_of(root: Path, lines: tuple[str, ...]) -> Steps:
 
 
 def run_case(case: Case) -> tuple[Case, list[str], str]:
-    root = disk.shelf() / f"engine-simulation-{os.getpid()}"
+    root = disk.memory_folder() / f"engine-simulation-{os.getpid()}"
     world = play(case.story, root, CALM).world
     return case, [str(each) for each in world.violations], world.digest
 
@@ -88,7 +88,7 @@ def _cleared(cases: list[Case]) -> list[tuple[Case, list[str], str]]:
     try:
         return [run_case(case) for case in cases]
     finally:
-        shutil.rmtree(disk.shelf() / f"engine-simulation-{os.getpid()}", ignore_errors=True)
+        shutil.rmtree(disk.memory_folder() / f"engine-simulation-{os.getpid()}", ignore_errors=True)
 
 
 def cases(root: Path, pairs: int) -> tuple[list[Case], int]:

@@ -169,7 +169,7 @@ class Found:
 
 def search(number: int, most: int) -> Found:
     """A seed that finds a bug: the one that the bug knows, or else the first of so many."""
-    bug, root = bugs()[number], disk.shelf() / f"engine-simulation-{os.getpid()}"
+    bug, root = bugs()[number], disk.memory_folder() / f"engine-simulation-{os.getpid()}"
     hostile, begun, what = Hostile(), time.monotonic(), ""
     try:
         for seed in (bug.seed, *range(most)):

@@ -45,7 +45,7 @@ PROXY = "a proxy's page after the deed counts as certainly not done"
 PINNED = "the settings lead where the tracking DB does not belong"
 SESSIONS = "a session that ends twice within one round trip ends the run, and the login is blamed"
 CONDEMNED = "a rollback takes a condemned copy for a good one"
-TWIN = "a copy in an archive class is taken for a good one where another record has the same file"
+ARCHIVED_DUPLICATE = "a copy in an archive class is taken for a good one where another record has the same file"
 REBUILT = "what a scan found is forgotten where older steps come back from the bucket"
 APART = "a copy of one record in an archive class fails another record that has the same file"
 
@@ -142,13 +142,13 @@ STORIES = [
             act(SCAN, Item(3, "archive", 0, pick=28)),
             end="switch",
         ),
-        id=TWIN,
+        id=ARCHIVED_DUPLICATE,
     ),
 ]
 
 
 @pytest.mark.parametrize(("hostile", "told"), STORIES)
 def test_it_does_not_break_again(hostile: Hostile, told: Story) -> None:
-    root = disk.shelf() / f"engine-simulation-{os.getpid()}"
+    root = disk.memory_folder() / f"engine-simulation-{os.getpid()}"
     violations = play(told, root, hostile).world.violations
     assert [str(each) for each in violations] == []

@@ -25,7 +25,7 @@ CALM = Hostile()
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """In memory where there is such a place; the path is part of no trace."""
-    place = disk.shelf() / f"engine-simulation-{os.getpid()}"
+    place = disk.memory_folder() / f"engine-simulation-{os.getpid()}"
     return place if place.parent != Path("/tmp") else tmp_path
 
 

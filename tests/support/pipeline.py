@@ -24,7 +24,7 @@ from engine.pipeline.stop import Stop
 from engine.pipeline.tally import Tally
 from engine.pipeline.transfer import Transfer
 from tests.support.fakes.clock import ManualClock
-from tests.support.fakes.stores import ORIGIN, FakeDestination, FakeExpress, FakeObject, FakeSource
+from tests.support.fakes.stores import ORIGIN, FakeDestination, FakeFastPath, FakeObject, FakeSource
 
 
 def planner(url_length: int = 255) -> Planner:
@@ -82,11 +82,11 @@ def known(outcome: Outcome, row: int = 1) -> Known:
 
 
 @dataclass
-class ShelfLedger:
+class MemoryLedger:
     """Keeps batches; knows nothing beforehand."""
 
     batches: list[Batch] = field(default_factory=list)
-    limiter: asyncio.Event | None = None
+    barrier: asyncio.Event | None = None
     error: Exception | None = None
 
     async def known(self, ids: Sequence[str]) -> dict[str, Known]:
@@ -99,8 +99,8 @@ class ShelfLedger:
         return {}
 
     async def write(self, batch: Batch) -> None:
-        if self.limiter is not None:
-            await self.limiter.wait()
+        if self.barrier is not None:
+            await self.barrier.wait()
         if self.error is not None:
             raise self.error
         self.batches.append(batch)
@@ -122,8 +122,8 @@ class World:
         self.clock = ManualClock()
         self.source = FakeSource()
         self.destination = FakeDestination(self.source)
-        self.fast_path = FakeExpress(self.destination, shut=not fast_path)
-        self.ledger = ShelfLedger()
+        self.fast_path = FakeFastPath(self.destination, shut=not fast_path)
+        self.ledger = MemoryLedger()
         self.tally = Tally()
         self.recorder = Recorder(self.ledger, self.tally, 10)
         self.method = method

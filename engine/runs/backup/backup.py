@@ -125,7 +125,7 @@ class _Backup:
         if tally.failed and run.id is not None:
             self._waived = await run.services.ledger.database.read(partial(waived.failed, run_id=run.id))
             if self._waived:
-                run.note(waived.told(self._waived))
+                run.note(waived.note(self._waived))
 
     async def _prepare(self, run_id: int) -> None:
         """What earlier runs have left, before anything new."""

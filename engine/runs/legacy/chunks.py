@@ -11,7 +11,7 @@ from engine.model.failures import FailureClass
 from engine.model.old_copy import Old
 from engine.pipeline.placing import Placing
 from engine.runs.legacy import deciding
-from engine.runs.legacy.deciding import Becomes, Verdict
+from engine.runs.legacy.deciding import Becomes, Judgement
 from engine.runs.legacy.proving import Prover
 from engine.runs.legacy.rows import Reading
 from engine.runs.legacy.tally import Tallied
@@ -43,13 +43,15 @@ class Chunks:
         known = await self._services.ledger.database.read(imported.known((old.id, old.url) for old in olds))
         held = await self._held(olds)
         states = {old.id: deciding.where(old, held[old.id]) for old in olds if old.id in held}
-        verdicts = await self._prover.verdicts([old for old in olds if old.id not in known])
+        judgements = await self._prover.judgements([old for old in olds if old.id not in known])
         rows: list[Becomes] = []
         for group in groups:
             fresh = [old for old in group if old.id not in known]
             holder = next((old.id for old in group if old.id in known and known[old.id].key == old.key), "")
-            shared = deciding.share([(old, verdicts[old.id]) for old in fresh], states, holder)
-            rows += [self._row(old, verdict, states.get(old.id)) for old, verdict in zip(fresh, shared, strict=True)]
+            shared = deciding.share([(old, judgements[old.id]) for old in fresh], states, holder)
+            rows += [
+                self._row(old, judgement, states.get(old.id)) for old, judgement in zip(fresh, shared, strict=True)
+            ]
         # of a row that an import wrote before it was killed, the journal may still have to say all
         better = {name for name, row in known.items() if not row.imported}
         moved = [old for old in olds if deciding.journalled(old, states.get(old.id), known=old.id in better)]
@@ -89,8 +91,8 @@ class Chunks:
         moved = state is LinkState.OURS or (held is not None and self._reading.in_our_bucket(held.url))
         return moved and deciding.lost(old)
 
-    def _row(self, old: Old, verdict: Verdict, state: LinkState | None) -> Becomes:
+    def _row(self, old: Old, judgement: Judgement, state: LinkState | None) -> Becomes:
         link = self._places.url_of(old.key)
-        if verdict.proof is not None and state is not LinkState.OURS and not self._places.fits(link):
-            verdict = Verdict(failure=FailureClass.URL_TOO_LONG, message=str(self._places.too_long(link)))
-        return deciding.becomes(old, verdict, state, link)
+        if judgement.proof is not None and state is not LinkState.OURS and not self._places.fits(link):
+            judgement = Judgement(failure=FailureClass.URL_TOO_LONG, message=str(self._places.too_long(link)))
+        return deciding.becomes(old, judgement, state, link)

@@ -3,7 +3,7 @@
 A copy counts only where it is proved now, by what both sides say now (``pipeline/verify.py``). What the scripts noted
 of size and hash proves nothing: they may have read half a body, and others may have written under the key since.
 
-| source and object                                | verdict                                                        |
+| source and object                                | judgement                                                      |
 |--------------------------------------------------|----------------------------------------------------------------|
 | both listed, with equal size and ETag            | proved                                                         |
 | both listed, of different size                   | not: ``source_changed``, or ``key_conflict``                   |
@@ -37,7 +37,7 @@ WAVE = 1
 FOUND = "moved by the original scripts"
 
 
-class Verdict(NamedTuple):
+class Judgement(NamedTuple):
     """Of one old copy. ``proof``: it is proved; else ``failure`` says why not; neither: ask."""
 
     proof: Proof | None = None
@@ -53,13 +53,13 @@ class Verdict(NamedTuple):
         return self.proof is None and self.failure is None
 
 
-ASK = Verdict()
+ASK = Judgement()
 
 
-def judge(old: Old, ours: ObjectFacts | None, theirs: ObjectFacts | None) -> Verdict:
+def judge(old: Old, ours: ObjectFacts | None, theirs: ObjectFacts | None) -> Judgement:
     """By listings alone; None: not listed."""
     if old.refused:
-        return Verdict(failure=old.failure, message=old.why)
+        return Judgement(failure=old.failure, message=old.why)
     if ours is None or theirs is None or ours.storage_class not in OPENABLE:
         return ASK
     if ours.size != theirs.size:
@@ -68,33 +68,33 @@ def judge(old: Old, ours: ObjectFacts | None, theirs: ObjectFacts | None) -> Ver
         proof = prove(theirs, ours)
     except Mismatch:
         return ASK  # under SSE-KMS an ETag only looks like an MD5
-    return ASK if proof is None else Verdict(proof, ours=ours, theirs=theirs)
+    return ASK if proof is None else Judgement(proof, ours=ours, theirs=theirs)
 
 
-def other_file(old: Old, ours: ObjectFacts, theirs: ObjectFacts) -> Verdict:
+def other_file(old: Old, ours: ObjectFacts, theirs: ObjectFacts) -> Judgement:
     """The object under the key is not the record's file of today. Why, is told by its size alone."""
     if old.size is not None and ours.size != old.size:
         failure, message = FailureClass.KEY_CONFLICT, f"{old.key} holds another file than the one that was copied there"
     else:
         failure, message = FailureClass.SOURCE_CHANGED, "the source is not, or no longer, what lies under the old key"
-    return Verdict(failure=failure, message=message, ours=ours, theirs=theirs)
+    return Judgement(failure=failure, message=message, ours=ours, theirs=theirs)
 
 
-def share(group: Sequence[tuple[Old, Verdict]], ours: Mapping[str, LinkState], holder: str = "") -> list[Verdict]:
-    """The verdicts of records with one key, once it is known whose it is. ``ours``: where their links stand.
+def share(group: Sequence[tuple[Old, Judgement]], ours: Mapping[str, LinkState], holder: str = "") -> list[Judgement]:
+    """The judgements of records with one key, once it is known whose it is. ``ours``: where their links stand.
     ``holder``: another record that has the key already."""
-    proved = [old for old, verdict in group if verdict.proof is not None]
+    proved = [old for old, judgement in group if judgement.proof is not None]
     there = {old.id for old in proved if ours.get(old.id) is LinkState.OURS}
     if not holder and len(group) > 1:
         holder = max(((old.id in there, old.copied_at, old.id) for old in proved), default=(False, "", ""))[2]
-    return [_shared(old, verdict, holder, keeps=old.id in {holder, *there}) for old, verdict in group]
+    return [_shared(old, judgement, holder, keeps=old.id in {holder, *there}) for old, judgement in group]
 
 
-def _shared(old: Old, verdict: Verdict, holder: str, *, keeps: bool) -> Verdict:
+def _shared(old: Old, judgement: Judgement, holder: str, *, keeps: bool) -> Judgement:
     if not holder or keeps or old.refused:
-        return verdict
+        return judgement
     message = f"{old.key} is the copy of {holder}: the original scripts gave both one key"
-    return Verdict(failure=FailureClass.KEY_CONFLICT, message=message, ours=verdict.ours, theirs=verdict.theirs)
+    return Judgement(failure=FailureClass.KEY_CONFLICT, message=message, ours=judgement.ours, theirs=judgement.theirs)
 
 
 def where(old: Old, held: Held | None) -> LinkState:
@@ -149,25 +149,25 @@ class Becomes(NamedTuple):
         return self.copy.proof if self.copy is not None and self.copy.verified else None
 
 
-def becomes(old: Old, verdict: Verdict, state: LinkState | None, link: str) -> Becomes:
+def becomes(old: Old, judgement: Judgement, state: LinkState | None, link: str) -> Becomes:
     """``link``: what the settings make of its key. A record that holds the scripts' link keeps that one."""
     there = state is LinkState.OURS and not old.refused
-    facts = verdict.ours
+    facts = judgement.ours
     if state is LinkState.GONE and (not old.switched or lost(old)):  # the journal tells of the others
         return Becomes(old, Status.GONE, FailureClass.DELETED, "the record was deleted in Salesforce, or is hidden")
-    if verdict.proof is not None and facts is not None and verdict.theirs is not None:
+    if judgement.proof is not None and facts is not None and judgement.theirs is not None:
         kept = old.link if there else link
-        source_etag, etag = verdict.theirs.etag, facts.etag
-        copy = Adopted(kept, facts.size or 0, verdict.proof, True, source_etag, etag, verdict.sha256)
+        source_etag, etag = judgement.theirs.etag, facts.etag
+        copy = Adopted(kept, facts.size or 0, judgement.proof, True, source_etag, etag, judgement.sha256)
         return Becomes(old, Status.BACKED_UP, copy=copy)
-    failure = verdict.failure or FailureClass.UNPROVED
+    failure = judgement.failure or FailureClass.UNPROVED
     if there:  # the journal makes it switched, with a copy that the next backup is to prove, or to make again
         size = (facts.size if facts is not None else old.size) or 0
-        return Becomes(old, Status.PENDING, failure, verdict.message, Adopted(old.link, size, Proof.SIZE))
+        return Becomes(old, Status.PENDING, failure, judgement.message, Adopted(old.link, size, Proof.SIZE))
     if failure in SKIP_CLASSES:
-        return Becomes(old, Status.SKIPPED, failure, verdict.message)
+        return Becomes(old, Status.SKIPPED, failure, judgement.message)
     failed = failure in {FailureClass.BAD_URL, FailureClass.HOST_NOT_ALLOWED}
-    return Becomes(old, Status.FAILED if failed else Status.PENDING, failure, verdict.message)
+    return Becomes(old, Status.FAILED if failed else Status.PENDING, failure, judgement.message)
 
 
 def ends_as(row: Becomes, state: LinkState | None) -> tuple[Status, FailureClass | None]:

@@ -15,7 +15,7 @@ from engine.model.old_copy import Old
 from engine.model.outcome import Status
 from engine.pipeline.presence import closed
 from engine.pipeline.verify import Mismatch, prove
-from engine.runs.legacy.deciding import Verdict, judge, other_file
+from engine.runs.legacy.deciding import Judgement, judge, other_file
 from engine.runs.legacy.listing import OldListings
 from engine.runs.shared.assembly import Services
 from engine.runs.verify.sources import CopySources
@@ -38,15 +38,15 @@ class Prover:
         self.asked = 0
         """Copies that were looked at by HEAD."""
 
-    async def verdicts(self, olds: Sequence[Old]) -> dict[str, Verdict]:
+    async def judgements(self, olds: Sequence[Old]) -> dict[str, Judgement]:
         """By record. Raises Fatal only: a store that is silent about a copy leaves it unproved."""
         ours, theirs = self._listings.facts(olds)
         found = {old.id: judge(old, ours.get(old.key), theirs.get(old.source_id)) for old in olds}
         asked = [old for old in olds if found[old.id].open]
         return found | (await self._by_head(asked) if asked else {})
 
-    async def _by_head(self, olds: Sequence[Old]) -> dict[str, Verdict]:
-        found: dict[str, Verdict] = {}
+    async def _by_head(self, olds: Sequence[Old]) -> dict[str, Judgement]:
+        found: dict[str, Judgement] = {}
         copies = {old.id: _claim(old) for old in olds}
         await self._sources.learn(copies.values())
 
@@ -55,23 +55,23 @@ class Prover:
             try:
                 found[old.id] = await self._look(old, copies[old.id])
             except (Refused, Transient) as error:
-                found[old.id] = Verdict(failure=error.failure, message=str(error))
+                found[old.id] = Judgement(failure=error.failure, message=str(error))
 
         await side_by_side(olds, look, at_once=self._at_once)
         return found
 
-    async def _look(self, old: Old, copy: Copy) -> Verdict:
+    async def _look(self, old: Old, copy: Copy) -> Judgement:
         services = self._services
         ours = await services.retries.of(partial(services.s3.destination.facts, old.key))
         if ours is None:
-            return Verdict(failure=FailureClass.COPY_MISSING, message=f"there is no object {old.key}")
+            return Judgement(failure=FailureClass.COPY_MISSING, message=f"there is no object {old.key}")
         if (problem := closed(ours)) is not None:
-            return Verdict(failure=FailureClass.ARCHIVED, message=problem.message, ours=ours)
+            return Judgement(failure=FailureClass.ARCHIVED, message=problem.message, ours=ours)
         try:
             theirs = await self._sources.facts(copy)
         except (Refused, Transient) as error:
             why = f"the source: {error}; what lies under {old.key} was left as it is"
-            return Verdict(failure=error.failure, message=why, ours=ours)
+            return Judgement(failure=error.failure, message=why, ours=ours)
         try:
             proof, sha256 = prove(theirs, ours), ""
             if proof is None and self._read_bytes:
@@ -79,8 +79,8 @@ class Prover:
         except Mismatch:
             return other_file(old, ours, theirs)
         if proof is None:
-            return Verdict(failure=FailureClass.UNPROVED, message=_NO_SUM, ours=ours, theirs=theirs)
-        return Verdict(proof, ours=ours, theirs=theirs, sha256=sha256)
+            return Judgement(failure=FailureClass.UNPROVED, message=_NO_SUM, ours=ours, theirs=theirs)
+        return Judgement(proof, ours=ours, theirs=theirs, sha256=sha256)
 
     async def _by_bytes(self, old: Old, copy: Copy, theirs: ObjectFacts, ours: ObjectFacts) -> tuple[Proof | None, str]:
         """Our bytes against what the source states; where that is not enough, against its bytes. Raises Mismatch."""

@@ -188,7 +188,7 @@ async def excuse(run: Run, progress: LinkProgress, failures: int) -> None:
         return
     progress.waived = await run.services.ledger.database.read(partial(waived.failed, run_id=run.id))
     if progress.waived:
-        run.note(waived.told(progress.waived))
+        run.note(waived.note(progress.waived))
 
 
 class LinkWriter:

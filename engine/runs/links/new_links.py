@@ -69,7 +69,7 @@ class NewLinks:
             self._seen = elsewhere
         else:
             answers = await self._answers(links)
-            self._seen = told(answers)
+            self._seen = summary(answers)
             dead = any(answer.dead for answer in answers)
             log.info("new_links_opened", seen=self._seen, dead=dead)
             if dead and not self._force:
@@ -107,7 +107,7 @@ class NewLinks:
         return f"no new link was opened: the bucket is on this machine, and the links lead to {there[0]}"
 
 
-def told(answers: Sequence[Opened]) -> str:
+def summary(answers: Sequence[Opened]) -> str:
     """What was seen, in one line."""
     count, opened = len(answers), sum(answer.opens for answer in answers)
     parts = [f"{opened} of {count} new links open without credentials"] if opened else []

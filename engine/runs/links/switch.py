@@ -153,7 +153,7 @@ class _Switch:
     async def work(self) -> None:
         run, plans = self._run, self._plans
         journal = await begin_journal(run, self._evidence, plans.organization.id)
-        self._earlier = await run.services.ledger.database.read(switchable.standing)
+        self._earlier = await run.services.ledger.database.read(switchable.switched_now)
         if self._plan is None:
             path = plans.path(run.id)
             await plans.make(path, run.id)

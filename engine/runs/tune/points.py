@@ -82,7 +82,7 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Recommendation:
     """``use``: the setting to use. ``worse``: settings that are clearly slower, or refused too often."""
 
     use: int
@@ -99,7 +99,7 @@ class Verdict:
         return "enough" if self.worse and value == self.use else ""
 
 
-def verdict(points: Sequence[Point], keep: int | None = None) -> Verdict:
+def recommend(points: Sequence[Point], keep: int | None = None) -> Recommendation:
     """The smallest setting that is not slower than the fastest one.
 
     ``keep``: the setting as it is. If it was measured and is not slower either, it stays.
@@ -108,4 +108,4 @@ def verdict(points: Sequence[Point], keep: int | None = None) -> Verdict:
     best = max(calm, key=lambda point: point.rate)
     enough = [point.value for point in calm if not point.slower_than(best)]
     worse = frozenset(point.value for point in points) - set(enough)
-    return Verdict(keep if keep in enough else min(enough), worse)
+    return Recommendation(keep if keep in enough else min(enough), worse)

@@ -15,8 +15,8 @@ _HEADS = ("value", "per second", "slowest", "fastest", "median ms", "p95 ms", "r
 
 
 def show_tuning(found: Tuning, console: Console) -> None:
-    """Everything, ending with YAML that can be pasted into the settings."""
-    verdicts = found.verdicts
+    """Everything, ending with YAML that can be pasted into the settings, set apart by empty lines."""
+    recommendations = found.recommendations
     line(console, f"measured: {found.what}, {ROUNDS} rounds of each setting")
     for name, points in found.points.items():
         rows = [
@@ -25,18 +25,19 @@ def show_tuning(found: Tuning, console: Console) -> None:
                 _ms(point.latency_ms(0.5)),
                 _ms(point.latency_ms(0.95)),
                 f"{point.refused:,}",
-                verdicts[name].of(point.value),
+                recommendations[name].of(point.value),
             )
             for point in points
         ]
         table(console, name, _HEADS, rows, range(len(_HEADS) - 1))
-        if len(points) > 1 and not verdicts[name].difference_seen:
+        if len(points) > 1 and not recommendations[name].difference_seen:
             line(console, f"no difference seen: the rounds of one {name} differ as much as those of another")
     for note in found.notes:
         line(console, f"note: {note}")
     line(console, "\nmigration:")
     for name, value in found.use.items():
         line(console, f"  {name}: {value}{_remark(found, name)}")
+    line(console, "")
 
 
 def _remark(found: Tuning, name: str) -> str:
@@ -44,7 +45,7 @@ def _remark(found: Tuning, name: str) -> str:
         return "  # not measured"
     if len(found.points[name]) == 1:
         return "  # the only one measured"
-    return "" if found.verdicts[name].difference_seen else "  # no difference seen"
+    return "" if found.recommendations[name].difference_seen else "  # no difference seen"
 
 
 def _ms(milliseconds: float | None) -> str:

@@ -25,7 +25,7 @@ from engine.model.command import Advice
 from engine.model.errors import Fatal, Usage
 from engine.rehearsal import children
 from engine.runs.rehearsal.rehearse import need_rehearsal
-from engine.runs.tune.points import ROUNDS, Point, Round, Verdict, verdict
+from engine.runs.tune.points import ROUNDS, Point, Recommendation, Round, recommend
 
 if TYPE_CHECKING:
     from engine.rehearsal.stage import Stage
@@ -64,13 +64,13 @@ class Tuning:
     """Settings that follow from others and were not measured."""
 
     @property
-    def verdicts(self) -> dict[str, Verdict]:
-        return {name: verdict(points, self.keep.get(name)) for name, points in self.points.items()}
+    def recommendations(self) -> dict[str, Recommendation]:
+        return {name: recommend(points, self.keep.get(name)) for name, points in self.points.items()}
 
     @property
     def use(self) -> dict[str, int]:
         """The settings to use."""
-        return {name: found.use for name, found in self.verdicts.items()} | self.derived
+        return {name: found.use for name, found in self.recommendations.items()} | self.derived
 
     @property
     def exit_code(self) -> int:
@@ -86,7 +86,9 @@ class Tuning:
             "measured": self.what,
             "sweeps": {name: [point.as_json() for point in points] for name, points in self.points.items()},
             "use": {"migration": self.use},
-            "no_difference_seen": sorted(name for name, found in self.verdicts.items() if not found.difference_seen),
+            "no_difference_seen": sorted(
+                name for name, found in self.recommendations.items() if not found.difference_seen
+            ),
             "not_measured": sorted(self.derived),
             "notes": self.notes,
         }

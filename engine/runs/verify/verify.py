@@ -36,7 +36,7 @@ from engine.s3.transport import Transport
 from engine.settings import Settings
 from engine.tracking.read.copies import Copy
 from engine.tracking.read.links import foreign
-from engine.tracking.read.waived import told, waived
+from engine.tracking.read.waived import note, waived
 from engine.tracking.write.runs import Ending
 
 Level = Literal["list", "head", "deep"]
@@ -117,7 +117,7 @@ class _Verify:
         if options.sample is not None and found.checked and not found.wrong and not found.counts[Symbol.ERROR]:
             self._run.note(confidence(found.checked, self._total))
         if found.waived_errors:
-            self._run.note(told(found.waived_errors))
+            self._run.note(note(found.waived_errors))
         if self._run.id is None:
             self._run.note("migration.dry_run is on: nothing was written down")
 

@@ -210,6 +210,6 @@ def copies(db: sqlite3.Connection) -> int:
     return int(db.execute(f"SELECT coalesce(sum(files), 0) FROM counters WHERE {COPIED}").fetchone()[0])
 
 
-def standing(db: sqlite3.Connection) -> int:
+def switched_now(db: sqlite3.Connection) -> int:
     """Links that are switched now."""
     return int(db.execute("SELECT coalesce(sum(files), 0) FROM counters WHERE status = 'switched'").fetchone()[0])

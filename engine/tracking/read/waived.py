@@ -22,6 +22,6 @@ def waived(db: sqlite3.Connection) -> frozenset[str]:
     return frozenset(row[0] for row in db.execute(WAIVED))
 
 
-def told(count: int) -> str:
+def note(count: int) -> str:
     """A note of failed records that are waived."""
     return f"{count:,} of the failures are of waived records, and do not count for the exit code"

@@ -12,7 +12,7 @@ from engine.model.facts import ObjectFacts, Proof, listed_facts
 from engine.model.failures import FailureClass
 from engine.model.old_copy import Old
 from engine.model.outcome import Status
-from engine.runs.legacy.deciding import ASK, Verdict, becomes, ends_as, journalled, judge, lost, share, steps, where
+from engine.runs.legacy.deciding import ASK, Judgement, becomes, ends_as, journalled, judge, lost, share, steps, where
 
 ETAG, OTHER = "a" * 32, "b" * 32
 OURS = listed_facts(10, ETAG, "STANDARD", "2025-08-14T00:00:00.000Z")
@@ -20,8 +20,8 @@ OLD = Old(
     "A", "", "", "https://theirs/x", "k", "https://ours/k", "x", 10, "", "2025-08-14T00:00:00.000Z", "", False, ""
 )
 TEMPLATE_LINK = "https://ours/encoded"
-GOOD = Verdict(Proof.ETAG, ours=OURS, theirs=OURS)
-BAD = Verdict(failure=FailureClass.SOURCE_CHANGED, ours=OURS)
+GOOD = Judgement(Proof.ETAG, ours=OURS, theirs=OURS)
+BAD = Judgement(failure=FailureClass.SOURCE_CHANGED, ours=OURS)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_listings_prove_equal_etags_and_ask_where_they_do_not_tell(
 
 def test_what_cannot_be_looked_at_is_not_asked_about() -> None:
     refused = OLD._replace(refused="bad_url", why="no host")
-    assert judge(refused, OURS, OURS) == Verdict(failure=FailureClass.BAD_URL, message="no host")
+    assert judge(refused, OURS, OURS) == Judgement(failure=FailureClass.BAD_URL, message="no host")
 
 
 @pytest.mark.parametrize(
@@ -66,15 +66,15 @@ def test_what_cannot_be_looked_at_is_not_asked_about() -> None:
     ],
 )
 def test_a_key_has_one_record_and_those_whose_links_lead_there(
-    group: dict[str, Verdict], there: str, holder: str, keep: str
+    group: dict[str, Judgement], there: str, holder: str, keep: str
 ) -> None:
-    rows = [(OLD._replace(id=name), verdict) for name, verdict in group.items()]
+    rows = [(OLD._replace(id=name), judgement) for name, judgement in group.items()]
     states = dict.fromkeys(there, LinkState.OURS)
     found = dict(zip(group, share(rows, states, holder), strict=True))
-    assert "".join(name for name, verdict in found.items() if verdict.proof) == keep
-    others = [verdict for name, verdict in found.items() if name not in keep]
+    assert "".join(name for name, judgement in found.items() if judgement.proof) == keep
+    others = [judgement for name, judgement in found.items() if name not in keep]
     wanted = FailureClass.KEY_CONFLICT if holder or keep else FailureClass.SOURCE_CHANGED
-    assert {verdict.failure for verdict in others} <= {wanted}
+    assert {judgement.failure for judgement in others} <= {wanted}
 
 
 def test_the_latest_copy_gets_the_key() -> None:
@@ -124,13 +124,13 @@ def test_an_original_that_is_lost_or_not_let_in_is_never_put_back(refused: str) 
     old = OLD._replace(switched=True, refused=refused)
     assert lost(old)
     assert not journalled(old, LinkState.OURS)
-    row = becomes(old, Verdict(failure=old.failure), LinkState.OURS, TEMPLATE_LINK)
+    row = becomes(old, Judgement(failure=old.failure), LinkState.OURS, TEMPLATE_LINK)
     assert row.copy is None
     assert not lost(OLD._replace(refused="copy_missing"))
 
 
 @pytest.mark.parametrize(
-    ("verdict", "noted", "state", "row", "end"),
+    ("judgement", "noted", "state", "row", "end"),
     [
         (GOOD, False, None, (Status.BACKED_UP, TEMPLATE_LINK, True), (Status.BACKED_UP, None)),
         (GOOD, True, LinkState.OURS, (Status.BACKED_UP, OLD.link, True), (Status.SWITCHED, None)),
@@ -144,10 +144,10 @@ def test_an_original_that_is_lost_or_not_let_in_is_never_put_back(refused: str) 
     ],
 )
 def test_what_becomes_of_a_record(
-    verdict: Verdict, noted: bool, state: LinkState | None, row: tuple[Any, ...], end: tuple[Any, ...]
+    judgement: Judgement, noted: bool, state: LinkState | None, row: tuple[Any, ...], end: tuple[Any, ...]
 ) -> None:
     old = OLD._replace(switched=noted)
-    found = becomes(old, verdict, state, TEMPLATE_LINK)
+    found = becomes(old, judgement, state, TEMPLATE_LINK)
     link = "" if found.copy is None else found.copy.link
     assert (found.status, link, found.proof is not None) == row
     assert ends_as(found, state) == end

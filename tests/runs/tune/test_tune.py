@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from engine.model.errors import Usage
-from engine.runs.tune.points import ROUNDS, Point, Round, verdict
+from engine.runs.tune.points import ROUNDS, Point, Round, recommend
 from engine.runs.tune.real import within_requests
 from engine.runs.tune.show import show_tuning
 from engine.runs.tune.tune import DEFAULTS, TuneOptions, Tuning, compare, in_rounds, told_apart
@@ -54,17 +54,17 @@ def shown(found: Tuning) -> list[str]:
     return out.getvalue().splitlines()
 
 
-# the verdict
+# what is recommended
 
 
 def test_the_smallest_that_is_not_slower_is_enough() -> None:
-    found = verdict(points(100, 198, 199, 200))
+    found = recommend(points(100, 198, 199, 200))
 
     assert (found.use, found.worse, found.difference_seen) == (20, {10}, True)
 
 
 def test_what_differs_less_than_its_own_rounds_is_no_difference() -> None:
-    found = verdict(points(100, 110, 90, 120, spread=NOISY))
+    found = recommend(points(100, 110, 90, 120, spread=NOISY))
 
     assert (found.worse, found.difference_seen) == (frozenset(), False)
 
@@ -72,26 +72,26 @@ def test_what_differs_less_than_its_own_rounds_is_no_difference() -> None:
 def test_a_setting_that_is_slower_in_most_rounds_but_not_all_is_not_called_slower() -> None:
     slow = Point(10, tuple(Round(rate, 100) for rate in (100, 101, 102, 103, 150)))
 
-    assert verdict([slow, point(20, 140)]).worse == frozenset()
+    assert recommend([slow, point(20, 140)]).worse == frozenset()
 
 
 def test_a_difference_of_a_few_per_cent_decides_nothing_however_steady_it_is() -> None:
-    assert verdict(points(97, 100, spread=(1.0,) * ROUNDS)).worse == frozenset()
+    assert recommend(points(97, 100, spread=(1.0,) * ROUNDS)).worse == frozenset()
 
 
 def test_a_setting_stays_where_nothing_speaks_for_a_change() -> None:
-    assert verdict(points(100, 198, 199, 200), keep=40).use == 40
-    assert verdict(points(100, 101, 100, 100, spread=NOISY), keep=40).use == 40
-    assert verdict(points(100, 198, 199, 200), keep=10).use == 20
-    assert verdict(points(100, 198, 199, 200), keep=4711).use == 20
+    assert recommend(points(100, 198, 199, 200), keep=40).use == 40
+    assert recommend(points(100, 101, 100, 100, spread=NOISY), keep=40).use == 40
+    assert recommend(points(100, 198, 199, 200), keep=10).use == 20
+    assert recommend(points(100, 198, 199, 200), keep=4711).use == 20
 
 
 def test_a_setting_that_is_refused_is_no_choice_unless_all_are() -> None:
     calm, hasty = point(10, 100), point(20, 500, refused=30)
 
-    assert verdict([calm, hasty]).use == 10
-    assert verdict([calm, hasty]).worse == {20}
-    assert verdict([hasty]).use == 20
+    assert recommend([calm, hasty]).use == 10
+    assert recommend([calm, hasty]).worse == {20}
+    assert recommend([hasty]).use == 20
 
 
 def test_a_point_knows_its_median_its_spread_and_its_latencies() -> None:
@@ -114,11 +114,11 @@ def test_nothing_answered_is_a_rate_of_nought() -> None:
     found = [Point(4, (Round(0.0, 0, 9),) * ROUNDS)]
 
     assert (found[0].rate, found[0].latency_ms(0.5)) == (0.0, None)
-    assert verdict(found).use == 4
+    assert recommend(found).use == 4
 
 
-def test_the_verdict_says_a_word_of_each_setting() -> None:
-    found = verdict(points(100, 200, 200))
+def test_the_recommendation_says_a_word_of_each_setting() -> None:
+    found = recommend(points(100, 200, 200))
 
     assert [found.of(value) for value in (10, 20, 40)] == ["worse", "enough", ""]
 
@@ -172,7 +172,7 @@ async def test_noise_ends_in_no_difference_seen_and_the_settings_as_they_are() -
     assert found.as_json()["use"] == {"migration": DEFAULTS}
     assert found.as_json()["no_difference_seen"] == ["batch_size", "concurrency", "queue_size"]
     assert [line for line in said if "no difference seen: the rounds of one" in line] != []
-    assert said[-3:] == [f"  {name}: {value}  # no difference seen" for name, value in DEFAULTS.items()]
+    assert said[-4:-1] == [f"  {name}: {value}  # no difference seen" for name, value in DEFAULTS.items()]
     assert not [line for line in said if line.rstrip().endswith(("worse", "enough"))]
 
 
@@ -181,7 +181,7 @@ async def test_a_difference_beyond_the_noise_is_named() -> None:
     said = shown(found)
 
     assert found.as_json()["no_difference_seen"] == ["batch_size"]
-    assert said[-3:] == ["  concurrency: 200", "  queue_size: 2000", "  batch_size: 500  # no difference seen"]
+    assert said[-4:-1] == ["  concurrency: 200", "  queue_size: 2000", "  batch_size: 500  # no difference seen"]
     assert [line.split()[0] for line in said if line.rstrip().endswith("worse")] == ["8", "50"]
 
 
@@ -189,7 +189,7 @@ async def test_sizes_that_cannot_be_told_apart_are_not_measured() -> None:
     found = await tuned(TuneOptions(records=50, concurrency=(4,)), {}, STEADY)
 
     assert list(found.points) == ["concurrency"]
-    assert shown(found)[-3:] == [
+    assert shown(found)[-4:-1] == [
         "  concurrency: 4  # the only one measured",
         "  queue_size: 2000  # not measured",
         "  batch_size: 500  # not measured",

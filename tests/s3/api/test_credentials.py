@@ -119,7 +119,7 @@ async def test_keys_that_the_store_calls_expired_are_looked_up_afresh(home: Path
     assert (await keyring.keys()).secret == "two"
 
 
-async def test_a_crowd_without_keys_asks_once(home: Path) -> None:
+async def test_many_callers_without_keys_ask_once(home: Path) -> None:
     rotating(home, "found", "only")
     keyring = Keyring(Hands(), "source", profile="role")
     keys = await asyncio.gather(*(keyring.keys() for _ in range(20)))

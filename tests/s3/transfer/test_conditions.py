@@ -104,7 +104,7 @@ async def test_a_taken_key_is_never_written(kind: str, learned: bool) -> None:
     assert sink.held["k"] == "theirs"
 
 
-async def test_a_crowd_waits_for_the_verdict_of_one() -> None:
+async def test_many_writers_wait_for_the_verdict_of_one() -> None:
     sink = Sink("honours")
     guard = Guard(sink.look)
     await asyncio.gather(*(put(guard, sink, f"k{n}") for n in range(50)))

@@ -77,7 +77,7 @@ class FakeSource:
     objects: dict[str, FakeObject] = field(default_factory=dict)
     faults: Faults = field(default_factory=Faults)
     calls: Counter[tuple[str, str]] = field(default_factory=Counter)
-    limiter: asyncio.Event | None = None
+    barrier: asyncio.Event | None = None
 
     def _find(self, location: Location) -> FakeObject:
         found = self.objects.get(location.key)
@@ -104,8 +104,8 @@ class FakeSource:
         found = self._find(location)
         if facts is not None and facts.etag != found.facts.etag:
             raise Transient(FailureClass.SOURCE_CHANGED, "the object changed")
-        if self.limiter is not None:
-            await self.limiter.wait()
+        if self.barrier is not None:
+            await self.barrier.wait()
         yield FakeStream(found.facts, found.body)
 
 
@@ -184,7 +184,7 @@ class FakeDestination:
 
 
 @dataclass
-class FakeExpress:
+class FakeFastPath:
     """The short way to the same bucket. ``shut``: it takes nothing."""
 
     destination: FakeDestination
