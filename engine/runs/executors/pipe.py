@@ -22,8 +22,8 @@ from engine.runs.executors.session import Session, open_session
 _WARNING = 30
 
 
-class _Orphaned(Exception):
-    """The run is gone: whatever is in hand ends now, and its uploads are aborted."""
+class _Dismissed(Exception):
+    """The run wants nothing more, or is gone: whatever is in hand ends now, and its uploads are aborted."""
 
 
 async def serve(clock: Clock) -> None:
@@ -38,7 +38,7 @@ async def serve(clock: Clock) -> None:
             send(("ready", os.getpid()))
             async with beside(session.beat(partial(_beat, send, logs))):
                 await _work(session, reader, send)
-    except* _Orphaned:
+    except* _Dismissed:
         pass
     except* Fatal as group:
         send(("refused", group.exceptions[0]))
@@ -54,10 +54,8 @@ async def _work(session: Session, reader: asyncio.StreamReader, send: Callable[[
                     group.create_task(_do(session, batch, send))
                 case ("stop", drain_s):
                     session.stop(drain_s)
-                case ("end",):
-                    return
                 case _:
-                    raise _Orphaned
+                    raise _Dismissed
 
 
 async def _do(session: Session, batch: WorkBatch, send: Callable[[Any], None]) -> None:
