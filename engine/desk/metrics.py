@@ -26,6 +26,12 @@ _OF_A_SAMPLE = {
     "cpu": ("engine_cpu_share", "Share of one core that the engine's own thread used"),
 }
 """Of the last ten seconds of a backup; names in a sample, of a metric, and its help."""
+_OF_A_WORKER = {
+    "files_per_s": ("engine_worker_files_per_second", "Files that a worker copied per second, over ten seconds"),
+    "in_hand": ("engine_worker_files_in_hand", "Files that a worker was given and that have not ended"),
+    "silent_s": ("engine_worker_silent_seconds", "Since the last sign of life of a worker"),
+}
+"""Only where a run has workers in processes of their own."""
 
 
 class _Collector:
@@ -62,6 +68,10 @@ class _Collector:
             yield _gauge(metric, words, sample[name])
         yield _gauge("engine_loop_late_seconds", "The most that the event loop was late", sample["lag_ms"] / 1000)
         yield _gauge("engine_resident_bytes", "Memory of the process", sample["rss_mb"] * 1e6)
+        if (workers := sample.get("workers")) is not None:
+            yield _gauge("engine_workers", "Workers in processes of their own", len(workers))
+            for name, (metric, words) in _OF_A_WORKER.items():
+                yield _labelled(metric, words, "worker", [(each["name"], each[name]) for each in workers])
 
 
 def text(overview: dict[str, Any]) -> bytes:

@@ -81,6 +81,7 @@ def _facts(settings: Settings) -> dict[str, Any]:
             "proofs": report.proofs(),
             "accounts": report.account_count(),
             "errors": report.errors(),
+            "trend": report.trend(1),
             "readiness": report.readiness(proofs),
             "unproved": report.unproved(),
             "waivers": report.waivers(200),

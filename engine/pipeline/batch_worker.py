@@ -15,9 +15,10 @@ from engine.pipeline.allowance import Allowance
 from engine.pipeline.crew import Crew, Worker
 from engine.pipeline.duplicates import DuplicateSources, Found
 from engine.pipeline.routes import Routes
+from engine.pipeline.seen import seen
 from engine.pipeline.stop import CutShort, Stop, unless_cut
 from engine.pipeline.tally import Tally
-from engine.pipeline.work_batches import Beat, Seen, WorkBatch, WorkResult
+from engine.pipeline.work_batches import Beat, WorkBatch, WorkResult
 from engine.pipeline.work_queue import WorkQueue
 
 ROOM = 1_000_000
@@ -87,7 +88,6 @@ class BatchWorker:
         self._retries_told = 0
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._drain_s = 0.0
-        self._last = (clock.monotonic(), 0)
 
     async def run(self) -> None:
         """Work until closed, or until a stop and its drain are over. Raises Fatal, in groups; so does ``do`` then."""
@@ -154,21 +154,8 @@ class BatchWorker:
 
     def beat(self) -> Beat:
         """A sign of life, with the tries that failed since the last one."""
-        gathered, destination = self._gathered, self._limiters.destination
-        now, files = self._clock.monotonic(), gathered.tally.backed_up
-        before, had = self._last
-        self._last = now, files
-        seen = Seen(
-            in_hand=len(self._of),
-            in_flight=gathered.tally.in_flight,
-            limit=destination.limit,
-            rate=destination.rate,
-            accepted_per_s=(files - had) / max(1e-3, now - before),
-            files=files,
-            bytes_stored=gathered.tally.copies.bytes_stored,
-            refusals=sum(each.refusals for each in self._limiters.all),
-        )
-        return Beat(seen, self._take_attempts())
+        now = seen(self._limiters, self._gathered.tally, len(self._of))
+        return Beat(now, self._take_attempts())
 
     def _take_attempts(self) -> list[Attempt]:
         attempts, self._gathered.attempts = self._gathered.attempts, []

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
+from engine.limiting.clock import Clock
 from engine.model.byte_units import MIB
 from engine.model.failures import FailureClass
 from engine.model.outcome import Looked, Outcome, Status
@@ -27,8 +28,9 @@ from engine.pipeline.crew import MOST_WAITING
 from engine.pipeline.duplicates import DuplicateSources
 from engine.pipeline.ends import Ends
 from engine.pipeline.routes import Routes
+from engine.pipeline.seen import Roster
 from engine.pipeline.stop import Stop
-from engine.pipeline.work_batches import Beat, Executor, Lost, Seat, Seen, Share, WorkBatch, WorkResult
+from engine.pipeline.work_batches import Beat, Executor, Lost, Seat, Share, WorkBatch, WorkResult
 from engine.pipeline.work_queue import WorkQueue
 
 TRIES = 3
@@ -79,6 +81,7 @@ class Dispatcher:
         size: BatchSize,
         concurrency: int,
         allowance: Allowance,
+        clock: Clock,
         on_outcome: Callable[[Work, Outcome | Looked], None] = lambda _work, _outcome: None,
     ) -> None:
         self._queue = queue
@@ -104,7 +107,7 @@ class Dispatcher:
         self._ended = False
         """The queue has ended."""
         self._moved = asyncio.Condition()
-        self.workers: dict[str, Seen] = {}
+        self.roster = Roster(clock)
         self.losses = 0
         """Batches that were lost with their workers."""
         self._remarks: dict[str, list[str]] = {}
@@ -272,16 +275,16 @@ class Dispatcher:
 
     def beat(self, worker: str, beat: Beat) -> None:
         """A sign of life."""
-        self.workers[worker] = beat.seen
+        self.roster.beat(worker, beat.seen)
         self._attempts(beat)
         for event in beat.logs:
             log.warning("worker", worker=worker, told=event)
-        self._ends.tally.in_flight = sum(seen.in_flight for seen in self.workers.values())
+        self._ends.tally.in_flight = self.roster.in_flight
 
     def gone(self, worker: str) -> None:
         """It has left, or was lost."""
-        self.workers.pop(worker, None)
-        self._ends.tally.in_flight = sum(seen.in_flight for seen in self.workers.values())
+        self.roster.gone(worker)
+        self._ends.tally.in_flight = self.roster.in_flight
 
 
 def _given_up(work: Work) -> Outcome | Looked:

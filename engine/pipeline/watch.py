@@ -18,12 +18,12 @@ from typing import Any, Protocol
 import structlog
 
 from engine.limiting.clock import Clock
-from engine.limiting.limiter import Limiter
 from engine.limiting.limiters import Limiters
 from engine.model.byte_units import MB
 from engine.model.outcome import Batch
 from engine.model.ports import Sink
 from engine.pipeline.recorder import Recorder
+from engine.pipeline.seen import Roster, Seen, seen
 from engine.pipeline.work_queue import WorkQueue
 
 TICK_S = 0.1
@@ -81,16 +81,27 @@ class Watched:
     limiters: Limiters
     sink: TimedSink
     concurrency: int
+    roster: Roster | None = None
+    """Of workers in other processes; None: this process makes the copies."""
+
+    def copying(self) -> Seen:
+        """Who makes the copies: this process, or all workers together."""
+        here = seen(self.limiters, self.recorder.tally)
+        if self.roster is None:
+            return here
+        there = self.roster.together()
+        there.refusals += here.refusals  # what planning asks, it asks from here
+        return there
 
     def pressure(self) -> str:
         """How hard the hosts may be pressed now, and what waits, for the display."""
-        limiter, limits = self.limiters.destination, self.org.limits
-        parts = [f"limit {limiter.limit}" + (f" and {limiter.rate:,.0f}/s" if limiter.rate is not None else "")]
-        narrow = min(self.limiters.sources, key=lambda each: each.limit)
-        if narrow.limit < narrow.most and narrow.refusals:
-            parts.append(f"source limit {narrow.limit}")
-        if refusals := sum(each.refusals for each in self.limiters.all):
-            parts.append(f"{refusals:,} refused")
+        now, limits = self.copying(), self.org.limits
+        parts = [] if self.roster is None else [f"{len(self.roster)} worker{'s' if len(self.roster) != 1 else ''}"]
+        parts.append(f"limit {now.limit}" + (f" and {now.rate:,.0f}/s" if now.rate is not None else ""))
+        if now.source_refuses:
+            parts.append(f"source limit {now.source_limit}")
+        if now.refusals:
+            parts.append(f"{now.refusals:,} refused")
         parts.append(f"queued {len(self.queue)} batches, {self.recorder.unwritten:,} unwritten")
         if limits is not None:
             parts.append(f"API {limits.used:,} of {limits.allowed:,}")
@@ -145,42 +156,43 @@ class Watch:
 
     def _look(self) -> None:
         """One glance: to each worker what it waits for, to the feed likewise."""
-        seen, limiters = self._watched, self._watched.limiters
-        copying = seen.recorder.tally.in_flight
-        idle = max(0, seen.concurrency - copying)
-        written = _load(limiters.destination)
-        # a body stays open at the source while its last block is written: what is being written is not being read
-        bodies = sum(limiter.reading for limiter in limiters.sources)
-        read = sum(map(_load, limiters.sources)) + max(0, bodies - limiters.destination.in_flight)
-        busy = max(1, read + written)
-        at_hosts = min(copying, read + written)
-        self._workers["source"] += at_hosts * read // busy
-        self._workers["destination"] += at_hosts - at_hosts * read // busy
-        self._workers["own"] += copying - at_hosts
-        if len(seen.queue):
-            self._workers["disk" if idle else "own"] += idle
-        else:
-            self._workers["plans"] += idle
-        if seen.queue.full:
+        flow, now = self._watched, self._watched.copying()
+        idle = max(0, flow.concurrency - now.in_flight)
+        busy = now.at_source + now.at_destination
+        at_hosts = min(now.in_flight, busy)
+        at_source = at_hosts * now.at_source // max(1, busy)
+        self._workers["source"] += at_source
+        self._workers["destination"] += at_hosts - at_source
+        self._workers["own"] += now.in_flight - at_hosts
+        self._workers[self._idle_for()] += idle
+        if flow.queue.full:
             self._feed["room"] += 1
-        elif seen.org.answer_due:
+        elif flow.org.answer_due:
             self._feed["salesforce"] += 1
         else:
             self._feed["own"] += 1
 
+    def _idle_for(self) -> str:
+        """What workers without a plan wait for."""
+        flow = self._watched
+        if not len(flow.queue):
+            return "plans"
+        # here only a recorder that is full keeps plans from a worker; elsewhere the way to it takes time too
+        return "disk" if flow.roster is None or flow.recorder.full else "own"
+
     def sample(self) -> dict[str, Any]:
         """The figures since the last sample, and a fresh start."""
-        seen, tally, limiters, last = self._watched, self._watched.recorder.tally, self._watched.limiters, self._last
+        flow, tally, last = self._watched, self._watched.recorder.tally, self._last
+        copying = flow.copying()
         now, cpu = self._clock.monotonic(), self._cpu()
         seconds = max(1e-9, now - last.at)
         counts = (
             tally.backed_up + tally.failed + tally.skipped,
             tally.copies.bytes_stored,
-            sum(limiter.refusals for limiter in limiters.all),
+            copying.refusals,
             tally.retries,
         )
         files, stored, refusals, retries = (new - old for new, old in zip(counts, last.counts, strict=True))
-        destination = limiters.destination
         row = {
             "kind": "sample",
             "seconds": round(seconds, 1),
@@ -189,35 +201,37 @@ class Watch:
             "files_per_s": round(files / seconds, 1),
             "mb_per_s": round(stored / seconds / MB, 2),
             "in_flight": tally.in_flight,
-            "leases": len(seen.queue),
-            "unwritten": seen.recorder.unwritten,
-            "limit": destination.limit,
-            "rate_limit": None if destination.rate is None else round(destination.rate, 1),
-            "source_limit": min(limiter.limit for limiter in limiters.sources),
+            "leases": len(flow.queue),
+            "unwritten": flow.recorder.unwritten,
+            "limit": copying.limit,
+            "rate_limit": None if copying.rate is None else round(copying.rate, 1),
+            "source_limit": copying.source_limit,
             "refusals": refusals,
             "retries": retries,
             "lag_ms": round(last.latest * 1000, 1),
             "rss_mb": round(_rss() / MB, 1),
             "cpu": round((cpu - last.cpu) / seconds, 3),
         }
-        if (limits := seen.org.limits) is not None:
+        if flow.roster is not None:
+            row["workers"] = flow.roster.listed(seconds)
+        if (limits := flow.org.limits) is not None:
             row["api"] = {"used": limits.used, "max": limits.allowed}
         self._last = _Since(now, cpu, counts)
         return row
 
     def shares(self) -> dict[str, Any]:
         """Of the whole run: of the workers' time, of the feed's, of the wall clock."""
-        start, seen = self._start, self._watched
+        start, flow = self._start, self._watched
         seconds = max(1e-9, self._clock.monotonic() - start.at)
         return {
             "kind": "shares",
             "workers": _parts(self._workers, ("plans", "source", "destination", "disk", "own")),
             "feed": _parts(self._feed, ("salesforce", "room", "own")),
-            "commits": round(min(1.0, seen.sink.seconds / seconds), 3),
+            "commits": round(min(1.0, flow.sink.seconds / seconds), 3),
             "cpu": round((self._cpu() - start.cpu) / seconds, 3),
             "blocked": round(min(1.0, self._late / seconds), 3),
             "lag_ms": round(start.latest * 1000, 1),
-            "refusals": sum(limiter.refusals for limiter in seen.limiters.all),
+            "refusals": flow.copying().refusals,
             "seconds": round(seconds, 1),
         }
 
@@ -231,11 +245,6 @@ async def watching(watch: Watch) -> AsyncIterator[None]:
             yield
         finally:
             looking.cancel()
-
-
-def _load(limiter: Limiter) -> int:
-    """Who is being served there, and who waits for that."""
-    return limiter.in_flight + limiter.waiting
 
 
 def _parts(counted: Counter[str], names: tuple[str, ...]) -> dict[str, float]:

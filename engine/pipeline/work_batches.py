@@ -11,6 +11,7 @@ from engine.model.plan import Work
 from engine.model.value import value
 from engine.pipeline.duplicates import Found
 from engine.pipeline.routes import RouteKnown
+from engine.pipeline.seen import Seen
 
 
 @value
@@ -33,24 +34,6 @@ class WorkBatch:
     routes: list[RouteKnown]
     allowance: int | None = None
     """How many looks may become copies; None: all."""
-
-
-@dataclass(slots=True)
-class Seen:
-    """A worker at a glance."""
-
-    in_hand: int = 0
-    """Files that it was given and that have not ended."""
-    in_flight: int = 0
-    limit: int = 0
-    """Requests in flight that the destination's limiter allows."""
-    rate: float | None = None
-    """Requests a second that it allows; None: any."""
-    accepted_per_s: float = 0.0
-    files: int = 0
-    """Copied since it began."""
-    bytes_stored: int = 0
-    refusals: int = 0
 
 
 @dataclass(slots=True)

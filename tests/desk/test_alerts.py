@@ -20,7 +20,8 @@ RULES, DASHBOARD = DEPLOY / "prometheus" / "alerts.yml", DEPLOY / "grafana" / "d
 
 def everything() -> dict[str, Any]:
     """An overview of which every metric can be made."""
-    sample = dict.fromkeys((*metrics._OF_A_SAMPLE, "lag_ms", "rss_mb"), 1.0)
+    sample: dict[str, Any] = dict.fromkeys((*metrics._OF_A_SAMPLE, "lag_ms", "rss_mb"), 1.0)
+    sample["workers"] = [{"name": "worker 1"} | dict.fromkeys(metrics._OF_A_WORKER, 1.0)]
     return {
         "files": {"tracked": 1, "backed_up": 1, "bytes": 5},
         "errors": [{"failure_class": "internal", "count": 1}],

@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 from engine.limiting.limiters import Limiters
 from engine.model.errors import Fatal
 from engine.model.outcome import Batch
+from engine.pipeline.seen import Roster, Seen
 from engine.pipeline.tally import CopiesMade, Tally
 from engine.pipeline.watch import TimedSink, Watch, Watched, watching
 from engine.salesforce.limits import DailyCalls
@@ -47,7 +48,7 @@ class Slow:
 class Scene:
     """Ten workers, of whom ``copying`` have a plan in hand."""
 
-    def __init__(self, copying: int = 0, **still: Any) -> None:
+    def __init__(self, copying: int = 0, *, workers: Mapping[str, Seen] | None = None, **still: Any) -> None:
         self.clock = ManualClock()
         self.tally = Tally(in_flight=copying)
         self.limiters = Limiters(self.clock, 10)
@@ -55,12 +56,20 @@ class Scene:
         self.kept: list[Mapping[str, Any]] = []
         self.error: Exception | None = None
         flow: Any = Still(self.tally, **still)
+        self.roster = None if workers is None else Roster(self.clock)
+        for name, seen in (workers or {}).items():
+            self.hear(name, seen)
+        self.watched = Watched(flow, flow, flow, self.limiters, self.sink, concurrency=10, roster=self.roster)
         self.watch = Watch(
             self.clock,
-            Watched(flow, flow, flow, self.limiters, self.sink, concurrency=10),
+            self.watched,
             self.keep,
             cpu=lambda: self.clock.monotonic() / 4,
         )
+
+    def hear(self, worker: str, seen: Seen) -> None:
+        assert self.roster is not None
+        self.roster.beat(worker, seen)
 
     async def keep(self, sample: Mapping[str, Any]) -> None:
         if self.error is not None:
@@ -149,3 +158,48 @@ async def test_a_sample_that_cannot_be_stored_ends_the_run() -> None:
         await scene.pass_by(60)
 
     assert caught.group_contains(Fatal, match="disk full")
+
+
+async def test_the_line_of_a_local_run_names_no_workers() -> None:
+    scene = Scene(unwritten=7)
+    scene.limiters.destination.refusals = 3
+
+    assert scene.watched.pressure() == "limit 10, 3 refused, queued 0 batches, 7 unwritten"
+
+
+async def test_the_line_tells_of_all_workers_together_and_forgets_no_refusal_of_those_that_are_gone() -> None:
+    one = Seen(limit=40, rate=100.0, source_limit=4, source_refuses=True, refusals=8)
+    two = Seen(limit=24, rate=50.0, source_limit=16, refusals=4)
+    scene = Scene(workers={"worker 1": one, "worker 2": two}, batches=2)
+    assert scene.roster is not None
+    both = scene.watched.pressure()
+    scene.roster.gone("worker 1")
+
+    assert both == "2 workers, limit 64 and 150/s, source limit 20, 12 refused, queued 2 batches, 0 unwritten"
+    assert scene.watched.pressure() == "1 worker, limit 24 and 50/s, 12 refused, queued 2 batches, 0 unwritten"
+
+
+async def test_while_one_worker_knows_no_rate_there_is_none_for_all() -> None:
+    scene = Scene(workers={"worker 1": Seen(limit=4, rate=100.0), "worker 2": Seen(limit=4)})
+
+    assert scene.watched.pressure().startswith("2 workers, limit 8, queued")
+
+
+async def test_a_sample_lists_each_worker_by_its_last_sign_of_life() -> None:
+    scene = Scene(workers={"worker 1": Seen(files=5, in_hand=30, limit=6), "worker 2": Seen(files=0, limit=7)})
+    await scene.pass_by(9)
+    scene.hear("worker 2", Seen(files=450, in_hand=3, limit=7, refusals=2))
+    await scene.pass_by(1.5)
+    (sample,) = scene.kept
+
+    assert [each["name"] for each in sample["workers"]] == ["worker 1", "worker 2"]
+    assert [each["in_hand"] for each in sample["workers"]] == [30, 3]
+    assert [each["files_per_s"] for each in sample["workers"]] == pytest.approx([0.5, 45], rel=0.02)
+    assert [each["silent_s"] for each in sample["workers"]] == pytest.approx([10, 1], abs=0.2)
+    assert (sample["limit"], sample["refusals"]) == (13, 2)
+
+
+async def test_with_workers_elsewhere_it_is_they_who_wait() -> None:
+    shares = await Scene(workers={"worker 1": Seen(in_flight=8, at_source=6, at_destination=2)}, batches=2).pass_by(1)
+
+    assert shares["workers"] == pytest.approx({"plans": 0, "source": 0.6, "destination": 0.2, "disk": 0, "own": 0.2})

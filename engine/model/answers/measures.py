@@ -75,6 +75,19 @@ class ApiSample(TypedDict):
     """Calls that the org may make."""
 
 
+class WorkerSample(TypedDict):
+    """A worker in a process of its own."""
+
+    name: str
+    """How messages call it."""
+    files_per_s: float
+    """Files per second that it copied since the sample before."""
+    in_hand: int
+    """Files that it was given and that have not ended."""
+    silent_s: float
+    """Seconds since its last sign of life, as the sample was taken."""
+
+
 class Sample(TypedDict, total=False):
     """What a run noted every few seconds. Earlier versions noted less."""
 
@@ -113,3 +126,5 @@ class Sample(TypedDict, total=False):
     cpu: float
     """Of one core."""
     api: ApiSample
+    workers: list[WorkerSample]
+    """Only of a run with workers: those that were there. `limit` and the like are the sums of theirs then."""

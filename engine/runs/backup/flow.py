@@ -62,7 +62,8 @@ class BackupFlow:
             if executor is None
             else self._dispatcher(queue, recorder, allowance, executor)
         )
-        watched = Watched(queue, recorder, services.salesforce, services.limiters, sink, concurrency)
+        roster = None if self._dispatched is None else self._dispatched.roster
+        watched = Watched(queue, recorder, services.salesforce, services.limiters, sink, concurrency, roster)
         watch = Watch(clock, watched, self._keep)
         title = "dry run" if run.id is None else "backup"
         figures = Figures(self._tally, clock, title=title, concurrency=concurrency, pressure=watched.pressure)
@@ -105,6 +106,7 @@ class BackupFlow:
             size=BatchSize.read(wanted.lease_files, wanted.lease_mb),
             concurrency=self._wanted.concurrency,
             allowance=allowance,
+            clock=self._run.services.clock,
             on_outcome=self._on_outcome,
         )
         return self._dispatched

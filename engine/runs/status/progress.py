@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from engine.limiting.clock import MINUTE, for_people
+from engine.limiting.clock import MINUTE, TIME, for_people
 from engine.runs.shared.report import duration
 
 UNKNOWN = "nobody has counted the records in scope yet"
@@ -44,3 +44,17 @@ def run_line(progress: Mapping[str, Any]) -> str:
         around = "" if left["least"] == left["most"] else f" ({duration(left['least'])} to {duration(left['most'])})"
         parts.append(f"about {duration(left['likely'])} left{around}")
     return f"{', '.join(parts)}, running as pid {progress['pid']}"
+
+
+def workers_line(trend: Sequence[Mapping[str, Any]]) -> str:
+    """The workers of the last run, by its latest sample; empty where it had none, or has none left."""
+    workers = trend[-1].get("workers") if trend else None
+    if not workers:
+        return ""
+    files = sum(each["files_per_s"] for each in workers)
+    in_hand = sum(each["in_hand"] for each in workers)
+    quiet = max(workers, key=lambda each: each["silent_s"])
+    return (
+        f"{len(workers)}, {files:,.0f} files/s, {in_hand:,} in hand; longest without a sign of life: "
+        f"{quiet['name']}, {quiet['silent_s']:,.0f} s (at {for_people(trend[-1]['at'], TIME)})"
+    )

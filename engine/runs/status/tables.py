@@ -14,7 +14,7 @@ from engine.runs.shared.command import to_type
 from engine.runs.shared.report import by_reason, duration, proved_by, size
 from engine.runs.shared.tables import line, table
 from engine.runs.status.document import honest
-from engine.runs.status.progress import of_scope, run_line, scope_line, share
+from engine.runs.status.progress import of_scope, run_line, scope_line, share, workers_line
 from engine.runs.status.slow import line as slow_line
 from engine.runs.status.steps import after_errors, after_overview, after_readiness
 from engine.tracking.read.links import Foreign
@@ -60,6 +60,8 @@ def show_overview(report: Report, console: Console) -> None:
         )
         if run["status"] == "running" and (progress := report.progress()) is not None:
             line(console, f"now         {run_line(progress)}")
+        if told := workers_line(report.trend(1)):
+            line(console, f"workers     {told}")
         if (shares := report.shares()) is not None and shares["seconds"] >= WORTH_TELLING_S:
             line(console, f"slow was    {slow_line(shares)}" + f" (run {shares['run']})")
     if unproved := report.unproved():
@@ -82,6 +84,7 @@ def show_runs(report: Report, console: Console) -> None:
     heads = ("run", "type", "status", "started", "took", "seen", "ok", "new", "skipped", "failed")
     table(console, "Runs", heads, rows, right=(0, 4, 5, 6, 7, 8, 9), wraps=2)
     _trend(report, console)
+    _workers(report, console)
 
 
 def _trend(report: Report, console: Console) -> None:
@@ -105,6 +108,20 @@ def _trend(report: Report, console: Console) -> None:
             "at", "files/s", "MB/s", "in flight", "batches / unwritten", "refused", "retries", "CPU", "late", "memory",
         )  # fmt: skip
         table(console, "The latest samples of the last run", heads, rows, right=range(1, 10))
+
+
+def _workers(report: Report, console: Console) -> None:
+    """Where the last run had any."""
+    last = report.trend(1)
+    rows = [
+        (worker["name"], f"{worker['files_per_s']:,.0f}", f"{worker['in_hand']:,}", f"{worker['silent_s']:,.0f} s")
+        for sample in last
+        for worker in sample.get("workers", ())
+    ]
+    if rows:
+        heads = ("worker", "files/s", "in hand", "last sign of life before")
+        title = f"Workers of the last run, at {for_people(last[0]['at'], TIME)}"
+        table(console, title, heads, rows, right=(1, 2, 3))
 
 
 def _took(run: dict[str, Any]) -> str:
