@@ -66,6 +66,7 @@ ONLY_IN: dict[str, set[str]] = {
     "multidict": {"salesforce", "web", "rehearsal"},
     "yarl": {"salesforce", "web", "rehearsal"},
     "puremagic": {"web"},
+    "distributed": {"runs"},
 }
 """Outside packages, and the floors they stay on. One that is not here is not used."""
 

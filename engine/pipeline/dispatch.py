@@ -30,7 +30,7 @@ from engine.pipeline.ends import Ends
 from engine.pipeline.routes import Routes
 from engine.pipeline.seen import Roster
 from engine.pipeline.stop import Stop
-from engine.pipeline.work_batches import Beat, Executor, Lost, Seat, Share, WorkBatch, WorkResult
+from engine.pipeline.work_batches import Beat, Executor, Lost, NotBegun, Seat, Share, WorkBatch, WorkResult
 from engine.pipeline.work_queue import WorkQueue
 
 TRIES = 3
@@ -168,7 +168,7 @@ class Dispatcher:
                 result = await seat.do(batch)
             except Lost as lost:
                 log.warning("worker_lost", worker=seat.worker, files=len(lot.works), why=str(lost))
-                self._lost(lot)
+                self._lost(lot, begun=not isinstance(lost, NotBegun))
                 self._allowance.grant_back(batch.allowance or 0)
                 await self._back(lot)
                 return
@@ -251,8 +251,11 @@ class Dispatcher:
         for attempt in told.attempts:
             self._ends.attempt(attempt)
 
-    def _lost(self, lot: _Lot) -> None:
+    def _lost(self, lot: _Lot, *, begun: bool = True) -> None:
         """Its files go out again: none was lost, and what was copied is found there."""
+        if not begun:
+            self._again.append(lot)
+            return
         self.losses += 1
         works = [replace(work, repeated=True) if isinstance(work, Plan) else work for work in lot.works]
         if lot.lost + 1 < TRIES:

@@ -68,6 +68,10 @@ class Lost(Exception):
     """The worker is gone, and with it whatever it had in hand."""
 
 
+class NotBegun(Lost):
+    """The worker had gone before the batch came to it."""
+
+
 class Seat(Protocol):
     """Room for one batch at a worker."""
 

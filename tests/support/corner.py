@@ -90,6 +90,14 @@ class Corner:
         self.database = directory / "tracking.db"
         self.env["ENGINE_TRACKING__DATABASE"] = str(self.database)
 
+    def start_over(self, directory: Path) -> None:
+        """Another bucket and another tracking DB, both empty, for the same records."""
+        directory.mkdir()
+        self.move(directory)
+        self.bucket += "-again"
+        wait(self.stage.objects.create_buckets(self.bucket))
+        self.env["ENGINE_DESTINATION__BUCKET"] = self.bucket
+
     # the world
 
     def files(

@@ -115,7 +115,13 @@ class _Backup:
         flow = BackupFlow(run, settings, self._planner, self._routes, tally)
         options = self._options
         async with open_executor(
-            settings, options.given, self._shape, run.bounds.account_id, options.transport, run.services.clock
+            settings,
+            options.given,
+            self._shape,
+            run.bounds.account_id,
+            options.transport,
+            run.services.clock,
+            run.screen.say,
         ) as executor:
             await flow.run(feeds, met, executor if run.id is not None else None)
         if flow.losses:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,9 +12,10 @@ from typing import Any
 
 from engine import __version__
 from engine.limiting.clock import Clock
-from engine.model.errors import Blocked, Usage
+from engine.model.errors import Usage
 from engine.model.record import ObjectShape
 from engine.pipeline.work_batches import Executor
+from engine.runs.executors.dask import open_dask
 from engine.runs.executors.hello import Hello, copying_settings
 from engine.runs.executors.processes import open_processes
 from engine.s3.transport import Transport
@@ -52,19 +53,23 @@ def cores() -> int:
 
 
 def open_executor(
-    settings: Settings, given: Given, shape: ObjectShape, account_id: str | None, transport: Transport, clock: Clock
+    settings: Settings,
+    given: Given,
+    shape: ObjectShape,
+    account_id: str | None,
+    transport: Transport,
+    clock: Clock,
+    say: Callable[[str], None],
 ) -> Open:
-    """The workers that the settings name; None: copies are made in this process."""
+    """The workers that the settings name; None: copies are made in this process. ``say``: to the person."""
     wanted = settings.executor
     if wanted.kind == "local":
         return _nobody()
-    if wanted.kind == "dask":
-        raise Blocked("this version knows no Dask cluster yet", hint="--executor processes:N uses all cores here")
     workers = wanted.workers or cores()
     hello = Hello(
         run=secrets.token_hex(8),
         version=__version__,
-        file=str(given.file.absolute()) if given.file else None,
+        file=str(given.file.absolute()) if given.file and wanted.kind == "processes" else None,
         flags={key: held for key, held in given.flags.items() if held is not None},
         copying=copying_settings(settings),
         shape=shape,
@@ -74,6 +79,8 @@ def open_executor(
         now=clock.now(),
         drain_s=_before(settings.migration.drain_seconds),
     )
+    if wanted.kind == "dask":
+        return open_dask(wanted, hello, clock, say)
     return open_processes(workers, wanted.leases_in_hand, hello, clock)
 
 

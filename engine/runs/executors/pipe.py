@@ -6,20 +6,17 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable
 from functools import partial
 from typing import Any
-
-import structlog
 
 from engine.limiting.clock import Clock
 from engine.limiting.side_by_side import beside
 from engine.model.errors import Fatal
 from engine.pipeline.work_batches import Beat, Lost, WorkBatch
 from engine.runs.executors import frames
+from engine.runs.executors.kept_logs import KeptLogs
 from engine.runs.executors.session import Session, open_session
-
-_WARNING = 30
 
 
 class _Dismissed(Exception):
@@ -32,13 +29,13 @@ async def serve(clock: Clock) -> None:
     reader, writer = await asyncio.open_connection(sock=socket.socket(fileno=os.dup(0)))
     send: Callable[[Any], None] = lambda message: writer.write(frames.packed(message))  # noqa: E731
     hello, silent_s = await frames.read(reader)
-    logs = _Logs()
+    logs = KeptLogs()
     try:
         async with open_session(hello, clock, silent_s=silent_s) as session:
             send(("ready", os.getpid()))
             async with beside(session.beat(partial(_beat, send, logs))):
                 await _work(session, reader, send)
-    except* _Dismissed:
+    except* (_Dismissed, Lost):
         pass
     except* Fatal as group:
         send(("refused", group.exceptions[0]))
@@ -63,12 +60,14 @@ async def _do(session: Session, batch: WorkBatch, send: Callable[[Any], None]) -
         result = await session.do(batch)
     except (Fatal, Lost) as error:
         send(("failed", batch.number, error))
+        if isinstance(error, Lost):
+            raise  # this process ends, and another takes its place
     else:
         send(("done", batch.number, result))
 
 
-def _beat(send: Callable[[Any], None], logs: _Logs, beat: Beat) -> None:
-    beat.logs, logs.events = logs.events, []
+def _beat(send: Callable[[Any], None], logs: KeptLogs, beat: Beat) -> None:
+    beat.logs = logs.take()
     send(("beat", beat))
 
 
@@ -76,22 +75,3 @@ def _hear_no_signals() -> None:
     """Ctrl-C and a service's stop reach every process of a group: the run alone decides what follows."""
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, lambda: None)
-
-
-class _Logs:
-    """Keeps what the run's log should have, from warnings up."""
-
-    def __init__(self) -> None:
-        self.events: list[dict[str, Any]] = []
-        structlog.configure(
-            processors=[structlog.stdlib.add_log_level, self._keep],
-            wrapper_class=structlog.make_filtering_bound_logger(_WARNING),
-        )
-
-    def _keep(self, _logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
-        error = event.pop("exc_info", None)
-        told = {name: str(value) for name, value in event.items()}
-        if isinstance(error, BaseException):
-            told["error"] = f"{type(error).__name__}: {error}"
-        self.events.append(told)
-        raise structlog.DropEvent

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -35,7 +36,7 @@ class Session:
         self._worker = worker
         self._clock = clock
         self._silent_s = silent_s
-        self._given_up = False
+        self.over = False
         """Its batches are others' by now."""
 
     async def do(self, batch: WorkBatch) -> WorkResult:
@@ -44,13 +45,21 @@ class Session:
             result = await self._worker.do(batch)
         except BaseExceptionGroup as group:
             raise first_fatal(group) or group from None
-        if self._given_up:
-            raise Lost("the worker was stopped for too long")
+        except asyncio.CancelledError:
+            if not self.over:
+                raise
+        if self.over:
+            raise Lost("the worker was stopped for too long, or the run was not heard of")
         return result
 
     def stop(self, drain_s: float) -> None:
         """Files in hand may finish for so many seconds; then every batch comes back as it is."""
         self._worker.ask_to_stop("the run was asked to stop", drain_s)
+
+    def give_up(self) -> None:
+        """Its batches are others' by now."""
+        self.over = True
+        self.stop(0)
 
     async def beat(self, tell: Callable[[Beat], None]) -> None:
         """Say about once a second that all is well, until cancelled."""
@@ -61,8 +70,7 @@ class Session:
             now = self._clock.monotonic()
             if now - heard > self._silent_s:
                 log.warning("this worker was stopped for too long: its files are others' by now", seconds=now - heard)
-                self._given_up = True
-                self.stop(0)
+                self.give_up()
             heard = now
 
 
