@@ -97,7 +97,7 @@ def export(
     file: Annotated[Path, typer.Argument(help="The file to write, mode 0600.", metavar="FILE")],
     form: Annotated[
         Literal["csv", "ndjson", "parquet", "rclone-urls"] | None,
-        flag("--format", "The format; without it, as the file's name ends."),
+        flag("--format", "The format (default: by the ending of FILE)."),
     ] = None,
     redact: Annotated[bool, flag("--redact", "Hide names and paths; equal ones stay equal within the file.")] = False,
     as_json: AsJson = False,

@@ -16,7 +16,7 @@ def import_legacy(
     dry_run: Annotated[bool, flag("--dry-run", "Say what an import would do (the default).", short="-n")] = False,
     timezone: Annotated[
         str | None,
-        value("--timezone", "ZONE", "Of the scripts' times, such as Europe/Berlin (default: this machine's)."),
+        value("--timezone", "ZONE", "Zone of the scripts' times, such as Europe/Berlin (default: this machine's)."),
     ] = None,
     read_bytes: Annotated[
         bool, flag("--read-bytes", "Read source and copy where listing and HEAD prove nothing.")

@@ -143,7 +143,7 @@ def test_what_a_full_scan_cannot_look_at_is_not_called_unchanged_and_a_switch_sa
     assert corner.rows()[files[2]] == row | {"updated_date": corner.rows()[files[2]]["updated_date"]}
     plan = corner.engine("run", "switch", "--dry-run", "--json").json
     assert (plan["records"]["planned"], plan["not_looked_at"]) == (6, {"source_denied": 1})
-    assert any(note.startswith("1 of these copies may be of files that were replaced") for note in plan["notes"])
+    assert any(note.startswith("1 of these copies may be out of date") for note in plan["notes"])
 
     corner.misbehave()
     assert corner.engine(*BACKUP, "--json").json["records"]["unchanged"] == 6

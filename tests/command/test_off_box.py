@@ -239,7 +239,7 @@ def test_a_rollback_from_the_bucket_heeds_run_and_wave(corner: Corner) -> None:
     assert corner.engine(*SWITCH).code == 0
     run = corner.runs()[-1]["id"]
     lose_the_box(corner)
-    said_so(corner.engine(*FROM_BUCKET, "--run", "99"), 2, "--run 99", f"switches that are: {run}")
+    said_so(corner.engine(*FROM_BUCKET, "--run", "99"), 2, "--run 99", f"switches in the bucket: {run}")
     said_so(corner.engine(*FROM_BUCKET, "--run", str(run), "--wave", "1"), 0, "1 put back")
     assert sum(links(corner, ids)[record] == before[record] for record in ids) == 1
     said_so(corner.engine(*FROM_BUCKET, "--since", "2020-01-01"), 0, "4 put back", "1 already so")

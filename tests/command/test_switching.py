@@ -581,11 +581,11 @@ def test_a_run_or_wave_that_never_switched_is_refused_with_those_that_did(corner
     assert corner.engine(*SWITCH, "--wave", "1").code == 0
     assert corner.engine(*SWITCH).code == 0
     said_so(corner.engine(*ROLLBACK, "--run", "99"), 2, "no such run", "latest first: 3, 2", "Nothing was written")
-    said_so(corner.engine(*ROLLBACK, "--wave", "77"), 2, "--wave 77", "waves that there are: 1, 2")
-    said_so(corner.engine("run", "rollback", "--from-database", "--run", "2", "--wave", "2"), 2, "there are: 1")
+    said_so(corner.engine(*ROLLBACK, "--wave", "77"), 2, "--wave 77", "waves: 1, 2")
+    said_so(corner.engine("run", "rollback", "--from-database", "--run", "2", "--wave", "2"), 2, "waves: 1")
     [file] = corner.directory.glob("*.rollback-2.ndjson")
     from_file = ("run", "rollback", "--rollback-file", str(file))
-    said_so(corner.engine(*from_file, "--wave", "2"), 2, "there are: 1")
+    said_so(corner.engine(*from_file, "--wave", "2"), 2, "waves: 1")
     said_so(corner.engine(*from_file, "--wave", "1"), 0, "1 would be put back")
     assert len(corner.runs()) == 3, "a refusal is no run"
     for _ in range(2):
@@ -844,7 +844,7 @@ def test_what_the_waves_do_not_reach_is_named_before_and_after(corner: Corner, w
     ids = backed_up(corner)
     before = links(corner, ids)
     rest = f"reach {reached} of the plan's 5 links: the other {5 - reached} stay as they are"
-    dry = said_so(corner.engine("run", "switch", ENGINE_SWITCH__WAVES=waves), 0, rest, "as far as its waves reach")
+    dry = said_so(corner.engine("run", "switch", ENGINE_SWITCH__WAVES=waves), 0, rest, "up to its last wave")
     assert (f"{reached} would be switched" if reached else "nothing done") in dry.out
     said = said_so(corner.engine(*SWITCH, "--json", ENGINE_SWITCH__WAVES=waves), 0, rest)
     assert (said.json["records"]["planned"], said.json["records"]["switched"]) == (5, reached)

@@ -44,7 +44,7 @@ def test_after_a_no_between_waves_the_way_back_is_that_of_what_was_moved(corner:
     backed_up(corner, 12)
     typed = [(f"Type {ORG} to go on", ORG), ("Go on? [yes/no]", "no")]
     said = at_a_terminal(corner, "run", "switch", "--execute", typed=typed)
-    said_so(said, 5, "1 switched", "knows the way back", "an undo would do", "goes on")
+    said_so(said, 5, "1 switched", "holds the old link of each", "an undo would do", "goes on")
 
 
 # the way back after several switches

@@ -21,8 +21,8 @@ from engine.model.failures import FailureClass
 from engine.model.record import Record
 from engine.model.urls import parse_url
 from engine.pipeline.routes import Route, either_reading
-from engine.runs.backup.inventory import TOO_MANY
 from engine.runs.shared.assembly import Adapters
+from engine.runs.shared.source_listing import TOO_MANY
 from engine.s3.api.answers import Listed
 from engine.s3.api.survey import Bounds
 from engine.settings import SourceSettings

@@ -20,15 +20,11 @@ import structlog
 from engine.model.errors import Blocked, Refused, Transient
 from engine.pipeline.tally import Tally
 from engine.runs.shared.assembly import Services
+from engine.runs.shared.source_listing import FEW_RECORDS, TOO_MANY, cannot_be_listed
 from engine.s3.api.answers import Listed
 from engine.s3.api.survey import Bounds
 from engine.settings import SourceSettings
 from engine.tracking.write.listings import Listing
-
-FEW_RECORDS = 2_000
-"""With fewer, listing is not worth it: what a HEAD each costs is soon spent on a bucket of unknown size."""
-TOO_MANY = 20
-"""Objects per record from which on listing goes on for too long for what it is worth: a page is a thousand HEADs."""
 
 log = structlog.get_logger()
 
@@ -99,9 +95,6 @@ class Inventory:
             why = f"{objects:,} objects listed, far more than records name"
             break
         if self._source.inventory == "always":
-            raise Blocked(
-                f"{name} cannot be listed: {why}",
-                hint="grant s3:ListBucket on it, or set source.inventory to auto: each file is then checked by HEAD",
-            )
+            raise cannot_be_listed(name, why)
         await self._listings.end(listing, "given_up")
         self._note(f"{name} not listed to its end ({why}): each file is checked by HEAD")

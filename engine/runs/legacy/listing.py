@@ -8,8 +8,8 @@ from functools import partial
 from engine.model.errors import Blocked, Refused, Transient
 from engine.model.facts import ObjectFacts
 from engine.model.old_copy import Old
-from engine.runs.backup.inventory import FEW_RECORDS, TOO_MANY
 from engine.runs.shared.lifecycle import Run
+from engine.runs.shared.source_listing import FEW_RECORDS, TOO_MANY, cannot_be_listed
 from engine.s3.api.answers import Listed
 from engine.s3.api.survey import Bounds
 from engine.settings import SourceSettings
@@ -65,10 +65,7 @@ class OldListings:
             why = f"{self._objects:,} objects, far more than the rows name"
             break
         if self._source.inventory == "always":
-            raise Blocked(
-                f"{name} cannot be listed: {why}",
-                hint="grant s3:ListBucket on it, or set source.inventory to auto: each file is then checked by HEAD",
-            )
+            raise cannot_be_listed(name, why)
         self._run.note(f"{name} was not listed ({why}): {BY_HEAD}")
         return False
 

@@ -82,7 +82,7 @@ class ImportReport:
             return [(self.execute, "   imports this")]
         steps: list[Advice] = []
         if silent := sum(self.tallied.classes.get(each.value, 0) for each in _SILENT):
-            steps.append((self.execute, f"   looks again at {silent:,} copies of which the stores did not answer"))
+            steps.append((self.execute, f"   asks again about {silent:,} copies for which a store gave no answer"))
         if self.tallied.kinds[DEAD]:
             what = "   puts back the dead links that FILE names; after a full backup, a switch encodes them"
             steps.append((Command("run rollback --from-database --ids FILE --dry-run"), what))

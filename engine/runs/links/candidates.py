@@ -71,7 +71,7 @@ class Candidates:
         waves = await (switchable.waves(database, run) if self.file is None else restorable.waves(database))
         if wave not in waves:
             there = ", ".join(map(str, sorted(waves))) or "none"
-            raise Usage(f"--wave {wave}: there is no such wave", hint=f"waves that there are: {there}")
+            raise Usage(f"--wave {wave}: there is no such wave", hint=f"waves: {there}")
 
     def _must_be_a_switch(self, run: int, runs: dict[int, str]) -> None:
         kind = runs.get(run, "")

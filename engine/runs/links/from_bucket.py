@@ -113,7 +113,7 @@ async def read_from_bucket(
     notes += [f"left alone: {each}" for each in strange]
     if wanted.run is not None and wanted.run not in known.runs:
         runs = ", ".join(map(str, sorted(known.runs))) or "none"
-        raise Usage(f"--run {wanted.run}: no such switch is in the bucket", hint=f"switches that are: {runs}")
+        raise Usage(f"--run {wanted.run}: no such switch is in the bucket", hint=f"switches in the bucket: {runs}")
     header: dict[str, Any] = {"org": own[0], "object": own[1], "field": own[2], "run": wanted.run}
     await restorable.add(database, [line for line, _ in known.kept.values()])
     await restorable.finish(database)

@@ -210,7 +210,7 @@ class LinkWriter:
         try:
             await unless_cut(self._changing.run(windows), run.stop, lambda: run.services.clock.sleep(self._drain_s))
         except CutShort:
-            run.note("what was in flight did not end in time and was cut; the next start reads it first")
+            run.note("writes in flight did not end in time and were cut off; the next start reads their records first")
             await self._steps.flush()
 
 

@@ -82,7 +82,7 @@ class Plans:
         if blind:
             self.notes.append(
                 (
-                    f"{blind.total():,} of these copies may be of files that were replaced since: the last full scan ",
+                    f"{blind.total():,} of these copies may be out of date: the last full scan ",
                     f"could not look at their sources ({by_reason(blind)}); ",
                     Command("run backup --full"),
                     " tries again",

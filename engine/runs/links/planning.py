@@ -57,7 +57,7 @@ class Planning:
             *beyond(targets, written.count),
             "dry run: nothing was written to Salesforce or the tracking DB",
         ]
-        applies = "   applies exactly this plan" + (", as far as its waves reach" if covered < written.count else "")
+        applies = "   applies exactly this plan" + (", up to its last wave" if covered < written.count else "")
         return ChangeReport(
             ended=replace(
                 ended,

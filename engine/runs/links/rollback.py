@@ -129,7 +129,7 @@ def _check_file(run: Run, options: RollbackOptions, read: RollbackLines, ours: t
             )
         run.note(what)
     elif not read.ended:
-        run.note(f"the run of {path} was killed, or goes on: the file holds all that it had set out to do")
+        run.note(f"the run of {path} was killed, or still works: the file holds every link that it meant to change")
 
 
 def _lacking(read: RollbackLines, ours: tuple[str, str, str]) -> list[str]:

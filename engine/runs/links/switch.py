@@ -253,7 +253,7 @@ class _Switch:
             notes.append(f"{out:,} lines of the plan lie outside --account, --limit or the test settings")
         notes += [*left_alone(progress.foreign), *beyond(self._rules.waves, plan.count)]
         if progress.total.done + progress.total.rewritten or progress.open:
-            notes.append(f"the journal of {ended.database} knows the way back for each")
+            notes.append(f"the journal of {ended.database} holds the old link of each")
         elif ended.stopped and not progress.total.failed:
             notes.append("nothing was written to Salesforce")
         return ChangeReport(

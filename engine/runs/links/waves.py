@@ -170,7 +170,7 @@ class Waves:
             if self._selection.full:
                 break
             if place and not await self._may_go_on(consent, wanted[place - 1], told, wave):
-                stop.request(f"not asked to go on behind wave {wanted[place - 1].number}", Paused.exit_code)
+                stop.request(f"nobody said yes to going on after wave {wanted[place - 1].number}", Paused.exit_code)
             if stop.requested:
                 return
             counts = await self._wave(wave)

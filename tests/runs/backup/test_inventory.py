@@ -14,7 +14,8 @@ from engine.model.errors import Blocked, Refused, Transient
 from engine.model.failures import FailureClass
 from engine.model.urls import identity_hash
 from engine.pipeline.tally import Tally
-from engine.runs.backup.inventory import FEW_RECORDS, Inventory
+from engine.runs.backup.inventory import Inventory
+from engine.runs.shared.source_listing import FEW_RECORDS
 from engine.s3.api.answers import Listed
 from engine.s3.api.survey import Bounds, Put
 from engine.settings import SourceSettings
