@@ -9,6 +9,7 @@ from typing import Any
 
 from engine.limiting.clock import Clock
 from engine.limiting.limiters import Limiters
+from engine.model.errors import Fatal, Paused, Transient, leaves
 from engine.model.outcome import Attempt, Looked, Outcome
 from engine.model.plan import Work
 from engine.pipeline.allowance import Allowance
@@ -90,12 +91,13 @@ class BatchWorker:
         self._drain_s = 0.0
 
     async def run(self) -> None:
-        """Work until closed, or until a stop and its drain are over. Raises Fatal, in groups; so does ``do`` then."""
+        """Work until closed, or until a stop and its drain are over. Raises Fatal, in groups; every batch then
+        comes back with it."""
         try:
             await unless_cut(self._crew.run(), self.stop, lambda: self._clock.sleep(self._drain_s))
         except CutShort:
             pass
-        except BaseException as error:
+        except Exception as error:
             self._ended.set_exception(error)
             self._ended.exception()  # seen here, whether or not a batch is in hand
             raise
@@ -111,28 +113,39 @@ class BatchWorker:
         """Files in hand may finish for so many seconds; then every batch comes back as it is."""
         self._drain_s = drain_s
         self.stop.request(reason, 0)
+        self.close()
 
     async def do(self, batch: WorkBatch) -> WorkResult:
-        """Bring a batch to its end, or as far as it gets before a stop."""
+        """Bring a batch to its end, or as far as it gets before a stop, or before what must end the run."""
+        held = _Held(len(batch.works), asyncio.Event())
+        try:
+            await self._work(batch, held)
+        except Fatal as error:
+            held.result.fatal = error
+        except Transient as error:  # of a probe, which was patient: as where the run itself asks
+            held.result.fatal = Paused(str(error))
+        return self._finished(held.result, batch)
+
+    async def _work(self, batch: WorkBatch, held: _Held) -> None:
+        """Raises Fatal, Transient."""
+        self._allowance.grant(batch.allowance)
         for limiter in self._limiters.all:
             limiter.share(batch.share.most)
         for source_id, found in batch.findings:
             self._duplicates.learn(source_id, found)
         self._routes.adopt(batch.routes)
         await self._routes.learn([work.source for work in batch.works])
-        self._allowance.grant(batch.allowance)
-        held = _Held(len(batch.works), asyncio.Event())
         for place, work in enumerate(batch.works):
             self._of[id(work)] = held, place
         await self._queue.put(batch.works)
         try:
-            await self._until(held)
+            if held.left:
+                await self._until(held)
         finally:
             for work in batch.works:
                 self._of.pop(id(work), None)
-        if held.left and self._ended.done():
-            self._ended.result()  # raises what ended the crew
-        return self._finished(held.result, batch)
+        if held.left and (error := self._ended.done() and self._ended.exception()):
+            raise next((each for each in leaves(error) if isinstance(each, Fatal)), error)
 
     async def _until(self, held: _Held) -> None:
         """The batch has ended, or the crew has."""

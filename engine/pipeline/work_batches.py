@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from engine.model.errors import Fatal
 from engine.model.outcome import Attempt, Looked, Outcome
 from engine.model.plan import Work
 from engine.model.value import value
@@ -48,7 +49,8 @@ class Beat:
 
 @dataclass(slots=True)
 class WorkResult:
-    """What became of a batch. What is in no end was not begun, because a stop was asked for."""
+    """What became of a batch. What is in no end did not come to one, because a stop was asked for, the worker gave up,
+    or something must end the run."""
 
     ends: list[tuple[int, Outcome | Looked]] = field(default_factory=list)
     """By place in the batch."""
@@ -62,6 +64,8 @@ class WorkResult:
     """Of the allowance."""
     remarks: list[str] = field(default_factory=list)
     """What the report should tell."""
+    fatal: Fatal | None = None
+    """What must end the run."""
 
 
 class Lost(Exception):
@@ -81,7 +85,7 @@ class Seat(Protocol):
         ...
 
     async def do(self, batch: WorkBatch) -> WorkResult:
-        """Raises Lost; Fatal where the run must stop."""
+        """What is in no end of the result was not begun, or was cut. Raises Lost, NotBegun."""
         ...
 
 

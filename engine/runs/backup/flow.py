@@ -15,9 +15,10 @@ from engine.model.plan import Plan, Work
 from engine.pipeline.allowance import Allowance
 from engine.pipeline.budget import ErrorBudget
 from engine.pipeline.crew import Crew
-from engine.pipeline.dispatch import BatchSize, Dispatcher
+from engine.pipeline.dispatch import Dispatcher
 from engine.pipeline.flow import flow
 from engine.pipeline.intake import Intake, MetRows
+from engine.pipeline.lots import BatchSize
 from engine.pipeline.planning import Planner
 from engine.pipeline.recorder import Recorder
 from engine.pipeline.routes import Routes

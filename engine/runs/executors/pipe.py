@@ -12,7 +12,7 @@ from typing import Any
 
 from engine.limiting.clock import Clock
 from engine.limiting.side_by_side import beside
-from engine.model.errors import Fatal
+from engine.model.errors import Fatal, leaves
 from engine.pipeline.work_batches import Beat, Lost, WorkBatch
 from engine.runs.executors import frames
 from engine.runs.executors.kept_logs import KeptLogs
@@ -28,9 +28,11 @@ async def serve(clock: Clock) -> None:
     _hear_no_signals()
     reader, writer = await asyncio.open_connection(sock=socket.socket(fileno=os.dup(0)))
     send: Callable[[Any], None] = lambda message: writer.write(frames.packed(message))  # noqa: E731
-    hello, silent_s = await frames.read(reader)
     logs = KeptLogs()
     try:
+        if (told := await frames.read(reader)) is None:
+            raise _Dismissed
+        hello, silent_s = told
         async with open_session(hello, clock, silent_s=silent_s) as session:
             send(("ready", os.getpid()))
             async with beside(session.beat(partial(_beat, send, logs))):
@@ -38,7 +40,7 @@ async def serve(clock: Clock) -> None:
     except* (_Dismissed, Lost):
         pass
     except* Fatal as group:
-        send(("refused", group.exceptions[0]))
+        send(("refused", next(leaves(group))))
     writer.close()
     await writer.wait_closed()
 
@@ -57,13 +59,10 @@ async def _work(session: Session, reader: asyncio.StreamReader, send: Callable[[
 
 async def _do(session: Session, batch: WorkBatch, send: Callable[[Any], None]) -> None:
     try:
-        result = await session.do(batch)
-    except (Fatal, Lost) as error:
+        send(("done", batch.number, await session.do(batch)))
+    except Lost as error:
         send(("failed", batch.number, error))
-        if isinstance(error, Lost):
-            raise  # this process ends, and another takes its place
-    else:
-        send(("done", batch.number, result))
+        raise  # this process ends, and another takes its place
 
 
 def _beat(send: Callable[[Any], None], logs: KeptLogs, beat: Beat) -> None:

@@ -12,20 +12,21 @@ from itertools import count
 from typing import Any
 
 from engine.limiting.clock import Clock
-from engine.model.errors import Fatal, Paused
+from engine.model.errors import Paused
 from engine.model.surroundings import command, plain
 from engine.model.text import printable
-from engine.pipeline.work_batches import Lost, Seat, Told, WorkBatch, WorkResult
+from engine.pipeline.work_batches import Lost, NotBegun, Seat, Told, WorkBatch, WorkResult
 from engine.runs.executors import frames
 from engine.runs.executors.hello import Hello
 from engine.runs.executors.session import BEAT_S, SILENT_S
 
 MODULE = "engine.commands.worker"
 """What a child runs. It stands above this room, so it is only named here."""
-FUTILE = 3
-"""So many workers a seat may be lost in a row without one batch done; then starting more makes no sense."""
+FUTILE = 5
+"""So many children a place may lose in a row without one batch done: more than a single bad file can cost. Then
+starting more makes no sense."""
 END_S = 5.0
-"""How long a child may take to end when it is told to."""
+"""How long a child may take to end when it is told to, and to abort its uploads."""
 _NEEDED = ("HOME", "SSL_CERT_FILE", "SSL_CERT_DIR", "CREDENTIALS_DIRECTORY")
 _SETTINGS = ("ENGINE_", "AWS_")
 _LAST_WORDS = 2_000
@@ -53,10 +54,9 @@ class Processes:
         self._clock = clock
         self._silent_s = silent_s
         self._numbers = count(1)
-        self._came: asyncio.Queue[_Child | Fatal] = asyncio.Queue()
+        self._came: asyncio.Queue[_Child | Exception] = asyncio.Queue()
         self.children: set[_Child] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._futile = 0
         self._stopping = False
 
     async def seats(self, told: Told) -> AsyncIterator[Seat]:
@@ -66,7 +66,7 @@ class Processes:
         self._go(self._watch())
         while True:
             child = await self._came.get()
-            if isinstance(child, Fatal):
+            if isinstance(child, Exception):
                 raise child
             for _ in range(self._in_hand):
                 yield child
@@ -77,7 +77,7 @@ class Processes:
             child.send(("stop", self._hello.drain_s))
 
     async def close(self) -> None:
-        """End all children: those that are idle by themselves, the others at once."""
+        """End all children, whatever they have in hand: by themselves, or else by force."""
         self._stopping = True
         for child in self.children:
             child.send(("end",))
@@ -99,23 +99,29 @@ class Processes:
 
     async def _keep_one(self, told: Told) -> None:
         """One place: a child, and the next where it is lost."""
-        while not self._stopping:
-            child = await _Child.start(next(self._numbers), self._hello, self._clock, self._silent_s)
-            self.children.add(child)
-            try:
-                await child.listen(told, self._came)
-            except Fatal as error:
-                self._came.put_nowait(error)
-                return
-            finally:
-                child.kill()
-                told.gone(child.worker)
-                self.children.discard(child)
-            self._futile = 0 if child.done else self._futile + 1
-            if self._futile > FUTILE * self.count:
-                why = f"workers end before they have done anything: {child.last_words() or 'they say nothing'}"
-                self._came.put_nowait(Paused(why, hint="--executor local works in this process"))
-                return
+        futile = 0
+        try:
+            while not self._stopping:
+                child = await self._one(told)
+                futile = 0 if child.done else futile + 1
+                if futile == FUTILE:
+                    raise _useless(child.last_words() or "they say nothing")
+        except OSError as error:
+            self._came.put_nowait(_useless(f"none can be started: {error}"))
+        except Exception as error:  # noqa: BLE001 - nobody waits for this task: who asks for seats shall have it
+            self._came.put_nowait(error)
+
+    async def _one(self, told: Told) -> _Child:
+        """From its start to its end. Raises Fatal where it may not work for this run, OSError where it cannot start."""
+        child = await _Child.start(next(self._numbers), self._hello, self._clock, self._silent_s)
+        self.children.add(child)
+        try:
+            await child.listen(told, self._came)
+        finally:
+            child.kill()
+            told.gone(child.worker)
+            self.children.discard(child)
+        return child
 
     async def _watch(self) -> None:
         """Give up children that say nothing, unless it is this process that was stopped meanwhile."""
@@ -129,6 +135,10 @@ class Processes:
                 elif now - child.heard > self._silent_s:
                     child.kill()
             before = now
+
+
+def _useless(why: str) -> Paused:
+    return Paused(f"workers end before they have done anything: {why}", hint="--executor local works in this process")
 
 
 class _Child:
@@ -179,7 +189,7 @@ class _Child:
 
     async def do(self, batch: WorkBatch) -> WorkResult:
         if self._lost:
-            raise Lost(self.last_words())
+            raise NotBegun(self.last_words())
         future: asyncio.Future[WorkResult] = asyncio.get_running_loop().create_future()
         self._waiting[batch.number] = future
         self.send(("batch", batch))
@@ -188,7 +198,7 @@ class _Child:
         finally:
             self._waiting.pop(batch.number, None)
 
-    async def listen(self, told: Told, came: asyncio.Queue[_Child | Fatal]) -> None:
+    async def listen(self, told: Told, came: asyncio.Queue[_Child | Exception]) -> None:
         """Until it is gone. Raises Fatal where it may not work for this run."""
         try:
             while (message := await frames.read(self._reader)) is not None:
@@ -207,8 +217,9 @@ class _Child:
                         raise error
         finally:
             self._lost = True
-            with suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.shield(self._listening), 1)
+            ended = asyncio.ensure_future(self.process.wait())
+            await asyncio.wait({self._listening, ended}, timeout=1)  # for its last words
+            ended.cancel()
             for number in list(self._waiting):
                 self._settle(number, Lost(self.last_words()))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -20,7 +19,6 @@ from engine.pipeline.work_batches import Beat, Lost, WorkBatch, WorkResult
 from engine.reading.load import load_settings
 from engine.runs.executors.hello import Hello, differences
 from engine.runs.shared.assembly import open_stores
-from engine.runs.shared.report import first_fatal
 
 BEAT_S = 1.0
 SILENT_S = 60.0
@@ -40,14 +38,8 @@ class Session:
         """Its batches are others' by now."""
 
     async def do(self, batch: WorkBatch) -> WorkResult:
-        """Bring a batch to its end. Raises Fatal where the run must stop, Lost where this worker has given up."""
-        try:
-            result = await self._worker.do(batch)
-        except BaseExceptionGroup as group:
-            raise first_fatal(group) or group from None
-        except asyncio.CancelledError:
-            if not self.over:
-                raise
+        """Bring a batch to its end, or as far as it gets. Raises Lost where this worker has given up."""
+        result = await self._worker.do(batch)
         if self.over:
             raise Lost("the worker was stopped for too long, or the run was not heard of")
         return result
