@@ -2,6 +2,7 @@
 
 python -m benchmarks                          # everything; about an hour, on a machine that does nothing else
 python -m benchmarks --only copies --records 20000 --pairs 1
+python -m benchmarks --only scale --executor processes:N --ladder 1,2,4,8
 python -m benchmarks --quick                  # everything, tiny: does it run and are the results right?
 """
 
@@ -15,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.bench import Bench
-from benchmarks.cases import copies, legacy, listings, million, streams, tls_streams
+from benchmarks.cases import copies, legacy, listings, million, scale, streams, tls_streams
 from benchmarks.measure import machine
 from benchmarks.report import Report
 
@@ -30,6 +31,7 @@ CASES: dict[str, Callable[[Bench], None]] = {
     "listing": listings.run_listing,
     "tls": copies.run_tls,
     "moto": listings.run_moto,
+    "scale": scale.run,
 }
 
 
@@ -43,6 +45,8 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=3, help="how often engine and peer take turns")
     parser.add_argument("--latency-ms", type=float, default=20.0)
     parser.add_argument("--in-flight", type=int, default=256)
+    parser.add_argument("--executor", default="processes:N", help="of the case scale; N: each number of the ladder")
+    parser.add_argument("--ladder", type=_numbers, help="how many workers, one after the other: 1,2,4,8")
     parser.add_argument("--json", type=Path, metavar="FILE", help="all figures")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="the tables, as they are printed")
     parser.add_argument("--room", type=Path, help="keep databases and logs here; orgs found here are used again")
@@ -57,6 +61,8 @@ def main() -> None:
             latency_ms=0.0 if chosen.quick else chosen.latency_ms,
             in_flight=chosen.in_flight,
             quick=chosen.quick,
+            executor=chosen.executor,
+            ladder=chosen.ladder or ((2,) if chosen.quick else (1, 2, 4, 8)),
         )
         broken = [name for name in chosen.only or CASES if not _works(name, bench)]
     text = "\n".join(report.lines()) + "\n"
@@ -68,6 +74,10 @@ def main() -> None:
     if broken:
         print(f"failed: {', '.join(broken)}", file=sys.stderr)
     sys.exit(1 if broken else 0)
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(each) for each in text.split(",")]
 
 
 def _works(name: str, bench: Bench) -> bool:

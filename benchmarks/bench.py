@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +28,9 @@ class Bench:
     latency_ms: float = 20.0
     in_flight: int = 256
     quick: bool = False
+    executor: str = "processes:N"
+    """``--executor`` of the case ``scale``; N becomes each number of the ladder."""
+    ladder: Sequence[int] = (1, 2, 4, 8)
 
     def count(self, normal: int, tiny: int = 300) -> int:
         """How many files a case takes."""

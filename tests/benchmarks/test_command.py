@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from benchmarks.apart import apart
 from benchmarks.bench import Bench, peer
 from benchmarks.measure import Run, machine, spread
 from benchmarks.peers.programs import Missing, program
@@ -30,6 +32,27 @@ def test_the_quick_benchmark_runs_to_its_end(tmp_path: Path) -> None:
     subjects = {row["subject"] for row in told["rows"] if row["samples"]}
     assert {"engine run backup --full", "bare loop", "engine.s3 inventory"} <= subjects
     assert all(goal["met"] is None for goal in told["goals"]), "a tiny run judges no timing"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_the_ladder_has_a_row_for_local_and_for_each_number_of_workers(tmp_path: Path) -> None:
+    figures = tmp_path / "figures.json"
+    command = [sys.executable, "-m", "benchmarks", "--quick", "--only", "scale", "--json", str(figures)]
+    command += ["--executor", "processes:N", "--ladder", "1,2", "--records", "20"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = json.loads(figures.read_text(encoding="utf-8"))["rows"]
+    assert [row["subject"] for row in rows] == ["local", "processes:1", "processes:2"] * 3
+    assert len({row["case"] for row in rows}) == 3
+    assert "× the rate of local" in rows[1]["note"]
+
+
+def test_cores_are_given_back_after_the_block() -> None:
+    before = os.sched_getaffinity(0)
+    with apart(()) as where:
+        assert where
+    assert os.sched_getaffinity(0) == before
 
 
 def test_a_case_that_fails_is_told_by_the_exit_code(tmp_path: Path) -> None:
