@@ -17,7 +17,7 @@ from tests.support.documents import LINES, ROOT, words_of
 from tests.support.legacy import Migrated
 
 ELSEWHERE = re.compile(
-    r"--config |--help|--version|--install-completion|--pdf|status --watch"
+    r"--config |--help|--version|--install-completion|--pdf|status --watch|--executor (dask|tls):"
     r"|^engine (init|rehearse|demo|dashboard|tune|run$)"
 )
 """They have tests of their own, go on until a signal, start servers or a browser, or only print."""
@@ -43,7 +43,7 @@ class Place:
 
     def words(self, line: str) -> list[str]:
         known = {"ID": self.record, "ID…": self.record, "a0X3D00000AbcDeQAF": self.record, "CLASS": "network"}
-        known |= {"12": "2", "3": "1", "N": "1", "TEXT": "agreed"}
+        known |= {"12": "2", "3": "1", "N": "1", "TEXT": "agreed", "processes:16": "processes:2"}
         words: list[str] = []
         for word in words_of(line):
             before = words[-1] if words else ""
