@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from engine.reading.load import load_settings
+from engine.runs.executors.hello import copying_settings
 from engine.tracking.db.connect import open_reader
 from tests.desk.database import some_of_everything
 from tests.support.outcomes import record_id
@@ -58,6 +59,13 @@ class TestSettings:
         assert (wanted.test_single_account, wanted.max_test_files, wanted.dry_run) == (False, None, False)
         assert (wanted.max_file_size_mb, wanted.allowed_extensions) == (100, [".pdf", ".doc", ".docx", ".xlsx"])
 
+    def test_those_of_a_worker_copy_as_production_does_and_know_nothing_of_salesforce(self) -> None:
+        files = (DEPLOY / "settings/worker.yaml", DEPLOY / "settings/production.yaml")
+        worker, run = (load_settings(file, environ={}, overrides={}) for file in files)
+
+        assert copying_settings(worker) == copying_settings(run)
+        assert "salesforce" not in yaml.safe_load((DEPLOY / "settings/worker.yaml").read_text())
+
     @pytest.mark.parametrize("file", sorted(DEPLOY.glob("settings/*.yaml")), ids=named)
     def test_none_holds_a_secret(self, file: Path) -> None:
         assert not re.findall(r"^\s*\w*(?:secret|password|token|secret_access_key):", file.read_text(), re.MULTILINE)
@@ -80,6 +88,15 @@ class TestUnits:
         done = subprocess.run([needs("systemd-analyze"), *words], **QUIET)
 
         assert done.returncode == 0, done.stdout
+
+    @pytest.mark.parametrize("kind", ["scheduler", "worker"])
+    def test_dask_knows_every_flag(self, kind: str) -> None:
+        """It passes on those that it does not know."""
+        command: Any = pytest.importorskip(f"distributed.cli.dask_{kind}").main
+        known = {flag for each in command.params for flag in (*each.opts, *each.secondary_opts)}
+        [unit] = DEPLOY.glob(f"systemd/engine-dask-{kind}.service")
+
+        assert set(re.findall(r" (--[a-z-]+)", unit.read_text().split("ExecStart=")[1])) <= known
 
     def test_a_shell_of_the_user_has_what_the_units_have(self) -> None:
         exported = dict(re.findall(r"^export (\w+)=(.*)$", (DEPLOY / "profile").read_text(), re.MULTILINE))
