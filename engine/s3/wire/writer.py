@@ -7,8 +7,8 @@ import asyncio
 from engine.model.byte_units import KIB
 
 SLICE = 256 * KIB
-_JOIN_BELOW = 64 * KIB
-"""Head and body of fewer bytes go out in one write."""
+_JOIN_BELOW = 16 * KIB
+"""A body of fewer bytes is copied behind its head."""
 
 
 class Writer:
@@ -32,11 +32,17 @@ class Writer:
         elif not hold and len(body) < _JOIN_BELOW:
             self._transport.write(b"".join((head, body)))
             self.sent = True
-        else:
+        elif hold:
             self.sent = False
             self._transport.write(head)
             self._unsent = memoryview(body).cast("B")
-            self._held = hold
+            self._held = True
+        else:
+            # head and body by one call of the system: each wakes the other side
+            whole = memoryview(body).cast("B")
+            self._unsent = whole[SLICE:] or None
+            self.sent = self._unsent is None
+            self._transport.writelines((head, whole[:SLICE]))
             self._push()
 
     def on_interim(self, status: int) -> None:
