@@ -114,6 +114,19 @@ class FastPath(Protocol):
         ...
 
 
+class ShortStream(Protocol):
+    """A fast path of ``Source.open`` and ``Destination.store``, for small objects that a listing describes, and while
+    all is well."""
+
+    def copy(
+        self, source: Location, facts: ObjectFacts, key: str
+    ) -> Coroutine[Any, Any, tuple[ObjectFacts, Stored] | None] | None:
+        """The copy, which must be awaited: what the source said of the object as it was read, and what was stored.
+
+        None, here or from the copy: take the usual way. Never overwrites, raises no errors of its own."""
+        ...
+
+
 class Sink(Protocol):
     """Where outcomes are stored."""
 

@@ -12,7 +12,7 @@ from engine.model.failures import FailureClass
 from engine.model.location import Location
 from engine.model.outcome import Duplicate
 from engine.model.plan import Plan
-from engine.model.ports import Destination, FastPath, Room, Source
+from engine.model.ports import Destination, FastPath, Room, ShortStream, Source
 from engine.pipeline.occupied import TakenKeys
 from engine.pipeline.one_try import Copied, Job, Memory, Renew, Taken
 from engine.pipeline.routes import Route
@@ -30,20 +30,27 @@ class Copying:
         *,
         max_bytes: int | None,
         fast_path: FastPath | None = None,
+        short_stream: ShortStream | None = None,
     ) -> None:
         self._fast_path = fast_path
+        self._short_stream = short_stream
         self._destination = destination
         self._taken_keys = TakenKeys(destination, destination_reader, locate)
         self._max_bytes = max_bytes
         self._keys_are_taken = False
 
-    def quick(self, plan: Plan, memory: Memory) -> Coroutine[Any, Any, Copied | None] | None:
-        """The short way of ``copy`` by the server, for a plan met for the first time; None where there is none.
+    def quick(self, plan: Plan, memory: Memory, method: Method) -> Coroutine[Any, Any, Copied | None] | None:
+        """The short way of ``copy`` by this method, for a plan met for the first time; None where there is none.
 
         It comes to None where ``copy`` must see to it.
         """
         facts = memory.pinned
-        if self._fast_path is None or facts is None or plan.known is not None or plan.duplicate is not None:
+        if facts is None or plan.known is not None or plan.duplicate is not None:
+            return None
+        if method is Method.STREAM and self._short_stream is not None and not self._keys_are_taken:
+            streaming = self._short_stream.copy(plan.source, facts, plan.key)
+            return None if streaming is None else self._shortly(streaming, memory)
+        if method is not Method.SERVER_COPY or self._fast_path is None:
             return None
         copying = self._fast_path.copy(plan.source, facts, plan.key)
         return None if copying is None else self._quickly(copying, facts, memory)
@@ -59,6 +66,20 @@ class Copying:
             memory.bad_etag = stored.facts.etag or None  # ours: the usual way may write it anew, and finds other proofs
             return None
         return Copied(Method.SERVER_COPY, memory.key, facts, stored.facts, proof)
+
+    async def _shortly(
+        self, streaming: Coroutine[Any, Any, tuple[ObjectFacts, Stored] | None], memory: Memory
+    ) -> Copied | None:
+        if (done := await streaming) is None:
+            return None
+        facts, stored = done
+        try:
+            proof = prove(facts, stored.facts, stored.computed)
+        except Mismatch:
+            memory.bad_etag = stored.facts.etag or None
+            return None
+        proof = proof or Proof.SIZE
+        return Copied(Method.STREAM, memory.key, facts, stored.facts, proof, stored.computed, stored.read_bytes)
 
     async def copy(
         self, plan: Plan, location: Location, route: Route, memory: Memory, renew: Renew | None = None

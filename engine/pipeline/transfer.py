@@ -13,7 +13,7 @@ import structlog
 from engine.limiting.clock import iso
 from engine.limiting.retry import Retries
 from engine.model.errors import EngineError, OwnCopy, Refused, Transient
-from engine.model.facts import Method, ObjectFacts
+from engine.model.facts import ObjectFacts
 from engine.model.failures import SKIP_CLASSES, FailureClass
 from engine.model.outcome import Attempt, Duplicate, Looked, Outcome, Status
 from engine.model.plan import Look, Plan, Work
@@ -194,10 +194,9 @@ class Transfer:
             return await self._copying.copy(plan, await renew(), self._links.route, memory, renew)
         route = self._routes.of(plan.source)
         if (
-            route.method is Method.SERVER_COPY
-            and route.settled
+            route.settled
             and memory.tries == 1
-            and (copying := self._copying.quick(plan, memory)) is not None
+            and (copying := self._copying.quick(plan, memory, route.method)) is not None
             and (quickly := await copying) is not None
         ):
             return quickly

@@ -6,6 +6,7 @@
 | the vendor's side, read only | ``transfer/source.py``; by which method it is read ``transfer/probe.py`` |
 | our side | ``transfer/destination.py``: server-side copies ``copying.py``, streams ``storing.py``, ``multipart.py`` |
 | the fast path of a copy | ``transfer/fast_path.py``, on pre-signed templates ``api/head_template.py`` |
+| the fast path of a stream | ``transfer/short_stream.py`` |
 | no overwrite | ``transfer/conditions.py`` decides, ``transfer/guard.py`` asks |
 | headers and errors | ``transfer/facts.py``, ``api/xml.py``, ``api/faults.py`` |
 """
@@ -38,6 +39,7 @@ from engine.s3.transfer.hashing import crc64nvme
 from engine.s3.transfer.our_keys import shape_of
 from engine.s3.transfer.parts import Sizes
 from engine.s3.transfer.probe import SourceAccess
+from engine.s3.transfer.short_stream import ShortStream
 from engine.s3.transfer.source import S3Source
 from engine.s3.transfer.target import Bucket, WritePolicy
 from engine.s3.transport import Clients, OpenClients, Transport, open_clients
@@ -57,6 +59,8 @@ class S3:
     """Reads objects of our own bucket."""
     fast_path: FastPath | None
     """Of copies to the destination; None by the SDK."""
+    short_stream: ShortStream | None
+    """Of streams to the destination; None by the SDK, or where the source is read without keys."""
     bucket_setup: BucketSetup
     key_template: str
     opened_at: datetime
@@ -155,6 +159,7 @@ def _both(
         destination=ours,
         ours=ours.reader,
         fast_path=None if opened.signed is None else ours.fast_path(opened.signed, destination.limiter),
+        short_stream=None if opened.reading is None else ours.short_stream(theirs, opened.reading),
         bucket_setup=BucketSetup(opened.control, ours.bucket.name, ours.bucket.always),
         key_template=settings.destination.key_template,
         opened_at=clock.now(),

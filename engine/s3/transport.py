@@ -16,6 +16,7 @@ from engine.s3.api.sdk import SdkClient, open_sdk
 from engine.s3.api.service import Service
 from engine.s3.api.way_out import WayOut
 from engine.s3.transfer.fast_path import SignedWire
+from engine.s3.transfer.short_stream import ReadingWire
 from engine.s3.wire.wire import Wire
 
 Transport = Literal["fast", "sdk"]
@@ -35,6 +36,8 @@ class Clients:
     """Opens the destination's SDK, for the questions that only it asks."""
     signed: SignedWire | None = None
     """The destination by our own wire."""
+    reading: ReadingWire | None = None
+    """The source by our own wire, where requests to it are signed."""
 
 
 async def open_clients(
@@ -70,11 +73,14 @@ async def open_clients(
 
     there, here = await wire(), await wire()
     signed = SignedWire(here, destination.keyring, destination.address(destination.home, destination.region))
+    reader = _fast(there, clock, source)
+    reading = ReadingWire(there, source.keyring, reader.known, source.limiter, source.patience)
     return Clients(
-        source.limited(_fast(there, clock, source)),
+        source.limited(reader),
         destination.limited(_fast(here, clock, destination)),
         control,
         signed,
+        None if source.anonymous else reading,
     )
 
 

@@ -117,3 +117,50 @@ async def test_a_copy_that_its_etag_does_not_tie_to_the_source_is_proved_in_anot
 
     assert (outcome.status, outcome.proof) == (Status.BACKED_UP, Proof.SIZE)
     assert world.source.calls["head", "src/1.pdf"] == 1
+
+
+@pytest.fixture
+def streams() -> World:
+    world = World(Method.STREAM, fast_path=True)
+    world.fill(1)
+    return world
+
+
+async def test_a_listed_source_is_streamed_the_short_way_and_comes_to_the_same(streams: World) -> None:
+    usual = World(Method.STREAM)
+    usual.fill(1)
+    [outcome] = await streams.run(pinned(streams))
+
+    assert streams.short_stream.took == ["up/1.pdf"]
+    assert (outcome.status, outcome.method, outcome.proof) == (Status.BACKED_UP, Method.STREAM, Proof.ETAG)
+    assert [outcome] == await usual.run(pinned(usual))
+    assert streams.source.calls["get", "src/1.pdf"] == 1
+
+
+async def test_a_stream_that_is_wrong_is_written_anew(streams: World) -> None:
+    streams.destination.corrupt.add("up/1.pdf")
+    [outcome] = await streams.run(pinned(streams))
+
+    assert (outcome.status, outcome.proof) == (Status.BACKED_UP, Proof.ETAG)
+    assert streams.destination.objects["up/1.pdf"].body == streams.source.objects["src/1.pdf"].body
+    assert streams.destination.writes["up/1.pdf"] == 2
+
+
+async def test_a_stream_whose_key_is_taken_or_whose_source_changed_ends_as_by_the_usual_way(streams: World) -> None:
+    stale = pinned(streams)
+    streams.source.objects["src/1.pdf"] = FakeObject(b"new content")
+    streams.fill(2)
+    streams.destination.objects["up/2.pdf"] = FakeObject(b"somebody else's")
+    changed, taken = await streams.run(stale, pinned(streams, 2))
+
+    assert (changed.status, changed.key) == (Status.BACKED_UP, "up/1.pdf")
+    assert streams.destination.objects["up/1.pdf"].body == b"new content"
+    assert (taken.status, taken.failure) == (Status.FAILED, FailureClass.KEY_CONFLICT)
+    assert streams.destination.objects["up/2.pdf"].body == b"somebody else's"
+
+
+async def test_what_nobody_listed_is_streamed_the_usual_way(streams: World) -> None:
+    [outcome] = await streams.run(plan(1))
+
+    assert outcome.status is Status.BACKED_UP
+    assert streams.short_stream.took == []

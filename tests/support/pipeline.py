@@ -24,7 +24,7 @@ from engine.pipeline.stop import Stop
 from engine.pipeline.tally import Tally
 from engine.pipeline.transfer import Transfer
 from tests.support.fakes.clock import ManualClock
-from tests.support.fakes.stores import ORIGIN, FakeDestination, FakeFastPath, FakeObject, FakeSource
+from tests.support.fakes.stores import ORIGIN, FakeDestination, FakeFastPath, FakeObject, FakeShortStream, FakeSource
 
 
 def planner(url_length: int = 255) -> Planner:
@@ -123,6 +123,7 @@ class World:
         self.source = FakeSource()
         self.destination = FakeDestination(self.source)
         self.fast_path = FakeFastPath(self.destination, shut=not fast_path)
+        self.short_stream = FakeShortStream(self.source, self.destination, shut=not fast_path)
         self.ledger = MemoryLedger()
         self.tally = Tally()
         self.recorder = Recorder(self.ledger, self.tally, 10)
@@ -133,7 +134,14 @@ class World:
 
         self.routes = Routes(probe)
         ours = FakeSource(objects=self.destination.objects)
-        self.copying = Copying(self.destination, ours, location, max_bytes=max_bytes, fast_path=self.fast_path)
+        self.copying = Copying(
+            self.destination,
+            ours,
+            location,
+            max_bytes=max_bytes,
+            fast_path=self.fast_path,
+            short_stream=self.short_stream,
+        )
         self._max_attempts = max_attempts
         self.next_run()
 

@@ -111,6 +111,7 @@ class Stores:
             self.locate,
             max_bytes=self.filters.max_bytes,
             fast_path=self.s3.fast_path,
+            short_stream=self.s3.short_stream,
         )
         return Transfer(
             copying,

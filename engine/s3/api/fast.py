@@ -74,6 +74,10 @@ class FastClient:
         self._locating = asyncio.Lock()
         self._expects = True  # whether large bodies wait for the store's consent; off once that is refused
 
+    def known(self, bucket: str) -> Address | None:
+        """Where a bucket answers, once that has been found out."""
+        return self._addresses.get(bucket)
+
     async def head(
         self, bucket: str, key: str, headers: Fields, *, version_id: str | None = None, part: int | None = None
     ) -> Answer:

@@ -15,6 +15,7 @@ from engine.s3.api.answers import Fields, StoreError
 from engine.s3.api.credentials import Keys
 from engine.s3.api.sigv4 import AGENT, EMPTY, Signer, path_of
 
+_NO_BODY = "content-length: 0\r\n"
 STAMP_S = 0.5
 """How long a head's date is kept, in seconds; S3 takes one that is 15 minutes off."""
 
@@ -58,7 +59,7 @@ class HeadTemplate:
         self._request = f"{self._method}\n%s\n\n{canonical}\n{names}\n{EMPTY}"
         self._text = f"AWS4-HMAC-SHA256\n{moment}\n{scope}\n"
         self._head = (
-            f"{self._method} %s HTTP/1.1\r\n{lines}{AGENT}content-length: 0\r\n"
+            f"{self._method} %s HTTP/1.1\r\n{lines}{AGENT}{'' if self._method == 'GET' else _NO_BODY}"
             f"authorization: AWS4-HMAC-SHA256 Credential={keys.access}/{scope}, SignedHeaders={names},"
             " Signature=%s\r\n\r\n"
         )

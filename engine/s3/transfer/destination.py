@@ -26,6 +26,7 @@ from engine.s3.transfer.fast_path import FastPath, SignedWire
 from engine.s3.transfer.guard import Guard
 from engine.s3.transfer.memory import Memory, Room
 from engine.s3.transfer.multipart import Multipart
+from engine.s3.transfer.short_stream import ReadingWire, ShortStream
 from engine.s3.transfer.source import S3Source
 from engine.s3.transfer.storing import Storer
 from engine.s3.transfer.target import Bucket, WritePolicy
@@ -64,6 +65,16 @@ class S3Destination:
         """The fast path of ``copy``, which shares what this side has learnt."""
         fixed = self._copier.fixed()
         return FastPath(signed, limiter, self.copies, self._patience, self._clock, self.policy, fixed)
+
+    def short_stream(self, source: S3Source, reading: ReadingWire) -> ShortStream:
+        """The fast path of ``store`` for objects of the source."""
+
+        async def put(facts: ObjectFacts, key: str, body: memoryview) -> Stored:
+            stored = await self._storer.whole(facts, key, body)
+            self._patience.wrote = True
+            return stored
+
+        return ShortStream(source, reading, self._storer.memory, put, self._clock)
 
     async def facts(self, key: str) -> ObjectFacts | None:
         """HEAD with checksums, a multipart SHA-256 included (``sha256-composite``); None: the key is free."""

@@ -73,6 +73,11 @@ class Memory:
         self.buffers = Buffers(budget.capacity // 4)
         self.lanes = asyncio.Semaphore(max(1, budget.capacity // (2 * sizes.part)))
 
+    def at_once(self, nbytes: int) -> MemoryClaim | None:
+        """For a stream that is sent as one block, if there is room for it now."""
+        taken = self.budget.trade(0, self.buffers.size(nbytes))
+        return None if taken is None else MemoryClaim(self, taken, nbytes)
+
     async def more(self, nbytes: int) -> MemoryClaim:
         """For the next block of a stream that has begun."""
         return MemoryClaim(self, await self.budget.claim(self.buffers.size(nbytes), more=True), nbytes)
@@ -137,15 +142,19 @@ class MemoryClaim:
         self._taken = taken
         self._view: memoryview | None = memory.buffers.take(nbytes)
 
+    @property
+    def memory(self) -> memoryview:
+        """All of it. Not to be used behind the release."""
+        assert self._view is not None
+        return self._view
+
     def narrow(self, nbytes: int) -> None:
         """Take no more than so many bytes into it."""
-        assert self._view is not None
-        self._view = self._view[:nbytes]
+        self._view = self.memory[:nbytes]
 
     async def fill(self, blocks: Blocks) -> memoryview:
         """The next bytes, to be used until the release; fewer than claimed only at the end."""
-        assert self._view is not None
-        return await blocks.fill(self._view)
+        return await blocks.fill(self.memory)
 
     def release(self) -> None:
         taken, self._taken = self._taken, 0

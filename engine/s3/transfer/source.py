@@ -45,7 +45,7 @@ class S3Source:
     ) -> None:
         self._client = client
         self._patience = patience
-        self._always = always
+        self.always = always
         self._side = side
         self._tags = tags
 
@@ -72,7 +72,7 @@ class S3Source:
         """GET, pinned by the ETag. A version, which needs a right of its own (s3:GetObjectVersion), is named only where
         the URL names one, or where there is no ETag."""
         operation = Operation("GET", shown(location))
-        headers = {**WITH_SUMS, **self._always}
+        headers = {**WITH_SUMS, **self.always}
         version, size = location.version_id, None if facts is None else facts.size
         if facts is not None and facts.etag:
             headers["if-match"] = f'"{facts.etag}"'
@@ -83,21 +83,22 @@ class S3Source:
                 told, body = await self._client.read(
                     location.bucket, location.key, headers, version_id=version, size=size
                 )
-                found = _bound(facts_of(told.fields), facts, operation)
+                found = bound(facts_of(told.fields), facts, operation)
                 _whole(found, len(body), operation)
-                found = await self._tagged(found, location)
+                found = await self.tagged(found, location)
                 yield InMemory(found, body, partial(self.parts, location, found))
                 return
             async with self._client.get(location.bucket, location.key, headers, version_id=version) as answer:
-                found = _bound(facts_of(answer.fields), facts, operation)
+                found = bound(facts_of(answer.fields), facts, operation)
                 if found.size is None or not found.etag:
-                    found = _bound(found, await self.look(location), operation)
-                found = await self._tagged(found, location)
+                    found = bound(found, await self.look(location), operation)
+                found = await self.tagged(found, location)
                 yield Reading(answer, found, self._translate, operation, partial(self.parts, location, found))
         except StoreError as error:
             raise self._translate(error, operation) from None
 
-    async def _tagged(self, facts: ObjectFacts, at: Location) -> ObjectFacts:
+    async def tagged(self, facts: ObjectFacts, at: Location) -> ObjectFacts:
+        """What an answer says of an object, with its tags where they are copied. Raises StoreError."""
         if self._tags is None or not facts.headers.tag_count:
             return facts
         return replace(facts, headers=replace(facts.headers, tags=await self._tags.read(self._ref(at))))
@@ -110,13 +111,13 @@ class S3Source:
             raise self._translate(error, Operation("HEAD of the parts of", shown(location))) from None
 
     def _ref(self, location: Location) -> ObjectRef:
-        return ObjectRef(self._client, location.bucket, location.key, self._always, location.version_id)
+        return ObjectRef(self._client, location.bucket, location.key, self.always, location.version_id)
 
     async def check(self, bucket: str) -> None:
         """HEAD the bucket. Raises Blocked where it does not exist, lives elsewhere or does not take the keys,
         Transient where nobody answers. A denial is no failure: the probe finds out how objects may be read."""
         try:
-            await self._client.head_bucket(bucket, self._always)
+            await self._client.head_bucket(bucket, self.always)
         except StoreError as error:
             if error.status == 404:
                 raise Blocked(
@@ -130,7 +131,7 @@ class S3Source:
     async def inventory(self, bucket: str, prefix: str = "") -> AsyncIterator[list[Listed]]:
         """All objects of a bucket below a prefix, in key order, 1,000 a page."""
         try:
-            async for rows in pages(self._client, bucket, prefix, self._always):
+            async for rows in pages(self._client, bucket, prefix, self.always):
                 yield rows
         except StoreError as error:
             raise self._translate(error, Operation("LIST", f"s3://{bucket}/{prefix}")) from None
@@ -138,7 +139,7 @@ class S3Source:
     async def page(self, bucket: str, after: str, token: str, limit: int) -> ListingPage:
         """One page of a bucket's listing: behind a key, or from a token on. Raises Refused, Transient, Blocked."""
         try:
-            page = await self._client.list_objects(bucket, "", token, self._always, after=after, limit=limit)
+            page = await self._client.list_objects(bucket, "", token, self.always, after=after, limit=limit)
         except StoreError as error:
             raise self._translate(error, Operation("LIST", f"s3://{bucket}")) from None
         return page
@@ -211,7 +212,7 @@ def shown(location: Location) -> str:
     return f"s3://{location.bucket}/{location.key}"
 
 
-def _bound(got: ObjectFacts, pinned: ObjectFacts | None, operation: Operation) -> ObjectFacts:
+def bound(got: ObjectFacts, pinned: ObjectFacts | None, operation: Operation) -> ObjectFacts:
     """What an answer says, compared with what is known already, and completed by that. Raises Transient where they
     differ: some stores ignore If-Match.
     """

@@ -36,14 +36,20 @@ class Storer:
         self._bucket = bucket
         self._guard = guard
         self._policy = policy
-        self._memory = memory
+        self.memory = memory
         self._spend = spend
         self._traits = StoreTraits()
         self._parts = PartStorer(bucket, multipart, policy, part_try, memory, self._traits)
 
     def room(self) -> Room:
         """Room for one stream to come; whoever takes it releases it."""
-        return Room(self._memory)
+        return Room(self.memory)
+
+    async def whole(self, facts: ObjectFacts, key: str, body: memoryview) -> Stored:
+        """Write what is in memory as a whole, at a free key. Raises as ``store``."""
+        if self._spend is not None:
+            await self._spend(len(body))
+        return await self._put(facts, key, None, body, ())
 
     async def store(self, stream: ByteStream, key: str, replace_etag: str | None, room: Room) -> Stored:
         """``room`` fits the stream; what is left of it stays its owner's. Raises Occupied, StoreError, EngineError."""

@@ -119,6 +119,7 @@ class Exchange:
             return
         self.stage = DONE
         self.reusable = False
+        self.landing = NOWHERE
         if not self.answer.done():
             self.answer.set_exception(error)
 
@@ -126,6 +127,7 @@ class Exchange:
         """The caller no longer waits for the answer."""
         self.stage = DONE
         self.reusable = False
+        self.landing = NOWHERE  # the memory may be another's by now
         if not self.answer.cancel() and not self.answer.cancelled():
             self.answer.exception()
 
@@ -214,9 +216,9 @@ class Exchange:
         if self._dechunker.done:
             self._finish(clean=not self._dechunker.excess)
 
-    def _reply(self, body: bytes) -> Reply:
+    def _reply(self, body: bytes, landed: int = 0) -> Reply:
         head = self.head
-        return Reply(head.status, head.fields, body, self.framing)
+        return Reply(head.status, head.fields, body, self.framing, landed)
 
     def _finish(self, *, clean: bool) -> None:
         self.stage = DONE
@@ -239,10 +241,10 @@ class Exchange:
 
 
 class Whole(Exchange):
-    """Collects the body, at most ``max_body`` bytes of it. Where many answers come at once, ``waking`` wakes their
-    callers a few at a time."""
+    """Collects the body, at most ``max_body`` bytes of it: that of a 200 of known length in ``memory``, where it fits.
+    Where many answers come at once, ``waking`` wakes their callers a few at a time."""
 
-    __slots__ = ("_max_body", "_pieces", "_size", "_waking")
+    __slots__ = ("_landed", "_max_body", "_memory", "_pieces", "_size", "_waking")
 
     def __init__(
         self,
@@ -252,8 +254,11 @@ class Whole(Exchange):
         max_body: int,
         max_head: int = MAX_HEAD,
         waking: FairWaking | None = None,
+        memory: memoryview = NOWHERE,
     ) -> None:
         super().__init__(answer, method=method, max_head=max_head)
+        self._memory = memory
+        self._landed = 0
         self._max_body = max_body
         self._waking = waking
         self._pieces: list[bytes | memoryview] = []
@@ -262,8 +267,15 @@ class Whole(Exchange):
     def _begin(self) -> None:
         if self._left > self._max_body:
             raise BodyTooLarge(f"answer body of {self._left} bytes, at most {self._max_body} expected")
+        if self._left <= len(self._memory) and self.head.status == 200:
+            self.landing, self._landed = self._memory[: self._left], self._left
 
     def _body(self, data: bytes | memoryview) -> None:
+        if self.landing:
+            size = len(data)
+            self.landing[:size] = data
+            self.landing = self.landing[size:]
+            return
         self._size += len(data)
         if self._size > self._max_body:
             raise BodyTooLarge(f"answer body exceeds {self._max_body} bytes")
@@ -271,7 +283,7 @@ class Whole(Exchange):
 
     def _complete(self) -> None:
         if not self.answer.done():
-            reply = self._reply(b"".join(self._pieces))
+            reply = self._reply(b"".join(self._pieces), self._landed)
             if self._waking is None:
                 self.answer.set_result(reply)
             else:

@@ -22,6 +22,8 @@ class Reply:
     fields: Fields
     body: bytes
     framing: Framing
+    landed: int = 0
+    """Bytes of the body that lie in the caller's memory; then there are no others."""
 
     def __repr__(self) -> str:
         return f"Reply({self.status}, {len(self.body)} bytes)"

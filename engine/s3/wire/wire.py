@@ -18,7 +18,7 @@ from engine.model.proxy import Proxy
 from engine.s3.wire.connection import Connection
 from engine.s3.wire.dialer import Dialer
 from engine.s3.wire.errors import Stale
-from engine.s3.wire.exchange import Whole
+from engine.s3.wire.exchange import NOWHERE, Whole
 from engine.s3.wire.names import Names, Resolver
 from engine.s3.wire.pool import Pool
 from engine.s3.wire.reply import Reply, StreamedReply
@@ -118,10 +118,18 @@ class Wire:
         self._pool.release(connection)
 
     async def ask(
-        self, connection: Connection, head: bytes, *, method: str, deadline_s: float, max_body: int = MIB
+        self,
+        connection: Connection,
+        head: bytes,
+        *,
+        method: str,
+        deadline_s: float,
+        max_body: int = MIB,
+        memory: memoryview = NOWHERE,
     ) -> Reply:
-        """``request`` at its shortest: without body, on a connection in hand, once. Raises WireError."""
-        exchange = self._whole(method, max_body)
+        """``request`` at its shortest: without body, on a connection in hand, once. The body of a 200 lands in
+        ``memory`` where its length is known and it fits. Raises WireError."""
+        exchange = self._whole(method, max_body, memory)
         now = self._clock.monotonic()
         reply = await self._carry(connection, exchange, head, None, now=now, due=now + deadline_s)
         self._settle(connection)
@@ -221,9 +229,9 @@ class Wire:
             raise
         return reply
 
-    def _whole(self, method: str, max_body: int) -> Whole:
+    def _whole(self, method: str, max_body: int, memory: memoryview = NOWHERE) -> Whole:
         answer = asyncio.get_running_loop().create_future()
-        return Whole(answer, method=method, max_body=max_body, waking=self._waking)
+        return Whole(answer, method=method, max_body=max_body, waking=self._waking, memory=memory)
 
     def _settle(self, connection: Connection) -> None:
         if connection.finish():

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from engine.model.location import Origin
 from engine.s3.wire.connection import Connection
 from engine.s3.wire.errors import PeerClosed
+from engine.s3.wire.exchange import Whole
 from engine.s3.wire.streamed import Streamed
 from engine.s3.wire.wire import Wire
 from tests.support.authority import Authority
@@ -218,3 +219,38 @@ async def test_an_answer_that_is_no_stream_shares_its_connection_with_one() -> N
                 if peer.accepted == 1 and len(peer.heads) == 1:
                     assert (await client.request(peer.origin, get(), method="GET")).body == b"hi"
         assert peer.accepted == 1
+
+
+@pytest.mark.parametrize("framing", FRAMED)
+@pytest.mark.parametrize("room", [len(BIG), len(BIG) + 5, len(BIG) - 1])
+async def test_an_answer_read_whole_lands_in_the_memory_given_where_its_length_is_known(
+    framing: str, room: int
+) -> None:
+    async with Peer(answers(OK, FRAMED[framing])) as peer, Wire(limit=1, clock=HandClock()) as client:
+        await client.request(peer.origin, get(), method="GET")
+        connection = client.idle(peer.origin)
+        assert connection is not None
+        memory = memoryview(bytearray(room))
+        reply = await client.ask(connection, get(), method="GET", deadline_s=60, max_body=len(BIG), memory=memory)
+        lands = framing == "length" and room >= len(BIG)
+        assert reply.landed == (len(BIG) if lands else 0)
+        assert (memory[: len(BIG)] if lands else reply.body) == BIG
+
+
+async def test_nothing_lands_any_more_once_nobody_waits_for_the_answer() -> None:
+    answer = LOOP.create_future()
+    exchange = Whole(answer, method="GET", max_body=10, memory=memoryview(bytearray(10)))
+    exchange.feed(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")
+    assert len(exchange.landing) == 7
+    exchange.abandon()
+    assert not exchange.landing
+
+
+async def test_a_refusal_does_not_land() -> None:
+    no = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno"
+    async with Peer(answers(OK, no)) as peer, Wire(limit=1, clock=HandClock()) as client:
+        await client.request(peer.origin, get(), method="GET")
+        connection = client.idle(peer.origin)
+        assert connection is not None
+        reply = await client.ask(connection, get(), method="GET", deadline_s=60, memory=memoryview(bytearray(9)))
+        assert (reply.status, reply.body, reply.landed) == (403, b"no", 0)

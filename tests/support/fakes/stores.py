@@ -184,6 +184,31 @@ class FakeDestination:
 
 
 @dataclass
+class FakeShortStream:
+    """The short way of a stream into the same bucket. ``shut``: it takes nothing."""
+
+    source: FakeSource
+    destination: FakeDestination
+    shut: bool = False
+    took: list[str] = field(default_factory=list)
+
+    def copy(
+        self, source: Location, facts: ObjectFacts, key: str
+    ) -> Coroutine[Any, Any, tuple[ObjectFacts, Stored] | None] | None:
+        if self.shut or not facts.etag_is_md5:
+            return None
+        self.took.append(key)
+        return self._copy(source, facts, key)
+
+    async def _copy(self, source: Location, facts: ObjectFacts, key: str) -> tuple[ObjectFacts, Stored] | None:
+        try:
+            async with self.source.open(source, facts) as stream:
+                return stream.facts, await self.destination.store(stream, key)
+        except (Occupied, EngineError):
+            return None
+
+
+@dataclass
 class FakeFastPath:
     """The short way to the same bucket. ``shut``: it takes nothing."""
 
