@@ -40,7 +40,7 @@ EXPECTATION_FAILED = 417
 ERROR_BYTES = 64 * KIB
 """As much of a refusal's body as an error document needs."""
 LISTING_BYTES = 16 * MIB
-CONTINUE_FROM = 2 * MIB
+CONTINUE_FROM = 2 * MB
 """Bodies of so many bytes wait for the store's consent (Expect: 100-continue), so that a refusal costs no upload. For
 smaller ones the wait costs more: a round trip each."""
 
