@@ -18,6 +18,9 @@ ALONE: Way = ("network", "loopback_only")
 _FLAGS: dict[Way, str] = {
     ("migration", "allowed_extensions"): "--extension",
     ("migration", "test_account_id"): "--account",
+    ("executor", "kind"): "--executor",
+    ("executor", "address"): "--executor",
+    ("executor", "workers"): "--executor",
 }
 """Flags whose name differs from their setting's."""
 

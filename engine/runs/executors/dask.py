@@ -78,7 +78,9 @@ class DaskCluster:
         self._workers: dict[str, DaskWorker] = {}
         """Those that work for this run."""
         self._met: set[str] = set()
-        """Ids of those that are being greeted, or were refused."""
+        """Ids of those that were greeted."""
+        self._refused: set[str] = set()
+        """Of these, those that may not work for this run."""
         self._came: asyncio.Queue[DaskWorker | Fatal] = asyncio.Queue()
         self._tasks: set[asyncio.Task[None]] = set()
         self._futile = 0
@@ -86,7 +88,7 @@ class DaskCluster:
 
     @property
     def count(self) -> int:
-        return max(1, len(self._members) - len(self._met - {each.id for each in self._workers.values()}))
+        return max(1, sum(each["id"] not in self._refused for each in self._members.values()))
 
     async def seats(self, told: Told) -> AsyncIterator[Seat]:
         """See ``Executor``. Raises Blocked where a worker of the start may not work for this run; Paused where the
@@ -222,6 +224,7 @@ class DaskCluster:
         try:
             await self._greet(member)
         except Fatal as error:
+            self._refused.add(member["id"])
             log.warning("worker_refused", worker=DaskWorker.name_of(member), why=str(error))
 
     async def _greet(self, member: Any) -> None:

@@ -18,7 +18,7 @@ GONE = (OSError, concurrent.futures.CancelledError)
 """What Dask raises where the scheduler, or a worker that was asked, is gone."""
 
 
-async def connected(settings: ExecutorSettings) -> Any:
+async def connected(settings: ExecutorSettings, *, timeout_s: float = CONNECT_S) -> Any:
     """A client of the scheduler that the settings name. Raises Blocked."""
     dask = _distributed()
     for name in ("distributed", "distributed.client"):  # the run says what it means
@@ -32,7 +32,7 @@ async def connected(settings: ExecutorSettings) -> Any:
                 address,
                 asynchronous=True,
                 security=security,
-                timeout=CONNECT_S,
+                timeout=timeout_s,
                 set_as_default=False,
                 direct_to_workers=False,
             )
