@@ -206,7 +206,8 @@ class DaskCluster:
             )
 
     async def _first(self, members: Iterable[Any]) -> None:
-        """Greet the workers of the start. Raises Blocked where one may not work for this run."""
+        """Greet the workers of the start, all before the first batch goes out. Raises Blocked where one may not work
+        for this run."""
         tasks = [asyncio.ensure_future(self._greet(member)) for member in members]
         try:
             async with asyncio.timeout(GREETED_S):
@@ -216,19 +217,21 @@ class DaskCluster:
         finally:
             for task in tasks:
                 task.cancel()
-        for task in tasks:
-            if task.done() and not task.cancelled():
-                task.result()
+        came = [task.result() for task in tasks if task.done() and not task.cancelled()]
+        for worker in filter(None, came):
+            self._came.put_nowait(worker)
 
     async def _later(self, member: Any) -> None:
         try:
-            await self._greet(member)
+            if (worker := await self._greet(member)) is not None:
+                self._came.put_nowait(worker)
         except Fatal as error:
             self._refused.add(member["id"])
             log.warning("worker_refused", worker=DaskWorker.name_of(member), why=str(error))
 
-    async def _greet(self, member: Any) -> None:
-        """Have a worker open its session. Raises Fatal where it may not work for this run."""
+    async def _greet(self, member: Any) -> DaskWorker | None:
+        """Have a worker open its session; None: it is not there any more. Raises Fatal where it may not work for this
+        run."""
         address, name = member["address"], DaskWorker.name_of(member)
         self._met.add(member["id"])
         hello = replace(self._hello, workers=self.count, now=self._clock.now())
@@ -238,13 +241,13 @@ class DaskCluster:
             raise type(error)(f"worker {name}: {error}", hint=error.hint)
         if isinstance(error, Lost | OSError):
             self._met.discard(member["id"])
-            return
+            return None
         if error is not None:
             why = f"worker {name} cannot load this engine: {type(error).__name__}: {error}"
             raise Blocked(why, hint="workers need the same engine and the same settings as the run")
         worker = DaskWorker(self._client, self._hello.run, member, self._clock.monotonic())
         self._workers[address] = worker
-        self._came.put_nowait(worker)
+        return worker
 
     async def _ask(self, function: Callable[..., Any], address: str, argument: bytes) -> Any:
         """What one worker answers, or the error that kept it from answering."""
