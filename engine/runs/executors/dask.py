@@ -36,8 +36,9 @@ END_S = 5.0
 """How long workers may take to end their sessions."""
 GREETED_S = 30.0
 """How long the first ones may take to open theirs; who takes longer is used later."""
-FUTILE = 3
-"""So many times each, on average, workers may be lost in a row without one batch done."""
+FUTILE = 5
+"""So many times each, on average, workers may be lost in a row without one batch done: more than a single bad file can
+cost."""
 
 log = structlog.get_logger()
 
@@ -81,7 +82,7 @@ class DaskCluster:
         """Ids of those that were greeted."""
         self._refused: set[str] = set()
         """Of these, those that may not work for this run."""
-        self._came: asyncio.Queue[DaskWorker | Fatal] = asyncio.Queue()
+        self._came: asyncio.Queue[DaskWorker | Exception] = asyncio.Queue()
         self._tasks: set[asyncio.Task[None]] = set()
         self._futile = 0
         self._stopping = False
@@ -98,7 +99,7 @@ class DaskCluster:
         self._go(self._stay_known())
         while True:
             worker = await self._came.get()
-            if isinstance(worker, Fatal):
+            if isinstance(worker, Exception):
                 raise worker
             for _ in range(self._settings.leases_in_hand):
                 yield worker
@@ -127,7 +128,7 @@ class DaskCluster:
     async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
         try:
             await work
-        except Fatal as error:
+        except Exception as error:  # noqa: BLE001 - nobody waits for this task: who asks for seats shall have it
             self._came.put_nowait(error)
 
     async def _follow(self, told: Told) -> None:
