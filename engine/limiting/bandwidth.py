@@ -15,9 +15,13 @@ class Bandwidth:
     BURST_S = 0.25
 
     def __init__(self, bytes_per_s: float | None, clock: Clock) -> None:
-        self._rate = bytes_per_s
+        self._whole = self._rate = bytes_per_s
         self._clock = clock
         self._free_at = clock.monotonic()
+
+    def share(self, workers: int) -> None:
+        """From now on no more than one part of ``workers`` equal ones."""
+        self._rate = None if self._whole is None else self._whole / workers
 
     def debt_s(self, count: int) -> float:
         """Take ``count`` bytes; returns how long to wait before they are sent, in seconds."""

@@ -178,10 +178,11 @@ class Dispatcher:
         self._number += 1
         looks = sum(isinstance(work, Look) for work in lot.works)
         sources = dict.fromkeys(work.source_id for work in lot.works)
+        workers = max(1, self._executor.count)
         return WorkBatch(
             self._number,
             list(lot.works),
-            Share(-(-self._concurrency // max(1, self._executor.count))),
+            Share(-(-self._concurrency // workers), workers),
             [(each, found) for each in sources if (found := self._duplicates.found(each)) is not None],
             self._routes.known(),
             self._allowance.take(looks),

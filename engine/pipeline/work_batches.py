@@ -21,6 +21,8 @@ class Share:
 
     most: int
     """Requests in flight, per host."""
+    workers: int = 1
+    """Among so many the bandwidth is shared out."""
 
 
 @value

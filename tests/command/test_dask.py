@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from engine.model.errors import Blocked
+from engine.rehearsal.generator import VENDOR_BUCKET
 from engine.runs.executors.dask_client import connected
 from engine.settings.executor import ExecutorSettings
 from tests.support.authority import Authority
@@ -137,17 +138,24 @@ def test_a_worker_may_join_later_and_one_of_other_settings_is_left_out(corner: C
     whole(corner, ids)
 
 
-def test_a_worker_of_other_settings_is_refused_at_the_start_and_few_threads_are_told(corner: Corner) -> None:
+def test_a_worker_of_other_settings_or_without_rights_is_refused_at_the_start(corner: Corner) -> None:
     corner.files(3)
     with cluster_for(corner, workers=0) as cluster:
-        cluster.worker(threads=1)
+        cluster.worker(threads=1, ENGINE_DESTINATION__ACCESS_KEY_ID="stranger")
         cluster.worker(ENGINE_DESTINATION__SSE="AES256")
         cluster.ready()
-        said = corner.process(*BACKUP, "--executor", cluster.address)
+        differs = corner.process(*BACKUP, "--executor", cluster.address)
 
-    assert said.code == 4
-    assert "engine: worker w2: destination.sse is 'AES256' there and None here" in said.err
-    assert "w1: fewer threads than executor.leases_in_hand (2)" in said.err
+        cluster.workers[1].kill()
+        until(lambda: "Remove worker" in cluster.said("scheduler"), "it has left")
+        corner.misbehave(kind="access_denied", path=f"/{VENDOR_BUCKET}/", header="authorization: .*=stranger/")
+        denied = corner.process(*BACKUP, "--executor", cluster.address)
+
+    assert differs.code == denied.code == 4
+    assert "engine: worker w2: destination.sse is 'AES256' there and None here" in differs.err
+    assert "w1: fewer threads than executor.leases_in_hand (2)" in differs.err
+    assert f"may not read s3://{VENDOR_BUCKET}, and the run may" in denied.err
+    assert "s3:GetObject" in denied.err
     assert not corner.held()
 
 

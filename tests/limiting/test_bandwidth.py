@@ -59,3 +59,16 @@ async def test_without_a_cap_nobody_waits() -> None:
     await Bandwidth(None, clock).spend(10**12)
 
     assert clock.slept == []
+
+
+async def test_a_share_is_a_part_of_the_whole_however_often_it_changes() -> None:
+    clock = ManualClock()
+    cap = Bandwidth(10 * MB, clock)
+    cap.share(5)
+    cap.share(2)
+    moved = await bytes_in(clock, cap, 4, 65_536, 10)
+
+    assert sum(moved) == pytest.approx(50 * MB, rel=0.05)
+    unlimited = Bandwidth(None, clock)
+    unlimited.share(2)
+    assert unlimited.debt_s(10**12) == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -10,6 +11,7 @@ from pathlib import Path
 import structlog
 
 from engine import __version__
+from engine.limiting.bandwidth import Bandwidth
 from engine.limiting.clock import Clock
 from engine.limiting.side_by_side import beside
 from engine.model.errors import Blocked
@@ -18,6 +20,7 @@ from engine.pipeline.routes import Routes
 from engine.pipeline.work_batches import Beat, Lost, WorkBatch, WorkResult
 from engine.reading.load import load_settings
 from engine.runs.executors.hello import Hello, differences
+from engine.runs.executors.rights import check_rights
 from engine.runs.shared.assembly import open_stores
 
 BEAT_S = 1.0
@@ -30,15 +33,27 @@ log = structlog.get_logger()
 class Session:
     """A worker's work for one run."""
 
-    def __init__(self, worker: BatchWorker, clock: Clock, silent_s: float) -> None:
+    def __init__(
+        self, worker: BatchWorker, routes: Routes, bandwidth: Bandwidth, clock: Clock, silent_s: float
+    ) -> None:
         self._worker = worker
+        self._routes = routes
+        self._bandwidth = bandwidth
+        self._fit: asyncio.Future[None] | None = None
+        """Whether its rights suffice, once somebody has asked."""
         self._clock = clock
         self._silent_s = silent_s
         self.over = False
         """Its batches are others' by now."""
 
     async def do(self, batch: WorkBatch) -> WorkResult:
-        """Bring a batch to its end, or as far as it gets. Raises Lost where this worker has given up."""
+        """Bring a batch to its end, or as far as it gets. Raises Lost where this worker has given up, Blocked where it
+        may not read what the run reads."""
+        self._bandwidth.share(batch.share.workers)
+        self._routes.adopt(batch.routes)
+        if self._fit is None:
+            self._fit = asyncio.ensure_future(check_rights(batch, self._routes))
+        await asyncio.shield(self._fit)
         result = await self._worker.do(batch)
         if self.over:
             raise Lost("the worker was stopped for too long, or the run was not heard of")
@@ -86,6 +101,6 @@ async def open_session(hello: Hello, clock: Clock, *, silent_s: float = SILENT_S
         )
         async with beside(worker.run()):  # what ends it is told by every batch
             try:
-                yield Session(worker, clock, silent_s)
+                yield Session(worker, routes, stores.bandwidth, clock, silent_s)
             finally:
                 worker.close()

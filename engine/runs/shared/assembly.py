@@ -56,6 +56,7 @@ class Stores:
     clock: Clock
     s3: S3
     limiters: Limiters
+    bandwidth: Bandwidth
     web: Source
     resolver: LinkResolver | None
     rules: SourceRules
@@ -223,6 +224,7 @@ async def open_stores(
     source = settings.source
     rules = source_rules(source.buckets, source.endpoint_url, source.region, source.allowed_hosts)
     bandwidth = Bandwidth(settings.migration.bandwidth_mb_s * MB if settings.migration.bandwidth_mb_s else None, clock)
+    bandwidth.share(workers)
     limiters = Limiters(clock, settings.migration.concurrency, workers=workers)
     async with AsyncExitStack() as stack:
         s3 = await stack.enter_async_context(
@@ -249,6 +251,7 @@ async def open_stores(
             clock=clock,
             s3=s3,
             limiters=limiters,
+            bandwidth=bandwidth,
             web=LimitedSource(WebSource(client, clock), limiters),
             resolver=LinkResolver(resolver, client, partial(parse_url, rules=rules), clock) if resolver else None,
             rules=rules,
@@ -263,9 +266,7 @@ def _shared_out(settings: Settings, workers: int) -> Settings:
     if workers == 1:
         return settings
     migration = settings.migration
-    share: dict[str, object] = {"concurrency": -(-migration.concurrency // workers)}
-    if migration.bandwidth_mb_s:
-        share["bandwidth_mb_s"] = migration.bandwidth_mb_s / workers
+    share = {"concurrency": -(-migration.concurrency // workers)}
     return settings.model_copy(update={"migration": migration.model_copy(update=share)})
 
 
