@@ -140,6 +140,7 @@ def test_a_worker_may_join_later_and_one_of_other_settings_is_left_out(corner: C
 
 def test_a_worker_of_other_settings_or_without_rights_is_refused_at_the_start(corner: Corner) -> None:
     corner.files(3)
+    corner.env["ENGINE_SOURCE__INVENTORY"] = "always"
     with cluster_for(corner, workers=0) as cluster:
         cluster.worker(threads=1, ENGINE_DESTINATION__ACCESS_KEY_ID="stranger")
         cluster.worker(ENGINE_DESTINATION__SSE="AES256")
