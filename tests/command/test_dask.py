@@ -94,7 +94,7 @@ def test_workers_that_die_or_stand_still_lose_nothing_and_copy_nothing_twice(cor
 
 def test_without_its_scheduler_a_run_ends_and_resumes_in_this_process(corner: Corner) -> None:
     ids = slow(corner, 40)
-    with cluster_for(corner) as cluster:
+    with cluster_for(corner, workers=1) as cluster:
         run = under_way(corner, cluster)
         cluster.scheduler.kill()
         said = ended(run)
@@ -108,9 +108,9 @@ def test_without_its_scheduler_a_run_ends_and_resumes_in_this_process(corner: Co
     whole(corner, ids)
 
 
-def test_a_run_that_is_stopped_leaves_the_workers_free_for_the_next(corner: Corner) -> None:
+def test_a_run_that_is_stopped_leaves_its_workers_free_for_the_next(corner: Corner) -> None:
     ids = slow(corner, 40)
-    with cluster_for(corner) as cluster:
+    with cluster_for(corner, workers=1) as cluster:
         run = under_way(corner, cluster)
         run.send_signal(signal.SIGINT)
         said = ended(run)
