@@ -108,15 +108,20 @@ def test_without_its_scheduler_a_run_ends_and_resumes_in_this_process(corner: Co
     whole(corner, ids)
 
 
-def test_a_run_that_is_stopped_leaves_its_workers_free_for_the_next(corner: Corner) -> None:
-    ids = slow(corner, 40)
+def test_a_run_that_is_stopped_or_killed_leaves_its_workers_free_for_the_next(corner: Corner) -> None:
+    ids = slow(corner, 60)
     with cluster_for(corner, workers=1) as cluster:
         run = under_way(corner, cluster)
         run.send_signal(signal.SIGINT)
         said = ended(run)
         assert said.code == 130, said.everything
-        assert 3 < len(corner.held()) == corner.recorded() < len(ids), "an object without its row"
+        had = corner.recorded()
+        assert 3 < len(corner.held()) == had < len(ids), "an object without its row"
 
+        run = corner.start(*RESUME, "--executor", cluster.address)
+        until(lambda: corner.recorded() > had, "the next run gets on")
+        run.kill()
+        ended(run)
         corner.misbehave()
         said = corner.process(*RESUME, "--executor", cluster.address)
         assert said.code == 0, said.everything

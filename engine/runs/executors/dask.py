@@ -210,17 +210,12 @@ class DaskCluster:
         """Greet the workers of the start, all before the first batch goes out. Raises Blocked where one may not work
         for this run."""
         tasks = [asyncio.ensure_future(self._greet(member)) for member in members]
-        try:
-            async with asyncio.timeout(GREETED_S):
-                await asyncio.wait(tasks)
-        except TimeoutError:
-            pass
-        finally:
-            for task in tasks:
-                task.cancel()
-        came = [task.result() for task in tasks if task.done() and not task.cancelled()]
-        for worker in filter(None, came):
-            self._came.put_nowait(worker)
+        done, slow = await asyncio.wait(tasks, timeout=GREETED_S)
+        for task in slow:
+            task.cancel()
+        for worker in [task.result() for task in done]:
+            if worker is not None:
+                self._came.put_nowait(worker)
 
     async def _later(self, member: Any) -> None:
         try:
@@ -237,11 +232,15 @@ class DaskCluster:
         self._met.add(member["id"])
         hello = replace(self._hello, workers=self.count, now=self._clock.now())
         greeting = pickle.dumps((hello, self._silent_s), pickle.HIGHEST_PROTOCOL)
-        error = await self._ask(dask_worker.begin, address, greeting)
+        error: Any = Lost("it does not answer")
+        try:
+            error = await self._ask(dask_worker.begin, address, greeting)
+        finally:
+            if isinstance(error, Lost | OSError):
+                self._met.discard(member["id"])  # it may be there again when the next look is taken
         if isinstance(error, Fatal):
             raise type(error)(f"worker {name}: {error}", hint=error.hint)
         if isinstance(error, Lost | OSError):
-            self._met.discard(member["id"])
             return None
         if error is not None:
             why = f"worker {name} cannot load this engine: {type(error).__name__}: {error}"
