@@ -84,13 +84,12 @@ async def open_s3(
     limiters: Limiters | None = None,
     sizes: Sizes | None = None,
     clients: OpenClients = open_clients,
-    workers: int = 1,
 ) -> AsyncIterator[S3]:
     """Both sides for the length of the block. Raises Blocked where the destination has no credentials.
 
-    ``budget`` bounds the bytes in memory over all files (default: 16 parts, shared out among ``workers``, but 4 at
-    least). ``spend`` is the bandwidth cap. The
-    requests pass ``limiters`` (default: their own). ``sizes`` take the place of ``migration.part_size_mb``.
+    ``budget`` bounds the bytes in memory over all files (default: a worker's share of 16 parts, but 4 at least).
+    ``spend`` is the bandwidth cap. The requests pass ``limiters`` (default: their own). ``sizes`` take the place of
+    ``migration.part_size_mb``.
     """
     migration = settings.migration
     sizes = sizes or Sizes.of(migration.part_size_mb * MIB)
@@ -115,7 +114,7 @@ async def open_s3(
             clock,
             policy,
             source_headers=source_headers(settings.source),
-            budget=budget or BytesInFlight(max(4, 16 // workers) * sizes.part),
+            budget=budget or BytesInFlight(max(4, 16 // limiters.workers) * sizes.part),
             spend=spend,
         )
         yield _both(settings, clock, opened, source, destination, ours)

@@ -235,7 +235,6 @@ async def open_stores(
                 clients=world.clients,
                 spend=bandwidth.spend,
                 limiters=limiters,
-                workers=workers,
             )
         )
         resolver = source.resolver
