@@ -182,7 +182,7 @@ class Dispatcher:
         return WorkBatch(
             self._number,
             list(lot.works),
-            Share(-(-self._concurrency // workers), workers),
+            Share(max(1, self._concurrency // workers), workers),
             [(each, found) for each in sources if (found := self._duplicates.found(each)) is not None],
             self._routes.known(),
             self._allowance.take(looks),

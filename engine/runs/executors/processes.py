@@ -6,16 +6,19 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from itertools import count
 from typing import Any
 
+import structlog
+
 from engine.limiting.clock import Clock
-from engine.model.errors import Paused
+from engine.model.errors import Fatal, Paused
 from engine.model.surroundings import command, plain
 from engine.model.text import printable
 from engine.pipeline.work_batches import Lost, NotBegun, Seat, Told, WorkBatch, WorkResult
+from engine.reading.keys import known_keys
 from engine.runs.executors import frames
 from engine.runs.executors.hello import Hello
 from engine.runs.executors.session import BEAT_S, SILENT_S
@@ -29,7 +32,10 @@ END_S = 5.0
 """How long a child may take to end when it is told to, and to abort its uploads."""
 _NEEDED = ("HOME", "SSL_CERT_FILE", "SSL_CERT_DIR", "CREDENTIALS_DIRECTORY")
 _SETTINGS = ("ENGINE_", "AWS_")
+_STORES = {"source", "destination", "network"}
 _LAST_WORDS = 2_000
+
+log = structlog.get_logger()
 
 
 @asynccontextmanager
@@ -58,6 +64,8 @@ class Processes:
         self.children: set[_Child] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
+        self._begun = False
+        """One has come up: those after it only take the place of a lost one."""
 
     async def seats(self, told: Told) -> AsyncIterator[Seat]:
         """See ``Executor``. Raises Paused where children die again and again before they have done anything."""
@@ -68,6 +76,7 @@ class Processes:
             child = await self._came.get()
             if isinstance(child, Exception):
                 raise child
+            self._begun = True
             for _ in range(self._in_hand):
                 yield child
 
@@ -99,13 +108,19 @@ class Processes:
 
     async def _keep_one(self, told: Told) -> None:
         """One place: a child, and the next where it is lost."""
-        futile = 0
+        futile, words = 0, ""
         try:
             while not self._stopping:
-                child = await self._one(told)
-                futile = 0 if child.done else futile + 1
+                try:
+                    child = await self._one(told)
+                    futile, words = 0 if child.done else futile + 1, child.last_words()
+                except Fatal as refused:  # said by one of the start it ends the run, which has done nothing yet
+                    if not self._begun:
+                        raise
+                    log.warning("worker_refused", why=str(refused))
+                    futile, words = futile + 1, str(refused)
                 if futile == FUTILE:
-                    raise _useless(child.last_words() or "they say nothing")
+                    raise _useless(words or "they say nothing")
         except OSError as error:
             self._came.put_nowait(_useless(f"none can be started: {error}"))
         except Exception as error:  # noqa: BLE001 - nobody waits for this task: who asks for seats shall have it
@@ -135,6 +150,12 @@ class Processes:
                 elif now - child.heard > self._silent_s:
                     child.kill()
             before = now
+
+
+def _surroundings(around: Mapping[str, str]) -> dict[str, str]:
+    """What a worker needs of the run's environment: no secret that opens more than the stores."""
+    private = {key.variable for way, key in known_keys().items() if key.is_secret and way[0] not in _STORES}
+    return {name: held for name, held in plain(around, _NEEDED, _SETTINGS).items() if name not in private}
 
 
 def _useless(why: str) -> Paused:
@@ -174,7 +195,7 @@ class _Child:
             stdin=theirs.fileno(),
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
-            env=plain(os.environ, _NEEDED, _SETTINGS),
+            env=_surroundings(os.environ),
             start_new_session=True,
         )
         theirs.close()

@@ -265,7 +265,7 @@ def _shared_out(settings: Settings, workers: int) -> Settings:
     if workers == 1:
         return settings
     migration = settings.migration
-    share = {"concurrency": -(-migration.concurrency // workers)}
+    share = {"concurrency": max(1, migration.concurrency // workers)}
     return settings.model_copy(update={"migration": migration.model_copy(update=share)})
 
 
