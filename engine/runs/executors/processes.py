@@ -239,10 +239,12 @@ class _Child:
         finally:
             self._lost = True
             ended = asyncio.ensure_future(self.process.wait())
-            await asyncio.wait({self._listening, ended}, timeout=1)  # for its last words
-            ended.cancel()
-            for number in list(self._waiting):
-                self._settle(number, Lost(self.last_words()))
+            try:
+                await asyncio.wait({self._listening, ended}, timeout=1)  # for its last words
+            finally:
+                ended.cancel()
+                for number in list(self._waiting):
+                    self._settle(number, Lost(self.last_words()))
 
     def _settle(self, number: int, found: WorkResult | Exception) -> None:
         future = self._waiting.get(number)
