@@ -108,6 +108,17 @@ def test_without_its_scheduler_a_run_ends_and_resumes_in_this_process(corner: Co
     whole(corner, ids)
 
 
+def test_a_run_ends_without_its_scheduler_where_workers_have_nothing_to_do(corner: Corner) -> None:
+    """They must not take over what the others had in hand: nobody would hear of it."""
+    slow(corner, 4, seconds=20)
+    with cluster_for(corner) as cluster:
+        run = corner.start(*JSON, "--executor", cluster.address)
+        until(lambda: corner.put_requests() > 0, "copies are in flight")
+        cluster.scheduler.kill()
+        said = ended(run)
+    assert said.code == 5, said.everything
+
+
 def test_a_run_that_is_stopped_or_killed_leaves_its_workers_free_for_the_next(corner: Corner) -> None:
     ids = slow(corner, 60)
     with cluster_for(corner, workers=1) as cluster:

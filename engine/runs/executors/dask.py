@@ -129,6 +129,8 @@ class DaskCluster:
         try:
             await work
         except Exception as error:  # noqa: BLE001 - nobody waits for this task: who asks for seats shall have it
+            for worker in self._workers.values():
+                worker.lose(str(error))
             self._came.put_nowait(error)
 
     async def _follow(self, told: Told) -> None:

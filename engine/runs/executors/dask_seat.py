@@ -37,6 +37,8 @@ class DaskWorker:
             self.lost.set_result(why)
 
     async def do(self, batch: WorkBatch) -> WorkResult:
+        if self._client.status != "running":
+            self.lose("the scheduler is gone")
         if self.lost.done():
             raise NotBegun(self.lost.result())
         future = self._client.submit(
