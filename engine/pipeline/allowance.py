@@ -10,7 +10,7 @@ class Allowance:
 
     def __init__(self, limit: int | None, stop: Stop) -> None:
         self._left = limit
-        self._stop = stop
+        self.stop = stop
 
     @property
     def spent(self) -> bool:
@@ -20,7 +20,7 @@ class Allowance:
     @property
     def over(self) -> bool:
         """Nothing more will be taken up."""
-        return self._left == 0 or self._stop.requested
+        return self._left == 0 or self.stop.requested
 
     def take_one(self) -> bool:
         """One more record needs work; False where the limit is reached."""

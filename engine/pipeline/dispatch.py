@@ -22,19 +22,28 @@ from engine.model.errors import Fatal, Refused
 from engine.model.failures import FailureClass
 from engine.model.outcome import Looked, Outcome, Status
 from engine.model.plan import Look, Work
+from engine.model.value import value
 from engine.pipeline.allowance import Allowance
 from engine.pipeline.duplicates import DuplicateSources, Failing
 from engine.pipeline.ends import Ends
 from engine.pipeline.lots import TRIES, BatchSize, Lot, Lots
 from engine.pipeline.routes import Routes
 from engine.pipeline.seen import Roster
-from engine.pipeline.stop import Stop
 from engine.pipeline.work_batches import Beat, Executor, Lost, NotBegun, Seat, Share, WorkBatch, WorkResult
 from engine.pipeline.work_queue import WorkQueue
 
 LOST = "each worker that had this file in hand was lost; see the log of that machine"
 
 log = structlog.get_logger()
+
+
+@value
+class Terms:
+    """How much goes out."""
+
+    size: BatchSize
+    concurrency: int
+    """Files in flight, of all workers together."""
 
 
 class Dispatcher:
@@ -46,24 +55,22 @@ class Dispatcher:
         executor: Executor,
         ends: Ends,
         routes: Routes,
-        stop: Stop,
-        *,
-        size: BatchSize,
-        concurrency: int,
         allowance: Allowance,
         clock: Clock,
+        terms: Terms,
+        *,
         on_outcome: Callable[[Work, Outcome | Looked], None] = lambda _work, _outcome: None,
     ) -> None:
         self._queue = queue
         self._executor = executor
         self._ends = ends
         self._routes = routes
-        self._stop = stop
-        self._concurrency = concurrency
+        self._stop = allowance.stop
+        self._concurrency = terms.concurrency
         self._allowance = allowance
         self._on_outcome = on_outcome
         self._duplicates = DuplicateSources()
-        self._lots = Lots(size)
+        self._lots = Lots(terms.size)
         self._number = 0
         self._ended = False
         """The queue has ended."""

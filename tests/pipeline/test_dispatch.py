@@ -16,7 +16,7 @@ from engine.model.location import Location
 from engine.model.outcome import Attempt, Batch, Checkpoint, Looked, Outcome, Status
 from engine.model.plan import Look, Plan, Work
 from engine.pipeline.allowance import Allowance
-from engine.pipeline.dispatch import Dispatcher
+from engine.pipeline.dispatch import Dispatcher, Terms
 from engine.pipeline.flow import flow
 from engine.pipeline.lots import TRIES, BatchSize
 from engine.pipeline.recorder import Recorder
@@ -66,11 +66,9 @@ class Office:
             self.pool,
             self.recorder,
             Routes(probe, reader=lambda _method: FakeSource()),
-            self.stop,
-            size=BatchSize(files, nbytes),
-            concurrency=16,
-            allowance=self.allowance,
-            clock=self.clock,
+            self.allowance,
+            self.clock,
+            Terms(BatchSize(files, nbytes), 16),
             on_outcome=self._saw,
         )
 

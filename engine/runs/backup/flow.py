@@ -15,7 +15,7 @@ from engine.model.plan import Plan, Work
 from engine.pipeline.allowance import Allowance
 from engine.pipeline.budget import ErrorBudget
 from engine.pipeline.crew import Crew
-from engine.pipeline.dispatch import Dispatcher
+from engine.pipeline.dispatch import Dispatcher, Terms
 from engine.pipeline.flow import flow
 from engine.pipeline.intake import Intake, MetRows
 from engine.pipeline.lots import BatchSize
@@ -103,11 +103,9 @@ class BackupFlow:
             executor,
             recorder,
             self._routes,
-            self._run.stop,
-            size=BatchSize.read(wanted.lease_files, wanted.lease_mb),
-            concurrency=self._wanted.concurrency,
-            allowance=allowance,
-            clock=self._run.services.clock,
+            allowance,
+            self._run.services.clock,
+            Terms(BatchSize.read(wanted.lease_files, wanted.lease_mb), self._wanted.concurrency),
             on_outcome=self._on_outcome,
         )
         return self._dispatched

@@ -21,6 +21,11 @@ def slowest(shares: Mapping[str, Any]) -> tuple[str, str]:
         if feed["salesforce"] >= feed["own"]:
             return "salesforce", f"workers waited for records {_percent(workers['plans'])} of their time"
         return "us", f"workers waited for plans {_percent(workers['plans'])} of their time"
+    if workers["own"] > workers["source"] + workers["destination"]:
+        return (
+            "us",
+            f"copies waited for this program {_percent(workers['own'])} of their time: for cores, or a free worker",
+        )
     who = max(("source", "destination"), key=lambda name: workers[name])
     refused = f"; it refused {shares['refusals']:,} requests" if shares["refusals"] else ""
     return who, f"workers waited for it {_percent(workers[who])} of their time{refused}"

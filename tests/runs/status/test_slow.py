@@ -29,6 +29,7 @@ def shares(**told: Any) -> dict[str, Any]:
         ({"disk": 0.5, "destination": 0.5}, "disk"),
         ({"destination": 0.9, "commits": 0.95}, "destination"),
         ({"destination": 0.9, "cpu": 0.7, "blocked": 0.25}, "us"),
+        ({"own": 0.9, "destination": 0.02}, "us"),
     ],
 )
 def test_the_slowest_part_is_named(told: dict[str, float], who: str) -> None:
