@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from engine.pipeline.stop import Stop
 
 
@@ -10,6 +12,8 @@ class Allowance:
 
     def __init__(self, limit: int | None, stop: Stop) -> None:
         self._left = limit
+        self._lent = 0
+        self._moved = asyncio.Event()
         self.stop = stop
 
     @property
@@ -34,18 +38,32 @@ class Allowance:
         """So many more, from whoever shares out a larger limit; None: there is no limit."""
         self._left = None if records is None else (self._left or 0) + records
 
-    def take(self, most: int) -> int | None:
-        """Up to so many at once, to share them out; None: there is no limit."""
+    def give_back(self, most: int | None) -> int:
+        """Up to so many that nobody needed, for ``returned`` of whoever lent them."""
+        if most is None or self._left is None:
+            return 0
+        unspent = min(self._left, most)
+        self._left -= unspent
+        return unspent
+
+    def lend(self, most: int) -> int | None:
+        """Up to so many at once, for somebody who gives back what is not needed; None: there is no limit."""
         if self._left is None:
             return None
-        taken = min(self._left, most)
-        self._left -= taken
-        return taken
+        lent = min(self._left, most)
+        self._left -= lent
+        self._lent += lent
+        return lent
 
-    def give_back(self, most: int | None) -> int:
-        """Up to so many that nobody needed, for ``grant_back`` of whoever shared them out."""
-        return 0 if most is None else self.take(most) or 0
-
-    def grant_back(self, records: int) -> None:
+    def returned(self, lent: int | None, unspent: int) -> None:
+        """What was lent is settled."""
         if self._left is not None:
-            self._left += records
+            self._lent -= lent or 0
+            self._left += unspent
+            self._moved.set()
+
+    async def settled(self) -> None:
+        """Wait while nothing is left, but some is lent that may come back."""
+        while self._left == 0 and self._lent and not self.stop.requested:
+            self._moved.clear()
+            await self._moved.wait()

@@ -47,7 +47,7 @@ class Copying:
         facts = memory.pinned
         if facts is None or plan.known is not None or plan.duplicate is not None:
             return None
-        if method is Method.STREAM and self._short_stream is not None and not self._keys_are_taken:
+        if method is Method.STREAM and self._short_stream is not None and not (self._keys_are_taken or plan.repeated):
             streaming = self._short_stream.copy(plan.source, facts, plan.key)
             return None if streaming is None else self._shortly(streaming, memory)
         if method is not Method.SERVER_COPY or self._fast_path is None:

@@ -152,13 +152,14 @@ class Dispatcher:
             try:
                 result = await seat.do(batch)
             except Lost as lost:
-                self._allowance.grant_back(batch.allowance or 0)
+                self._allowance.returned(batch.allowance, batch.allowance or 0)
                 self._lost(lot, seat.worker, lost)
                 await self._tell()
                 return
             except Fatal as error:
                 result = WorkResult(unspent=batch.allowance or 0, fatal=error)
             self._remarks[seat.worker] = result.remarks
+            self._allowance.returned(batch.allowance, result.unspent)
             rest = self._take(lot, result)
             if result.fatal is not None:
                 await self._end_run(result.fatal)
@@ -192,7 +193,7 @@ class Dispatcher:
             Share(max(1, self._concurrency // workers), workers),
             [(each, found) for each in sources if (found := self._duplicates.found(each)) is not None],
             self._routes.known(),
-            self._allowance.take(looks),
+            self._allowance.lend(looks),
         )
 
     def _take(self, lot: Lot, result: WorkResult) -> Sequence[Work]:
@@ -204,7 +205,6 @@ class Dispatcher:
         for source_id, found in result.findings:
             self._duplicates.learn(source_id, found)
         self._routes.adopt(result.routes)
-        self._allowance.grant_back(result.unspent)
         ended = {place for place, _ in result.ends}
         return () if len(ended) == len(lot.works) else [w for at, w in enumerate(lot.works) if at not in ended]
 

@@ -97,13 +97,18 @@ class Intake:
         """The limit is reached, or a stop was asked for: nothing more will be taken up."""
         return self._allowance.over
 
+    async def _over(self) -> bool:
+        """The same, once it is known: what workers have borrowed of the limit may come back."""
+        await self._allowance.settled()
+        return self._allowance.over
+
     async def scan(self, pages: AsyncIterator[Page], *, look: bool = False) -> bool:
         """Take up the pages of a scan, with checkpoints. True when it went through to its end.
 
         ``look``: the sources of copies that stand are looked at too.
         """
         async for page in pages:
-            if self.exhausted:
+            if await self._over():
                 return False
             self._number += 1
             reaches = Checkpoint(page.last_id, page.range, page.ends)
@@ -120,7 +125,7 @@ class Intake:
     async def again(self, chunks: AsyncIterator[list[Record]]) -> None:
         """Take up records that the tracking DB wants tried once more."""
         async for records in chunks:
-            if self.exhausted or not await self._take(records, _Page(AGAIN), None):
+            if await self._over() or not await self._take(records, _Page(AGAIN), None):
                 return
 
     async def gone(self, pages: AsyncIterator[Page]) -> None:
@@ -153,7 +158,7 @@ class Intake:
         for place, record in enumerate(records, 1):
             if place % SHARE == 0:
                 await yield_to_others()
-            if self._allowance.spent:
+            if self._allowance.spent and await self._over():
                 whole = False
                 break
             self._decide(record, known.get(record.id), page, ours.get(record.id), look=look)

@@ -538,7 +538,7 @@ async def test_the_allowance_is_shared_out_and_what_was_not_needed_comes_back() 
 
     office.whole()
     assert all(batch.allowance is not None and batch.allowance <= 10 for batch in office.pool.given)
-    assert office.allowance.take(100) == 25 - 4
+    assert office.allowance.lend(100) == 25 - 4
 
 
 async def test_the_allowance_of_a_lost_worker_comes_back_whole() -> None:
@@ -554,7 +554,7 @@ async def test_the_allowance_of_a_lost_worker_comes_back_whole() -> None:
     await office.run()
 
     office.whole()
-    assert office.allowance.take(100) == 7
+    assert office.allowance.lend(100) == 7
 
 
 async def test_without_a_limit_no_batch_has_one() -> None:

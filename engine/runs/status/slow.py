@@ -22,10 +22,7 @@ def slowest(shares: Mapping[str, Any]) -> tuple[str, str]:
             return "salesforce", f"workers waited for records {_percent(workers['plans'])} of their time"
         return "us", f"workers waited for plans {_percent(workers['plans'])} of their time"
     if workers["own"] > workers["source"] + workers["destination"]:
-        return (
-            "us",
-            f"copies waited for this program {_percent(workers['own'])} of their time: for cores, or a free worker",
-        )
+        return "us", f"copies waited for cores, or for a free worker, {_percent(workers['own'])} of their time"
     who = max(("source", "destination"), key=lambda name: workers[name])
     refused = f"; it refused {shares['refusals']:,} requests" if shares["refusals"] else ""
     return who, f"workers waited for it {_percent(workers[who])} of their time{refused}"
