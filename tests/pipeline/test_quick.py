@@ -164,3 +164,12 @@ async def test_what_nobody_listed_is_streamed_the_usual_way(streams: World) -> N
 
     assert outcome.status is Status.BACKED_UP
     assert streams.short_stream.took == []
+
+
+async def test_a_file_that_a_lost_worker_may_have_copied_is_not_read_again(streams: World) -> None:
+    streams.destination.objects["up/1.pdf"] = FakeObject(streams.source.objects["src/1.pdf"].body)
+    [outcome] = await streams.run(replace(pinned(streams), repeated=True))
+
+    assert (outcome.status, outcome.method) == (Status.BACKED_UP, Method.ADOPTED)
+    assert streams.source.calls["get", "src/1.pdf"] == 0
+    assert streams.short_stream.took == []
