@@ -27,10 +27,11 @@ def the_stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 @pytest.fixture
 def corner(the_stage: Stage, tmp_path: Path) -> Iterator[Corner]:
-    """A corner without records; both stand-ins behave before and after."""
+    """A corner without records; both stand-ins behave before and after, and tell our time."""
     place = Corner(the_stage, tmp_path)
     yield place
     place.calm()
+    place.same_time()
 
 
 @pytest.fixture(scope="session")

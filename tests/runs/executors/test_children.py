@@ -16,9 +16,11 @@ import pytest
 import yaml
 
 from engine import __version__
+from engine.limiting.bandwidth import Bandwidth
 from engine.limiting.clock import SystemClock
 from engine.model.errors import Blocked, Paused
 from engine.model.record import ObjectShape
+from engine.pipeline.routes import Routes
 from engine.pipeline.work_batches import Beat, Lost, NotBegun, Seat, Share, WorkBatch
 from engine.reading.load import load_settings
 from engine.runs.executors.hello import Hello, copying_settings, differences
@@ -32,6 +34,11 @@ from tests.support.fakes.clock import ManualClock
 from tests.support.pipeline import plan
 
 SECRETS = ("secret-of-the-org", "secret-of-the-source", "secret-of-ours")
+
+
+def no_probe(*_asked: object) -> Any:
+    """Nobody knows a route here."""
+    raise NotImplementedError
 
 
 @pytest.fixture
@@ -201,7 +208,7 @@ async def test_a_worker_that_was_stopped_for_too_long_gives_up_by_itself() -> No
             """As far as it got."""
 
     clock, worker = ManualClock(), Stopped()
-    session = Session(worker, clock, 60)  # type: ignore[arg-type]
+    session = Session(worker, Routes(no_probe, reader=no_probe), Bandwidth(None, clock), clock, 60)  # type: ignore[arg-type]
     told: list[Beat] = []
     beating = asyncio.ensure_future(session.beat(told.append))
     for seconds in (1, 1, 59):
