@@ -33,7 +33,7 @@ async def engine(
     )
 
 
-RECORDS = 400
+RECORDS = 240
 CAST = Cast(mean_bytes=8_000, large=0.005, archived=0.0)
 
 
