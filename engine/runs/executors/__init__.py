@@ -7,7 +7,7 @@
 | `rights.py`      | what a worker may read by its own rights                                    |
 | `kept_logs.py`   | a worker's log, until it travels                                            |
 | `processes.py`   | workers as child processes of the run                                      |
-| `pipe.py`        | the child's side: frames on its standard input and output                  |
+| `pipe.py`        | the child's side: messages on its standard input, a socket                 |
 | `dask.py`        | workers of a Dask cluster: who comes, who leaves                            |
 | `dask_seat.py`   | one of them, as the dispatcher sees it                                      |
 | `dask_worker.py` | its side: a session for each run                                            |

@@ -50,8 +50,8 @@ class Session:
         """Bring a batch to its end, or as far as it gets. Raises Lost where this worker has given up, Blocked where it
         may not read what the run reads."""
         self._bandwidth.share(batch.share.workers)
-        self._routes.adopt(batch.routes)
         if self._fit is None:
+            self._routes.adopt(batch.routes)
             self._fit = asyncio.ensure_future(check_rights(batch, self._routes))
         await asyncio.shield(self._fit)
         result = await self._worker.do(batch)
